@@ -1,0 +1,1 @@
+"""Turn trained Elman RNNs into spiking core images, and publish them (workstation side)."""

@@ -1,0 +1,24 @@
+import platform
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+# One source (_kernel.pxi) for each instruction set; simcore/_dispatch.py chooses at run time.
+VARIANTS = {"base": []}
+if platform.machine() in {"x86_64", "AMD64"}:
+    VARIANTS["avx2"] = ["-mavx2"]
+
+setup(
+    ext_modules=cythonize(
+        [
+            Extension(
+                f"spikewatch.simcore._kernel_{name}",
+                [f"simcore/_kernel_{name}.pyx"],
+                depends=["simcore/_kernel.pxi"],
+                extra_compile_args=["-O3", *flags],
+            )
+            for name, flags in VARIANTS.items()
+        ],
+        compiler_directives={"language_level": "3"},
+    ),
+)

@@ -1,0 +1,32 @@
+"""Simulate TrueNorth cores bit for bit, and classify questions on them (needs nothing else of spikewatch)."""
+
+from __future__ import annotations
+
+from .classifier import MAX_WORDS, NO_WORDS, TOO_LONG, Answers, Classifier
+from .encoder import Encoder
+from .errors import ImageError, InputError, ModelError, SimcoreError
+from .image import Coding, CoreImage, blank
+from .power import METHODS, Energy, estimate
+from .run import Outcome, Simulator, pack_lines
+
+__all__ = [
+    "MAX_WORDS",
+    "METHODS",
+    "NO_WORDS",
+    "TOO_LONG",
+    "Answers",
+    "Classifier",
+    "Coding",
+    "CoreImage",
+    "Encoder",
+    "Energy",
+    "ImageError",
+    "InputError",
+    "ModelError",
+    "Outcome",
+    "SimcoreError",
+    "Simulator",
+    "blank",
+    "estimate",
+    "pack_lines",
+]

@@ -1,0 +1,3 @@
+"""The kernel for x86-64 CPUs with AVX2."""
+
+include "_kernel.pxi"

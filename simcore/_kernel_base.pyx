@@ -1,0 +1,3 @@
+"""The kernel for any CPU of the platform."""
+
+include "_kernel.pxi"

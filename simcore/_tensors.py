@@ -1,0 +1,171 @@
+"""Read and write small sets of named arrays as safetensors, with sizes bounded before anything is allocated.
+
+Our own metadata is one JSON object under the single key `spikewatch`: the library writes its metadata map in random
+order, and one key keeps equal content byte-equal (the registry addresses files by their digest).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from .errors import SimcoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+_METADATA_KEY: Final = "spikewatch"
+_HEADER_MAX: Final = 64 * 1024
+"""Longest JSON header in bytes that our files need: about twenty tensors of at most 200 bytes each."""
+
+_CODES: Final = {"U8": "uint8", "I16": "int16", "I32": "int32"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Field:
+    """State what a tensor must be.
+
+    Attributes
+    ----------
+    dtype : str
+        NumPy name of the element type.
+    shape : tuple of (int or str)
+        A number is that length; a name stands for any length, the same wherever the name stands.
+    limits : dict
+        Largest length that a name may stand for.
+
+    """
+
+    dtype: str
+    shape: tuple[int | str, ...]
+
+
+def pack(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]) -> bytes:
+    """Serialise arrays and their metadata; equal content gives equal bytes."""
+    text = json.dumps(metadata, sort_keys=True, separators=(",", ":"))
+    return safetensors.numpy.save(dict(tensors), metadata={_METADATA_KEY: text})
+
+
+def unpack(
+    data: bytes,
+    *,
+    what: str,
+    format_name: str,
+    version: int,
+    fields: Mapping[str, Field],
+    limits: Mapping[str, int],
+    error: type[SimcoreError],
+) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Parse the bytes of a safetensors file against the tensors it must hold.
+
+    Parameters
+    ----------
+    data
+        The whole file.
+    what
+        The name of the thing, for error texts.
+    format_name, version
+        What the metadata must say of itself.
+    fields
+        Every tensor that must be there, and no other may be.
+    limits
+        Largest length for each named dimension.
+    error
+        Class of the errors raised.
+
+    Returns
+    -------
+    tensors, metadata
+        Read-only arrays over `data`, and the metadata object.
+
+    Raises
+    ------
+    SimcoreError
+        Of the class `error`, for anything that does not fit.
+
+    """
+    header = _header(data, what, error)
+    metadata = _metadata(header, what, error)
+    if metadata.get("format") != format_name:
+        raise error(f"{what}: format {metadata.get('format')!r}, expected {format_name!r}")
+    if metadata.get("version") != version:
+        raise error(f"{what}: schema version {metadata.get('version')!r}, expected {version}")
+    lengths: dict[str, int] = {}
+    names = set(header) - {"__metadata__"}
+    if missing := sorted(set(fields) - names):
+        raise error(f"{what}: tensor {missing[0]!r} is missing")
+    if unknown := sorted(names - set(fields)):
+        raise error(f"{what}: unknown tensor {unknown[0]!r}")
+    for name, field in fields.items():
+        _check_entry(f"{what}: tensor {name!r}", header[name], field, lengths, limits, error)
+    try:
+        parsed = dict(safetensors.deserialize(data))
+    except safetensors.SafetensorError as e:
+        raise error(f"{what}: not a valid safetensors file: {e}") from None
+    tensors = {}
+    for name, field in fields.items():
+        entry = parsed[name]
+        dtype = np.dtype(field.dtype).newbyteorder("<")
+        tensors[name] = np.frombuffer(entry["data"], dtype=dtype).reshape(entry["shape"])
+    return tensors, metadata
+
+
+def _header(data: bytes, what: str, error: type[SimcoreError]) -> dict[str, Any]:
+    if len(data) < 8:
+        raise error(f"{what}: {len(data)} bytes, too short for a safetensors file")
+    size = int.from_bytes(data[:8], "little")
+    if size > min(_HEADER_MAX, len(data) - 8):
+        raise error(
+            f"{what}: header of {size} bytes, limit {min(_HEADER_MAX, len(data) - 8)} (file of {len(data)} bytes)"
+        )
+    try:
+        header = json.loads(data[8 : 8 + size])
+    except (ValueError, RecursionError):
+        raise error(f"{what}: its safetensors header is not JSON") from None
+    if not isinstance(header, dict):
+        raise error(f"{what}: its safetensors header is not an object")
+    return header
+
+
+def _metadata(header: Mapping[str, Any], what: str, error: type[SimcoreError]) -> dict[str, Any]:
+    try:
+        metadata = json.loads(header["__metadata__"][_METADATA_KEY])
+    except (KeyError, TypeError, ValueError, RecursionError):
+        raise error(f"{what}: no spikewatch metadata in it") from None
+    if not isinstance(metadata, dict):
+        raise error(f"{what}: its spikewatch metadata is not an object")
+    return metadata
+
+
+def _check_entry(
+    what: str,
+    entry: Any,
+    field: Field,
+    lengths: dict[str, int],
+    limits: Mapping[str, int],
+    error: type[SimcoreError],
+) -> None:
+    try:
+        dtype, shape = entry["dtype"], entry["shape"]
+    except (KeyError, TypeError):
+        raise error(f"{what}: its header entry is malformed") from None
+    if not isinstance(shape, list) or not all(type(n) is int and n >= 0 for n in shape):
+        raise error(f"{what}: its shape is malformed")
+    if _CODES.get(str(dtype)) != field.dtype:
+        raise error(f"{what}: element type {dtype!s:.20}, expected {field.dtype}")
+    if len(shape) != len(field.shape):
+        raise error(f"{what}: {len(shape)} dimensions, expected {len(field.shape)}")
+    for got, want in zip(shape, field.shape, strict=True):
+        if isinstance(want, str):
+            if got > limits[want]:
+                raise error(f"{what}: {got} {want}, limit {limits[want]}")
+            want = lengths.setdefault(want, got)
+        if got != want:
+            raise error(f"{what}: shape {shape}, expected length {want} where it has {got}")

@@ -1,0 +1,92 @@
+"""The encoder: a table from word id to the word's code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Self
+
+import numpy as np
+
+from ._tensors import Field, pack, unpack
+from .errors import ModelError
+from .limits import AXONS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FORMAT: Final = "encoder"
+VERSION: Final = 1
+MAX_WORDS_IN_TABLE: Final = 2**22
+"""Most words of an encoder: our own bound (64 MiB of codes at 16 lines)."""
+
+_TENSORS: Final = {
+    "codes": Field(dtype="uint8", shape=("code rows", "lines")),
+    "rows": Field(dtype="int32", shape=("words",)),
+}
+_LENGTHS: Final = {"code rows": MAX_WORDS_IN_TABLE, "lines": AXONS, "words": MAX_WORDS_IN_TABLE}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Encoder:
+    """A table from word id to code; words with equal codes share a row.
+
+    Attributes
+    ----------
+    codes : uint8 (rows, word lines)
+        Activities 0..T of each row.
+    rows : int32 (words,)
+        The row of `codes` of each word id.
+
+    """
+
+    codes: NDArray[np.uint8]
+    rows: NDArray[np.int32]
+
+    def validate(self) -> Self:
+        """Check that every word has a row.
+
+        Raises
+        ------
+        ModelError
+            A row outside the table, naming the word id.
+
+        """
+        bad = (self.rows < 0) | (self.rows >= len(self.codes))
+        if bad.any():
+            word = int(np.argmax(bad))
+            raise ModelError(
+                f"encoder: word id {word} has row {self.rows[word]}, limits 0..{len(self.codes) - 1}"
+            )
+        return self
+
+    @classmethod
+    def from_codes(cls, codes: NDArray[np.uint8]) -> Self:
+        """Make a compact encoder from one code for each word id, uint8 (words, word lines)."""
+        distinct, rows = np.unique(codes, axis=0, return_inverse=True)
+        return cls(codes=distinct, rows=rows.reshape(-1).astype(np.int32)).validate()
+
+    def to_bytes(self) -> bytes:
+        """Serialise as one safetensors file; equal encoders give equal bytes."""
+        metadata = {"format": FORMAT, "version": VERSION}
+        return pack({"codes": self.codes, "rows": self.rows}, metadata)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Parse and check the bytes of an encoder file.
+
+        Raises
+        ------
+        ModelError
+            The bytes are no valid encoder.
+
+        """
+        tensors, _ = unpack(
+            data,
+            what="encoder",
+            format_name=FORMAT,
+            version=VERSION,
+            fields=_TENSORS,
+            limits=_LENGTHS,
+            error=ModelError,
+        )
+        return cls(**tensors).validate()

@@ -1,0 +1,394 @@
+"""The core image: everything that the chip needs to run a network."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import limits
+from ._tensors import Field, pack, unpack
+from .errors import ImageError
+
+U8 = NDArray[np.uint8]
+I16 = NDArray[np.int16]
+I32 = NDArray[np.int32]
+
+FORMAT: Final = "core-image"
+VERSION: Final = 1
+MAX_LINES: Final = 2**20
+"""Most input or output lines of an image: our own bound, far above a chip's 4096 x 256 axons of use."""
+
+_C, _N, _A = "cores", limits.NEURONS, limits.AXONS
+_TENSORS: Final = {
+    "crossbar": Field(dtype="uint8", shape=(_C, _A, _N // 8)),
+    "axon_type": Field(dtype="uint8", shape=(_C, _A)),
+    "weights": Field(dtype="int16", shape=(_C, _N, limits.AXON_TYPES)),
+    "leak": Field(dtype="int16", shape=(_C, _N)),
+    "threshold": Field(dtype="int32", shape=(_C, _N)),
+    "neg_threshold": Field(dtype="int32", shape=(_C, _N)),
+    "reset": Field(dtype="int32", shape=(_C, _N)),
+    "reset_mode": Field(dtype="uint8", shape=(_C, _N)),
+    "kappa": Field(dtype="uint8", shape=(_C, _N)),
+    "epsilon": Field(dtype="uint8", shape=(_C, _N)),
+    "potential": Field(dtype="int32", shape=(_C, _N)),
+    "target_core": Field(dtype="int32", shape=(_C, _N)),
+    "target_axon": Field(dtype="int32", shape=(_C, _N)),
+    "delay": Field(dtype="uint8", shape=(_C, _N)),
+    "inputs": Field(dtype="int32", shape=("input connections", 3)),
+    "outputs": Field(dtype="int32", shape=("output connections", 3)),
+}
+_LENGTHS: Final = {
+    _C: limits.MAX_CORES,
+    "input connections": limits.MAX_CORES * _A,
+    "output connections": limits.MAX_CORES * _N,
+}
+_RANGES: Final = {
+    "axon_type": (0, limits.AXON_TYPES - 1),
+    "weights": (-limits.WEIGHT_MAX, limits.WEIGHT_MAX),
+    "leak": (-limits.LEAK_MAX, limits.LEAK_MAX),
+    "threshold": (0, limits.THRESHOLD_MAX),
+    "neg_threshold": (0, limits.THRESHOLD_MAX),
+    "reset": (-limits.RESET_MAX, limits.RESET_MAX),
+    "reset_mode": (0, 2),
+    "kappa": (0, 1),
+    "epsilon": (0, 1),
+    "potential": (limits.POTENTIAL_MIN, limits.POTENTIAL_MAX),
+    "delay": (limits.DELAY_MIN, limits.DELAY_MAX),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Coding:
+    """How words become spikes on the input lines, and when the answer is read.
+
+    Attributes
+    ----------
+    ticks_per_step : int
+        T: ticks of one step (one word); an activity a in 0..T is a spikes in the step.
+    word_lines : int
+        Input lines 0..word_lines-1 carry the code of a word.
+    direction : {"forward", "reverse"}
+        The order in which the words of a question are read (ONNX `direction`).
+    drain_steps : int
+        Steps run after the last word, in which output spikes are counted.
+    gate_line : int
+        Input line that spikes at every tick of the drain steps and opens the readout; -1: there is none.
+
+    """
+
+    ticks_per_step: int
+    word_lines: int
+    direction: Literal["forward", "reverse"] = "forward"
+    drain_steps: int = 1
+    gate_line: int = -1
+
+    def __post_init__(self) -> None:
+        """Check every field.
+
+        Raises
+        ------
+        ImageError
+            A field is of the wrong type or outside its range.
+
+        """
+        ranges = {
+            "ticks_per_step": (1, 255),
+            "word_lines": (1, limits.AXONS),
+            "drain_steps": (1, 16),
+            "gate_line": (-1, limits.AXONS - 1),
+        }
+        for name, (low, high) in ranges.items():
+            value = getattr(self, name)
+            if type(value) is not int or not low <= value <= high:
+                raise ImageError(f"coding: {name} is {value!r}, limits {low}..{high}")
+        if self.direction not in ("forward", "reverse"):
+            raise ImageError(f"coding: direction is {self.direction!r}, not forward or reverse")
+        if 0 <= self.gate_line < self.word_lines:
+            raise ImageError(
+                f"coding: gate_line {self.gate_line} is one of the {self.word_lines} word lines"
+            )
+
+    @property
+    def lines(self) -> int:
+        """Number of input lines that a question uses."""
+        return max(self.word_lines, self.gate_line + 1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class CoreImage:
+    """Everything the chip needs: crossbars, neuron parameters, routes and lines of one or many cores.
+
+    Arrays are C-contiguous; `cores` is the first length of all but the last two.  Symbols in brackets are those of
+    Cassidy et al. 2013 (see `docs/neuron.md`).
+
+    Attributes
+    ----------
+    crossbar : uint8 (cores, 256, 32)
+        Synapses [w]: bit j % 8 (least significant first) of byte j // 8 in row i joins axon i to neuron j.
+    axon_type : uint8 (cores, 256)
+        Type 0..3 of each axon [G].
+    weights : int16 (cores, 256, 4)
+        Weight of each neuron for each axon type, -255..255 [s].
+    leak : int16 (cores, 256)
+        Added every tick, -255..255 [lambda].
+    threshold, neg_threshold : int32 (cores, 256)
+        0..2**18-1 [alpha, beta].
+    reset : int32 (cores, 256)
+        Potential after a spike in reset mode 0 [R].
+    reset_mode : uint8 (cores, 256)
+        0 absolute, 1 linear, 2 none [gamma].
+    kappa : uint8 (cores, 256)
+        1: the potential saturates at -neg_threshold; 0: it is reset there.
+    epsilon : uint8 (cores, 256)
+        1: the leak points along the sign of the potential (leak reversal).
+    potential : int32 (cores, 256)
+        Initial membrane potential, signed 20 bit [V].
+    target_core : int32 (cores, 256)
+        Core that the neuron's spikes go to; -1 nowhere, -2 an output line.
+    target_axon : int32 (cores, 256)
+        Axon 0..255 on that core, or the output line; 0 where the spikes go nowhere.
+    delay : uint8 (cores, 256)
+        Ticks from a spike to its axon, 1..15.
+    inputs : int32 (n, 3)
+        (line, core, axon): a spike on an input line reaches that axon in the same tick.
+    outputs : int32 (n, 3)
+        (core, neuron, line): one row for each neuron with target -2; several neurons may share a line.
+    coding : Coding or None
+        How questions are presented; None for a network that is no classifier.
+
+    """
+
+    crossbar: U8
+    axon_type: U8
+    weights: I16
+    leak: I16
+    threshold: I32
+    neg_threshold: I32
+    reset: I32
+    reset_mode: U8
+    kappa: U8
+    epsilon: U8
+    potential: I32
+    target_core: I32
+    target_axon: I32
+    delay: U8
+    inputs: I32
+    outputs: I32
+    coding: Coding | None = None
+
+    @property
+    def cores(self) -> int:
+        """Number of cores."""
+        return int(self.crossbar.shape[0])
+
+    @property
+    def input_lines(self) -> int:
+        """Number of input lines: one more than the highest one used."""
+        return int(self.inputs[:, 0].max()) + 1 if len(self.inputs) else 0
+
+    @property
+    def output_lines(self) -> int:
+        """Number of output lines: one more than the highest one used."""
+        return int(self.outputs[:, 2].max()) + 1 if len(self.outputs) else 0
+
+    def synapses(self) -> NDArray[np.bool_]:
+        """Unpack the crossbar: bool (cores, 256 axons, 256 neurons)."""
+        return np.unpackbits(self.crossbar, axis=2, bitorder="little").astype(np.bool_)
+
+    def validate(self) -> Self:
+        """Check every shape, type and limit, and that routes and lines lead somewhere.
+
+        Raises
+        ------
+        ImageError
+            One line naming core, neuron or axon, field, value and limit.
+
+        """
+        lengths: dict[str, int] = {}
+        for name, field in _TENSORS.items():
+            _check_array(name, getattr(self, name), field, lengths)
+        if self.cores == 0:
+            raise ImageError("core image: 0 cores, limits 1..65536")
+        for name, (low, high) in _RANGES.items():
+            _check_range(name, getattr(self, name), low, high)
+        self._check_routes()
+        self._check_lines()
+        return self
+
+    def _check_routes(self) -> None:
+        _check_range("target_core", self.target_core, limits.TARGET_OUTPUT, self.cores - 1)
+        high = np.where(
+            self.target_core == limits.TARGET_OUTPUT,
+            MAX_LINES - 1,
+            np.where(self.target_core == limits.TARGET_NONE, 0, limits.AXONS - 1),
+        )
+        bad = (self.target_axon < 0) | (self.target_axon > high)
+        if bad.any():
+            core, neuron = np.argwhere(bad)[0]
+            raise ImageError(
+                f"core {core}, neuron {neuron}: target_axon {self.target_axon[core, neuron]},"
+                f" limits 0..{high[core, neuron]} for target_core {self.target_core[core, neuron]}"
+            )
+
+    def _check_lines(self) -> None:
+        for name, table, bounds in (
+            ("inputs", self.inputs, (MAX_LINES, self.cores, limits.AXONS)),
+            ("outputs", self.outputs, (self.cores, limits.NEURONS, MAX_LINES)),
+        ):
+            bad = (table < 0) | (table >= np.array(bounds))
+            if bad.any():
+                row, column = np.argwhere(bad)[0]
+                what = {"inputs": ("line", "core", "axon"), "outputs": ("core", "neuron", "line")}
+                raise ImageError(
+                    f"{name}, row {row}: {what[name][column]} {table[row, column]},"
+                    f" limits 0..{bounds[column] - 1}"
+                )
+        if len(np.unique(self.inputs, axis=0)) != len(self.inputs):
+            raise ImageError("inputs: the same line, core and axon stand in two rows")
+        declared = np.zeros((self.cores, limits.NEURONS), dtype=np.int32)
+        np.add.at(declared, (self.outputs[:, 0], self.outputs[:, 1]), 1)
+        wrong = declared != (self.target_core == limits.TARGET_OUTPUT)
+        if wrong.any():
+            core, neuron = np.argwhere(wrong)[0]
+            raise ImageError(
+                f"core {core}, neuron {neuron}: target_core {self.target_core[core, neuron]}"
+                f" but {declared[core, neuron]} rows in outputs, expected one row for each neuron with target -2"
+            )
+        lines = self.target_axon[self.outputs[:, 0], self.outputs[:, 1]]
+        if (lines != self.outputs[:, 2]).any():
+            row = int(np.argmax(lines != self.outputs[:, 2]))
+            raise ImageError(
+                f"outputs, row {row}: line {self.outputs[row, 2]} but the neuron's target_axon is {lines[row]}"
+            )
+        if self.coding is not None and self.coding.lines < self.input_lines:
+            raise ImageError(
+                f"inputs: line {self.input_lines - 1}, but the coding uses {self.coding.lines} lines"
+            )
+
+    def to_bytes(self) -> bytes:
+        """Serialise as one safetensors file; equal images give equal bytes.
+
+        Raises
+        ------
+        ImageError
+            The image is not valid.
+
+        """
+        self.validate()
+        coding = None
+        if self.coding is not None:
+            coding = {f.name: getattr(self.coding, f.name) for f in fields(Coding)}
+        metadata = {"format": FORMAT, "version": VERSION, "coding": coding}
+        return pack({name: getattr(self, name) for name in _TENSORS}, metadata)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, *, what: str = "core image") -> Self:
+        """Parse and validate the bytes of a core image; runs no code from it and bounds every size first.
+
+        Raises
+        ------
+        ImageError
+            The bytes are no valid core image.
+
+        """
+        tensors, metadata = unpack(
+            data,
+            what=what,
+            format_name=FORMAT,
+            version=VERSION,
+            fields=_TENSORS,
+            limits=_LENGTHS,
+            error=ImageError,
+        )
+        try:
+            return cls(**tensors, coding=_read_coding(metadata.get("coding"))).validate()
+        except ImageError as e:
+            raise ImageError(f"{what}: {e}") from None
+
+    def save(self, path: Path) -> None:
+        """Write the image to a file (see `to_bytes`)."""
+        Path(path).write_bytes(self.to_bytes())
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read and validate an image file (see `from_bytes`).
+
+        Raises
+        ------
+        ImageError
+            The file cannot be read, or is no valid core image.
+
+        """
+        try:
+            data = Path(path).read_bytes()
+        except OSError as e:
+            raise ImageError(f"{path}: {e.strerror}") from None
+        return cls.from_bytes(data, what=str(path))
+
+
+def blank(cores: int) -> dict[str, Any]:
+    """Make the arrays of an image in which nothing is connected, for a builder to fill.
+
+    A blank neuron has no synapse, no leak, the highest threshold and no target, so it never fires.
+
+    Parameters
+    ----------
+    cores
+        Number of cores, 1..65536.
+
+    Returns
+    -------
+    dict
+        Writable arrays by field name; `CoreImage(**arrays, coding=...)` makes the image.
+
+    """
+    arrays = {}
+    for name, field in _TENSORS.items():
+        shape = [{_C: cores}.get(n, 0) if isinstance(n, str) else n for n in field.shape]
+        arrays[name] = np.zeros(shape, dtype=field.dtype)
+    arrays["threshold"][:] = limits.THRESHOLD_MAX
+    arrays["neg_threshold"][:] = limits.THRESHOLD_MAX
+    arrays["delay"][:] = limits.DELAY_MIN
+    arrays["target_core"][:] = limits.TARGET_NONE
+    return arrays
+
+
+def _check_array(name: str, array: Any, field: Field, lengths: dict[str, int]) -> None:
+    if not isinstance(array, np.ndarray) or array.dtype != np.dtype(field.dtype):
+        found = getattr(array, "dtype", type(array).__name__)
+        raise ImageError(f"{name}: element type {found}, expected {field.dtype}")
+    if array.ndim != len(field.shape):
+        raise ImageError(f"{name}: {array.ndim} dimensions, expected {len(field.shape)}")
+    for got, want in zip(array.shape, field.shape, strict=True):
+        if isinstance(want, str):
+            if got > _LENGTHS[want]:
+                raise ImageError(f"{name}: {got} {want}, limit {_LENGTHS[want]}")
+            want = lengths.setdefault(want, got)
+        if got != want:
+            raise ImageError(f"{name}: shape {array.shape}, expected {want} where it has {got}")
+    if not array.flags.c_contiguous:
+        raise ImageError(f"{name}: not C-contiguous")
+
+
+def _check_range(name: str, array: NDArray[Any], low: int, high: int) -> None:
+    bad = (array < low) | (array > high)
+    if bad.any():
+        core, unit, *rest = np.argwhere(bad)[0]
+        kind = "axon" if name == "axon_type" else "neuron"
+        index = f"[{rest[0]}]" if rest else ""
+        value = array[(core, unit, *rest)]
+        raise ImageError(f"core {core}, {kind} {unit}: {name}{index} is {value}, limits {low}..{high}")
+
+
+def _read_coding(value: Any) -> Coding | None:
+    if value is None:
+        return None
+    names = {f.name for f in fields(Coding)}
+    if not isinstance(value, dict) or set(value) != names:
+        raise ImageError(f"coding: {json.dumps(value)[:80]}, expected the fields {sorted(names)}")
+    return Coding(**value)

@@ -1,0 +1,85 @@
+"""Estimate the power and energy that the chip would take.
+
+These are estimates for a TrueNorth chip at its published operating points, never measurements of the host that runs
+the simulation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from . import limits
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+CHIP_POWER_MW: Final = 70.0
+"""Power of a whole chip, the figure behind the 17 uW of Diehl et al. 2016: 70 mW / 4096 cores = 17.09 uW a core."""
+
+STATIC_POWER_MW: Final = 64.43
+"""Power of a whole chip at 0.8 V without synaptic events: fit of the rate sweep in Akopyan et al. 2015, fig. 17."""
+
+EVENT_ENERGY_PJ: Final = 2.297
+"""Marginal energy of one synaptic event at 0.8 V, in pJ: slope of the same fit."""
+
+METHODS: Final = {
+    "paper": "used cores x 70 mW / 4096 (method A, as Diehl et al. 2016)",
+    "static_marginal": "used cores x 64.43 mW / 4096 + 2.297 pJ per synaptic event at 0.8 V (method B)",
+}
+"""Names of both methods, as they stand in results and logs, and what they say."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Energy:
+    """Power (uW, mean over the ticks) and energy (uJ) by both methods; arrays where the arguments were."""
+
+    paper_uw: Any
+    paper_uj: Any
+    marginal_uw: Any
+    marginal_uj: Any
+
+    @property
+    def power_uw(self) -> dict[str, Any]:
+        """Power in uW by method name."""
+        return {"paper": self.paper_uw, "static_marginal": self.marginal_uw}
+
+    @property
+    def energy_uj(self) -> dict[str, Any]:
+        """Energy in uJ by method name."""
+        return {"paper": self.paper_uj, "static_marginal": self.marginal_uj}
+
+
+def estimate(*, cores: int, ticks: ArrayLike, synaptic_events: ArrayLike) -> Energy:
+    """Estimate power and energy of runs on the chip.
+
+    Parameters
+    ----------
+    cores
+        Used cores.
+    ticks
+        Chip ticks of 1 ms, a number or an array.
+    synaptic_events
+        Synaptic events in those ticks, of the same shape.
+
+    Returns
+    -------
+    Energy
+        floats, or float64 arrays of the shape of `ticks`; no ticks take no energy, and their power is the static one.
+
+    """
+    seconds: NDArray[np.float64] = np.asarray(ticks, dtype=np.float64) * limits.TICK_MS * 1e-3
+    events = np.asarray(synaptic_events, dtype=np.float64)
+    paper_uw = cores * CHIP_POWER_MW * 1e3 / limits.CHIP_CORES
+    static_uw = cores * STATIC_POWER_MW * 1e3 / limits.CHIP_CORES
+    rate = np.divide(events, seconds, out=np.zeros_like(seconds), where=seconds > 0)
+    marginal_uw = static_uw + rate * EVENT_ENERGY_PJ * 1e-6
+    figures = {
+        "paper_uw": np.full_like(seconds, paper_uw),
+        "paper_uj": paper_uw * seconds,
+        "marginal_uw": marginal_uw,
+        "marginal_uj": marginal_uw * seconds,
+    }
+    return Energy(**{k: v if v.ndim else float(v) for k, v in figures.items()})

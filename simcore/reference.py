@@ -1,0 +1,124 @@
+"""The deterministic core in plain NumPy, one tick at a time: the definition that the kernel is held to.
+
+Equations: Cassidy et al. 2013, as written out in `docs/neuron.md`.  A tick is, on every core at once: all synaptic
+integration, then the leak, then threshold, fire and reset.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from . import limits
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .image import CoreImage
+    from .run import Outcome
+
+I64 = "int64"
+
+
+def simulate(
+    image: CoreImage,
+    raster: NDArray[np.uint64],
+    starts: NDArray[np.int64],
+    counted: NDArray[np.int64],
+    outcome: Outcome,
+) -> None:
+    """Run every question of a batch from the image's initial state, and fill `outcome`.
+
+    Parameters
+    ----------
+    image
+        A valid image.
+    raster
+        (ticks of all runs, words): bit l % 64 of word l // 64 is a spike on input line l in that tick.
+    starts
+        (runs + 1,): run i is `raster[starts[i]:starts[i + 1]]`.
+    counted
+        (runs,): output spikes are added to `outcome.counts` in the last `counted[i]` ticks of run i.
+    outcome
+        Zeroed arrays to add to.
+
+    """
+    lines = np.unpackbits(raster.view(np.uint8), axis=1, bitorder="little")
+    for i in range(len(starts) - 1):
+        core = _Chip(image)
+        for t in range(starts[i], starts[i + 1]):
+            sent, events, fired = core.tick(lines[t])
+            outcome.spikes[i] += sent
+            outcome.synaptic_events[i] += events
+            if t >= starts[i + 1] - counted[i]:
+                outcome.counts[i] += fired
+            if outcome.raster is not None:
+                outcome.raster[t] = fired
+
+
+class _Chip:
+    """The state of one run: membranes and the spikes that are on their way."""
+
+    def __init__(self, image: CoreImage) -> None:
+        self.image = image
+        self.synapses = image.synapses()
+        # weight[c, i, j] = w_ij s_j^(G_i): the weight of axon i on neuron j of core c
+        by_type = np.take_along_axis(
+            image.weights.astype(np.int32).transpose(0, 2, 1), image.axon_type[:, :, None], axis=1
+        )
+        self.weight = by_type * self.synapses
+        self.V = image.potential.astype(np.int64)
+        self.scheduler = np.zeros(
+            (limits.SCHEDULER_SLOTS, image.cores, limits.AXONS), dtype=np.bool_
+        )
+        self.t = 0
+
+    def tick(
+        self, lines: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.int64], int, NDArray[np.int64]]:
+        """Run one tick; return spikes (input, hidden, output), synaptic events and the output lines' spikes."""
+        image = self.image
+        axons = self.scheduler[self.t % limits.SCHEDULER_SLOTS]
+        line, core, axon = image.inputs.T
+        arriving = lines[line] == 1
+        axons[core[arriving], axon[arriving]] = True  # one spike per axon and tick: they merge
+        events = int(self.synapses[axons].sum())
+        fired = self._neurons(axons)
+        axons[:] = False
+        routed = fired & (image.target_core >= 0)
+        c, j = np.nonzero(routed)
+        slot = (self.t + image.delay[c, j]) % limits.SCHEDULER_SLOTS
+        self.scheduler[slot, image.target_core[c, j], image.target_axon[c, j]] = True
+        leaving = fired[image.outputs[:, 0], image.outputs[:, 1]]
+        out = np.bincount(image.outputs[leaving, 2], minlength=image.output_lines)
+        self.t += 1
+        return np.array([arriving.sum(), routed.sum(), leaving.sum()]), events, out
+
+    def _neurons(self, axons: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Integrate, leak, fire and reset every neuron; return which fired."""
+        image = self.image
+        alpha = image.threshold.astype(np.int64)
+        beta = image.neg_threshold.astype(np.int64)
+        R = image.reset.astype(np.int64)
+        # Synapses:  V += sum_i A_i w_ij s_j^(G_i)
+        V = _saturate(self.V + np.einsum("ci,cij->cj", axons, self.weight, dtype=np.int64))
+        # Leak:  V += Omega lambda,  Omega = (1 - epsilon) + epsilon sgn(V),  sgn(0) = 0
+        omega = np.where(image.epsilon == 1, np.sign(V), 1)
+        leaked = V + omega * image.leak
+        # With leak reversal, a leak that would carry V through zero stops there.
+        leaked[(image.epsilon == 1) & (np.sign(leaked) == -np.sign(V))] = 0
+        V = _saturate(leaked)
+        # Fire:  V >= alpha
+        fired = alpha <= V
+        after = np.choose(image.reset_mode, [R, V - alpha, V])
+        # Negative side:  V < -beta  (strictly)
+        low = ~fired & (-beta > V)
+        floor = np.where(image.kappa == 1, -beta, np.choose(image.reset_mode, [-R, V + beta, V]))
+        self.V = np.where(fired, after, np.where(low, floor, V))
+        return fired
+
+
+def _saturate(V: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Keep potentials in the signed 20 bits of the membrane."""
+    return np.clip(V, limits.POTENTIAL_MIN, limits.POTENTIAL_MAX)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from .classifier import MAX_WORDS, NO_WORDS, TOO_LONG, Answers, Classifier
+from .classifier import Classifier
 from .encoder import Encoder
 from .errors import ImageError, InputError, ModelError, SimcoreError
 from .image import Coding, CoreImage, blank
 from .power import METHODS, Energy, estimate
+from .questions import MAX_WORDS, NO_WORDS, TOO_LONG, Answers, QuestionCore, spike_pattern
 from .run import Outcome, Simulator, pack_lines
 
 __all__ = [
@@ -24,9 +25,11 @@ __all__ = [
     "InputError",
     "ModelError",
     "Outcome",
+    "QuestionCore",
     "SimcoreError",
     "Simulator",
     "blank",
     "estimate",
     "pack_lines",
+    "spike_pattern",
 ]

@@ -1,0 +1,141 @@
+"""The constrained network: 16 weight levels, 16 activity levels, at most 64 lines; still numbers, not yet spikes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+import numpy as np
+
+from ..simcore import Encoder
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+T: Final = 15
+"""Ticks of a step, and the highest activity: 16 levels, 0..15."""
+
+LEVEL_MIN: Final = -8
+LEVEL_MAX: Final = 7
+"""Weight levels: 4-bit two's complement, the subset sums of (-8, 4, 2, 1)."""
+
+MAX_FAN_IN: Final = 64
+"""Lines of a core: 256 axons, four to a line (one of each type)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ConstrainedNetwork:
+    """An Elman network in activity units.
+
+    One step:  a_t = clip(floor(s (q_in x_t + q_rec a_{t-1}) + B + 1/2), 0, 15),  x_t the code of word t;
+    answer:  argmax of  s_c (q_out a_last) + B_c.
+
+    Attributes
+    ----------
+    codes : float64 (rows, n_in)
+        Codes before rounding, 0..15; the encoder holds them rounded.
+    rows : int32 (words,)
+        Row of `codes` of each word id.
+    levels : int8 (n_hidden, n_in + n_hidden)
+        q_in and q_rec side by side, -8..7.
+    scale, bias : float64 (n_hidden,)
+        s and B.
+    initial : float64 (n_hidden,)
+        Activity that stands for the float network's initial state.
+    readout_levels : int8 (classes, n_hidden)
+        q_out, -7..8 (the readout's codebook is negated, see place.py).
+    readout_scale, readout_bias : float64 (classes,)
+        s_c and B_c.
+    direction : {"forward", "reverse"}
+        Order of reading.
+
+    """
+
+    codes: NDArray[np.float64]
+    rows: NDArray[np.int32]
+    levels: NDArray[np.int8]
+    scale: NDArray[np.float64]
+    bias: NDArray[np.float64]
+    initial: NDArray[np.float64]
+    readout_levels: NDArray[np.int8]
+    readout_scale: NDArray[np.float64]
+    readout_bias: NDArray[np.float64]
+    direction: Literal["forward", "reverse"]
+
+    @property
+    def n_in(self) -> int:
+        """Input lines."""
+        return int(self.codes.shape[1])
+
+    @property
+    def n_hidden(self) -> int:
+        """Hidden units."""
+        return len(self.scale)
+
+    @property
+    def classes(self) -> int:
+        """Classes of the readout."""
+        return len(self.readout_scale)
+
+    def rounded_codes(self) -> NDArray[np.uint8]:
+        """Round the codes to activities, uint8 (rows, n_in)."""
+        return np.clip(np.floor(self.codes + 0.5), 0, T).astype(np.uint8)
+
+    def encoder(self) -> Encoder:
+        """Make the encoder that the core reads words with."""
+        return Encoder(codes=self.rounded_codes(), rows=self.rows)
+
+    def hidden(
+        self, questions: list[NDArray[np.int64]], *, rounded: bool = True
+    ) -> NDArray[np.float64]:
+        """Run the questions; return the activities after each one's last word, float64 (n, n_hidden).
+
+        Parameters
+        ----------
+        questions
+            Word ids of each question, at least one.
+        rounded
+            True: activities at 16 levels (the integer model); False: only the weights are constrained.
+
+        """
+        codes = self.rounded_codes().astype(np.float64) if rounded else np.clip(self.codes, 0, T)
+        W, U = np.split(self.levels.astype(np.float64) * self.scale[:, None], [self.n_in], axis=1)
+        a = np.repeat(self.initial[None], len(questions), axis=0)
+        for ids, alive in steps(questions, self.direction):
+            pre = codes[self.rows[ids]] @ W.T + a[alive] @ U.T + self.bias
+            a[alive] = np.clip(np.floor(pre + 0.5) if rounded else pre, 0, T)
+        return a
+
+    def logits(
+        self, questions: list[NDArray[np.int64]], *, rounded: bool = True
+    ) -> NDArray[np.float64]:
+        """Run the questions; return the readout, float64 (n, classes) (see `hidden`)."""
+        a = self.hidden(questions, rounded=rounded)
+        return self.readout(a)
+
+    def readout(self, a: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Read activities (n, n_hidden) out as logits (n, classes)."""
+        return a @ self.readout_levels.T * self.readout_scale + self.readout_bias
+
+
+def steps(
+    questions: list[NDArray[np.int64]], direction: str
+) -> list[tuple[NDArray[np.int64], NDArray[np.intp]]]:
+    """Lay questions of different lengths out step by step.
+
+    Returns
+    -------
+    list
+        For each step in the direction of reading: the word ids read, and the questions that still have a word.
+
+    """
+    order = [q if direction == "forward" else q[::-1] for q in questions]
+    lengths = np.array([len(q) for q in order])
+    table = np.zeros((len(order), max(lengths, default=0)), dtype=np.int64)
+    for i, q in enumerate(order):
+        table[i, : len(q)] = q
+    layout = []
+    for t in range(table.shape[1]):
+        alive = np.flatnonzero(lengths > t)
+        layout.append((table[alive, t], alive))
+    return layout

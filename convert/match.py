@@ -1,0 +1,226 @@
+"""Match spiking to artificial responses: thresholds, leaks and initial potentials of the placed neurons.
+
+A hidden unit of scale s and bias B becomes a neuron of gain g, threshold theta = g / s and leak B theta / 15, so that
+its spike count in a step of 15 ticks is floor(s q.a + B + 1/2) when spikes come evenly.  They do not: a neuron that
+is driven below zero early in a step has lost nothing when the step's sum is positive in the model, but has on the
+core, where the floor is zero.  `match_hidden` measures what every unit really answers on calibration questions and
+moves its leak and threshold so that it answers as the model does; `match_readout` does the same for the classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from ..simcore import CoreImage, QuestionCore, limits
+from .constrained import ConstrainedNetwork, T
+from .errors import ConstraintError
+from .place import Neurons, place, readout_copies
+from .spiking import hidden_steps, last_counts
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+GAIN_MAX: Final = limits.WEIGHT_MAX // 8
+"""Largest g: the weight -8 g has 9 bits."""
+
+READOUT_GAIN: Final = 7
+"""g of the readout: the four gate axons lift 32 g = 224, which the leak (at most 255) takes while the gate is shut."""
+
+GATE_LIFT: Final = 32 * READOUT_GAIN
+"""What the open gate adds to a readout neuron at every tick."""
+
+READOUT_CEILING: Final = T - 0.5
+"""Highest count that the readout's scale aims at."""
+
+COPIES_MAX: Final = 16
+"""Readout neurons of a class: 16 staggered ones resolve 1/16 of a spike; more cost events and change no label."""
+
+
+def hidden_neurons(network: ConstrainedNetwork) -> Neurons:
+    """Derive the hidden neurons in closed form.
+
+    The gain is the largest that keeps theta and leak inside the chip's limits.
+
+    Raises
+    ------
+    ConstraintError
+        A unit whose scale or bias no gain can express, by number.
+
+    """
+    s, B = network.scale, network.bias
+    leak_bound = np.full(len(s), np.inf)
+    np.divide(limits.LEAK_MAX * T * s, np.abs(B), out=leak_bound, where=B != 0)
+    gain = np.floor(np.minimum.reduce([np.full(len(s), float(GAIN_MAX)), limits.THRESHOLD_MAX * s, leak_bound]))
+    gain = np.maximum(gain, 1)
+    threshold = np.maximum(np.round(gain / s), 1)
+    if (threshold > limits.THRESHOLD_MAX).any():
+        j = int(np.argmax(threshold))
+        raise ConstraintError(
+            f"hidden unit {j}: scale {s[j]:.3g} needs threshold {threshold[j]:.0f}, limit {limits.THRESHOLD_MAX}"
+        )
+    # A bias beyond the leak's range only arises where |B| exceeds 15 levels by far: the unit is constant anyway.
+    leak = np.clip(np.round(B * threshold / T), -limits.LEAK_MAX, limits.LEAK_MAX)
+    start = gain * (network.levels[:, network.n_in :] @ network.initial) + threshold / 2
+    potential = np.clip(np.floor(start), limits.POTENTIAL_MIN, limits.POTENTIAL_MAX)
+    return Neurons(
+        gain=gain.astype(np.int64),
+        threshold=threshold.astype(np.int64),
+        leak=leak.astype(np.int64),
+        potential=potential.astype(np.int64),
+    )
+
+
+def match_hidden(
+    network: ConstrainedNetwork,
+    neurons: Neurons,
+    questions: list[NDArray[np.int64]],
+    *,
+    rounds: int = 6,
+) -> Neurons:
+    """Move leaks until every unit's mean spike count on the questions is the model's.
+
+    The model is asked with the activities that the core really had (the spike counts of the step before), so each
+    unit's own response is matched, not the errors of others.
+
+    Parameters
+    ----------
+    network, neurons
+        The layer to match.
+    questions
+        Word ids of the calibration questions.
+    rounds
+        Corrections made; the one with the smallest mean error is returned.
+
+    """
+    best, best_error = neurons, np.inf
+    for _ in range(rounds + 1):
+        total = np.zeros(network.n_hidden)
+        absolute = 0.0
+        seen = 0
+        for _alive, inputs, counts in hidden_steps(network, neurons, questions):
+            wanted = np.floor(inputs @ (network.levels * network.scale[:, None]).T + network.bias + 0.5)
+            error = counts - np.clip(wanted, 0, T)
+            total += error.sum(axis=0)
+            absolute += float(np.abs(error).sum())
+            seen += len(error)
+        if absolute / seen < best_error:
+            best, best_error = neurons, absolute / seen
+        change = np.round(total / seen * neurons.threshold / T)
+        leak = np.clip(neurons.leak - change, -limits.LEAK_MAX, limits.LEAK_MAX)
+        neurons = replace(neurons, leak=leak.astype(np.int64))
+    return best
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Matched:
+    """A placed network whose responses were matched.
+
+    Attributes
+    ----------
+    image : CoreImage
+        The core.
+    hidden, readout : Neurons
+        Its populations.
+    agreement : float
+        Share of the calibration questions on which the core gives the float network's label, 0..1.
+    method : {"closed-form", "matched"}
+        Whether the hidden responses were moved, or the closed form agreed better.
+
+    """
+
+    image: CoreImage
+    hidden: Neurons
+    readout: Neurons
+    agreement: float
+    method: str
+
+
+def match(
+    network: ConstrainedNetwork,
+    questions: list[NDArray[np.int64]],
+    labels: NDArray[np.int64],
+) -> Matched:
+    """Place the network and match its responses on calibration questions.
+
+    Parameters
+    ----------
+    network
+        The constrained network.
+    questions
+        Word ids of the calibration questions, each at least one word.
+    labels
+        int64: the float network's label of each question.
+
+    Raises
+    ------
+    ConstraintError
+        The network does not fit one core.
+
+    """
+    closed = hidden_neurons(network)
+    candidates = {"closed-form": closed, "matched": match_hidden(network, closed, questions)}
+    results = [
+        _with_readout(network, hidden, questions, labels, method)
+        for method, hidden in candidates.items()
+    ]
+    return max(results, key=lambda r: r.agreement)
+
+
+def _with_readout(
+    network: ConstrainedNetwork,
+    hidden: Neurons,
+    questions: list[NDArray[np.int64]],
+    labels: NDArray[np.int64],
+    method: str,
+) -> Matched:
+    """Find the readout's range: of a few candidates, the one whose counts on the core agree best."""
+    counts = last_counts(network, hidden, questions)
+    logits = np.sort(network.readout(counts), axis=1)
+    best: Matched | None = None
+    for high in np.unique(np.percentile(logits[:, -1], [95, 99, 100])):
+        for low in np.unique(np.percentile(logits[:, -2], [1, 10, 30])):
+            if high <= low:
+                continue
+            readout = readout_neurons(network, float(low), float(high))
+            image = place(network, hidden, readout)
+            agreement = float((core_labels(image, network, questions) == labels).mean())
+            if best is None or agreement > best.agreement:
+                best = Matched(
+                    image=image, hidden=hidden, readout=readout, agreement=agreement, method=method
+                )
+    if best is None:
+        raise ConstraintError(
+            f"readout: every calibration question gives the same logits ({logits[0, -1]:.3g})"
+        )
+    return best
+
+
+def readout_neurons(network: ConstrainedNetwork, low: float, high: float) -> Neurons:
+    """Derive the readout neurons that count logits from low (no spike) to high (READOUT_CEILING spikes).
+
+    Neuron k of a class starts (k + 1/2) / copies of a spike ahead, so that the class's total resolves fractions of
+    a spike.
+    """
+    copies = min(readout_copies(network.n_hidden, network.classes), COPIES_MAX)
+    per_logit = READOUT_CEILING / (high - low)
+    threshold = READOUT_GAIN / (network.readout_scale * per_logit)
+    stagger = (np.arange(copies) + 0.5) / copies
+    drive = (network.readout_bias[:, None] - low) * per_logit + stagger
+    leak = np.round(drive * threshold[:, None] / T - GATE_LIFT)
+    n = network.classes * copies
+    return Neurons(
+        gain=np.full(n, READOUT_GAIN),
+        threshold=np.clip(np.round(np.repeat(threshold, copies)), 1, limits.THRESHOLD_MAX).astype(np.int64),
+        leak=np.clip(leak, -limits.LEAK_MAX, limits.LEAK_MAX).astype(np.int64).reshape(-1),
+        potential=np.zeros(n, dtype=np.int64),
+    )
+
+
+def core_labels(
+    image: CoreImage, network: ConstrainedNetwork, questions: list[NDArray[np.int64]]
+) -> NDArray[np.int64]:
+    """Answer questions on the simulated core, int64 labels."""
+    return QuestionCore(image, network.encoder()).answer(questions).label.astype(np.int64)

@@ -1,0 +1,59 @@
+"""Small real models and networks that several tests use."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
+from spikewatch.convert.constrained import ConstrainedNetwork
+from spikewatch.convert.match import hidden_neurons, readout_neurons
+from spikewatch.convert.place import place
+from spikewatch.simcore import CoreImage
+
+TINY_WORDS = (
+    "<unk>", "who", "what", "where", "when", "how", "many", "is", "the", "of", "in", "a", "did",
+    "wrote", "hamlet", "capital", "france", "far", "moon", "stand", "for",
+)  # fmt: skip
+TINY_LABELS = ("ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM")
+
+
+def tiny_network(seed: int = 0, *, n_in: int = 6, n_hidden: int = 8, classes: int = 6) -> ConstrainedNetwork:
+    """Make a constrained network with random weights for TINY_WORDS."""
+    rng = np.random.default_rng(seed)
+    return ConstrainedNetwork(
+        codes=rng.integers(0, 16, (len(TINY_WORDS), n_in)).astype(np.float64),
+        rows=np.arange(len(TINY_WORDS), dtype=np.int32),
+        levels=rng.integers(-8, 8, (n_hidden, n_in + n_hidden)).astype(np.int8),
+        scale=rng.uniform(0.05, 0.12, n_hidden),
+        bias=rng.uniform(-3, 8, n_hidden),
+        initial=np.zeros(n_hidden),
+        readout_levels=rng.integers(-7, 9, (classes, n_hidden)).astype(np.int8),
+        readout_scale=rng.uniform(0.05, 0.1, classes),
+        readout_bias=rng.uniform(-1, 1, classes),
+        direction="reverse",
+    )
+
+
+def tiny_image(network: ConstrainedNetwork) -> CoreImage:
+    """Place a network with its closed-form neurons."""
+    return place(network, hidden_neurons(network), readout_neurons(network, 0.0, 20.0))
+
+
+def tiny_model_files(seed: int = 0) -> dict[str, bytes]:
+    """Make the four files of a small real model over TINY_WORDS."""
+    network = tiny_network(seed)
+    tokenizer = Tokenizer(
+        models.WordLevel({word: i for i, word in enumerate(TINY_WORDS)}, unk_token="<unk>")
+    )
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(pattern, "removed") for pattern in (" ", "?", "!", ".", ",")]
+    )
+    return {
+        "core.safetensors": tiny_image(network).to_bytes(),
+        "encoder.safetensors": network.encoder().to_bytes(),
+        "tokenizer.json": tokenizer.to_str().encode(),
+        "labels.json": json.dumps(list(TINY_LABELS)).encode(),
+    }

@@ -1,0 +1,141 @@
+"""What may change in a registry, and how a change is recorded.
+
+Each function gives the decision that `Layout.commit` asks for: from a state to a change, to
+nothing, or to a refusal. It runs under the writers' lock, and again when another process was first.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from .errors import BadInput, Conflict, shown
+from .journal import Change, State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .documents import Descriptor
+    from .layout import Layout
+    from .references import Digest
+
+__all__ = ["ABSENT", "Signature", "check_new", "move", "publication"]
+
+ABSENT: Final = "absent"
+"""As the expected state of an alias: it must not exist yet."""
+_MAX_TEXT: Final = 4096
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Signature:
+    """Who changes something, and why; both go into the journal."""
+
+    actor: str
+    reason: str
+
+    @classmethod
+    def of(cls, actor: str | None, reason: str) -> Signature:
+        """Take what the caller says, or user@host.
+
+        Raises
+        ------
+        BadInput
+            When a text is not printable or too long.
+        """
+        actor = _user() if actor is None else actor
+        for what, text in (("actor", actor), ("reason", reason)):
+            if len(text) > _MAX_TEXT or not text.isprintable():
+                raise BadInput(
+                    f"{what} {shown(text)}: must be one printable line of at most "
+                    f"{_MAX_TEXT} characters"
+                )
+        return cls(actor=actor, reason=reason)
+
+
+def _user() -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # no such user in a bare container
+        user = f"uid {os.getuid()}"
+    return f"{user}@{socket.gethostname()}"
+
+
+def _change(
+    state: State, operation: str, tag: str, target: Descriptor, signature: Signature
+) -> Change:
+    current = state.tags.get(tag)
+    now = datetime.now(UTC).replace(tzinfo=None)
+    return Change(
+        generation=state.generation + 1,
+        previous=state.head,
+        operation=operation,
+        tag=tag,
+        source=None if current is None else current.digest,
+        target=target,
+        time=f"{now.isoformat(timespec='milliseconds')}Z",
+        actor=signature.actor,
+        reason=signature.reason,
+    )
+
+
+def check_new(layout: Layout, state: State, version: str, target: Descriptor) -> bool:
+    """Tell whether a version is still to be published; False when it is there already.
+
+    Raises
+    ------
+    Conflict
+        When the version is there with another digest.
+    """
+    current = state.tags.get(version)
+    if current is not None and current.digest != target.digest:
+        raise Conflict(
+            f"{layout.name}:{version} is published as {current.digest} and cannot become "
+            f"{target.digest}; versions are immutable"
+        )
+    return current is None
+
+
+def publication(
+    layout: Layout, version: str, target: Descriptor, signature: Signature
+) -> Callable[[State], Change | None]:
+    """Decide a new version: absent so far, and all its blobs sound in the store."""
+
+    def decide(state: State) -> Change | None:
+        if not check_new(layout, state, version, target):
+            return None
+        layout.check(target, what=f"{layout.name}:{version}")
+        return _change(state, "publish", version, target, signature)
+
+    return decide
+
+
+def move(
+    layout: Layout,
+    alias: str,
+    target: Descriptor,
+    expect: Digest | str | None,
+    signature: Signature,
+) -> Callable[[State], Change | None]:
+    """Decide the move of an alias: it means what was expected, and the target is sound.
+
+    Parameters
+    ----------
+    expect
+        The digest it must mean before, ABSENT, or None for anything.
+    """
+
+    def decide(state: State) -> Change | None:
+        current = state.tags.get(alias)
+        found = ABSENT if current is None else current.digest
+        if expect not in {None, found}:
+            raise Conflict(f"{layout.name}:{alias} is {found}, not {expect} as expected")
+        if found == target.digest:
+            return None
+        layout.check(target, what=f"{layout.name}:{alias}")
+        return _change(state, "alias", alias, target, signature)
+
+    return decide

@@ -1,0 +1,128 @@
+"""Reading that trusts no directory entry, and writing that survives a crash.
+
+Readers follow no symbolic link, open nothing but regular files, and know how many bytes they
+accept before they read. Writers write a new file, fsync it, and only then give it its name (rename
+or link); the directory is fsynced before anything that depends on the name. A writer that fails
+removes its file.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import uuid
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from .errors import Corrupt, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["read_regular", "storage", "sync_folder", "write_temporary"]
+
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # a FIFO must not block us
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+
+
+@contextmanager
+def storage(what: str) -> Iterator[None]:
+    """Turn an error of the operating system into a StorageError that says what was being done."""
+    try:
+        yield
+    except OSError as e:
+        raise StorageError(f"{what}: {e.strerror or e}") from e
+
+
+def read_regular(path: Path, *, limit: int) -> bytes:
+    """Read a regular file.
+
+    Parameters
+    ----------
+    path
+        The file; its last component may not be a symbolic link.
+    limit
+        Most bytes accepted, checked before reading.
+
+    Raises
+    ------
+    FileNotFoundError
+        When nothing has that name.
+    Corrupt
+        When it is not a regular file or is larger than the limit.
+    StorageError
+        When it cannot be read.
+    """
+    try:
+        descriptor = os.open(path, _READ)
+    except FileNotFoundError:
+        raise
+    except OSError as e:
+        if e.errno == errno.ELOOP:
+            raise Corrupt(f"{path}: is a symbolic link, not a regular file") from None
+        if e.errno in {errno.ENXIO, errno.ENOTDIR}:  # a socket; a parent that is no directory
+            raise Corrupt(f"{path}: is not a regular file") from None
+        raise StorageError(f"reading {path}: {e.strerror}") from e
+    try:
+        with storage(f"reading {path}"):
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise Corrupt(f"{path}: is not a regular file")
+            if status.st_size > limit:
+                raise Corrupt(f"{path}: {status.st_size} bytes, more than the limit of {limit}")
+            return _read_all(descriptor, status.st_size)
+    finally:
+        os.close(descriptor)
+
+
+def _read_all(descriptor: int, size: int) -> bytes:
+    data = os.read(descriptor, size + 1)  # nearly always the whole file in one call
+    if len(data) == size:
+        return data
+    chunks = [data]
+    while chunks[-1] and sum(map(len, chunks)) <= size:
+        chunks.append(os.read(descriptor, size + 1))
+    return b"".join(chunks)
+
+
+def write_temporary(folder: Path, data: bytes) -> Path:
+    """Write the bytes to a new file with a random name and fsync it; nothing is left on failure.
+
+    Parameters
+    ----------
+    folder
+        Made when absent; on the file system of the later name.
+    data
+        The whole content.
+
+    Returns
+    -------
+    Path
+        The file; the caller renames, links or removes it.
+    """
+    folder.mkdir(exist_ok=True)
+    path = folder / uuid.uuid4().hex
+    descriptor = os.open(path, _CREATE, 0o666)
+    try:
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(descriptor, view) :]
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    return path
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a directory durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

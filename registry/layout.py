@@ -1,0 +1,326 @@
+"""One model's directory: an OCI image layout with a journal.
+
+::
+
+    oci-layout  index.json  blobs/sha256/<64 hex>     what any OCI tool reads
+    .journal/00000042.json  .journal/lock             the truth, and the writers' lock
+    .ingest/<random>                                  files being written
+
+What survives a crash (of a process at any point; of the machine as far as its disk honours fsync):
+a change is committed when the link of its journal entry appears, and not before. The blobs it needs
+are durable before that. ``index.json`` is swapped after it; when a crash comes between, readers
+apply the journal's tail in memory and the next writer swaps the index. Readers write nothing and
+take no lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+import uuid
+from typing import TYPE_CHECKING, Final
+
+from .errors import Corrupt
+from .files import read_regular, sync_folder, write_temporary
+from .journal import MAX_ENTRY, MAX_INDEX, Change, State, entry_name, parse_index, render_index
+from .manifest import MAX_MANIFEST, Manifest, parse_manifest
+from .references import digest_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from .documents import Descriptor
+    from .journal import Index
+    from .references import Digest
+
+__all__ = ["LAYOUT", "Layout"]
+
+LAYOUT: Final = b'{"imageLayoutVersion":"1.0.0"}'
+"""The content of ``oci-layout``."""
+
+# What flock says on file systems that have none; the link is then the only arbiter, and enough.
+_NO_LOCKS: Final = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
+
+
+class Layout:
+    """The files of one model.
+
+    Parameters
+    ----------
+    path
+        The directory; its name is the model's.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = path.name
+        self.blobs = path / "blobs" / "sha256"
+        self.journal = path / ".journal"
+        self.ingest = path / ".ingest"
+        self.index = path / "index.json"
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a model here, whole or damaged."""
+        return any((self.path / part).exists() for part in ("index.json", ".journal", "oci-layout"))
+
+    def create(self) -> None:
+        """Make the empty layout, all at once, unless there is one."""
+        if self.exists:
+            return
+        made = self.path.with_name(f".new-{uuid.uuid4().hex}")
+        new = Layout(made)
+        try:
+            for folder in (new.blobs, new.journal, new.ingest):
+                folder.mkdir(parents=True)
+            for path, data in (
+                (made / "oci-layout", LAYOUT),
+                (new.index, render_index(State())),
+            ):
+                write_temporary(new.ingest, data).replace(path)
+            for folder in (new.blobs, new.blobs.parent, new.journal, made):
+                sync_folder(folder)
+            made.rename(self.path)
+        except OSError as e:
+            shutil.rmtree(made, ignore_errors=True)
+            # Another process was first: a rename onto a directory needs it empty.
+            if e.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+                raise
+        sync_folder(self.path.parent)
+
+    # Reading
+
+    def blob_path(self, digest: Digest) -> Path:
+        """Give the file of a blob."""
+        return self.blobs / digest.removeprefix("sha256:")
+
+    def read(self, descriptor: Descriptor, *, what: str) -> bytes:
+        """Read a blob; the bytes returned have the descriptor's size and digest.
+
+        Parameters
+        ----------
+        descriptor
+            Its size is the limit of what is read.
+        what
+            Who needs the blob, for the error's text.
+
+        Raises
+        ------
+        Corrupt
+            When the blob is missing, no regular file, or holds other bytes.
+        """
+        try:
+            data = read_regular(self.blob_path(descriptor.digest), limit=descriptor.size)
+        except FileNotFoundError:
+            raise Corrupt(f"{what}: blob {descriptor.digest} is missing") from None
+        except Corrupt as e:
+            raise Corrupt(f"{what}: {e}") from None
+        found = digest_of(data)
+        if len(data) != descriptor.size or found != descriptor.digest:
+            raise Corrupt(
+                f"{what}: blob {descriptor.digest} of {descriptor.size} bytes holds "
+                f"{len(data)} bytes with {found}"
+            )
+        return data
+
+    def manifest(self, descriptor: Descriptor, *, what: str) -> Manifest:
+        """Read and check a manifest.
+
+        Raises
+        ------
+        Corrupt
+            When its bytes or its content are wrong.
+        """
+        if descriptor.size > MAX_MANIFEST:
+            raise Corrupt(f"{what}: manifest of {descriptor.size} bytes, limit {MAX_MANIFEST}")
+        return parse_manifest(self.read(descriptor, what=what), what=f"{what}: manifest")
+
+    def check(self, descriptor: Descriptor, *, what: str) -> Manifest:
+        """Read and check a manifest and every blob it names.
+
+        Raises
+        ------
+        Corrupt
+            When any of them is missing or wrong.
+        """
+        manifest = self.manifest(descriptor, what=what)
+        for blob in manifest.blobs:
+            self.read(blob, what=what)
+        return manifest
+
+    def read_index(self) -> Index:
+        """Read ``index.json``.
+
+        Raises
+        ------
+        Corrupt
+            When it is missing or not ours.
+        """
+        try:
+            data = read_regular(self.index, limit=MAX_INDEX)
+        except FileNotFoundError:
+            raise Corrupt(f"{self.index}: is missing") from None
+        return parse_index(data, what=str(self.index))
+
+    def entry(self, generation: int) -> tuple[Change, bytes] | None:
+        """Read a journal entry; None when there is none.
+
+        Raises
+        ------
+        Corrupt
+            When the file is no entry.
+        """
+        path = self.journal / entry_name(generation)
+        try:
+            data = read_regular(path, limit=MAX_ENTRY)
+        except FileNotFoundError:
+            return None
+        return Change.from_bytes(data, what=str(path)), data
+
+    def entries(self, after: int) -> Iterator[tuple[Change, bytes]]:
+        """Read the journal from a generation on, up to its end."""
+        while (entry := self.entry(after := after + 1)) is not None:
+            yield entry
+
+    def state(self) -> State:
+        """Read what every tag means now: the index and the journal's tail.
+
+        Raises
+        ------
+        Corrupt
+            When they do not fit together.
+        """
+        index = self.read_index()
+        entry = self.entry(index.generation)
+        if index.head != (None if entry is None else digest_of(entry[1])):
+            raise Corrupt(
+                f"{self.index}: names {index.head} as journal entry {index.generation}, which is "
+                f"{'missing' if entry is None else digest_of(entry[1])}"
+            )
+        return State(generation=index.generation, head=index.head, tags=index.tags).then(
+            self.entries(index.generation), what=str(self.journal)
+        )
+
+    # Writing
+
+    def stage(self, blobs: Mapping[Digest, bytes]) -> None:
+        """Store blobs durably; one that is there with wrong bytes is healed.
+
+        Parameters
+        ----------
+        blobs
+            Digest to bytes that have it.
+        """
+        for digest, data in blobs.items():
+            path = self.blob_path(digest)
+            if not self._holds(path, data):
+                self._name(write_temporary(self.ingest, data), path)
+        sync_folder(self.blobs)
+
+    @staticmethod
+    def _holds(path: Path, data: bytes) -> bool:
+        try:
+            if read_regular(path, limit=len(data)) != data:
+                return False
+            # A blob about to be used must look young to a collector of unused ones.
+            os.utime(path)
+        except (FileNotFoundError, PermissionError, Corrupt):
+            return False  # a fresh copy is younger still
+        return True
+
+    @staticmethod
+    def _name(temporary: Path, path: Path) -> None:
+        try:
+            temporary.replace(path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+
+    def commit(self, decide: Callable[[State], Change | None]) -> State:
+        """Commit one change, against other processes and crashes.
+
+        Parameters
+        ----------
+        decide
+            Gives the change for a state, or None when there is nothing to do; raises to refuse.
+            Called again when another process was first.
+
+        Returns
+        -------
+        State
+            The state with the change in it.
+
+        Raises
+        ------
+        Corrupt
+            When the journal is damaged.
+        """
+        with self._locked():
+            while True:
+                state = self.state()
+                change = decide(state)
+                if change is None:
+                    self._publish_index(state)
+                    return state
+                if self._claim(change):
+                    state = state.then(iter([(change, change.to_bytes())]), what=str(self.journal))
+                    self._publish_index(state)
+                    return state
+                if self.state().generation <= state.generation:
+                    path = self.journal / entry_name(change.generation)
+                    raise Corrupt(f"{path}: is in the way and cannot be read")
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Keep other writers waiting. A courtesy: correctness rests on the link alone."""
+        descriptor = os.open(
+            self.journal / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666
+        )
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            except OSError as e:
+                if e.errno not in _NO_LOCKS:
+                    raise
+            yield
+        finally:
+            os.close(descriptor)  # drops the lock, as the kernel does for a killed process
+
+    def _claim(self, change: Change) -> bool:
+        """Link the entry into the journal; False when another process took the generation."""
+        temporary = write_temporary(self.ingest, change.to_bytes())
+        path = self.journal / entry_name(change.generation)
+        try:
+            path.hardlink_to(temporary)
+        except FileExistsError:
+            # NFS may lose the reply of a link that was made, and report the retry's failure.
+            if temporary.stat().st_nlink != 2 or not path.samefile(temporary):
+                return False
+        finally:
+            temporary.unlink(missing_ok=True)
+        sync_folder(self.journal)
+        return True
+
+    def _publish_index(self, state: State) -> None:
+        """Swap ``index.json`` until it is the journal's last state.
+
+        Without a working lock a slower process may put an older index over ours. Whoever swaps last
+        looks at the journal after that, so the last index is the newest.
+        """
+        data = render_index(state)
+        try:
+            if read_regular(self.index, limit=MAX_INDEX) == data:
+                return
+        except (FileNotFoundError, Corrupt):
+            pass
+        while True:
+            self._name(write_temporary(self.ingest, data), self.index)
+            sync_folder(self.path)
+            newer = state.then(self.entries(state.generation), what=str(self.journal))
+            if newer.generation == state.generation:
+                return
+            state, data = newer, render_index(newer)

@@ -1,0 +1,224 @@
+"""The grammar of names, versions, aliases, digests and references.
+
+A reference is ``MODEL:TAG``, ``MODEL@DIGEST`` or ``MODEL:TAG@DIGEST`` (both must agree); a tag is
+a version or an alias. The grammar is the part of the OCI rules that every tool reads the same way:
+skopeo takes the first colon, oras the last, registries know no ``+`` in a tag and no upper case in
+a repository's name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Final, NewType
+
+from .errors import BadReference, shown
+
+__all__ = [
+    "ALIAS_LENGTH",
+    "MODEL_LENGTH",
+    "VERSION_LENGTH",
+    "Digest",
+    "Reference",
+    "check_alias",
+    "check_digest",
+    "check_model",
+    "check_version",
+    "digest_of",
+    "is_model",
+    "is_version",
+    "version_key",
+]
+
+Digest = NewType("Digest", str)
+"""A checked ``sha256:`` and 64 lower-case hexadecimal digits."""
+
+MODEL_LENGTH: Final = 64
+"""Longest model name in characters; it is also a directory's name."""
+ALIAS_LENGTH: Final = 64
+"""Longest alias in characters."""
+VERSION_LENGTH: Final = 128
+"""Longest version in characters: the longest tag of the OCI distribution specification."""
+
+_MODEL = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
+_ALIAS = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_NUMBER = r"(?:0|[1-9][0-9]*)"
+_IDENTIFIER = rf"(?:{_NUMBER}|[0-9]*[a-zA-Z-][0-9a-zA-Z-]*)"
+_VERSION = re.compile(
+    rf"({_NUMBER})\.({_NUMBER})\.({_NUMBER})(?:-({_IDENTIFIER}(?:\.{_IDENTIFIER})*))?"
+)
+# SemVer allows 1.0.0-a---b and 1.0.0-a-; skopeo's grammar for a layout's references does not, so
+# such a version could be published but not copied out again.
+_REACHABLE = re.compile(r"[A-Za-z0-9]+(?:(?:[._-]|--)[A-Za-z0-9]+)*")
+_VERSION_LIKE = re.compile(r"v[0-9].*")
+
+
+def is_model(text: str) -> bool:
+    """Tell whether the text is a model's name."""
+    return len(text) <= MODEL_LENGTH and _MODEL.fullmatch(text) is not None
+
+
+def check_model(text: str) -> str:
+    """Return the text when it is a model's name.
+
+    Raises
+    ------
+    BadReference
+        When it is not.
+    """
+    if not is_model(text):
+        raise BadReference(
+            f"model name {shown(text)}: must be 1 to {MODEL_LENGTH} lower-case letters and digits, "
+            "in parts joined by one of '.', '_', '-'"
+        )
+    return text
+
+
+def is_version(text: str) -> bool:
+    """Tell whether the text is a version."""
+    return (
+        len(text) <= VERSION_LENGTH
+        and _VERSION.fullmatch(text) is not None
+        and _REACHABLE.fullmatch(text) is not None
+    )
+
+
+def check_version(text: str) -> str:
+    """Return the text when it is a version: strict SemVer 2.0.0 without build metadata.
+
+    Raises
+    ------
+    BadReference
+        When it is not.
+    """
+    if is_version(text):
+        return text
+    if "+" in text:
+        raise BadReference(
+            f"version {shown(text)}: '+' is not allowed, no OCI registry accepts it in a tag"
+        )
+    raise BadReference(
+        f"version {shown(text)}: must be SemVer as 1.2.3 or 1.2.3-rc.1, at most "
+        f"{VERSION_LENGTH} characters, no '---', no '-' before a '.' or at the end"
+    )
+
+
+def _is_alias(text: str) -> bool:
+    return (
+        len(text) <= ALIAS_LENGTH
+        and _ALIAS.fullmatch(text) is not None
+        and not text.startswith("sha256-")
+        and _VERSION_LIKE.fullmatch(text) is None
+    )
+
+
+def check_alias(text: str) -> str:
+    """Return the text when it is an alias.
+
+    Raises
+    ------
+    BadReference
+        When it is not.
+    """
+    if not _is_alias(text):
+        raise BadReference(
+            f"alias {shown(text)}: must be 1 to {ALIAS_LENGTH} lower-case letters and digits in "
+            "parts joined by '-', begin with a letter, and look neither like a version (v1) nor "
+            "like a digest (sha256-)"
+        )
+    return text
+
+
+def check_digest(text: str) -> Digest:
+    """Return the text when it is a digest.
+
+    Raises
+    ------
+    BadReference
+        When it is not.
+    """
+    if _DIGEST.fullmatch(text) is None:
+        raise BadReference(
+            f"digest {shown(text)}: must be 'sha256:' and 64 lower-case hexadecimal digits"
+        )
+    return Digest(text)
+
+
+def digest_of(data: bytes) -> Digest:
+    """Compute the digest of bytes."""
+    return Digest(f"sha256:{hashlib.sha256(data).hexdigest()}")
+
+
+def version_key(version: str) -> tuple[object, ...]:
+    """Give the sort key of a version: SemVer precedence, the newest last.
+
+    Parameters
+    ----------
+    version
+        A checked version.
+    """
+    match = _VERSION.fullmatch(version)
+    if match is None:
+        raise BadReference(f"version {shown(version)}: not SemVer")
+    major, minor, patch, pre = match.groups()
+    # A pre-release comes before its release; numbers before words; fewer identifiers before more.
+    identifiers = (
+        ()
+        if pre is None
+        else tuple(
+            (0, int(part), "") if part.isdigit() else (1, 0, part) for part in pre.split(".")
+        )
+    )
+    return int(major), int(minor), int(patch), pre is None, identifiers
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reference:
+    """A parsed reference; at least one of ``tag`` and ``digest`` is there."""
+
+    name: str
+    tag: str | None = None
+    digest: Digest | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Reference:
+        """Read ``MODEL:TAG``, ``MODEL@DIGEST`` or ``MODEL:TAG@DIGEST``.
+
+        Raises
+        ------
+        BadReference
+            When the text is none of them.
+        """
+        left, at, digest = text.partition("@")
+        name, colon, tag = left.partition(":")
+        if not (colon or at):
+            raise BadReference(
+                f"reference {shown(text)}: needs a version, an alias or a digest, as model:1.0.0"
+            )
+        try:
+            check_model(name)
+            if colon:
+                check_tag(tag)
+            if at:
+                check_digest(digest)
+        except BadReference as e:
+            raise BadReference(f"reference {shown(text)}: {e}") from None
+        return cls(name=name, tag=tag if colon else None, digest=Digest(digest) if at else None)
+
+    def __str__(self) -> str:
+        tag = "" if self.tag is None else f":{self.tag}"
+        digest = "" if self.digest is None else f"@{self.digest}"
+        return f"{self.name}{tag}{digest}"
+
+
+def check_tag(text: str) -> str:
+    """Return the text when it is a version or an alias.
+
+    Raises
+    ------
+    BadReference
+        When it is neither; the text says what was probably meant.
+    """
+    return check_version(text) if text[:1].isdigit() else check_alias(text)

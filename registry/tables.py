@@ -1,0 +1,107 @@
+"""Plain text for people: one list of lines for each thing that the program prints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from .values import Details, Entry, Report
+
+__all__ = ["details", "entries", "report"]
+
+_SHORT = len("sha256:") + 12
+
+
+def _plain(text: object) -> str:
+    """Take the teeth out of text from a file: a terminal obeys control characters."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(text))
+
+
+def _table(rows: Sequence[Sequence[object]], *, indent: str = "") -> Iterator[str]:
+    cells = [[_plain(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        yield f"{indent}{line}".rstrip()
+
+
+def entries(found: Sequence[Entry]) -> Iterator[str]:
+    """Give one line for each version, with its aliases."""
+    if not found:
+        yield "no models"
+        return
+    aliases: dict[tuple[str, str], list[str]] = {}
+    for entry in found:
+        aliases.setdefault((entry.name, entry.digest), [])
+        if entry.kind == "alias":
+            aliases[entry.name, entry.digest].append(entry.tag)
+    rows = [("MODEL", "VERSION", "CREATED", "ALIASES", "DIGEST")]
+    for entry in found:
+        names = aliases.pop((entry.name, entry.digest), None)
+        if names is not None:
+            rows.append(
+                (
+                    entry.name,
+                    entry.version or "-",
+                    entry.created or "damaged",
+                    ",".join(names) or "-",
+                    entry.digest[:_SHORT],
+                )
+            )
+    yield from _table(rows)
+
+
+def details(found: Details) -> Iterator[str]:
+    """Give what there is to know about one version."""
+    yield str(found.pin)
+    facts = {
+        "created": found.created,
+        "aliases": ", ".join(found.aliases) or "-",
+        "labels": ", ".join(found.labels or ()) or "-",
+    }
+    facts |= {f"config.{key}": _short(value) for key, value in sorted(found.config.items())}
+    facts |= dict(sorted(found.annotations.items()))
+    yield from _table(list(facts.items()))
+    yield ""
+    layers = [
+        (layer.path, layer.size, layer.media_type.split(".model.")[-1], layer.digest[:_SHORT])
+        for layer in found.layers
+    ]
+    yield from _table([("FILE", "BYTES", "KIND", "DIGEST"), *layers])
+    if found.stages:
+        yield ""
+        stages = [
+            (stage, _percent(figures, "accuracy"), _percent(figures, "agreement"))
+            for stage, figures in found.stages.items()
+        ]
+        yield from _table([("STAGE", "ACCURACY", "AGREEMENT"), *stages])
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{key}={_short(each)}" for key, each in sorted(value.items()))
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _percent(figures: Mapping[str, Any], key: str) -> str:
+    value = figures.get(key)
+    return f"{100 * value:.1f} %" if isinstance(value, (int, float)) else "-"
+
+
+def report(found: Report) -> Iterator[str]:
+    """Give the outcome of verify: every problem, then the notes, then the sum."""
+    for problem in found.problems:
+        tags = ", ".join(f"{problem.model}:{tag}" for tag in problem.breaks)
+        yield _plain(
+            f"PROBLEM {problem.model}/{problem.path}: {problem.what}"
+            + (f" (breaks {tags})" if tags else "")
+        )
+    for note in found.notes:
+        yield _plain(f"note: {note}")
+    verdict = "clean" if found.ok else f"{len(found.problems)} problems"
+    yield (
+        f"{verdict}: {found.models} models, {found.references} versions and aliases, "
+        f"{found.blobs} blobs, {found.size} bytes"
+    )

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
 from ..simcore import Encoder
+from ..simcore.tensors import Field
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
+
+    from .elman import ElmanNetwork
 
 T: Final = 15
 """Ticks of a step, and the highest activity: 16 levels, 0..15."""
@@ -18,6 +23,19 @@ T: Final = 15
 LEVEL_MIN: Final = -8
 LEVEL_MAX: Final = 7
 """Weight levels: 4-bit two's complement, the subset sums of (-8, 4, 2, 1)."""
+
+FIELDS: Final = {
+    "projection": Field(dtype="float64", shape=("components", "lines")),
+    "origin": Field(dtype="float64", shape=("lines",)),
+    "levels": Field(dtype="int8", shape=("hidden units", "fan-in")),
+    "scale": Field(dtype="float64", shape=("hidden units",)),
+    "bias": Field(dtype="float64", shape=("hidden units",)),
+    "initial": Field(dtype="float64", shape=("hidden units",)),
+    "readout_levels": Field(dtype="int8", shape=("classes", "hidden units")),
+    "readout_scale": Field(dtype="float64", shape=("classes",)),
+    "readout_bias": Field(dtype="float64", shape=("classes",)),
+}
+"""The arrays of a constrained network as they are stored."""
 
 MAX_FAN_IN: Final = 64
 """Lines of a core: 256 axons, four to a line (one of each type)."""
@@ -32,8 +50,10 @@ class ConstrainedNetwork:
 
     Attributes
     ----------
+    projection, origin : float64 (d, n_in) and (n_in,)
+        Word vector x to code: x @ projection + origin.
     codes : float64 (rows, n_in)
-        Codes before rounding, 0..15; the encoder holds them rounded.
+        The codes of all distinct word vectors before rounding, 0..15; the encoder holds them rounded.
     rows : int32 (words,)
         Row of `codes` of each word id.
     levels : int8 (n_hidden, n_in + n_hidden)
@@ -51,6 +71,8 @@ class ConstrainedNetwork:
 
     """
 
+    projection: NDArray[np.float64]
+    origin: NDArray[np.float64]
     codes: NDArray[np.float64]
     rows: NDArray[np.int32]
     levels: NDArray[np.int8]
@@ -83,7 +105,20 @@ class ConstrainedNetwork:
 
     def encoder(self) -> Encoder:
         """Make the encoder that the core reads words with."""
-        return Encoder(codes=self.rounded_codes(), rows=self.rows)
+        codes, row = np.unique(self.rounded_codes(), axis=0, return_inverse=True)
+        return Encoder(codes=codes, rows=row.reshape(-1).astype(np.int32)[self.rows]).validate()
+
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """List the arrays that `from_tensors` needs, by name; codes and rows follow from the float network."""
+        return {name: np.ascontiguousarray(getattr(self, name)) for name in FIELDS}
+
+    @classmethod
+    def from_tensors(
+        cls, tensors: Mapping[str, NDArray[Any]], network: ElmanNetwork
+    ) -> ConstrainedNetwork:
+        """Put a constrained network together again from its tensors and the float network it came from."""
+        codes = network.embedding @ tensors["projection"] + tensors["origin"]
+        return cls(**tensors, codes=codes, rows=network.rows, direction=network.direction)
 
     def hidden(
         self, questions: list[NDArray[np.int64]], *, rounded: bool = True

@@ -53,7 +53,9 @@ def hidden_neurons(network: ConstrainedNetwork) -> Neurons:
     s, B = network.scale, network.bias
     leak_bound = np.full(len(s), np.inf)
     np.divide(limits.LEAK_MAX * T * s, np.abs(B), out=leak_bound, where=B != 0)
-    gain = np.floor(np.minimum.reduce([np.full(len(s), float(GAIN_MAX)), limits.THRESHOLD_MAX * s, leak_bound]))
+    gain = np.floor(
+        np.minimum.reduce([np.full(len(s), float(GAIN_MAX)), limits.THRESHOLD_MAX * s, leak_bound])
+    )
     gain = np.maximum(gain, 1)
     threshold = np.maximum(np.round(gain / s), 1)
     if (threshold > limits.THRESHOLD_MAX).any():
@@ -101,7 +103,9 @@ def match_hidden(
         absolute = 0.0
         seen = 0
         for _alive, inputs, counts in hidden_steps(network, neurons, questions):
-            wanted = np.floor(inputs @ (network.levels * network.scale[:, None]).T + network.bias + 0.5)
+            wanted = np.floor(
+                inputs @ (network.levels * network.scale[:, None]).T + network.bias + 0.5
+            )
             error = counts - np.clip(wanted, 0, T)
             total += error.sum(axis=0)
             absolute += float(np.abs(error).sum())
@@ -213,7 +217,9 @@ def readout_neurons(network: ConstrainedNetwork, low: float, high: float) -> Neu
     n = network.classes * copies
     return Neurons(
         gain=np.full(n, READOUT_GAIN),
-        threshold=np.clip(np.round(np.repeat(threshold, copies)), 1, limits.THRESHOLD_MAX).astype(np.int64),
+        threshold=np.clip(np.round(np.repeat(threshold, copies)), 1, limits.THRESHOLD_MAX).astype(
+            np.int64
+        ),
         leak=np.clip(leak, -limits.LEAK_MAX, limits.LEAK_MAX).astype(np.int64).reshape(-1),
         potential=np.zeros(n, dtype=np.int64),
     )

@@ -137,7 +137,11 @@ def place(network: ConstrainedNetwork, hidden: Neurons, readout: Neurons) -> Cor
         [np.zeros_like(classes), np.arange(len(units), neurons), classes], axis=1
     ).astype(np.int32)
     coding = Coding(
-        ticks_per_step=T, word_lines=n_in, direction=network.direction, drain_steps=1, gate_line=n_in
+        ticks_per_step=T,
+        word_lines=n_in,
+        direction=network.direction,
+        drain_steps=1,
+        gate_line=n_in,
     )
     return CoreImage(**arrays, coding=coding).validate()
 

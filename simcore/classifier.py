@@ -60,8 +60,6 @@ class Classifier:
             raise ModelError(
                 f"tokenizer: word id {highest}, but the encoder knows 0..{len(encoder.rows) - 1}"
             )
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
         self.labels = tuple(labels)
         self.cores = image.cores
         self._tokenizer = tokenizer
@@ -83,8 +81,8 @@ class Classifier:
         return cls(
             image=CoreImage.from_bytes(files["core.safetensors"]),
             encoder=Encoder.from_bytes(files["encoder.safetensors"]),
-            tokenizer=_read_tokenizer(files["tokenizer.json"]),
-            labels=_read_labels(files["labels.json"]),
+            tokenizer=read_tokenizer(files["tokenizer.json"]),
+            labels=read_labels(files["labels.json"]),
             kernel_name=kernel_name,
         )
 
@@ -104,7 +102,9 @@ class Classifier:
                 if not isinstance(text, str):
                     raise InputError(f"text {i}: {type(text).__name__}, expected str") from None
                 if not text.isascii() and text != text.encode(errors="replace").decode():
-                    raise InputError(f"text {i}: holds a lone surrogate, not valid Unicode") from None
+                    raise InputError(
+                        f"text {i}: holds a lone surrogate, not valid Unicode"
+                    ) from None
             raise
         return [encoding.ids for encoding in encodings]
 
@@ -124,19 +124,42 @@ class Classifier:
             A text that UTF-8 cannot express.
 
         """
-        return self._core.answer(self.word_ids(texts), threads=threads)
+        return self.answer_ids(self.word_ids(texts), threads=threads)
+
+    def answer_ids(self, questions: Sequence[Sequence[int]], *, threads: int = 1) -> Answers:
+        """Answer questions that are already split into word ids (see `classify`)."""
+        return self._core.answer(questions, threads=threads)
 
 
-def _read_tokenizer(data: bytes) -> Tokenizer:
+def read_tokenizer(data: bytes) -> Tokenizer:
+    """Parse the bytes of a tokenizer.json, without truncation or padding.
+
+    Raises
+    ------
+    ModelError
+        The bytes are no valid tokenizer.
+
+    """
     try:
-        return Tokenizer.from_str(data.decode())
+        tokenizer = Tokenizer.from_str(data.decode())
     except UnicodeDecodeError:
         raise ModelError("tokenizer.json: not UTF-8") from None
     except Exception as e:  # noqa: BLE001 - the library raises bare Exception for every fault of the file
         raise ModelError(f"tokenizer.json: {e}") from None
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
 
 
-def _read_labels(data: bytes) -> list[str]:
+def read_labels(data: bytes) -> list[str]:
+    """Parse the bytes of a labels.json: a list of class names in the order of the network's outputs.
+
+    Raises
+    ------
+    ModelError
+        The bytes are no such list.
+
+    """
     try:
         labels = json.loads(data)
     except (ValueError, RecursionError):

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 
-from ._tensors import Field, pack, unpack
 from .errors import ModelError
 from .limits import AXONS
+from .tensors import Field, pack, unpack
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -58,12 +58,6 @@ class Encoder:
                 f"encoder: word id {word} has row {self.rows[word]}, limits 0..{len(self.codes) - 1}"
             )
         return self
-
-    @classmethod
-    def from_codes(cls, codes: NDArray[np.uint8]) -> Self:
-        """Make a compact encoder from one code for each word id, uint8 (words, word lines)."""
-        distinct, rows = np.unique(codes, axis=0, return_inverse=True)
-        return cls(codes=distinct, rows=rows.reshape(-1).astype(np.int32)).validate()
 
     def to_bytes(self) -> bytes:
         """Serialise as one safetensors file; equal encoders give equal bytes."""

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import limits
-from ._tensors import Field, pack, unpack
 from .errors import ImageError
+from .tensors import Field, pack, unpack
 
 U8 = NDArray[np.uint8]
 I16 = NDArray[np.int16]
@@ -382,7 +382,9 @@ def _check_range(name: str, array: NDArray[Any], low: int, high: int) -> None:
         kind = "axon" if name == "axon_type" else "neuron"
         index = f"[{rest[0]}]" if rest else ""
         value = array[(core, unit, *rest)]
-        raise ImageError(f"core {core}, {kind} {unit}: {name}{index} is {value}, limits {low}..{high}")
+        raise ImageError(
+            f"core {core}, {kind} {unit}: {name}{index} is {value}, limits {low}..{high}"
+        )
 
 
 def _read_coding(value: Any) -> Coding | None:

@@ -158,9 +158,7 @@ class QuestionCore:
         starts = np.concatenate([[0], np.cumsum(steps)]) * coding.ticks_per_step
         return raster.reshape(-1, raster.shape[2]), starts
 
-    def _simulate(
-        self, ids: NDArray[np.int64], words: NDArray[np.int64], threads: int
-    ) -> Outcome:
+    def _simulate(self, ids: NDArray[np.int64], words: NDArray[np.int64], threads: int) -> Outcome:
         raster, starts = self.raster(ids, words)
         drain = self._coding.drain_steps * self._coding.ticks_per_step
         return self._simulator.run(

@@ -127,7 +127,9 @@ def _read_core(
         elif target in places:
             arrays["target_core"][c, j] = places[target]
         else:
-            raise ImageError(f"core {c}, neuron {j}: its target {list(target)} is neither core nor bus")
+            raise ImageError(
+                f"core {c}, neuron {j}: its target {list(target)} is neither core nor bus"
+            )
 
 
 def _read_packets(

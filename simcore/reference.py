@@ -74,9 +74,7 @@ class _Chip:
         )
         self.t = 0
 
-    def tick(
-        self, lines: NDArray[np.uint8]
-    ) -> tuple[NDArray[np.int64], int, NDArray[np.int64]]:
+    def tick(self, lines: NDArray[np.uint8]) -> tuple[NDArray[np.int64], int, NDArray[np.int64]]:
         """Run one tick; return spikes (input, hidden, output), synaptic events and the output lines' spikes."""
         image = self.image
         axons = self.scheduler[self.t % limits.SCHEDULER_SLOTS]

@@ -112,14 +112,17 @@ class Simulator:
         raster, starts, counted = self._checked(raster, starts, counted)
         ticks = len(raster) if record else None
         outcome = Outcome.zeros(len(starts) - 1, self.image.output_lines, ticks)
-        chunks = np.linspace(0, len(starts) - 1, max(1, min(threads, len(starts) - 1)) + 1).astype(int)
+        chunks = np.linspace(0, len(starts) - 1, max(1, min(threads, len(starts) - 1)) + 1).astype(
+            int
+        )
         pieces = list(zip(chunks[:-1], chunks[1:], strict=True))
         if len(pieces) == 1:
             self._run_piece(raster, starts, counted, outcome, 0, len(starts) - 1)
             return outcome
         with ThreadPoolExecutor(len(pieces)) as pool:
             for done in [
-                pool.submit(self._run_piece, raster, starts, counted, outcome, a, b) for a, b in pieces
+                pool.submit(self._run_piece, raster, starts, counted, outcome, a, b)
+                for a, b in pieces
             ]:
                 done.result()
         return outcome

@@ -14,8 +14,6 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from .errors import SimcoreError
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -25,7 +23,7 @@ _METADATA_KEY: Final = "spikewatch"
 _HEADER_MAX: Final = 64 * 1024
 """Longest JSON header in bytes that our files need: about twenty tensors of at most 200 bytes each."""
 
-_CODES: Final = {"U8": "uint8", "I16": "int16", "I32": "int32"}
+_CODES: Final = {"U8": "uint8", "I8": "int8", "I16": "int16", "I32": "int32", "F64": "float64"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,8 +36,6 @@ class Field:
         NumPy name of the element type.
     shape : tuple of (int or str)
         A number is that length; a name stands for any length, the same wherever the name stands.
-    limits : dict
-        Largest length that a name may stand for.
 
     """
 
@@ -61,7 +57,7 @@ def unpack(
     version: int,
     fields: Mapping[str, Field],
     limits: Mapping[str, int],
-    error: type[SimcoreError],
+    error: type[Exception],
 ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """Parse the bytes of a safetensors file against the tensors it must hold.
 
@@ -87,8 +83,8 @@ def unpack(
 
     Raises
     ------
-    SimcoreError
-        Of the class `error`, for anything that does not fit.
+    Exception
+        Of the class `error`, one line for anything that does not fit.
 
     """
     header = _header(data, what, error)
@@ -117,7 +113,7 @@ def unpack(
     return tensors, metadata
 
 
-def _header(data: bytes, what: str, error: type[SimcoreError]) -> dict[str, Any]:
+def _header(data: bytes, what: str, error: type[Exception]) -> dict[str, Any]:
     if len(data) < 8:
         raise error(f"{what}: {len(data)} bytes, too short for a safetensors file")
     size = int.from_bytes(data[:8], "little")
@@ -134,7 +130,7 @@ def _header(data: bytes, what: str, error: type[SimcoreError]) -> dict[str, Any]
     return header
 
 
-def _metadata(header: Mapping[str, Any], what: str, error: type[SimcoreError]) -> dict[str, Any]:
+def _metadata(header: Mapping[str, Any], what: str, error: type[Exception]) -> dict[str, Any]:
     try:
         metadata = json.loads(header["__metadata__"][_METADATA_KEY])
     except (KeyError, TypeError, ValueError, RecursionError):
@@ -150,7 +146,7 @@ def _check_entry(
     field: Field,
     lengths: dict[str, int],
     limits: Mapping[str, int],
-    error: type[SimcoreError],
+    error: type[Exception],
 ) -> None:
     try:
         dtype, shape = entry["dtype"], entry["shape"]

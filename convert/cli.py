@@ -1,0 +1,162 @@
+"""Command line `spikewatch-convert`: train, publish, evaluate."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..registry import Registry, RegistryError, bundled
+from ..simcore import SimcoreError
+from .card import table
+from .errors import ConvertError
+
+PROGRAM = "spikewatch-convert"
+
+app = typer.Typer(
+    name=PROGRAM,
+    help="Turn trained Elman RNNs into spiking core images, and publish them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Run the program; errors of ours are one line on stderr and exit code 2."""
+    try:
+        app()
+    except (ConvertError, SimcoreError, RegistryError) as e:
+        print(f"{PROGRAM}: {e}", file=sys.stderr)  # noqa: T201 - the one place that speaks to stderr
+        sys.exit(2)
+
+
+@app.command()
+def train(
+    data: Annotated[Path, typer.Option(help="Labelled questions: .label (TREC), .tsv or .jsonl.")],
+    vectors: Annotated[Path, typer.Option(help="Word vectors: .vec or .vec.gz.")],
+    out: Annotated[Path, typer.Option(help="Folder for the trained network.")],
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+) -> None:
+    """Train an Elman RNN for one core: quantisation-aware, then with the spikes in the loop."""
+    from .training import train as run  # noqa: PLC0415 - torch takes seconds to import
+
+    _say(str(run(data, vectors, out, seed=seed)))
+
+
+@app.command()
+def publish(
+    model: Annotated[Path, typer.Argument(help="The trained network, ONNX.")],
+    tokenizer: Annotated[Path, typer.Option(help="tokenizer.json (Hugging Face tokenizers).")],
+    labels: Annotated[Path, typer.Option(help="labels.json: class names in order of the outputs.")],
+    calibrate: Annotated[
+        Path,
+        typer.Option(help="Calibration questions (.txt, .jsonl, .tsv, .label); labels unused."),
+    ],
+    registry: Annotated[Path, typer.Option(help="Registry folder; made where it is missing.")],
+    name: Annotated[str, typer.Option(help="Model name.")],
+    version: Annotated[str, typer.Option(help="Version, SemVer.")],
+    alias: Annotated[str | None, typer.Option(help="Alias to move to this version.")] = None,
+    evaluate: Annotated[
+        Path | None,
+        typer.Option(help="Questions to count every stage on; default: the calibration questions."),
+    ] = None,
+    training: Annotated[
+        Path | None, typer.Option(help="training.json of the training, for the model card.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Read, constrain, match, place and check a trained network, and publish it."""
+    from .publish import Source  # noqa: PLC0415 - onnxruntime takes a second to import
+    from .publish import publish as run  # noqa: PLC0415
+
+    source = Source(
+        model=model,
+        tokenizer=tokenizer,
+        labels=labels,
+        calibrate=calibrate,
+        evaluate=evaluate,
+        training=training,
+    )
+    pin, converted = run(
+        source,
+        registry=registry,
+        name=name,
+        version=version,
+        alias=alias,
+        created=_created(),
+        note=lambda line: typer.echo(line, err=True),
+    )
+    if as_json:
+        _say(json.dumps({"model": str(pin), **converted.evaluation}, indent=2))
+        return
+    _say(_figures(converted.evaluation))
+    _say(f"published {pin}")
+
+
+@app.command()
+def evaluate(
+    reference: Annotated[
+        str, typer.Argument(metavar="REF", help="model:version, model:alias or model@digest.")
+    ],
+    data: Annotated[Path, typer.Option(help="Questions (.label, .tsv, .jsonl, .txt).")],
+    registry: Annotated[
+        Path | None, typer.Option(help="Registry folder; default: the bundled one.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Count how every stage of a published model answers a file of questions."""
+    from .publish import evaluate as run  # noqa: PLC0415 - onnxruntime takes a second to import
+
+    figures = run(reference, registry=Registry(registry or bundled()), data=data)
+    _say(json.dumps(figures, indent=2) if as_json else f"{figures['model']}\n{_figures(figures)}")
+
+
+def _figures(evaluation: dict[str, Any]) -> str:
+    """Lay the figures of an evaluation out for a terminal."""
+    labelled = evaluation["confusion"] is not None
+    rows = [
+        [stage, f"{f['accuracy']:.2%}" if labelled else "-", f"{f['agreement']:.2%}"]
+        for stage, f in evaluation["stages"].items()
+    ]
+    lines = [
+        f"{evaluation['questions']} questions, {evaluation['without_words']} without a word",
+        "",
+        *table(["stage", "accuracy", "agreement with float"], rows),
+    ]
+    if labelled:
+        confusion = evaluation["confusion"]
+        rows = [
+            [label, *map(str, row)]
+            for label, row in zip(confusion["labels"], confusion["matrix"], strict=True)
+        ]
+        lines += ["", *table(["truth \\ answer", *confusion["labels"], "none"], rows)]
+    mean = evaluation["per_question"]
+    power, energy = mean["power_uw"], mean["energy_uj"]
+    spikes = ", ".join(f"{n:.0f} {kind}" for kind, n in mean["spikes"].items())
+    lines += [
+        "",
+        f"per question, on {mean['cores']} core: {mean['words']:.1f} words, {mean['ticks']:.0f} ticks,"
+        f" spikes {spikes}, {mean['synaptic_events']:.0f} synaptic events",
+        *[f"estimated for the chip ({m}): {power[m]:.2f} uW, {energy[m]:.2f} uJ" for m in power],
+    ]
+    return "\n".join(lines)
+
+
+def _created() -> datetime:
+    """Take the time of publishing from SOURCE_DATE_EPOCH, as reproducible builds do, or from the clock."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    if epoch is None:
+        return datetime.now(UTC).replace(microsecond=0)
+    if not epoch.isdecimal():
+        raise ConvertError(f"SOURCE_DATE_EPOCH: {epoch!r}, expected seconds since 1970")
+    return datetime.fromtimestamp(int(epoch), UTC)
+
+
+def _say(text: str) -> None:
+    typer.echo(text)

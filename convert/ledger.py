@@ -1,0 +1,219 @@
+"""The ledger: what every stage of constraining answers, and how often it is right.
+
+Stages (docs/conversion.md): `float`, the model file in onnxruntime; `weights`, 16 weight levels; `activities`, 16
+activity levels as well; `fan-in`, at most 64 lines as well: the integer model; `spiking`, the core, spike for spike.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from ..simcore import Classifier, estimate
+from ..simcore.tensors import Field, pack, unpack
+from .constrained import FIELDS, ConstrainedNetwork
+from .errors import ConstraintError, DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from .data import Question
+    from .elman import ElmanNetwork
+    from .read import FloatModel
+
+STAGES: Final = ("float", "weights", "activities", "fan-in", "spiking")
+"""The stages of constraining, in order."""
+
+FILE: Final = "constrained.safetensors"
+"""Layer of a published model that holds its constrained networks."""
+
+_FORMAT: Final = "constrained"
+_VERSION: Final = 1
+_LENGTHS: Final = {
+    "components": 65_536,
+    "lines": 65_536,
+    "hidden units": 256,
+    "fan-in": 131_072,
+    "classes": 256,
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Constrained:
+    """The constrained networks of a model.
+
+    Attributes
+    ----------
+    wide : ConstrainedNetwork
+        With inputs as wide as the float network's: stages `weights` and `activities`.
+    core : ConstrainedNetwork
+        Within the core's lines: stage `fan-in`; the same object as `wide` where that fits.
+
+    """
+
+    wide: ConstrainedNetwork
+    core: ConstrainedNetwork
+
+    def to_bytes(self) -> bytes:
+        """Serialise both as one safetensors file."""
+        tensors = {f"core.{name}": array for name, array in self.core.tensors().items()}
+        if self.wide is not self.core:
+            tensors |= {f"wide.{name}": array for name, array in self.wide.tensors().items()}
+        metadata = {"format": _FORMAT, "version": _VERSION, "parts": self._parts()}
+        return pack(tensors, metadata)
+
+    def _parts(self) -> int:
+        return 1 if self.wide is self.core else 2
+
+    @classmethod
+    def from_bytes(cls, data: bytes, network: ElmanNetwork) -> Constrained:
+        """Read what `to_bytes` wrote, for the float network it came from.
+
+        Raises
+        ------
+        ConstraintError
+            The bytes are not such a file.
+
+        """
+        parts = 2 if b'"wide.scale"' in data[:65_536] else 1
+        fields = {
+            f"{p}.{n}": _prefixed(p, f) for p in ("core", "wide")[:parts] for n, f in FIELDS.items()
+        }
+        lengths = {f"{p}.{n}": v for p in ("core", "wide") for n, v in _LENGTHS.items()}
+        tensors, _ = unpack(
+            data,
+            what=FILE,
+            format_name=_FORMAT,
+            version=_VERSION,
+            fields=fields,
+            limits=lengths,
+            error=ConstraintError,
+        )
+        networks = [
+            ConstrainedNetwork.from_tensors({n: tensors[f"{p}.{n}"] for n in FIELDS}, network)
+            for p in ("core", "wide")[:parts]
+        ]
+        return cls(core=networks[0], wide=networks[-1])
+
+
+def _prefixed(part: str, field: Field) -> Field:
+    """Let named lengths of both parts differ."""
+    shape = tuple(f"{part}.{n}" if isinstance(n, str) else n for n in field.shape)
+    return Field(dtype=field.dtype, shape=shape)
+
+
+def evaluate_stages(
+    *,
+    questions: Sequence[Question],
+    classifier: Classifier,
+    float_model: FloatModel,
+    constrained: Constrained,
+) -> dict[str, Any]:
+    """Run every stage on questions and count.
+
+    Parameters
+    ----------
+    questions
+        Raw questions; where all have labels, accuracies are counted.  A question without any word is answered by no
+        stage, and counts as wrong.
+    classifier
+        The published core, exactly as the daemon runs it.
+    float_model, constrained
+        The earlier stages.
+
+    Returns
+    -------
+    dict
+        `questions`, `without_words`, `stages` {stage: {accuracy, agreement}} in 0..1 (`agreement`: share of the
+        questions answered as by the float stage; `accuracy` None without labels), `confusion` {labels, matrix}
+        (rows: the truth, columns: the spiking answers, the last column: no answer; None without labels) and
+        `per_question`: means of spikes, synaptic events, ticks, power (uW) and energy (uJ) on the core.
+
+    Raises
+    ------
+    DataError
+        A label that the model does not know.
+
+    """
+    labels = classifier.labels
+    truth = _truth(questions, labels)
+    ids = classifier.word_ids([q.text for q in questions])
+    spoken = np.flatnonzero([len(i) > 0 for i in ids])
+    if not len(spoken):
+        raise DataError("questions: none of them holds a word")
+    words = [np.array(ids[i], dtype=np.int64) for i in spoken]
+    answers = classifier.answer_ids(ids)
+    found = {
+        "float": float_model.logits(words),
+        "weights": constrained.wide.logits(words, rounded=False),
+        "activities": constrained.wide.logits(words),
+        "fan-in": constrained.core.logits(words),
+    }
+    predicted = {stage: np.full(len(questions), -1) for stage in found}
+    for stage, logits in found.items():
+        predicted[stage][spoken] = logits.argmax(axis=1)
+    predicted["spiking"] = answers.label
+    stages = {
+        stage: {
+            "accuracy": None if truth is None else float((predicted[stage] == truth).mean()),
+            "agreement": float((predicted[stage] == predicted["float"]).mean()),
+        }
+        for stage in STAGES
+    }
+    return {
+        "questions": len(questions),
+        "without_words": len(questions) - len(spoken),
+        "stages": stages,
+        "confusion": None if truth is None else _confusion(truth, answers.label, labels),
+        "per_question": _per_question(answers, classifier.cores),
+    }
+
+
+def describe_data(path: Path) -> dict[str, str]:
+    """Name a data file by what identifies it: its own name and the SHA-256 of its bytes."""
+    return {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+
+
+def _truth(questions: Sequence[Question], labels: Sequence[str]) -> NDArray[np.int64] | None:
+    if any(q.label is None for q in questions):
+        return None
+    index = {label: i for i, label in enumerate(labels)}
+    for q in questions:
+        if q.label not in index:
+            raise DataError(
+                f"label {q.label!r} of {q.text[:60]!r}: the model knows {', '.join(labels)}"
+            )
+    return np.array([index[str(q.label)] for q in questions])
+
+
+def _confusion(
+    truth: NDArray[np.int64], answered: NDArray[np.int32], labels: Sequence[str]
+) -> dict[str, Any]:
+    matrix = np.zeros((len(labels), len(labels) + 1), dtype=np.int64)
+    np.add.at(matrix, (truth, np.where(answered < 0, len(labels), answered)), 1)
+    return {"labels": list(labels), "matrix": matrix.tolist()}
+
+
+def _per_question(answers: Any, cores: int) -> dict[str, Any]:
+    run = answers.ticks > 0
+    ticks, events = answers.ticks[run], answers.synaptic_events[run]
+    energy = estimate(cores=cores, ticks=int(ticks.sum()), synaptic_events=int(events.sum()))
+    n = int(run.sum())
+    spikes: Mapping[str, float] = dict(
+        zip(("input", "hidden", "output"), answers.spikes[run].mean(axis=0).tolist(), strict=True)
+    )
+    return {
+        "cores": cores,
+        "words": float(answers.words[run].mean()),
+        "ticks": float(ticks.mean()),
+        "spikes": spikes,
+        "synaptic_events": float(events.mean()),
+        "power_uw": energy.power_uw,
+        "energy_uj": {method: value / n for method, value in energy.energy_uj.items()},
+    }

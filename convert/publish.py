@@ -1,0 +1,304 @@
+"""Convert a trained network and publish it; evaluate what was published."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from ..registry import Pin, Registry
+from ..simcore import Classifier
+from ..simcore.classifier import read_labels, read_tokenizer
+from .card import model_card
+from .constrain import constrain
+from .data import Question, read_questions
+from .errors import ConvertError, DataError, ModelFileError
+from .ledger import FILE, Constrained, describe_data, evaluate_stages
+from .match import Matched, match
+from .place import readout_copies
+from .read import read_model, read_model_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+    from pathlib import Path
+
+    from .constrained import ConstrainedNetwork
+    from .elman import ElmanNetwork
+
+MIN_CALIBRATION: Final = 16
+"""Fewest calibration questions: below, a unit's mean response is noise."""
+
+MAX_CALIBRATION: Final = 2000
+"""Most calibration questions used: beyond, responses match no better; taken evenly from the file."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """What a model is published from.
+
+    Attributes
+    ----------
+    model : Path
+        The ONNX file.
+    tokenizer, labels : Path
+        `tokenizer.json` and `labels.json`.
+    calibrate : Path
+        Calibration questions; labels are not needed.
+    evaluate : Path or None
+        Questions that the figures of the stages are counted on; None: the calibration questions.
+    training : Path or None
+        `training.json` of the training, kept in the model.
+
+    """
+
+    model: Path
+    tokenizer: Path
+    labels: Path
+    calibrate: Path
+    evaluate: Path | None = None
+    training: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Converted:
+    """A converted model: its files as they are published, and what was measured.
+
+    Attributes
+    ----------
+    files : dict
+        Bytes by file name.
+    evaluation : dict
+        The content of `eval.json`.
+
+    """
+
+    files: dict[str, bytes]
+    evaluation: dict[str, Any]
+
+
+def convert(
+    source: Source, *, title: str, note: Callable[[str], None] = lambda _: None
+) -> Converted:
+    """Turn a trained network into the files of a model: read, constrain, match, place, check.
+
+    Parameters
+    ----------
+    source
+        Where everything is.
+    title
+        Name and version for the model card.
+    note
+        Called with one line before each step.
+
+    Raises
+    ------
+    ConvertError, SimcoreError
+        Something does not fit; one line naming it.
+
+    """
+    note(f"reading {source.model.name}")
+    network, float_model = read_model(source.model)
+    labels, tokenizer = _read_bytes(source.labels), _read_bytes(source.tokenizer)
+    questions = _calibration(read_questions(source.calibrate, labelled=False))
+    held_out = read_questions(source.evaluate, labelled=False) if source.evaluate else questions
+    splitter = _splitter(tokenizer, labels, network)
+    words = [np.array(ids, dtype=np.int64) for ids in splitter([q.text for q in questions]) if ids]
+    if len(words) < MIN_CALIBRATION:
+        raise DataError(
+            f"{source.calibrate}: {len(words)} questions with words, at least {MIN_CALIBRATION} needed"
+        )
+    note(f"constraining on {len(words)} calibration questions")
+    core = constrain(network, words)
+    fits = core.n_in == network.embedding.shape[1]
+    constrained = Constrained(
+        core=core, wide=core if fits else constrain(network, words, max_lines=None)
+    )
+    note("matching responses on the simulated core")
+    matched = match(core, words, float_model.logits(words).argmax(axis=1))
+    files = {
+        "core.safetensors": matched.image.to_bytes(),
+        "encoder.safetensors": core.encoder().to_bytes(),
+        "tokenizer.json": tokenizer,
+        "labels.json": labels,
+        "model.onnx": float_model.data,
+        FILE: constrained.to_bytes(),
+    }
+    if source.training:
+        files["training.json"] = _read_bytes(source.training)
+    note(f"evaluating every stage on {len(held_out)} questions")
+    evaluation = evaluate_stages(
+        questions=held_out,
+        classifier=Classifier.from_files(files),
+        float_model=float_model,
+        constrained=constrained,
+    )
+    evaluation["data"] = describe_data(source.evaluate or source.calibrate)
+    evaluation["calibration"] = {**describe_data(source.calibrate), "questions": len(words)}
+    evaluation["network"] = _describe(network, core, matched)
+    files["eval.json"] = _json(evaluation)
+    files["MODEL_CARD.md"] = model_card(title, evaluation, _training(files)).encode()
+    return Converted(files=files, evaluation=evaluation)
+
+
+def publish(
+    source: Source,
+    *,
+    registry: Path,
+    name: str,
+    version: str,
+    alias: str | None = None,
+    created: datetime | None = None,
+    note: Callable[[str], None] = lambda _: None,
+) -> tuple[Pin, Converted]:
+    """Convert a trained network and publish it as a version of a model.
+
+    Parameters
+    ----------
+    source
+        Where everything is.
+    registry, name, version
+        Where it goes: the registry's folder, made when it is missing; a version is published once.
+    alias
+        Alias to move to the new version.
+    created
+        Time written into the manifest; equal files and an equal time give an equal digest.
+    note
+        Called with one line before each step.
+
+    Raises
+    ------
+    ConvertError, SimcoreError, RegistryError
+        Something does not fit; the registry is untouched.
+
+    """
+    converted = convert(source, title=f"{name} {version}", note=note)
+    note(f"publishing {name}:{version}")
+    network = converted.evaluation["network"]
+    pin = Registry.init(registry).publish(
+        name,
+        version,
+        converted.files,
+        created=created,
+        alias=alias,
+        config={
+            "architecture": "elman-rnn",
+            "format": "safetensors",
+            "precision": "int4",
+            "capabilities": {"inputTypes": ["text"], "outputTypes": ["text"]},
+        },
+        annotations={
+            "org.opencontainers.image.description": (
+                f"Elman RNN {network['input_lines']}-{network['hidden_units']}-{network['classes']}"
+                " on one TrueNorth core"
+            ),
+        },
+    )
+    return pin, converted
+
+
+def evaluate(reference: str, *, registry: Registry, data: Path) -> dict[str, Any]:
+    """Evaluate every stage of a published model on a file of questions.
+
+    Returns
+    -------
+    dict
+        As `evaluate_stages`, with `model` (the pin) and `data`.
+
+    Raises
+    ------
+    ConvertError, SimcoreError, RegistryError
+        The model or the data cannot be read.
+
+    """
+    questions = read_questions(data, labelled=False)
+    model = registry.load(reference)
+    for name in ("model.onnx", FILE):
+        if name not in model.files:
+            raise ModelFileError(
+                f"{model.pin}: {name} is missing, its earlier stages cannot be run"
+            )
+    network, float_model = read_model_bytes(
+        model.files["model.onnx"], what=f"{model.pin}: model.onnx"
+    )
+    evaluation = evaluate_stages(
+        questions=questions,
+        classifier=Classifier.from_files(model.files),
+        float_model=float_model,
+        constrained=Constrained.from_bytes(model.files[FILE], network),
+    )
+    return {"model": str(model.pin), "data": describe_data(data), **evaluation}
+
+
+def _calibration(questions: list[Question]) -> list[Question]:
+    """Take at most MAX_CALIBRATION questions, evenly over the file."""
+    if len(questions) <= MAX_CALIBRATION:
+        return questions
+    chosen = np.linspace(0, len(questions) - 1, MAX_CALIBRATION).astype(int)
+    return [questions[i] for i in chosen]
+
+
+def _splitter(
+    tokenizer: bytes, labels: bytes, network: ElmanNetwork
+) -> Callable[[list[str]], list[list[int]]]:
+    """Check tokenizer and labels against the network; return the tokenizer's text -> word ids."""
+    names = read_labels(labels)
+    if len(names) != network.classes:
+        raise ConvertError(
+            f"labels.json: {len(names)} names, but the network has {network.classes} outputs"
+        )
+    reader = read_tokenizer(tokenizer)
+    highest = max(reader.get_vocab(with_added_tokens=True).values(), default=-1)
+    if highest >= len(network.rows):
+        raise ConvertError(
+            f"tokenizer.json: word id {highest}, but the embedding has rows 0..{len(network.rows) - 1}"
+        )
+
+    def split(texts: list[str]) -> list[list[int]]:
+        return [e.ids for e in reader.encode_batch_fast(texts, add_special_tokens=False)]
+
+    return split
+
+
+def _describe(network: ElmanNetwork, core: ConstrainedNetwork, matched: Matched) -> dict[str, Any]:
+    copies = len(matched.readout.gain) // core.classes
+    return {
+        "activation": network.activation,
+        "clip": network.clip if np.isfinite(network.clip) else None,
+        "direction": network.direction,
+        "words": len(network.rows),
+        "word_vector_components": network.embedding.shape[1],
+        "input_lines": core.n_in,
+        "hidden_units": core.n_hidden,
+        "classes": core.classes,
+        "lines_used": core.n_in + core.n_hidden + 1,
+        "readout_neurons_per_class": copies,
+        "readout_neurons_possible": readout_copies(core.n_hidden, core.classes),
+        "responses": matched.method,
+        "calibration_agreement": matched.agreement,
+    }
+
+
+def _training(files: dict[str, bytes]) -> dict[str, Any] | None:
+    if "training.json" not in files:
+        return None
+    try:
+        training = json.loads(files["training.json"])
+    except ValueError:
+        raise DataError("training.json: not JSON") from None
+    if not isinstance(training, dict):
+        raise DataError("training.json: expected an object")
+    return training
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as e:
+        raise ConvertError(f"{path}: {e.strerror}") from None
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()

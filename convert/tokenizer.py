@@ -1,0 +1,125 @@
+"""Build the tokenizer of a model: raw text to the words that have a vector.
+
+The same tokens come out of TREC's spaced form (`What 's`, `celebrities ' real`, `do n't`) and of what
+a person types (`What's`, `celebrities' real`, `don't`), because only words, clitics, numbers, `$` and
+`%` are kept and everything else is a gap. The treatment of each kind is in `docs/training.md`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .vectors import Vectors
+
+__all__ = ["NUMBER", "SPECIALS", "UNKNOWN", "YEAR", "WordTable", "build_tokenizer"]
+
+UNKNOWN: Final = "<unk>"
+NUMBER: Final = "<number>"
+YEAR: Final = "<year>"
+SPECIALS: Final = (UNKNOWN, NUMBER, YEAR)
+
+# TREC opens quotations with backticks; as apostrophes they are gaps unless a clitic follows.
+_APOSTROPHES: Final = "[’‘ʼ′´`]"  # noqa: RUF001 - the look-alikes are the point
+_SPLIT_NEGATION: Final = r"n\s+'t(?!\p{L})"  # TREC's "can 't"
+_YEAR: Final = r"(?<![0-9.,])(?:1[0-9]|20)[0-9]{2}(?![0-9]|[.,][0-9])"
+_NUMBER: Final = r"[0-9]+(?:\s?,\s?[0-9]{3}(?![0-9])|\.[0-9]+)*"
+_WORD: Final = "|".join(
+    (
+        "<number>|<year>",
+        r"\p{L}(?:\.\p{L})+(?!\p{L})",  # u.s, d.c, a.m: the dots inside stay, the last one goes
+        r"[\p{L}\p{M}]+(?=n't(?!\p{L}))",  # do|n't
+        r"n't(?!\p{L})",
+        r"'(?:s|re|ve|ll|d|m)(?!\p{L})",
+        r"[\p{L}\p{M}]+",
+        "[$%]",
+    )
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WordTable:
+    """The vectors of a tokenizer's vocabulary.
+
+    Attributes
+    ----------
+    rows
+        int32 [vocabulary]: word id to row of `matrix`.
+    matrix
+        float32 [distinct, dimensions]; the first rows are those of `SPECIALS`.
+    """
+
+    rows: NDArray[np.int32]
+    matrix: NDArray[np.float32]
+
+
+def build_tokenizer(vectors: Vectors) -> tuple[Tokenizer, WordTable]:
+    """Build a tokenizer over the words that have a vector, and the table of their vectors.
+
+    A word of the vector file that the tokenizer never produces whole (`well-known`: hyphens are
+    gaps) is left out. One that it produces in another form (`U.S.` as `u.s`) lends its vector to
+    that form, unless the form has its own. The vectors of numbers are averaged into those of the
+    number and year tokens; the unknown token gets the mean of all.
+    """
+    tokenizer = _empty()
+    exact: dict[str, int] = {}
+    derived: dict[str, int] = {}
+    shared: dict[str, list[int]] = {NUMBER: [], YEAR: []}
+    for word, row in zip(vectors.words, vectors.rows.tolist(), strict=True):
+        pieces = _pieces(tokenizer, word)
+        if len(pieces) != 1:
+            continue
+        if pieces[0] in shared:
+            shared[pieces[0]].append(row)
+        elif pieces[0] == word:
+            exact[word] = row
+        else:
+            derived.setdefault(pieces[0], row)
+    words = derived | exact
+    vocabulary = {word: i for i, word in enumerate((*SPECIALS, *words))}
+    tokenizer.model = models.WordLevel(vocabulary, unk_token=UNKNOWN)
+    return tokenizer, _table(vectors.matrix, list(words.values()), shared)
+
+
+def _empty() -> Tokenizer:
+    tokenizer = Tokenizer(models.WordLevel({UNKNOWN: 0}, unk_token=UNKNOWN))
+    tokenizer.normalizer = normalizers.Sequence(
+        [
+            # Before NFKC, which turns the acute accent into a space and a combining mark.
+            normalizers.Replace(Regex(_APOSTROPHES), "'"),
+            normalizers.NFKC(),
+            normalizers.Lowercase(),
+            normalizers.Replace(Regex(_SPLIT_NEGATION), "n't"),
+            normalizers.Replace(Regex(_YEAR), YEAR),
+            normalizers.Replace(Regex(_NUMBER), NUMBER),
+        ]
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(_WORD), behavior="removed", invert=True)
+    return tokenizer
+
+
+def _pieces(tokenizer: Tokenizer, text: str) -> list[str]:
+    normal = tokenizer.normalizer.normalize_str(text)
+    return [piece for piece, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normal)]
+
+
+def _table(
+    matrix: NDArray[np.float32], word_rows: list[int], shared: dict[str, list[int]]
+) -> WordTable:
+    everything = matrix.mean(axis=0)
+    special = [everything] + [
+        matrix[shared[name]].mean(axis=0) if shared[name] else everything
+        for name in (NUMBER, YEAR)
+    ]
+    # Rows whose words were all left out would only make the encoder larger.
+    used, rows = np.unique(np.asarray(word_rows, dtype=np.int64), return_inverse=True)
+    return WordTable(
+        rows=np.concatenate([np.arange(len(SPECIALS)), len(SPECIALS) + rows]).astype(np.int32),
+        matrix=np.concatenate([np.stack(special), matrix[used]]).astype(np.float32),
+    )

@@ -1,0 +1,118 @@
+"""The names of the log's events, and the fields of those that have many (docs/logs.md documents all)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from ..simcore import METHODS
+from .names import printable
+
+if TYPE_CHECKING:
+    from .errors import InputError
+    from .model import ServedModel
+    from .pipeline import Progress
+
+START: Final = "daemon.start"
+READY: Final = "daemon.ready"
+STOP: Final = "daemon.stop"
+FAULT: Final = "daemon.fault"
+DONE: Final = "request.done"
+FAILED: Final = "request.failed"
+RECOVERED: Final = "request.recovered"
+DUPLICATE: Final = "request.duplicate"
+RETRY: Final = "request.retry"
+IGNORED: Final = "request.ignored"
+WATCH_OVERFLOW: Final = "watch.overflow"
+WATCH_RESTARTED: Final = "watch.restarted"
+WATCH_FAILED: Final = "watch.failed"
+DISK_LOW: Final = "disk.low"
+DISK_OK: Final = "disk.ok"
+
+SUMMARY_SCHEMA: Final = 1
+"""Version of `<name>.summary.json`."""
+
+
+def done(
+    progress: Progress, model: ServedModel, *, figures: dict[str, Any], result: str, now_s: float
+) -> dict[str, Any]:
+    """Give the fields of `request.done`.
+
+    Parameters
+    ----------
+    progress
+        The request, settled.
+    model
+        What answered it.
+    figures
+        See `Tally.figures`.
+    result
+        Name of its result in out/.
+    now_s
+        Wall time at which its result was durable.
+
+    """
+    arrived = progress.request.arrived_s
+    latency = {
+        "wait": progress.started_s - arrived,
+        "read": progress.read_s,
+        "simulate": progress.simulate_s,
+        "write": progress.write_s,
+        "total": now_s - arrived,
+    }
+    return {
+        "file": printable(progress.request.name),
+        "model": model.pin,
+        "result": printable(result),
+        "input_sha256": progress.sha256,
+        "size_bytes": progress.size,
+        "attempt": progress.request.attempt,
+        "latency_ms": {name: round(max(s, 0.0) * 1e3, 3) for name, s in latency.items()},
+        **figures,
+    }
+
+
+def summary(
+    progress: Progress, model: ServedModel, *, figures: dict[str, Any], now_s: float
+) -> dict[str, Any]:
+    """Give what the summary beside a result says (see `done`)."""
+    counts = progress.tally.labels
+    return {
+        "schema": SUMMARY_SCHEMA,
+        "file": printable(progress.request.name),
+        "model": model.pin,
+        "input_sha256": progress.sha256,
+        "size_bytes": progress.size,
+        "arrived": timestamp(progress.request.arrived_s),
+        "answered": timestamp(now_s),
+        **figures,
+        "power_is": "an estimate for the chip, not a measurement of this machine",
+        "power_methods": METHODS,
+        "labels": {label: counts[i] for i, label in enumerate(model.classifier.labels)},
+    }
+
+
+def report(
+    failure: InputError, name: str, model: ServedModel, *, sha256: str | None, attempts: int
+) -> dict[str, Any]:
+    """Give what the report beside a failed input says."""
+    return {
+        "file": printable(name),
+        "code": failure.code,
+        "stage": failure.stage,
+        "message": str(failure),
+        "sha256": sha256,
+        "attempts": attempts,
+        "model": model.pin,
+    }
+
+
+def failed(reported: dict[str, Any]) -> dict[str, Any]:
+    """Give the fields of `request.failed`: the report, with the log's name for the digest."""
+    return {"input_sha256" if k == "sha256" else k: v for k, v in reported.items()}
+
+
+def timestamp(wall_s: float) -> str:
+    """Write a wall time as RFC 3339 in UTC, to the millisecond."""
+    text = datetime.fromtimestamp(wall_s, tz=UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")

@@ -1,0 +1,223 @@
+"""Find inputs in in/ that are complete.
+
+Events are a hint, the scan is the truth: an event only makes its name be looked at sooner.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Final
+
+from . import durable, names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .spool import Spool
+
+WINDOW: Final = 10_000
+"""Names held in memory; the rest of a backlog stays on disk until there is room."""
+
+RECHECK_S: Final = 0.05
+"""Pause before a name that was not ready is looked at again, without an event."""
+
+
+class Verdict(Enum):
+    """What a look at a name says."""
+
+    READY = auto()
+    WAIT = auto()
+    HELD = auto()
+    GONE = auto()
+
+
+@dataclass(kw_only=True, slots=True)
+class Candidate:
+    """A name that was seen in the inbox.
+
+    Attributes
+    ----------
+    due_s
+        When to look at it (again), monotonic.
+    signature
+        Size and modification time at the last look.
+    since_s
+        Since when the signature is what it is, monotonic.
+    held
+        A writer had it open at the last look.
+
+    """
+
+    due_s: float
+    signature: tuple[int, int] = (-1, -1)
+    since_s: float = 0.0
+    held: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Arrival:
+    """A complete input: its name, its size in bytes, and the wall time at which it came (inode change time)."""
+
+    name: str
+    size: int
+    arrived_s: float
+
+
+class Inbox:
+    """The names in in/ and what is known of them.
+
+    Parameters
+    ----------
+    spool
+        The spool.
+    settle_s, empty_grace_s
+        See `Settings`.
+    leases
+        Whether leases tell open writers on this file system (see `leases_work`).
+
+    """
+
+    def __init__(
+        self, spool: Spool, *, settle_s: float, empty_grace_s: float, leases: bool
+    ) -> None:
+        self._spool = spool
+        self._settle_s = settle_s
+        self._empty_grace_s = empty_grace_s
+        self._leases = leases
+        self._candidates: dict[str, Candidate] = {}
+        self._folders: set[str] = set()
+        self._new_folders: list[str] = []
+        self.full = False
+
+    def hint(self, seen: Iterable[str], now: float) -> None:
+        """Take names from the watcher: look at them at once."""
+        for name in seen:
+            if names.skipped(name):
+                continue
+            candidate = self._candidates.setdefault(name, Candidate(due_s=now, since_s=now))
+            candidate.due_s = now
+
+    def scan(self, now: float) -> int:
+        """List in/; give the number of names that no event had told of."""
+        found = 0
+        self.full = False
+        folders: set[str] = set()
+        with os.scandir(self._spool.inbox) as entries:
+            for entry in entries:
+                name = entry.name
+                if names.skipped(name) or name in self._candidates:
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    folders.add(name)
+                    continue
+                if len(self._candidates) >= WINDOW:
+                    self.full = True
+                    break
+                self._candidates[name] = Candidate(due_s=now, since_s=now)
+                found += 1
+        self._new_folders.extend(folders - self._folders)
+        self._folders = folders
+        return found
+
+    def ready(self, now: float, limit: int) -> list[Arrival]:
+        """Give at most `limit` inputs that are complete, the first seen first, and forget them."""
+        arrivals: list[Arrival] = []
+        for name, candidate in list(self._candidates.items()):
+            if candidate.due_s > now:
+                continue
+            verdict, facts = self._judge(name, candidate, now)
+            if verdict is Verdict.READY and facts is not None:
+                arrivals.append(Arrival(name=name, size=facts.st_size, arrived_s=facts.st_ctime))
+            candidate.due_s = now + RECHECK_S
+            candidate.held = verdict is Verdict.HELD
+            if verdict not in {Verdict.WAIT, Verdict.HELD}:
+                del self._candidates[name]
+            if len(arrivals) == limit:
+                break
+        return arrivals
+
+    def take_folders(self) -> list[str]:
+        """Give the folders in in/ that scans have come upon since the last call: nothing is done with them."""
+        found, self._new_folders = self._new_folders, []
+        return found
+
+    def put_back(self, name: str, now: float) -> None:
+        """Keep an arrival that could not be claimed yet."""
+        self._candidates.setdefault(name, Candidate(due_s=now + RECHECK_S, since_s=now))
+
+    def next_look_s(self) -> float | None:
+        """When the next name is due, monotonic; None when there is none."""
+        return min((c.due_s for c in self._candidates.values()), default=None)
+
+    @property
+    def expecting(self) -> bool:
+        """True while there are names that will be ready without anybody doing anything."""
+        return self.full or any(not c.held for c in self._candidates.values())
+
+    def _judge(
+        self, name: str, candidate: Candidate, now: float
+    ) -> tuple[Verdict, os.stat_result | None]:
+        facts = durable.look(self._spool.inbox, name)
+        if facts is None or stat.S_ISDIR(facts.st_mode):
+            return Verdict.GONE, None
+        if not stat.S_ISREG(facts.st_mode):
+            return Verdict.READY, facts  # never opened here; the reader says what it is
+        return self._judge_regular(name, facts, candidate, now), facts
+
+    def _judge_regular(
+        self, name: str, facts: os.stat_result, candidate: Candidate, now: float
+    ) -> Verdict:
+        signature = (facts.st_size, facts.st_mtime_ns)
+        if signature != candidate.signature:
+            candidate.signature, candidate.since_s = signature, now
+        calm = now - candidate.since_s
+        free = has_no_writer(self._spool.inbox, name) if self._leases else None
+        if free is False:
+            return Verdict.HELD
+        needed = self._settle_s if free is None else 0.0
+        if facts.st_size == 0:
+            needed = max(needed, self._empty_grace_s)
+        return Verdict.READY if calm >= needed else Verdict.WAIT
+
+
+def has_no_writer(folder: int, name: str) -> bool | None:
+    """Ask the kernel whether nobody has a file open for writing; None where it cannot tell.
+
+    A read lease is granted only without writers, and given back at once.  Asking needs the file's uid or
+    CAP_LEASE; a process that asks must ignore SIGIO (see `signals`).
+    """
+    try:
+        fd = os.open(name, durable.READ_FLAGS, dir_fd=folder)
+    except OSError as fault:
+        if fault.errno == errno.EAGAIN:  # somebody else holds a lease to write
+            return False
+        if fault.errno in durable.NOT_READABLE:  # the reader will say so
+            return True
+        raise
+    try:
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except OSError as fault:
+        return False if fault.errno == errno.EAGAIN else None
+    else:
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        return True
+    finally:
+        os.close(fd)
+
+
+def leases_work(spool: Spool) -> bool:
+    """Try on a file in tmp/ whether leases tell an open writer from a closed one."""
+    name = f"lease-{os.getpid()}"
+    fd = durable.create(spool.tmp, name)
+    try:
+        while_open = has_no_writer(spool.tmp, name)
+    finally:
+        os.close(fd)
+    after = has_no_writer(spool.tmp, name)
+    durable.unlink(spool.tmp, name)
+    return while_open is False and after is True

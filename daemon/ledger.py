@@ -1,0 +1,241 @@
+"""Where answers become final: results into out/, settled inputs into done/ or failed/, never twice, never overwriting.
+
+The order is what keeps a crash harmless.  An input leaves work/ only when its result is durable under its final name;
+whatever was cut short before that is found in work/ by the next start and done again (see `recovery`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain, count
+from typing import TYPE_CHECKING, Any
+
+from . import durable, names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from .spool import Spool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Written:
+    """A result that is complete in tmp/ and waits to be made final.
+
+    Attributes
+    ----------
+    name
+        The input's name.
+    sha256
+        Of the input's bytes, hexadecimal.
+    fd
+        Descriptor of the result; `Ledger.commit` closes it.
+    summary
+        What `<name>.summary.json` will say beside the key.
+
+    """
+
+    name: str
+    sha256: str
+    fd: int
+    summary: Mapping[str, Any]
+
+
+def key(name: str, sha256: str) -> str:
+    """Give the idempotence key of an input: equal keys have equal answers."""
+    return f"sha256:{sha256}/{names.printable(name)}"
+
+
+def temp(name: str) -> str:
+    """Name what belongs to an input in tmp/; never too long, never dangerous."""
+    return hashlib.sha256(os.fsencode(name)).hexdigest()[:24]
+
+
+class Ledger:
+    """The final places of a spool."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+
+    def answered(self, name: str, sha256: str) -> str | None:
+        """Give the name of the result that already answers these bytes under this name, or None."""
+        for base in _bases(names.base(name), sha256):
+            if durable.look(self._spool.out, base + names.RESULT) is None:
+                return None
+            if self._key(base) == key(name, sha256):
+                return base + names.RESULT
+        return None
+
+    def commit(self, group: Sequence[Written]) -> list[str]:
+        """Make results and summaries final together, and move their inputs to done/.
+
+        When this returns, all of it survives a power cut.  The group shares four rounds of durability: contents,
+        out/, done/, and before them the claim's.
+
+        Returns
+        -------
+        list of str
+            The result's name of each.
+
+        Raises
+        ------
+        OSError
+            The disk; each input of the group is then in one of the states that `recovery` knows.
+
+        """
+        spool = self._spool
+        fds = [item.fd for item in group]
+        try:
+            for item in group:
+                fds.append(self._write(temp(item.name) + names.SUMMARY, _summary(item)))  # noqa: PERF401 - closed if a later one fails
+            durable.sync_files(fds, volume=spool.tmp)
+        finally:
+            for fd in fds:
+                os.close(fd)
+        results = [self._publish(item) for item in group]
+        os.fsync(spool.out)
+        self.finish((item.name, item.sha256) for item in group)
+        for item in group:
+            durable.unlink(spool.tmp, temp(item.name) + names.RESULT)
+            durable.unlink(spool.tmp, temp(item.name) + names.SUMMARY)
+        return results
+
+    def finish(self, inputs: Iterable[tuple[str, str]]) -> None:
+        """Move inputs whose results are durable to done/: (name, sha256) each."""
+        inputs = list(inputs)
+        for name, sha256 in inputs:
+            self._retire(name, sha256)
+        os.fsync(self._spool.done)
+        for name, _ in inputs:
+            durable.unlink(self._spool.work, name)
+
+    def quarantine(self, name: str, report: Mapping[str, Any]) -> str:
+        """Move an input that cannot be answered to failed/, with the reason beside it.
+
+        Parameters
+        ----------
+        name
+            Its name in work/.
+        report
+            `file` and `sha256` (None where the bytes were not read) tell one report from another.
+
+        Returns
+        -------
+        str
+            Name of the report.
+
+        """
+        spool = self._spool
+        fd = self._write(temp(name) + names.REPORT, _json(report))
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        mark = report["sha256"] or os.urandom(names.TAG).hex()
+        base = next(b for b in _bases(names.base(name), mark) if self._put_aside(name, b, report))
+        os.fsync(spool.failed)
+        durable.unlink(spool.work, name)
+        for suffix in (names.REPORT, names.RESULT):
+            durable.unlink(spool.tmp, temp(name) + suffix)
+        return base + names.REPORT
+
+    def _write(self, temporary: str, data: bytes) -> int:
+        return durable.create(self._spool.tmp, temporary, data)
+
+    def _key(self, base: str) -> str | None:
+        """Read the key of the summary in out/ that has this base; None when there is no valid one."""
+        return _field(durable.read_small(self._spool.out, base + names.SUMMARY), "key")
+
+    def _publish(self, item: Written) -> str:
+        bases = _bases(names.base(item.name), item.sha256)
+        return next(base for base in bases if self._place(item, base)) + names.RESULT
+
+    def _place(self, item: Written, base: str) -> bool:
+        """Give a result its final name; the result comes last, because its name is the commit."""
+        out, tmp, temporary = self._spool.out, self._spool.tmp, temp(item.name)
+        owner, mine = self._key(base), key(item.name, item.sha256)
+        if owner is not None and owner != mine:
+            return False
+        if durable.look(out, base + names.RESULT) is not None:
+            # Somebody has taken the summary away: the same bytes are the same answer.
+            return owner == mine or (
+                durable.digest(out, base + names.RESULT)
+                == durable.digest(tmp, temporary + names.RESULT)
+            )
+        if (
+            owner == mine
+        ):  # left by a crash just before the result, or by a reader who took only the result
+            durable.unlink(out, base + names.SUMMARY)
+        try:
+            durable.link(tmp, temporary + names.SUMMARY, out, base + names.SUMMARY)
+            durable.link(tmp, temporary + names.RESULT, out, base + names.RESULT)
+        except FileExistsError:
+            return False
+        return True
+
+    def _retire(self, name: str, sha256: str) -> None:
+        work, done = self._spool.work, self._spool.done
+        for target in chain([name], _bases(names.base(name), sha256)):
+            there = durable.look(done, target)
+            if there is None:
+                _move(work, name, done, target)
+                return
+            if durable.same_file(there, durable.look(work, name)):
+                return
+            if durable.digest(done, target) == sha256:
+                return
+
+    def _put_aside(self, name: str, base: str, report: Mapping[str, Any]) -> bool:
+        spool = self._spool
+        there = durable.look(spool.failed, base)
+        known = durable.read_small(spool.failed, base + names.REPORT)
+        same = (_field(known, "file"), _field(known, "sha256")) == (
+            report["file"],
+            report["sha256"],
+        )
+        if there is not None and not durable.same_file(there, durable.look(spool.work, name)):
+            return same and report["sha256"] is not None  # the same bad bytes are there already
+        if known is not None and not same:
+            return False
+        durable.unlink(spool.failed, base + names.REPORT)
+        durable.link(spool.tmp, temp(name) + names.REPORT, spool.failed, base + names.REPORT)
+        if there is None:
+            _move(spool.work, name, spool.failed, base)
+        return True
+
+
+def _bases(base: str, mark: str) -> Iterator[str]:
+    """Names to try in turn: plain, told apart by the digest, and numbered."""
+    yield base
+    yield names.tagged(base, mark)
+    yield from (f"{names.tagged(base, mark)}.{n}" for n in count(2))
+
+
+def _move(source: int, name: str, target: int, new_name: str) -> None:
+    """Link, or where the kernel refuses links to files of others, rename; the name is known to be free."""
+    with suppress(FileNotFoundError):  # its last name is gone: somebody else took it away
+        try:
+            durable.link(source, name, target, new_name)
+        except PermissionError:
+            os.rename(name, new_name, src_dir_fd=source, dst_dir_fd=target)
+
+
+def _summary(item: Written) -> bytes:
+    return _json({"key": key(item.name, item.sha256), **item.summary})
+
+
+def _json(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, indent=2).encode() + b"\n"
+
+
+def _field(data: bytes | None, name: str) -> str | None:
+    try:
+        document = json.loads(data or b"")
+    except (ValueError, RecursionError):
+        return None
+    value = document.get(name) if isinstance(document, dict) else None
+    return value if isinstance(value, str) else None

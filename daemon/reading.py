@@ -1,0 +1,319 @@
+"""Read questions out of an input file, once and in order, holding one chunk of it in memory.
+
+A record that cannot be read is a question with a fault, and the records around it are answered.  Only what leaves
+nothing to answer fails the file (`InputError`).
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import hashlib
+import json
+import os
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from . import durable
+from .errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+TEXT_COLUMN: Final = "text"
+ID_COLUMN: Final = "id"
+
+_DELIMITERS: Final = {".csv": ",", ".tsv": "\t"}
+
+
+class Fault(NamedTuple):
+    """Why one record has no answer."""
+
+    code: str
+    message: str
+
+
+class Question(NamedTuple):
+    """One record of an input; a tuple, because there are millions (a frozen dataclass takes three times as long)."""
+
+    id: int | str
+    text: str | None
+    fault: Fault | None = None
+
+
+class Source:
+    """The bytes of one input: hashed, split into lines and decoded as they are read.
+
+    Parameters
+    ----------
+    fd
+        Descriptor to read from; the caller closes it.
+    max_line_bytes
+        Longest line; a longer one is never held in memory.
+    chunk_bytes
+        Bytes read at a time.
+
+    Attributes
+    ----------
+    max_line_bytes
+        As given.
+    size
+        Bytes read so far.
+
+    """
+
+    def __init__(
+        self, fd: int, *, max_line_bytes: int, chunk_bytes: int = durable.CHUNK_BYTES
+    ) -> None:
+        self._fd = fd
+        self.max_line_bytes = max_line_bytes
+        self._chunk = min(chunk_bytes, max_line_bytes)
+        self._hash = hashlib.sha256()
+        self._line = 1
+        self.size = 0
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the bytes read so far, hexadecimal: of the whole input when its lines are exhausted."""
+        return self._hash.hexdigest()
+
+    def digest_rest(self, limit: int) -> str | None:
+        """Read on to the end and give the digest of the whole input; None when more than `limit` bytes are left."""
+        left = limit
+        while chunk := os.read(self._fd, durable.CHUNK_BYTES):
+            self._hash.update(chunk)
+            self.size += len(chunk)
+            left -= len(chunk)
+            if left < 0:
+                return None
+        return self.sha256
+
+    def lines(self) -> Iterator[tuple[int, str]]:
+        """Yield (line number from 1, line without its LF); a byte order mark at the start is no text.
+
+        Raises
+        ------
+        InputError
+            `line_too_long` or `bad_utf8`, with the line.
+
+        """
+        for block in self._blocks():
+            first = self._line
+            lines = self._decode(block).split("\n")
+            self._line += len(lines)
+            yield from enumerate(lines, first)
+
+    def _blocks(self) -> Iterator[bytes]:
+        """Yield whole lines, many at a time, without the last LF."""
+        rest = b""
+        while data := os.read(self._fd, self._chunk):
+            self._hash.update(data)
+            chunk = data if self.size else data.removeprefix(codecs.BOM_UTF8)
+            self.size += len(data)
+            first, last = chunk.find(b"\n"), chunk.rfind(b"\n")
+            if len(rest) + (len(chunk) if first < 0 else first) > self.max_line_bytes:
+                raise InputError(
+                    "line_too_long", f"line {self._line}: more than {self.max_line_bytes} bytes"
+                )
+            if last < 0:
+                rest += chunk
+                continue
+            yield rest + chunk[:last]
+            rest = chunk[last + 1 :]
+        if rest:
+            yield rest
+
+    def _decode(self, block: bytes) -> str:
+        try:
+            return block.decode()
+        except UnicodeDecodeError as e:
+            line = self._line + block.count(b"\n", 0, e.start)
+            column = e.start - (block.rfind(b"\n", 0, e.start) + 1)
+            raise InputError(
+                "bad_utf8", f"line {line}: byte 0x{block[e.start]:02x} at {column} is not UTF-8"
+            ) from None
+
+
+def questions(source: Source, kind: str | None) -> Iterator[Question]:
+    """Yield the questions of an input.
+
+    Parameters
+    ----------
+    source
+        Its bytes.
+    kind
+        `.txt`, `.jsonl`, `.csv` or `.tsv` (see `names.kind`).
+
+    Raises
+    ------
+    InputError
+        `unknown_suffix`, `empty`, `no_record` (there are lines, but none can be read), `no_text_column`, and
+        what `Source.lines` raises.
+
+    """
+    reader = _READERS.get(kind or "")
+    if reader is None:
+        raise InputError("unknown_suffix", f"its name must end in {', '.join(_READERS)}")
+    readable, first_fault = False, None
+    count = 0
+    for count, question in enumerate(reader(source), 1):  # noqa: B007 - counts past the loop
+        if not readable:
+            readable = question.fault is None
+            first_fault = first_fault or question
+        yield question
+    if count == 0:
+        raise InputError("empty", f"no question in {source.size} bytes")
+    if not readable and first_fault is not None and first_fault.fault is not None:
+        raise InputError(
+            "no_record",
+            f"none of {count} records can be read; {first_fault.id}: {first_fault.fault.message}",
+        )
+
+
+def _text_questions(source: Source) -> Iterator[Question]:
+    for number, line in source.lines():
+        if line and not line.isspace():
+            yield Question(number, line.removesuffix("\r"))
+
+
+def _json_questions(source: Source) -> Iterator[Question]:
+    for number, line in source.lines():
+        if line and not line.isspace():
+            yield _json_question(number, line)
+
+
+def _json_question(number: int, line: str) -> Question:
+    record = _object(line)
+    if isinstance(record, Fault):
+        return Question(number, None, record)
+    name = _id(record.get(ID_COLUMN, number), number)
+    if isinstance(name, Fault):
+        return Question(number, None, name)
+    text = _text(record.get(TEXT_COLUMN))
+    return Question(name, None, text) if isinstance(text, Fault) else Question(name, text)
+
+
+def _object(line: str) -> dict[str, Any] | Fault:
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError as e:
+        return Fault("bad_json", f"{e.msg} at column {e.colno}")
+    except (ValueError, RecursionError) as e:  # thousands of digits, thousands of brackets
+        return Fault("bad_json", str(e).partition(";")[0])
+    if not isinstance(record, dict):
+        return Fault("bad_record", f"a JSON {_json_type(record)}, expected an object")
+    return record
+
+
+def _id(value: Any, number: int) -> int | str | Fault:
+    if value is None:
+        return number
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return Fault("bad_id", f"id is a JSON {_json_type(value)}, expected string or integer")
+    return value
+
+
+def _text(value: Any) -> str | Fault:
+    if value is None:
+        return Fault("no_text", f"no field {TEXT_COLUMN!r}")
+    if not isinstance(value, str):
+        return Fault("bad_text", f"text is a JSON {_json_type(value)}, expected a string")
+    if not value.isascii() and not _is_unicode(value):
+        return Fault("bad_text", "text holds half of a surrogate pair")
+    return value
+
+
+def _table_questions(source: Source, delimiter: str) -> Iterator[Question]:
+    # The limit is the module's, for want of a narrower one: nobody else here reads tables.
+    csv.field_size_limit(source.max_line_bytes)
+    lines = _Lines(source)
+    rows = csv.reader(lines, delimiter=delimiter, strict=True)
+    header = _header(rows)
+    if not header:
+        return
+    if TEXT_COLUMN not in header:
+        raise InputError(
+            "no_text_column",
+            f"the first line has no column {TEXT_COLUMN!r}: {', '.join(header)[:200]}",
+        )
+    text, name = header.index(TEXT_COLUMN), _index(header, ID_COLUMN)
+    while True:
+        lines.mark()
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except csv.Error as e:
+            if "field limit" in str(e):
+                raise InputError(
+                    "line_too_long",
+                    f"line {lines.first}: a field of more than {source.max_line_bytes} bytes",
+                ) from None
+            yield _faulty(lines.first, "bad_record", str(e))
+            continue
+        if not any(row):
+            continue
+        given = row[name] if name is not None and name < len(row) else ""
+        if text < len(row):
+            yield Question(given or lines.first, row[text])
+        else:
+            yield _faulty(
+                given or lines.first,
+                "no_text",
+                f"{len(row)} of {len(header)} fields, no {TEXT_COLUMN!r}",
+            )
+
+
+class _Lines:
+    """Lines with their ends, as csv wants them, and the number of the first line of each record."""
+
+    def __init__(self, source: Source) -> None:
+        self._lines = source.lines()
+        self._last = 0
+        self.first = 1
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        self._last, line = next(self._lines)
+        return line + "\n"
+
+    def mark(self) -> None:
+        """Begin a record with the next line."""
+        self.first = self._last + 1
+
+
+def _header(rows: Iterator[list[str]]) -> list[str]:
+    try:
+        return [column.strip().lower() for column in next(rows, [])]
+    except csv.Error as e:
+        raise InputError("no_text_column", f"line 1: {e}") from None
+
+
+def _index(header: list[str], column: str) -> int | None:
+    return header.index(column) if column in header else None
+
+
+def _faulty(name: int | str, code: str, message: str) -> Question:
+    return Question(name, None, Fault(code, message))
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _json_type(value: Any) -> str:
+    kinds = {dict: "object", list: "array", str: "string", bool: "boolean", type(None): "null"}
+    return kinds.get(type(value), "number")
+
+
+_READERS: Final[dict[str, Callable[[Source], Iterator[Question]]]] = {
+    ".txt": _text_questions,
+    ".jsonl": _json_questions,
+    ".csv": lambda source: _table_questions(source, _DELIMITERS[".csv"]),
+    ".tsv": lambda source: _table_questions(source, _DELIMITERS[".tsv"]),
+}

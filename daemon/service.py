@@ -1,0 +1,316 @@
+"""The daemon's work: turns of looking, claiming, answering and settling.
+
+A turn is a function of the time and of what is in the spool; clock and watcher are handed in.  Two kinds of input run
+alone instead of in a shared batch, so that they can harm only themselves: those that a start finds in work/, and those
+whose work a fault has interrupted.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from . import durable, events, names
+from .attempts import Attempts
+from .errors import DISK_FULL, AnswerError, InputError, fault_name
+from .guards import RoomGuard, WatchGuard
+from .inbox import Inbox, leases_work
+from .ledger import Ledger
+from .pipeline import Pipeline, Progress, Request
+from .recovery import State, reconcile
+from .retries import Pauses, Retries
+from .settling import Settling
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+    from .clock import Clock
+    from .model import ServedModel
+    from .settings import Settings
+    from .spool import Spool
+    from .watch import Watching
+
+LONGEST_NAP_S: Final = 1.0
+
+
+class Service:
+    """A daemon on a locked spool.
+
+    Parameters
+    ----------
+    spool
+        Locked by the caller.
+    model
+        The model to serve.
+    settings
+        See `Settings`.
+    watcher
+        Source of hints.
+    clock
+        Time.
+    log
+        Where events go.
+
+    """
+
+    def __init__(
+        self,
+        *,
+        spool: Spool,
+        model: ServedModel,
+        settings: Settings,
+        watcher: Watching,
+        clock: Clock,
+        log: FilteringBoundLogger,
+    ) -> None:
+        self._spool = spool
+        self._settings = settings
+        self._clock = clock
+        self._log = log.bind(model=model.pin)
+        self._ledger = Ledger(spool)
+        self._attempts = Attempts(spool)
+        self._pauses = Pauses(first_s=settings.retry_first_s, last_s=settings.retry_last_s)
+        self._retries = Retries(self._pauses)
+        self._room = RoomGuard(spool, settings, log)
+        self._watch = WatchGuard(spool, watcher, log)
+        self._watcher = watcher
+        self._pipeline = Pipeline(spool=spool, model=model, settings=settings, clock=clock)
+        self._settling = Settling(
+            spool=spool,
+            ledger=self._ledger,
+            model=model,
+            settings=settings,
+            clock=clock,
+            log=log,
+        )
+        self._inbox = Inbox(
+            spool,
+            settle_s=settings.settle_s,
+            empty_grace_s=settings.empty_grace_s,
+            leases=leases_work(spool),
+        )
+        self._scan_due_s = 0.0
+        self._paused_until_s = 0.0
+        self._pause_s = 0.0
+        self._orphans = False
+
+    def start(self) -> None:
+        """Recover what an earlier process left, start to watch, and scan.
+
+        The watcher starts before the scan, so that no file falls between the two.
+        """
+        now = self._clock.monotonic()
+        self._recover(now)
+        self._watch.start()
+        self._room.check()
+        self._inbox.scan(now)
+        self._scan_due_s = now + self._settings.scan_s
+
+    def close(self) -> None:
+        """Stop watching and simulating.  What is in work/ stays there for the next start."""
+        self._watch.stop()
+        self._pipeline.close()
+
+    @property
+    def idle(self) -> bool:
+        """True when there is nothing to do and nothing will come of itself."""
+        return len(self._retries) == 0 and not self._inbox.expecting
+
+    @property
+    def waiting(self) -> int:
+        """Inputs in work/ that wait to be answered."""
+        return len(self._retries)
+
+    def turn(self, now: float) -> bool:
+        """Do what there is to do, at most `group_files` inputs of each kind.
+
+        Parameters
+        ----------
+        now
+            Monotonic time in seconds.
+
+        Returns
+        -------
+        bool
+            Whether there was anything.
+
+        """
+        if now < self._paused_until_s:
+            return False
+        try:
+            self._adopt(now)
+            self._look(now)
+            again = self._take_due(now)
+            fresh = self._claim(now) if self._room.room else []
+        except OSError as fault:
+            self._pause(fault, now)
+            return False
+        self._pause_s = 0.0
+        self._answer(fresh, now)
+        for request in again:
+            self._attempts.begin(request.name)
+            self._answer([request], now)
+        self._settle(now)
+        return bool(fresh or again)
+
+    def nap_s(self, now: float) -> float:
+        """How long the loop may sleep after a turn that found nothing to do."""
+        look = self._inbox.next_look_s() if self._room.room else None
+        times = [t for t in (self._scan_due_s, self._retries.next_s(), look) if t is not None]
+        return min(max(min(times), self._paused_until_s) - now, LONGEST_NAP_S)
+
+    def _recover(self, now: float) -> None:
+        claims: dict[str, int] = {}
+        for name in durable.listing(self._spool.work):
+            if name.startswith("."):
+                continue
+            state = reconcile(self._spool, self._ledger, name)
+            attempts = self._attempts.found(name) if state.unanswered else 0
+            if state.unanswered:
+                claims[name] = attempts
+            self._recovered(name, state, attempts)
+        self._attempts.save(known=set(claims))
+        self._spool.sweep(self._clock.wall())
+        # Those that were there least often first: one that kills must not keep the others from their turn.
+        for name in sorted(claims, key=claims.__getitem__):
+            facts = durable.look(self._spool.work, name)
+            arrived = self._clock.wall() if facts is None else facts.st_ctime
+            if claims[name] >= self._settings.max_attempts:
+                request = Request(name=name, arrived_s=arrived, attempt=claims[name])
+                self._settling.poison(request)
+                self._attempts.forget(name)
+            else:
+                self._retries.add(name, arrived_s=arrived, now=now, at_once=True)
+
+    def _recovered(self, name: str, state: State, attempts: int) -> None:
+        if state is not State.GONE:
+            file = names.printable(name)
+            self._log.info(events.RECOVERED, file=file, state=str(state), attempts=attempts)
+
+    def _adopt(self, now: float) -> None:
+        """Take up inputs whose claim was interrupted: between turns, what is in work/ waits or is an orphan."""
+        if not self._orphans:
+            return
+        for name in durable.listing(self._spool.work):
+            facts = durable.look(self._spool.work, name)
+            if not name.startswith(".") and name not in self._retries and facts is not None:
+                self._retries.add(name, arrived_s=facts.st_ctime, now=now, at_once=True)
+        self._orphans = False
+
+    def _look(self, now: float) -> None:
+        seen, lost = self._watcher.take()
+        self._inbox.hint(seen, now)
+        if lost:
+            self._log.warning(events.WATCH_OVERFLOW)
+        backlog_on_disk = self._inbox.full and self._inbox.next_look_s() is None
+        if lost or backlog_on_disk or now >= self._scan_due_s:
+            self._scan_due_s = now + self._settings.scan_s
+            self._room.check()
+            if self._watch.check():
+                self._inbox.scan(now)
+
+    def _take_due(self, now: float) -> list[Request]:
+        """Give the waiting inputs whose time has come and that are still without an answer."""
+        requests = []
+        for name in self._retries.due(now, self._settings.group_files):
+            state = reconcile(self._spool, self._ledger, name)
+            if state.unanswered:
+                arrived = self._retries[name].arrived_s
+                attempt = self._attempts.count(name)
+                requests.append(Request(name=name, arrived_s=arrived, attempt=attempt))
+            else:
+                self._retries.drop(name)
+                self._attempts.forget(name)
+                self._recovered(name, state, 0)
+        return requests
+
+    def _claim(self, now: float) -> list[Request]:
+        """Claim complete inputs; those whose very bytes are answered already are finished at once."""
+        arrivals = {a.name: a for a in self._inbox.ready(now, self._settings.group_files)}
+        for name in self._inbox.take_folders():
+            self._log.warning(events.IGNORED, file=names.printable(name), message="it is a folder")
+        waiting = [name for name in arrivals if name in self._retries]
+        claimed, busy = self._spool.claim(name for name in arrivals if name not in waiting)
+        for name in (*waiting, *busy):
+            self._inbox.put_back(name, now)
+        # Small ones first: they share batches and are settled before a large one begins.
+        return [
+            Request(name=name, arrived_s=arrivals[name].arrived_s)
+            for name in sorted(claimed, key=lambda name: arrivals[name].size)
+            if not self._is_known(name)
+        ]
+
+    def _is_known(self, name: str) -> bool:
+        if durable.look(self._spool.out, names.base(name) + names.RESULT) is None:
+            return False
+        sha256 = durable.digest(self._spool.work, name)
+        result = None if sha256 is None else self._ledger.answered(name, sha256)
+        if sha256 is None or result is None:
+            return False
+        self._ledger.finish([(name, sha256)])
+        file, answer = names.printable(name), names.printable(result)
+        self._log.info(events.DUPLICATE, file=file, input_sha256=sha256, result=answer)
+        return True
+
+    def _answer(self, requests: list[Request], now: float) -> None:
+        left = {request.name: request for request in requests}
+        try:
+            for progress in self._pipeline.answer(requests):
+                del left[progress.request.name]
+                self._settling.add(progress)
+                if self._settling.due:
+                    self._settle(now)
+        except OSError as fault:
+            for request in left.values():
+                self._retry(request, fault, now)
+        except AnswerError as fault:
+            for request in left.values():
+                self._blame(request, fault, now, alone=len(requests) == 1)
+
+    def _settle(self, now: float) -> None:
+        self._attempts.end()
+        group = self._settling.take()
+        try:
+            self._settling.settle(group)
+        except OSError as fault:
+            for progress in group:
+                self._retry(progress.request, fault, now)
+        else:
+            for progress in group:
+                self._retries.drop(progress.request.name)
+            self._attempts.forget(*(progress.request.name for progress in group))
+
+    def _retry(self, request: Request, fault: OSError | AnswerError, now: float) -> None:
+        """Leave an input in work/ and try it again later, alone; a fault of the machine is no attempt."""
+        code = fault_name(fault) if isinstance(fault, OSError) else "simulator"
+        arrived, at_once = request.arrived_s, isinstance(fault, AnswerError)
+        pause = self._retries.add(request.name, arrived_s=arrived, now=now, at_once=at_once)
+        self._log.warning(
+            events.RETRY,
+            file=names.printable(request.name),
+            code=code,
+            message=str(fault),
+            retry_in_s=pause,
+        )
+        self._notice_full_disk(fault)
+
+    def _blame(self, request: Request, fault: AnswerError, now: float, *, alone: bool) -> None:
+        """Count a failure of the simulator against a request, if it was in there alone."""
+        last = self._settings.max_attempts
+        if not alone or self._attempts.failed(request.name) < last:
+            self._retry(request, fault, now)
+            return
+        failure = InputError("simulator", str(fault), stage="simulate")
+        self._settling.add(Progress(request=request, failure=failure))
+
+    def _pause(self, fault: OSError, now: float) -> None:
+        """Claim nothing for a while: the machine is not in order."""
+        self._orphans = True
+        self._pause_s = self._pauses.after(self._pause_s)
+        self._paused_until_s = now + self._pause_s
+        code, pause = fault_name(fault), self._pause_s
+        self._log.error(events.FAULT, code=code, message=str(fault), retry_in_s=pause)
+        self._notice_full_disk(fault)
+
+    def _notice_full_disk(self, fault: Exception) -> None:
+        if isinstance(fault, OSError) and fault.errno in DISK_FULL:
+            self._room.check(refused=True)

@@ -1,0 +1,160 @@
+"""File events of the inbox, as hints, and the bell that wakes the daemon.
+
+Measured traps of watchdog 7.1 that shape this: an exception in a handler ends the observer's thread; a queue that
+overflows says so only in the library's log; a folder that is replaced gives no event at all; without the filter every
+read of ours is an event; without `FileMovedEvent` in it, files that are renamed into the folder are lost.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, Protocol
+
+from watchdog.events import (
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
+from watchdog.observers import Observer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from watchdog.observers.api import BaseObserver
+
+EVENTS: Final[list[type[FileSystemEvent]]] = [FileCreatedEvent, FileMovedEvent, FileClosedEvent]
+"""The kernel's mask: exactly what can complete a file, and nothing that the daemon itself does."""
+
+LIBRARY_LOG: Final = "watchdog.observers.inotify_c"
+
+
+class Bell:
+    """Wakes a sleeping loop from other threads and from signal handlers (a `threading.Event` may deadlock in those)."""
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def ring(self) -> None:
+        """Wake the loop, now or when it next waits."""
+        with suppress(OSError):  # a full pipe has rung already; a closed one has nobody to wake
+            os.write(self._write, b"\0")
+
+    def wait(self, seconds: float) -> None:
+        """Sleep until the bell rings, at most so long."""
+        select.select([self._read], [], [], max(seconds, 0.0))
+        with suppress(BlockingIOError):
+            os.read(self._read, 4096)
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        os.close(self._read)
+        os.close(self._write)
+
+
+class Watching(Protocol):
+    """What the service needs of a watcher; tests pass their own."""
+
+    @property
+    def alive(self) -> bool:
+        """False when events can no longer come."""
+
+    def start(self) -> None:
+        """Begin to watch the folder that has the path now."""
+
+    def stop(self) -> None:
+        """Stop watching."""
+
+    def take(self) -> tuple[set[str], bool]:
+        """Give the names seen since the last call, and whether events were lost."""
+
+
+class Watcher:
+    """Watches a folder.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    bell
+        Rung at every event.
+
+    """
+
+    def __init__(self, path: Path, bell: Bell) -> None:
+        self._path = path
+        self._hints = _Hints(bell)
+        self._observer: BaseObserver | None = None
+
+    @property
+    def alive(self) -> bool:
+        """False when the observer's thread or the thread that feeds it has ended."""
+        observer = self._observer
+        return (
+            observer is not None
+            and observer.is_alive()
+            and all(emitter.is_alive() for emitter in observer.emitters)
+        )
+
+    def start(self) -> None:
+        """Begin to watch the folder that has the path now."""
+        logging.getLogger(LIBRARY_LOG).addHandler(self._hints.overflow)
+        self._observer = Observer()
+        self._observer.schedule(
+            self._hints, os.fspath(self._path), recursive=False, event_filter=EVENTS
+        )
+        self._observer.start()
+
+    def stop(self) -> None:
+        """Stop watching; what was seen stays to be taken."""
+        logging.getLogger(LIBRARY_LOG).removeHandler(self._hints.overflow)
+        if self._observer is not None:
+            self._observer.stop()
+            if self._observer.is_alive():
+                self._observer.join()
+            self._observer = None
+
+    def take(self) -> tuple[set[str], bool]:
+        """Give the names seen since the last call, and whether events were lost."""
+        return self._hints.take()
+
+
+class _Hints(FileSystemEventHandler):
+    """Collects names; nothing in here may raise."""
+
+    def __init__(self, bell: Bell) -> None:
+        self._bell = bell
+        self._seen: deque[str] = deque()
+        self.overflow = _Overflow(bell)
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        path = event.dest_path or event.src_path
+        self._seen.append(os.path.basename(os.fsdecode(path)))  # noqa: PTH119 - no Path for each event
+        self._bell.ring()
+
+    def take(self) -> tuple[set[str], bool]:
+        seen: set[str] = set()
+        with suppress(IndexError):
+            while True:
+                seen.add(self._seen.popleft())
+        lost, self.overflow.seen = self.overflow.seen, False
+        return seen, lost
+
+
+class _Overflow(logging.Handler):
+    """Hears the one sign that the library gives of lost events."""
+
+    def __init__(self, bell: Bell) -> None:
+        super().__init__(level=logging.WARNING)
+        self._bell = bell
+        self.seen = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "overflow" in record.getMessage():
+            self.seen = True
+            self._bell.ring()

@@ -31,20 +31,26 @@ def model_card(
     lines = [
         f"# {title}",
         "",
-        f"An Elman RNN with {network['input_lines']} input lines, {network['hidden_units']} hidden units"
-        f" ({network['activation']}) and {network['classes']} classes, constrained to 16 weight levels and"
-        " 16 activity levels and placed on one TrueNorth core (256 axons x 256 neurons).",
+        (
+            f"An Elman RNN with {network['input_lines']} input lines, {network['hidden_units']} hidden units"
+            f" ({network['activation']}) and {network['classes']} classes, constrained to 16 weight levels and"
+            " 16 activity levels and placed on one TrueNorth core (256 axons x 256 neurons)."
+        ),
         "",
         "## Stages",
         "",
         *_stages(evaluation, labelled=labelled),
         "",
-        f"Counted on {evaluation['questions']} questions of `{evaluation['data']['file']}`"
-        f" (sha256 `{evaluation['data']['sha256'][:12]}`), of which {evaluation['without_words']} hold no word;"
-        f" responses matched on {evaluation['calibration']['questions']} calibration questions of"
-        f" `{evaluation['calibration']['file']}`, whose labels were not used.",
-        "`agreement` is the share of questions answered as by the float stage; the spiking stage is the core"
-        " simulated spike for spike, as the daemon runs it.",
+        (
+            f"Counted on {evaluation['questions']} questions of `{evaluation['data']['file']}`"
+            f" (sha256 `{evaluation['data']['sha256'][:12]}`), of which {evaluation['without_words']} hold no word;"
+            f" responses matched on {evaluation['calibration']['questions']} calibration questions of"
+            f" `{evaluation['calibration']['file']}`, whose labels were not used."
+        ),
+        (
+            "`agreement` is the share of questions answered as by the float stage; the spiking stage is the core"
+            " simulated spike for spike, as the daemon runs it."
+        ),
         "",
         "## On the core",
         "",

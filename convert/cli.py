@@ -141,8 +141,10 @@ def _figures(evaluation: dict[str, Any]) -> str:
     spikes = ", ".join(f"{n:.0f} {kind}" for kind, n in mean["spikes"].items())
     lines += [
         "",
-        f"per question, on {mean['cores']} core: {mean['words']:.1f} words, {mean['ticks']:.0f} ticks,"
-        f" spikes {spikes}, {mean['synaptic_events']:.0f} synaptic events",
+        (
+            f"per question, on {mean['cores']} core: {mean['words']:.1f} words, {mean['ticks']:.0f} ticks,"
+            f" spikes {spikes}, {mean['synaptic_events']:.0f} synaptic events"
+        ),
         *[f"estimated for the chip ({m}): {power[m]:.2f} uW, {energy[m]:.2f} uJ" for m in power],
     ]
     return "\n".join(lines)

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from .constrained import LEVEL_MAX, LEVEL_MIN, MAX_FAN_IN, ConstrainedNetwork, T
-from .elman import ElmanNetwork
 from .errors import ConstraintError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from .elman import ElmanNetwork
 
     F64 = NDArray[np.float64]
 
@@ -90,7 +91,6 @@ def constrain(
                 f"network: {network.n_hidden} hidden units + 1 gate + 1 input, limit {max_lines} lines"
             )
     inputs = _inputs(network, read, width)
-    a = (h - ranges.low) / ranges.span * T
     initial = -ranges.low / ranges.span * T
     # activities that drove each step: the word's code and the hidden activities of the step before
     before = np.concatenate(_states_before(trace, ranges, initial))

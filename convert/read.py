@@ -8,7 +8,6 @@ more than it seems to fails that proof.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,15 +15,16 @@ import numpy as np
 import onnx
 import onnxruntime
 from google.protobuf.message import DecodeError
-from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
 from .elman import ACTIVATIONS, ElmanNetwork
 from .errors import ModelFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 TOLERANCE: Final = 1e-4
 """Largest difference between the network as read and onnxruntime, on any logit of the proof."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from . import limits
 from .errors import ImageError
-from .tensors import Field, pack, unpack
+from .tensors import Field, check_shape, pack, unpack
 
 U8 = NDArray[np.uint8]
 I16 = NDArray[np.int16]
@@ -362,15 +362,7 @@ def _check_array(name: str, array: Any, field: Field, lengths: dict[str, int]) -
     if not isinstance(array, np.ndarray) or array.dtype != np.dtype(field.dtype):
         found = getattr(array, "dtype", type(array).__name__)
         raise ImageError(f"{name}: element type {found}, expected {field.dtype}")
-    if array.ndim != len(field.shape):
-        raise ImageError(f"{name}: {array.ndim} dimensions, expected {len(field.shape)}")
-    for got, want in zip(array.shape, field.shape, strict=True):
-        if isinstance(want, str):
-            if got > _LENGTHS[want]:
-                raise ImageError(f"{name}: {got} {want}, limit {_LENGTHS[want]}")
-            want = lengths.setdefault(want, got)
-        if got != want:
-            raise ImageError(f"{name}: shape {array.shape}, expected {want} where it has {got}")
+    check_shape(name, array.shape, field, lengths, _LENGTHS, ImageError)
     if not array.flags.c_contiguous:
         raise ImageError(f"{name}: not C-contiguous")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -211,4 +211,4 @@ def _pieces(steps: NDArray[np.int64]) -> list[slice]:
     """Cut a batch into slices of at most _STEPS_AT_ONCE steps (at least one question each)."""
     bins = (np.cumsum(steps) - 1) // _STEPS_AT_ONCE
     cuts = [0, *(np.flatnonzero(np.diff(bins)) + 1).tolist(), len(steps)]
-    return [slice(a, b) for a, b in zip(cuts[:-1], cuts[1:], strict=True) if b > a]
+    return [slice(a, b) for a, b in pairwise(cuts) if b > a]

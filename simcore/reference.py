@@ -86,7 +86,7 @@ class _Chip:
         axons[:] = False
         routed = fired & (image.target_core >= 0)
         c, j = np.nonzero(routed)
-        slot = (self.t + image.delay[c, j]) % limits.SCHEDULER_SLOTS
+        slot = (self.t + image.delay[c, j].astype(int)) % limits.SCHEDULER_SLOTS
         self.scheduler[slot, image.target_core[c, j], image.target_axon[c, j]] = True
         leaving = fired[image.outputs[:, 0], image.outputs[:, 1]]
         out = np.bincount(image.outputs[leaving, 2], minlength=image.output_lines)
@@ -107,7 +107,7 @@ class _Chip:
         # With leak reversal, a leak that would carry V through zero stops there.
         leaked[(image.epsilon == 1) & (np.sign(leaked) == -np.sign(V))] = 0
         V = _saturate(leaked)
-        # Fire:  V >= alpha
+        # A neuron fires from its threshold on: V >= alpha
         fired = alpha <= V
         after = np.choose(image.reset_mode, [R, V - alpha, V])
         # Negative side:  V < -beta  (strictly)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -115,7 +116,7 @@ class Simulator:
         chunks = np.linspace(0, len(starts) - 1, max(1, min(threads, len(starts) - 1)) + 1).astype(
             int
         )
-        pieces = list(zip(chunks[:-1], chunks[1:], strict=True))
+        pieces = list(pairwise(chunks.tolist()))
         if len(pieces) == 1:
             self._run_piece(raster, starts, counted, outcome, 0, len(starts) - 1)
             return outcome

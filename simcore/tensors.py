@@ -156,12 +156,40 @@ def _check_entry(
         raise error(f"{what}: its shape is malformed")
     if _CODES.get(str(dtype)) != field.dtype:
         raise error(f"{what}: element type {dtype!s:.20}, expected {field.dtype}")
+    check_shape(what, tuple(shape), field, lengths, limits, error)
+
+
+def check_shape(
+    what: str,
+    shape: tuple[int, ...],
+    field: Field,
+    lengths: dict[str, int],
+    limits: Mapping[str, int],
+    error: type[Exception],
+) -> None:
+    """Check a shape against a field.
+
+    Parameters
+    ----------
+    what
+        Who has the shape, for error texts.
+    shape, field
+        What is, and what must be.
+    lengths
+        Lengths that names already stand for; new ones are added.
+    limits
+        Largest length for each name.
+    error
+        Class of the errors raised.
+
+    """
     if len(shape) != len(field.shape):
         raise error(f"{what}: {len(shape)} dimensions, expected {len(field.shape)}")
-    for got, want in zip(shape, field.shape, strict=True):
-        if isinstance(want, str):
-            if got > limits[want]:
-                raise error(f"{what}: {got} {want}, limit {limits[want]}")
-            want = lengths.setdefault(want, got)
-        if got != want:
-            raise error(f"{what}: shape {shape}, expected length {want} where it has {got}")
+    for got, wanted in zip(shape, field.shape, strict=True):
+        length = wanted
+        if isinstance(wanted, str):
+            if got > limits[wanted]:
+                raise error(f"{what}: {got} {wanted}, limit {limits[wanted]}")
+            length = lengths.setdefault(wanted, got)
+        if got != length:
+            raise error(f"{what}: shape {shape}, expected length {length} where it has {got}")

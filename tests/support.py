@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import numpy as np
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
-
 from spikewatch.convert.constrained import ConstrainedNetwork
 from spikewatch.convert.match import hidden_neurons, readout_neurons
 from spikewatch.convert.place import place
-from spikewatch.simcore import CoreImage
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
+if TYPE_CHECKING:
+    from spikewatch.simcore import CoreImage
 
 TINY_WORDS = (
     "<unk>", "who", "what", "where", "when", "how", "many", "is", "the", "of", "in", "a", "did",
@@ -19,11 +21,16 @@ TINY_WORDS = (
 TINY_LABELS = ("ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM")
 
 
-def tiny_network(seed: int = 0, *, n_in: int = 6, n_hidden: int = 8, classes: int = 6) -> ConstrainedNetwork:
+def tiny_network(
+    seed: int = 0, *, n_in: int = 6, n_hidden: int = 8, classes: int = 6
+) -> ConstrainedNetwork:
     """Make a constrained network with random weights for TINY_WORDS."""
     rng = np.random.default_rng(seed)
+    codes = rng.integers(0, 16, (len(TINY_WORDS), n_in)).astype(np.float64)
     return ConstrainedNetwork(
-        codes=rng.integers(0, 16, (len(TINY_WORDS), n_in)).astype(np.float64),
+        projection=np.eye(n_in),
+        origin=np.zeros(n_in),
+        codes=codes,
         rows=np.arange(len(TINY_WORDS), dtype=np.int32),
         levels=rng.integers(-8, 8, (n_hidden, n_in + n_hidden)).astype(np.int8),
         scale=rng.uniform(0.05, 0.12, n_hidden),

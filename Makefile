@@ -1,0 +1,48 @@
+# Every target makes what it needs in ./.venv: a bare checkout, Python >= 3.11, a C compiler and make are enough.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+SOURCES := pyproject.toml setup.py $(wildcard simcore/*.pyx simcore/*.pxi)
+
+# Without a GPU, the pinned torch has a CPU build; newer ones may pull gigabytes of GPU packages.
+CONSTRAINTS := $(if $(shell command -v nvidia-smi 2>/dev/null),,--constraint constraints/cpu.txt)
+
+.PHONY: demo test lint types layers bench model clean
+
+demo: $(VENV)/.base  ## answer the example questions through a running daemon
+	$(BIN)/python examples/demo.py
+
+test: $(VENV)/.dev  ## run all tests
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev  ## style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev  ## mypy --strict, on the installed wheel (the checkout itself is no importable package)
+	rm -rf build/types
+	$(PIP) --no-deps --no-build-isolation --target build/types .
+	cd build/types && ../../$(BIN)/python -m mypy --config-file ../../pyproject.toml \
+	  -p spikewatch.convert -p spikewatch.daemon -p spikewatch.registry -p spikewatch.simcore
+
+layers: $(VENV)/.dev  ## the import-linter contracts
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev  ## print the tables of benchmarks/
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info simcore/*.c simcore/*.so spool
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "spikewatch needs Python >= 3.11")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.base: $(VENV)/bin/python $(SOURCES)
+	$(PIP) --editable .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.base constraints/cpu.txt
+	$(PIP) 'setuptools>=77' 'cython>=3.1' --editable '.[dev]' $(CONSTRAINTS)
+	touch $@ $(VENV)/.base

@@ -1,0 +1,83 @@
+"""Random images over the whole parameter range, and hand-made single neurons."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from hypothesis import strategies as st
+from spikewatch.simcore import CoreImage, blank, limits, pack_lines
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@st.composite
+def images(draw: st.DrawFn) -> CoreImage:
+    """Draw an image: every field over its whole range, or over a range in which neurons fire often."""
+    n = draw(st.integers(1, 3))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    lively = draw(st.booleans())
+    density = draw(st.sampled_from([0.02, 0.2, 1.0]))
+    thresholds = 200 if lively else limits.THRESHOLD_MAX + 1
+    shape = (n, limits.NEURONS)
+    arrays: dict[str, Any] = blank(n)
+    synapses = rng.random((n, limits.AXONS, limits.NEURONS)) < density
+    arrays["crossbar"] = np.packbits(synapses, axis=2, bitorder="little")
+    arrays["axon_type"] = rng.integers(0, 4, shape, dtype=np.uint8)
+    arrays["weights"] = rng.integers(-255, 256, (*shape, 4), dtype=np.int16)
+    arrays["leak"] = rng.integers(-255, 256, shape, dtype=np.int16)
+    arrays["threshold"] = rng.integers(0, thresholds, shape, dtype=np.int32)
+    arrays["neg_threshold"] = rng.integers(0, thresholds, shape, dtype=np.int32)
+    arrays["reset"] = rng.integers(-limits.RESET_MAX, limits.RESET_MAX + 1, shape, dtype=np.int32)
+    if lively:
+        arrays["reset"] //= 2000
+    arrays["reset_mode"] = rng.integers(0, 3, shape, dtype=np.uint8)
+    arrays["kappa"] = rng.integers(0, 2, shape, dtype=np.uint8)
+    arrays["epsilon"] = rng.integers(0, 2, shape, dtype=np.uint8)
+    arrays["potential"] = rng.integers(
+        limits.POTENTIAL_MIN, limits.POTENTIAL_MAX + 1, shape, dtype=np.int32
+    )
+    arrays["target_core"] = rng.integers(-2, n, shape, dtype=np.int32)
+    arrays["target_axon"] = rng.integers(0, limits.AXONS, shape, dtype=np.int32)
+    arrays["target_axon"][arrays["target_core"] == -1] = 0
+    leaving = arrays["target_core"] == -2
+    arrays["target_axon"][leaving] %= 40
+    core, neuron = np.nonzero(leaving)
+    lines = arrays["target_axon"][core, neuron]
+    arrays["outputs"] = np.stack([core, neuron, lines], axis=1).astype(np.int32)
+    arrays["delay"] = rng.integers(1, 16, shape, dtype=np.uint8)
+    lines = draw(st.sampled_from([1, 64, 100]))
+    inputs = np.stack(
+        [rng.integers(0, lines, 300), rng.integers(0, n, 300), rng.integers(0, 256, 300)], axis=1
+    )
+    arrays["inputs"] = np.unique(inputs, axis=0).astype(np.int32)
+    return CoreImage(**arrays)
+
+
+@st.composite
+def rasters(draw: st.DrawFn, lines: int) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """Draw a batch of runs: some empty, most longer than the scheduler's 16 slots."""
+    ticks = draw(st.lists(st.sampled_from([0, 1, 17, 40]), min_size=1, max_size=4))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    rate = draw(st.sampled_from([0.0, 0.1, 0.9]))
+    starts = np.concatenate([[0], np.cumsum(ticks)]).astype(np.int64)
+    return pack_lines(rng.random((int(starts[-1]), lines)) < rate), starts
+
+
+def neuron(**fields: int) -> CoreImage:
+    """Make one neuron on output line 0, driven by input lines 0..3 through axons of type 0..3.
+
+    Keywords set fields of the neuron; `s0`..`s3` its weights.
+    """
+    arrays: dict[str, Any] = blank(1)
+    arrays["crossbar"][0, :4, 0] = 1
+    arrays["axon_type"][0, :4] = np.arange(4)
+    arrays["inputs"] = np.array([[i, 0, i] for i in range(4)], dtype=np.int32)
+    arrays["outputs"] = np.array([[0, 0, 0]], dtype=np.int32)
+    arrays["target_core"][0, 0] = -2
+    for i in range(4):
+        arrays["weights"][0, 0, i] = fields.pop(f"s{i}", 0)
+    for name, value in fields.items():
+        arrays[name][0, 0] = value
+    return CoreImage(**arrays)

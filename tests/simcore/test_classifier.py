@@ -1,0 +1,158 @@
+"""The classifier: same text, same model, same result; and its answer is what the core's spikes say."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from images import neuron
+from spikewatch.simcore import (
+    MAX_WORDS,
+    NO_WORDS,
+    TOO_LONG,
+    Classifier,
+    InputError,
+    ModelError,
+    QuestionCore,
+    SimcoreError,
+    Simulator,
+    pack_lines,
+    spike_pattern,
+)
+from support import TINY_LABELS, TINY_WORDS, tiny_image, tiny_model_files, tiny_network
+
+TEXTS = ["Who wrote Hamlet?", "what is the capital of france", "", "How far is the Moon?", "?!"]
+
+
+@pytest.fixture(scope="module")
+def classifier() -> Classifier:
+    return Classifier.from_files(tiny_model_files())
+
+
+def test_an_answer_is_the_output_spikes_of_the_drain_step(classifier: Classifier) -> None:
+    """Replayed by hand on the plain simulator: words backwards, then the gate, counting the last 15 ticks."""
+    network = tiny_network()
+    image = tiny_image(network)
+    ids = [TINY_WORDS.index(w) for w in ("who", "wrote", "hamlet")]
+    activities = np.zeros((4, network.n_in + 1), dtype=np.uint8)
+    activities[:3, :-1] = network.rounded_codes()[ids[::-1]]
+    activities[3, -1] = 15
+    spikes = spike_pattern(15)[activities].transpose(0, 2, 1).reshape(60, -1)
+    outcome = Simulator(image, "reference").run(pack_lines(spikes), [0, 60], counted=[15])
+
+    answers = classifier.classify(["Who wrote Hamlet?"])
+
+    assert answers.scores.tolist() == outcome.counts.tolist()
+    assert answers.label.tolist() == [int(outcome.counts[0].argmax())]
+    assert answers.spikes.tolist() == outcome.spikes.tolist()
+    assert answers.synaptic_events.tolist() == outcome.synaptic_events.tolist()
+    assert answers.ticks.tolist() == [60]
+    assert answers.words.tolist() == [3]
+    assert answers.spikes[0, 0] == 4 * spikes.sum()
+
+
+def test_texts_without_words_are_answered_with_no_words(classifier: Classifier) -> None:
+    answers = classifier.classify(["", "?!", "who"])
+    assert answers.label[:2].tolist() == [NO_WORDS, NO_WORDS]
+    assert answers.label[2] >= 0
+    assert answers.ticks.tolist() == [0, 0, 30]
+
+
+def test_the_longest_question_is_answered_and_one_word_more_is_too_long(
+    classifier: Classifier,
+) -> None:
+    answers = classifier.classify(["who " * MAX_WORDS, "who " * (MAX_WORDS + 1)])
+    assert answers.label[0] >= 0
+    assert answers.label[1] == TOO_LONG
+    assert answers.words.tolist() == [MAX_WORDS, MAX_WORDS + 1]
+
+
+def test_an_empty_batch_is_an_empty_answer(classifier: Classifier) -> None:
+    assert len(classifier.classify([]).label) == 0
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    texts=st.lists(st.lists(st.sampled_from(TINY_WORDS), max_size=12).map(" ".join), max_size=20)
+)
+def test_the_result_does_not_depend_on_the_batch(classifier: Classifier, texts: list[str]) -> None:
+    together = classifier.classify(texts, threads=2)
+    for i, text in enumerate(texts):
+        alone = classifier.classify([text])
+        assert alone.label[0] == together.label[i]
+        assert alone.scores[0].tolist() == together.scores[i].tolist()
+        assert alone.synaptic_events[0] == together.synaptic_events[i]
+
+
+def test_a_batch_larger_than_one_raster_gives_the_same(
+    classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = TEXTS * 20
+    whole = classifier.classify(texts)
+    monkeypatch.setattr("spikewatch.simcore.questions._STEPS_AT_ONCE", 7)
+    pieces = classifier.classify(texts)
+    np.testing.assert_array_equal(whole.scores, pieces.scores)
+    np.testing.assert_array_equal(whole.label, pieces.label)
+
+
+@pytest.mark.parametrize("text", ["\ud800", "who \udfff wrote"])
+def test_a_lone_surrogate_is_named_by_its_position(classifier: Classifier, text: str) -> None:
+    with pytest.raises(InputError, match="^text 1: holds a lone surrogate, not valid Unicode$"):
+        classifier.classify(["who", text])
+
+
+@settings(max_examples=100, deadline=None)
+@given(text=st.text(max_size=60))
+def test_any_unicode_text_is_answered(classifier: Classifier, text: str) -> None:
+    label = int(classifier.classify([text]).label[0])
+    assert label == NO_WORDS or 0 <= label < len(TINY_LABELS)
+
+
+BROKEN = {
+    "missing": ({"labels.json": None}, "model: labels.json is missing"),
+    "labels not JSON": ({"labels.json": b"["}, "labels.json: not JSON"),
+    "labels not a list": ({"labels.json": b"{}"}, "labels.json: expected a list of class names"),
+    "labels twice": ({"labels.json": b'["a", "a"]'}, "labels.json: a class name stands twice"),
+    "too few labels": (
+        {"labels.json": json.dumps(["a", "b"]).encode()},
+        "labels: 2 names, but the core image has 6 output lines",
+    ),
+    "tokenizer": ({"tokenizer.json": b"{}"}, "tokenizer.json: "),
+    "tokenizer not UTF-8": ({"tokenizer.json": b"\xff"}, "tokenizer.json: not UTF-8"),
+    "encoder": (
+        {"encoder.safetensors": b"x"},
+        "encoder: 1 bytes, too short for a safetensors file",
+    ),
+    "encoder of another width": (
+        {"encoder.safetensors": tiny_network(n_in=4).encoder().to_bytes()},
+        "encoder: codes of 4 lines, but the core image reads 6",
+    ),
+    "image": ({"core.safetensors": b""}, "core image: 0 bytes, too short for a safetensors file"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_model_files_that_do_not_fit_are_refused_in_one_line(case: str) -> None:
+    changes, message = BROKEN[case]
+    files = tiny_model_files() | changes
+    with pytest.raises(SimcoreError, match=f"^{re.escape(message)}"):
+        Classifier.from_files({k: v for k, v in files.items() if v is not None})
+
+
+def test_an_image_without_coding_is_no_classifier() -> None:
+
+    with pytest.raises(
+        ModelError, match="^core image: it states no coding, so it is no classifier$"
+    ):
+        QuestionCore(neuron(), tiny_network().encoder())
+
+
+def test_spike_pattern_holds_as_many_spikes_as_the_activity_spread_evenly() -> None:
+    pattern = spike_pattern(15)
+    assert pattern.sum(axis=1).tolist() == list(range(16))
+    assert np.flatnonzero(pattern[3]).tolist() == [4, 9, 14]
+    assert np.flatnonzero(pattern[1]).tolist() == [14]

@@ -1,0 +1,207 @@
+"""Core images: round trips, every limit, and files that are not what they seem."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from images import images, neuron
+from spikewatch.simcore import Coding, CoreImage, ImageError
+from spikewatch.simcore.image import _TENSORS
+from support import tiny_image, tiny_network
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def assert_same(a: CoreImage, b: CoreImage) -> None:
+    assert a.coding == b.coding
+    for name in _TENSORS:
+        np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
+
+
+@settings(max_examples=20, deadline=None)
+@given(image=images())
+def test_an_image_survives_its_file(image: CoreImage) -> None:
+    assert_same(image, CoreImage.from_bytes(image.to_bytes()))
+
+
+def test_a_classifier_image_survives_its_file_with_its_coding(tmp_path: Path) -> None:
+    image = tiny_image(tiny_network())
+    image.save(tmp_path / "core.safetensors")
+    assert image.coding is not None
+    assert_same(image, CoreImage.load(tmp_path / "core.safetensors"))
+
+
+def test_equal_images_give_equal_bytes() -> None:
+    first, second = (tiny_image(tiny_network()).to_bytes() for _ in range(2))
+    assert first == second
+
+
+BROKEN: dict[str, tuple[dict[str, Any], str]] = {
+    "axon type": ({"axon_type": 4}, "core 0, axon 0: axon_type is 4, limits 0..3"),
+    "weight": ({"weights": 256}, "core 0, neuron 0: weights[0] is 256, limits -255..255"),
+    "leak": ({"leak": -256}, "core 0, neuron 0: leak is -256, limits -255..255"),
+    "threshold": ({"threshold": 2**18}, "core 0, neuron 0: threshold is 262144, limits 0..262143"),
+    "negative threshold": (
+        {"neg_threshold": -1},
+        "core 0, neuron 0: neg_threshold is -1, limits 0..262143",
+    ),
+    "reset": ({"reset": 2**19}, "core 0, neuron 0: reset is 524288, limits -524287..524287"),
+    "reset mode": ({"reset_mode": 3}, "core 0, neuron 0: reset_mode is 3, limits 0..2"),
+    "kappa": ({"kappa": 2}, "core 0, neuron 0: kappa is 2, limits 0..1"),
+    "epsilon": ({"epsilon": 2}, "core 0, neuron 0: epsilon is 2, limits 0..1"),
+    "potential": (
+        {"potential": -(2**19) - 1},
+        "core 0, neuron 0: potential is -524289, limits -524288..524287",
+    ),
+    "no delay": ({"delay": 0}, "core 0, neuron 0: delay is 0, limits 1..15"),
+    "delay": ({"delay": 16}, "core 0, neuron 0: delay is 16, limits 1..15"),
+    "target core": ({"target_core": 1}, "core 0, neuron 0: target_core is 1, limits -2..0"),
+    "target axon": (
+        {"target_core": 0, "target_axon": 256},
+        "core 0, neuron 0: target_axon 256, limits 0..255 for target_core 0",
+    ),
+    "target axon without target": (
+        {"target_core": -1, "target_axon": 1},
+        "core 0, neuron 0: target_axon 1, limits 0..0 for target_core -1",
+    ),
+    "undeclared output": (
+        {"target_core": -1},
+        "core 0, neuron 0: target_core -1 but 1 rows in outputs,"
+        " expected one row for each neuron with target -2",
+    ),
+    "output line": ({"target_axon": 7}, "outputs, row 0: line 0 but the neuron's target_axon is 7"),
+    "input axon": ({"inputs": 256}, "inputs, row 0: line 256, limits 0..1048575"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_every_limit_is_refused_with_core_neuron_field_value_and_limit(case: str) -> None:
+    fields, message = BROKEN[case]
+    if case == "input axon":
+        table = np.array([[0, 0, 256]], dtype=np.int32)
+        broken, message = replace(neuron(), inputs=table), "inputs, row 0: axon 256, limits 0..255"
+    else:
+        arrays = {}
+        for name, value in fields.items():
+            arrays[name] = getattr(neuron(), name).copy()
+            arrays[name].flat[0] = value
+        broken = replace(neuron(), **arrays)
+    with pytest.raises(ImageError, match=f"^{re.escape(message)}$"):
+        broken.validate()
+    with pytest.raises(ImageError):
+        broken.to_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"leak": np.zeros((1, 256))}, "leak: element type float64, expected int16"),
+        (
+            {"leak": np.zeros((2, 256), np.int16)},
+            "leak: shape (2, 256), expected length 1 where it has 2",
+        ),
+        ({"leak": np.zeros(256, np.int16)}, "leak: 1 dimensions, expected 2"),
+        ({"leak": np.zeros((256, 1), np.int16).T}, None),
+        ({"leak": np.zeros((1, 512), np.int16)[:, ::2]}, "leak: not C-contiguous"),
+        ({"leak": [0]}, "leak: element type list, expected int16"),
+    ],
+)
+def test_arrays_of_another_shape_or_type_are_refused(
+    change: dict[str, Any], message: str | None
+) -> None:
+    image = replace(neuron(), **change)
+    if message is None:
+        image.validate()
+        return
+    with pytest.raises(ImageError, match=f"^{re.escape(message)}$"):
+        image.validate()
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"ticks_per_step": 0}, "coding: ticks_per_step is 0, limits 1..255"),
+        ({"word_lines": "4"}, "coding: word_lines is '4', limits 1..256"),
+        ({"direction": ["reverse"]}, "coding: direction is ['reverse'], not forward or reverse"),
+        ({"gate_line": 2}, "coding: gate_line 2 is one of the 3 word lines"),
+    ],
+)
+def test_a_coding_checks_itself(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ImageError, match=f"^{re.escape(message)}$"):
+        Coding(**({"ticks_per_step": 15, "word_lines": 3} | fields))
+
+
+class TestHostileFiles:
+    """The good file, broken one way at a time."""
+
+    good = tiny_image(tiny_network()).to_bytes()
+    header = int.from_bytes(good[:8], "little")
+
+    @pytest.mark.parametrize("size", [0, 7, 8, 9, 60, 1000, len(good) - 1])
+    def test_a_file_cut_short_is_refused(self, size: int) -> None:
+        with pytest.raises(ImageError, match="^core image: "):
+            CoreImage.from_bytes(self.good[:size])
+
+    def test_a_header_that_claims_terabytes_is_refused_before_anything_is_allocated(self) -> None:
+        with pytest.raises(ImageError, match=r"^core image: header of 1099511627776 bytes, limit "):
+            CoreImage.from_bytes((2**40).to_bytes(8, "little") + self.good[8:])
+
+    def test_a_shape_that_claims_too_many_cores_is_refused(self) -> None:
+        broken = self.patched(lambda h: h["leak"].update(shape=[2**40, 256]))
+        with pytest.raises(ImageError, match="tensor 'leak': 1099511627776 cores, limit 65536$"):
+            CoreImage.from_bytes(broken)
+
+    def test_offsets_outside_the_file_are_refused(self) -> None:
+        broken = self.patched(lambda h: h["leak"].update(data_offsets=[0, 2**40]))
+        with pytest.raises(ImageError, match="^core image: not a valid safetensors file: "):
+            CoreImage.from_bytes(broken)
+
+    def test_a_missing_and_an_unknown_tensor_are_named(self) -> None:
+        def rename(h: dict[str, Any]) -> None:
+            h["leek"] = h.pop("leak")
+
+        with pytest.raises(ImageError, match="^core image: tensor 'leak' is missing$"):
+            CoreImage.from_bytes(self.patched(rename))
+
+    @pytest.mark.parametrize("field", ["format", "version"])
+    def test_another_format_or_version_is_refused(self, field: str) -> None:
+        def change(h: dict[str, Any]) -> None:
+            metadata = json.loads(h["__metadata__"]["spikewatch"])
+            metadata[field] = 99
+            h["__metadata__"]["spikewatch"] = json.dumps(metadata)
+
+        with pytest.raises(ImageError, match=f"^core image: .*{field} 99, expected "):
+            CoreImage.from_bytes(self.patched(change))
+
+    @settings(max_examples=500, deadline=None)
+    @given(data=st.data())
+    def test_changed_bytes_give_an_image_error_or_a_valid_image(self, data: st.DataObject) -> None:
+        broken = bytearray(self.good)
+        # most of the file is crossbar, so half of the changes aim at the header
+        last = data.draw(st.sampled_from([self.header + 8, len(broken)])) - 1
+        for _ in range(data.draw(st.integers(1, 4))):
+            broken[data.draw(st.integers(0, last))] = data.draw(st.integers(0, 255))
+        try:
+            CoreImage.from_bytes(bytes(broken)).validate()
+        except ImageError as e:
+            assert "\n" not in str(e)
+
+    def patched(self, change: Any) -> bytes:
+        """Change the header's JSON and put the file together again."""
+        header = json.loads(self.good[8 : 8 + self.header])
+        change(header)
+        text = json.dumps(header).encode()
+        return len(text).to_bytes(8, "little") + text + self.good[8 + self.header :]
+
+
+def test_an_unreadable_file_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="none: No such file or directory$"):
+        CoreImage.load(tmp_path / "none")

@@ -1,0 +1,198 @@
+"""The kernels are the reference, bit for bit; the reference is the equations."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from images import images, neuron, rasters
+from spikewatch.simcore import InputError, SimcoreError, Simulator, pack_lines
+from spikewatch.simcore._dispatch import kernels
+
+if TYPE_CHECKING:
+    from spikewatch.simcore import CoreImage, Outcome
+
+EVERY_KERNEL = ["reference", *kernels()]
+
+
+def assert_equal(a: Outcome, b: Outcome) -> None:
+    np.testing.assert_array_equal(a.counts, b.counts)
+    np.testing.assert_array_equal(a.spikes, b.spikes)
+    np.testing.assert_array_equal(a.synaptic_events, b.synaptic_events)
+    np.testing.assert_array_equal(a.raster, b.raster)
+
+
+class TestKernelIsReference:
+    @pytest.mark.parametrize("name", kernels())
+    @settings(max_examples=60, deadline=None)
+    @given(data=st.data())
+    def test_every_output_and_count_is_equal(self, name: str, data: st.DataObject) -> None:
+        """Over whole parameter ranges: reset modes, kappa, epsilon, delays, thresholds, one to three cores."""
+        image = data.draw(images())
+        raster, starts = data.draw(rasters(image.input_lines))
+        counted = np.minimum(np.diff(starts), 15)
+        wanted = Simulator(image, "reference").run(raster, starts, counted=counted, record=True)
+        got = Simulator(image, name).run(raster, starts, counted=counted, record=True)
+        assert_equal(wanted, got)
+
+    @settings(max_examples=15, deadline=None)
+    @given(data=st.data())
+    def test_outcome_does_not_depend_on_threads_or_batch(self, data: st.DataObject) -> None:
+        image = data.draw(images())
+        raster, starts = data.draw(rasters(image.input_lines))
+        simulator = Simulator(image)
+        whole = simulator.run(raster, starts, record=True)
+        assert_equal(whole, simulator.run(raster, starts, record=True, threads=3))
+        for i, (a, b) in enumerate(pairwise(starts)):
+            alone = simulator.run(raster[a:b], [0, b - a])
+            np.testing.assert_array_equal(whole.counts[i], alone.counts[0])
+            np.testing.assert_array_equal(whole.spikes[i], alone.spikes[0])
+
+    def test_all_axons_at_full_weight_do_not_overflow_the_kernels_narrow_sums(self) -> None:
+        image = all_axons(neuron(s0=255, threshold=256 * 255, reset_mode=1))
+        for name in EVERY_KERNEL:
+            outcome = Simulator(image, name).run([[1]], [0, 1], record=True)
+            assert outcome.counts.tolist() == [[1]]
+            assert outcome.synaptic_events.tolist() == [256]
+
+    def test_the_fastest_kernel_of_this_cpu_is_loaded(self) -> None:
+        assert Simulator(neuron())._kernel.__name__.endswith(kernels()[0])
+
+    def test_unknown_kernel_is_an_error(self) -> None:
+        with pytest.raises(SimcoreError, match="^kernel 'gpu': this CPU runs "):
+            Simulator(neuron(), "gpu")
+
+
+def all_axons(image: CoreImage) -> CoreImage:
+    """Let input line 0 drive the neuron through all 256 axons of type 0."""
+    crossbar = np.zeros_like(image.crossbar)
+    crossbar[0, :, 0] = 1
+    inputs = np.array([[0, 0, a] for a in range(256)], dtype=np.int32)
+    return replace(
+        image, crossbar=crossbar, axon_type=np.zeros_like(image.axon_type), inputs=inputs
+    )
+
+
+def spikes_of(image: CoreImage, lines: list[list[int]], name: str) -> list[int]:
+    """Run ticks of input lines; return the output line's spikes."""
+    table = np.zeros((len(lines), 4), dtype=np.uint8)
+    for t, active in enumerate(lines):
+        table[t, active] = 1
+    outcome = Simulator(image, name).run(pack_lines(table), [0, len(lines)], record=True)
+    assert outcome.raster is not None
+    return outcome.raster[:, 0].tolist()
+
+
+# Worked by hand from the equations; V is the potential after each tick.
+EDGE_CASES = {
+    "fires at V = alpha": (neuron(s0=5, threshold=5), [[0]], [1]),
+    "does not fire below alpha": (neuron(s0=4, threshold=5), [[0]], [0]),
+    "weights of all spiking types add up": (
+        neuron(s0=-8, s1=4, s2=2, s3=1, threshold=7),
+        [[1, 2, 3], [0, 1, 2, 3]],
+        [1, 0],
+    ),
+    "absolute reset goes to R": (
+        neuron(s0=9, threshold=5, reset=3, reset_mode=0, leak=1),  # V: 3, 4, 3
+        [[0], [], []],
+        [1, 0, 1],
+    ),
+    "linear reset subtracts alpha": (
+        neuron(s0=9, threshold=5, reset_mode=1, leak=1),  # V: 5, 1, 2
+        [[0], [], []],
+        [1, 1, 0],
+    ),
+    "no reset keeps V": (neuron(s0=9, threshold=5, reset_mode=2), [[0], [], []], [1, 1, 1]),
+    "V = -beta is not below it": (
+        neuron(s0=-5, s1=5, threshold=1, neg_threshold=5, reset=9, reset_mode=0),  # V: -5, 0
+        [[0], [1]],
+        [0, 0],
+    ),
+    "below -beta absolute reset goes to -R": (
+        neuron(s0=-6, threshold=1, neg_threshold=5, reset=-1, reset_mode=0),  # V: 1
+        [[0], []],
+        [0, 1],
+    ),
+    "below -beta linear reset adds beta": (
+        neuron(s0=-6, s1=2, threshold=1, neg_threshold=5, reset_mode=1),  # V: -1, 1
+        [[0], [1]],
+        [0, 1],
+    ),
+    "kappa saturates at -beta": (
+        neuron(s0=-99, s1=6, threshold=1, neg_threshold=5, kappa=1),  # V: -5, 1
+        [[0], [1]],
+        [0, 1],
+    ),
+    "leak reversal decays towards zero from below": (
+        neuron(potential=-2, leak=-1, epsilon=1, s0=1, threshold=1, neg_threshold=9),  # V: -1, 0, 0
+        [[], [], [0], [0]],  # then +1 leaks to 0, and so again
+        [0, 0, 0, 0],
+    ),
+    "leak reversal stops at zero": (
+        neuron(potential=2, leak=-5, epsilon=1, s0=6, threshold=1),  # V: 0, then 6 - 5 = 1
+        [[], [0]],
+        [0, 1],
+    ),
+    "leak reversal leaves V = 0 alone": (
+        neuron(leak=9, epsilon=1, threshold=1),
+        [[], []],
+        [0, 0],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EVERY_KERNEL)
+@pytest.mark.parametrize("case", EDGE_CASES)
+def test_edge_rule(case: str, name: str) -> None:
+    image, lines, wanted = EDGE_CASES[case]
+    assert wanted == spikes_of(image, lines, name)
+
+
+@pytest.mark.parametrize("name", EVERY_KERNEL)
+def test_the_membrane_saturates_at_its_20_bits(name: str) -> None:
+    """Pushed up for 300 ticks at the ceiling, it comes down from 2**19 - 1 all the same."""
+    image = all_axons(
+        neuron(potential=2**19 - 1, leak=255, s0=-255, threshold=2**18 - 1, reset_mode=2)
+    )
+    # each tick of all axons takes 256 * 255 - 255 = 65,025: the fifth ends below the threshold
+    wanted = [1] * 300 + [1, 1, 1, 1, 0]
+    assert wanted == spikes_of(image, [[]] * 300 + [[0]] * 5, name)
+
+
+@pytest.mark.parametrize("name", EVERY_KERNEL)
+@pytest.mark.parametrize("delay", [1, 2, 14, 15])
+def test_a_spike_arrives_after_its_delay(name: str, delay: int) -> None:
+    """Neuron 0 fires onto axon 9, which drives neuron 1 on the output line."""
+    base = neuron(s0=1, threshold=1)
+    changed = ("target_core", "target_axon", "delay", "threshold", "weights", "crossbar")
+    arrays = {field: getattr(base, field).copy() for field in changed}
+    arrays["target_core"][0, :2] = [0, -2]
+    arrays["target_axon"][0, :2] = [9, 0]
+    arrays["delay"][0, 0] = delay
+    arrays["crossbar"][0, 9, 0] = 0b10
+    arrays["weights"][0, 1, 0] = 1
+    arrays["threshold"][0, 1] = 1
+    image = replace(base, **arrays, outputs=np.array([[0, 1, 0]], dtype=np.int32))
+    wanted = [0] * 20
+    wanted[3 + delay] = 1
+    assert wanted == spikes_of(image, [[], [], [], [0]] + [[]] * 16, name)
+
+
+class TestInputs:
+    def test_a_line_beyond_the_image_is_refused(self) -> None:
+        with pytest.raises(InputError, match=r"^raster: a spike beyond input line 3$"):
+            Simulator(neuron()).run([[16]], [0, 1])
+
+    @pytest.mark.parametrize("starts", [[1, 2], [0, 2, 1, 2], [0, 1], [], [0, 3]])
+    def test_starts_that_do_not_fit_are_refused(self, starts: list[int]) -> None:
+        with pytest.raises(InputError, match="^starts: "):
+            Simulator(neuron()).run([[1], [1]], starts)
+
+    def test_a_raster_of_another_width_is_refused(self) -> None:
+        with pytest.raises(InputError, match=r"^raster: shape \(1, 2\), expected \(ticks, 1\)$"):
+            Simulator(neuron()).run([[1, 1]], [0, 1])

@@ -102,9 +102,12 @@ def write_temporary(folder: Path, data: bytes) -> Path:
     Path
         The file; the caller renames, links or removes it.
     """
-    folder.mkdir(exist_ok=True)
     path = folder / uuid.uuid4().hex
-    descriptor = os.open(path, _CREATE, 0o666)
+    try:
+        descriptor = os.open(path, _CREATE, 0o666)
+    except FileNotFoundError:  # neither git nor a wheel carries an empty directory
+        folder.mkdir(exist_ok=True)
+        descriptor = os.open(path, _CREATE, 0o666)
     try:
         try:
             view = memoryview(data)

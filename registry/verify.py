@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from .documents import canonical
 from .errors import BadReference, Corrupt, StorageError
 from .files import read_regular
-from .journal import Change, State, render_index
+from .journal import Change, State, entry_name, render_index
 from .layout import LAYOUT
 from .manifest import MAX_LAYER, Manifest, parse_config, parse_manifest
 from .references import Digest, check_tag, digest_of, is_version
@@ -100,7 +100,7 @@ def _examined(
 ) -> Iterator[tuple[Change, bytes]]:
     """Pass the journal's entries on, each checked for itself, and keep what every tag means."""
     for change, data in layout.entries(0):
-        where = f".journal/{change.generation:08d}.json"
+        where = f".journal/{entry_name(change.generation)}"
         if change.to_bytes() != data:
             found.problem(where, "is not in canonical form")
         try:
@@ -128,12 +128,15 @@ def _check_end(layout: Layout, head: State, found: Findings) -> None:
 
 def _check_index(index: Index, then: State, head: State, found: Findings) -> None:
     """Compare the index with the journal replayed to the index's generation."""
+    entry = f".journal/{entry_name(index.generation)}"
     if then.generation < index.generation:
         found.problem(
-            "index.json",
-            f"is of generation {index.generation}, the journal ends at {then.generation}",
+            entry, f"is missing: index.json names it, the journal ends at {then.generation}"
         )
-    elif index.data != render_index(then):
+        return
+    if index.head != then.head:
+        found.problem(entry, f"is {then.head}, but index.json names {index.head}")
+    if index.data != render_index(replace(then, head=index.head)):
         drift = [
             f"{tag} is {_digest(index.tags, tag)}, by the journal {_digest(then.tags, tag)}"
             for tag in sorted({*index.tags, *then.tags})

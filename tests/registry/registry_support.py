@@ -1,0 +1,84 @@
+"""What the registry's tests share: a small model, real processes, a look at the whole store."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import traceback
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from spikewatch.registry import Pin, Registry
+
+CREATED = datetime(2026, 1, 1, tzinfo=UTC)
+FAILED = 71
+
+STAGES = {
+    "float": {"accuracy": 0.86, "agreement": 1.0},
+    "spiking": {"accuracy": 0.845, "agreement": 0.97},
+}
+
+
+def model_files(seed: str = "") -> dict[str, bytes]:
+    """Give the files of a model; seeds differ in the core image and share the rest."""
+    return {
+        "core.safetensors": hashlib.sha256(seed.encode()).digest() * 64,
+        "labels.json": b'["ABBR","DESC"]',
+        "eval.json": json.dumps({"stages": STAGES}).encode(),
+    }
+
+
+def publish(registry: Registry, version: str, alias: str | None = None, name: str = "trec") -> Pin:
+    return registry.publish(name, version, model_files(version), created=CREATED, alias=alias)
+
+
+def snapshot(root: Path) -> dict[str, bytes]:
+    """Read every file below a directory but the locks."""
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and path.name != "lock"
+    }
+
+
+def fork(work: Callable[[], object]) -> int:
+    """Run the function in a process of its own; it exits 0, or FAILED with a traceback."""
+    pid = os.fork()
+    if pid:
+        return pid
+    code = FAILED
+    try:
+        work()
+        code = 0
+    except BaseException:  # noqa: BLE001 -- a child must never return into pytest
+        traceback.print_exc()
+        sys.stderr.flush()
+    finally:
+        os._exit(code)
+
+
+def wait(pid: int) -> int:
+    """Wait for a process; its exit code, or minus the signal that killed it."""
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+class Gate:
+    """Holds processes until the parent opens it, so that they start together."""
+
+    def __init__(self) -> None:
+        self.read, self.write = os.pipe()
+
+    def enter(self) -> None:
+        os.close(self.write)
+        os.read(self.read, 1)
+        os.close(self.read)
+
+    def open(self) -> None:
+        os.close(self.read)
+        os.close(self.write)

@@ -1,0 +1,292 @@
+"""The program: its text, its JSON, its exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+from registry_support import CREATED, STAGES, model_files, publish
+from spikewatch.registry import Registry, cli
+from spikewatch.registry import store as store_module
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+class Result(NamedTuple):
+    code: int | str | None
+    out: str
+    err: str
+
+
+Run = Callable[..., Result] if TYPE_CHECKING else object
+
+
+@pytest.fixture
+def run(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Run:
+    """Run the program on the test's registry."""
+    monkeypatch.setenv("SPIKEWATCH_REGISTRY", str(registry.root))
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*args: str) -> Result:
+        monkeypatch.setattr(sys, "argv", ["spikewatch-registry", *args])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        return Result(caught.value.code, *capsys.readouterr())
+
+    return call
+
+
+def test_init_makes_a_registry(run: Run, tmp_path: Path) -> None:
+    root = tmp_path / "new"
+    assert run("init", "--registry", str(root)) == (0, f"{root} is a registry\n", "")
+    assert root.is_dir()
+    assert json.loads(run("init", "--registry", str(root), "--json").out) == {"registry": str(root)}
+
+
+def test_list_shows_versions_with_their_aliases(run: Run, registry: Registry) -> None:
+    assert run("list") == (0, "no models\n", "")
+    first = publish(registry, "1.2.0", "production")
+    second = publish(registry, "1.10.0")
+    registry.set_alias("trec", "canary", "1.2.0")
+    other = publish(registry, "0.1.0", name="area")
+    assert run("list") == (
+        0,
+        "MODEL  VERSION  CREATED               ALIASES            DIGEST\n"
+        f"area   0.1.0    2026-01-01T00:00:00Z  -                  {other.digest[:19]}\n"
+        f"trec   1.2.0    2026-01-01T00:00:00Z  canary,production  {first.digest[:19]}\n"
+        f"trec   1.10.0   2026-01-01T00:00:00Z  -                  {second.digest[:19]}\n",
+        "",
+    )
+    assert "area" not in run("list", "trec").out
+    entries = json.loads(run("list", "trec", "--json").out)
+    assert [entry["tag"] for entry in entries] == ["1.2.0", "1.10.0", "canary", "production"]
+    assert entries[3] == {
+        "name": "trec",
+        "tag": "production",
+        "kind": "alias",
+        "version": "1.2.0",
+        "digest": first.digest,
+        "created": "2026-01-01T00:00:00Z",
+    }
+
+
+def test_show_tells_what_there_is_to_know(run: Run, registry: Registry) -> None:
+    pin = registry.publish(
+        "trec",
+        "1.0.0",
+        model_files() | {"MODEL_CARD.md": b"# card"},
+        created=CREATED,
+        config={"architecture": "elman", "capabilities": {"inputTypes": ["text"]}},
+        annotations={"org.opencontainers.image.licenses": "Apache-2.0"},
+        alias="production",
+    )
+    digests = {layer.path: layer.digest[:19] for layer in registry.show(str(pin)).layers}
+    assert run("show", "trec:production") == (
+        0,
+        f"""\
+{pin}
+created                            2026-01-01T00:00:00Z
+aliases                            production
+labels                             ABBR, DESC
+config.architecture                elman
+config.capabilities                inputTypes=text
+org.opencontainers.image.created   2026-01-01T00:00:00Z
+org.opencontainers.image.licenses  Apache-2.0
+org.opencontainers.image.title     trec
+org.opencontainers.image.version   1.0.0
+
+FILE              BYTES  KIND                  DIGEST
+MODEL_CARD.md     6      doc.v1.raw            {digests["MODEL_CARD.md"]}
+core.safetensors  2048   weight.v1.raw         {digests["core.safetensors"]}
+eval.json         111    doc.v1.raw            {digests["eval.json"]}
+labels.json       15     weight.config.v1.raw  {digests["labels.json"]}
+
+STAGE    ACCURACY  AGREEMENT
+float    86.0 %    100.0 %
+spiking  84.5 %    97.0 %
+""",
+        "",
+    )
+    document = json.loads(run("show", "trec:1.0.0", "--json").out)
+    assert document["pin"] == {
+        "name": "trec",
+        "version": "1.0.0",
+        "digest": pin.digest,
+        "pin": str(pin),
+    }
+    assert document["stages"] == STAGES
+    assert document["aliases"] == ["production"]
+    assert document["layers"][0]["path"] == "MODEL_CARD.md"
+    assert document["manifest"]["schemaVersion"] == 2
+
+
+def test_show_copes_with_figures_of_another_kind(run: Run, registry: Registry) -> None:
+    stages = {"float": {"accuracy": "high"}, "weights": {"agreement": 1}}
+    files = {"eval.json": json.dumps({"stages": stages}).encode()}
+    registry.publish("trec", "1.0.0", files, created=CREATED)
+    assert run("show", "trec:1.0.0").out.endswith(
+        "STAGE    ACCURACY  AGREEMENT\nfloat    -         -\nweights  -         100.0 %\n"
+    )
+
+
+def test_text_from_a_model_does_not_command_the_terminal(run: Run, registry: Registry) -> None:
+    registry.publish(
+        "trec",
+        "1.0.0",
+        {"labels.json": b'["\\u001b[31mred\\nline"]'},
+        created=CREATED,
+        annotations={"note": "\x1b]0;title\x07"},
+    )
+    out = run("show", "trec:1.0.0").out
+    assert "\x1b" not in out
+    assert "labels                            \ufffd[31mred\ufffdline\n" in out
+
+
+def test_resolve_prints_the_pin(run: Run, registry: Registry) -> None:
+    pin = publish(registry, "1.0.0", "production")
+    assert run("resolve", "trec:production") == (0, f"{pin}\n", "")
+    assert run("resolve", str(pin)) == (0, f"{pin}\n", "")
+    assert json.loads(run("resolve", "trec:production", "--json").out) == {
+        "name": "trec",
+        "version": "1.0.0",
+        "digest": pin.digest,
+        "pin": str(pin),
+    }
+
+
+def test_alias_set_moves_an_alias(run: Run, registry: Registry) -> None:
+    first, second = publish(registry, "1.0.0", "production"), publish(registry, "1.1.0")
+    args = ("alias", "set", "trec", "production")
+    result = run(*args, "trec:1.1.0", "--expect", first.digest, "--reason", "better on dev")
+    assert result == (0, f"trec:production is {second}\n", "")
+    entry = json.loads((registry.root / "trec" / ".journal" / "00000004.json").read_bytes())
+    assert entry["reason"] == "better on dev"
+    refused = run(*args, "1.0.0", "--expect", first.digest)
+    assert refused == (
+        2,
+        "",
+        f"spikewatch-registry: trec:production is {second.digest}, not {first.digest} as expected\n",
+    )
+    assert json.loads(run(*args, "1.0.0", "--json").out) == {
+        "alias": "production",
+        "name": "trec",
+        "version": "1.0.0",
+        "digest": first.digest,
+        "pin": str(first),
+    }
+    assert run("alias", "set", "trec", "new", "1.0.0", "--expect", "absent").code == 0
+
+
+def test_verify_exits_0_when_clean_and_1_when_not(run: Run, registry: Registry) -> None:
+    pin = publish(registry, "1.0.0", "production")
+    publish(registry, "1.0.0", name="area")
+    folder = registry.root / "trec" / "blobs" / "sha256"
+    size = sum(path.stat().st_size for path in registry.root.glob("*/blobs/sha256/*"))
+    clean = f"clean: 2 models, 3 versions and aliases, 10 blobs, {size} bytes\n"
+    assert run("verify") == (0, clean, "")
+    assert json.loads(run("verify", "--json").out)["ok"] is True
+    name = pin.digest.removeprefix("sha256:")
+    (folder / name).unlink()
+    result = run("verify", "trec")
+    assert result.code == 1
+    assert result.out.splitlines()[0] == (
+        f"PROBLEM trec/blobs/sha256/{name}: blob: blob {pin.digest} is missing "
+        "(breaks trec:1.0.0, trec:production)"
+    )
+    assert result.out.splitlines()[-1].startswith("1 problems: 1 models, 2 versions and aliases")
+    assert "note: trec: 4 blobs that no version needs" in result.out
+    assert run("verify", "area").code == 0
+    report = json.loads(run("verify", "--json").out)
+    assert report["ok"] is False
+    assert report["problems"][0]["breaks"] == ["1.0.0", "production"]
+    assert run("verify", "--json").code == 1
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["resolve", "trec"], "reference 'trec': needs a version, an alias or a digest"),
+        (["resolve", "qa:1.0.0"], "no model 'qa'"),
+        (["show", "trec:9.9.9"], "model trec: no version '9.9.9'"),
+        (["list", "qa"], "no model 'qa'"),
+        (["list", "../x"], "model name '../x': must be"),
+        (["verify", "qa"], "no model 'qa'"),
+        (["verify", "Q"], "model name 'Q': must be"),
+        (["resolve", "trec:1.0.0", "--registry", "/nowhere/at all"], "no such directory"),
+        (["alias", "set", "trec", "1.0.0", "1.0.0"], "alias '1.0.0': must be"),
+        (["alias", "set", "trec", "x", "1.0.0", "--reason", "a\nb"], "reason 'a\\nb': must be one"),
+        (["init", "--registry", "/dev/null/x"], "creating registry /dev/null/x: Not a directory"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_2(
+    run: Run, registry: Registry, args: list[str], message: str
+) -> None:
+    publish(registry, "1.0.0")
+    result = run(*args)
+    assert result.code == 2
+    assert result.out == ""
+    assert result.err.startswith("spikewatch-registry: ")
+    assert message in result.err
+    assert result.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("args", [["nonsense"], ["list", "--nonsense"], ["resolve"], ["alias"], []])
+def test_a_wrong_command_line_exits_2(run: Run, args: list[str]) -> None:
+    assert run(*args).code == 2
+
+
+def test_reading_commands_default_to_the_bundled_registry(
+    run: Run, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pin = publish(registry, "1.0.0")
+    monkeypatch.delenv("SPIKEWATCH_REGISTRY")
+    monkeypatch.setattr(cli, "bundled", lambda: registry.root)
+    assert run("resolve", "trec:1.0.0") == (0, f"{pin}\n", "")
+    assert run("verify").code == 0
+    message = "spikewatch-registry: say which registry to change: --registry DIR, or SPIKEWATCH_REGISTRY\n"
+    assert run("alias", "set", "trec", "x", "1.0.0") == (2, "", message)
+    assert run("init") == (2, "", message)
+
+
+def test_the_option_comes_before_the_environment(
+    run: Run, registry: Registry, tmp_path: Path
+) -> None:
+    publish(registry, "1.0.0")
+    other = Registry.init(tmp_path / "other")
+    assert run("list", "--registry", str(other.root)).out == "no models\n"
+
+
+def test_the_program_starts_without_heavy_imports(registry: Registry) -> None:
+    """A command answers in the time of an interpreter's start."""
+    publish(registry, "1.0.0")
+    code = (
+        "import sys\n"
+        "from spikewatch.registry.cli import main\n"
+        f"sys.argv = ['x', 'resolve', 'trec:1.0.0', '--registry', {str(registry.root)!r}]\n"
+        "try:\n    main()\n"
+        "finally:\n"
+        "    heavy = {'rich', 'numpy', 'torch', 'onnx', 'safetensors', 'tokenizers', 'structlog'}\n"
+        "    print(sorted(heavy & set(sys.modules)))\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert result.stdout.splitlines()[0].startswith("trec:1.0.0@sha256:")
+    assert result.stdout.splitlines()[1] == "[]"
+
+
+def test_the_library_does_not_import_the_command_line_library() -> None:
+    code = "import sys, spikewatch.registry; print('typer' in sys.modules)"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert result.stdout == "False\n"
+    assert store_module.bundled().parent.name == "registry"

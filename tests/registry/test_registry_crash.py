@@ -1,0 +1,337 @@
+"""What is left when a writer dies, or its disk is full, at every point of its work.
+
+Killing a process proves nothing about a power failure: what the kernel had not yet written is still
+there. For that the order of the calls is checked: written, fsynced, named, directory fsynced.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import random
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from registry_support import FAILED, Gate, fork, model_files, publish, snapshot, wait
+from spikewatch.registry import Conflict, Registry, StorageError
+
+CALLS = ("open", "write", "fsync", "link", "rename", "replace", "mkdir", "unlink", "utime")
+DIED = 42
+
+Hook = Callable[[str, tuple[Any, ...], Callable[..., Any]], Any]
+
+
+@contextmanager
+def calls_to(hook: Hook) -> Iterator[None]:
+    """Pass every call that changes the disk to the hook."""
+    real = {name: getattr(os, name) for name in CALLS}
+
+    def wrap(name: str) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if name == "open" and not args[1] & os.O_CREAT:
+                return real[name](*args, **kwargs)
+            return hook(name, args, lambda *new: real[name](*(new or args), **kwargs))
+
+        return call
+
+    try:
+        for name in CALLS:
+            setattr(os, name, wrap(name))
+        yield
+    finally:
+        for name in CALLS:
+            setattr(os, name, real[name])
+
+
+def dying_at(number: int, *, half: bool) -> Hook:
+    """Make a hook under which the process dies before a call, or in the middle of a write."""
+    seen = 0
+
+    def hook(name: str, args: tuple[Any, ...], call: Callable[..., Any]) -> Any:
+        nonlocal seen
+        seen += not half or name == "write"
+        if seen == number:
+            if half:
+                call(args[0], args[1][: len(args[1]) // 2])
+            os._exit(DIED)
+        return call()
+
+    return hook
+
+
+def release(root: Path) -> None:
+    """Do what is interrupted: publish a version and move production to it."""
+    publish(Registry(root), "1.1.0", "production")
+
+
+def prepare(root: Path, *, fresh: bool) -> None:
+    registry = Registry.init(root)
+    if not fresh:
+        publish(registry, "1.0.0", "production")
+
+
+@pytest.mark.parametrize("half", [False, True], ids=["before", "half-written"])
+@pytest.mark.parametrize("fresh", [True, False], ids=["first", "second"])
+def test_a_crash_at_any_call_leaves_a_clean_store(tmp_path: Path, fresh: bool, half: bool) -> None:
+    prepare(tmp_path / "start", fresh=fresh)
+    old = {} if fresh else {"1.0.0": "1.0.0", "production": "1.0.0"}
+    outcomes = []
+    for number in range(1, 1000):
+        root = tmp_path / str(number)
+        shutil.copytree(tmp_path / "start", root)
+
+        def die(root: Path = root, number: int = number) -> None:
+            with calls_to(dying_at(number, half=half)):
+                release(root)
+
+        code = wait(fork(die))
+        assert code in {0, DIED}
+        registry = Registry(root)
+        report = registry.verify()
+        assert report.ok, (number, report.problems)
+        tags = {entry.tag: str(entry.version) for entry in registry.list()}
+        assert tags in (
+            old,
+            old | {"1.1.0": "1.1.0"},
+            {**old, "1.1.0": "1.1.0", "production": "1.1.0"},
+        )
+        for tag, version in tags.items():
+            assert registry.load(f"trec:{tag}").files == model_files(version)
+        outcomes.append(tags)
+        release(root)  # whatever was lost, doing it again succeeds
+        publish(registry, "1.2.0")
+        report = registry.verify()
+        assert report.ok
+        assert not any("behind" in note for note in report.notes)
+        assert registry.resolve("trec:production").version == "1.1.0"
+        if code == 0:
+            break
+        shutil.rmtree(root)
+    # Every state was seen, each once and in order: nothing, the version, the version and the alias.
+    assert number > (7 if half else 30)
+    sizes = [len(tags) for tags in outcomes]
+    assert sizes == sorted(sizes)
+    assert len(set(map(str, outcomes))) == 3
+
+
+def fails(hook: Hook, root: Path, text: str) -> bool:
+    """Release under the hook; tell whether that failed, in one line with the text."""
+    try:
+        with calls_to(hook):
+            release(root)
+    except StorageError as e:
+        assert text in str(e)
+        assert "\n" not in str(e)
+        return True
+    return False
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+def test_a_full_disk_at_any_call_changes_nothing_and_leaves_nothing(
+    tmp_path: Path, error: int
+) -> None:
+    prepare(tmp_path / "start", fresh=False)
+    refused = 0
+    for number in range(1, 1000):
+        root = tmp_path / str(number)
+        shutil.copytree(tmp_path / "start", root)
+        before = snapshot(root)
+        seen = 0
+
+        fired = False
+
+        def fail(
+            name: str, args: tuple[Any, ...], call: Callable[..., Any], number: int = number
+        ) -> Any:
+            nonlocal seen, fired
+            seen += name not in {"unlink", "utime"}  # these need no space
+            if seen == number and not fired:
+                fired = True
+                if name == "write":
+                    call(args[0], args[1][: len(args[1]) // 2])
+                raise OSError(error, os.strerror(error))
+            return call()
+
+        if not fails(fail, root, os.strerror(error)):
+            assert not fired
+            break
+        refused += 1
+        report = Registry(root).verify()
+        assert report.ok
+        assert not list((root / "trec" / ".ingest").iterdir())
+        after = snapshot(root)
+        assert {name for name in before if after[name] != before[name]} <= {"trec/index.json"}
+        release(root)
+        assert Registry(root).resolve("trec:production").version == "1.1.0"
+        shutil.rmtree(root)
+    assert refused > 30
+
+
+def test_short_writes_are_continued(registry: Registry) -> None:
+    def dribble(name: str, args: tuple[Any, ...], call: Callable[..., Any]) -> Any:
+        return call(args[0], args[1][:7]) if name == "write" else call()
+
+    with calls_to(dribble):
+        publish(registry, "1.0.0", "production")
+    assert registry.verify().ok
+    assert registry.load("trec:production").files == model_files("1.0.0")
+
+
+def test_everything_is_durable_before_what_depends_on_it(registry: Registry) -> None:
+    """Follow the calls: no name for a file before its fsync, no commit before its blobs."""
+    publish(registry, "1.0.0")
+    events: list[tuple[str, str]] = []
+
+    def place(path: Any) -> str:
+        return str(path).removeprefix(f"{registry.root}/trec").lstrip("/") or "."
+
+    def follow(name: str, args: tuple[Any, ...], call: Callable[..., Any]) -> Any:
+        if name in {"write", "fsync"}:
+            events.append((name, place(Path(f"/proc/self/fd/{args[0]}").readlink())))
+        elif name in {"link", "rename", "replace"}:
+            events.append((name, f"{place(args[0])} {place(args[1])}"))
+        return call()
+
+    with calls_to(follow):
+        publish(registry, "1.1.0")
+
+    def after(start: int, event: tuple[str, str]) -> int:
+        return events.index(event, start)
+
+    commits = [i for i, (name, _) in enumerate(events) if name == "link"]
+    assert len(commits) == 1
+    for i, (name, what) in enumerate(events):
+        if name in {"replace", "link"}:
+            source, target = what.split()
+            assert events[:i].index(("fsync", source)) > events[:i].index(("write", source))
+            folder = target.rpartition("/")[0] or "."
+            synced = after(i, ("fsync", folder))
+            if target.startswith("blobs/"):
+                assert synced < commits[0]
+            if target.startswith(".journal/"):
+                swap = next(j for j, e in enumerate(events) if e[1].endswith(" index.json"))
+                assert i < synced < swap
+    assert events[-1] == ("fsync", ".")
+
+
+def test_killed_publishers_lose_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    """Processes publish and move the alias; most are killed at a random moment of their work."""
+    registry = Registry.init(tmp_path / "models")
+    publish(registry, "0.0.0", "production")
+    chance = random.Random(20260101)
+    acknowledged: set[str] = set()
+    for turn in range(12):
+        gate = Gate()
+        notes = tmp_path / f"{turn}"
+        notes.mkdir()
+
+        def work(worker: int, turn: int = turn, gate: Gate = gate, notes: Path = notes) -> None:
+            gate.enter()
+            with (notes / str(worker)).open("w") as acks:
+                for n in range(1000):
+                    publish(Registry(registry.root), f"{turn}.{worker}.{n}", "production")
+                    print(f"{turn}.{worker}.{n}", file=acks, flush=True)
+
+        children = [fork(partial(work, w)) for w in range(1, 5)]
+        gate.open()
+        for child in children:
+            # The random moment: after so many acknowledgements of this one, plus a few microseconds.
+            enough = chance.randrange(1, 4)
+            ack = notes / str(children.index(child) + 1)
+            while not ack.exists() or ack.read_text().count("\n") < enough:
+                threading.Event().wait(0.0005)
+            for _ in range(chance.randrange(20_000)):
+                pass
+            os.kill(child, signal.SIGKILL)
+            assert wait(child) == -signal.SIGKILL
+        for ack in notes.iterdir():
+            acknowledged |= set(ack.read_text().split("\n")[:-1])
+        report = registry.verify()
+        assert report.ok, report.problems
+        tags = {entry.tag for entry in registry.list()}
+        assert acknowledged <= tags
+    assert len(acknowledged) >= 48
+    final = publish(registry, "99.0.0", "production")
+    assert registry.resolve("trec:production") == final
+    assert registry.verify().ok
+
+
+def test_a_lock_of_a_killed_writer_does_not_stay(registry: Registry) -> None:
+    publish(registry, "1.0.0")
+
+    def hold() -> None:
+        lock = os.open(registry.root / "trec" / ".journal" / "lock", os.O_RDWR)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    assert wait(fork(hold)) == -signal.SIGKILL
+    publish(registry, "1.1.0")
+
+
+def test_a_conflict_under_the_lock_leaves_the_store_as_it_was(registry: Registry) -> None:
+    """Another process publishes the version between the first look and the lock."""
+    others = Registry(registry.root)
+
+    def late(*_: object) -> None:
+        patch.undo()
+        others.publish("trec", "1.0.0", model_files("theirs"), created=None)
+
+    publish(registry, "0.9.0")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fcntl, "flock", late)
+        with pytest.raises(Conflict):
+            publish(registry, "1.0.0")
+    assert registry.load("trec:1.0.0").files == model_files("theirs")
+    assert registry.verify().ok
+
+
+def test_a_file_system_without_locks_is_no_obstacle(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unsupported(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    publish(registry, "1.0.0", "production")
+    assert registry.verify().ok
+
+
+def test_a_lost_reply_to_a_link_that_was_made_is_a_success(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NFS repeats a request whose reply was lost, and reports the repetition's failure."""
+    real = os.link
+
+    def twice(*args: Any, **kwargs: Any) -> None:
+        real(*args, **kwargs)
+        real(*args, **kwargs)
+
+    monkeypatch.setattr(os, "link", twice)
+    pin = publish(registry, "1.0.0")
+    assert registry.resolve("trec:1.0.0") == pin
+    assert len(list((registry.root / "trec" / ".journal").glob("*.json"))) == 1
+
+
+def test_a_journal_entry_that_cannot_be_read_stops_writers(registry: Registry) -> None:
+    publish(registry, "1.0.0")
+    blocked = registry.root / "trec" / ".journal" / "00000002.json"
+    blocked.symlink_to("/nowhere")
+    before = snapshot(registry.root / "trec" / "blobs")
+    with pytest.raises(Exception, match=r"00000002\.json: is a symbolic link, not a regular file$"):
+        publish(registry, "1.1.0")
+    assert snapshot(registry.root / "trec" / "blobs") == before
+
+
+def test_a_child_that_fails_is_seen() -> None:
+    def fail() -> None:
+        raise ValueError("on purpose")
+
+    assert wait(fork(fail)) == FAILED

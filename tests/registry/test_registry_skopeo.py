@@ -1,0 +1,65 @@
+"""A foreign tool as the judge: what skopeo reads in our store is what we say it is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+from registry_support import model_files, publish
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from spikewatch.registry import Registry
+
+SKOPEO = shutil.which("skopeo")
+pytestmark = pytest.mark.skipif(
+    SKOPEO is None, reason="NO FOREIGN JUDGE: skopeo is not installed (apt-get install skopeo)"
+)
+
+
+def skopeo(*args: str) -> bytes:
+    return subprocess.run(["skopeo", *args], capture_output=True, check=True, timeout=60).stdout
+
+
+def sha256(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+@pytest.mark.parametrize("version", ["1.0.0", "1.0.0-rc.1", "1.0.0-a--b.0"])
+def test_skopeo_reads_the_manifest_that_we_resolve(registry: Registry, version: str) -> None:
+    pin = publish(registry, version, "production")
+    for tag in (version, "production"):
+        raw = skopeo("inspect", "--raw", f"oci:{registry.root}/trec:{tag}")
+        assert sha256(raw) == registry.resolve(f"trec:{tag}").digest == pin.digest
+
+
+def test_skopeo_copies_a_version_byte_for_byte(registry: Registry, tmp_path: Path) -> None:
+    pin = publish(registry, "1.0.0", "production")
+    skopeo("copy", f"oci:{registry.root}/trec:production", f"dir:{tmp_path}/out")
+    manifest = (tmp_path / "out" / "manifest.json").read_bytes()
+    assert sha256(manifest) == pin.digest
+    copied = {
+        layer["annotations"]["org.opencontainers.image.title"]: (
+            tmp_path / "out" / layer["digest"].removeprefix("sha256:")
+        ).read_bytes()
+        for layer in json.loads(manifest)["layers"]
+    }
+    assert copied == model_files("1.0.0")
+
+
+def test_a_write_by_skopeo_into_the_store_is_drift(registry: Registry, tmp_path: Path) -> None:
+    publish(registry, "1.0.0", "production")
+    publish(registry, "1.1.0")
+    assert registry.verify().ok
+    skopeo("copy", f"oci:{registry.root}/trec:1.1.0", f"dir:{tmp_path}/out")
+    skopeo("copy", f"dir:{tmp_path}/out", f"oci:{registry.root}/trec:production")
+    first, second = registry.resolve("trec:1.0.0"), registry.resolve("trec:1.1.0")
+    (problem,) = registry.verify().problems
+    assert problem.path == "index.json"
+    assert problem.what.startswith("drift, another program wrote it: ")
+    assert f"production is {second.digest}, by the journal {first.digest}" in problem.what

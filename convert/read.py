@@ -97,7 +97,10 @@ class FloatModel:
         feed = {self.ids: table if self.batch_first else np.ascontiguousarray(table.T)}
         if self.lengths:
             feed[self.lengths] = lengths
-        result = np.asarray(self.session.run(None, feed)[0], dtype=np.float64)
+        try:
+            result = np.asarray(self.session.run(None, feed)[0], dtype=np.float64)
+        except Exception as e:  # noqa: BLE001 - classes of onnxruntime's C++ side, derived from Exception
+            raise ModelFileError(f"onnxruntime cannot run it: {_first_line(e)}") from None
         return result.reshape(len(questions), -1)
 
 

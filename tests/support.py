@@ -51,6 +51,16 @@ def tiny_image(network: ConstrainedNetwork) -> CoreImage:
 def tiny_model_files(seed: int = 0) -> dict[str, bytes]:
     """Make the four files of a small real model over TINY_WORDS."""
     network = tiny_network(seed)
+    return {
+        "core.safetensors": tiny_image(network).to_bytes(),
+        "encoder.safetensors": network.encoder().to_bytes(),
+        "tokenizer.json": tiny_tokenizer(),
+        "labels.json": json.dumps(list(TINY_LABELS)).encode(),
+    }
+
+
+def tiny_tokenizer() -> bytes:
+    """Make a tokenizer.json over TINY_WORDS: lower case, split at blanks and punctuation."""
     tokenizer = Tokenizer(
         models.WordLevel({word: i for i, word in enumerate(TINY_WORDS)}, unk_token="<unk>")
     )
@@ -58,9 +68,4 @@ def tiny_model_files(seed: int = 0) -> dict[str, bytes]:
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Split(pattern, "removed") for pattern in (" ", "?", "!", ".", ",")]
     )
-    return {
-        "core.safetensors": tiny_image(network).to_bytes(),
-        "encoder.safetensors": network.encoder().to_bytes(),
-        "tokenizer.json": tokenizer.to_str().encode(),
-        "labels.json": json.dumps(list(TINY_LABELS)).encode(),
-    }
+    return tokenizer.to_str().encode()

@@ -1,0 +1,108 @@
+"""Placing: the core computes what the constrained network's spikes say, within every limit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from spikewatch.convert.errors import ConstraintError
+from spikewatch.convert.match import core_labels, hidden_neurons, match, readout_neurons
+from spikewatch.convert.place import CODEBOOK, level_bits, place
+from spikewatch.convert.spiking import hidden_steps
+from spikewatch.simcore import CoreImage, Simulator, pack_lines, spike_pattern
+from support import TINY_WORDS, tiny_image, tiny_network
+
+T = 15
+
+
+def questions(n: int, seed: int = 0) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return [rng.integers(0, len(TINY_WORDS), length) for length in rng.integers(1, 12, n)]
+
+
+def test_four_bits_are_the_sixteen_levels() -> None:
+    levels = np.arange(-8, 8, dtype=np.int8)[:, None]
+    assert (level_bits(levels) @ CODEBOOK).tolist() == list(range(-8, 8))
+
+
+def with_hidden_units_on_output_lines(image: CoreImage, n_hidden: int) -> CoreImage:
+    """Make a second core image in which one copy of each hidden unit leaves the chip, and nothing recurs."""
+    names = ("target_core", "target_axon")
+    arrays = {name: getattr(image, name).copy() for name in names}
+    first = np.arange(n_hidden) * 4
+    arrays["target_core"][0] = -1
+    arrays["target_axon"][0] = 0
+    arrays["target_core"][0, first] = -2
+    arrays["target_axon"][0, first] = np.arange(n_hidden)
+    outputs = np.stack([np.zeros(n_hidden, int), first, np.arange(n_hidden)], axis=1).astype(
+        np.int32
+    )
+    kept = {f: getattr(image, f) for f in CoreImage.__dataclass_fields__ if f not in names}
+    return CoreImage(**(kept | arrays | {"outputs": outputs, "coding": None}))
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_hidden_counts_used_for_matching_are_the_cores(seed: int) -> None:
+    """The first step of the vectorised hidden layer, unit by unit, against the simulated core."""
+    network = tiny_network(seed)
+    neurons = hidden_neurons(network)
+    image = with_hidden_units_on_output_lines(tiny_image(network), network.n_hidden)
+    word = seed % len(TINY_WORDS)
+    _, _, counts = next(hidden_steps(network, neurons, [np.array([word])]))
+    spikes = spike_pattern(T)[network.rounded_codes()[word]].T
+    lines = np.zeros((T, network.n_in + 1), dtype=np.uint8)
+    lines[:, :-1] = spikes
+    outcome = Simulator(image).run(pack_lines(lines), [0, T])
+    assert outcome.counts[0].tolist() == counts[0].tolist()
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_recurrent_counts_used_for_matching_are_the_cores(seed: int) -> None:
+    """All steps: on the core, hidden spikes are the copies' spikes onto axons, four for each."""
+    network = tiny_network(seed)
+    neurons = hidden_neurons(network)
+    image = tiny_image(network)
+    sentence = questions(1, seed)[0]
+    total = sum(float(c.sum()) for _, _, c in hidden_steps(network, neurons, [sentence]))
+    codes = network.rounded_codes()[sentence[::-1]]
+    lines = np.zeros((len(sentence) * T, network.n_in + 1), dtype=np.uint8)
+    lines[:, :-1] = spike_pattern(T)[codes].transpose(0, 2, 1).reshape(-1, network.n_in)
+    outcome = Simulator(image).run(pack_lines(lines), [0, len(lines)])
+    assert outcome.spikes[0, 1] == 4 * total
+
+
+def test_matched_responses_agree_at_least_as_well_as_the_closed_form() -> None:
+    network = tiny_network(3)
+    sentences = questions(300)
+    wanted = network.logits(sentences).argmax(axis=1)
+    matched = match(network, sentences, wanted)
+    counted = float((core_labels(matched.image, network, sentences) == wanted).mean())
+    assert matched.agreement == counted
+    logits = np.sort(network.logits(sentences), axis=1)
+    readout = readout_neurons(network, float(logits[:, -2].min()), float(logits[:, -1].max()))
+    plain = place(network, hidden_neurons(network), readout)
+    assert counted >= float((core_labels(plain, network, sentences) == wanted).mean())
+
+
+def test_too_many_lines_are_refused_with_their_number() -> None:
+    message = r"^network: 40 input lines \+ 24 hidden units \+ 1 gate = 65 lines, limit 64$"
+    with pytest.raises(ConstraintError, match=message):
+        tiny_image(tiny_network(n_in=40, n_hidden=24))
+
+
+def test_too_many_neurons_are_refused_with_their_number() -> None:
+    message = r"^network: 63 hidden units x 4 copies \+ 6 readout neurons = 258 neurons, limit 256$"
+    network = tiny_network(n_in=0, n_hidden=63)
+    with pytest.raises(ConstraintError, match=message):
+        place(network, hidden_neurons(network), hidden_neurons(network))
+
+
+def test_the_fullest_core_is_placed() -> None:
+    network = tiny_network(n_in=15, n_hidden=48)
+    image = tiny_image(network)
+    used = image.target_core[0] != -1
+    assert int(used.sum()) == 48 * 4 + 6 * 10
+    assert image.synapses()[0].any(axis=1).all()

@@ -1,0 +1,214 @@
+"""From an ONNX file to a published model and its figures, and every wrong input on the way."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from networks import elman, save, weights
+from spikewatch.convert.cli import app, main
+from spikewatch.convert.publish import Source, evaluate, publish
+from spikewatch.registry import Registry
+from spikewatch.simcore import Classifier
+from support import TINY_LABELS, TINY_WORDS, tiny_tokenizer
+from typer.testing import CliRunner
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Make a folder with everything that publishing needs, and held-out questions with labels."""
+    rng = np.random.default_rng(7)
+    save(elman(weights(d=12), activation="Relu"), tmp_path / "model.onnx")
+    (tmp_path / "tokenizer.json").write_bytes(tiny_tokenizer())
+    (tmp_path / "labels.json").write_text(json.dumps(TINY_LABELS))
+    lines = [" ".join(rng.choice(TINY_WORDS[1:], n)) + "?" for n in rng.integers(1, 10, 150)]
+    (tmp_path / "calibrate.txt").write_text("\n".join(lines) + "\n")
+    labelled = [f"{rng.choice(TINY_LABELS)}\t{line}" for line in lines[:60]]
+    (tmp_path / "held-out.tsv").write_text("\n".join([*labelled, "NUM\t?!"]) + "\n")
+    return tmp_path
+
+
+def source(folder: Path, **changes: Path) -> Source:
+    files: dict[str, Any] = {
+        "model": folder / "model.onnx",
+        "tokenizer": folder / "tokenizer.json",
+        "labels": folder / "labels.json",
+        "calibrate": folder / "calibrate.txt",
+    }
+    return Source(**(files | changes))
+
+
+class TestPublish:
+    def test_the_published_model_answers_and_every_stage_is_counted(self, folder: Path) -> None:
+        pin, converted = publish(
+            source(folder, evaluate=folder / "held-out.tsv"),
+            registry=folder / "registry",
+            name="tiny",
+            version="1.0.0",
+            alias="production",
+        )
+        model = Registry(folder / "registry").load("tiny:production")
+        assert str(model.pin) == str(pin)
+        figures = json.loads(model.files["eval.json"])
+        assert figures == json.loads(json.dumps(converted.evaluation))
+        assert list(figures["stages"]) == sorted(figures["stages"])
+        assert set(figures["stages"]) == {"float", "weights", "activities", "fan-in", "spiking"}
+        assert figures["stages"]["float"]["agreement"] == 1.0
+        assert figures["stages"]["spiking"]["agreement"] > 0.6
+        assert figures["questions"] == 61
+        assert figures["without_words"] == 1
+        assert sum(map(sum, figures["confusion"]["matrix"])) == 61
+        answers = Classifier.from_files(model.files).classify(["Who wrote Hamlet?"])
+        assert answers.label[0] >= 0
+
+    def test_evaluating_the_published_model_gives_the_published_figures(self, folder: Path) -> None:
+        """The stages are run again from what the registry holds alone."""
+        data = folder / "held-out.tsv"
+        _, converted = publish(
+            source(folder, evaluate=data), registry=folder / "r", name="tiny", version="1.0.0"
+        )
+        figures = evaluate("tiny:1.0.0", registry=Registry(folder / "r"), data=data)
+        for key in ("stages", "confusion", "per_question", "questions", "data"):
+            assert figures[key] == converted.evaluation[key]
+
+    def test_wide_inputs_are_counted_before_and_after_the_fan_in_limit(self, folder: Path) -> None:
+        w = weights(d=80)
+        w["W"] /= 4
+        save(elman(w), folder / "model.onnx")
+        publish(source(folder), registry=folder / "r", name="wide", version="1.0.0")
+        figures = evaluate(
+            "wide:1.0.0", registry=Registry(folder / "r"), data=folder / "calibrate.txt"
+        )
+        assert figures["stages"]["spiking"]["accuracy"] is None
+        assert figures["confusion"] is None
+        assert all(f["agreement"] > 0.6 for f in figures["stages"].values())
+
+    def test_equal_input_gives_an_equal_digest(self, folder: Path) -> None:
+        created = datetime(2026, 1, 1, tzinfo=UTC)
+        pins = [
+            publish(
+                source(folder), registry=folder / r, name="tiny", version="1.0.0", created=created
+            )[0]
+            for r in ("a", "b")
+        ]
+        assert str(pins[0]) == str(pins[1])
+
+    def test_the_model_card_states_stages_energy_and_training(self, folder: Path) -> None:
+        (folder / "training.json").write_text(json.dumps({"seed": 3, "dev": {"questions": 500}}))
+        publish(
+            source(folder, training=folder / "training.json", evaluate=folder / "held-out.tsv"),
+            registry=folder / "r",
+            name="tiny",
+            version="1.0.0",
+        )
+        card = Registry(folder / "r").load("tiny:1.0.0").files["MODEL_CARD.md"].decode()
+        assert card.startswith("# tiny 1.0.0\n")
+        assert re.search(r"\| spiking +\| \d+\.\d\d% +\| \d+\.\d\d% +\| 74\.0% ", card)
+        assert "| estimated power, paper " in card
+        assert "- seed: 3\n- dev.questions: 500\n" in card
+
+
+ARGUMENTS = {
+    "--tokenizer": "tokenizer.json",
+    "--labels": "labels.json",
+    "--calibrate": "calibrate.txt",
+    "--registry": "registry",
+}
+
+
+def arguments(folder: Path, *more: str) -> list[str]:
+    options = [part for name, file in ARGUMENTS.items() for part in (name, str(folder / file))]
+    return [
+        "publish",
+        str(folder / "model.onnx"),
+        *options,
+        "--name",
+        "tiny",
+        "--version",
+        "1.0.0",
+        *more,
+    ]
+
+
+class TestCommandLine:
+    def test_publish_then_evaluate_as_json(self, folder: Path) -> None:
+        runner = CliRunner()
+        published = runner.invoke(app, arguments(folder, "--alias", "production"))
+        assert published.exit_code == 0, published.output
+        assert re.search(
+            r"^published tiny:1\.0\.0@sha256:[0-9a-f]{64}$", published.stdout, re.MULTILINE
+        )
+        command = ["evaluate", "tiny:production", "--registry", str(folder / "registry")]
+        evaluated = runner.invoke(app, [*command, "--data", str(folder / "held-out.tsv"), "--json"])
+        figures = json.loads(evaluated.stdout)
+        assert set(figures["stages"]["spiking"]) == {"accuracy", "agreement"}
+        assert 0 <= figures["stages"]["spiking"]["accuracy"] <= 1
+        table = runner.invoke(app, [*command, "--data", str(folder / "held-out.tsv")])
+        assert "| spiking " in table.stdout
+        assert "estimated for the chip (paper): 17.09 uW" in table.stdout
+
+    @pytest.mark.parametrize(
+        ("file", "content", "message"),
+        [
+            ("model.onnx", b"junk", "model.onnx: not a valid ONNX file: "),
+            ("tokenizer.json", b"{}", "tokenizer.json: "),
+            ("labels.json", b'["a"]', "labels.json: 1 names, but the network has 6 outputs"),
+            ("calibrate.txt", b"", "calibrate.txt: no questions in it"),
+            (
+                "calibrate.txt",
+                b"?!\nwho\n",
+                "calibrate.txt: 1 questions with words, at least 16 needed",
+            ),
+        ],
+    )
+    def test_wrong_input_is_one_line_and_exit_code_2(
+        self,
+        folder: Path,
+        file: str,
+        content: bytes,
+        message: str,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        (folder / file).write_bytes(content)
+        monkeypatch.setattr("sys.argv", ["spikewatch-convert", *arguments(folder)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        assert stopped.value.code == 2
+        last = capsys.readouterr().err.strip().splitlines()[-1]
+        assert last.startswith("spikewatch-convert: ")
+        assert message in last
+        assert not (folder / "registry").exists()
+
+    def test_a_vocabulary_larger_than_the_embedding_is_refused(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        save(elman(weights(words=20)), folder / "model.onnx")
+        monkeypatch.setattr("sys.argv", ["spikewatch-convert", *arguments(folder)])
+        with pytest.raises(SystemExit):
+            main()
+        wanted = "tokenizer.json: word id 20, but the embedding has rows 0..19"
+        assert wanted in capsys.readouterr().err
+
+    def test_an_unknown_label_in_the_data_is_refused(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        publish(source(folder), registry=folder / "registry", name="tiny", version="1.0.0")
+        (folder / "odd.tsv").write_text("XYZ\twho wrote hamlet\n")
+        command = ["evaluate", "tiny:1.0.0", "--registry", str(folder / "registry")]
+        monkeypatch.setattr(
+            "sys.argv", ["spikewatch-convert", *command, "--data", str(folder / "odd.tsv")]
+        )
+        with pytest.raises(SystemExit):
+            main()
+        wanted = (
+            "label 'XYZ' of 'who wrote hamlet': the model knows ABBR, DESC, ENTY, HUM, LOC, NUM"
+        )
+        assert wanted in capsys.readouterr().err

@@ -96,13 +96,21 @@ class Attempts:
             self.save()
 
     def save(self, known: set[str] | None = None) -> None:
-        """Write the record; with `known`, drop all other names first."""
+        """Write the record; with `known`, drop all other names first.
+
+        A full disk does not stop the work for the sake of a record that only ever accuses.
+        """
         if known is not None:
             self._records = {name: r for name, r in self._records.items() if name in known}
             self._trial = self._trial if self._trial in known else None
+        with suppress(OSError):
+            self._write()
+
+    def _write(self) -> None:
         work = self._spool.work
         if not self._records:
             durable.unlink(work, FILE)
+            durable.unlink(work, FILE + ".new")
             return
         claims = {
             os.fsencode(name).hex(): [r.count, r.progress] for name, r in self._records.items()

@@ -146,10 +146,10 @@ class Pipeline:
         """End the simulator's thread."""
         self._simulator.shutdown()
 
-    def answer(self, requests: Iterable[Request]) -> Iterator[Progress]:
-        """Answer requests in order; yield each when its last record is written, or it has a `failure`.
+    def answer(self, requests: Iterable[Request]) -> Iterator[list[Progress]]:
+        """Answer requests in order; yield, batch by batch, those whose last record is written or that have failed.
 
-        The caller takes over the result's descriptor.
+        The caller takes over the results' descriptors.
 
         Raises
         ------
@@ -165,9 +165,10 @@ class Pipeline:
                 rows = iter(()) if answers is None else self._records.rows(answers)
                 for part in batch:
                     self._write(part, rows)
-                    if part.last:
-                        in_hand.remove(part.progress)
-                        yield part.progress
+                ended = [part.progress for part in batch if part.last]
+                for progress in ended:
+                    in_hand.remove(progress)
+                yield ended
         finally:
             for progress in in_hand:
                 self._drop(progress)

@@ -113,7 +113,7 @@ class Service:
     @property
     def idle(self) -> bool:
         """True when there is nothing to do and nothing will come of itself."""
-        return len(self._retries) == 0 and not self._inbox.expecting
+        return not (self._orphans or len(self._retries) or self._inbox.expecting)
 
     @property
     def waiting(self) -> int:
@@ -254,9 +254,10 @@ class Service:
     def _answer(self, requests: list[Request], now: float) -> None:
         left = {request.name: request for request in requests}
         try:
-            for progress in self._pipeline.answer(requests):
-                del left[progress.request.name]
-                self._settling.add(progress)
+            for ended in self._pipeline.answer(requests):
+                for progress in ended:
+                    del left[progress.request.name]
+                    self._settling.add(progress)
                 if self._settling.due:
                     self._settle(now)
         except OSError as fault:
@@ -305,6 +306,7 @@ class Service:
     def _pause(self, fault: OSError, now: float) -> None:
         """Claim nothing for a while: the machine is not in order."""
         self._orphans = True
+        self._scan_due_s = 0.0  # what was about to be claimed must be found anew
         self._pause_s = self._pauses.after(self._pause_s)
         self._paused_until_s = now + self._pause_s
         code, pause = fault_name(fault), self._pause_s

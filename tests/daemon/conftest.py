@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from daemon_support import Bench, bench, spool_of
+from spikewatch.registry import Registry
+from support import tiny_model_files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A registry with the tiny real model."""
+    root = tmp_path_factory.mktemp("registry")
+    created = datetime(2026, 1, 1, tzinfo=UTC)
+    Registry.init(root).publish("tiny", "1.0.0", tiny_model_files(), created=created)
+    return root
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Path:
+    return spool_of(tmp_path / "spool")
+
+
+@pytest.fixture
+def hand(spool: Path, registry: Path) -> Iterator[Bench]:
+    """A started service on an empty spool, turned by hand."""
+    with bench(spool, registry) as made:
+        yield made
+
+
+@pytest.fixture
+def make_bench(spool: Path, registry: Path) -> Callable[..., Any]:
+    """Make a service with other settings on the same spool."""
+    return lambda **options: bench(spool, registry, **options)

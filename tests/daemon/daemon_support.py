@@ -1,0 +1,277 @@
+"""What the daemon's tests share: real processes, services that are turned by hand, and the oracle."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from spikewatch.daemon import logs
+from spikewatch.daemon.clock import Clock
+from spikewatch.daemon.model import ServedModel, load
+from spikewatch.daemon.service import Service
+from spikewatch.daemon.settings import Settings
+from spikewatch.daemon.spool import Spool
+from support import TINY_WORDS
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Iterator, Sequence
+
+    from spikewatch.simcore import Answers
+
+PATIENCE_S = 30.0
+MODEL = "tiny:1.0.0"
+Event = dict[str, Any]
+
+
+def until(condition: Callable[[], Any], what: str) -> Any:
+    """Poll until a condition holds; fail with `what` when it never does."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {PATIENCE_S} s in vain for: {what}")
+        time.sleep(0.005)
+    return value
+
+
+def spool_of(path: Path) -> Path:
+    """Make an empty spool."""
+    Spool.make(path).close()
+    return path
+
+
+def ask(rng: random.Random) -> str:
+    """Make up a question of words that the tiny model knows."""
+    return " ".join(rng.choices(TINY_WORDS[1:], k=rng.randint(1, 12))) + " ?"
+
+
+def records(result: Path) -> list[Event]:
+    return [json.loads(line) for line in result.read_bytes().splitlines()]
+
+
+def content(folder: Path) -> set[str]:
+    return set(os.listdir(folder))
+
+
+class Daemon:
+    """A real `spikewatchd run`; its log goes to a file."""
+
+    def __init__(self, spool: Path, registry: Path | None, *options: str) -> None:
+        self.spool = spool
+        self.log = spool / "test.log"
+        self._skip = self.log.stat().st_size if self.log.exists() else 0
+        command = [sys.executable, "-m", "spikewatch.daemon.cli", "run", "--spool", str(spool)]
+        if registry is not None:
+            command += ["--registry", str(registry), "--model", MODEL]
+        with self.log.open("ab") as out:
+            self.process = subprocess.Popen(
+                [*command, "--log-format", "json", *options], stdout=out, stderr=subprocess.PIPE
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def events(self, name: str | None = None, **fields: object) -> list[Event]:
+        """Give the events so far, of one name, with these fields."""
+        with self.log.open("rb") as log:
+            log.seek(self._skip)
+            whole = log.read().rpartition(b"\n")[0]
+        found = map(json.loads, whole.splitlines())
+        return [
+            e
+            for e in found
+            if name in {None, e["event"]} and all(e.get(k) == v for k, v in fields.items())
+        ]
+
+    def wait_for(self, name: str, **fields: object) -> Event:
+        def found() -> list[Event]:
+            assert self.alive or self.events(name, **fields), self.end()
+            return self.events(name, **fields)
+
+        return until(found, f"{name} {fields}")[0]
+
+    def ready(self) -> Self:
+        self.wait_for("daemon.ready")
+        return self
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal and give the exit code."""
+        self.process.send_signal(number)
+        self.process.communicate(timeout=PATIENCE_S)
+        return self.process.returncode
+
+    def end(self) -> tuple[int, str]:
+        """Wait for the end; give the exit code and standard error."""
+        _, err = self.process.communicate(timeout=PATIENCE_S)
+        return self.process.returncode, err.decode()
+
+
+def program(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run `spikewatchd` to its end."""
+    command = [sys.executable, "-m", "spikewatch.daemon.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
+
+
+class Hand:
+    """A watcher that sees what tests tell it."""
+
+    def __init__(self) -> None:
+        self.seen: set[str] = set()
+        self.lost = False
+        self.alive = True
+        self.starts = 0
+        self.fault: OSError | None = None
+
+    def start(self) -> None:
+        if self.fault is not None:
+            raise self.fault
+        self.starts += 1
+
+    def stop(self) -> None:
+        pass
+
+    def take(self) -> tuple[set[str], bool]:
+        seen, lost, self.seen, self.lost = self.seen, self.lost, set(), False
+        return seen, lost
+
+
+@dataclass
+class Time:
+    """A clock that tests set; wall time runs from the real one so that file times make sense."""
+
+    now: float = 1000.0
+
+    def clock(self) -> Clock:
+        return Clock(monotonic=lambda: self.now, wall=time.time)
+
+
+class Watched:
+    """A real classifier that remembers its calls, and can be made to fail."""
+
+    def __init__(self, model: ServedModel) -> None:
+        self._inner = model.classifier
+        self.labels, self.cores = model.classifier.labels, model.classifier.cores
+        self.calls: list[list[str]] = []
+        self.trap: Callable[[Sequence[str]], None] = lambda _: None
+
+    def classify(self, texts: Sequence[str]) -> Answers:
+        self.calls.append(list(texts))
+        self.trap(texts)
+        return self._inner.classify(texts)
+
+
+@dataclass
+class Bench:
+    """A service whose turns a test takes by hand."""
+
+    path: Path
+    service: Service
+    classifier: Watched
+    time: Time
+    watcher: Hand
+    log: Path
+    settings: Settings = field(repr=False)
+
+    def drop(self, name: str, data: bytes | str) -> None:
+        """Write a whole file at one instant, as a good producer does."""
+        hidden = self.path / "tmp" / "put-test"
+        hidden.write_bytes(data.encode() if isinstance(data, str) else data)
+        hidden.rename(self.path / "in" / name)
+        self.watcher.seen.add(name)
+
+    def turn(self, passed_s: float = 0.0) -> bool:
+        self.time.now += passed_s
+        return self.service.turn(self.time.now)
+
+    def run(self) -> None:
+        """Take turns until there is nothing left to do, letting pauses pass."""
+        for _ in range(100):
+            self.turn(passed_s=0.5)
+            if self.service.idle and not self.watcher.seen:
+                return
+        raise AssertionError("it never comes to rest")
+
+    def events(self, name: str | None = None) -> list[Event]:
+        found = map(json.loads, self.log.read_bytes().splitlines())
+        return [e for e in found if name in {None, e["event"]}]
+
+    def out(self, name: str) -> list[Event]:
+        return records(self.path / "out" / name)
+
+
+@contextmanager
+def bench(
+    path: Path, registry: Path, *, start: bool = True, watcher: Hand | None = None, **options: Any
+) -> Iterator[Bench]:
+    """Make a service on a spool; leaving it is like the end of its process."""
+    settings = Settings(spool=path, registry=registry, model=MODEL, **options)
+    model = load(settings)
+    classifier = Watched(model)
+    log = path.with_suffix(".log")
+    fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    time_, watcher = Time(), watcher or Hand()
+    try:
+        with Spool.make(path) as spool:
+            spool.lock()
+            service = Service(
+                spool=spool,
+                model=ServedModel(classifier=classifier, pin=model.pin),
+                settings=settings,
+                watcher=watcher,
+                clock=time_.clock(),
+                log=logs.logger("json", fd=fd, run_id="test"),
+            )
+            try:
+                if start:
+                    service.start()
+                yield Bench(
+                    path=path,
+                    service=service,
+                    classifier=classifier,
+                    time=time_,
+                    watcher=watcher,
+                    log=log,
+                    settings=settings,
+                )
+            finally:
+                service.close()
+    finally:
+        os.close(fd)
+
+
+def check_oracle(spool: Path, dropped: dict[str, bytes], expected: dict[str, bytes]) -> None:
+    """Everything that was dropped is done with, and has exactly its one right result.
+
+    Parameters
+    ----------
+    spool
+        At rest.
+    dropped
+        Inputs by name.
+    expected
+        Results by input name, from an undisturbed run.
+
+    """
+    left = {f: content(spool / f) for f in ("in", "work", "tmp", "failed")}
+    assert left == {"in": set(), "work": set(), "tmp": set(), "failed": set()}
+    assert {n: (spool / "done" / n).read_bytes() for n in content(spool / "done")} == dropped
+    results = {f"{n}.jsonl" for n in dropped} | {f"{n}.summary.json" for n in dropped}
+    assert content(spool / "out") == results
+    for name in dropped:
+        assert (spool / "out" / f"{name}.jsonl").read_bytes() == expected[name], name

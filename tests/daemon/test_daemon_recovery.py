@@ -1,0 +1,286 @@
+"""What a start makes of everything that an end can leave behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from daemon_support import Bench, bench, check_oracle, content, spool_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+GOOD = "Who wrote Hamlet ?\nhow far is the moon ?\n"
+
+
+@pytest.fixture
+def answered(tmp_path: Path, registry: Path) -> dict[str, bytes]:
+    """Result and summary of a.txt, from an undisturbed run."""
+    path = spool_of(tmp_path / "clean")
+    with bench(path, registry) as hand:
+        hand.drop("a.txt", GOOD)
+        hand.run()
+    return {suffix: (path / "out" / f"a.txt{suffix}").read_bytes() for suffix in (".jsonl", ".summary.json")}
+
+
+def claim(spool: Path) -> Path:
+    path = spool / "work" / "a.txt"
+    path.write_text(GOOD)
+    return path
+
+
+def commit(spool: Path, answered: dict[str, bytes]) -> None:
+    for suffix, data in answered.items():
+        (spool / "out" / f"a.txt{suffix}").write_bytes(data)
+
+
+def settled(spool: Path, answered: dict[str, bytes]) -> None:
+    check_oracle(spool, {"a.txt": GOOD.encode()}, {"a.txt": answered[".jsonl"]})
+
+
+def states(hand: Bench) -> list[str]:
+    return [e["state"] for e in hand.events("request.recovered")]
+
+
+def test_claimed_only_is_answered(spool: Path, registry: Path, answered: dict[str, bytes]) -> None:
+    claim(spool)
+    (spool / "tmp" / "half.jsonl").write_text('{"id":1')
+    with bench(spool, registry) as hand:
+        hand.run()
+        assert states(hand) == ["claimed"]
+        assert len(hand.events("request.done")) == 1
+    settled(spool, answered)
+
+
+def test_claimed_and_still_in_the_inbox_is_answered_once(
+    spool: Path, registry: Path, answered: dict[str, bytes]
+) -> None:
+    os.link(claim(spool), spool / "in" / "a.txt")
+    with bench(spool, registry) as hand:
+        hand.run()
+        assert states(hand) == ["half_claimed"]
+        assert len(hand.events("request.done")) == 1
+    settled(spool, answered)
+
+
+def test_answered_but_not_done_is_moved_and_not_answered_again(
+    spool: Path, registry: Path, answered: dict[str, bytes]
+) -> None:
+    claim(spool)
+    commit(spool, answered)
+    with bench(spool, registry) as hand:
+        hand.run()
+        assert states(hand) == ["answered"]
+        assert hand.classifier.calls == []
+    settled(spool, answered)
+
+
+def test_done_but_still_in_work_is_tidied(
+    spool: Path, registry: Path, answered: dict[str, bytes]
+) -> None:
+    os.link(claim(spool), spool / "done" / "a.txt")
+    commit(spool, answered)
+    with bench(spool, registry) as hand:
+        hand.run()
+        assert states(hand) == ["finished"]
+        assert hand.classifier.calls == []
+    settled(spool, answered)
+
+
+def test_a_result_without_its_summary_is_completed(
+    spool: Path, registry: Path, answered: dict[str, bytes]
+) -> None:
+    """A reader took the summary: the result is told by its bytes."""
+    claim(spool)
+    (spool / "out" / "a.txt.jsonl").write_bytes(answered[".jsonl"])
+    with bench(spool, registry) as hand:
+        hand.run()
+    assert content(spool / "done") == {"a.txt"}
+    assert content(spool / "out") == {"a.txt.jsonl"}
+
+
+def test_a_summary_without_its_result_is_replaced(
+    spool: Path, registry: Path, answered: dict[str, bytes]
+) -> None:
+    """The crash came between the two links of a commit."""
+    claim(spool)
+    (spool / "out" / "a.txt.summary.json").write_bytes(answered[".summary.json"])
+    with bench(spool, registry) as hand:
+        hand.run()
+    settled(spool, answered)
+
+
+def test_a_quarantine_cut_short_is_completed(spool: Path, registry: Path) -> None:
+    bad = spool / "work" / "bad.txt"
+    bad.write_bytes(b"\xff")
+    os.link(bad, spool / "failed" / "bad.txt")
+    (spool / "failed" / "bad.txt.error.json").write_text("{}")
+    with bench(spool, registry) as hand:
+        hand.run()
+        assert states(hand) == ["quarantined"]
+    assert content(spool / "work") == set()
+
+
+def test_an_input_that_a_power_cut_brings_back_is_not_answered_again(
+    spool: Path, registry: Path
+) -> None:
+    """An unlink in in/ that never reached the disk: the name is there again, beside done/."""
+    with bench(spool, registry) as hand:
+        hand.drop("a.txt", GOOD)
+        hand.run()
+        os.link(spool / "done" / "a.txt", spool / "in" / "a.txt")
+        hand.watcher.seen.add("a.txt")
+        hand.run()
+        assert len(hand.classifier.calls) == 1
+    assert content(spool / "in") == content(spool / "work") == set()
+    assert content(spool / "done") == {"a.txt"}
+
+
+def test_what_producers_are_writing_survives_a_start(spool: Path, registry: Path) -> None:
+    fresh, old = spool / "tmp" / "put-1-fresh", spool / "tmp" / "put-1-old"
+    for path in (fresh, old):
+        path.write_text(GOOD)
+    long_ago = time.time() - 37 * 3600
+    os.utime(old, (long_ago, long_ago))
+    (spool / "tmp" / "rest").write_text("")
+    with bench(spool, registry):
+        assert content(spool / "tmp") == {"put-1-fresh"}
+
+
+class Killed(BaseException):
+    """The process ended here."""
+
+
+@pytest.fixture
+def kill_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], list[str]]]:
+    """End the process at its n-th change of the file system: it happens no more, nor does any after it."""
+    state: dict[str, Any] = {"left": -1, "calls": []}
+
+    def wrap(name: str) -> None:
+        real = getattr(os, name)
+
+        def deadly(*args: Any, **kwargs: Any) -> Any:
+            changes = name != "open" or args[1] & os.O_CREAT
+            if state["left"] < 0 or not changes:
+                return real(*args, **kwargs)
+            state["calls"].append(name)
+            if len(state["calls"]) > state["left"]:
+                raise Killed(name)
+            return real(*args, **kwargs)
+
+        monkeypatch.setattr(os, name, deadly)
+
+    for name in ("link", "unlink", "rename", "fsync", "write", "open"):
+        wrap(name)
+
+    def arm(left: int) -> list[str]:
+        state.update(left=left, calls=[])
+        calls: list[str] = state["calls"]
+        return calls
+
+    yield arm
+    arm(-1)
+
+
+DROPPED = {
+    "a.txt": GOOD.encode(),
+    "b.jsonl": b'{"text": "who"}\nnot json\n{"text": "how far"}\n',
+    "c.csv": b"text\nwhat is the moon\n",
+}
+
+
+def test_an_end_at_any_change_of_the_file_system_loses_and_doubles_nothing(
+    tmp_path: Path, registry: Path, kill_at: Callable[[int], list[str]]
+) -> None:
+    """Kill sweep: the process ends at the first change, the second, ... until it gets through; then it is restarted.
+
+    One of the inputs is bad, so that quarantine is swept as well.
+    """
+
+    def fill(path: Path) -> None:
+        for name, data in {**DROPPED, "bad.txt": b"\xff"}.items():
+            (path / "in" / name).write_bytes(data)
+
+    def work(path: Path, *, left: int) -> list[str]:
+        with bench(path, registry) as hand:
+            hand.watcher.seen.update(content(path / "in"))
+            calls = kill_at(left)
+            try:
+                hand.run()
+            finally:
+                made = list(calls)
+                kill_at(-1)
+        return made
+
+    clean = spool_of(tmp_path / "clean")
+    fill(clean)
+    total = len(work(clean, left=10**6))
+    expected = {name: (clean / "out" / f"{name}.jsonl").read_bytes() for name in DROPPED}
+    assert total > 30
+    for left in range(total):
+        path = spool_of(tmp_path / str(left))
+        fill(path)
+        with pytest.raises(Killed):
+            work(path, left=left)
+        work(path, left=10**6)
+        assert content(path / "failed") == {"bad.txt", "bad.txt.error.json"}, left
+        for name in content(path / "failed"):
+            (path / "failed" / name).unlink()
+        check_oracle(path, DROPPED, expected)
+
+
+def die(hand: Bench) -> None:
+    """Let the process end in the simulator, as a killing input would make it."""
+
+    def trap(texts: object) -> None:
+        if "poison moon" in texts:  # type: ignore[operator]  # texts is a list
+            raise Killed
+
+    hand.classifier.trap = trap
+
+
+def test_an_input_that_kills_three_times_is_put_aside_and_its_neighbours_answered(
+    spool: Path, registry: Path
+) -> None:
+    for name in ("a.txt", "b.txt"):
+        (spool / "in" / name).write_text(GOOD)
+    (spool / "in" / "bad.txt").write_text("poison moon")
+    for _ in range(3):
+        with bench(spool, registry) as hand:
+            die(hand)
+            with pytest.raises(Killed):
+                hand.run()
+    with bench(spool, registry) as hand:
+        die(hand)
+        hand.run()
+    assert content(spool / "done") == {"a.txt", "b.txt"}
+    assert content(spool / "failed") == {"bad.txt", "bad.txt.error.json"}
+    report = json.loads((spool / "failed" / "bad.txt.error.json").read_text())
+    assert (report["code"], report["stage"], report["attempts"]) == ("poison", "simulate", 3)
+    assert content(spool / "work") == set()
+
+
+def test_a_large_input_that_gets_further_each_time_is_not_to_blame(
+    spool: Path, registry: Path, kill_at: Callable[[int], list[str]]
+) -> None:
+    (spool / "in" / "large.txt").write_text("who wrote hamlet ?\n" * 100)
+    for lives in range(2, 8):
+        with bench(spool, registry, batch_questions=8) as hand:
+
+            def trap(_: object, hand: Bench = hand, lives: int = lives) -> None:
+                if len(hand.classifier.calls) > lives:
+                    kill_at(0)
+                    raise Killed
+
+            hand.classifier.trap = trap
+            with pytest.raises(Killed):
+                hand.run()
+            kill_at(-1)
+    with bench(spool, registry) as hand:
+        hand.run()
+    assert content(spool / "done") == {"large.txt"}
+    assert content(spool / "failed") == set()

@@ -1,0 +1,444 @@
+"""The service, turned by hand on a real spool with a real model: what happens to every kind of input."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+from daemon_support import Bench, Hand, content, records
+from spikewatch.daemon import durable
+from spikewatch.simcore import MAX_WORDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+GOOD = "Who wrote Hamlet ?"
+
+
+def sha(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def failed(hand: Bench, name: str) -> dict[str, object]:
+    """The report of a failed input, which lies beside it."""
+    assert name in content(hand.path / "failed")
+    report: dict[str, object] = json.loads((hand.path / "failed" / f"{name}.error.json").read_text())
+    return report
+
+
+def test_a_text_file_is_answered_line_by_line(hand: Bench) -> None:
+    hand.drop("q.txt", "\ufeffWho wrote Hamlet ?\r\n\n   \nHow far is the moon ?")
+    hand.run()
+    found = hand.out("q.txt.jsonl")
+    assert [(r["id"], r["text"], r["status"]) for r in found] == [
+        (1, "Who wrote Hamlet ?", "ok"),
+        (4, "How far is the moon ?", "ok"),
+    ]
+    assert list(found[0]) == [
+        "id", "text", "label", "scores", "spikes", "synaptic_events", "ticks", "energy_uj", "status",
+    ]  # fmt: skip
+    answers = hand.classifier._inner.classify([r["text"] for r in found])
+    for i, record in enumerate(found):
+        assert record["label"] == hand.classifier.labels[answers.label[i]]
+        assert list(record["scores"].values()) == answers.scores[i].tolist()
+        assert list(record["spikes"].values()) == answers.spikes[i].tolist()
+        assert record["synaptic_events"] == answers.synaptic_events[i]
+        assert record["ticks"] == answers.ticks[i]
+        assert record["energy_uj"]["paper"] == pytest.approx(17.09 * answers.ticks[i] / 1e3, rel=1e-3)
+    assert content(hand.path / "done") == {"q.txt"}
+    assert content(hand.path / "work") == content(hand.path / "tmp") == set()
+
+
+def test_the_log_event_adds_up_to_the_records(hand: Bench) -> None:
+    hand.drop("q.jsonl", f'{{"text": "{GOOD}"}}\n{{"text": "how far"}}\nnonsense\n')
+    hand.run()
+    (done,) = hand.events("request.done")
+    ok = [r for r in hand.out("q.jsonl.jsonl") if r["status"] == "ok"]
+    assert (done["questions"], done["questions_ok"], done["questions_failed"]) == (3, 2, 1)
+    assert done["spikes"] == {k: sum(r["spikes"][k] for r in ok) for k in ("input", "hidden", "output")}
+    assert done["synaptic_events"] == sum(r["synaptic_events"] for r in ok)
+    assert done["ticks"] == sum(r["ticks"] for r in ok)
+    for method, energy in done["energy_uj"].items():
+        assert energy == pytest.approx(sum(r["energy_uj"][method] for r in ok), abs=1e-5)
+        seconds = done["ticks"] * 1e-3
+        assert done["power_uw"][method] == pytest.approx(energy / seconds, abs=1e-4)
+    assert done["power_uw"]["paper"] == pytest.approx(17.09, abs=0.01)
+    assert set(done["latency_ms"]) == {"wait", "read", "simulate", "write", "total"}
+    assert done["model"].startswith("tiny:1.0.0@sha256:")
+
+
+def test_the_summary_repeats_the_figures_and_holds_the_key(hand: Bench) -> None:
+    hand.drop("q.txt", GOOD)
+    hand.run()
+    (done,) = hand.events("request.done")
+    summary = json.loads((hand.path / "out" / "q.txt.summary.json").read_text())
+    same = ("file", "model", "input_sha256", "size_bytes", "questions", "spikes", "ticks", "energy_uj")
+    assert {k: summary[k] for k in same} == {k: done[k] for k in same}
+    assert summary["key"] == f"sha256:{done['input_sha256']}/q.txt"
+    assert sum(summary["labels"].values()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "ids"),
+    [
+        ("q.jsonl", f'{{"text": "{GOOD}"}}\n\n{{"id": "x", "text": "{GOOD}"}}\n', [1, "x"]),
+        ("q.csv", f'id,text\n7,"{GOOD}"\n,{GOOD}\n', ["7", 3]),
+        ("Q.TSV", f"a\tText\n1\t{GOOD}\n\n2\t{GOOD}\n", [2, 4]),
+    ],
+)
+def test_every_kind_of_input_is_read(hand: Bench, name: str, data: str, ids: list[object]) -> None:
+    hand.drop(name, data)
+    hand.run()
+    found = hand.out(f"{name}.jsonl")
+    assert [(r["id"], r["text"]) for r in found] == [(i, GOOD) for i in ids]
+
+
+def test_broken_json_in_line_7_of_20_leaves_19_answers(hand: Bench) -> None:
+    lines = [json.dumps({"text": GOOD})] * 20
+    lines[6] = '{"text": "Who'
+    hand.drop("q.jsonl", "\n".join(lines))
+    hand.run()
+    found = hand.out("q.jsonl.jsonl")
+    assert [r["status"] for r in found] == ["ok"] * 6 + ["error"] + ["ok"] * 13
+    assert found[6] == {
+        "id": 7,
+        "text": None,
+        "label": None,
+        "scores": None,
+        "spikes": None,
+        "synaptic_events": None,
+        "ticks": None,
+        "energy_uj": None,
+        "status": "error",
+        "error": {"code": "bad_json", "message": "Unterminated string starting at at column 10"},
+    }
+
+
+def test_questions_without_words_or_with_too_many_have_their_own_error(hand: Bench) -> None:
+    hand.drop("q.txt", f"{GOOD}\n?!\n{'moon ' * (MAX_WORDS + 1)}\n")
+    hand.run()
+    errors = [r.get("error") for r in hand.out("q.txt.jsonl")]
+    assert errors == [
+        None,
+        {"code": "no_words", "message": "the text holds no word"},
+        {"code": "too_long", "message": f"more than {MAX_WORDS} words"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "code", "message"),
+    [
+        ("q.txt", b"", "empty", "no question in 0 bytes"),
+        ("q.csv", b"", "empty", "no question in 0 bytes"),
+        ("q.txt", b" \n\n", "empty", "no question in 3 bytes"),
+        ("q.txt", b"ok\nna\xefve\n", "bad_utf8", "line 2: byte 0xef at 2 is not UTF-8"),
+        ("q.txt", b"x" * (1 << 20) + b"y\n", "line_too_long", "line 1: more than 1048576 bytes"),
+        ("q.doc", b"x", "unknown_suffix", "its name must end in .txt, .jsonl, .csv, .tsv"),
+        ("q.csv", b"a,b\n1,2\n", "no_text_column", "the first line has no column 'text': a, b"),
+        ("q.jsonl", b"[1]\n{}\n", "no_record", "none of 2 records can be read; 1: a JSON array, expected an object"),
+    ],
+)  # fmt: skip
+def test_what_leaves_nothing_to_answer_fails_the_file(
+    hand: Bench, name: str, data: bytes, code: str, message: str
+) -> None:
+    hand.drop(name, data)
+    hand.run()
+    report = failed(hand, name)
+    assert (report["code"], report["stage"], report["message"]) == (code, "read", message)
+    assert report["sha256"] == sha(data)
+    assert report["attempts"] == 1
+    assert (hand.path / "failed" / name).read_bytes() == data
+    assert content(hand.path / "out") == content(hand.path / "work") == content(hand.path / "tmp") == set()
+    (event,) = hand.events("request.failed")
+    assert (event["file"], event["code"]) == (name, code)
+
+
+def test_an_empty_file_has_time_to_fill(hand: Bench) -> None:
+    hand.drop("q.txt", b"")
+    hand.turn()
+    hand.turn(passed_s=1.0)
+    assert content(hand.path / "in") == {"q.txt"}
+    (hand.path / "in" / "q.txt").write_text(GOOD)
+    hand.turn(passed_s=0.5)
+    assert len(hand.out("q.txt.jsonl")) == 1
+
+
+def test_symlinks_fifos_and_sockets_are_put_aside_unfollowed(hand: Bench, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.txt"
+    secret.write_text(GOOD)
+    inbox = hand.path / "in"
+    (inbox / "link.txt").symlink_to(secret)
+    (inbox / "dangling.txt").symlink_to("nowhere")
+    os.mkfifo(inbox / "fifo.txt")
+    (inbox / "folder.txt").mkdir()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(inbox / "socket.txt"))
+    hand.drop("good.txt", GOOD)
+    hand.turn(passed_s=2.0)
+    hand.run()
+    messages = {
+        name: failed(hand, name)["message"]
+        for name in ("link.txt", "dangling.txt", "fifo.txt", "socket.txt")
+    }
+    assert messages == {
+        "link.txt": "it is a symbolic link, not a regular file",
+        "dangling.txt": "it is a symbolic link, not a regular file",
+        "fifo.txt": "it is a named pipe, not a regular file",
+        "socket.txt": "it is a socket, not a regular file",
+    }
+    assert secret.read_text() == GOOD
+    assert content(hand.path / "out") == {"good.txt.jsonl", "good.txt.summary.json"}
+    assert [e["file"] for e in hand.events("request.ignored")] == ["folder.txt"]
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("two\nlines.txt", "two%0Alines.txt"),
+        (os.fsdecode(b"caf\xe9.txt"), "caf%E9.txt"),
+        ("100%.txt", "100%25.txt"),
+        ("-rf ../.txt".replace("/", "\u2215"), "-rf ..\u2215.txt"),
+        ("ä" * 120 + ".txt", "ä" * 120 + ".txt"),
+    ],
+)
+def test_odd_names_are_answered_and_printed_safely(hand: Bench, name: str, shown: str) -> None:
+    hand.drop(name, GOOD)
+    hand.run()
+    (done,) = hand.events("request.done")
+    assert done["file"] == shown
+    (result,) = [n for n in content(hand.path / "out") if n.endswith(".jsonl")]
+    assert len(records(hand.path / "out" / result)) == 1
+    assert content(hand.path / "done") == {name}
+
+
+def test_unfinished_names_are_left_alone(hand: Bench) -> None:
+    for name in (".hidden.txt", "a.tmp", "b.part", "c.writing", "d.txt~"):
+        hand.drop(name, GOOD)
+    hand.run()
+    assert len(content(hand.path / "in")) == 5
+    assert content(hand.path / "out") == set()
+
+
+def test_a_file_that_is_still_written_is_not_claimed(hand: Bench) -> None:
+    path = hand.path / "in" / "slow.txt"
+    with path.open("w") as writer:
+        writer.write("Who wrote ")
+        writer.flush()
+        for _ in range(5):
+            hand.turn(passed_s=2.0)
+        assert content(hand.path / "in") == {"slow.txt"}
+        writer.write("Hamlet ?")
+    hand.turn(passed_s=2.0)
+    assert hand.out("slow.txt.jsonl")[0]["text"] == GOOD
+
+
+def test_without_leases_a_file_must_settle(hand: Bench) -> None:
+    hand.service._inbox._leases = False
+    hand.drop("q.txt", "Who wrote")
+    hand.turn()
+    hand.turn(passed_s=0.9)
+    (hand.path / "in" / "q.txt").write_text(GOOD)
+    hand.turn(passed_s=0.9)
+    assert content(hand.path / "out") == set()
+    hand.turn(passed_s=1.1)
+    assert hand.out("q.txt.jsonl")[0]["text"] == GOOD
+
+
+def test_same_bytes_under_another_name_or_later_give_equal_results(hand: Bench) -> None:
+    text = f"{GOOD}\nhow far is the moon ?\n"
+    hand.drop("a.txt", text)
+    hand.run()
+    first = (hand.path / "out" / "a.txt.jsonl").read_bytes()
+    (hand.path / "out" / "a.txt.jsonl").unlink()  # a reader took it
+    hand.drop("a.txt", text)
+    hand.drop("b.txt", text)
+    hand.run()
+    assert (hand.path / "out" / "a.txt.jsonl").read_bytes() == first
+    assert (hand.path / "out" / "b.txt.jsonl").read_bytes() == first
+    assert content(hand.path / "done") == {"a.txt", "b.txt"}
+
+
+def test_the_same_file_again_is_not_computed_again(hand: Bench) -> None:
+    for _ in range(2):
+        hand.drop("a.txt", GOOD)
+        hand.run()
+    assert len(hand.classifier.calls) == 1
+    assert len(hand.events("request.done")) == 1
+    (again,) = hand.events("request.duplicate")
+    assert (again["file"], again["result"]) == ("a.txt", "a.txt.jsonl")
+    assert content(hand.path / "in") == content(hand.path / "work") == set()
+    assert content(hand.path / "done") == {"a.txt"}
+
+
+def test_new_bytes_under_an_old_name_overwrite_nothing(hand: Bench) -> None:
+    hand.drop("a.txt", GOOD)
+    hand.run()
+    first = (hand.path / "out" / "a.txt.jsonl").read_bytes()
+    for _ in range(2):
+        hand.drop("a.txt", "how far ?")
+        hand.run()
+    tag = sha(b"how far ?")[:12]
+    assert content(hand.path / "out") == {
+        f"{stem}{suffix}"
+        for stem in ("a.txt", f"a.txt.{tag}")
+        for suffix in (".jsonl", ".summary.json")
+    }
+    assert (hand.path / "out" / "a.txt.jsonl").read_bytes() == first
+    assert hand.out(f"a.txt.{tag}.jsonl")[0]["text"] == "how far ?"
+    assert content(hand.path / "done") == {"a.txt", f"a.txt.{tag}"}
+
+
+def test_the_same_bad_file_again_and_other_bad_bytes_lose_nothing(hand: Bench) -> None:
+    for data in (b"\xff", b"\xff", b"\xfe"):
+        hand.drop("a.txt", data)
+        hand.run()
+    tag = sha(b"\xfe")[:12]
+    names = {"a.txt", f"a.txt.{tag}"}
+    assert content(hand.path / "failed") == names | {f"{n}.error.json" for n in names}
+    assert (hand.path / "failed" / "a.txt").read_bytes() == b"\xff"
+
+
+def test_small_files_share_simulator_calls(hand: Bench) -> None:
+    for i in range(40):
+        hand.drop(f"{i}.txt", f"{GOOD}\nhow far ?\n")
+    hand.run()
+    assert [len(call) for call in hand.classifier.calls] == [80]
+    assert len(hand.events("request.done")) == 40
+
+
+def test_a_large_file_is_answered_in_bounded_batches(make_bench: Callable[..., Bench]) -> None:
+    with make_bench(batch_questions=8, max_line_bytes=64) as hand:
+        hand.drop("large.txt", "".join(f"{GOOD}\n" for _ in range(100)))
+        hand.drop("tiny.txt", GOOD)
+        hand.run()
+        assert max(map(len, hand.classifier.calls)) == 8
+        assert [r["id"] for r in hand.out("large.txt.jsonl")] == list(range(1, 101))
+        assert [e["file"] for e in hand.events("request.done")] == ["tiny.txt", "large.txt"]
+
+
+def test_a_backlog_larger_than_a_group_is_answered(make_bench: Callable[..., Bench]) -> None:
+    with make_bench(group_files=3) as hand:
+        for i in range(10):
+            hand.drop(f"{i}.txt", GOOD)
+        hand.run()
+        assert len(hand.events("request.done")) == 10
+
+
+def test_a_name_in_work_makes_its_successor_wait(
+    hand: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = durable.sync_files
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(durable, "sync_files", full)
+    hand.drop("a.txt", GOOD)
+    hand.turn()
+    hand.drop("a.txt", "how far ?")
+    hand.turn()
+    assert content(hand.path / "in") == content(hand.path / "work") - {".attempts.json"} == {"a.txt"}
+    monkeypatch.setattr(durable, "sync_files", real)
+    hand.run()
+    assert len(content(hand.path / "out")) == 4
+    assert hand.out("a.txt.jsonl")[0]["text"] == GOOD
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EMFILE])
+@pytest.mark.parametrize("victim", ["create", "write_all", "sync_files", "link", "open_input"])
+def test_faults_of_the_machine_are_retried_and_lose_nothing(
+    hand: Bench, monkeypatch: pytest.MonkeyPatch, victim: str, number: int
+) -> None:
+    real, left = getattr(durable, victim), [3]
+
+    def faulty(*args: object, **kwargs: object) -> object:
+        if left[0]:
+            left[0] -= 1
+            raise OSError(number, os.strerror(number))
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(durable, victim, faulty)
+    for i in range(3):
+        hand.drop(f"{i}.txt", GOOD)
+    hand.run()
+    assert left == [0]
+    assert len(content(hand.path / "out")) == 6
+    assert content(hand.path / "done") == {"0.txt", "1.txt", "2.txt"}
+    assert content(hand.path / "failed") == content(hand.path / "work") == set()
+    complaints = hand.events("request.retry") + hand.events("daemon.fault")
+    assert {e["code"] for e in complaints} <= {errno.errorcode[number]}
+    assert complaints
+
+
+def test_a_full_disk_stops_claims_until_there_is_room(make_bench: Callable[..., Bench]) -> None:
+    with make_bench(min_free_bytes=1 << 60) as hand:
+        hand.drop("a.txt", GOOD)
+        hand.turn(passed_s=2.0)
+        hand.turn(passed_s=2.0)
+        assert content(hand.path / "in") == {"a.txt"}
+        assert [e["event"] for e in hand.events() if e["event"].startswith("disk")] == ["disk.low"]
+        hand.service._room._bytes = 0
+        hand.run()
+        assert content(hand.path / "done") == {"a.txt"}
+        assert hand.events("disk.ok")
+
+
+def test_a_request_that_breaks_the_simulator_is_found_and_put_aside(hand: Bench) -> None:
+    def trap(texts: object) -> None:
+        if "poison moon" in texts:  # type: ignore[operator]  # texts is a list
+            raise ValueError("overflow in core 0")
+
+    hand.classifier.trap = trap
+    hand.drop("good.txt", GOOD)
+    hand.drop("bad.txt", "poison moon")
+    hand.drop("fine.txt", GOOD)
+    hand.run()
+    report = failed(hand, "bad.txt")
+    assert report["code"] == "simulator"
+    assert (report["stage"], report["attempts"]) == ("simulate", 3)
+    assert report["message"] == "ValueError: overflow in core 0"
+    assert content(hand.path / "done") == {"good.txt", "fine.txt"}
+    assert content(hand.path / "work") == set()
+
+
+def test_lost_events_and_dead_watchers_are_made_good(hand: Bench) -> None:
+    hand.drop("a.txt", GOOD)
+    hand.watcher.seen.clear()
+    hand.watcher.lost = True
+    hand.turn()
+    assert content(hand.path / "done") == {"a.txt"}
+    hand.watcher.alive = False
+    hand.turn(passed_s=2.0)
+    assert hand.watcher.starts == 2
+    names = [e["event"] for e in hand.events() if e["event"].startswith("watch")]
+    assert names == ["watch.overflow", "watch.restarted"]
+
+
+def test_a_replaced_inbox_is_noticed(hand: Bench) -> None:
+    (hand.path / "in").rename(hand.path / "old")
+    hand.turn(passed_s=2.0)
+    assert hand.events("watch.failed")
+    (hand.path / "in").mkdir()
+    hand.drop("a.txt", GOOD)
+    hand.watcher.seen.clear()
+    hand.turn(passed_s=2.0)
+    assert content(hand.path / "done") == {"a.txt"}
+
+
+def test_without_file_events_the_scan_finds_everything(make_bench: Callable[..., Bench]) -> None:
+    watcher = Hand()
+    watcher.fault = OSError(errno.EMFILE, "inotify instance limit reached")
+    with make_bench(watcher=watcher) as hand:
+        hand.drop("a.txt", GOOD)
+        hand.watcher.seen.clear()
+        watcher.alive = False
+        hand.turn(passed_s=2.0)
+        hand.turn(passed_s=2.0)
+        assert content(hand.path / "done") == {"a.txt"}
+        assert len(hand.events("watch.failed")) == 1

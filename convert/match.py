@@ -35,6 +35,9 @@ GATE_LIFT: Final = 32 * READOUT_GAIN
 READOUT_CEILING: Final = T - 0.5
 """Highest count that the readout's scale aims at."""
 
+READOUT_MARGINS: Final = (0.0, 0.5, 1.5, 4.0)
+"""Margins tried on both sides of the range of logits, relative to it."""
+
 COPIES_MAX: Final = 16
 """Readout neurons of a class: 16 staggered ones resolve 1/16 of a spike; more cost events and change no label."""
 
@@ -181,25 +184,36 @@ def _with_readout(
     method: str,
 ) -> Matched:
     """Find the readout's range: of a few candidates, the one whose counts on the core agree best."""
-    counts = last_counts(network, hidden, questions)
-    logits = np.sort(network.readout(counts), axis=1)
     best: Matched | None = None
-    for high in np.unique(np.percentile(logits[:, -1], [95, 99, 100])):
-        for low in np.unique(np.percentile(logits[:, -2], [1, 10, 30])):
-            if high <= low:
-                continue
-            readout = readout_neurons(network, float(low), float(high))
-            image = place(network, hidden, readout)
-            agreement = float((core_labels(image, network, questions) == labels).mean())
-            if best is None or agreement > best.agreement:
-                best = Matched(
-                    image=image, hidden=hidden, readout=readout, agreement=agreement, method=method
-                )
+    for low, high in _readout_ranges(network.readout(last_counts(network, hidden, questions))):
+        readout = readout_neurons(network, low, high)
+        image = place(network, hidden, readout)
+        agreement = float((core_labels(image, network, questions) == labels).mean())
+        if best is None or agreement > best.agreement:
+            best = Matched(
+                image=image, hidden=hidden, readout=readout, agreement=agreement, method=method
+            )
     if best is None:
         raise ConstraintError(
-            f"readout: every calibration question gives the same logits ({logits[0, -1]:.3g})"
+            "readout: the calibration questions give every class the same logit"
         )
     return best
+
+
+def _readout_ranges(logits: NDArray[np.float64]) -> list[tuple[float, float]]:
+    """List ranges of logits that the readout's counts could span.
+
+    A narrow range resolves more; a wide one keeps the swings of single ticks off floor and ceiling.
+    """
+    ordered = np.sort(logits, axis=1)
+    ranges = set()
+    for high in np.percentile(ordered[:, -1], [99, 100]):
+        for low in np.percentile(ordered[:, -2], [1, 20]):
+            for wider in READOUT_MARGINS:
+                margin = wider * (high - low)
+                if high > low:
+                    ranges.add((float(low - margin), float(high + margin)))
+    return sorted(ranges)
 
 
 def readout_neurons(network: ConstrainedNetwork, low: float, high: float) -> Neurons:

@@ -17,7 +17,7 @@ from .store import Registry, bundled
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .values import Pin
+    from .values import Pin, Report
 
 _VARIABLE = "SPIKEWATCH_REGISTRY"
 
@@ -135,10 +135,24 @@ def verify(
     as_json: _Json = False,
 ) -> None:
     """Check every byte; exit 0 when clean, 1 when not, 2 when it could not be checked."""
-    report = _readable(registry).verify(name)
-    document = {"ok": report.ok} | dataclasses.asdict(report)
-    _print(document, tables.report(report), as_json=as_json)
-    if not report.ok:
+    _report(_readable(registry).verify(name), as_json=as_json)
+
+
+@app.command()
+def repair(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The model.")],
+    *,
+    registry: _Root = None,
+    as_json: _Json = False,
+) -> None:
+    """Write a model's index anew from its journal, then verify."""
+    _report(Registry(_writable(registry)).repair(name), as_json=as_json)
+
+
+def _report(found: Report, *, as_json: bool) -> None:
+    document = {"ok": found.ok} | dataclasses.asdict(found)
+    _print(document, tables.report(found), as_json=as_json)
+    if not found.ok:
         raise typer.Exit(1)
 
 

@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any
 from .documents import parse_json
 from .errors import Corrupt
 from .manifest import CREATED, parse_config
-from .values import Details
+from .references import is_version, version_key
+from .values import Details, Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from .documents import Descriptor
     from .layout import Layout
     from .manifest import Manifest
     from .values import Pin
 
-__all__ = ["config_of", "created_of", "describe"]
+__all__ = ["config_of", "describe", "entries_of"]
 
 
 def describe(layout: Layout, pin: Pin, manifest: Manifest, *, aliases: tuple[str, ...]) -> Details:
@@ -44,7 +45,27 @@ def describe(layout: Layout, pin: Pin, manifest: Manifest, *, aliases: tuple[str
     )
 
 
-def created_of(layout: Layout, target: Descriptor) -> str | None:
+def entries_of(layout: Layout) -> Iterator[Entry]:
+    """List versions, oldest first by SemVer, then aliases."""
+    state = layout.state()
+    versions = sorted(filter(is_version, state.tags), key=version_key)
+    aliases = sorted(set(state.tags) - set(versions))
+    names = {state.tags[version].digest: version for version in versions}
+    created = {target.digest: _created(layout, target) for target in state.tags.values()}
+    for kind, tags in (("version", versions), ("alias", aliases)):
+        for tag in tags:
+            digest = state.tags[tag].digest
+            yield Entry(
+                name=layout.name,
+                tag=tag,
+                kind=kind,
+                version=names.get(digest),
+                digest=digest,
+                created=created[digest],
+            )
+
+
+def _created(layout: Layout, target: Descriptor) -> str | None:
     """Say when a version was made; None when its manifest is damaged."""
     try:
         return layout.manifest(target, what=layout.name).annotations.get(CREATED)

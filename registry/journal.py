@@ -41,6 +41,10 @@ GENERATION: Final = "org.spikewatch.generation"
 HEAD: Final = "org.spikewatch.journal"
 """Digest of the journal entry of that generation: without it, the newest entry, which no other
 names, could be edited unnoticed."""
+CHECKSUM: Final = "org.spikewatch.checksum"
+"""Digest of ``index.json`` with this value's digits as zeros: a file that another program wrote is
+known at once, without a replay."""
+_ZERO: Final = Digest("sha256:" + 64 * "0")
 
 
 def entry_name(generation: int) -> str:
@@ -194,6 +198,8 @@ class Index:
     head: Digest | None
     """As in State."""
     tags: Mapping[str, Descriptor]
+    intact: bool
+    """Whether the registry wrote these bytes; another program leaves the old checksum, or none."""
 
 
 def render_index(state: State) -> bytes:
@@ -202,10 +208,10 @@ def render_index(state: State) -> bytes:
         target.to_json() | {"annotations": {REF_NAME: tag}}
         for tag, target in sorted(state.tags.items())
     ]
-    annotations = {GENERATION: str(state.generation)}
+    annotations = {GENERATION: str(state.generation), CHECKSUM: str(_ZERO)}
     if state.head is not None:
         annotations[HEAD] = state.head
-    return canonical(
+    data = canonical(
         {
             "schemaVersion": 2,
             "mediaType": INDEX_TYPE,
@@ -213,6 +219,7 @@ def render_index(state: State) -> bytes:
             "annotations": annotations,
         }
     )
+    return data.replace(_ZERO.encode(), digest_of(data).encode(), 1)
 
 
 def parse_index(data: bytes, *, what: str) -> Index:
@@ -221,7 +228,7 @@ def parse_index(data: bytes, *, what: str) -> Index:
     Raises
     ------
     Corrupt
-        When it is not an index that this program wrote.
+        When it cannot be read as an index of ours, whoever wrote it.
     """
     document = parse_json(data, what=what)
     annotations = take(document, "annotations", dict, what=what)
@@ -233,9 +240,28 @@ def parse_index(data: bytes, *, what: str) -> Index:
     tags: dict[str, Descriptor] = {}
     for i, entry in enumerate(take(document, "manifests", list, what=what)):
         where = f"{what}: manifests[{i}]"
-        tag = take(take(entry, "annotations", dict, what=where), REF_NAME, str, what=where)
+        tag = _tag(entry)
         if tag in tags:
             raise Corrupt(f"{where}: {shown(tag)} appears twice")
-        tags[tag] = Descriptor.from_json(entry, what=where)
-    head = _digest_or_none(annotations, HEAD, what=what)
-    return Index(data=data, generation=int(number), head=head, tags=tags)
+        if tag is not None:
+            tags[tag] = Descriptor.from_json(entry, what=where)
+    return Index(
+        data=data,
+        generation=int(number),
+        head=_digest_or_none(annotations, HEAD, what=what),
+        tags=tags,
+        intact=_is_intact(data, annotations.get(CHECKSUM)),
+    )
+
+
+def _tag(entry: object) -> str | None:
+    """Give the tag of an index entry; skopeo leaves entries without one where it moved a tag."""
+    annotations = entry.get("annotations") if isinstance(entry, dict) else None
+    tag = annotations.get(REF_NAME) if isinstance(annotations, dict) else None
+    return tag if isinstance(tag, str) else None
+
+
+def _is_intact(data: bytes, checksum: object) -> bool:
+    if not isinstance(checksum, str) or not checksum.isascii():
+        return False
+    return digest_of(data.replace(checksum.encode(), _ZERO.encode(), 1)) == checksum

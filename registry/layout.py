@@ -195,6 +195,8 @@ class Layout:
             When they do not fit together.
         """
         index = self.read_index()
+        if not index.intact:
+            raise Corrupt(f"{self.index}: another program wrote it; verify says what it changed")
         entry = self.entry(index.generation)
         if index.head != (None if entry is None else digest_of(entry[1])):
             raise Corrupt(
@@ -273,6 +275,26 @@ class Layout:
                 if self.state().generation <= state.generation:
                     path = self.journal / entry_name(change.generation)
                     raise Corrupt(f"{path}: is in the way and cannot be read")
+
+    def rebuild(self) -> None:
+        """Write ``oci-layout``, and ``index.json`` from the journal, whatever they hold.
+
+        Raises
+        ------
+        Corrupt
+            When the journal is damaged: it does not chain, or lacks an entry that an intact index
+            names.
+        """
+        with self._locked():
+            try:
+                intact = self.read_index().intact
+            except Corrupt:
+                intact = False
+            if intact:
+                self.state()  # the index is to be trusted: the journal must have what it names
+            state = State().then(self.entries(0), what=str(self.journal))
+            self._name(write_temporary(self.ingest, LAYOUT), self.path / "oci-layout")
+            self._publish_index(state)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:

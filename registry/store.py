@@ -9,12 +9,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from .changes import ABSENT, Signature, check_new, move, publication
-from .details import config_of, created_of, describe
-from .documents import MANIFEST_TYPE, Descriptor
-from .errors import BadReference, Conflict, Corrupt, NotFound, StorageError, shown
-from .files import read_regular, storage, sync_folder
+from .details import config_of, describe, entries_of
+from .errors import BadReference, Corrupt, NotFound, StorageError, shown
+from .files import storage, sync_folder
 from .layout import Layout
-from .manifest import MAX_MANIFEST, build
+from .lookup import complete, find
+from .manifest import build
 from .references import (
     Reference,
     check_alias,
@@ -22,8 +22,6 @@ from .references import (
     check_model,
     check_version,
     is_model,
-    is_version,
-    version_key,
 )
 from .values import Entry, Model, Pin, Report
 from .verify import verify_model
@@ -32,6 +30,7 @@ if TYPE_CHECKING:
     import builtins  # `list` is a method here
     from collections.abc import Iterable, Mapping
 
+    from .documents import Descriptor
     from .journal import State
     from .manifest import Manifest
     from .values import Details
@@ -50,8 +49,8 @@ class Registry:
     """A directory of models that people trust with production.
 
     Published versions never change, a publish is never lost, every byte handed out has passed its
-    digest. Readers (everything but init, publish and set_alias) write nothing and take no lock, so
-    they work on a read-only directory and beside any number of writers.
+    digest. Readers (all but init, publish, set_alias and repair) write nothing and take no lock, so they
+    work on a read-only directory and beside any number of writers.
 
     Parameters
     ----------
@@ -66,7 +65,9 @@ class Registry:
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
-        if not self.root.is_dir():
+        with storage(f"opening registry {self.root}"):
+            exists = self.root.is_dir()
+        if not exists:
             raise NotFound(f"registry {self.root}: no such directory")
 
     @classmethod
@@ -114,25 +115,7 @@ class Registry:
             When the model does not exist.
         """
         names = self.models() if name is None else [check_model(name)]
-        return [entry for each in names for entry in self._entries(self._layout(each))]
-
-    def _entries(self, layout: Layout) -> Iterable[Entry]:
-        state = layout.state()
-        versions = sorted(filter(is_version, state.tags), key=version_key)
-        aliases = sorted(set(state.tags) - set(versions))
-        names = {state.tags[version].digest: version for version in versions}
-        created = {target.digest: created_of(layout, target) for target in state.tags.values()}
-        for kind, tags in (("version", versions), ("alias", aliases)):
-            for tag in tags:
-                digest = state.tags[tag].digest
-                yield Entry(
-                    name=layout.name,
-                    tag=tag,
-                    kind=kind,
-                    version=names.get(digest),
-                    digest=digest,
-                    created=created[digest],
-                )
+        return [entry for each in names for entry in entries_of(self._layout(each))]
 
     def resolve(self, ref: str) -> Pin:
         """Say what a reference means now.
@@ -228,7 +211,9 @@ class Registry:
 
     def _layout(self, name: str) -> Layout:
         layout = Layout(self.root / name)
-        if not layout.exists:
+        with storage(f"reading {layout.path}"):
+            exists = layout.exists
+        if not exists:
             raise NotFound(f"registry {self.root}: no model {name!r}")
         return layout
 
@@ -236,7 +221,7 @@ class Registry:
         reference = Reference.parse(ref)
         layout = self._layout(reference.name)
         state = layout.state()
-        target = _target(layout, state, reference)
+        target = find(layout, state, reference)
         version = state.version_of(target.digest)
         return layout, Pin(name=layout.name, version=version, digest=target.digest), target, state
 
@@ -356,44 +341,27 @@ class Registry:
         if expect is not None and expect != ABSENT:
             check_digest(expect)
         signature = Signature.of(actor, reason)
-        layout, pin, target, _ = self._find(_within(name, ref))
+        layout, pin, target, _ = self._find(complete(name, ref))
         if layout.name != name:
             raise BadReference(f"alias {name}:{alias}: cannot point to another model, {ref}")
         with storage(f"setting {name}:{alias} in {self.root}"):
             layout.commit(move(layout, alias, target, expect, signature))
         return pin
 
+    def repair(self, name: str) -> Report:
+        """Write a model's ``index.json`` anew from its journal, and verify the model.
 
-def _within(name: str, ref: str) -> str:
-    """Complete a short reference with the model's name."""
-    if ref.startswith("sha256:"):
-        return f"{name}@{ref}"
-    return ref if ":" in ref or "@" in ref else f"{name}:{ref}"
+        For an index that is damaged, or that another program wrote: every tag means again what
+        the journal says. A damaged blob is healed by publishing the same files again.
 
-
-def _target(layout: Layout, state: State, reference: Reference) -> Descriptor:
-    tag, digest = reference.tag, reference.digest
-    if tag is None:
-        named = (target for target in state.tags.values() if target.digest == digest)
-        return next(named, None) or _unnamed(layout, reference)
-    target = state.tags.get(tag)
-    if target is None:
-        kind = "version" if is_version(tag) else "alias"
-        raise NotFound(f"model {layout.name}: no {kind} {tag!r}")
-    if digest not in {None, target.digest}:
-        raise Conflict(f"{layout.name}:{tag} is {target.digest}, not {digest}")
-    return target
-
-
-def _unnamed(layout: Layout, reference: Reference) -> Descriptor:
-    """Find a manifest that no tag means any more."""
-    missing = NotFound(f"model {layout.name}: no manifest {reference.digest}")
-    if reference.digest is None:
-        raise missing
-    try:
-        data = read_regular(layout.blob_path(reference.digest), limit=MAX_MANIFEST)
-        target = Descriptor(media_type=MANIFEST_TYPE, digest=reference.digest, size=len(data))
-        layout.manifest(target, what=str(reference))
-    except (FileNotFoundError, Corrupt):  # no blob, or one that is a layer
-        raise missing from None
-    return target
+        Raises
+        ------
+        NotFound
+            When the model does not exist.
+        Corrupt
+            When the journal itself is damaged; nothing was changed.
+        """
+        layout = self._layout(check_model(name))
+        with storage(f"repairing {name} in {self.root}"):
+            layout.rebuild()
+        return self.verify(name)

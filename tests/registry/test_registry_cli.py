@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import pytest
 from registry_support import CREATED, STAGES, model_files, publish
@@ -13,7 +13,6 @@ from spikewatch.registry import Registry, cli
 from spikewatch.registry import store as store_module
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -23,7 +22,8 @@ class Result(NamedTuple):
     err: str
 
 
-Run = Callable[..., Result] if TYPE_CHECKING else object
+class Run(Protocol):
+    def __call__(self, *args: str) -> Result: ...
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ org.opencontainers.image.version   1.0.0
 FILE              BYTES  KIND                  DIGEST
 MODEL_CARD.md     6      doc.v1.raw            {digests["MODEL_CARD.md"]}
 core.safetensors  2048   weight.v1.raw         {digests["core.safetensors"]}
-eval.json         111    doc.v1.raw            {digests["eval.json"]}
+eval.json         {len(model_files()["eval.json"])}    doc.v1.raw            {digests["eval.json"]}
 labels.json       15     weight.config.v1.raw  {digests["labels.json"]}
 
 STAGE    ACCURACY  AGREEMENT
@@ -210,6 +210,19 @@ def test_verify_exits_0_when_clean_and_1_when_not(run: Run, registry: Registry) 
     assert run("verify", "--json").code == 1
 
 
+def test_repair_puts_the_index_right(run: Run, registry: Registry) -> None:
+    publish(registry, "1.0.0")
+    (registry.root / "trec" / "index.json").write_bytes(b"")
+    assert run("verify").code == 1
+    result = run("repair", "trec")
+    assert (result.code, result.out[:15]) == (0, "clean: 1 models")
+    assert json.loads(run("repair", "trec", "--json").out)["ok"] is True
+    next((registry.root / "trec" / "blobs" / "sha256").iterdir()).unlink()
+    assert run("repair", "trec").code == 1
+    (registry.root / "trec" / ".journal" / "00000001.json").unlink()
+    assert run("repair", "trec").code == 2
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
@@ -254,6 +267,7 @@ def test_reading_commands_default_to_the_bundled_registry(
     message = "spikewatch-registry: say which registry to change: --registry DIR, or SPIKEWATCH_REGISTRY\n"
     assert run("alias", "set", "trec", "x", "1.0.0") == (2, "", message)
     assert run("init") == (2, "", message)
+    assert run("repair", "trec") == (2, "", message)
 
 
 def test_the_option_comes_before_the_environment(

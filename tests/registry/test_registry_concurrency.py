@@ -136,8 +136,6 @@ def test_control_without_the_claim_publishes_are_lost(tmp_path: Path, registry: 
     kept = {json.loads(path.read_bytes())["ref"] for path in journal}
     lost = acknowledged(acks) - kept
     assert lost
-    # And it does not go unnoticed.
-    assert not registry.verify().ok
 
 
 @pytest.mark.parametrize("fault", [fault_none, fault_lock])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from registry_support import model_files, publish
+from spikewatch.registry import Corrupt
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,13 +54,17 @@ def test_skopeo_copies_a_version_byte_for_byte(registry: Registry, tmp_path: Pat
 
 
 def test_a_write_by_skopeo_into_the_store_is_drift(registry: Registry, tmp_path: Path) -> None:
-    publish(registry, "1.0.0", "production")
-    publish(registry, "1.1.0")
-    assert registry.verify().ok
+    first, second = publish(registry, "1.0.0", "production"), publish(registry, "1.1.0")
     skopeo("copy", f"oci:{registry.root}/trec:1.1.0", f"dir:{tmp_path}/out")
     skopeo("copy", f"dir:{tmp_path}/out", f"oci:{registry.root}/trec:production")
-    first, second = registry.resolve("trec:1.0.0"), registry.resolve("trec:1.1.0")
-    (problem,) = registry.verify().problems
+    with pytest.raises(Corrupt, match=r"index\.json: another program wrote it"):
+        registry.load("trec:production")
+    marker, problem = registry.verify().problems
+    assert marker.path == "oci-layout"  # written anew, in another form
     assert problem.path == "index.json"
-    assert problem.what.startswith("drift, another program wrote it: ")
-    assert f"production is {second.digest}, by the journal {first.digest}" in problem.what
+    assert problem.what == (
+        f"drift, another program wrote it: production is {second.digest}, "
+        f"by the journal {first.digest}"
+    )
+    assert registry.repair("trec").ok
+    assert registry.resolve("trec:production") == first

@@ -11,7 +11,16 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from registry_support import CREATED, STAGES, fork, model_files, publish, snapshot, wait
+from registry_support import (
+    CREATED,
+    STAGES,
+    checksummed,
+    fork,
+    model_files,
+    publish,
+    snapshot,
+    wait,
+)
 from spikewatch.registry import (
     ABSENT,
     BadInput,
@@ -112,6 +121,8 @@ def test_the_store_is_one_oci_layout_per_model(registry: Registry) -> None:
         "size": manifest_file.stat().st_size,
     }
     newest = (root / ".journal" / "00000002.json").read_bytes()
+    assert checksummed(json.loads(json.dumps(index))) == (root / "index.json").read_bytes()
+    del index["annotations"]["org.spikewatch.checksum"]
     assert index == {
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.index.v1+json",

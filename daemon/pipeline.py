@@ -21,8 +21,9 @@ from .reading import Source, questions
 from .results import Records, Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from concurrent.futures import Future
+    from contextlib import AbstractContextManager
 
     from ..simcore import Answers
     from .clock import Clock
@@ -31,6 +32,12 @@ if TYPE_CHECKING:
     from .results import Row
     from .settings import Settings
     from .spool import Spool
+
+    Simulated = tuple[Answers | None, float]
+    """Answers, None where there was nothing to ask, and the seconds that they took."""
+
+ALONE_QUESTIONS: Final = 16
+"""Questions in a batch of a request that runs alone: where it dies is known to within so many."""
 
 REPORT_DIGEST_BYTES: Final = 64 << 20
 """A failed input is read on by so much to state its digest; reading a huge one to its end helps nobody."""
@@ -173,6 +180,41 @@ class Pipeline:
             for progress in in_hand:
                 self._drop(progress)
 
+    def answer_alone(
+        self, request: Request, trial: Callable[[int], AbstractContextManager[None]]
+    ) -> Progress:
+        """Answer one request that is under suspicion: in small batches, one step after the other.
+
+        Parameters
+        ----------
+        request
+            The request.
+        trial
+            Called with the number of questions that are behind it; entered while the next few are read and
+            simulated, and left before anything is written.
+
+        Raises
+        ------
+        OSError, AnswerError
+            As `answer`.
+
+        """
+        progress = Progress(request=request, started_s=self._clock.wall())
+        done, last = 0, False
+        try:
+            with self._opened(progress) as asked:
+                while not last:
+                    with trial(done):
+                        part = self._read(progress, asked, ALONE_QUESTIONS)
+                        answers, seconds = _result(lambda: self._simulate([part]))  # noqa: B023 - called at once
+                    progress.simulate_s += seconds
+                    self._write(part, iter(()) if answers is None else self._records.rows(answers))
+                    done, last = done + len(part.questions), part.last
+        except BaseException:
+            self._drop(progress)
+            raise
+        return progress
+
     def _batches(
         self, requests: Iterable[Request], in_hand: list[Progress]
     ) -> Iterator[list[Part]]:
@@ -220,16 +262,16 @@ class Pipeline:
         self, batches: Iterable[list[Part]]
     ) -> Iterator[tuple[list[Part], Answers | None]]:
         """Send batches through the simulator, in order, one ahead of the one that is yielded."""
-        running: tuple[list[Part], Future[tuple[Answers | None, float]]] | None = None
+        running: tuple[list[Part], Future[Simulated]] | None = None
         for batch in batches:
             future = self._simulator.submit(self._simulate, batch)
             if running is not None:
-                yield _result(*running)
+                yield _finish(*running)
             running = batch, future
         if running is not None:
-            yield _result(*running)
+            yield _finish(*running)
 
-    def _simulate(self, batch: Sequence[Part]) -> tuple[Answers | None, float]:
+    def _simulate(self, batch: Sequence[Part]) -> Simulated:
         texts = [q.text for part in batch for q in part.questions if q.text is not None]
         if not texts:
             return None, 0.0
@@ -280,15 +322,18 @@ def _why_not(spool: Spool, name: str) -> InputError:
     return InputError("unreadable", "no permission to read it")
 
 
-def _result(
-    batch: list[Part], future: Future[tuple[Answers | None, float]]
-) -> tuple[list[Part], Answers | None]:
+def _finish(batch: list[Part], future: Future[Simulated]) -> tuple[list[Part], Answers | None]:
+    """Wait for a batch and note its time on each of its requests."""
+    answers, seconds = _result(future.result)
+    for part in batch:
+        part.progress.simulate_s += seconds
+    return batch, answers
+
+
+def _result(simulated: Callable[[], Simulated]) -> Simulated:
     try:
-        answers, seconds = future.result()
+        return simulated()
     except OSError:
         raise
     except Exception as e:  # whatever a model can do wrong must not end the daemon
         raise AnswerError(f"{type(e).__name__}: {e}") from e
-    for part in batch:
-        part.progress.simulate_s += seconds
-    return batch, answers

@@ -21,6 +21,8 @@ from .retries import Pauses, Retries
 from .settling import Settling
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from structlog.typing import FilteringBoundLogger
 
     from .clock import Clock
@@ -147,8 +149,7 @@ class Service:
         self._pause_s = 0.0
         self._answer(fresh, now)
         for request in again:
-            self._attempts.begin(request.name)
-            self._answer([request], now)
+            self._answer_alone(request, now)
         self._settle(now)
         return bool(fresh or again)
 
@@ -159,16 +160,14 @@ class Service:
         return min(max(min(times), self._paused_until_s) - now, LONGEST_NAP_S)
 
     def _recover(self, now: float) -> None:
-        claims: dict[str, int] = {}
-        for name in durable.listing(self._spool.work):
-            if name.startswith("."):
-                continue
-            state = reconcile(self._spool, self._ledger, name)
-            attempts = self._attempts.found(name) if state.unanswered else 0
-            if state.unanswered:
-                claims[name] = attempts
-            self._recovered(name, state, attempts)
-        self._attempts.save(known=set(claims))
+        states = {
+            name: reconcile(self._spool, self._ledger, name)
+            for name in durable.listing(self._spool.work)
+            if not name.startswith(".")
+        }
+        claims = self._attempts.recover([n for n, state in states.items() if state.unanswered])
+        for name, state in states.items():
+            self._recovered(name, state, claims.get(name, 0))
         self._spool.sweep(self._clock.wall())
         # Those that were there least often first: one that kills must not keep the others from their turn.
         for name in sorted(claims, key=claims.__getitem__):
@@ -215,7 +214,7 @@ class Service:
             state = reconcile(self._spool, self._ledger, name)
             if state.unanswered:
                 arrived = self._retries[name].arrived_s
-                attempt = self._attempts.count(name)
+                attempt = self._attempts.next(name)
                 requests.append(Request(name=name, arrived_s=arrived, attempt=attempt))
             else:
                 self._retries.drop(name)
@@ -267,8 +266,20 @@ class Service:
             for request in left.values():
                 self._blame(request, fault, now, alone=len(requests) == 1)
 
+    def _answer_alone(self, request: Request, now: float) -> None:
+        def trial(at: int) -> AbstractContextManager[None]:
+            return self._attempts.trial(request.name, at)
+
+        try:
+            self._settling.add(self._pipeline.answer_alone(request, trial))
+        except OSError as fault:
+            self._retry(request, fault, now)
+        except AnswerError as fault:
+            self._blame(request, fault, now, alone=True)
+        if self._settling.due:
+            self._settle(now)
+
     def _settle(self, now: float) -> None:
-        self._attempts.end()
         group = self._settling.take()
         try:
             self._settling.settle(group)

@@ -4,9 +4,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from daemon_support import Bench, bench, spool_of
 from spikewatch.registry import Registry
 from support import tiny_model_files
+
+pytest.register_assert_rewrite("daemon_support")
+
+from daemon_support import Bench, bench, spool_of  # noqa: E402 - its asserts are to explain themselves
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A registry with the tiny real model."""
+    """Publish the tiny real model."""
     root = tmp_path_factory.mktemp("registry")
     created = datetime(2026, 1, 1, tzinfo=UTC)
     Registry.init(root).publish("tiny", "1.0.0", tiny_model_files(), created=created)
@@ -29,7 +32,7 @@ def spool(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def hand(spool: Path, registry: Path) -> Iterator[Bench]:
-    """A started service on an empty spool, turned by hand."""
+    """Start a service on an empty spool, to be turned by hand."""
     with bench(spool, registry) as made:
         yield made
 

@@ -10,7 +10,6 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from spikewatch.daemon import logs
@@ -24,6 +23,7 @@ from support import TINY_WORDS
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from spikewatch.simcore import Answers
 
@@ -58,7 +58,7 @@ def records(result: Path) -> list[Event]:
 
 
 def content(folder: Path) -> set[str]:
-    return set(os.listdir(folder))
+    return {path.name for path in folder.iterdir()}
 
 
 class Daemon:

@@ -11,7 +11,7 @@ import pytest
 from daemon_support import Bench, bench, check_oracle, content, spool_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 GOOD = "Who wrote Hamlet ?\nhow far is the moon ?\n"
@@ -19,12 +19,15 @@ GOOD = "Who wrote Hamlet ?\nhow far is the moon ?\n"
 
 @pytest.fixture
 def answered(tmp_path: Path, registry: Path) -> dict[str, bytes]:
-    """Result and summary of a.txt, from an undisturbed run."""
+    """Answer a.txt undisturbed; give result and summary."""
     path = spool_of(tmp_path / "clean")
     with bench(path, registry) as hand:
         hand.drop("a.txt", GOOD)
         hand.run()
-    return {suffix: (path / "out" / f"a.txt{suffix}").read_bytes() for suffix in (".jsonl", ".summary.json")}
+    return {
+        suffix: (path / "out" / f"a.txt{suffix}").read_bytes()
+        for suffix in (".jsonl", ".summary.json")
+    }
 
 
 def claim(spool: Path) -> Path:
@@ -233,50 +236,49 @@ def test_an_end_at_any_change_of_the_file_system_loses_and_doubles_nothing(
         check_oracle(path, DROPPED, expected)
 
 
-def die(hand: Bench) -> None:
-    """Let the process end in the simulator, as a killing input would make it."""
+def die_at(hand: Bench, text: str, kill_at: Callable[[int], list[str]]) -> None:
+    """Let the process end in the simulator when it meets a text."""
 
-    def trap(texts: object) -> None:
-        if "poison moon" in texts:  # type: ignore[operator]  # texts is a list
+    def trap(texts: Sequence[str]) -> None:
+        if text in texts:
+            kill_at(0)
             raise Killed
 
     hand.classifier.trap = trap
 
 
-def test_an_input_that_kills_three_times_is_put_aside_and_its_neighbours_answered(
-    spool: Path, registry: Path
+@pytest.mark.parametrize(("neighbours", "deaths"), [(0, 3), (2, 4)])
+def test_an_input_that_kills_is_put_aside_and_its_neighbours_are_answered(
+    spool: Path, registry: Path, kill_at: Callable[[int], list[str]], neighbours: int, deaths: int
 ) -> None:
-    for name in ("a.txt", "b.txt"):
-        (spool / "in" / name).write_text(GOOD)
-    (spool / "in" / "bad.txt").write_text("poison moon")
-    for _ in range(3):
+    """It takes three claims in which it was alone; the one that it shared with others is held against nobody."""
+    for i in range(neighbours):
+        (spool / "in" / f"{i}.txt").write_text(GOOD)
+    (spool / "in" / "bad.txt").write_text("who\n" * 50 + "poison moon")
+    for _ in range(deaths):
         with bench(spool, registry) as hand:
-            die(hand)
+            die_at(hand, "poison moon", kill_at)
             with pytest.raises(Killed):
                 hand.run()
+            kill_at(-1)
     with bench(spool, registry) as hand:
-        die(hand)
         hand.run()
-    assert content(spool / "done") == {"a.txt", "b.txt"}
+    assert len(content(spool / "done")) == neighbours
     assert content(spool / "failed") == {"bad.txt", "bad.txt.error.json"}
     report = json.loads((spool / "failed" / "bad.txt.error.json").read_text())
     assert (report["code"], report["stage"], report["attempts"]) == ("poison", "simulate", 3)
     assert content(spool / "work") == set()
 
 
-def test_a_large_input_that_gets_further_each_time_is_not_to_blame(
+def test_an_input_that_dies_elsewhere_each_time_is_not_to_blame(
     spool: Path, registry: Path, kill_at: Callable[[int], list[str]]
 ) -> None:
-    (spool / "in" / "large.txt").write_text("who wrote hamlet ?\n" * 100)
-    for lives in range(2, 8):
-        with bench(spool, registry, batch_questions=8) as hand:
-
-            def trap(_: object, hand: Bench = hand, lives: int = lives) -> None:
-                if len(hand.classifier.calls) > lives:
-                    kill_at(0)
-                    raise Killed
-
-            hand.classifier.trap = trap
+    """A machine that is switched off at random ends the same large input again and again."""
+    questions = [f"{'moon ' * (i + 1)}" for i in range(100)]
+    (spool / "in" / "large.txt").write_text("\n".join(questions))
+    for text in questions[5::17]:
+        with bench(spool, registry) as hand:
+            die_at(hand, text, kill_at)
             with pytest.raises(Killed):
                 hand.run()
             kill_at(-1)

@@ -26,9 +26,11 @@ def sha(data: bytes) -> str:
 
 
 def failed(hand: Bench, name: str) -> dict[str, object]:
-    """The report of a failed input, which lies beside it."""
+    """Read the report that lies beside a failed input."""
     assert name in content(hand.path / "failed")
-    report: dict[str, object] = json.loads((hand.path / "failed" / f"{name}.error.json").read_text())
+    report: dict[str, object] = json.loads(
+        (hand.path / "failed" / f"{name}.error.json").read_text()
+    )
     return report
 
 
@@ -50,7 +52,9 @@ def test_a_text_file_is_answered_line_by_line(hand: Bench) -> None:
         assert list(record["spikes"].values()) == answers.spikes[i].tolist()
         assert record["synaptic_events"] == answers.synaptic_events[i]
         assert record["ticks"] == answers.ticks[i]
-        assert record["energy_uj"]["paper"] == pytest.approx(17.09 * answers.ticks[i] / 1e3, rel=1e-3)
+        assert record["energy_uj"]["paper"] == pytest.approx(
+            17.09 * answers.ticks[i] / 1e3, rel=1e-3
+        )
     assert content(hand.path / "done") == {"q.txt"}
     assert content(hand.path / "work") == content(hand.path / "tmp") == set()
 
@@ -61,7 +65,9 @@ def test_the_log_event_adds_up_to_the_records(hand: Bench) -> None:
     (done,) = hand.events("request.done")
     ok = [r for r in hand.out("q.jsonl.jsonl") if r["status"] == "ok"]
     assert (done["questions"], done["questions_ok"], done["questions_failed"]) == (3, 2, 1)
-    assert done["spikes"] == {k: sum(r["spikes"][k] for r in ok) for k in ("input", "hidden", "output")}
+    assert done["spikes"] == {
+        k: sum(r["spikes"][k] for r in ok) for k in ("input", "hidden", "output")
+    }
     assert done["synaptic_events"] == sum(r["synaptic_events"] for r in ok)
     assert done["ticks"] == sum(r["ticks"] for r in ok)
     for method, energy in done["energy_uj"].items():
@@ -78,7 +84,16 @@ def test_the_summary_repeats_the_figures_and_holds_the_key(hand: Bench) -> None:
     hand.run()
     (done,) = hand.events("request.done")
     summary = json.loads((hand.path / "out" / "q.txt.summary.json").read_text())
-    same = ("file", "model", "input_sha256", "size_bytes", "questions", "spikes", "ticks", "energy_uj")
+    same = (
+        "file",
+        "model",
+        "input_sha256",
+        "size_bytes",
+        "questions",
+        "spikes",
+        "ticks",
+        "energy_uj",
+    )
     assert {k: summary[k] for k in same} == {k: done[k] for k in same}
     assert summary["key"] == f"sha256:{done['input_sha256']}/q.txt"
     assert sum(summary["labels"].values()) == 1
@@ -154,7 +169,12 @@ def test_what_leaves_nothing_to_answer_fails_the_file(
     assert report["sha256"] == sha(data)
     assert report["attempts"] == 1
     assert (hand.path / "failed" / name).read_bytes() == data
-    assert content(hand.path / "out") == content(hand.path / "work") == content(hand.path / "tmp") == set()
+    assert (
+        content(hand.path / "out")
+        == content(hand.path / "work")
+        == content(hand.path / "tmp")
+        == set()
+    )
     (event,) = hand.events("request.failed")
     assert (event["file"], event["code"]) == (name, code)
 
@@ -343,7 +363,9 @@ def test_a_name_in_work_makes_its_successor_wait(
     hand.turn()
     hand.drop("a.txt", "how far ?")
     hand.turn()
-    assert content(hand.path / "in") == content(hand.path / "work") - {".attempts.json"} == {"a.txt"}
+    assert (
+        content(hand.path / "in") == content(hand.path / "work") - {".attempts.json"} == {"a.txt"}
+    )
     monkeypatch.setattr(durable, "sync_files", real)
     hand.run()
     assert len(content(hand.path / "out")) == 4

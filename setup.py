@@ -14,7 +14,7 @@ setup(
             Extension(
                 f"spikewatch.simcore._kernel_{name}",
                 [f"simcore/_kernel_{name}.pyx"],
-                depends=["simcore/_kernel.pxi"],
+                depends=["simcore/_kernel.pxi", "simcore/_program.pxi"],
                 extra_compile_args=["-O3", *flags],
             )
             for name, flags in VARIANTS.items()

@@ -1,3 +1,4 @@
 """The kernel for x86-64 CPUs with AVX2."""
 
 include "_kernel.pxi"
+include "_program.pxi"

@@ -1,3 +1,4 @@
 """The kernel for any CPU of the platform."""
 
 include "_kernel.pxi"
+include "_program.pxi"

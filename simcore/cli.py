@@ -37,7 +37,9 @@ def main() -> None:
 
 @app.command()
 def inspect(
-    file: Annotated[Path, typer.Argument(help="A core image, or a RANC network (.json, .json.gz).")],
+    file: Annotated[
+        Path, typer.Argument(help="A core image, or a RANC network (.json, .json.gz).")
+    ],
 ) -> None:
     """Show what an image holds and how much of the chip it uses."""
     image = _open(file)[0]
@@ -77,7 +79,9 @@ def run(
     )
     energy = estimate(cores=image.cores, ticks=len(ranc.spikes), synaptic_events=events)
     for method, power in energy.power_uw.items():
-        typer.echo(f"estimated for the chip ({method}): {power:.2f} uW, {energy.energy_uj[method]:.3f} uJ")
+        typer.echo(
+            f"estimated for the chip ({method}): {power:.2f} uW, {energy.energy_uj[method]:.3f} uJ"
+        )
     if check:
         _check(ranc, outcome.raster, file)
 

@@ -12,6 +12,8 @@ import numpy as np
 from . import limits
 from ._dispatch import kernel
 from .errors import InputError
+from .program import derive
+from .tables import neuron_table, weight_rows
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -41,6 +43,11 @@ class Outcome:
     synaptic_events: NDArray[np.int64]
     raster: NDArray[np.uint16] | None = None
 
+    @property
+    def arrays(self) -> tuple[NDArray[Any], ...]:
+        """Counts, spikes and synaptic events, in the order in which kernels take them."""
+        return self.counts, self.spikes, self.synaptic_events
+
     @classmethod
     def zeros(cls, runs: int, lines: int, ticks: int | None = None) -> Self:
         """Make an empty outcome; with `ticks`, one that records the output raster."""
@@ -61,6 +68,8 @@ class Simulator:
         Any valid image.
     kernel_name
         "base", "avx2" or "reference" (plain NumPy, slow, the definition); None: the fastest here.
+    use_program
+        Run the smaller equal network of `program.derive` where there is one; the outcome is the same.
 
     Raises
     ------
@@ -71,7 +80,9 @@ class Simulator:
 
     """
 
-    def __init__(self, image: CoreImage, kernel_name: str | None = None) -> None:
+    def __init__(
+        self, image: CoreImage, kernel_name: str | None = None, *, use_program: bool = True
+    ) -> None:
         self.image = image.validate()
         self.lines = max(image.input_lines, image.coding.lines if image.coding else 0)
         self._kernel: Any = None
@@ -79,6 +90,7 @@ class Simulator:
             return
         self._kernel = kernel(kernel_name)
         self._tables = _tables(image, self.lines)
+        self._program = derive(image, self.lines) if use_program else None
 
     def run(
         self,
@@ -172,6 +184,11 @@ class Simulator:
 
             simulate(self.image, raster[a:b], begin, counted[first:last], piece)
             return
+        if self._program is not None and recorded is None:
+            self._kernel.run_program(
+                *self._program.tables, raster[a:b], begin, counted[first:last], *piece.arrays
+            )
+            return
         cores = self.image.cores
         self._kernel.simulate(
             *self._tables,
@@ -180,9 +197,7 @@ class Simulator:
             counted[first:last],
             np.empty((cores, limits.NEURONS), dtype=np.int32),
             np.empty((limits.SCHEDULER_SLOTS, cores, limits.AXONS // 64), dtype=np.uint64),
-            piece.counts,
-            piece.spikes,
-            piece.synaptic_events,
+            *piece.arrays,
             np.empty((0, 0), dtype=np.uint16) if recorded is None else recorded,
             recorded is not None,
         )
@@ -199,17 +214,11 @@ def pack_lines(spikes: ArrayLike) -> NDArray[np.uint64]:
 
 def _tables(image: CoreImage, lines: int) -> tuple[NDArray[Any], ...]:
     """Prepare what the kernel reads: weight rows, neuron parameters, routes, axons of each input line."""
-    synapses = image.synapses()
-    by_type = np.take_along_axis(
-        np.ascontiguousarray(image.weights.transpose(0, 2, 1)),
-        image.axon_type[:, :, None].astype(np.intp),
-        axis=1,
-    )
     order = np.argsort(image.inputs[:, 0], kind="stable")
     line_start = np.searchsorted(image.inputs[order, 0], np.arange(lines + 1)).astype(np.int32)
     return (
-        by_type * synapses,
-        synapses.sum(axis=2, dtype=np.uint16),
+        weight_rows(image),
+        image.synapses().sum(axis=2, dtype=np.uint16),
         neuron_table(image),
         image.potential,
         image.target_core,
@@ -218,28 +227,3 @@ def _tables(image: CoreImage, lines: int) -> tuple[NDArray[Any], ...]:
         line_start,
         np.ascontiguousarray(image.inputs[order, 1:]),
     )
-
-
-def neuron_table(image: CoreImage) -> NDArray[np.int32]:
-    """Lay out neuron parameters for the kernel, every reset mode as (V & keep) + add.
-
-    Returns
-    -------
-    int32 (cores, 8, 256)
-        leak, leak reversal mask, threshold, -neg_threshold, and keep and add of the positive, then the negative side.
-
-    """
-    alpha, beta, R = image.threshold, image.neg_threshold, image.reset
-    gamma, kappa = image.reset_mode, image.kappa == 1
-    keep = np.where(gamma == 0, 0, -1)
-    rows = [
-        image.leak,
-        np.where(image.epsilon == 1, -1, 0),
-        alpha,
-        -beta,
-        keep,
-        np.choose(gamma, [R, -alpha, 0]),
-        np.where(kappa, 0, keep),
-        np.where(kappa, -beta, np.choose(gamma, [-R, beta, 0])),
-    ]
-    return np.ascontiguousarray(np.stack(rows, axis=1), dtype=np.int32)

@@ -162,7 +162,7 @@ def level_bits(levels: NDArray[np.int8]) -> NDArray[np.uint8]:
     """
     two_complement = levels.astype(np.int64) & 15
     bits = two_complement[:, :, None] >> np.array([3, 2, 1, 0]) & 1
-    return bits.reshape(len(levels), -1).astype(np.uint8)
+    return np.asarray(bits.reshape(len(levels), -1), dtype=np.uint8)
 
 
 def _input_axons(n_in: int, gate: int) -> NDArray[np.int32]:

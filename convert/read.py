@@ -226,7 +226,7 @@ class _Reader:
                 )
 
     def _recurrent_node(self) -> onnx.NodeProto:
-        found = [node for node in self.graph.node if node.op_type == "RNN"]
+        found: list[onnx.NodeProto] = [n for n in self.graph.node if n.op_type == "RNN"]
         if len(found) != 1:
             raise ModelFileError(f"{len(found)} RNN nodes, expected exactly one Elman layer")
         return found[0]

@@ -42,7 +42,9 @@ def hidden_steps(
     codes = network.rounded_codes()
     pattern = spike_pattern(T)
     levels = network.levels.astype(np.float32)
-    gain = neurons.gain.astype(np.float32)
+    gain, leak, threshold = (
+        values.astype(np.float32) for values in (neurons.gain, neurons.leak, neurons.threshold)
+    )
     n = len(questions)
     V = np.repeat(neurons.potential[None].astype(np.float32), n, axis=0)
     train = np.zeros((n, T, network.n_hidden), dtype=np.float32)
@@ -54,9 +56,9 @@ def hidden_steps(
         fired = np.empty((len(alive), T, network.n_hidden), dtype=np.float32)
         v = V[alive]
         for t in range(T):
-            v = np.clip(v + drive[:, t], limits.POTENTIAL_MIN, limits.POTENTIAL_MAX) + neurons.leak
-            fire = v >= neurons.threshold
-            v = np.maximum(np.where(fire, v - neurons.threshold, v), 0)
+            v = np.clip(v + drive[:, t], limits.POTENTIAL_MIN, limits.POTENTIAL_MAX) + leak
+            fire = v >= threshold
+            v = np.maximum(np.where(fire, v - threshold, v), np.float32(0))
             fired[:, t] = fire
         V[alive] = v
         inputs = np.concatenate([code, train[alive].sum(axis=1)], axis=1).astype(np.float64)

@@ -6,7 +6,6 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-from . import _kernel_base
 from .errors import SimcoreError
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ KERNEL_VARIABLE: Final = "SPIKEWATCH_KERNEL"
 
 def kernels() -> list[str]:
     """Name the kernels that this CPU runs, fastest first."""
-    return ["avx2", "base"] if _kernel_base.has_avx2() else ["base"]
+    return ["avx2", "base"] if _load("base").has_avx2() else ["base"]
 
 
 def kernel(name: str | None = None) -> ModuleType:
@@ -38,6 +37,10 @@ def kernel(name: str | None = None) -> ModuleType:
     name = name or os.environ.get(KERNEL_VARIABLE) or kernels()[0]
     if name not in kernels():
         raise SimcoreError(f"kernel {name!r}: this CPU runs {', '.join(kernels())}")
+    return _load(name)
+
+
+def _load(name: str) -> ModuleType:
     try:
         return import_module(f"._kernel_{name}", __package__)
     except ImportError as e:

@@ -23,6 +23,8 @@ from . import limits
 from .tables import neuron_table, weight_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from .image import CoreImage
@@ -153,9 +155,7 @@ def _refine(image: CoreImage) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     return classes, number[signals]
 
 
-def _number(
-    keys: list[tuple[object, ...]] | list[tuple[tuple[int, int, int], ...]],
-) -> NDArray[np.intp]:
+def _number(keys: Sequence[object]) -> NDArray[np.intp]:
     """Give equal keys equal numbers, in order of their first appearance."""
     numbers: dict[object, int] = {}
     return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.intp)

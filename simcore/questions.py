@@ -99,7 +99,9 @@ class QuestionCore:
         self._word_raster = _word_raster(encoder.codes, image.coding, self._simulator.lines)
         self._drain_raster = _drain_raster(image.coding, self._simulator.lines)
 
-    def answer(self, questions: Sequence[Sequence[int]], *, threads: int = 1) -> Answers:
+    def answer(
+        self, questions: Sequence[Sequence[int] | NDArray[np.int64]], *, threads: int = 1
+    ) -> Answers:
         """Answer questions; the result does not depend on batch size or threads.
 
         Parameters

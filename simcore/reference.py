@@ -103,7 +103,7 @@ class _Chip:
         V = _saturate(self.V + np.einsum("ci,cij->cj", axons, self.weight, dtype=np.int64))
         # Leak:  V += Omega lambda,  Omega = (1 - epsilon) + epsilon sgn(V),  sgn(0) = 0
         omega = np.where(image.epsilon == 1, np.sign(V), 1)
-        leaked = V + omega * image.leak
+        leaked = V + (omega * image.leak).astype(np.int64)
         # With leak reversal, a leak that would carry V through zero stops there.
         leaked[(image.epsilon == 1) & (np.sign(leaked) == -np.sign(V))] = 0
         V = _saturate(leaked)

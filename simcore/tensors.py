@@ -102,7 +102,7 @@ def unpack(
     for name, field in fields.items():
         _check_entry(f"{what}: tensor {name!r}", header[name], field, lengths, limits, error)
     try:
-        parsed = dict(safetensors.deserialize(data))
+        parsed = dict(safetensors.deserialize(data))  # type: ignore[no-untyped-call]  # the library ships no types
     except safetensors.SafetensorError as e:
         raise error(f"{what}: not a valid safetensors file: {e}") from None
     tensors = {}

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from images import neuron, rasters
 from spikewatch.simcore import CoreImage, Simulator, blank, limits
@@ -57,7 +57,7 @@ def test_program_and_chip_agree_in_every_count(name: str, data: st.DataObject) -
     image = data.draw(repetitive_images())
     raster, starts = data.draw(rasters(image.input_lines))
     counted = np.minimum(np.diff(starts), 15)
-    assert derive(image, image.input_lines) is not None
+    assume(derive(image, image.input_lines) is not None)  # sums of 256 large weights leave 16 bits
     wanted = Simulator(image, name, use_program=False).run(raster, starts, counted=counted)
     got = Simulator(image, name).run(raster, starts, counted=counted)
     for a, b in zip(wanted.arrays, got.arrays, strict=True):

@@ -193,3 +193,26 @@ def test_many_first_publishes_of_a_model_make_one_layout(
     assert run_workers(registry, acks, fault_none) == [0] * WORKERS
     assert [path.name for path in registry.root.iterdir()] == ["trec"]
     assert registry.verify().ok
+
+
+@pytest.mark.parametrize(("call", "target"), [("link", "00000002.json"), ("replace", "index.json")])
+def test_a_writer_overtaken_without_a_lock_still_ends_at_the_newest_state(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, call: str, target: str
+) -> None:
+    """Another one commits just before this one claims its entry, or puts an older index over it."""
+    publish(registry, "1.0.0")
+    monkeypatch.setattr(fcntl, "flock", no_lock)
+    real = getattr(os, call)
+
+    def overtaken(source: Path, destination: Path, **kwargs: Any) -> None:
+        if Path(destination).name == target:
+            monkeypatch.setattr(os, call, real)
+            publish(Registry(registry.root), "1.1.0")
+        real(source, destination, **kwargs)
+
+    monkeypatch.setattr(os, call, overtaken)
+    publish(registry, "1.2.0")
+    assert [entry.tag for entry in registry.list()] == ["1.0.0", "1.1.0", "1.2.0"]
+    report = registry.verify()
+    assert report.ok
+    assert report.notes == ()  # the index is not behind

@@ -21,8 +21,14 @@ if TYPE_CHECKING:
 
     from .spool import Spool
 
-FILE: Final = ".attempts.json"
-"""Its name in work/; a dot, so that no input can have it."""
+CLAIMS: Final = ".claims.json"
+"""Names in work/: inputs that something is held against; a dot, so that no input can have the name."""
+
+TRIAL: Final = ".trial.json"
+"""The input on trial, padded to TRIAL_BYTES and overwritten in place: it is written for every few questions."""
+
+TRIAL_BYTES: Final = 1024
+"""Room for the longest name in hexadecimal, and a position."""
 
 UNKNOWN: Final = -1
 
@@ -52,24 +58,30 @@ class Attempts:
 
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
-        self._records, self._trial = _parse(durable.read_small(spool.work, FILE))
+        self._records = _records(durable.read_small(spool.work, CLAIMS))
+        self._trial = -1
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        if self._trial >= 0:
+            os.close(self._trial)
+            self._trial = -1
 
     def recover(self, found: list[str]) -> dict[str, int]:
-        """Take the inputs that a start found in work/ without a result; give the claims that each has had.
-
-        The record is written before it returns, and the same record makes the same of it: a death here counts once.
-        """
+        """Take the inputs that a start found in work/ without a result; give the claims that each has had."""
         known = {name: self._records[name] for name in found if name in self._records}
         for name in found:
             # A fresh claim is held against an input that was alone in it.
             known.setdefault(name, Record(count=1 if len(found) == 1 else 0))
-        if self._trial is not None and self._trial[0] in known:
-            name, at = self._trial
+        name, at = _on_trial(durable.read_small(self._spool.work, TRIAL))
+        if name in known:
             record = known[name]
             record.count = record.count + 1 if record.at in {at, UNKNOWN} else 1
             record.at = at
-        self._records, self._trial = known, None
+        self._records = known
         self._save()
+        # Only now: a death between the two counts twice at worst, and is not forgotten.
+        durable.unlink(self._spool.work, TRIAL)
         return {name: record.count for name, record in known.items()}
 
     def failed(self, name: str) -> int:
@@ -86,22 +98,26 @@ class Attempts:
     @contextmanager
     def trial(self, name: str, at: int) -> Iterator[None]:
         """Hold a death in here against an input, at a batch that begins after `at` questions."""
-        self._records.setdefault(name, Record())
-        self._trial = (name, at)
-        self._save()
+        self._note([_pack(name), at])
         try:
             yield
         finally:
-            self._trial = None
-            self._save()
+            self._note(None)
 
     def forget(self, *settled: str) -> None:
         """Drop inputs that have their result or are put aside."""
-        known = self._records.keys() & set(settled)
-        for name in known:
-            del self._records[name]
-        if known:
+        accused = [name for name in settled if self._records.pop(name, Record()).count]
+        if accused:
             self._save()
+        if not self._records and self._trial >= 0:
+            self.close()
+            durable.unlink(self._spool.work, TRIAL)
+
+    def _note(self, trial: object) -> None:
+        with suppress(OSError):  # as in _save
+            if self._trial < 0:
+                self._trial = durable.create(self._spool.work, TRIAL)
+            os.pwrite(self._trial, json.dumps(trial).encode().ljust(TRIAL_BYTES), 0)
 
     def _save(self) -> None:
         # A full disk does not stop the work for the sake of a record that only ever accuses.
@@ -110,15 +126,13 @@ class Attempts:
 
     def _write(self) -> None:
         work = self._spool.work
-        if not self._records:
-            durable.unlink(work, FILE)
-            durable.unlink(work, FILE + ".new")
+        claims = {_pack(name): [r.count, r.at] for name, r in self._records.items() if r.count}
+        if not claims:
+            durable.unlink(work, CLAIMS)
+            durable.unlink(work, CLAIMS + ".new")
             return
-        claims = {_pack(name): [r.count, r.at] for name, r in self._records.items()}
-        trial = None if self._trial is None else [_pack(self._trial[0]), self._trial[1]]
-        data = json.dumps({"claims": claims, "trial": trial}).encode()
-        os.close(durable.create(work, FILE + ".new", data))
-        os.rename(FILE + ".new", FILE, src_dir_fd=work, dst_dir_fd=work)
+        os.close(durable.create(work, CLAIMS + ".new", json.dumps(claims).encode()))
+        os.rename(CLAIMS + ".new", CLAIMS, src_dir_fd=work, dst_dir_fd=work)
 
 
 def _pack(name: str) -> str:
@@ -129,14 +143,20 @@ def _unpack(packed: str) -> str:
     return os.fsdecode(bytes.fromhex(packed))
 
 
-def _parse(data: bytes | None) -> tuple[dict[str, Record], tuple[str, int] | None]:
-    """Read a record; a damaged one (a power cut) is as good as none."""
-    with suppress(ValueError, KeyError, TypeError, AttributeError):
+def _records(data: bytes | None) -> dict[str, Record]:
+    """Read the claims; a damaged file (a power cut) is as good as none."""
+    with suppress(ValueError, TypeError, AttributeError):
         document: dict[str, Any] = json.loads(data or b"{}")
-        records = {
+        return {
             _unpack(name): Record(count=int(count), at=int(at))
-            for name, (count, at) in document.get("claims", {}).items()
+            for name, (count, at) in document.items()
         }
-        trial = document.get("trial")
-        return records, None if trial is None else (_unpack(trial[0]), int(trial[1]))
-    return {}, None
+    return {}
+
+
+def _on_trial(data: bytes | None) -> tuple[str, int]:
+    """Read who was on trial, and where; nobody has no name."""
+    with suppress(ValueError, TypeError):
+        name, at = json.loads(data or b"null")
+        return _unpack(name), int(at)
+    return "", UNKNOWN

@@ -111,6 +111,7 @@ class Service:
         """Stop watching and simulating.  What is in work/ stays there for the next start."""
         self._watch.stop()
         self._pipeline.close()
+        self._attempts.close()
 
     @property
     def idle(self) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import pytest
-from daemon_support import MODEL, ask, bench, check_oracle, content, spool_of
+from daemon_support import MODEL, ask, bench, check_oracle, content, spool_of, until
 from spikewatch.daemon.put import put
 from spikewatch.daemon.spool import Spool
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 KILLS = 60
-FILES_A_LIFE = 8
+FILES_A_LIFE = 6
 
 
 class Nursery:
@@ -36,6 +36,13 @@ class Nursery:
         self._pipe(self._process.stdin).write(json.dumps({**self._job, "once": once}) + "\n")
         self._pipe(self._process.stdin).flush()
         return int(self._pipe(self._process.stdout).readline())
+
+    def wait_until_ready(self, pid: int) -> None:
+        def ready() -> bool:
+            _, start, rest = Path(self._job["log"]).read_text().rpartition(f'"pid":{pid},')
+            return bool(start) and '"event":"daemon.ready"' in rest
+
+        until(ready, "daemon.ready")
 
     def exit_code(self) -> int:
         return int(self._pipe(self._process.stdout).readline())
@@ -64,7 +71,7 @@ def nursery(spool: Path, registry: Path, tmp_path: Path) -> Iterator[Nursery]:
 
 def make_input(rng: random.Random, number: int) -> tuple[str, bytes]:
     """Make up an input; most are small, some take several batches."""
-    questions = [ask(rng) for _ in range(rng.choice([1, 1, 1, 3, 10, 400]))]
+    questions = [ask(rng) for _ in range(rng.choice([1, 1, 1, 3, 10, 200]))]
     match rng.choice([".txt", ".jsonl", ".csv"]):
         case ".txt":
             return f"{number}.txt", "\n".join(questions).encode()
@@ -80,22 +87,26 @@ def test_kills_at_random_moments_lose_and_double_nothing(
 ) -> None:
     rng = random.Random(20)
     dropped: dict[str, bytes] = {}
-    source = tmp_path / "source"
-    source.mkdir()
 
     def drop(count: int) -> None:
-        for _ in range(count):
+        for i in range(count):
             name, data = make_input(rng, len(dropped))
-            (source / name).write_bytes(data)
-            with Spool.make(spool) as producer:
-                put(producer, source / name)
+            source = tmp_path / name
+            source.write_bytes(data)
+            if i == 0:
+                with Spool.make(spool) as producer:
+                    put(producer, source)
+            else:
+                source.rename(spool / "in" / name)
             dropped[name] = data
 
-    for _ in range(KILLS):
+    for life in range(KILLS):
         drop(FILES_A_LIFE // 2)
         pid = nursery.start()
         drop(FILES_A_LIFE // 2)
-        time.sleep(rng.uniform(0, 0.12))  # the moment is what is tested, nothing waits for it
+        if life % 3:  # the others may die while they start
+            nursery.wait_until_ready(pid)
+        time.sleep(rng.uniform(0, 0.1))  # the moment is what is tested, nothing waits for it
         os.kill(pid, signal.SIGKILL)
         assert nursery.exit_code() == -signal.SIGKILL
     nursery.start(once=True)
@@ -106,6 +117,7 @@ def test_kills_at_random_moments_lose_and_double_nothing(
         for name, data in dropped.items():
             hand.drop(name, data)
         hand.run()
+        assert {e["file"] for e in hand.events("request.done")} == set(dropped)
     expected = {name: (clean / "out" / f"{name}.jsonl").read_bytes() for name in dropped}
     check_oracle(spool, dropped, expected)
     events = [json.loads(line) for line in (tmp_path / "log").read_bytes().splitlines()]

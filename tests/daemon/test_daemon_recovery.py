@@ -177,7 +177,7 @@ def kill_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], list[st
 
         monkeypatch.setattr(os, name, deadly)
 
-    for name in ("link", "unlink", "rename", "fsync", "write", "open"):
+    for name in ("link", "unlink", "rename", "fsync", "write", "pwrite", "open"):
         wrap(name)
 
     def arm(left: int) -> list[str]:

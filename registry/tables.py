@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 __all__ = ["details", "entries", "report"]
 
+# The order in which a network is constrained; eval.json is sorted by name.
+_STAGES = ("float", "weights", "activities", "fan-in", "spiking")
 _SHORT = len("sha256:") + 12
 
 
@@ -74,9 +76,14 @@ def details(found: Details) -> Iterator[str]:
         yield ""
         stages = [
             (stage, _percent(figures, "accuracy"), _percent(figures, "agreement"))
-            for stage, figures in found.stages.items()
+            for stage, figures in sorted(found.stages.items(), key=_stage_order)
         ]
         yield from _table([("STAGE", "ACCURACY", "AGREEMENT"), *stages])
+
+
+def _stage_order(item: tuple[str, object]) -> tuple[int, str]:
+    stage = item[0]
+    return (_STAGES.index(stage) if stage in _STAGES else len(_STAGES)), stage
 
 
 def _short(value: Any) -> str:

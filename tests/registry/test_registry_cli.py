@@ -129,11 +129,20 @@ spiking  84.5 %    97.0 %
 
 
 def test_show_copes_with_figures_of_another_kind(run: Run, registry: Registry) -> None:
-    stages = {"float": {"accuracy": "high"}, "weights": {"agreement": 1}}
+    stages = {
+        "extra": {},
+        "float": {"accuracy": "high"},
+        "activities": {},
+        "weights": {"agreement": 1},
+    }
     files = {"eval.json": json.dumps({"stages": stages}).encode()}
     registry.publish("trec", "1.0.0", files, created=CREATED)
     assert run("show", "trec:1.0.0").out.endswith(
-        "STAGE    ACCURACY  AGREEMENT\nfloat    -         -\nweights  -         100.0 %\n"
+        "STAGE       ACCURACY  AGREEMENT\n"
+        "float       -         -\n"
+        "weights     -         100.0 %\n"
+        "activities  -         -\n"
+        "extra       -         -\n"
     )
 
 

@@ -69,6 +69,7 @@ def publish(
     training: Annotated[
         Path | None, typer.Option(help="training.json of the training, for the model card.")
     ] = None,
+    reason: Annotated[str, typer.Option(help="Why, for the registry's journal.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Read, constrain, match, place and check a trained network, and publish it."""
@@ -90,6 +91,7 @@ def publish(
         version=version,
         alias=alias,
         created=_created(),
+        reason=reason,
         note=lambda line: typer.echo(line, err=True),
     )
     if as_json:

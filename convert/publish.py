@@ -151,6 +151,7 @@ def publish(
     version: str,
     alias: str | None = None,
     created: datetime | None = None,
+    reason: str = "",
     note: Callable[[str], None] = lambda _: None,
 ) -> tuple[Pin, Converted]:
     """Convert a trained network and publish it as a version of a model.
@@ -165,6 +166,8 @@ def publish(
         Alias to move to the new version.
     created
         Time written into the manifest; equal files and an equal time give an equal digest.
+    reason
+        Why, for the registry's journal.
     note
         Called with one line before each step.
 
@@ -183,6 +186,7 @@ def publish(
         converted.files,
         created=created,
         alias=alias,
+        reason=reason,
         config={
             "architecture": "elman-rnn",
             "format": "safetensors",

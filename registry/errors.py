@@ -4,7 +4,6 @@ Every text is one line that says who, what, which value and which limit, so that
 print it as it is.
 """
 
-# ruff: noqa: N818 -- named for the cause (NotFound, Conflict): `except Conflict` reads as what happened
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ cdef inline int update(
 ) noexcept nogil:
     """Leak, threshold, fire and reset all neurons of a core; return whether any fired.
 
-    `p` holds nine rows of parameters, one value per neuron (see run.neuron_table):
+    `p` holds eight rows of parameters, one value per neuron (see tables.neuron_table):
     leak, leak reversal mask, threshold, -neg_threshold, and for the positive and the negative side a mask to keep
     the potential and a value to add; so that every reset mode is the same arithmetic.
     """
@@ -100,6 +100,77 @@ cdef inline int update(
     return any_fired
 
 
+# Draws of _random.py, the same numbers.
+cdef enum:
+    DRAW_LEAK = 256
+    DRAW_THRESHOLD = 257
+
+
+cdef inline uint64_t draw(uint64_t key, int64_t t, int j, int k) noexcept nogil:
+    cdef uint64_t place = (<uint64_t> t << 17) + (<uint64_t> j << 9) + <uint64_t> k
+    cdef uint64_t z = key + <uint64_t> 0x9E3779B97F4A7C15U * place
+    z = (z ^ (z >> 30)) * <uint64_t> 0xBF58476D1CE4E5B9U
+    z = (z ^ (z >> 27)) * <uint64_t> 0x94D049BB133111EBU
+    return z ^ (z >> 31)
+
+
+cdef inline int32_t chance(int32_t s, uint64_t rho) noexcept nogil:
+    """F(s, rho) sgn(s): the sign of s with probability about |s| / 256."""
+    cdef int32_t sign = (s > 0) - (s < 0)
+    return sign if s * sign >= <int32_t> (rho >> 56) else 0
+
+
+cdef inline int32_t saturate(int32_t v) noexcept nogil:
+    return POTENTIAL_MIN if v < POTENTIAL_MIN else POTENTIAL_MAX if v > POTENTIAL_MAX else v
+
+
+cdef int update_noisy(
+    const int32_t* p, const int32_t* noise, uint64_t key, int64_t t, const uint64_t* axons,
+    const uint8_t* crossbar, const uint8_t* axon_type, const int16_t* weights,
+    const int32_t* drive, int32_t* V, uint8_t* fired
+) noexcept nogil:
+    """Run all neurons of a core with stochastic modes, one after the other, in the order of the equations.
+
+    `p` is as in `update`, `noise` as tables.noise_table.
+    """
+    cdef int j, i, word, any_fired = 0
+    cdef int32_t v, w, lam, alpha, beta, eta, gamma
+    cdef uint64_t bits
+    for j in range(NEURONS):
+        v = V[j] + drive[j]
+        if noise[j]:
+            for word in range(WORDS):
+                bits = axons[word]
+                while bits:
+                    i = word * 64 + lowest_bit(bits)
+                    bits &= bits - 1
+                    if noise[j] >> axon_type[i] & 1 and crossbar[i * (NEURONS >> 3) + (j >> 3)] >> (j & 7) & 1:
+                        v += chance(weights[j * 4 + axon_type[i]], draw(key, t, j, i))
+        v = saturate(v)
+        lam = p[j]
+        if noise[NEURONS + j]:
+            lam = chance(lam, draw(key, t, j, DRAW_LEAK))
+        if noise[5 * NEURONS + j]:
+            w = v + ((v > 0) - (v < 0)) * lam
+            v = 0 if (v ^ w) < 0 else saturate(w)
+        else:
+            v = saturate(v + lam)
+        eta = <int32_t> (draw(key, t, j, DRAW_THRESHOLD) >> 49) & noise[2 * NEURONS + j]
+        alpha = p[2 * NEURONS + j] + eta
+        beta = -p[3 * NEURONS + j]
+        gamma = noise[3 * NEURONS + j]
+        fired[j] = v >= alpha
+        any_fired |= fired[j]
+        if fired[j]:
+            v = noise[6 * NEURONS + j] if gamma == 0 else v - alpha if gamma == 1 else v
+        elif noise[4 * NEURONS + j]:
+            v = -beta if v < -beta else v
+        elif v < -(beta + eta):
+            v = -noise[6 * NEURONS + j] if gamma == 0 else v + beta + eta if gamma == 1 else v
+        V[j] = v
+    return any_fired
+
+
 @cython.boundscheck(False)
 @cython.wraparound(False)
 @cython.initializedcheck(False)
@@ -107,6 +178,12 @@ def simulate(
     const int16_t[:, :, ::1] rows,
     const uint16_t[:, ::1] fan_out,
     const int32_t[:, :, ::1] neurons,
+    const uint8_t[::1] noisy,
+    const int32_t[:, :, ::1] noise,
+    const uint64_t[::1] keys,
+    const uint8_t[:, :, ::1] crossbar,
+    const uint8_t[:, ::1] axon_type,
+    const int16_t[:, :, ::1] weights,
     const int32_t[:, ::1] potential,
     const int32_t[:, ::1] target_core,
     const int32_t[:, ::1] target_axon,
@@ -127,14 +204,15 @@ def simulate(
     """Run a batch of questions; every argument was checked and allocated by run.Simulator.
 
     Shapes, with C cores, L input lines, N runs, t ticks of all runs, O output lines: rows (C, 256, 256),
-    fan_out (C, 256) synapses of each axon, neurons (C, 8, 256), line_start (L + 1,) into line_axons (n, 2) of
+    fan_out (C, 256) synapses of each axon, neurons (C, 8, 256) and noise (C, 7, 256) as in tables.py, line_start (L + 1,) into line_axons (n, 2) of
     core and axon, raster (t, words), starts (N + 1,), counted (N,); work space V (C, 256), scheduler (16, C, 4);
     results counts (N, O), spikes (N, 3), events (N,), out_raster (t, O) if `record`.
     """
     with nogil:
         _simulate(
-            rows, fan_out, neurons, potential, target_core, target_axon, delay, line_start, line_axons,
-            raster, starts, counted, V, scheduler, counts, spikes, events, out_raster, record,
+            rows, fan_out, neurons, noisy, noise, keys, crossbar, axon_type, weights, potential,
+            target_core, target_axon, delay, line_start, line_axons, raster,
+            starts, counted, V, scheduler, counts, spikes, events, out_raster, record,
         )
 
 
@@ -145,6 +223,12 @@ cdef void _simulate(
     const int16_t[:, :, ::1] rows,
     const uint16_t[:, ::1] fan_out,
     const int32_t[:, :, ::1] neurons,
+    const uint8_t[::1] noisy,
+    const int32_t[:, :, ::1] noise,
+    const uint64_t[::1] keys,
+    const uint8_t[:, :, ::1] crossbar,
+    const uint8_t[:, ::1] axon_type,
+    const int16_t[:, :, ::1] weights,
     const int32_t[:, ::1] potential,
     const int32_t[:, ::1] target_core,
     const int32_t[:, ::1] target_axon,
@@ -169,7 +253,7 @@ cdef void _simulate(
     cdef uint64_t bits
     cdef uint64_t* axons
     cdef int32_t target, axon
-    cdef int slot, arrive, j
+    cdef int slot, arrive, j, some
     cdef bint counting
     for run in range(starts.shape[0] - 1):
         memcpy(&V[0, 0], &potential[0, 0], cores * NEURONS * sizeof(int32_t))
@@ -194,8 +278,15 @@ cdef void _simulate(
                         events[run] += fan_out[c, word * 64 + lowest_bit(bits)]
                         bits &= bits - 1
                 add_rows(&rows[c, 0, 0], axons, drive)
+                if noisy[c]:
+                    some = update_noisy(
+                        &neurons[c, 0, 0], &noise[c, 0, 0], keys[c], t - starts[run], axons,
+                        &crossbar[c, 0, 0], &axon_type[c, 0], &weights[c, 0, 0], drive, &V[c, 0], fired,
+                    )
+                else:
+                    some = update(&neurons[c, 0, 0], drive, &V[c, 0], fired)
                 memset(axons, 0, WORDS * sizeof(uint64_t))
-                if not update(&neurons[c, 0, 0], drive, &V[c, 0], fired):
+                if not some:
                     continue
                 for j in range(NEURONS):
                     if not fired[j]:

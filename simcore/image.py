@@ -35,6 +35,10 @@ _TENSORS: Final = {
     "reset_mode": Field(dtype="uint8", shape=(_C, _N)),
     "kappa": Field(dtype="uint8", shape=(_C, _N)),
     "epsilon": Field(dtype="uint8", shape=(_C, _N)),
+    "stochastic_weights": Field(dtype="uint8", shape=(_C, _N)),
+    "stochastic_leak": Field(dtype="uint8", shape=(_C, _N)),
+    "threshold_bits": Field(dtype="uint8", shape=(_C, _N)),
+    "seed": Field(dtype="uint32", shape=(_C,)),
     "potential": Field(dtype="int32", shape=(_C, _N)),
     "target_core": Field(dtype="int32", shape=(_C, _N)),
     "target_axon": Field(dtype="int32", shape=(_C, _N)),
@@ -57,6 +61,9 @@ _RANGES: Final = {
     "reset_mode": (0, 2),
     "kappa": (0, 1),
     "epsilon": (0, 1),
+    "stochastic_weights": (0, 2**limits.AXON_TYPES - 1),
+    "stochastic_leak": (0, 1),
+    "threshold_bits": (0, limits.THRESHOLD_BITS_MAX),
     "potential": (limits.POTENTIAL_MIN, limits.POTENTIAL_MAX),
     "delay": (limits.DELAY_MIN, limits.DELAY_MAX),
 }
@@ -146,6 +153,14 @@ class CoreImage:
         1: the potential saturates at -neg_threshold; 0: it is reset there.
     epsilon : uint8 (cores, 256)
         1: the leak points along the sign of the potential (leak reversal).
+    stochastic_weights : uint8 (cores, 256)
+        Bit g: the weight for axons of type g is stochastic, adding its sign with probability about |s| / 256 [b].
+    stochastic_leak : uint8 (cores, 256)
+        1: the leak is stochastic likewise [c].
+    threshold_bits : uint8 (cores, 256)
+        0..15: a number drawn from 0..2**threshold_bits - 1 is added to the thresholds at every tick [TM].
+    seed : uint32 (cores,)
+        Seed of each core's random numbers (see `_random.py`).
     potential : int32 (cores, 256)
         Initial membrane potential, signed 20 bit [V].
     target_core : int32 (cores, 256)
@@ -173,6 +188,10 @@ class CoreImage:
     reset_mode: U8
     kappa: U8
     epsilon: U8
+    stochastic_weights: U8
+    stochastic_leak: U8
+    threshold_bits: U8
+    seed: NDArray[np.uint32]
     potential: I32
     target_core: I32
     target_axon: I32

@@ -35,6 +35,12 @@ POTENTIAL_MAX: Final = 2**19 - 1
 RESET_MAX: Final = POTENTIAL_MAX
 """Largest magnitude of the reset value R: it and -R both fit the membrane."""
 
+THRESHOLD_BITS_MAX: Final = 15
+"""Widest mask of the stochastic threshold: eta is drawn from 0..2**TM - 1, TM has 4 bits."""
+
+RANDOM_BITS: Final = 8
+"""Bits of the random number that a stochastic weight or leak is compared with."""
+
 DELAY_MIN: Final = 1
 """Shortest axonal delay in ticks."""
 

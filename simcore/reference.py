@@ -1,4 +1,4 @@
-"""The deterministic core in plain NumPy, one tick at a time: the definition that the kernel is held to.
+"""The core in plain NumPy, one tick at a time: the definition that the kernel is held to.
 
 Equations: Cassidy et al. 2013, as written out in `docs/neuron.md`.  A tick is, on every core at once: all synaptic
 integration, then the leak, then threshold, fire and reset.
@@ -6,11 +6,12 @@ integration, then the leak, then threshold, fire and reset.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from . import limits
+from ._random import LEAK, THRESHOLD, core_keys, draw
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from .image import CoreImage
     from .run import Outcome
 
-I64 = "int64"
+_TOP_8: Final = np.uint64(64 - limits.RANDOM_BITS)
+_TOP_15: Final = np.uint64(64 - limits.THRESHOLD_BITS_MAX)
 
 
 def simulate(
@@ -63,11 +65,13 @@ class _Chip:
     def __init__(self, image: CoreImage) -> None:
         self.image = image
         self.synapses = image.synapses()
-        # weight[c, i, j] = w_ij s_j^(G_i): the weight of axon i on neuron j of core c
+        # s[c, i, j] = w_ij s_j^(G_i): the weight of axon i on neuron j of core c; b likewise
         by_type = np.take_along_axis(
             image.weights.astype(np.int32).transpose(0, 2, 1), image.axon_type[:, :, None], axis=1
         )
-        self.weight = by_type * self.synapses
+        self.s = by_type * self.synapses
+        self.b = (image.stochastic_weights[:, None, :] >> image.axon_type[:, :, None]) & 1 == 1
+        self.keys = core_keys(image.seed)[:, None]
         self.V = image.potential.astype(np.int64)
         self.scheduler = np.zeros(
             (limits.SCHEDULER_SLOTS, image.cores, limits.AXONS), dtype=np.bool_
@@ -99,22 +103,40 @@ class _Chip:
         alpha = image.threshold.astype(np.int64)
         beta = image.neg_threshold.astype(np.int64)
         R = image.reset.astype(np.int64)
-        # Synapses:  V += sum_i A_i w_ij s_j^(G_i)
-        V = _saturate(self.V + np.einsum("ci,cij->cj", axons, self.weight, dtype=np.int64))
-        # Leak:  V += Omega lambda,  Omega = (1 - epsilon) + epsilon sgn(V),  sgn(0) = 0
+        neurons = np.arange(limits.NEURONS)
+        # Synapses:  V += sum_i A_i w_ij [(1 - b) s + b F(s, rho_ij) sgn(s)],  F(s, rho) = |s| >= rho
+        rho = (
+            draw(self.keys[:, :, None], self.t, neurons, np.arange(limits.AXONS)[:, None]) >> _TOP_8
+        )
+        s = np.where(self.b, _reaches(self.s, rho) * np.sign(self.s), self.s)
+        V = _saturate(self.V + np.einsum("ci,cij->cj", axons, s, dtype=np.int64))
+        # Leak:  V += Omega [(1 - c) lambda + c F(lambda, rho_lambda) sgn(lambda)],
+        #        Omega = (1 - epsilon) + epsilon sgn(V),  sgn(0) = 0
+        rho = draw(self.keys, self.t, neurons, LEAK) >> _TOP_8
+        leak = np.where(
+            image.stochastic_leak == 1, _reaches(image.leak, rho) * np.sign(image.leak), image.leak
+        )
         omega = np.where(image.epsilon == 1, np.sign(V), 1)
-        leaked = V + (omega * image.leak).astype(np.int64)
+        leaked = V + (omega * leak).astype(np.int64)
         # With leak reversal, a leak that would carry V through zero stops there.
         leaked[(image.epsilon == 1) & (np.sign(leaked) == -np.sign(V))] = 0
         V = _saturate(leaked)
-        # A neuron fires from its threshold on: V >= alpha
-        fired = alpha <= V
-        after = np.choose(image.reset_mode, [R, V - alpha, V])
-        # Negative side:  V < -beta  (strictly)
-        low = ~fired & (-beta > V)
-        floor = np.where(image.kappa == 1, -beta, np.choose(image.reset_mode, [-R, V + beta, V]))
+        # A neuron fires from alpha + eta on, with eta = rho_T & (2^TM - 1)
+        rho = (draw(self.keys, self.t, neurons, THRESHOLD) >> _TOP_15).astype(np.int64)
+        eta = rho & ((1 << image.threshold_bits.astype(np.int64)) - 1)
+        fired = alpha + eta <= V
+        after = np.choose(image.reset_mode, [R, V - (alpha + eta), V])
+        # Negative side:  V < -[beta kappa + (beta + eta) (1 - kappa)]  (strictly)
+        low = ~fired & (-(beta + eta * (1 - image.kappa.astype(np.int64))) > V)
+        down = np.choose(image.reset_mode, [-R, V + (beta + eta), V])
+        floor = np.where(image.kappa == 1, -beta, down)
         self.V = np.where(fired, after, np.where(low, floor, V))
         return fired
+
+
+def _reaches(s: NDArray[Any], rho: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Compare a magnitude with a random number."""
+    return np.abs(s.astype(np.int64)).astype(np.uint64) >= rho
 
 
 def _saturate(V: NDArray[np.int64]) -> NDArray[np.int64]:

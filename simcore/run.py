@@ -11,9 +11,10 @@ import numpy as np
 
 from . import limits
 from ._dispatch import kernel
+from ._random import core_keys
 from .errors import InputError
 from .program import derive
-from .tables import neuron_table, weight_rows
+from .tables import fixed_rows, neuron_table, noise_table, noisy_cores
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -217,9 +218,15 @@ def _tables(image: CoreImage, lines: int) -> tuple[NDArray[Any], ...]:
     order = np.argsort(image.inputs[:, 0], kind="stable")
     line_start = np.searchsorted(image.inputs[order, 0], np.arange(lines + 1)).astype(np.int32)
     return (
-        weight_rows(image),
+        fixed_rows(image),
         image.synapses().sum(axis=2, dtype=np.uint16),
         neuron_table(image),
+        noisy_cores(image),
+        noise_table(image),
+        core_keys(image.seed),
+        image.crossbar,
+        image.axon_type,
+        image.weights,
         image.potential,
         image.target_core,
         image.target_axon,

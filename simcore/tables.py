@@ -22,6 +22,39 @@ def weight_rows(image: CoreImage) -> NDArray[np.int16]:
     return by_type * image.synapses()
 
 
+def fixed_rows(image: CoreImage) -> NDArray[np.int16]:
+    """Write out the weights that are not stochastic; the others are zero (see `weight_rows`)."""
+    stochastic = image.stochastic_weights[:, None, :] >> image.axon_type[:, :, None] & 1
+    return np.where(stochastic == 1, np.int16(0), weight_rows(image))
+
+
+def noise_table(image: CoreImage) -> NDArray[np.int32]:
+    """Lay out what only noisy cores need.
+
+    Returns
+    -------
+    int32 (cores, 7, 256)
+        stochastic weights (4 bits), stochastic leak, threshold mask, reset mode, kappa, epsilon and reset value.
+
+    """
+    rows = [
+        image.stochastic_weights,
+        image.stochastic_leak,
+        (1 << image.threshold_bits.astype(np.int32)) - 1,
+        image.reset_mode,
+        image.kappa,
+        image.epsilon,
+        image.reset,
+    ]
+    return np.ascontiguousarray(np.stack(rows, axis=1), dtype=np.int32)
+
+
+def noisy_cores(image: CoreImage) -> NDArray[np.uint8]:
+    """Mark the cores with any stochastic mode, uint8 (cores,)."""
+    noisy = image.stochastic_weights | image.stochastic_leak | image.threshold_bits
+    return noisy.any(axis=1).astype(np.uint8)
+
+
 def neuron_table(image: CoreImage) -> NDArray[np.int32]:
     """Lay out neuron parameters, every reset mode as (V & keep) + add.
 

@@ -23,7 +23,14 @@ _METADATA_KEY: Final = "spikewatch"
 _HEADER_MAX: Final = 64 * 1024
 """Longest JSON header in bytes that our files need: about twenty tensors of at most 200 bytes each."""
 
-_CODES: Final = {"U8": "uint8", "I8": "int8", "I16": "int16", "I32": "int32", "F64": "float64"}
+_CODES: Final = {
+    "U8": "uint8",
+    "I8": "int8",
+    "I16": "int16",
+    "I32": "int32",
+    "U32": "uint32",
+    "F64": "float64",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

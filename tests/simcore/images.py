@@ -35,6 +35,11 @@ def images(draw: st.DrawFn) -> CoreImage:
     arrays["reset_mode"] = rng.integers(0, 3, shape, dtype=np.uint8)
     arrays["kappa"] = rng.integers(0, 2, shape, dtype=np.uint8)
     arrays["epsilon"] = rng.integers(0, 2, shape, dtype=np.uint8)
+    if draw(st.booleans()):
+        arrays["stochastic_weights"] = rng.integers(0, 16, shape, dtype=np.uint8)
+        arrays["stochastic_leak"] = rng.integers(0, 2, shape, dtype=np.uint8)
+        arrays["threshold_bits"] = rng.integers(0, 16, shape, dtype=np.uint8)
+        arrays["seed"] = rng.integers(0, 2**32, n, dtype=np.uint32)
     arrays["potential"] = rng.integers(
         limits.POTENTIAL_MIN, limits.POTENTIAL_MAX + 1, shape, dtype=np.int32
     )

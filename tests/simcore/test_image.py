@@ -57,6 +57,18 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "reset mode": ({"reset_mode": 3}, "core 0, neuron 0: reset_mode is 3, limits 0..2"),
     "kappa": ({"kappa": 2}, "core 0, neuron 0: kappa is 2, limits 0..1"),
     "epsilon": ({"epsilon": 2}, "core 0, neuron 0: epsilon is 2, limits 0..1"),
+    "stochastic weights": (
+        {"stochastic_weights": 16},
+        "core 0, neuron 0: stochastic_weights is 16, limits 0..15",
+    ),
+    "stochastic leak": (
+        {"stochastic_leak": 2},
+        "core 0, neuron 0: stochastic_leak is 2, limits 0..1",
+    ),
+    "threshold bits": (
+        {"threshold_bits": 16},
+        "core 0, neuron 0: threshold_bits is 16, limits 0..15",
+    ),
     "potential": (
         {"potential": -(2**19) - 1},
         "core 0, neuron 0: potential is -524289, limits -524288..524287",

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from images import images, neuron, rasters
 from spikewatch.simcore import InputError, SimcoreError, Simulator, pack_lines
 from spikewatch.simcore._dispatch import kernels
+from spikewatch.simcore._random import core_keys, draw
 
 if TYPE_CHECKING:
     from spikewatch.simcore import CoreImage, Outcome
@@ -87,6 +88,13 @@ def spikes_of(image: CoreImage, lines: list[list[int]], name: str) -> list[int]:
     assert outcome.raster is not None
     return outcome.raster[:, 0].tolist()
 
+
+# (core, tick, neuron, draw) of seeds 0 and 2**32 - 1, computed with Python's integers from the formula
+PINNED = {
+    (0, 0, 0, 0): 0x48218226FF3CD4BF,
+    (0, 1, 2, 3): 0x6B74F2A659B96022,
+    (1, 999, 255, 257): 0x50AC09F2DF9D8543,
+}
 
 # Worked by hand from the equations; V is the potential after each tick.
 EDGE_CASES = {
@@ -181,6 +189,54 @@ def test_a_spike_arrives_after_its_delay(name: str, delay: int) -> None:
     wanted = [0] * 20
     wanted[3 + delay] = 1
     assert wanted == spikes_of(image, [[], [], [], [0]] + [[]] * 16, name)
+
+
+class TestStochasticModes:
+    """What is random is so with the stated probability, and the same wherever and whenever it is run."""
+
+    TICKS = 20_000
+
+    @pytest.mark.parametrize("name", kernels())
+    @pytest.mark.parametrize(
+        ("fields", "rate"),
+        [
+            ({"s0": 100, "stochastic_weights": 1, "threshold": 1}, 101 / 256),
+            ({"leak": 63, "stochastic_leak": 1, "threshold": 1}, 64 / 256),
+            # V stays 8, against 1 + a number of 0..15
+            ({"potential": 8, "threshold_bits": 4, "threshold": 1, "reset_mode": 2}, 8 / 16),
+        ],
+    )
+    def test_rates(self, name: str, fields: dict[str, int], rate: float) -> None:
+        outcome = Simulator(neuron(**fields), name).run(np.ones((self.TICKS, 1)), [0, self.TICKS])
+        spread = (rate * (1 - rate) / self.TICKS) ** 0.5
+        assert outcome.counts[0, 0] / self.TICKS == pytest.approx(rate, abs=5 * spread)
+
+    def test_every_run_of_a_batch_draws_the_same_numbers(self) -> None:
+        image = neuron(s0=100, stochastic_weights=1, threshold=1)
+        outcome = Simulator(image).run(
+            np.ones((300, 1)), [0, 100, 200, 300], record=True, threads=2
+        )
+        assert outcome.raster is not None
+        first, second, third = outcome.raster.reshape(3, 100)
+        assert 0 < first.sum() < 100
+        assert first.tolist() == second.tolist() == third.tolist()
+
+    def test_another_seed_draws_other_numbers(self) -> None:
+        image = neuron(s0=100, stochastic_weights=1, threshold=1)
+        other = replace(image, seed=np.array([7], dtype=np.uint32))
+        a, b = (
+            Simulator(i).run(np.ones((100, 1)), [0, 100], record=True).raster
+            for i in (image, other)
+        )
+        assert a is not None
+        assert b is not None
+        assert a.tolist() != b.tolist()
+
+    def test_the_numbers_are_pinned(self) -> None:
+        """They may never change: published images with stochastic modes would answer differently."""
+        keys = core_keys(np.array([0, 4294967295], dtype=np.uint32))
+        drawn = [int(draw(keys[i : i + 1], t, j, k)[0]) for i, t, j, k in PINNED]
+        assert list(PINNED.values()) == drawn
 
 
 class TestInputs:

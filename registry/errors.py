@@ -4,7 +4,6 @@ Every text is one line that says who, what, which value and which limit, so that
 print it as it is.
 """
 
-
 from __future__ import annotations
 
 from typing import Final

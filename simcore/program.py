@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from . import limits
-from .tables import neuron_table, noisy_cores, weight_rows
+from .tables import KIND_NOISY, core_kinds, neuron_table, weight_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -119,7 +119,7 @@ def _is_plain(image: CoreImage) -> bool:
         & (image.potential[0] < image.threshold[0])
     )
     blank &= image.potential[0] >= -image.neg_threshold[0]
-    if noisy_cores(image).any():
+    if core_kinds(image)[0] == KIND_NOISY:
         return False
     plain = (image.reset_mode[0] == 1) & (image.kappa[0] == 1) & (image.epsilon[0] == 0)
     # a floor below the threshold, and a start from which one tick's drive cannot reach the 20-bit floor

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
@@ -14,12 +14,19 @@ from ._dispatch import kernel
 from ._random import core_keys
 from .errors import InputError
 from .program import derive
-from .tables import fixed_rows, neuron_table, noise_table, noisy_cores
+from .reference import simulate as simulate_reference
+from .tables import core_kinds, fixed_weights, neuron_table, noise_table, weight_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import ArrayLike, NDArray
 
     from .image import CoreImage
+
+
+TABLED_CORES: Final = 64
+"""Up to so many cores, weights are written out for every synapse (128 KiB a core, faster when many axons spike)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,7 +122,8 @@ class Simulator:
         record
             Also return every output spike with its tick.
         threads
-            Threads to spread the runs over; the outcome does not depend on it.
+            Threads to spread the runs over, or the cores where there are fewer runs; the outcome does not depend on
+            it.
 
         Raises
         ------
@@ -124,21 +132,23 @@ class Simulator:
 
         """
         raster, starts, counted = self._checked(raster, starts, counted)
-        ticks = len(raster) if record else None
-        outcome = Outcome.zeros(len(starts) - 1, self.image.output_lines, ticks)
-        chunks = np.linspace(0, len(starts) - 1, max(1, min(threads, len(starts) - 1)) + 1).astype(
-            int
-        )
-        pieces = list(pairwise(chunks.tolist()))
-        if len(pieces) == 1:
-            self._run_piece(raster, starts, counted, outcome, 0, len(starts) - 1)
-            return outcome
-        with ThreadPoolExecutor(len(pieces)) as pool:
-            for done in [
-                pool.submit(self._run_piece, raster, starts, counted, outcome, a, b)
-                for a, b in pieces
-            ]:
-                done.result()
+        runs, cores = len(starts) - 1, self.image.cores
+        outcome = Outcome.zeros(runs, self.image.output_lines, len(raster) if record else None)
+        if self._kernel is None:
+            simulate_reference(self.image, raster, starts, counted, outcome)
+        elif runs < min(threads, cores):
+            space = _Space(cores)
+            _spread(
+                lambda a, b, n: self._run_cores(raster, starts, counted, outcome, space, (a, b, n)),
+                cores,
+                threads,
+            )
+        else:
+            _spread(
+                lambda a, b, _: self._run_piece(raster, starts, counted, outcome, a, b),
+                runs,
+                threads,
+            )
         return outcome
 
     def _checked(
@@ -180,28 +190,65 @@ class Simulator:
             raster=recorded,
         )
         begin = starts[first : last + 1] - a
-        if self._kernel is None:
-            from .reference import simulate  # noqa: PLC0415 - reference imports this module's types
-
-            simulate(self.image, raster[a:b], begin, counted[first:last], piece)
-            return
         if self._program is not None and recorded is None:
             self._kernel.run_program(
                 *self._program.tables, raster[a:b], begin, counted[first:last], *piece.arrays
             )
             return
         cores = self.image.cores
+        self._run_cores(
+            raster[a:b], begin, counted[first:last], piece, _Space(cores), (0, cores, 1)
+        )
+
+    def _run_cores(
+        self,
+        raster: NDArray[np.uint64],
+        starts: NDArray[np.int64],
+        counted: NDArray[np.int64],
+        outcome: Outcome,
+        space: _Space,
+        share: tuple[int, int, int],
+    ) -> None:
+        """Run this thread's share (first core, last core, threads) of all runs."""
+        recorded = outcome.raster
         self._kernel.simulate(
             *self._tables,
-            raster[a:b],
-            begin,
-            counted[first:last],
-            np.empty((cores, limits.NEURONS), dtype=np.int32),
-            np.empty((limits.SCHEDULER_SLOTS, cores, limits.AXONS // 64), dtype=np.uint64),
-            *piece.arrays,
+            raster,
+            starts,
+            counted,
+            *outcome.arrays,
             np.empty((0, 0), dtype=np.uint16) if recorded is None else recorded,
             recorded is not None,
+            *space.arrays,
+            *share,
         )
+
+
+class _Space:
+    """The work space of one batch: membranes, spikes on their way, cores at rest, and the threads' meeting point.
+
+    Bounded by the cores alone: 1,537 bytes each.
+    """
+
+    def __init__(self, cores: int) -> None:
+        self.arrays = (
+            np.empty((cores, limits.NEURONS), dtype=np.int32),
+            np.empty((limits.SCHEDULER_SLOTS, cores, limits.AXONS // 64), dtype=np.uint64),
+            np.empty(cores, dtype=np.uint8),
+            np.zeros(1, dtype=np.int64),
+        )
+
+
+def _spread(work: Callable[[int, int, int], None], items: int, threads: int) -> None:
+    """Do work(first, last, threads) on equal shares of the items, one thread each."""
+    threads = max(1, min(threads, items))
+    cuts = np.linspace(0, items, threads + 1).astype(int).tolist()
+    if threads == 1:
+        work(0, items, 1)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        for done in [pool.submit(work, a, b, threads) for a, b in pairwise(cuts)]:
+            done.result()
 
 
 def pack_lines(spikes: ArrayLike) -> NDArray[np.uint64]:
@@ -217,16 +264,17 @@ def _tables(image: CoreImage, lines: int) -> tuple[NDArray[Any], ...]:
     """Prepare what the kernel reads: weight rows, neuron parameters, routes, axons of each input line."""
     order = np.argsort(image.inputs[:, 0], kind="stable")
     line_start = np.searchsorted(image.inputs[order, 0], np.arange(lines + 1)).astype(np.int32)
+    tabled = image.cores <= TABLED_CORES
     return (
-        fixed_rows(image),
-        image.synapses().sum(axis=2, dtype=np.uint16),
-        neuron_table(image),
-        noisy_cores(image),
-        noise_table(image),
-        core_keys(image.seed),
+        weight_rows(image) if tabled else np.empty((0, 0, 0), dtype=np.int16),
         image.crossbar,
         image.axon_type,
-        image.weights,
+        fixed_weights(image),
+        np.bitwise_count(image.crossbar).sum(axis=2, dtype=np.uint16),
+        core_kinds(image),
+        neuron_table(image),
+        noise_table(image),
+        core_keys(image.seed),
         image.potential,
         image.target_core,
         image.target_axon,

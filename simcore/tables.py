@@ -2,30 +2,48 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
+
+from . import limits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .image import CoreImage
 
+KIND_PLAIN: Final = 0
+KIND_GENERAL: Final = 1
+KIND_NOISY: Final = 2
+"""Cores of linear reset, kappa and no leak reversal only; other deterministic cores; stochastic cores."""
+
 
 def weight_rows(image: CoreImage) -> NDArray[np.int16]:
-    """Write out the weight of every axon on every neuron, w_ij s_j[G_i]: int16 (cores, 256 axons, 256 neurons)."""
+    """Write out the weight of every axon on every neuron, w_ij s_j[G_i]: int16 (cores, 256 axons, 256 neurons).
+
+    Stochastic weights are left out.
+    """
     by_type = np.take_along_axis(
-        np.ascontiguousarray(image.weights.transpose(0, 2, 1)),
-        image.axon_type[:, :, None].astype(np.intp),
-        axis=1,
+        fixed_weights(image), image.axon_type[:, :, None].astype(np.intp), axis=1
     )
     return by_type * image.synapses()
 
 
-def fixed_rows(image: CoreImage) -> NDArray[np.int16]:
-    """Write out the weights that are not stochastic; the others are zero (see `weight_rows`)."""
-    stochastic = image.stochastic_weights[:, None, :] >> image.axon_type[:, :, None] & 1
-    return np.where(stochastic == 1, np.int16(0), weight_rows(image))
+def fixed_weights(image: CoreImage) -> NDArray[np.int16]:
+    """Lay out weights by axon type, zero where they are stochastic: int16 (cores, 4, 256)."""
+    types = np.arange(limits.AXON_TYPES)[:, None]
+    stochastic = image.stochastic_weights[:, None, :] >> types & 1 == 1
+    by_type = image.weights.transpose(0, 2, 1)
+    return np.ascontiguousarray(np.where(stochastic, np.int16(0), by_type))
+
+
+def core_kinds(image: CoreImage) -> NDArray[np.uint8]:
+    """Tell which arithmetic each core needs, uint8 (cores,): KIND_PLAIN, KIND_GENERAL or KIND_NOISY."""
+    noisy = (image.stochastic_weights | image.stochastic_leak | image.threshold_bits).any(axis=1)
+    plain = (image.reset_mode == 1) & (image.kappa == 1) & (image.epsilon == 0)
+    kinds = np.where(plain.all(axis=1), KIND_PLAIN, KIND_GENERAL)
+    return np.where(noisy, KIND_NOISY, kinds).astype(np.uint8)
 
 
 def noise_table(image: CoreImage) -> NDArray[np.int32]:
@@ -33,10 +51,13 @@ def noise_table(image: CoreImage) -> NDArray[np.int32]:
 
     Returns
     -------
-    int32 (cores, 7, 256)
-        stochastic weights (4 bits), stochastic leak, threshold mask, reset mode, kappa, epsilon and reset value.
+    int32 (cores, 11, 256)
+        stochastic weights (4 bits), stochastic leak, threshold mask, reset mode, kappa, epsilon, reset value, and the
+        weights for the four axon types; (0, 11, 256) where no core is noisy.
 
     """
+    if not (core_kinds(image) == KIND_NOISY).any():
+        return np.empty((0, 11, limits.NEURONS), dtype=np.int32)
     rows = [
         image.stochastic_weights,
         image.stochastic_leak,
@@ -45,14 +66,9 @@ def noise_table(image: CoreImage) -> NDArray[np.int32]:
         image.kappa,
         image.epsilon,
         image.reset,
+        *image.weights.transpose(2, 0, 1),
     ]
     return np.ascontiguousarray(np.stack(rows, axis=1), dtype=np.int32)
-
-
-def noisy_cores(image: CoreImage) -> NDArray[np.uint8]:
-    """Mark the cores with any stochastic mode, uint8 (cores,)."""
-    noisy = image.stochastic_weights | image.stochastic_leak | image.threshold_bits
-    return noisy.any(axis=1).astype(np.uint8)
 
 
 def neuron_table(image: CoreImage) -> NDArray[np.int32]:

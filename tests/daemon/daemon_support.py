@@ -104,7 +104,8 @@ class Daemon:
             assert self.alive or self.events(name, **fields), self.end()
             return self.events(name, **fields)
 
-        return until(found, f"{name} {fields}")[0]
+        first: Event = until(found, f"{name} {fields}")[0]
+        return first
 
     def ready(self) -> Self:
         self.wait_for("daemon.ready")

@@ -16,7 +16,10 @@ from spikewatch.simcore import MAX_WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from pathlib import Path
+
+    MakeBench = Callable[..., AbstractContextManager[Bench]]
 
 GOOD = "Who wrote Hamlet ?"
 
@@ -332,7 +335,7 @@ def test_small_files_share_simulator_calls(hand: Bench) -> None:
     assert len(hand.events("request.done")) == 40
 
 
-def test_a_large_file_is_answered_in_bounded_batches(make_bench: Callable[..., Bench]) -> None:
+def test_a_large_file_is_answered_in_bounded_batches(make_bench: MakeBench) -> None:
     with make_bench(batch_questions=8, max_line_bytes=64) as hand:
         hand.drop("large.txt", "".join(f"{GOOD}\n" for _ in range(100)))
         hand.drop("tiny.txt", GOOD)
@@ -342,7 +345,7 @@ def test_a_large_file_is_answered_in_bounded_batches(make_bench: Callable[..., B
         assert [e["file"] for e in hand.events("request.done")] == ["tiny.txt", "large.txt"]
 
 
-def test_a_backlog_larger_than_a_group_is_answered(make_bench: Callable[..., Bench]) -> None:
+def test_a_backlog_larger_than_a_group_is_answered(make_bench: MakeBench) -> None:
     with make_bench(group_files=3) as hand:
         for i in range(10):
             hand.drop(f"{i}.txt", GOOD)
@@ -396,7 +399,7 @@ def test_faults_of_the_machine_are_retried_and_lose_nothing(
     assert complaints
 
 
-def test_a_full_disk_stops_claims_until_there_is_room(make_bench: Callable[..., Bench]) -> None:
+def test_a_full_disk_stops_claims_until_there_is_room(make_bench: MakeBench) -> None:
     with make_bench(min_free_bytes=1 << 60) as hand:
         hand.drop("a.txt", GOOD)
         hand.turn(passed_s=2.0)
@@ -451,7 +454,7 @@ def test_a_replaced_inbox_is_noticed(hand: Bench) -> None:
     assert content(hand.path / "done") == {"a.txt"}
 
 
-def test_without_file_events_the_scan_finds_everything(make_bench: Callable[..., Bench]) -> None:
+def test_without_file_events_the_scan_finds_everything(make_bench: MakeBench) -> None:
     watcher = Hand()
     watcher.fault = OSError(errno.EMFILE, "inotify instance limit reached")
     with make_bench(watcher=watcher) as hand:

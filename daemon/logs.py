@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import uuid
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, cast, get_args
 
 import structlog
@@ -38,7 +40,14 @@ def style(name: str) -> Format:
 
 
 class Sink:
-    """Writes lines to a descriptor and shrugs when that fails: the log is never worth a file.
+    """Writes lines to a descriptor and shrugs when that fails or takes too long: the log is never worth a file.
+
+    Parameters
+    ----------
+    fd
+        Where to write.
+    patience_s
+        How long a reader may keep a line waiting; once it has, lines are dropped until it reads again.
 
     Attributes
     ----------
@@ -47,8 +56,12 @@ class Sink:
 
     """
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, *, patience_s: float = 0.1) -> None:
         self._fd = fd
+        self._patience_ms = patience_s * 1e3
+        self._stalled = False
+        self._poll = select.poll()
+        self._poll.register(fd, select.POLLOUT)
         self.lost = 0
 
     def msg(self, line: str) -> None:
@@ -56,9 +69,17 @@ class Sink:
         data = line.encode(errors="backslashreplace") + b"\n"
         try:
             while data:
-                data = data[os.write(self._fd, data) :]
+                # A pipe that polls as writable takes so many bytes without blocking.
+                if not self._is_writable():
+                    self.lost += 1
+                    return
+                data = data[os.write(self._fd, data[: select.PIPE_BUF]) :]
         except OSError:
             self.lost += 1
+
+    def _is_writable(self) -> bool:
+        self._stalled = not self._poll.poll(0 if self._stalled else self._patience_ms)
+        return not self._stalled
 
     debug = info = warning = error = critical = msg
 
@@ -80,6 +101,7 @@ def logger(
     """
     if form == "auto":
         form = "console" if os.isatty(fd) else "json"
+    sink = Sink(fd)
     ends: list[Processor] = [
         structlog.processors.format_exc_info,
         _ordered,
@@ -90,16 +112,22 @@ def logger(
     processors: list[Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        partial(_losses, sink),
         *ends,
     ]
     bound = structlog.wrap_logger(
-        cast("WrappedLogger", Sink(fd)),
+        cast("WrappedLogger", sink),
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger("info"),
         context_class=dict,
     )
     run_id = run_id or uuid.uuid4().hex[:16]
     return cast("FilteringBoundLogger", bound.bind(schema=SCHEMA, run_id=run_id))
+
+
+def _losses(sink: Sink, _: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Own up to lines that could not be written."""
+    return {**event, "log_lines_lost": sink.lost} if sink.lost else event
 
 
 def _ordered(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

@@ -79,6 +79,30 @@ def test_a_sink_that_fails_loses_lines_and_raises_nothing() -> None:
     assert sink.lost == 2
 
 
+def test_a_reader_that_sleeps_delays_nothing_and_the_loss_is_told_when_it_wakes() -> None:
+    read, write = os.pipe()
+    sink = logs.Sink(write, patience_s=0.0)
+    written = 0
+    while not sink.lost:
+        sink.msg("x" * 1000)
+        written += 1
+    os.close(write)
+    with open(read, "rb") as reader:  # noqa: PTH123 - a descriptor
+        assert len(reader.read().splitlines()) == written - 1
+
+
+def test_lost_lines_are_counted_on_the_next_one(tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    log = logs.logger("json", fd=write)
+    log.info("daemon.ready")
+    with (tmp_path / "log").open("wb") as file:
+        os.dup2(file.fileno(), write)
+    log.info("daemon.stop")
+    os.close(write)
+    assert json.loads((tmp_path / "log").read_bytes())["log_lines_lost"] == 1
+
+
 def test_a_full_disk_under_the_log_raises_nothing() -> None:
     fd = os.open("/dev/full", os.O_WRONLY)
     try:

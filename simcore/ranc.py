@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from . import limits
-from .errors import ImageError
+from .errors import ImageError, InputError
 from .image import CoreImage, blank
 
 if TYPE_CHECKING:
@@ -220,6 +220,8 @@ def write_ranc(
     ------
     ImageError
         Something that the format cannot say; one line naming core, neuron and field.
+    InputError
+        Spikes of another shape.
     OSError
         The file cannot be written.
 
@@ -227,6 +229,8 @@ def write_ranc(
     image.validate()
     _check_sayable(image)
     raster = np.asarray(spikes, dtype=np.bool_)
+    if raster.ndim != 2 or raster.shape[1] < image.input_lines:
+        raise InputError(f"spikes: shape {raster.shape}, expected (ticks, {image.input_lines})")
     width = math.isqrt(image.cores - 1) + 1
     height = -(-image.cores // width)
     lines = max(1, image.output_lines)
@@ -262,7 +266,7 @@ def _check_sayable(image: CoreImage) -> None:
     nowhere = image.target_core == limits.TARGET_NONE
     _refuse(image, "target_core", nowhere & ~_silent(image))
     if image.coding is not None:
-        raise ImageError("coding: RANC's format has no place for how questions are presented")
+        raise ImageError("coding: cannot be said in RANC's format")
 
 
 def _refuse(image: CoreImage, name: str, bad: NDArray[np.bool_]) -> None:
@@ -282,20 +286,20 @@ def _silent(image: CoreImage) -> NDArray[np.bool_]:
     return unconnected & ~rises & ~falls
 
 
-def _packets(
-    image: CoreImage, raster: NDArray[np.bool_], width: int
-) -> list[list[dict[str, Any]]]:
+def _packets(image: CoreImage, raster: NDArray[np.bool_], width: int) -> list[list[dict[str, Any]]]:
     rows: list[list[dict[str, Any]]] = []
     for spiking in raster:
         reached = image.inputs[spiking[image.inputs[:, 0]], 1:]
-        rows.append([
-            {
-                "destination_core": [c % width, c // width],
-                "destination_axon": a,
-                "destination_tick": 0,
-            }
-            for c, a in np.unique(reached, axis=0).tolist()
-        ])
+        rows.append(
+            [
+                {
+                    "destination_core": [c % width, c // width],
+                    "destination_axon": a,
+                    "destination_tick": 0,
+                }
+                for c, a in np.unique(reached, axis=0).tolist()
+            ]
+        )
     return rows
 
 
@@ -305,7 +309,9 @@ def _core(image: CoreImage, c: int, width: int, height: int) -> dict[str, Any]:
     neurons = []
     for j in range(limits.NEURONS):
         target = int(image.target_core[c, j])
-        tx, ty = (0, height) if target == limits.TARGET_OUTPUT else (target % width, target // width)
+        tx, ty = (
+            (0, height) if target == limits.TARGET_OUTPUT else (target % width, target // width)
+        )
         if target == limits.TARGET_NONE:
             tx, ty = x, y
         if max(abs(tx - x), abs(ty - y)) > limits.HOPS_MAX:
@@ -313,18 +319,20 @@ def _core(image: CoreImage, c: int, width: int, height: int) -> dict[str, Any]:
                 f"core {c}, neuron {j}: target_core {target} is {tx - x}, {ty - y} cores away,"
                 f" limit {limits.HOPS_MAX}"
             )
-        neurons.append({
-            "weights": image.weights[c, j].tolist(),
-            "leak": int(image.leak[c, j]),
-            "positive_threshold": int(image.threshold[c, j]),
-            "negative_threshold": -int(image.neg_threshold[c, j]),
-            "reset_potential": int(image.reset[c, j]),
-            "reset_mode": int(image.reset_mode[c, j]),
-            "current_potential": int(image.potential[c, j]),
-            "destination_core_offset": [tx - x, ty - y],
-            "destination_axon": int(image.target_axon[c, j]),
-            "destination_tick": int(image.delay[c, j]) - 1,
-        })
+        neurons.append(
+            {
+                "weights": image.weights[c, j].tolist(),
+                "leak": int(image.leak[c, j]),
+                "positive_threshold": int(image.threshold[c, j]),
+                "negative_threshold": -int(image.neg_threshold[c, j]),
+                "reset_potential": int(image.reset[c, j]),
+                "reset_mode": int(image.reset_mode[c, j]),
+                "current_potential": int(image.potential[c, j]),
+                "destination_core_offset": [tx - x, ty - y],
+                "destination_axon": int(image.target_axon[c, j]),
+                "destination_tick": int(image.delay[c, j]) - 1,
+            }
+        )
     return {
         "axons": image.axon_type[c].tolist(),
         "connections": connections,

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import gzip
 import json
+import tempfile
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from spikewatch.simcore import ImageError, Simulator, pack_lines
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from images import images, neuron
+from spikewatch.simcore import Coding, CoreImage, ImageError, Simulator, blank, pack_lines
 from spikewatch.simcore._dispatch import kernels
-from spikewatch.simcore.ranc import read_ranc
+from spikewatch.simcore.ranc import read_ranc, write_ranc
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 SHARED = Path(__file__).parents[3] / "shared" / "ranc"
 NETWORKS = ("one_core_linear", "four_cores_mixed", "grid_absolute")
@@ -84,6 +92,8 @@ def test_delays_and_the_bus_row_are_those_of_the_format(tmp_path: Path) -> None:
         ({"destination_tick": 15}, r"core 0, neuron 0: delay is 16, limits 1\.\.15"),
         ({"weights": [256, 0, 0, 0]}, r"core 0, neuron 0: weights\[0\] is 256, limits -255\.\.255"),
         ({"weights": "no"}, "not a RANC network: ValueError"),
+        ({"leak": 1.5}, "core 0, neuron 0: leak is 1.5, not an integer"),
+        ({"noise": 1}, "core 0, neuron 0: unknown field noise"),
     ],
 )
 def test_what_the_chip_cannot_do_is_refused_by_name(
@@ -103,3 +113,100 @@ def test_files_that_are_no_network_are_refused(tmp_path: Path, data: bytes) -> N
     path.write_bytes(data)
     with pytest.raises(ImageError, match=r"bad\.json: not a "):
         read_ranc(path)
+
+
+def test_the_other_negative_threshold_of_ranc_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.json"
+    path.write_text(json.dumps(document() | {"config": {"neuron_reset_type": 1}}))
+    with pytest.raises(ImageError, match="config: neuron_reset_type 1, only 0 can be simulated"):
+        read_ranc(path)
+
+
+def test_a_file_that_claims_terabytes_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "large.json"
+    path.write_text(json.dumps(document() | {"ticks": 10**13}))
+    with pytest.raises(ImageError, match="ticks 10000000000000 x 1 input lines, limit 1073741824"):
+        read_ranc(path)
+
+
+def sayable(image: CoreImage) -> CoreImage:
+    """Take from an image what RANC's format cannot say."""
+    nothing = np.zeros_like(image.kappa)
+    lost = image.target_core == -1
+    return replace(
+        image,
+        kappa=nothing,
+        epsilon=nothing,
+        stochastic_weights=nothing,
+        stochastic_leak=nothing,
+        threshold_bits=nothing,
+        reset_mode=image.reset_mode % 2,
+        target_core=np.where(lost, 0, image.target_core).astype(np.int32),
+    )
+
+
+def outputs(image: CoreImage, spikes: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    outcome = Simulator(image).run(pack_lines(spikes), [0, len(spikes)], record=True)
+    assert outcome.raster is not None
+    return outcome.raster
+
+
+@settings(max_examples=8, deadline=None)
+@given(images(), st.integers(0, 2**32 - 1))
+def test_a_network_written_and_read_runs_to_equal_spikes(image: CoreImage, seed: int) -> None:
+    image = sayable(image)
+    rng = np.random.default_rng(seed)
+    spikes = (rng.random((30, image.input_lines)) < 0.3).astype(np.uint8)
+    expected = outputs(image, spikes)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.json.gz"
+        write_ranc(image, spikes, path, expected)
+        network = read_ranc(path)
+        again = Path(folder) / "again.json.gz"
+        write_ranc(network.image, network.spikes, again, network.expected)
+        same = again.read_bytes() == path.read_bytes()
+    np.testing.assert_array_equal(outputs(network.image, network.spikes), expected)
+    np.testing.assert_array_equal(network.expected, np.minimum(expected, 1)[:-1])
+    assert same
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason=f"{SHARED} is not on this machine")
+@pytest.mark.parametrize("name", NETWORKS)
+def test_ranc_s_own_files_survive_writing_and_reading(name: str, tmp_path: Path) -> None:
+    network = read_ranc(SHARED / f"{name}.json.gz")
+    write_ranc(network.image, network.spikes, tmp_path / "copy.json", network.expected)
+    copy = read_ranc(tmp_path / "copy.json")
+    assert network.expected is not None
+    np.testing.assert_array_equal(copy.expected, network.expected)
+    raster = outputs(copy.image, copy.spikes)
+    np.testing.assert_array_equal(raster[: len(network.expected)], network.expected)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"kappa": 1}, "kappa 1"),
+        ({"epsilon": 1}, "epsilon 1"),
+        ({"reset_mode": 2}, "reset_mode 2"),
+        ({"stochastic_weights": 4}, "stochastic_weights 4"),
+        ({"stochastic_leak": 1}, "stochastic_leak 1"),
+        ({"threshold_bits": 3}, "threshold_bits 3"),
+    ],
+)
+def test_what_the_format_cannot_say_is_refused_by_name(
+    tmp_path: Path, fields: dict[str, int], message: str
+) -> None:
+    image = neuron(s0=1, threshold=1, **fields)
+    with pytest.raises(ImageError, match=f"core 0, neuron 0: {message} cannot be said in RANC"):
+        write_ranc(image, np.zeros((1, 4), np.uint8), tmp_path / "x.json")
+    assert not (tmp_path / "x.json").exists()
+
+
+def test_a_firing_neuron_without_target_and_a_coding_are_refused(tmp_path: Path) -> None:
+    arrays: dict[str, Any] = blank(1)
+    arrays["leak"][0, 7] = 1
+    with pytest.raises(ImageError, match="core 0, neuron 7: target_core -1 cannot be said in RANC"):
+        write_ranc(CoreImage(**arrays), np.zeros((1, 0)), tmp_path / "x.json")
+    coded = replace(neuron(), coding=Coding(ticks_per_step=1, word_lines=4))
+    with pytest.raises(ImageError, match="coding: cannot be said in RANC's format"):
+        write_ranc(coded, np.zeros((1, 4)), tmp_path / "x.json")

@@ -7,6 +7,7 @@ from setuptools import Extension, setup
 VARIANTS = {"base": []}
 if platform.machine() in {"x86_64", "AMD64"}:
     VARIANTS["avx2"] = ["-mavx2"]
+    VARIANTS["avx512"] = ["-mavx2", "-mavx512f", "-mavx512bw", "-mavx512vl"]
 
 setup(
     ext_modules=cythonize(

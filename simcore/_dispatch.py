@@ -17,7 +17,7 @@ KERNEL_VARIABLE: Final = "SPIKEWATCH_KERNEL"
 
 def kernels() -> list[str]:
     """Name the kernels that this CPU runs, fastest first."""
-    return ["avx2", "base"] if _load("base").has_avx2() else ["base"]
+    return ["avx512", "avx2", "base"][2 - _load("base").level() :]
 
 
 def kernel(name: str | None = None) -> ModuleType:

@@ -15,41 +15,79 @@ cdef extern from *:
     #include <sched.h>
 
     #if defined(__x86_64__)
-    static inline int cpu_has_avx2(void) { return __builtin_cpu_supports("avx2") != 0; }
+    static inline int cpu_level(void)
+    {
+        if (!__builtin_cpu_supports("avx2")) return 0;
+        return 1 + (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
+                    && __builtin_cpu_supports("avx512vl"));
+    }
     #else
-    static inline int cpu_has_avx2(void) { return 0; }
+    static inline int cpu_level(void) { return 0; }
     #endif
 
     static inline int lowest_bit(unsigned long long bits) { return __builtin_ctzll(bits); }
 
-    /* Vectors of 16 weights, of any alignment: the compiler maps them to what the CPU has. */
-    typedef int16_t weights16 __attribute__((vector_size(32), aligned(2), may_alias));
+    /* A crossbar row, of any alignment: the compiler maps it to what the CPU has. */
+    typedef unsigned long long row256 __attribute__((vector_size(32), aligned(1), may_alias));
+    typedef unsigned long long word64 __attribute__((may_alias));
 
-    /* drive[j] += sum of rows[list[k]][j], k = 0..n-1 and j = 0..127, with the sums kept in registers;
-       n <= 128, so that |sum| <= 128 * 255 fits 16 bits. */
-    static inline void add_half_rows(const int16_t *rows, const uint16_t *list, int n, int32_t *drive)
+    /* spread[b]: bit k of byte b as 0 or 1 in byte k (of a little-endian word). */
+    static word64 spread[256];
+    static void fill_spread(void)
     {
-        weights16 a0 = {0}, a1 = {0}, a2 = {0}, a3 = {0}, a4 = {0}, a5 = {0}, a6 = {0}, a7 = {0};
-        int16_t sum[128];
-        for (int k = 0; k < n; k++) {
-            const weights16 *row = (const weights16 *) (rows + (int) list[k] * 256);
-            a0 += row[0]; a1 += row[1]; a2 += row[2]; a3 += row[3];
-            a4 += row[4]; a5 += row[5]; a6 += row[6]; a7 += row[7];
-        }
-        weights16 *to = (weights16 *) sum;
-        to[0] = a0; to[1] = a1; to[2] = a2; to[3] = a3; to[4] = a4; to[5] = a5; to[6] = a6; to[7] = a7;
-        for (int j = 0; j < 128; j++)
-            drive[j] += sum[j];
+        for (int b = 0; b < 256; b++)
+            for (int k = 0; k < 8; k++)
+                ((unsigned char *) &spread[b])[k] = b >> k & 1;
     }
 
-    /* sum[j] += weights[j] where bit j of the crossbar row is set, j = 0..255. */
-    static inline void add_masked(const int16_t *weights, const uint16_t *row, int16_t *sum)
+    /* sum[j] += weights[j] * (rows of the list with bit j set), for n < 2^planes axons of one type, n <= 128.
+       The rows are counted bit-sliced: plane p holds bit p of all 256 counts. */
+    static inline __attribute__((always_inline)) void add_planes(
+        const unsigned char *crossbar, const unsigned char *list, int n, const int16_t *weights, int16_t *sum,
+        const int planes)
     {
-        const weights16 bit = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, -32768};
-        for (int v = 0; v < 16; v++) {
-            weights16 bits = (weights16) {0} + (int16_t) row[v];
-            ((weights16 *) sum)[v] += ((const weights16 *) weights)[v] & (weights16) ((bits & bit) == bit);
+        row256 plane[8];
+        word64 count[32];
+        for (int p = 0; p < planes; p++)
+            plane[p] = (row256) {0};
+        for (int k = 0; k < n; k++) {
+            row256 carry = *(const row256 *) (crossbar + 32 * (int) list[k]);
+            for (int p = 0; p < planes; p++) {
+                row256 both = plane[p] & carry;
+                plane[p] ^= carry;
+                carry = both;
+            }
         }
+        for (int b = 0; b < 32; b++) {
+            word64 total = 0;
+            for (int p = 0; p < planes; p++)
+                total += spread[((const unsigned char *) &plane[p])[b]] << p;
+            count[b] = total;
+        }
+        for (int j = 0; j < 256; j++)
+            sum[j] += (int16_t) (weights[j] * ((const unsigned char *) count)[j]);
+    }
+
+    static inline void add_rows(
+        const unsigned char *crossbar, const unsigned char *list, int n, const int16_t *weights, int16_t *sum)
+    {
+        switch (32 - __builtin_clz(n)) {
+        case 1: add_planes(crossbar, list, n, weights, sum, 1); break;
+        case 2: add_planes(crossbar, list, n, weights, sum, 2); break;
+        case 3: add_planes(crossbar, list, n, weights, sum, 3); break;
+        case 4: add_planes(crossbar, list, n, weights, sum, 4); break;
+        case 5: add_planes(crossbar, list, n, weights, sum, 5); break;
+        default: add_planes(crossbar, list, n, weights, sum, 8); break;
+        }
+    }
+
+    /* The bytes 0 or 1 of 64 neurons as the bits of a word. */
+    static inline unsigned long long gather_bits(const unsigned char *fired)
+    {
+        unsigned long long bits = 0;
+        for (int b = 0; b < 8; b++)
+            bits |= (((const word64 *) fired)[b] * 0x0102040810204080ULL >> 56) << (8 * b);
+        return bits;
     }
 
     static inline void set_bit(unsigned long long *word, unsigned long long bit, int shared)
@@ -78,10 +116,12 @@ cdef extern from *:
             if (spins > 4000) sched_yield();
     }
     """
-    int cpu_has_avx2() noexcept nogil
+    int cpu_level() noexcept nogil
     int lowest_bit(uint64_t bits) noexcept nogil
-    void add_half_rows(const int16_t* rows, const uint16_t* list, int n, int32_t* drive) noexcept nogil
-    void add_masked(const int16_t* weights, const uint16_t* row, int16_t* sum) noexcept nogil
+    void add_rows(
+        const uint8_t* crossbar, const uint8_t* axons, int n, const int16_t* weights, int16_t* sum) noexcept nogil
+    void fill_spread()
+    uint64_t gather_bits(const uint8_t* fired) noexcept nogil
     void set_bit(uint64_t* word, uint64_t bit, int shared) noexcept nogil
     void add_16(uint16_t* to, int n, int shared) noexcept nogil
     void add_32(int32_t* to, int n, int shared) noexcept nogil
@@ -90,6 +130,7 @@ cdef extern from *:
 
 cdef enum:
     AXONS = 256
+    TYPES = 4
     NEURONS = 256
     WORDS = 4  # 64-bit words of a core's axon bits
     SLOTS = 16
@@ -101,46 +142,52 @@ cdef enum:
     DRAW_THRESHOLD = 257
 
 
-def has_avx2():
-    """Tell whether this CPU runs AVX2 code."""
-    return bool(cpu_has_avx2())
+fill_spread()
 
 
-cdef inline void sum_rows(const int16_t* rows, const uint16_t* spiking, int n, int32_t* drive) noexcept nogil:
-    """Synapses, from the table of weight rows: drive[j] = sum over spiking axons of their weight on neuron j."""
-    cdef int some, done = 0
-    memset(drive, 0, NEURONS * sizeof(int32_t))
-    while done < n:
-        some = ROWS_OF_16_BIT if n - done > ROWS_OF_16_BIT else n - done
-        add_half_rows(rows, spiking + done, some, drive)
-        add_half_rows(rows + 128, spiking + done, some, drive + 128)
-        done += some
+def level():
+    """Tell what this CPU runs: 0 the platform's base, 1 AVX2, 2 AVX-512 (F, BW, VL)."""
+    return cpu_level()
 
 
-cdef inline void sum_bits(
-    const uint8_t* crossbar, const uint8_t* axon_type, const int16_t* weights, const uint16_t* spiking, int n,
-    int32_t* drive
+cdef struct Spiking:
+    # the axons of a core that spike in a tick, by type
+    int n[TYPES]
+    uint8_t axon[TYPES][AXONS]
+
+
+cdef inline void synapses(
+    const uint8_t* crossbar, const int16_t* weights, const Spiking* spiking, int32_t* drive
 ) noexcept nogil:
-    """Synapses, from crossbar bits and the weights (4, 256) by axon type: the same sums from a tenth of the memory."""
+    """drive[j] = sum over spiking axons i of w_ij s_j[G_i], from crossbar bits and weights (4, 256) by axon type."""
     cdef int16_t part[NEURONS]
-    cdef int k, j, i
+    cdef int kind, j, some, done, added = 0
     memset(drive, 0, NEURONS * sizeof(int32_t))
     memset(part, 0, sizeof(part))
-    for k in range(n):
-        i = spiking[k]
-        add_masked(weights + axon_type[i] * NEURONS, <const uint16_t*> (crossbar + i * (NEURONS >> 3)), part)
-        if k % ROWS_OF_16_BIT == ROWS_OF_16_BIT - 1 or k == n - 1:
-            for j in range(NEURONS):
-                drive[j] += part[j]
-            memset(part, 0, sizeof(part))
+    for kind in range(TYPES):
+        done = 0
+        while done < spiking.n[kind]:
+            some = spiking.n[kind] - done
+            if some > ROWS_OF_16_BIT - added:
+                some = ROWS_OF_16_BIT - added
+            add_rows(crossbar, spiking.axon[kind] + done, some, weights + kind * NEURONS, part)
+            done += some
+            added += some
+            if added == ROWS_OF_16_BIT:
+                for j in range(NEURONS):
+                    drive[j] += part[j]
+                memset(part, 0, sizeof(part))
+                added = 0
+    for j in range(NEURONS):
+        drive[j] += part[j]
 
 
 cdef inline int update(
-    const int32_t* p, const int32_t* drive, int32_t* V, uint8_t* fired
+    const int32_t* p, const int32_t* drive, int32_t* V, uint8_t* fired, bint reversals
 ) noexcept nogil:
     """Leak, threshold, fire and reset all neurons of a core; return whether any fired or changed its potential.
 
-    `p` holds eight rows of parameters, one value per neuron (see tables.neuron_table):
+    `reversals` (constant where this is called) says whether any neuron has leak reversal.  `p` holds eight rows of parameters, one value per neuron (see tables.neuron_table):
     leak, leak reversal mask, threshold, -neg_threshold, and for the positive and the negative side a mask to keep
     the potential and a value to add; so that every reset mode is the same arithmetic.
     """
@@ -158,11 +205,14 @@ cdef inline int update(
         v = V[j] + drive[j]
         v = POTENTIAL_MIN if v < POTENTIAL_MIN else v
         v = POTENTIAL_MAX if v > POTENTIAL_MAX else v
-        reverse = reversal[j]
-        sign = (v > 0) - (v < 0)
-        w = v + leak[j] * ((reverse & sign) | (~reverse & 1))
-        # (v ^ w) < 0: the leak changed the sign; with leak reversal it stops at zero
-        w = w & ~(reverse & ((v ^ w) >> 31))
+        if reversals:
+            reverse = reversal[j]
+            sign = (v > 0) - (v < 0)
+            w = v + leak[j] * ((reverse & sign) | (~reverse & 1))
+            # (v ^ w) < 0: the leak changed the sign; with leak reversal it stops at zero
+            w = w & ~(reverse & ((v ^ w) >> 31))
+        else:
+            w = v + leak[j]
         w = POTENTIAL_MIN if w < POTENTIAL_MIN else w
         w = POTENTIAL_MAX if w > POTENTIAL_MAX else w
         up = -(w >= alpha[j])
@@ -223,8 +273,8 @@ cdef inline int32_t saturate(int32_t v) noexcept nogil:
 
 
 cdef int update_noisy(
-    const int32_t* p, const int32_t* noise, uint64_t key, int64_t t, const uint16_t* spiking, int n,
-    const uint8_t* crossbar, const uint8_t* axon_type, const int32_t* drive, int32_t* V, uint8_t* fired
+    const int32_t* p, const int32_t* noise, uint64_t key, int64_t t, const Spiking* spiking,
+    const uint8_t* crossbar, const int32_t* drive, int32_t* V, uint8_t* fired
 ) noexcept nogil:
     """All neurons of a core with stochastic modes, one after the other, in the order of the equations.
 
@@ -235,11 +285,11 @@ cdef int update_noisy(
     for j in range(NEURONS):
         v = V[j] + drive[j]
         if noise[j]:
-            for k in range(n):
-                i = spiking[k]
-                kind = axon_type[i]
-                if noise[j] >> kind & 1 and crossbar[i * (NEURONS >> 3) + (j >> 3)] >> (j & 7) & 1:
-                    v += chance(noise[(7 + kind) * NEURONS + j], draw(key, t, j, i))
+            for kind in range(TYPES):
+                for k in range(spiking.n[kind] if noise[j] >> kind & 1 else 0):
+                    i = spiking.axon[kind][k]
+                    if crossbar[i * (NEURONS >> 3) + (j >> 3)] >> (j & 7) & 1:
+                        v += chance(noise[(7 + kind) * NEURONS + j], draw(key, t, j, i))
         v = saturate(v)
         lam = p[j]
         if noise[NEURONS + j]:
@@ -268,7 +318,6 @@ cdef int update_noisy(
 @cython.wraparound(False)
 @cython.initializedcheck(False)
 def simulate(
-    const int16_t[:, :, ::1] rows,
     const uint8_t[:, :, ::1] crossbar,
     const uint8_t[:, ::1] axon_type,
     const int16_t[:, :, ::1] weights,
@@ -282,7 +331,9 @@ def simulate(
     const int32_t[:, ::1] target_axon,
     const uint8_t[:, ::1] delay,
     const int32_t[::1] line_start,
-    const int32_t[:, ::1] line_axons,
+    const int32_t[::1] line_words,
+    const uint64_t[::1] line_masks,
+    const int32_t[::1] line_spikes,
     const uint64_t[:, ::1] raster,
     const int64_t[::1] starts,
     const int64_t[::1] counted,
@@ -301,22 +352,22 @@ def simulate(
 ):
     """Run cores first..last-1 of a batch; every argument was checked and allocated by run.Simulator.
 
-    Shapes, with C cores, L input lines, N runs, t ticks of all runs, O output lines: rows (C, 256, 256), or none for
-    large chips; weights (C, 4, 256) by axon type; fan_out (C, 256) synapses of each axon; kind (C,) as tables.KIND_*;
-    neurons (C, 8, 256), noise (C, 11, 256) or none; line_start (L + 1,) into line_axons (n, 2) of core and axon;
-    raster (t, words); starts (N + 1,), counted (N,); results counts (N, O), spikes (N, 3), events (N,), out_raster
+    Shapes, with C cores, L input lines, N runs, t ticks of all runs, O output lines: weights (C, 4, 256) by axon type;
+    fan_out (C, 256) synapses of each axon; kind (C,) as tables.KIND_*; neurons (C, 8, 256), noise (C, 11, 256) or none;
+    line_start (L + 1,) into line_words (n,) 4 core + 64-bit word, line_masks (n,) and line_spikes (n,) its axons; raster (t, words); starts (N + 1,), counted (N,); results counts (N, O), spikes (N, 3), events (N,), out_raster
     (t, O) if `record`; work space that all threads share: V (C, 256), scheduler (16, C, 4), resting (C,), arrived (1,).
     """
     cdef int32_t drive[NEURONS]
     cdef uint8_t fired[NEURONS]
-    cdef uint16_t spiking[AXONS]
+    cdef Spiking spiking
     cdef Py_ssize_t run, c, k, t, line, word
     cdef int64_t sent_in, sent_hidden, sent_out, seen, meetings = 0
     cdef uint64_t bits
     cdef uint64_t* axons
     cdef int32_t target, axon
-    cdef int slot, arrive, j, n, happened, shared = threads > 1
-    cdef bint counting, tabled = rows.shape[0] > 0
+    cdef uint64_t* axon_words
+    cdef int slot, arrive, i, j, g, happened, shared = threads > 1
+    cdef bint counting, silent
     with nogil:
         for run in range(starts.shape[0] - 1):
             memcpy(&V[first, 0], &potential[first, 0], (last - first) * NEURONS * sizeof(int32_t))
@@ -329,48 +380,52 @@ def simulate(
             for t in range(starts[run], starts[run + 1]):
                 slot = (t - starts[run]) & (SLOTS - 1)
                 counting = t >= starts[run + 1] - counted[run]
+                axon_words = &scheduler[slot, 0, 0]
                 for word in range(raster.shape[1]):
                     bits = raster[t, word]
                     while bits:
                         line = word * 64 + lowest_bit(bits)
                         bits &= bits - 1
                         for k in range(line_start[line], line_start[line + 1]):
-                            c = line_axons[k, 0]
-                            if first <= c < last:
-                                axon = line_axons[k, 1]
-                                scheduler[slot, c, axon >> 6] |= (<uint64_t> 1) << (axon & 63)
-                                sent_in += 1
+                            if first <= line_words[k] >> 2 < last:
+                                axon_words[line_words[k]] |= line_masks[k]
+                                sent_in += line_spikes[k]
                 for c in range(first, last):
-                    axons = &scheduler[slot, c, 0]
-                    if resting[c] and not (axons[0] | axons[1] | axons[2] | axons[3]):
-                        continue
-                    n = 0
-                    for word in range(WORDS):
-                        bits = axons[word]
-                        axons[word] = 0
-                        while bits:
-                            spiking[n] = <uint16_t> (word * 64 + lowest_bit(bits))
-                            bits &= bits - 1
-                            seen += fan_out[c, spiking[n]]
-                            n += 1
-                    if tabled:
-                        sum_rows(&rows[c, 0, 0], spiking, n, drive)
-                    else:
-                        sum_bits(&crossbar[c, 0, 0], &axon_type[c, 0], &weights[c, 0, 0], spiking, n, drive)
+                    axons = axon_words + c * WORDS
+                    silent = not (axons[0] | axons[1] | axons[2] | axons[3])
+                    if silent:
+                        if resting[c]:
+                            continue
+                        memset(drive, 0, sizeof(drive))
+                    memset(spiking.n, 0, sizeof(spiking.n))
+                    if not silent:
+                        for word in range(WORDS):
+                            bits = axons[word]
+                            axons[word] = 0
+                            while bits:
+                                i = word * 64 + lowest_bit(bits)
+                                bits &= bits - 1
+                                seen += fan_out[c, i]
+                                g = axon_type[c, i]
+                                spiking.axon[g][spiking.n[g]] = <uint8_t> i
+                                spiking.n[g] += 1
+                        synapses(&crossbar[c, 0, 0], &weights[c, 0, 0], &spiking, drive)
                     if kind[c] == 0:
                         happened = update_plain(&neurons[c, 0, 0], drive, &V[c, 0], fired)
                     elif kind[c] == 1:
-                        happened = update(&neurons[c, 0, 0], drive, &V[c, 0], fired)
+                        happened = update(&neurons[c, 0, 0], drive, &V[c, 0], fired, False)
+                    elif kind[c] == 2:
+                        happened = update(&neurons[c, 0, 0], drive, &V[c, 0], fired, True)
                     else:
                         happened = update_noisy(
-                            &neurons[c, 0, 0], &noise[c, 0, 0], keys[c], t - starts[run], spiking, n,
-                            &crossbar[c, 0, 0], &axon_type[c, 0], drive, &V[c, 0], fired,
+                            &neurons[c, 0, 0], &noise[c, 0, 0], keys[c], t - starts[run], &spiking,
+                            &crossbar[c, 0, 0], drive, &V[c, 0], fired,
                         )
-                    resting[c] = n == 0 and not happened
-                    for k in range(NEURONS // 8):
-                        bits = (<uint64_t*> fired)[k]
+                    resting[c] = silent and not happened
+                    for k in range(NEURONS // 64):
+                        bits = gather_bits(fired + 64 * k)
                         while bits:
-                            j = k * 8 + (lowest_bit(bits) >> 3)
+                            j = k * 64 + lowest_bit(bits)
                             bits &= bits - 1
                             target = target_core[c, j]
                             axon = target_axon[c, j]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from ._random import core_keys
 from .errors import InputError
 from .program import derive
 from .reference import simulate as simulate_reference
-from .tables import core_kinds, fixed_weights, neuron_table, noise_table, weight_rows
+from .tables import core_kinds, fixed_weights, line_table, neuron_table, noise_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,10 +23,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from .image import CoreImage
-
-
-TABLED_CORES: Final = 64
-"""Up to so many cores, weights are written out for every synapse (128 KiB a core, faster when many axons spike)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -262,11 +258,7 @@ def pack_lines(spikes: ArrayLike) -> NDArray[np.uint64]:
 
 def _tables(image: CoreImage, lines: int) -> tuple[NDArray[Any], ...]:
     """Prepare what the kernel reads: weight rows, neuron parameters, routes, axons of each input line."""
-    order = np.argsort(image.inputs[:, 0], kind="stable")
-    line_start = np.searchsorted(image.inputs[order, 0], np.arange(lines + 1)).astype(np.int32)
-    tabled = image.cores <= TABLED_CORES
     return (
-        weight_rows(image) if tabled else np.empty((0, 0, 0), dtype=np.int16),
         image.crossbar,
         image.axon_type,
         fixed_weights(image),
@@ -279,6 +271,5 @@ def _tables(image: CoreImage, lines: int) -> tuple[NDArray[Any], ...]:
         image.target_core,
         image.target_axon,
         image.delay,
-        line_start,
-        np.ascontiguousarray(image.inputs[order, 1:]),
+        *line_table(image, lines),
     )

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 KIND_PLAIN: Final = 0
 KIND_GENERAL: Final = 1
-KIND_NOISY: Final = 2
-"""Cores of linear reset, kappa and no leak reversal only; other deterministic cores; stochastic cores."""
+KIND_REVERSAL: Final = 2
+KIND_NOISY: Final = 3
+"""Cores of linear reset, kappa and no leak reversal only; without leak reversal; deterministic; stochastic."""
 
 
 def weight_rows(image: CoreImage) -> NDArray[np.int16]:
@@ -39,10 +40,11 @@ def fixed_weights(image: CoreImage) -> NDArray[np.int16]:
 
 
 def core_kinds(image: CoreImage) -> NDArray[np.uint8]:
-    """Tell which arithmetic each core needs, uint8 (cores,): KIND_PLAIN, KIND_GENERAL or KIND_NOISY."""
+    """Tell which arithmetic each core needs, uint8 (cores,): one of KIND_*."""
     noisy = (image.stochastic_weights | image.stochastic_leak | image.threshold_bits).any(axis=1)
     plain = (image.reset_mode == 1) & (image.kappa == 1) & (image.epsilon == 0)
-    kinds = np.where(plain.all(axis=1), KIND_PLAIN, KIND_GENERAL)
+    kinds = np.where(image.epsilon.any(axis=1), KIND_REVERSAL, KIND_GENERAL)
+    kinds = np.where(plain.all(axis=1), KIND_PLAIN, kinds)
     return np.where(noisy, KIND_NOISY, kinds).astype(np.uint8)
 
 
@@ -94,3 +96,28 @@ def neuron_table(image: CoreImage) -> NDArray[np.int32]:
         np.where(kappa, -beta, np.choose(gamma, [-R, beta, 0])),
     ]
     return np.ascontiguousarray(np.stack(rows, axis=1), dtype=np.int32)
+
+
+def line_table(
+    image: CoreImage, lines: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.uint64], NDArray[np.int32]]:
+    """Lay out which axons each input line reaches, 64 axons of a core at a time.
+
+    Returns
+    -------
+    start, words, masks, spikes
+        int32 (lines + 1,) into the others; int32 4 core + word, uint64 the axons of that word, and int32 how many.
+
+    """
+    line, core, axon = image.inputs.astype(np.int64).T
+    words = line * 4 * image.cores + 4 * core + axon // 64
+    keys, group, spikes = np.unique(words, return_inverse=True, return_counts=True)
+    masks = np.zeros(len(keys), dtype=np.uint64)
+    np.bitwise_or.at(masks, group.reshape(-1), np.uint64(1) << (axon % 64).astype(np.uint64))
+    start = np.searchsorted(keys // (4 * image.cores), np.arange(lines + 1))
+    return (
+        start.astype(np.int32),
+        (keys % (4 * image.cores)).astype(np.int32),
+        masks,
+        spikes.astype(np.int32),
+    )

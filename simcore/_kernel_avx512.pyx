@@ -1,0 +1,4 @@
+"""The kernel for x86-64 CPUs with AVX-512 (F, BW and VL)."""
+
+include "_kernel.pxi"
+include "_program.pxi"

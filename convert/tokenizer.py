@@ -30,16 +30,14 @@ _APOSTROPHES: Final = "[’‘ʼ′´`]"  # noqa: RUF001 - the look-alikes are t
 _SPLIT_NEGATION: Final = r"n\s+'t(?!\p{L})"  # TREC's "can 't"
 _YEAR: Final = r"(?<![0-9.,])(?:1[0-9]|20)[0-9]{2}(?![0-9]|[.,][0-9])"
 _NUMBER: Final = r"[0-9]+(?:\s?,\s?[0-9]{3}(?![0-9])|\.[0-9]+)*"
-_WORD: Final = "|".join(
-    (
-        "<number>|<year>",
-        r"\p{L}(?:\.\p{L})+(?!\p{L})",  # u.s, d.c, a.m: the dots inside stay, the last one goes
-        r"[\p{L}\p{M}]+(?=n't(?!\p{L}))",  # do|n't
-        r"n't(?!\p{L})",
-        r"'(?:s|re|ve|ll|d|m)(?!\p{L})",
-        r"[\p{L}\p{M}]+",
-        "[$%]",
-    )
+_KEPT: Final = (
+    "<number>|<year>",
+    r"\p{L}(?:\.\p{L})+(?!\p{L})",  # u.s, d.c, a.m: the dots inside stay, the last one goes
+    r"[\p{L}\p{M}]+(?=n't(?!\p{L}))",  # do|n't
+    r"n't(?!\p{L})",
+    r"'(?:s|re|ve|ll|d|m)(?!\p{L})",
+    r"[\p{L}\p{M}]+",
+    "[$%]",
 )
 
 
@@ -100,7 +98,9 @@ def _empty() -> Tokenizer:
             normalizers.Replace(Regex(_NUMBER), NUMBER),
         ]
     )
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(_WORD), behavior="removed", invert=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(
+        Regex("|".join(_KEPT)), behavior="removed", invert=True
+    )
     return tokenizer
 
 
@@ -114,8 +114,7 @@ def _table(
 ) -> WordTable:
     everything = matrix.mean(axis=0)
     special = [everything] + [
-        matrix[shared[name]].mean(axis=0) if shared[name] else everything
-        for name in (NUMBER, YEAR)
+        matrix[shared[name]].mean(axis=0) if shared[name] else everything for name in (NUMBER, YEAR)
     ]
     # Rows whose words were all left out would only make the encoder larger.
     used, rows = np.unique(np.asarray(word_rows, dtype=np.int64), return_inverse=True)

@@ -1,0 +1,16 @@
+"""Train an Elman network on the grid of a core, with its spikes in the loop (needs torch)."""
+
+from __future__ import annotations
+
+from .progress import OnProgress, progress_bar
+from .run import FILES, TrainingReport, train
+from .settings import TrainingSettings
+
+__all__ = [
+    "FILES",
+    "OnProgress",
+    "TrainingReport",
+    "TrainingSettings",
+    "progress_bar",
+    "train",
+]

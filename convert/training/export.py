@@ -1,0 +1,121 @@
+"""Write a trained network as an ordinary float ONNX model.
+
+The model is what any user could have trained: two Gathers (word id to row, row to activities), one
+RNN node and one Gemm. Its RNN clips at 1.0, which states the activity ceiling exactly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["ACTIVITY_MAX", "GridNetwork", "to_onnx"]
+
+ACTIVITY_MAX: Final = 15
+"""Largest activity: 16 levels, one spike for each of the 15 ticks of a step."""
+
+_OPSET: Final = 17
+_IR_VERSION: Final = 8  # read by every onnxruntime since 1.14
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GridNetwork:
+    """A trained network on the grid of the core.
+
+    Attributes
+    ----------
+    rows
+        int32 [vocabulary]: word id to row of `codes`.
+    codes
+        uint8 [distinct, n_in], 0..15: activities of the input lines.
+    weights
+        int8 [n_hidden, n_in + n_hidden], -8..7: first the input lines, then the hidden lines.
+    scale
+        float64 [n_hidden]: a hidden unit's weights are `scale * weights`.
+    bias
+        float64 [n_hidden], in units of full activity.
+    head
+        int8 [classes, n_hidden], -8..7.
+    head_scale, head_bias
+        float64 [classes].
+    """
+
+    rows: NDArray[np.int32]
+    codes: NDArray[np.uint8]
+    weights: NDArray[np.int8]
+    scale: NDArray[np.float64]
+    bias: NDArray[np.float64]
+    head: NDArray[np.int8]
+    head_scale: NDArray[np.float64]
+    head_bias: NDArray[np.float64]
+
+    @property
+    def n_in(self) -> int:
+        """Number of input lines."""
+        return int(self.codes.shape[1])
+
+    @property
+    def n_hidden(self) -> int:
+        """Number of hidden units."""
+        return len(self.weights)
+
+
+def to_onnx(network: GridNetwork) -> onnx.ModelProto:
+    """Build the float model: no rounding in it but that of the weights and codes themselves.
+
+    Inputs are `ids` int64 [time, batch] and `lengths` int32 [batch]; the output is `logits` float32
+    [batch, classes]. Ids behind a question's length are not read.
+    """
+    n_in, n_hidden, n_classes = network.n_in, network.n_hidden, network.head.shape[0]
+    weights = network.scale[:, None] * network.weights
+    constants: dict[str, NDArray[Any]] = {
+        "rows": network.rows.astype(np.int64),
+        "embedding": (network.codes / ACTIVITY_MAX).astype(np.float32),
+        "W": weights[None, :, :n_in].astype(np.float32),
+        "R": weights[None, :, n_in:].astype(np.float32),
+        "B": np.concatenate([network.bias, np.zeros(n_hidden)])[None].astype(np.float32),
+        "head": (network.head_scale[:, None] * network.head).astype(np.float32),
+        "head_bias": network.head_bias.astype(np.float32),
+        "direction_axis": np.zeros(1, dtype=np.int64),
+    }
+    nodes = [
+        helper.make_node("Gather", ["rows", "ids"], ["row"], name="word"),
+        helper.make_node("Gather", ["embedding", "row"], ["activity"], name="encoder"),
+        helper.make_node(
+            "RNN",
+            ["activity", "W", "R", "B", "lengths"],
+            ["", "last"],
+            name="hidden",
+            direction="reverse",
+            activations=["Relu"],
+            clip=1.0,
+            hidden_size=n_hidden,
+        ),
+        helper.make_node("Squeeze", ["last", "direction_axis"], ["state"], name="state"),
+        helper.make_node("Gemm", ["state", "head", "head_bias"], ["logits"], name="head", transB=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "elman",
+        [
+            helper.make_tensor_value_info("ids", TensorProto.INT64, ["time", "batch"]),
+            helper.make_tensor_value_info("lengths", TensorProto.INT32, ["batch"]),
+        ],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", n_classes])],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(
+        graph,
+        producer_name="spikewatch-convert",
+        opset_imports=[helper.make_opsetid("", _OPSET)],
+        ir_version=_IR_VERSION,
+    )
+    onnx.checker.check_model(model, full_check=True)
+    return model

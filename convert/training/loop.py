@@ -1,0 +1,158 @@
+"""Back-propagation through time: on the core's grids first, then with its spikes in the loop."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from .corpus import batches, pack
+from .teacher import answers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from .corpus import Corpus
+    from .network import ElmanNet, Way
+    from .settings import TrainingSettings
+    from .teacher import Teacher
+
+__all__ = ["accuracy", "fit"]
+
+_WARM_UP: Final = 200  # steps over which the learning rate rises
+_WEIGHT_DECAY: Final = 1e-4
+_OWN_FACTOR: Final = 2.0  # a word's own correction is touched by few batches: it learns faster
+_GRADIENT_BOUND: Final = 1.0
+_SMOOTHING: Final = 0.05  # of the labels, where no teacher gives better targets
+_AT_ONCE: Final = 250  # questions
+
+
+def fit(
+    net: ElmanNet,
+    corpus: Corpus,
+    teachers: Sequence[Teacher],
+    settings: TrainingSettings,
+    generator: np.random.Generator,
+    passed: Callable[[], None],
+) -> None:
+    """Train the network in place, by the schedule alone: no data but the corpus decides anything.
+
+    Parameters
+    ----------
+    net
+        The student.
+    corpus
+        The training part.
+    teachers
+        Trained teachers; none: the targets are the smoothed labels.
+    settings
+        Schedule.
+    generator
+        Source of augmentation and order.
+    passed
+        Called after every pass.
+    """
+    optimiser = _optimiser(net)
+    _stage(net, "integer", corpus, teachers, settings, generator, optimiser, None, passed)
+    mean = _Mean(net, settings.average)
+    _stage(net, "spiking", corpus, teachers, settings, generator, optimiser, mean, passed)
+    if settings.spiking_epochs:
+        mean.put(net)
+    net.bound()
+    net.eval()
+
+
+@torch.no_grad()
+def accuracy(net: ElmanNet, corpus: Corpus, way: Way) -> float:
+    """Count right answers, 0..1."""
+    net.eval()
+    order = np.argsort([len(ids) for ids in corpus.ids], kind="stable")
+    right = 0
+    for start in range(0, len(order), _AT_ONCE):
+        chosen = order[start : start + _AT_ONCE]
+        answer = net(*pack([corpus.ids[i] for i in chosen]), way).argmax(dim=1)
+        right += int((answer.numpy() == corpus.labels[chosen]).sum())
+    return right / len(corpus)
+
+
+class _Mean:
+    """Running mean of a network's parameters: smooths the steps of the last epochs."""
+
+    def __init__(self, net: ElmanNet, decay: float) -> None:
+        self._decay = decay
+        self._values = [p.detach().clone() for p in net.parameters()]
+
+    @torch.no_grad()
+    def add(self, net: ElmanNet) -> None:
+        for value, parameter in zip(self._values, net.parameters(), strict=True):
+            value.lerp_(parameter, 1 - self._decay)
+
+    @torch.no_grad()
+    def put(self, net: ElmanNet) -> None:
+        for value, parameter in zip(self._values, net.parameters(), strict=True):
+            parameter.copy_(value)
+
+
+def _optimiser(net: ElmanNet) -> torch.optim.Optimizer:
+    own = [net.words.correction]
+    scales = [net.log_scale, net.log_head_scale]
+    special = {id(p) for p in own + scales}
+    rest = [p for p in net.parameters() if id(p) not in special]
+    return torch.optim.AdamW(
+        [
+            {"params": rest, "factor": 1.0, "weight_decay": _WEIGHT_DECAY},
+            {"params": scales, "factor": 1.0, "weight_decay": 0.0},
+            {"params": own, "factor": _OWN_FACTOR, "weight_decay": 0.0},
+        ]
+    )
+
+
+def _stage(
+    net: ElmanNet,
+    way: Way,
+    corpus: Corpus,
+    teachers: Sequence[Teacher],
+    settings: TrainingSettings,
+    generator: np.random.Generator,
+    optimiser: torch.optim.Optimizer,
+    mean: _Mean | None,
+    passed: Callable[[], None],
+) -> None:
+    spiking = way == "spiking"
+    epochs = settings.spiking_epochs if spiking else settings.epochs
+    rate = settings.spiking_rate if spiking else settings.rate
+    lengths = np.array([len(ids) for ids in corpus.ids])
+    total = epochs * math.ceil(len(corpus) / settings.batch)
+    done = 0
+    net.train()
+    for _ in range(epochs):
+        texts = corpus.augmented(settings.replace, generator)
+        targets = answers(teachers, texts) if teachers else _smoothed(corpus, len(net.head))
+        for chosen in batches(lengths, settings.batch, generator):
+            _set_rate(optimiser, rate, done, total)
+            logits = net(*pack([texts[i] for i in chosen]), way)
+            loss = net.loss(logits, targets[chosen])
+            optimiser.zero_grad()
+            torch.autograd.backward(loss)
+            torch.nn.utils.clip_grad_norm_(net.parameters(), _GRADIENT_BOUND)
+            optimiser.step()
+            net.bound()
+            if mean is not None:
+                mean.add(net)
+            done += 1
+        passed()
+
+
+def _set_rate(optimiser: torch.optim.Optimizer, rate: float, done: int, total: int) -> None:
+    warm = min(1.0, (done + 1) / _WARM_UP)
+    cosine = 0.5 + 0.5 * math.cos(math.pi * done / total)
+    for group in optimiser.param_groups:
+        group["lr"] = rate * group["factor"] * warm * cosine
+
+
+def _smoothed(corpus: Corpus, classes: int) -> torch.Tensor:
+    hard = functional.one_hot(torch.from_numpy(corpus.labels), classes)
+    return (1 - _SMOOTHING) * hard + _SMOOTHING / classes

@@ -1,0 +1,209 @@
+"""The Elman network in training: word vectors to codes, a hidden layer read backwards, a linear head.
+
+It runs in three ways on the same weights. `float`: the weights are on the grid, activities are not
+rounded (this is what the ONNX model computes). `integer`: activities have 16 levels. `spiking`: the
+activities are the spike counts of the simulated core; the gradient is that of the float way, word by
+word (Diehl's rate model), through the counts that really drove each step.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final, Literal
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from ..constrained import LEVEL_MAX, LEVEL_MIN, T
+from .export import GridNetwork
+from .quantise import activities, levels
+from .spiking import GAIN, LEAK_BOUND, HiddenSpikes, hidden_neurons
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ..tokenizer import WordTable
+    from .settings import TrainingSettings
+
+__all__ = ["ElmanNet", "Way", "Words", "own_words"]
+
+Way = Literal["float", "integer", "spiking"]
+
+HEAD_MAX: Final = LEVEL_MAX
+"""Head levels are -7..7: the readout's codebook is the negated one, -7..8 (see place.py)."""
+
+_STEEPNESS: Final = 2.0  # of the sigmoid that keeps codes in 0..1
+_LOGIT_SCALE: Final = (
+    4.0  # states are at most 1 and head weights small: without it, logits start flat
+)
+_HIDDEN_SCALE: Final = 0.09
+_HEAD_SCALE: Final = 0.1
+
+
+def own_words(counts: NDArray[np.int64], least: int) -> torch.Tensor:
+    """Give each word that occurs at least so often a number, from 1 on, and all others 0."""
+    own = torch.from_numpy(counts >= least)
+    return torch.where(own, torch.cumsum(own, 0), 0)
+
+
+class Words(nn.Module):
+    """Vectors of words: shared rows of the table, and a learned correction for frequent words.
+
+    Pruned vector tables give one row to many words: in spaCy's, `what`, `when`, `where` and `how`
+    share one. A word that the training questions hold often enough learns its own difference from
+    the shared row; the correction is left out at random, so that the shared rows stay useful.
+
+    Parameters
+    ----------
+    table
+        Rows and vectors of the vocabulary.
+    own
+        int64 [vocabulary]: number of a word's own correction, 0 for none.
+    width
+        Components of the correction.
+    spread
+        Standard deviation of the initial corrections.
+    """
+
+    rows: torch.Tensor
+    matrix: torch.Tensor
+    own: torch.Tensor
+
+    def __init__(self, table: WordTable, own: torch.Tensor, width: int, spread: float) -> None:
+        super().__init__()
+        matrix = torch.from_numpy(table.matrix)
+        self.register_buffer("rows", torch.from_numpy(table.rows).long())
+        self.register_buffer("matrix", matrix / matrix.std().clamp(min=1e-6))
+        self.register_buffer("own", own)
+        self.correction = nn.Parameter(spread * torch.randn(int(own.max()) + 1, width))
+
+    def forward(self, ids: torch.Tensor, dropout: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """Look words up; return their vectors and corrections, [words, components] each."""
+        own = self.own[ids]
+        if self.training:
+            own = own * (torch.rand(own.shape) >= dropout)
+        return self.matrix[self.rows[ids]], self.correction[own] * (own > 0)[..., None]
+
+
+class ElmanNet(nn.Module):
+    """The student: see the module.
+
+    Parameters
+    ----------
+    table, own
+        See `Words`.
+    classes
+        Outputs of the head.
+    settings
+        Sizes and dropouts.
+    """
+
+    def __init__(
+        self, table: WordTable, own: torch.Tensor, classes: int, settings: TrainingSettings
+    ) -> None:
+        super().__init__()
+        self.settings = settings
+        n_in, n_hidden = settings.n_in, settings.n_hidden
+        self.words = Words(table, own, n_in, 0.3)
+        self.encoder = nn.Linear(table.matrix.shape[1], n_in)
+        inputs = torch.randn(n_hidden, n_in) / math.sqrt(n_in)
+        # A leaning towards the identity remembers the words read first.
+        memory = 0.5 * torch.eye(n_hidden) + 0.5 / math.sqrt(n_hidden) * torch.randn(
+            n_hidden, n_hidden
+        )
+        self.weights = nn.Parameter(torch.cat([inputs, memory], dim=1))
+        self.bias = nn.Parameter(-0.5 * inputs.sum(dim=1))  # codes start around one half
+        self.log_scale = nn.Parameter(torch.full((n_hidden, 1), math.log(_HIDDEN_SCALE)))
+        self.head = nn.Parameter(torch.randn(classes, n_hidden) / math.sqrt(n_hidden))
+        self.head_bias = nn.Parameter(torch.zeros(classes))
+        self.log_head_scale = nn.Parameter(torch.full((classes, 1), math.log(_HEAD_SCALE)))
+        with torch.no_grad():
+            self.encoder.weight *= 0.5  # keeps the first codes off the ends of the sigmoid
+
+    def codes(self, ids: torch.Tensor) -> torch.Tensor:
+        """Encode words [n] as activities [n, n_in], in units of full activity."""
+        vectors, corrections = self.words(ids, self.settings.own_dropout)
+        vectors = functional.dropout(vectors, self.settings.vector_dropout, self.training)
+        return activities(torch.sigmoid(_STEEPNESS * (self.encoder(vectors) + corrections)))
+
+    def grid(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return levels and scales of the hidden layer, levels and scales of the head."""
+        scale, head_scale = self.log_scale.exp(), self.log_head_scale.exp()
+        return (
+            levels(self.weights, scale, LEVEL_MIN, LEVEL_MAX),
+            scale,
+            levels(self.head, head_scale, -HEAD_MAX, HEAD_MAX),
+            head_scale,
+        )
+
+    def forward(self, ids: torch.Tensor, alive: torch.Tensor, way: Way) -> torch.Tensor:
+        """Read packed questions; return the logits, [questions, classes].
+
+        Parameters
+        ----------
+        ids, alive
+            [steps, questions], see `corpus.pack`.
+        way
+            See the module.
+        """
+        words, place = torch.unique(ids, return_inverse=True)
+        codes = self.codes(words)[place]
+        q, scale, head_q, head_scale = self.grid()
+        weights = (q * scale).t()
+        n_in = self.settings.n_in
+        drive = codes @ weights[:n_in] + self.bias
+        spikes = None
+        if way == "spiking":
+            neurons = hidden_neurons(scale.squeeze(1), self.bias)
+            spikes = HiddenSpikes(neurons, q, torch.round(codes.detach() * T), alive)
+        state = torch.zeros(ids.shape[1], self.settings.n_hidden)
+        for t in range(len(ids)):
+            rate = torch.clamp(drive[t] + state @ weights[n_in:], 0, 1)
+            if way == "integer":
+                rate = activities(rate)
+            elif spikes is not None:
+                rate = spikes.step(t) / T + (rate - rate.detach())
+            state = rate * alive[t][:, None]
+        return state @ (head_q * head_scale).t() + self.head_bias
+
+    def loss(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Cross entropy against probabilities [questions, classes]."""
+        return -(targets * functional.log_softmax(_LOGIT_SCALE * logits, dim=1)).sum(1).mean()
+
+    @torch.no_grad()
+    def bound(self) -> None:
+        """Keep every bias within what the leak of its neuron can express."""
+        most = LEAK_BOUND / torch.round(GAIN / self.log_scale.exp()).squeeze(1)
+        self.bias.copy_(torch.maximum(torch.minimum(self.bias, most), -most))
+
+    @torch.no_grad()
+    def snap(self) -> GridNetwork:
+        """Move the parameters onto what the core can hold, and return the network as numbers.
+
+        Weights become exactly scale * level, scales gain / threshold, biases leak / threshold.
+        """
+        training = self.training
+        self.eval()
+        q, scale, head_q, head_scale = self.grid()
+        neurons = hidden_neurons(scale.squeeze(1), self.bias)
+        scale = (GAIN / neurons.threshold)[:, None]
+        self.log_scale.copy_(scale.log())
+        self.weights.copy_(q * scale)
+        self.bias.copy_(neurons.leak / neurons.threshold)
+        self.head.copy_(head_q * head_scale)
+        codes = torch.round(self.codes(torch.arange(len(self.words.rows))) * T)
+        distinct, rows = torch.unique(codes, dim=0, return_inverse=True)
+        self.train(training)
+        threshold = neurons.threshold.double().numpy()
+        return GridNetwork(
+            rows=rows.int().numpy(),
+            codes=distinct.byte().numpy(),
+            weights=q.char().numpy(),
+            scale=GAIN / threshold,
+            bias=neurons.leak.double().numpy() / threshold,
+            head=head_q.char().numpy(),
+            head_scale=head_scale.squeeze(1).double().numpy(),
+            head_bias=self.head_bias.double().numpy(),
+        )

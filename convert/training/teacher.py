@@ -1,0 +1,137 @@
+"""The networks that teach: large, float, trained on the same questions and vectors.
+
+Their mean answer to a question, and to the same question with words replaced, is a better target than
+the label: it says which other classes the words speak for.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from .corpus import batches, pack
+from .network import Words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from ..tokenizer import WordTable
+    from .corpus import Corpus
+    from .settings import TrainingSettings
+
+__all__ = ["Teacher", "answers", "train_teacher"]
+
+_HIDDEN: Final = 96
+_KERNELS: Final = (1, 2, 3, 4)  # words that a convolution sees
+_OWN_SPREAD: Final = 0.1
+_INPUT_DROPOUT: Final = 0.3
+_OUTPUT_DROPOUT: Final = 0.5
+_REPLACE: Final = (
+    0.2  # highest share of replaced words; labels must stay true, so below the student's
+)
+_SMOOTHING: Final = 0.05
+_AT_ONCE: Final = 250  # questions
+
+
+class Teacher(nn.Module):
+    """A bidirectional LSTM or GRU with maximum over time, or a convolutional network.
+
+    Parameters
+    ----------
+    kind
+        `lstm`, `gru` or `cnn`.
+    table, own
+        See `Words`.
+    classes
+        Outputs.
+    own_dropout
+        Share of words' own corrections left out.
+    """
+
+    def __init__(
+        self, kind: str, table: WordTable, own: torch.Tensor, classes: int, own_dropout: float
+    ) -> None:
+        super().__init__()
+        width = table.matrix.shape[1]
+        self.own_dropout = own_dropout
+        self.words = Words(table, own, width, _OWN_SPREAD)
+        self.recurrent: nn.LSTM | nn.GRU | None = None
+        if kind == "lstm":
+            self.recurrent = nn.LSTM(width, _HIDDEN, bidirectional=True)
+        elif kind == "gru":
+            self.recurrent = nn.GRU(width, _HIDDEN, bidirectional=True)
+        else:
+            self.convolutions = nn.ModuleList(
+                nn.Conv1d(width, _HIDDEN, k, padding=k - 1) for k in _KERNELS
+            )
+        self.head = nn.Linear(4 * _HIDDEN, classes)
+
+    def forward(self, ids: torch.Tensor, alive: torch.Tensor) -> torch.Tensor:
+        """Read packed questions (see `corpus.pack`); return the logits, [questions, classes]."""
+        vectors, corrections = self.words(ids, self.own_dropout)
+        x = functional.dropout(vectors + corrections, _INPUT_DROPOUT, self.training)
+        x = x * alive[:, :, None]
+        if self.recurrent is None:
+            x = x.permute(1, 2, 0)
+            z = torch.cat([torch.relu(c(x)).amax(dim=2) for c in self.convolutions], dim=1)
+        else:
+            h, _ = self.recurrent(x)
+            h = h.masked_fill(~alive[:, :, None], -1)  # states lie in -1..1
+            z = torch.cat([h.amax(dim=0), h[-1]], dim=1)
+        logits: torch.Tensor = self.head(functional.dropout(z, _OUTPUT_DROPOUT, self.training))
+        return logits
+
+
+def train_teacher(
+    teacher: Teacher,
+    corpus: Corpus,
+    settings: TrainingSettings,
+    generator: np.random.Generator,
+    passed: Callable[[], None],
+) -> None:
+    """Train on the labels, in place; `passed` is called after every pass."""
+    own = teacher.words.correction
+    rest = [p for p in teacher.parameters() if p is not own]
+    optimiser = torch.optim.AdamW(
+        [{"params": rest}, {"params": [own]}], lr=settings.teacher_rate, weight_decay=0.01
+    )
+    steps = settings.teacher_epochs * math.ceil(len(corpus) / settings.batch)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, [settings.teacher_rate, settings.teacher_word_rate], total_steps=max(steps, 1)
+    )
+    labels = torch.from_numpy(corpus.labels)
+    lengths = np.array([len(ids) for ids in corpus.ids])
+    teacher.train()
+    for _ in range(settings.teacher_epochs):
+        texts = corpus.augmented(min(_REPLACE, settings.replace), generator)
+        for chosen in batches(lengths, settings.batch, generator):
+            logits = teacher(*pack([texts[i] for i in chosen]))
+            loss = functional.cross_entropy(logits, labels[chosen], label_smoothing=_SMOOTHING)
+            optimiser.zero_grad()
+            torch.autograd.backward(loss)
+            optimiser.step()
+            schedule.step()
+        passed()
+    teacher.eval()
+
+
+@torch.no_grad()
+def answers(teachers: Sequence[Teacher], texts: Sequence[NDArray[np.int64]]) -> torch.Tensor:
+    """Ask all teachers; return the mean of their probabilities, [questions, classes]."""
+    order = np.argsort([len(ids) for ids in texts], kind="stable")
+    parts = []
+    for start in range(0, len(order), _AT_ONCE):
+        packed = pack([texts[i] for i in order[start : start + _AT_ONCE]])
+        each = torch.stack([teacher(*packed).softmax(dim=1) for teacher in teachers])
+        parts.append(each.mean(dim=0))
+    mean = torch.cat(parts)
+    back = torch.empty_like(mean)
+    back[torch.from_numpy(order)] = mean
+    return back

@@ -1,0 +1,369 @@
+"""Model and spike files of IBM's TrueNorth tools."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from images import images, neuron
+from spikewatch.simcore import (
+    Coding,
+    CoreImage,
+    ImageError,
+    InputError,
+    Simulator,
+    pack_lines,
+)
+from spikewatch.simcore.ibm import expand, read_ibm
+from spikewatch.simcore.ibm_export import compress, write_ibm
+from spikewatch.simcore.spikes import (
+    axon_events,
+    axon_raster,
+    line_raster,
+    output_line,
+    output_place,
+    read_events,
+    read_outputs,
+    read_text,
+    write_events,
+    write_outputs,
+    write_text,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SHARED = Path(__file__).parents[3] / "shared" / "ibm"
+
+TYPE = {
+    **{f"sigma{g}": 1 for g in range(4)},
+    **{f"s{g}": 0 for g in range(4)},
+    **{f"b{g}": False for g in range(4)},
+    "sigma_lambda": -1,
+    "lambda": 0,
+    "c_lambda": False,
+    "epsilon": False,
+    "alpha": 5,
+    "beta": 9,
+    "TM": 0,
+    "gamma": 1,
+    "kappa": False,
+    "sigma_VR": 1,
+    "VR": 0,
+    "V": 0,
+}
+
+
+def row(synapses: str, kind: str = "S0") -> dict[str, str]:
+    """Make a crossbar row whose first bytes are given."""
+    return {"type": kind, "synapses": f"{synapses} {'00 ' * 32}"[:95]}
+
+
+def document() -> dict[str, Any]:
+    """Make two neurons: 0 adds 3 for each spike on axon 0 and drives axon 1 of neuron 9, which leaves the chip.
+
+    Bytes 80 and 00 40: the most significant bit of byte 0 is neuron 0, the second of byte 1 is neuron 9.
+    """
+    return {
+        "model": {"coreCount": 1, "neuronclass": "NeuronGeneral", "crossbarSize": 256},
+        "crossbarTypes": [
+            {"name": "p", "crossbar": {"rows": [row("80"), row("00 40", "S2"), *[row("00")] * 254]}}
+        ],
+        "neuronTypes": [
+            {"name": "N00000001", "class": "NeuronGeneral", **TYPE, "s0": 3},
+            {"name": "N0000000A", **TYPE, "s2": 200, "sigma2": -1, "lambda": 201, "sigma_lambda": 1}
+            | {"alpha": 201, "gamma": 0, "sigma_VR": -1, "VR": 3, "kappa": True, "beta": 4},
+        ],
+        "core": {
+            "metadata": {"coreletClass": "example"},
+            "id": 0,
+            "timeScaleExponent": 0,
+            "rngSeed": 4294967295,
+            "neurons": {
+                "dendrites": ["0:255"],
+                "types": [1, "0x8", 10, "0x246"],
+                "destCores": [0, "-1x8", -33, "-1x246"],
+                "destAxons": [1, "0x8", 2, "0x246"],
+                "destDelays": [15, "1x255"],
+            },
+            "crossbar": {"name": "p"},
+        },
+    }
+
+
+def outputs(image: CoreImage, spikes: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    outcome = Simulator(image).run(pack_lines(spikes), [0, len(spikes)], record=True)
+    assert outcome.raster is not None
+    return outcome.raster
+
+
+def test_a_model_with_comments_runs_as_derived_by_hand(tmp_path: Path) -> None:
+    """Follow both neurons by hand.
+
+    Spikes with srcTime 0, 1, 2 arrive at axon 0 in ticks 1, 2, 3: neuron 0 holds 3, then 6 >= 5, so it fires in tick
+    2 and keeps 1; 4 in tick 3, no more spikes.  Its spike reaches axon 1 in tick 17.  Neuron 9 leaks +201 a tick
+    and fires at 201 in tick 0; then V = -(2^3 - 1) = -7, so -7 + 201 = 194 < 201 in tick 1; 395 in tick 2 fires, and so
+    on: it fires in the even ticks.  In tick 17 it starts at -7 (it fired in 16), -7 - 200 + 201 = -6 < -4, and kappa
+    makes it -4; in tick 18 it is 197, no spike; in tick 19 it is 398 and fires: from then on in the odd ticks.
+    """
+    model, spikes = tmp_path / "model.json", tmp_path / "in.sfti"
+    text = json.dumps(document(), indent=1)
+    model.write_text("/* a // comment */" + text.replace("\n", " // x /* y\n", 3))
+    spikes.write_text(
+        '{"class":"SpikeWriter","encoding":"TEXT","nscsVersion":"1.4.0"}\n'
+        '   {"version":"sfti1.0", "defaultDestinationDelay" : 1}\n'
+        + "".join(f'{{"spike":{{"srcTime":{t},"destCore":0,"destAxon":0}}}}\n' for t in (0, 1, 2))
+    )
+    image = read_ibm(model)
+    raster = axon_raster(image, read_events(spikes), 24)
+    assert raster[:, 0].nonzero()[0].tolist() == [1, 2, 3]
+    fired = outputs(image, raster)
+    assert np.unique(fired.nonzero()[1]).tolist() == [256 + 2]
+    assert fired[:, 258].nonzero()[0].tolist() == [*range(0, 18, 2), 19, 21, 23]
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason=f"{SHARED} is not on this machine")
+def test_the_genuine_sample_runs_as_plain_numpy_does() -> None:
+    image = read_ibm(SHARED / "ex1.json")
+    events = read_events(SHARED / "ex1_spikes.sfti")
+    assert len(events) == 1324
+    fired = outputs(image, axon_raster(image, events, 60))
+    w = image.synapses()[0].astype(int)
+    assert (image.weights[0, :200] == [1, 3, 2, 1]).all()
+    assert int(w.sum(axis=0)[:200].min()) == 16
+    V = np.zeros(256, dtype=int)
+    for t in range(60):
+        axons = events[events[:, 0] == t, 2]
+        V += 3 * w[axons].sum(axis=0)
+        spiking = np.arange(256) < 200
+        spiking &= V >= 22
+        V[spiking] -= 22
+        np.testing.assert_array_equal(fired[t, :200], spiking[:200])
+    assert int(fired.sum()) == 5396
+
+
+@pytest.mark.parametrize(
+    ("items", "values"),
+    [
+        (["1x4"], [1, 1, 1, 1]),
+        (["0:3"], [0, 1, 2, 3]),
+        (["231:4:255"], [231, 235, 239, 243, 247, 251, 255]),
+        (["22:-1:20", 7, "-32x2"], [22, 21, 20, 7, -32, -32]),
+        (["-59x7"], [-59] * 7),
+        ([], []),
+    ],
+)
+def test_run_length_lists_are_written_out(items: list[int | str], values: list[int]) -> None:
+    assert expand(items, "list") == values
+
+
+@given(st.lists(st.integers(-40, 40), max_size=256))
+def test_compressed_lists_expand_to_themselves(values: list[int]) -> None:
+    assert expand(compress(values), "list") == values
+
+
+def writable(image: CoreImage) -> CoreImage:
+    """Replace the resets that the format cannot say by ones that it can."""
+    bits = np.vectorize(int.bit_length)(np.abs(image.reset).astype(object))
+    sayable = np.sign(image.reset) * (2 ** bits.astype(np.int64) - 1)
+    return replace(image, reset=sayable.astype(np.int32))
+
+
+@settings(max_examples=8, deadline=None)
+@given(images(), st.integers(0, 2**32 - 1))
+def test_an_image_written_and_read_is_the_same_and_runs_to_equal_spikes(
+    image: CoreImage, seed: int
+) -> None:
+    image = writable(image)
+    rng = np.random.default_rng(seed)
+    spikes = (rng.random((25, image.input_lines)) < 0.2).astype(np.uint8)
+    spikes[0] = 0
+    expected = outputs(image, spikes)
+    with tempfile.TemporaryDirectory() as folder:
+        model, sent, got = (Path(folder) / name for name in ("m.json", "in.sfti", "out.sfci"))
+        write_ibm(image, model)
+        write_events(sent, axon_events(image, spikes))
+        write_outputs(got, expected)
+        back = read_ibm(model)
+        raster = axon_raster(back, read_events(sent), len(spikes))
+        again = axon_raster(image, read_events(sent), len(spikes))
+        stored = read_outputs(got, *expected.shape)
+    for field in fields(CoreImage):
+        if field.name != "inputs":
+            np.testing.assert_array_equal(getattr(back, field.name), getattr(image, field.name))
+    np.testing.assert_array_equal(outputs(back, raster), expected)
+    np.testing.assert_array_equal(outputs(image, again), expected)
+    np.testing.assert_array_equal(stored, expected)
+
+
+@pytest.mark.parametrize("line", [0, 255, 256, 2**20 - 1])
+def test_output_lines_have_places_off_the_chip(line: int) -> None:
+    assert output_line(*output_place(line)) == line
+    assert output_place(line)[0] <= -32
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    """Change one place of the document, given by its keys."""
+    broken = document()
+    *keys, last = path.split("/")
+    place: Any = broken
+    for key in keys:
+        place = place[int(key) if isinstance(place, list) else key]
+    place[int(last) if isinstance(place, list) else last] = value
+    return broken
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("model/coreCount", 2, "model: coreCount 2, but the file holds 1"),
+        ("model/networking", "EXTRA", "model: networking 'EXTRA', only INTRA can be simulated"),
+        ("model/clock", 1, "model: unknown field clock"),
+        ("extra", 1, "model file: unknown field extra"),
+        ("core/id", 1, r"cores: the ids are not 0\.\.0, each once"),
+        ("core/timeScaleExponent", 2, "core 0: timeScaleExponent 2, only 0"),
+        ("core/rngSeed", -1, r"core 0: rngSeed -1, limits 0\.\.4294967295"),
+        ("core/noise", 1, "core 0: unknown field noise"),
+        ("core/crossbar/name", "q", "core 0: crossbar 'q' is not in crossbarTypes"),
+        ("core/neurons", [], "core 0: neurons is no object of run-length lists"),
+        ("core/neurons/types", ["7x256"], "core 0, neuron 0: type 7 is not in neuronTypes"),
+        ("core/neurons/types", ["1x9999"], "core 0, types: more than 256 values"),
+        ("core/neurons/types", ["0:999999999"], "core 0, types: more than 256 values"),
+        ("core/neurons/types", ["0:0:9"], "core 0, types: a range with step 0"),
+        ("core/neurons/types", ["one"], "core 0, types: 'one' is no number, run or range"),
+        ("core/neurons/types", [1], "core 0: 1 types, but 256 dendrites"),
+        ("core/neurons/dendrites", ["0x256"], "core 0: dendrites are not distinct numbers"),
+        (
+            "core/neurons/destCores",
+            ["-5x256"],
+            "core 0, neuron 0: destCore -5, expected a core, -1",
+        ),
+        ("core/neurons/destCores", [4, "-1x8", -33, "-1x246"], "target_core is 4, limits -2..0"),
+        ("core/neurons/destAxons", ["256x256"], r"core 0, neuron 0: destAxon 256, limits 0\.\.255"),
+        ("core/neurons/destDelays", ["16x256"], r"core 0, neuron 0: delay is 16, limits 1\.\.15"),
+        ("neuronTypes/0/s0", 256, r"neuron type N00000001: s0 256, limits 0\.\.255"),
+        ("neuronTypes/0/sigma0", 0, "neuron type N00000001: sigma0 0, 1 or -1"),
+        ("neuronTypes/0/alpha", 2**18, r"neuron type N00000001: alpha 262144, limits 0\.\.262143"),
+        ("neuronTypes/0/beta", None, "neuron type N00000001: beta None"),
+        ("neuronTypes/0/TM", 16, r"neuron type N00000001: TM 16, limits 0\.\.15"),
+        ("neuronTypes/0/VR", 20, r"neuron type N00000001: VR 20, limits 0\.\.19"),
+        ("neuronTypes/0/gamma", 1.0, r"neuron type N00000001: gamma 1\.0, limits 0\.\.2"),
+        (
+            "neuronTypes/0/class",
+            "Other",
+            "neuron type N00000001: class 'Other', only NeuronGeneral",
+        ),
+        ("neuronTypes/0/name", "one", "neuronTypes: name 'one', expected N and 8"),
+        ("neuronTypes/0/name", "N0000000A", "neuronTypes: two are named N0000000A"),
+        ("neuronTypes/0/rate", 1, "neuron type N00000001: unknown field rate"),
+        (
+            "crossbarTypes/0/crossbar/rows/1/type",
+            "S4",
+            r"crossbar p, row 1: type 'S4', limits S0\.\.S3",
+        ),
+        (
+            "crossbarTypes/0/crossbar/rows/1/synapses",
+            "80",
+            "crossbar p, row 1: synapses are not 32",
+        ),
+        ("crossbarTypes/0/crossbar/rows", [], "crossbar p: 0 rows, expected 256"),
+        ("core/neurons/types", 5, "not an IBM model: TypeError"),
+    ],
+)
+def test_what_is_not_understood_is_refused_by_name(
+    tmp_path: Path, path: str, value: Any, message: str
+) -> None:
+    file = tmp_path / "m.json"
+    file.write_text(json.dumps(changed(path, value)))
+    with pytest.raises(ImageError, match=message) as caught:
+        read_ibm(file)
+    assert str(caught.value).startswith(str(file))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{" * 100_000, "/*" * 100_000, '"' * 99_999, '{"a":1,"a":1}']
+)
+def test_files_that_are_no_model_are_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "bad.json").write_text(text)
+    with pytest.raises(ImageError, match="bad.json: "):
+        read_ibm(tmp_path / "bad.json")
+
+
+def test_what_the_format_cannot_say_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(
+        ImageError, match="core 0, neuron 0: reset 5 cannot be said in IBM's format"
+    ):
+        write_ibm(neuron(reset=5), tmp_path / "m.json")
+    coded = replace(neuron(), coding=Coding(ticks_per_step=1, word_lines=4))
+    with pytest.raises(ImageError, match="coding: cannot be said in IBM's format"):
+        write_ibm(coded, tmp_path / "m.json")
+
+
+HEADER = '{"version":"sfti1.0","defaultDestinationDelay":3}'
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["no"], "line 1: not a JSON object"),
+        (["7"], "line 1: not a JSON object"),
+        (['{"encoding":"RAWI3"}'], "line 1: encoding 'RAWI3', only TEXT is read"),
+        (['{"version":"sfti9"}'], "line 1: version 'sfti9', expected sfti1.0"),
+        (['{"defaultDestinationDelay":0}'], r"line 1: defaultDestinationDelay 0, limits 1\.\.15"),
+        (['{"colour":1}'], "line 1: unknown field colour"),
+        (['{"spike":{"srcTime":0,"destCore":0}}'], r"line 1: destAxon None, limits 0\.\.255"),
+        (['{"spike":{"srcTime":-1,"destCore":0,"destAxon":0}}'], "line 1: srcTime -1"),
+        (['{"spike":{"srcTime":1,"destCore":0,"destAxon":0,"w":1}}'], "line 1: unknown field w"),
+        (['{"spike":{"srcTime":1,"destCore":0,"destAxon":0}}', HEADER], "line 2: a header after"),
+        (['{"spike":1}'], "line 1: not one spike"),
+    ],
+)
+def test_spike_files_with_anything_else_are_refused(
+    tmp_path: Path, lines: list[str], message: str
+) -> None:
+    file = tmp_path / "s.sfti"
+    file.write_text("\n".join(lines))
+    with pytest.raises(InputError, match=f"s.sfti, {message}"):
+        read_events(file)
+
+
+def test_the_header_gives_the_delay_from_source_to_axon(tmp_path: Path) -> None:
+    file = tmp_path / "s.sfti"
+    file.write_text(f'{HEADER}\n\n{{"spike":{{"srcTime":4,"destCore":2,"destAxon":9}}}}\n')
+    assert read_events(file).tolist() == [[7, 2, 9]]
+    assert read_events(file, delivered=False).tolist() == [[4, 2, 9]]
+
+
+def test_an_input_spike_at_tick_0_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="input spike at tick 0, core 0, axon 3: an sfti spike"):
+        write_events(tmp_path / "s.sfti", [[0, 0, 3]])
+
+
+def test_spikes_that_no_line_of_the_image_makes_are_refused() -> None:
+    image = replace(neuron(), inputs=np.array([[0, 0, 0], [0, 0, 1], [1, 0, 1]], dtype=np.int32))
+    both = axon_raster(image, np.array([[2, 0, 0], [2, 0, 1], [3, 0, 1]]), 4)
+    assert both.tolist() == [[0, 0], [0, 0], [1, 1], [0, 1]]
+    with pytest.raises(InputError, match="tick 1, core 0, axon 0: no input line of the image"):
+        axon_raster(image, np.array([[1, 0, 0]]), 4)
+    with pytest.raises(InputError, match="limit 1073741824"):
+        axon_raster(image, np.zeros((0, 3), dtype=np.int64), 10**12)
+
+
+def test_plain_text_spikes_come_back(tmp_path: Path) -> None:
+    raster = np.array([[0, 2], [1, 0]])
+    write_text(tmp_path / "s.txt", raster)
+    events = read_text(tmp_path / "s.txt")
+    assert events.tolist() == [[0, 1], [0, 1], [1, 0]]
+    assert line_raster(events, 2, 2).tolist() == [[0, 1], [1, 0]]
+    with pytest.raises(InputError, match="input spike on line 1, the image has 1"):
+        line_raster(events, 2, 1)
+    (tmp_path / "s.txt").write_text("1 2 # fine\n1\n")
+    with pytest.raises(InputError, match=r"s.txt, line 2: '1', expected `tick line`"):
+        read_text(tmp_path / "s.txt")

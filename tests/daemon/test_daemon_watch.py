@@ -1,0 +1,111 @@
+"""The watcher: real file events, and the bell they ring."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from daemon_support import until
+from spikewatch.daemon.watch import LIBRARY_LOG, Bell, Watcher
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def bell() -> Iterator[Bell]:
+    made = Bell()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def watcher(spool: Path, bell: Bell) -> Iterator[Watcher]:
+    made = Watcher(spool / "in", bell)
+    made.start()
+    yield made
+    made.stop()
+
+
+def seen_of(watcher: Watcher, name: str, bell: Bell) -> None:
+    """Wait until the watcher has seen a name; nothing but the bell wakes this."""
+    seen: set[str] = set()
+
+    def arrived() -> bool:
+        bell.wait(1.0)
+        seen.update(watcher.take()[0])
+        return name in seen
+
+    until(arrived, f"an event for {name!r} (seen: {seen})")
+
+
+@pytest.mark.parametrize("name", ["a.txt", "two\nlines.txt", os.fsdecode(b"caf\xe9.txt")])
+@pytest.mark.parametrize("how", ["write", "rename", "link", "symlink", "fifo"])
+def test_every_way_to_arrive_is_an_event(
+    watcher: Watcher, bell: Bell, spool: Path, how: str, name: str
+) -> None:
+    source, target = spool / "tmp" / "source", spool / "in" / name
+    source.write_text("who")
+    match how:
+        case "write":
+            target.write_text("who")
+        case "rename":
+            source.rename(target)
+        case "link":
+            os.link(source, target)
+        case "symlink":
+            target.symlink_to(source)
+        case _:
+            os.mkfifo(target)
+    seen_of(watcher, name, bell)
+
+
+def test_a_rename_within_the_inbox_tells_the_new_name(
+    watcher: Watcher, bell: Bell, spool: Path
+) -> None:
+    (spool / "in" / "a.part").write_text("who")
+    (spool / "in" / "a.part").rename(spool / "in" / "a.txt")
+    seen_of(watcher, "a.txt", bell)
+
+
+def test_what_the_daemon_does_itself_is_no_event(watcher: Watcher, bell: Bell, spool: Path) -> None:
+    path = spool / "in" / "a.txt"
+    path.write_text("who")
+    seen_of(watcher, "a.txt", bell)
+    path.read_text()
+    os.link(path, spool / "work" / "a.txt")
+    path.unlink()
+    (spool / "in" / "last.txt").write_text("who")
+    seen: set[str] = set()
+
+    def last() -> bool:
+        seen.update(watcher.take()[0])
+        return "last.txt" in seen
+
+    until(last, "last.txt")
+    # The close of the first write may have come late; reading, linking and unlinking tell nothing.
+    assert seen <= {"a.txt", "last.txt"}
+
+
+def test_an_overflow_is_heard(watcher: Watcher, bell: Bell) -> None:
+    logging.getLogger(LIBRARY_LOG).warning("inotify event queue overflowed")
+    bell.wait(10.0)
+    assert watcher.take() == (set(), True)
+    assert watcher.take() == (set(), False)
+
+
+def test_a_stopped_watcher_is_not_alive_and_can_start_again(watcher: Watcher) -> None:
+    assert watcher.alive
+    watcher.stop()
+    assert not watcher.alive
+    watcher.start()
+    assert watcher.alive
+
+
+def test_the_bell_rings_ahead_and_once(bell: Bell) -> None:
+    for _ in range(100_000):  # more than a pipe holds
+        bell.ring()
+    bell.wait(10.0)

@@ -107,6 +107,8 @@ cdef extern from *:
         __atomic_fetch_add(to, n, __ATOMIC_RELAXED);
     }
 
+    static inline void fetch(const void *address) { __builtin_prefetch(address); }
+
     /* Wait until all threads have come here for the `round`-th time. */
     static inline void meet(long long *arrived, long long threads, long long round)
     {
@@ -126,6 +128,7 @@ cdef extern from *:
     void add_16(uint16_t* to, int n, int shared) noexcept nogil
     void add_32(int32_t* to, int n, int shared) noexcept nogil
     void add_64(int64_t* to, int64_t n) noexcept nogil
+    void fetch(const void* address) noexcept nogil
     void meet(int64_t* arrived, int64_t threads, int64_t round) noexcept nogil
 
 cdef enum:
@@ -327,9 +330,7 @@ def simulate(
     const int32_t[:, :, ::1] noise,
     const uint64_t[::1] keys,
     const int32_t[:, ::1] potential,
-    const int32_t[:, ::1] target_core,
-    const int32_t[:, ::1] target_axon,
-    const uint8_t[:, ::1] delay,
+    const uint64_t[:, ::1] routes,
     const int32_t[::1] line_start,
     const int32_t[::1] line_words,
     const uint64_t[::1] line_masks,
@@ -354,7 +355,7 @@ def simulate(
 
     Shapes, with C cores, L input lines, N runs, t ticks of all runs, O output lines: weights (C, 4, 256) by axon type;
     fan_out (C, 256) synapses of each axon; kind (C,) as tables.KIND_*; neurons (C, 8, 256), noise (C, 11, 256) or none;
-    line_start (L + 1,) into line_words (n,) 4 core + 64-bit word, line_masks (n,) and line_spikes (n,) its axons; raster (t, words); starts (N + 1,), counted (N,); results counts (N, O), spikes (N, 3), events (N,), out_raster
+    routes (C, 256) as tables.route_table; line_start (L + 1,) into line_words (n,) 4 core + 64-bit word, line_masks (n,) and line_spikes (n,) its axons; raster (t, words); starts (N + 1,), counted (N,); results counts (N, O), spikes (N, 3), events (N,), out_raster
     (t, O) if `record`; work space that all threads share: V (C, 256), scheduler (16, C, 4), resting (C,), arrived (1,).
     """
     cdef int32_t drive[NEURONS]
@@ -362,7 +363,7 @@ def simulate(
     cdef Spiking spiking
     cdef Py_ssize_t run, c, k, t, line, word
     cdef int64_t sent_in, sent_hidden, sent_out, seen, meetings = 0
-    cdef uint64_t bits
+    cdef uint64_t bits, route
     cdef uint64_t* axons
     cdef int32_t target, axon
     cdef uint64_t* axon_words
@@ -392,6 +393,12 @@ def simulate(
                                 sent_in += line_spikes[k]
                 for c in range(first, last):
                     axons = axon_words + c * WORDS
+                    if c + 1 < last:  # the rows of the next core, while this one is computed
+                        for word in range(WORDS):
+                            bits = axons[WORDS + word]
+                            while bits:
+                                fetch(&crossbar[c + 1, word * 64 + lowest_bit(bits), 0])
+                                bits &= bits - 1
                     silent = not (axons[0] | axons[1] | axons[2] | axons[3])
                     if silent:
                         if resting[c]:
@@ -427,10 +434,11 @@ def simulate(
                         while bits:
                             j = k * 64 + lowest_bit(bits)
                             bits &= bits - 1
-                            target = target_core[c, j]
-                            axon = target_axon[c, j]
+                            route = routes[c, j]
+                            target = <int32_t> (route >> 32)
+                            axon = <int32_t> (route >> 8) & 0xFFFFFF
                             if target >= 0:
-                                arrive = (slot + delay[c, j]) & (SLOTS - 1)
+                                arrive = (slot + <int> (route & 0xFF)) & (SLOTS - 1)
                                 set_bit(&scheduler[arrive, target, axon >> 6], (<uint64_t> 1) << (axon & 63), shared)
                                 sent_hidden += 1
                             elif target == OUTPUT:

@@ -15,7 +15,14 @@ from ._random import core_keys
 from .errors import InputError
 from .program import derive
 from .reference import simulate as simulate_reference
-from .tables import core_kinds, fixed_weights, line_table, neuron_table, noise_table
+from .tables import (
+    core_kinds,
+    fixed_weights,
+    line_table,
+    neuron_table,
+    noise_table,
+    route_table,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -268,8 +275,6 @@ def _tables(image: CoreImage, lines: int) -> tuple[NDArray[Any], ...]:
         noise_table(image),
         core_keys(image.seed),
         image.potential,
-        image.target_core,
-        image.target_axon,
-        image.delay,
+        route_table(image),
         *line_table(image, lines),
     )

@@ -121,3 +121,14 @@ def line_table(
         masks,
         spikes.astype(np.int32),
     )
+
+
+def route_table(image: CoreImage) -> NDArray[np.uint64]:
+    """Pack the route of every neuron into one word, uint64 (cores, 256).
+
+    Target core (32 bits, two's complement) above axon or output line (24 bits) above delay (8 bits): one memory access
+    for each spike.
+    """
+    core = image.target_core.astype(np.int64).astype(np.uint64) << np.uint64(32)
+    axon = image.target_axon.astype(np.uint64) << np.uint64(8)
+    return core | axon | image.delay.astype(np.uint64)

@@ -322,10 +322,10 @@ cdef int update_noisy(
 @cython.initializedcheck(False)
 def simulate(
     const uint8_t[:, :, ::1] crossbar,
-    const uint8_t[:, ::1] axon_type,
+    const uint16_t[:, ::1] axon_table,
+    const int32_t[::1] prototype,
     const int16_t[:, :, ::1] weights,
-    const uint16_t[:, ::1] fan_out,
-    const uint8_t[::1] kind,
+    const uint8_t[::1] kinds,
     const int32_t[:, :, ::1] neurons,
     const int32_t[:, :, ::1] noise,
     const uint64_t[::1] keys,
@@ -353,15 +353,16 @@ def simulate(
 ):
     """Run cores first..last-1 of a batch; every argument was checked and allocated by run.Simulator.
 
-    Shapes, with C cores, L input lines, N runs, t ticks of all runs, O output lines: weights (C, 4, 256) by axon type;
-    fan_out (C, 256) synapses of each axon; kind (C,) as tables.KIND_*; neurons (C, 8, 256), noise (C, 11, 256) or none;
+    Shapes, with C cores, L input lines, N runs, t ticks of all runs, O output lines, P distinct cores: axon_table (C, 256)
+    and prototype (C,), the distinct core that has each one's parameters; weights (P, 4, 256) by axon type; kinds (P,)
+    as tables.KIND_*; neurons (P, 8, 256), noise (P, 11, 256) or none;
     routes (C, 256) as tables.route_table; line_start (L + 1,) into line_words (n,) 4 core + 64-bit word, line_masks (n,) and line_spikes (n,) its axons; raster (t, words); starts (N + 1,), counted (N,); results counts (N, O), spikes (N, 3), events (N,), out_raster
     (t, O) if `record`; work space that all threads share: V (C, 256), scheduler (16, C, 4), resting (C,), arrived (1,).
     """
     cdef int32_t drive[NEURONS]
     cdef uint8_t fired[NEURONS]
     cdef Spiking spiking
-    cdef Py_ssize_t run, c, k, t, line, word
+    cdef Py_ssize_t run, c, k, p, t, line, word
     cdef int64_t sent_in, sent_hidden, sent_out, seen, meetings = 0
     cdef uint64_t bits, route
     cdef uint64_t* axons
@@ -393,11 +394,13 @@ def simulate(
                                 sent_in += line_spikes[k]
                 for c in range(first, last):
                     axons = axon_words + c * WORDS
+                    p = prototype[c]
                     if c + 1 < last:  # the rows of the next core, while this one is computed
                         for word in range(WORDS):
                             bits = axons[WORDS + word]
                             while bits:
                                 fetch(&crossbar[c + 1, word * 64 + lowest_bit(bits), 0])
+                                fetch(&axon_table[c + 1, word * 64 + lowest_bit(bits)])
                                 bits &= bits - 1
                     silent = not (axons[0] | axons[1] | axons[2] | axons[3])
                     if silent:
@@ -412,20 +415,20 @@ def simulate(
                             while bits:
                                 i = word * 64 + lowest_bit(bits)
                                 bits &= bits - 1
-                                seen += fan_out[c, i]
-                                g = axon_type[c, i]
+                                seen += axon_table[c, i] & 0x1FF
+                                g = axon_table[c, i] >> 9
                                 spiking.axon[g][spiking.n[g]] = <uint8_t> i
                                 spiking.n[g] += 1
-                        synapses(&crossbar[c, 0, 0], &weights[c, 0, 0], &spiking, drive)
-                    if kind[c] == 0:
-                        happened = update_plain(&neurons[c, 0, 0], drive, &V[c, 0], fired)
-                    elif kind[c] == 1:
-                        happened = update(&neurons[c, 0, 0], drive, &V[c, 0], fired, False)
-                    elif kind[c] == 2:
-                        happened = update(&neurons[c, 0, 0], drive, &V[c, 0], fired, True)
+                        synapses(&crossbar[c, 0, 0], &weights[p, 0, 0], &spiking, drive)
+                    if kinds[p] == 0:
+                        happened = update_plain(&neurons[p, 0, 0], drive, &V[c, 0], fired)
+                    elif kinds[p] == 1:
+                        happened = update(&neurons[p, 0, 0], drive, &V[c, 0], fired, False)
+                    elif kinds[p] == 2:
+                        happened = update(&neurons[p, 0, 0], drive, &V[c, 0], fired, True)
                     else:
                         happened = update_noisy(
-                            &neurons[c, 0, 0], &noise[c, 0, 0], keys[c], t - starts[run], &spiking,
+                            &neurons[p, 0, 0], &noise[p, 0, 0], keys[c], t - starts[run], &spiking,
                             &crossbar[c, 0, 0], drive, &V[c, 0], fired,
                         )
                     resting[c] = silent and not happened

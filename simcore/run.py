@@ -16,11 +16,13 @@ from .errors import InputError
 from .program import derive
 from .reference import simulate as simulate_reference
 from .tables import (
+    axon_table,
     core_kinds,
     fixed_weights,
     line_table,
     neuron_table,
     noise_table,
+    prototypes,
     route_table,
 )
 
@@ -265,14 +267,15 @@ def pack_lines(spikes: ArrayLike) -> NDArray[np.uint64]:
 
 def _tables(image: CoreImage, lines: int) -> tuple[NDArray[Any], ...]:
     """Prepare what the kernel reads: weight rows, neuron parameters, routes, axons of each input line."""
+    index, distinct = prototypes(image)
     return (
         image.crossbar,
-        image.axon_type,
-        fixed_weights(image),
-        np.bitwise_count(image.crossbar).sum(axis=2, dtype=np.uint16),
-        core_kinds(image),
-        neuron_table(image),
-        noise_table(image),
+        axon_table(image),
+        index,
+        fixed_weights(distinct),
+        core_kinds(distinct),
+        neuron_table(distinct),
+        noise_table(distinct),
         core_keys(image.seed),
         image.potential,
         route_table(image),

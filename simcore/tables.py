@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -18,6 +19,20 @@ KIND_GENERAL: Final = 1
 KIND_REVERSAL: Final = 2
 KIND_NOISY: Final = 3
 """Cores of linear reset, kappa and no leak reversal only; without leak reversal; deterministic; stochastic."""
+
+_PARAMETERS: Final = (
+    "weights",
+    "leak",
+    "threshold",
+    "neg_threshold",
+    "reset",
+    "reset_mode",
+    "kappa",
+    "epsilon",
+    "stochastic_weights",
+    "stochastic_leak",
+    "threshold_bits",
+)
 
 
 def weight_rows(image: CoreImage) -> NDArray[np.int16]:
@@ -132,3 +147,28 @@ def route_table(image: CoreImage) -> NDArray[np.uint64]:
     core = image.target_core.astype(np.int64).astype(np.uint64) << np.uint64(32)
     axon = image.target_axon.astype(np.uint64) << np.uint64(8)
     return core | axon | image.delay.astype(np.uint64)
+
+
+def axon_table(image: CoreImage) -> NDArray[np.uint16]:
+    """Pack type and fan-out of every axon into one word, uint16 (cores, 256): 512 type + set crossbar bits."""
+    fan_out = np.bitwise_count(image.crossbar).sum(axis=2, dtype=np.uint16)
+    return fan_out | image.axon_type.astype(np.uint16) << np.uint16(9)
+
+
+def prototypes(image: CoreImage) -> tuple[NDArray[np.int32], CoreImage]:
+    """Find the cores that differ in the parameters of their neurons; chips often repeat a few.
+
+    Returns
+    -------
+    index, distinct
+        int32 (cores,): the distinct core that each one equals; and an image of the distinct ones, for the tables.
+
+    """
+    arrays = [np.ascontiguousarray(getattr(image, name)) for name in _PARAMETERS]
+    numbers: dict[bytes, int] = {}
+    index = np.empty(image.cores, dtype=np.int32)
+    for c in range(image.cores):
+        key = b"".join([array[c].tobytes() for array in arrays])
+        index[c] = numbers.setdefault(key, len(numbers))
+    first = np.unique(index, return_index=True)[1]
+    return index, replace(image, **{n: getattr(image, n)[first] for n in _PARAMETERS})

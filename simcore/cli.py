@@ -1,107 +1,278 @@
-"""Command line `spikewatch-sim`: inspect and run core images."""
+"""Command line `spikewatch-sim`: inspect, run, convert and plot core images."""
 
 from __future__ import annotations
 
+import json
+import shutil
 import sys
+import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
 
-from .errors import SimcoreError
-from .image import CoreImage
+from . import inspection, plotting
+from .errors import InputError, SimcoreError
+from .exchange import Format, Network, convert, open_network, run_network, write_spikes
+from .nir_export import LossyExport
 from .power import estimate
-from .ranc import RancNetwork, read_ranc
-from .run import Simulator, pack_lines
+from .trace import trace
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .run import Outcome
 
 PROGRAM = "spikewatch-sim"
 
 app = typer.Typer(
     name=PROGRAM,
-    help="Inspect and run TrueNorth core images.",
+    help="Inspect, run, convert and plot TrueNorth core images, RANC networks and IBM models.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 
+File = Annotated[
+    Path,
+    typer.Argument(help="A core image, a RANC network (.json, .json.gz) or an IBM model (.json)."),
+]
+SpikeFile = Annotated[
+    Path | None,
+    typer.Option("--spikes", help="Input spikes: .sfti (IBM), or .txt with `tick line` a line."),
+]
+Ticks = Annotated[
+    int | None,
+    typer.Option(
+        "--ticks",
+        min=0,
+        help="Length of the run; else that of a RANC file, or 15 ticks after the last input spike.",
+    ),
+]
+Traced = Annotated[
+    list[str] | None,
+    typer.Option("--trace", help="CORE:NEURON whose membrane to follow; may be given repeatedly."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
 
 def main() -> None:
-    """Run the program; errors of ours are one line on stderr and exit code 2."""
+    """Run the program; errors of ours and of files are one line on stderr and exit code 2."""
     try:
         app()
     except SimcoreError as e:
-        print(f"{PROGRAM}: {e}", file=sys.stderr)  # noqa: T201 - the one place that speaks to stderr
+        _say(str(e))
+        sys.exit(2)
+    except OSError as e:
+        _say(f"{e.filename}: {e.strerror}" if e.filename else str(e))
         sys.exit(2)
 
 
 @app.command()
 def inspect(
-    file: Annotated[
-        Path, typer.Argument(help="A core image, or a RANC network (.json, .json.gz).")
-    ],
+    file: File,
+    core: Annotated[int | None, typer.Option("--core", help="Draw the crossbar of a core.")] = None,
+    as_json: Json = False,
 ) -> None:
-    """Show what an image holds and how much of the chip it uses."""
-    image = _open(file)[0]
-    synapses = image.synapses()
-    used_neurons = int((image.target_core != -1).sum())
-    used_axons = int(synapses.any(axis=2).sum())
-    typer.echo(f"cores           {image.cores}")
-    typer.echo(f"neurons used    {used_neurons} of {image.cores * 256}")
-    typer.echo(f"axons used      {used_axons} of {image.cores * 256}")
-    typer.echo(f"synapses        {int(synapses.sum())} of {synapses.size}")
-    typer.echo(f"input lines     {image.input_lines}")
-    typer.echo(f"output lines    {image.output_lines}")
-    if image.coding is not None:
-        coding = image.coding
+    """Show what an image holds and how much of each limit of the chip it uses."""
+    network = open_network(file)
+    found = inspection.inspect(network.image)
+    if as_json:
+        typer.echo(json.dumps({"format": network.format} | found.as_json()))
+        return
+    cells = found.cores * 256
+    typer.echo(f"format          {network.format}")
+    typer.echo(f"cores           {found.cores}")
+    typer.echo(f"neurons used    {found.neurons} of {cells}")
+    typer.echo(f"  copies        {found.copies}")
+    typer.echo(f"  stochastic    {found.stochastic}")
+    typer.echo(f"axons used      {found.axons} of {cells}")
+    typer.echo(f"synapses        {found.synapses} of {cells * 256}")
+    typer.echo(f"input lines     {found.input_lines}")
+    typer.echo(f"output lines    {found.output_lines}")
+    coding = network.image.coding
+    if coding is not None:
         typer.echo(
             f"coding          {coding.ticks_per_step} ticks per step, {coding.word_lines} word lines,"
             f" read {coding.direction}, {coding.drain_steps} drain step, gate line {coding.gate_line}"
         )
+    typer.echo("\nlargest                         used    limit        %")
+    for use in found.use:
+        typer.echo(f"{use.what:24}{use.used:12}{use.limit:9}{use.percent:9.1f}")
+    if core is not None:
+        room = shutil.get_terminal_size()
+        typer.echo("\n" + inspection.picture(network.image, core, room.columns, room.lines))
 
 
 @app.command()
 def run(
-    file: Annotated[Path, typer.Argument(help="A RANC network with its input spikes.")],
+    file: File,
+    spikes: SpikeFile = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Write output spikes: .sfci (IBM), or .txt with `tick line`."),
+    ] = None,
+    ticks: Ticks = None,
+    traced: Traced = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Compare with the output spikes that the file carries.")
+        bool, typer.Option("--check", help="Compare with the output spikes that a RANC file has.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Run a network on its input spikes; with --check, exit 1 at the first difference."""
+    network = open_network(file, spikes, ticks)
+    neurons = [_place(text) for text in traced or []]
+    if check and network.expected is None:
+        raise SimcoreError(f"{file}: carries no output spikes to compare with")
+    outcome = run_network(network, str(file))
+    raster = _recorded(outcome)
+    if out is not None:
+        write_spikes(out, raster)
+    report = _report(network, outcome)
+    difference = _difference(network, raster) if check else None
+    if neurons:
+        potentials = trace(network.image, _given(network), neurons).tolist()
+        report["trace"] = {
+            f"{c}:{n}": [v[k] for v in potentials] for k, (c, n) in enumerate(neurons)
+        }
+    if check:
+        report["difference"] = difference
+    typer.echo(json.dumps(report) if as_json else _text(report))
+    if difference is not None:
+        raise typer.Exit(1)
+
+
+@app.command("convert-format")
+def convert_format(
+    file: File,
+    out: Annotated[Path, typer.Argument(help=".safetensors, .json, .json.gz or .nir")],
+    to: Annotated[
+        str | None, typer.Option("--to", help="image, ranc, ibm or nir; else by the name.")
+    ] = None,
+    spikes: SpikeFile = None,
+    ticks: Ticks = None,
+    without_spikes: Annotated[
+        bool, typer.Option("--no-spikes", help="Leave out the input spikes that the file carries.")
     ] = False,
 ) -> None:
-    """Run a network on the input spikes of its file; with --check, exit 1 at the first difference."""
-    image, ranc = _open(file)
-    if ranc is None:
-        raise SimcoreError(f"{file}: a core image carries no input spikes")
-    outcome = Simulator(image).run(pack_lines(ranc.spikes), [0, len(ranc.spikes)], record=True)
-    spikes, events = outcome.spikes[0], int(outcome.synaptic_events[0])
-    typer.echo(
-        f"{len(ranc.spikes)} ticks, spikes {spikes[0]} input, {spikes[1]} hidden, {spikes[2]} output,"
-        f" {events} synaptic events"
-    )
-    energy = estimate(cores=image.cores, ticks=len(ranc.spikes), synaptic_events=events)
-    for method, power in energy.power_uw.items():
-        typer.echo(
-            f"estimated for the chip ({method}): {power:.2f} uW, {energy.energy_uj[method]:.3f} uJ"
+    """Write a network in another format, its input spikes with it or beside it."""
+    network = open_network(file, spikes, ticks)
+    if without_spikes:
+        network = Network(image=network.image, format=network.format)
+    kinds: dict[str, Format] = {"image": "image", "ranc": "ranc", "ibm": "ibm", "nir": "nir"}
+    if to is not None and to not in kinds:
+        raise InputError(f"--to {to}: expected image, ranc, ibm or nir")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", LossyExport)
+        written = convert(network, out, None if to is None else kinds[to])
+    for warning in caught:
+        _say(str(warning.message).replace("\n", "\n  "))
+    for path in written:
+        typer.echo(path)
+
+
+@app.command()
+def plot(
+    file: File,
+    out: Annotated[Path, typer.Option("--out", help="The picture: .png or .svg.")],
+    spikes: SpikeFile = None,
+    ticks: Ticks = None,
+    traced: Traced = None,
+) -> None:
+    """Draw input spikes, output spikes and chosen membranes (needs matplotlib: extra [plot])."""
+    network = open_network(file, spikes, ticks)
+    neurons = [_place(text) for text in traced or []]
+    raster = _recorded(run_network(network, str(file)))
+    given = _given(network)
+    potentials = trace(network.image, given, neurons) if neurons else None
+    plotting.plot(out, given, raster, neurons=neurons, potentials=potentials, title=file.name)
+    typer.echo(out)
+
+
+def _report(network: Network, outcome: Outcome) -> dict[str, Any]:
+    """Gather what a run gave, as a JSON object."""
+    ticks, events = len(_given(network)), int(outcome.synaptic_events[0])
+    counts = outcome.counts[0]
+    energy = estimate(cores=network.image.cores, ticks=ticks, synaptic_events=events)
+    return {
+        "ticks": ticks,
+        "spikes": dict(zip(("input", "hidden", "output"), outcome.spikes[0].tolist(), strict=True)),
+        "synaptic_events": events,
+        "output_lines": {str(n): int(counts[n]) for n in np.nonzero(counts)[0]},
+        "power_uw": energy.power_uw,
+        "energy_uj": energy.energy_uj,
+    }
+
+
+def _text(report: dict[str, Any]) -> str:
+    """Write a report out for people."""
+    sent = report["spikes"]
+    lines = [
+        f"{report['ticks']} ticks, spikes {sent['input']} input, {sent['hidden']} hidden,"
+        f" {sent['output']} output, {report['synaptic_events']} synaptic events"
+    ]
+    lines += [
+        f"estimated for the chip ({method}): {power:.2f} uW, {report['energy_uj'][method]:.3f} uJ"
+        for method, power in report["power_uw"].items()
+    ]
+    if report["output_lines"]:
+        shown = [f"{line}:{n}" for line, n in report["output_lines"].items()]
+        more = f" and {len(shown) - 32} more lines" if len(shown) > 32 else ""
+        lines.append(f"output spikes by line: {' '.join(shown[:32])}{more}")
+    if "trace" in report:
+        names = list(report["trace"])
+        lines.append("tick " + " ".join(f"{name:>9}" for name in names))
+        columns = zip(*report["trace"].values(), strict=True)
+        lines += [f"{t:4} " + " ".join(f"{v:9}" for v in row) for t, row in enumerate(columns)]
+    if "difference" in report:
+        different = report["difference"]
+        lines.append(
+            "equal to the file's output"
+            if different is None
+            else f"first difference: tick {different['tick']}, line {different['line']}:"
+            f" {different['here']} here, {different['file']} in the file"
         )
-    if check:
-        _check(ranc, outcome.raster, file)
+    return "\n".join(lines)
 
 
-def _check(ranc: RancNetwork, raster: np.ndarray | None, file: Path) -> None:
-    if ranc.expected is None or raster is None:
-        raise SimcoreError(f"{file}: carries no output spikes to compare with")
-    different = np.argwhere(raster[: len(ranc.expected)] != ranc.expected)
-    if len(different):
-        tick, line = different[0]
-        typer.echo(
-            f"first difference: tick {tick}, line {line}: {raster[tick, line]} here,"
-            f" {ranc.expected[tick, line]} in the file"
-        )
-        raise typer.Exit(1)
-    typer.echo(f"equal to the file's output in all {ranc.expected.size} places")
+def _difference(network: Network, raster: NDArray[Any]) -> dict[str, int] | None:
+    """Find the first output spike that differs from those in the file."""
+    expected = network.expected
+    if expected is None:
+        return None
+    # RANC's bus shows one spike of a line and tick, however many neurons share the line.
+    here = np.minimum(raster[: len(expected)], 1)
+    different = np.argwhere(here != expected)
+    if not len(different):
+        return None
+    tick, line = different[0].tolist()
+    return {
+        "tick": tick,
+        "line": line,
+        "here": int(here[tick, line]),
+        "file": int(expected[tick, line]),
+    }
 
 
-def _open(file: Path) -> tuple[CoreImage, RancNetwork | None]:
-    if file.suffix in {".json", ".gz"}:
-        ranc = read_ranc(file)
-        return ranc.image, ranc
-    return CoreImage.load(file), None
+def _place(text: str) -> tuple[int, int]:
+    core, colon, neuron = text.partition(":")
+    if not (colon and core.isdecimal() and neuron.isdecimal()):
+        raise InputError(f"--trace {text}: expected CORE:NEURON")
+    return int(core), int(neuron)
+
+
+def _given(network: Network) -> NDArray[np.uint8]:
+    if network.spikes is None:
+        raise InputError("no input spikes")
+    return network.spikes
+
+
+def _recorded(outcome: Outcome) -> NDArray[np.uint16]:
+    if outcome.raster is None:
+        raise SimcoreError("the run recorded no output spikes")
+    return outcome.raster
+
+
+def _say(text: str) -> None:
+    print(f"{PROGRAM}: {text}", file=sys.stderr)  # noqa: T201 - the one place that speaks to stderr

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
@@ -31,6 +30,8 @@ from .spikes import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
 Format = Literal["image", "ranc", "ibm", "nir"]
@@ -220,7 +221,7 @@ def _sniff(path: Path) -> Format:
     try:
         with path.open("rb") as file:
             head = file.read(_SNIFFED)
-            # A model's libraries may be longer than what is looked at; RANC files have no comments and no such keys.
+            # IBM's files open with their libraries; RANC's have no such keys.
             return "ibm" if b'"crossbarTypes"' in head or b'"neuronTypes"' in head else "ranc"
     except OSError as e:
         raise InputError(f"{path}: {e.strerror or e}") from None

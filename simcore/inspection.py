@@ -77,7 +77,7 @@ class Inspection:
 def inspect(image: CoreImage) -> Inspection:
     """Count what a valid image holds."""
     used = image.target_core != limits.TARGET_NONE
-    axons = image.crossbar.any(axis=2)
+    axons: NDArray[np.bool_] = np.any(image.crossbar, axis=2)
     fan_in = np.zeros((image.cores, limits.NEURONS), dtype=np.int64)
     synapses = copies = 0
     noisy = (image.stochastic_weights | image.stochastic_leak | image.threshold_bits) != 0
@@ -132,7 +132,7 @@ def picture(image: CoreImage, core: int, columns: int = 80, rows: int = 40) -> s
     ]
     for i, cells in enumerate(shade):
         lines.append(f"{i * tall:7} |{''.join(SHADES[n] for n in cells)}|")
-    lines.append(f"        +{'-' * across}+ neurons 0..{limits.NEURONS - 1}")
+    lines.append(f"        +{' neurons 0..255 ' if across > 16 else '':-^{across}}+")
     return "\n".join(lines)
 
 

@@ -153,7 +153,7 @@ def _neurons(nir: Any, image: CoreImage, c: int) -> Any:
 def _weights(image: CoreImage, c: int) -> NDArray[np.int16]:
     """Write out the weight of every axon on every neuron of a core: int16 (256 axons, 256 neurons)."""
     synapses = np.unpackbits(image.crossbar[c], axis=1, bitorder="little")
-    return image.weights[c].T[image.axon_type[c]] * synapses
+    return np.where(synapses == 1, image.weights[c].T[image.axon_type[c]], np.int16(0))
 
 
 def _from_lines(image: CoreImage, c: int, lines: int) -> NDArray[np.float32]:

@@ -58,7 +58,7 @@ def plot(
     axes = figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0]
     for axis, (raster, label) in zip(axes, panels, strict=False):
         tick, line = np.nonzero(raster)
-        axis.scatter(tick, line, s=4, c="black", marker="|", linewidths=0.8, rasterized=True)
+        axis.scatter(tick, line, s=4, c="black", marker="|", linewidths=0.8)
         axis.set_ylabel(label)
         axis.set_ylim(-0.5, max(1, raster.shape[1]) - 0.5)
     if potentials is not None:
@@ -67,8 +67,7 @@ def plot(
     axes[-1].set_xlim(-0.5, max(1, len(panels[0][0])) - 0.5)
     if title:
         figure.suptitle(title)
-    # Without dates and with fixed ids, equal runs give equal files.
-    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+    figure.savefig(path)
 
 
 def _membranes(axis: Any, neurons: Sequence[tuple[int, int]], potentials: Any) -> None:

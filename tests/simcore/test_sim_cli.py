@@ -1,0 +1,308 @@
+"""The program `spikewatch-sim`, as its users call it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from images import neuron
+from spikewatch.simcore import Coding, CoreImage
+from spikewatch.simcore.cli import main
+from spikewatch.simcore.inspection import inspect, picture
+from spikewatch.simcore.ranc import read_ranc, write_ranc
+from spikewatch.simcore.trace import trace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Program = Callable[..., tuple[int, str, str]]
+
+SHARED = Path(__file__).parents[3] / "shared"
+RANC = sorted((SHARED / "ranc").glob("*.json.gz"))
+needs_shared = pytest.mark.skipif(not RANC, reason=f"{SHARED} is not on this machine")
+
+
+@pytest.fixture
+def program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Program:
+    """Give a function that runs the program and returns its exit code, stdout and stderr."""
+
+    def call(*arguments: Any) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["spikewatch-sim", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        shown = capsys.readouterr()
+        return int(caught.value.code or 0), shown.out, shown.err
+
+    return call
+
+
+@pytest.fixture
+def counter(tmp_path: Path) -> Path:
+    """Save a neuron that fires at every second spike on line 0, its output on line 0."""
+    path = tmp_path / "counter.safetensors"
+    neuron(s0=1, threshold=2, reset_mode=1).save(path)
+    return path
+
+
+@pytest.fixture
+def ranc(tmp_path: Path) -> Path:
+    """Save the same as a RANC network with three input spikes and the output spike that they cause."""
+    path = tmp_path / "counter.json"
+    spikes = np.zeros((6, 4), dtype=np.uint8)
+    spikes[[1, 2, 4], 0] = 1
+    expected = np.zeros((6, 1), dtype=np.uint8)
+    expected[2, 0] = 1
+    write_ranc(neuron(s0=1, threshold=2, reset_mode=1), spikes, path, expected)
+    return path
+
+
+def test_run_prints_spikes_and_energy_and_writes_output(
+    program: Program, counter: Path, tmp_path: Path
+) -> None:
+    spikes = tmp_path / "in.txt"
+    spikes.write_text("# tick line\n0 0\n3 0\n3 1\n5 0\n6 0\n")
+    code, shown, _ = program("run", counter, "--spikes", spikes, "--out", tmp_path / "out.sfci")
+    assert code == 0
+    assert shown.splitlines() == [
+        "22 ticks, spikes 5 input, 0 hidden, 2 output, 5 synaptic events",
+        "estimated for the chip (paper): 17.09 uW, 0.376 uJ",
+        "estimated for the chip (static_marginal): 15.73 uW, 0.346 uJ",
+        "output spikes by line: 0:2",
+    ]
+    assert (tmp_path / "out.sfci").read_text().splitlines()[2:] == [
+        '{"spike":{"srcTime":3,"destCore":-32,"destAxon":0}}',
+        '{"spike":{"srcTime":6,"destCore":-32,"destAxon":0}}',
+    ]
+
+
+def test_run_as_json_with_traces_and_a_given_length(
+    program: Program, counter: Path, tmp_path: Path
+) -> None:
+    spikes, out = tmp_path / "in.sfti", tmp_path / "out.txt"
+    spikes.write_text('{"spike":{"srcTime":0,"destCore":0,"destAxon":0}}\n' * 2)
+    code, shown, _ = program(
+        *("run", counter, "--spikes", spikes, "--ticks", 3, "--out", out),
+        *("--trace", "0:0", "--trace", "0:9", "--json"),
+    )
+    report = json.loads(shown)
+    assert code == 0
+    assert report["ticks"] == 3
+    assert report["spikes"] == {"input": 1, "hidden": 0, "output": 0}
+    assert report["output_lines"] == {}
+    assert report["trace"] == {"0:0": [0, 1, 1], "0:9": [0, 0, 0]}
+    assert set(report["energy_uj"]) == {"paper", "static_marginal"}
+    assert out.read_text() == "# tick line\n"
+
+
+def test_trace_in_text_is_a_table(program: Program, ranc: Path) -> None:
+    _, shown, _ = program("run", ranc, "--trace", "0:0", "--ticks", 5)
+    assert [line.split() for line in shown.splitlines()[-6:]] == [
+        ["tick", "0:0"],
+        *([str(t), str(v)] for t, v in enumerate([0, 1, 0, 0, 1])),
+    ]
+
+
+def test_check_passes_on_equal_spikes(program: Program, ranc: Path) -> None:
+    code, shown, _ = program("run", ranc, "--check")
+    assert code == 0
+    assert shown.splitlines()[-1] == "equal to the file's output"
+
+
+def test_check_names_the_first_difference(program: Program, ranc: Path) -> None:
+    document = json.loads(ranc.read_text())
+    document["output"][5] = "1"
+    ranc.write_text(json.dumps(document))
+    code, shown, _ = program("run", ranc, "--check")
+    assert code == 1
+    assert shown.splitlines()[-1] == ("first difference: tick 4, line 0: 0 here, 1 in the file")
+    code, shown, _ = program("run", ranc, "--check", "--json")
+    assert (code, json.loads(shown)["difference"]) == (
+        1,
+        {"tick": 4, "line": 0, "here": 0, "file": 1},
+    )
+
+
+@needs_shared
+@pytest.mark.parametrize("path", RANC, ids=lambda path: path.name)
+def test_the_files_of_ranc_run_and_equal_their_output(program: Program, path: Path) -> None:
+    code, shown, _ = program("run", path, "--check")
+    assert (code, shown.splitlines()[-1]) == (0, "equal to the file's output")
+
+
+@needs_shared
+def test_the_files_of_ibm_run_and_survive_conversion(program: Program, tmp_path: Path) -> None:
+    model, spikes = SHARED / "ibm" / "ex1.json", SHARED / "ibm" / "ex1_spikes.sfti"
+    outputs = []
+    for name in ("a.safetensors", "b.json"):
+        copy = tmp_path / name
+        to = ("--to", "ibm") if name == "b.json" else ()
+        assert program("convert-format", model, copy, "--spikes", spikes, *to)[0] == 0
+        given = tmp_path / ("b.sfti" if to else "a.txt")
+        out = tmp_path / f"{name}.sfci"
+        assert program("run", copy, "--spikes", given, "--out", out)[0] == 0
+        outputs.append(out.read_bytes())
+    assert program("run", model, "--spikes", spikes, "--out", tmp_path / "o.sfci")[0] == 0
+    assert outputs == [(tmp_path / "o.sfci").read_bytes()] * 2
+    assert outputs[0].count(b"srcTime") == 5396
+
+
+def test_inspect_shows_use_copies_and_a_crossbar(program: Program, counter: Path) -> None:
+    code, shown, _ = program("inspect", counter, "--core", 0)
+    assert code == 0
+    lines = shown.splitlines()
+    assert lines[:4] == [
+        "format          image",
+        "cores           1",
+        "neurons used    1 of 256",
+        "  copies        0",
+    ]
+    assert "axons used      4 of 256" in lines
+    assert "weight                             1      255      0.4" in lines
+    assert max(map(len, lines)) <= 100
+
+
+def test_inspect_as_json_and_with_a_coding(program: Program, tmp_path: Path) -> None:
+    image = replace(neuron(), coding=Coding(ticks_per_step=15, word_lines=4, gate_line=5))
+    image.save(tmp_path / "m.safetensors")
+    code, shown, _ = program("inspect", tmp_path / "m.safetensors", "--json")
+    found = json.loads(shown)
+    assert code == 0
+    assert (found["format"], found["cores"], found["synapses"]) == ("image", 1, 4)
+    assert found["use"]["delay"] == {"used": 1, "limit": 15}
+    assert "gate line 5" in program("inspect", tmp_path / "m.safetensors")[1]
+
+
+def test_copies_are_neurons_that_only_send_elsewhere() -> None:
+    image = neuron(s0=1, threshold=2)
+    crossbar, weights = image.crossbar.copy(), image.weights.copy()
+    crossbar[0, :4, 0] = 0b111
+    weights[0, :3] = weights[0, 0]
+    targets = image.target_core.copy()
+    targets[0, 1:4] = 0
+    threshold = image.threshold.copy()
+    threshold[0, :3] = 2
+    copied = replace(
+        image, crossbar=crossbar, weights=weights, target_core=targets, threshold=threshold
+    )
+    assert inspect(copied).copies == 2
+    noisy = image.stochastic_leak.copy()
+    noisy[0, 1] = 1
+    found = inspect(replace(copied, stochastic_leak=noisy))
+    assert (found.copies, found.stochastic) == (1, 1)
+
+
+def test_a_picture_fits_its_room_and_shades_by_density() -> None:
+    image = neuron()
+    crossbar = image.crossbar.copy()
+    crossbar[0, 128:] = 255
+    full = picture(replace(image, crossbar=crossbar), 0, columns=80, rows=24)
+    lines = full.splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+    assert lines[2].endswith("|░" + " " * 63 + "|")
+    assert lines[-2].endswith("|" + "█" * 64 + "|")
+
+
+def test_trace_holds_potentials_after_each_tick() -> None:
+    image = neuron(s0=3, threshold=5, reset_mode=1, leak=-1, neg_threshold=2)
+    spikes = np.array([[1, 0, 0, 0]] * 3 + [[0, 0, 0, 0]] * 2)
+    assert trace(image, spikes, [(0, 0)]).tolist() == [[2], [4], [1], [0], [-1]]
+
+
+def test_ranc_converts_to_an_image_and_its_spikes(
+    program: Program, ranc: Path, tmp_path: Path
+) -> None:
+    code, shown, told = program("convert-format", ranc, tmp_path / "x.safetensors")
+    assert code == 0
+    assert shown.split() == [str(tmp_path / "x.safetensors"), str(tmp_path / "x.txt")]
+    assert "left out: the output spikes that the file carries for comparison" in told
+    run = program("run", tmp_path / "x.safetensors", "--spikes", tmp_path / "x.txt", "--json")
+    assert json.loads(run[1])["output_lines"] == {"0": 1}
+
+
+def test_an_image_converts_to_every_format(program: Program, counter: Path, tmp_path: Path) -> None:
+    replace(CoreImage.load(counter), coding=Coding(ticks_per_step=15, word_lines=4)).save(counter)
+    for name, to in (("a.json", "ranc"), ("b.json", "ibm"), ("c.json.gz", None)):
+        option = ("--to", to) if to else ()
+        code, shown, told = program("convert-format", counter, tmp_path / name, *option)
+        assert (code, shown.strip()) == (0, str(tmp_path / name))
+        assert "left out: the coding: how questions are presented" in told
+        assert "left out: the numbers of the input lines" in told
+    assert read_ranc(tmp_path / "c.json.gz").image.threshold[0, 0] == 2
+    code, shown, _ = program("inspect", tmp_path / "b.json", "--json")
+    assert json.loads(shown)["format"] == "ibm"
+
+
+def test_an_image_converts_to_nir(program: Program, counter: Path, tmp_path: Path) -> None:
+    pytest.importorskip("nir", reason="the package nir (extra [nir]) is not installed")
+    code, _, told = program("convert-format", counter, tmp_path / "x.nir")
+    assert code == 0
+    assert "spikewatch-sim: NIR cannot say\n  bit widths" in told
+    assert (tmp_path / "x.nir").stat().st_size > 0
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg"])
+def test_plot_draws_rasters_and_membranes(
+    program: Program, ranc: Path, tmp_path: Path, suffix: str
+) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib (extra [plot]) is not installed")
+    out = tmp_path / f"raster.{suffix}"
+    code, shown, _ = program("plot", ranc, "--out", out, "--trace", "0:0")
+    assert (code, shown.strip()) == (0, str(out))
+    data = out.read_bytes()
+    assert data.startswith(b"\x89PNG" if suffix == "png" else b"<?xml")
+    if suffix == "svg":
+        assert b"output line" in data or b"<use" in data
+
+
+def test_plot_without_matplotlib_names_the_extra(
+    program: Program, ranc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    code, _, told = program("plot", ranc, "--out", tmp_path / "x.png")
+    assert (code, told) == (
+        2,
+        "spikewatch-sim: plots need matplotlib: install it with `pip install spikewatch[plot]`\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["inspect", "none.safetensors"], "none.safetensors: No such file or directory"),
+        (["inspect", "none.json"], "none.json: No such file or directory"),
+        (["inspect", "IMAGE", "--core", "4"], "core 4: limits 0..0"),
+        (["run", "IMAGE"], "IMAGE: carries no input spikes, and no spike file or ticks are given"),
+        (["run", "IMAGE", "--ticks", "9", "--check"], "IMAGE: carries no output spikes to compare"),
+        (["run", "IMAGE", "--ticks", "9", "--trace", "7"], "--trace 7: expected CORE:NEURON"),
+        (["run", "IMAGE", "--ticks", "9", "--trace", "7:0"], "trace 7:0: limits core 0..0, neuron"),
+        (["run", "IMAGE", "--spikes", "none.txt"], "none.txt: No such file or directory"),
+        (["run", "IMAGE", "--ticks", "1000000000"], "1000000000 ticks x 4 lines, limit 1073741824"),
+        (["run", "IMAGE", "--ticks", "1", "--out", "no/x.txt"], "no/x.txt: No such file"),
+        (["convert-format", "IMAGE", "x.json"], "x.json: the name does not settle the format"),
+        (["convert-format", "IMAGE", "x", "--to", "xml"], "--to xml: expected image, ranc, ibm"),
+        (["convert-format", "KAPPA", "x.json.gz"], "core 0, neuron 0: kappa 1 cannot be said in"),
+        (["plot", "IMAGE", "--ticks", "9", "--out", "x.pdf"], "x.pdf: a picture's name ends in"),
+    ],
+)
+def test_errors_are_one_line_and_exit_code_2(
+    program: Program,
+    counter: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    counter.rename("IMAGE")
+    neuron(kappa=1).save(Path("KAPPA"))
+    code, _, told = program(*arguments)
+    assert code == 2
+    last = told.splitlines()[-1]
+    assert last.startswith(f"spikewatch-sim: {message}")
+    assert not list(tmp_path.glob("x*"))

@@ -1,4 +1,4 @@
-"""One dense core, tick by tick: kernels against NumPy (the workload of docs/benchmarks.md).
+"""One dense core, tick by tick: kernels against NumPy.
 
 256 axons x 256 neurons, all synapses set, axon types uniform, weights -8..8, leak -3..3, thresholds +-60, 51 axons
 active per tick, 2000 ticks, seed 7.

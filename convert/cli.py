@@ -7,7 +7,7 @@ import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -17,6 +17,8 @@ from .card import table
 from .errors import ConvertError
 
 PROGRAM = "spikewatch-convert"
+EXTRAS = {"onnx": "convert", "onnxruntime": "convert", "torch": "train"}
+"""Libraries that the base install does not bring, and the extra that does."""
 
 app = typer.Typer(
     name=PROGRAM,
@@ -32,8 +34,16 @@ def main() -> None:
     try:
         app()
     except (ConvertError, SimcoreError, RegistryError) as e:
-        print(f"{PROGRAM}: {e}", file=sys.stderr)  # noqa: T201 - the one place that speaks to stderr
-        sys.exit(2)
+        _fail(str(e))
+    except ModuleNotFoundError as e:
+        if e.name not in EXTRAS:
+            raise
+        _fail(f"{e.name} is not installed: pip install 'spikewatch[{EXTRAS[e.name]}]'")
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"{PROGRAM}: {message}", file=sys.stderr)  # noqa: T201 - the one place that speaks to stderr
+    sys.exit(2)
 
 
 @app.command()

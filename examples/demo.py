@@ -92,10 +92,10 @@ def show_log(done: list[dict[str, Any]]) -> None:
     show(json.dumps(done[-1], indent=2))
     energy = {m: sum(e["energy_uj"][m] for e in done) for m in done[0]["energy_uj"]}
     questions = sum(e["questions"] for e in done)
+    seconds = sum(e["ticks"] for e in done) / 1000
     show("\nEstimated for the chip (one TrueNorth core; never a measurement of this machine):")
     for method, total in energy.items():
-        power = done[-1]["power_uw"][method]
-        show(f"  {method:<16} {power:6.2f} uW   {total / questions:5.2f} uJ a question")
+        show(f"  {method:<16} {total / seconds:6.2f} uW   {total / questions:5.2f} uJ a question")
 
 
 def show(text: str) -> None:

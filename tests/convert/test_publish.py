@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -211,4 +212,24 @@ class TestCommandLine:
         wanted = (
             "label 'XYZ' of 'who wrote hamlet': the model knows ABBR, DESC, ENTY, HUM, LOC, NUM"
         )
+        assert wanted in capsys.readouterr().err
+
+    @pytest.mark.parametrize(("module", "extra"), [("onnx", "convert"), ("onnxruntime", "convert")])
+    def test_a_base_install_is_told_which_extra_it_needs(
+        self,
+        folder: Path,
+        module: str,
+        extra: str,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        for name in [n for n in sys.modules if n.startswith("spikewatch.convert.")]:
+            if name.rpartition(".")[2] in {"publish", "read", "ledger"}:
+                monkeypatch.delitem(sys.modules, name)
+        monkeypatch.setitem(sys.modules, module, None)
+        monkeypatch.setattr("sys.argv", ["spikewatch-convert", *arguments(folder)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        assert stopped.value.code == 2
+        wanted = f"spikewatch-convert: {module} is not installed: pip install 'spikewatch[{extra}]'"
         assert wanted in capsys.readouterr().err

@@ -11,7 +11,7 @@ import numpy as np
 from . import limits
 from .errors import InputError, SimcoreError
 from .ibm import read_ibm
-from .ibm_export import write_ibm
+from .ibm_export import ibm_text
 from .image import CoreImage
 from .nir_export import LossyExport, write_nir
 from .ranc import read_ranc, write_ranc
@@ -181,11 +181,12 @@ def convert(network: Network, path: Path, to: Format | None = None) -> list[Path
         _warn("the output spikes that the file carries for comparison")
     written = [path]
     if kind == "ibm":
+        text = ibm_text(image)
         beside = path.with_suffix(".sfti")
         if spikes is not None:
             write_events(beside, axon_events(image, spikes))
             written.append(beside)
-        write_ibm(image, path)
+        path.write_text(text, encoding="ascii")
     elif kind == "image":
         image.save(path)
         if spikes is not None:

@@ -25,7 +25,21 @@ _NEURON: Final = (
 
 
 def write_ibm(image: CoreImage, path: Path) -> None:
-    """Write an image as a model file of IBM's tools.
+    """Write an image as a model file of IBM's tools (see `ibm_text`).
+
+    Raises
+    ------
+    ImageError
+        Something that the format cannot say; one line naming core, neuron and field.
+    OSError
+        The file cannot be written.
+
+    """
+    Path(path).write_text(ibm_text(image), encoding="ascii")
+
+
+def ibm_text(image: CoreImage) -> str:
+    """Say an image in the format of IBM's model files.
 
     The file names inputs by core and axon, so the numbers of input lines are not kept (`spikes.axon_events` turns
     spikes on lines into spikes on axons).
@@ -34,8 +48,6 @@ def write_ibm(image: CoreImage, path: Path) -> None:
     ------
     ImageError
         Something that the format cannot say; one line naming core, neuron and field.
-    OSError
-        The file cannot be written.
 
     """
     image.validate()
@@ -64,7 +76,7 @@ def write_ibm(image: CoreImage, path: Path) -> None:
         '"neuronTypes":[\n' + ",\n".join(types) + "\n]",
         *(f'"core":{core}' for core in cores),
     ]
-    Path(path).write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="ascii")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
 def compress(values: Sequence[int]) -> list[int | str]:

@@ -15,14 +15,12 @@ import numpy as np
 from . import limits
 from .errors import ImageError, InputError
 from .image import CoreImage, blank
+from .spikes import MAX_CELLS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import ArrayLike, NDArray
-
-MAX_CELLS: Final = 2**30
-"""Most ticks x lines of the spikes in a file: our own bound, which keeps a hostile file from asking for more memory."""
 
 _NEURON_FIELDS: Final = {
     "weights": "weights",
@@ -37,7 +35,8 @@ _NEURON_FIELDS: Final = {
     "destination_tick": "delay",
 }
 _CONFIG: Final = {"neuron_reset_type": 0, "num_weights": 4}
-_UNSAYABLE: Final = ("kappa", "epsilon", "stochastic_weights", "stochastic_leak", "threshold_bits")
+_UNSAYABLE: Final = ("kappa", "stochastic_weights", "threshold_bits")
+_UNSAYABLE_LEAKS: Final = ("epsilon", "stochastic_leak")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -262,6 +261,9 @@ def _check_sayable(image: CoreImage) -> None:
     """Refuse the first neuron that the format cannot say."""
     for name in _UNSAYABLE:
         _refuse(image, name, getattr(image, name) != 0)
+    for name in _UNSAYABLE_LEAKS:
+        # Without a leak they change nothing.
+        _refuse(image, name, (getattr(image, name) != 0) & (image.leak != 0))
     _refuse(image, "reset_mode", image.reset_mode == 2)
     nowhere = image.target_core == limits.TARGET_NONE
     _refuse(image, "target_core", nowhere & ~_silent(image))

@@ -27,7 +27,7 @@ OFF_CHIP: Final = -32
 DEFAULT_DELAY: Final = 1
 """Ticks from an input spike's `srcTime` to its axon, where the file does not say."""
 
-MAX_CELLS: Final = 2**30
+MAX_CELLS: Final = 2**28
 """Most ticks x lines of a raster made from a file: our own bound on what a hostile file may ask for."""
 
 MAX_TICK: Final = 2**31

@@ -352,7 +352,7 @@ def test_spikes_that_no_line_of_the_image_makes_are_refused() -> None:
     assert both.tolist() == [[0, 0], [0, 0], [1, 1], [0, 1]]
     with pytest.raises(InputError, match="tick 1, core 0, axon 0: no input line of the image"):
         axon_raster(image, np.array([[1, 0, 0]]), 4)
-    with pytest.raises(InputError, match="limit 1073741824"):
+    with pytest.raises(InputError, match="limit 268435456"):
         axon_raster(image, np.zeros((0, 3), dtype=np.int64), 10**12)
 
 

@@ -26,7 +26,7 @@ YEAR: Final = "<year>"
 SPECIALS: Final = (UNKNOWN, NUMBER, YEAR)
 
 # TREC opens quotations with backticks; as apostrophes they are gaps unless a clitic follows.
-_APOSTROPHES: Final = "[’‘ʼ′´`]"  # noqa: RUF001 - the look-alikes are the point
+_APOSTROPHES: Final = "[\u2018\u2019\u02bc\u2032\u00b4`]"  # quotation marks, primes, accents
 _SPLIT_NEGATION: Final = r"n\s+'t(?!\p{L})"  # TREC's "can 't"
 _YEAR: Final = r"(?<![0-9.,])(?:1[0-9]|20)[0-9]{2}(?![0-9]|[.,][0-9])"
 _NUMBER: Final = r"[0-9]+(?:\s?,\s?[0-9]{3}(?![0-9])|\.[0-9]+)*"

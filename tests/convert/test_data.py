@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from spikewatch.convert.data import Question, read_questions
+from spikewatch.convert.errors import ConvertError, DataError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def written(folder: Path, name: str, content: bytes | str) -> Path:
+    path = folder / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+class TestLabelFiles:
+    def test_give_coarse_labels(self, tmp_path: Path) -> None:
+        path = written(tmp_path, "q.label", "HUM:ind Who was he ?\nNUM:count How many ?\n")
+
+        questions = read_questions(path, labelled=True)
+
+        assert questions == [
+            Question(text="Who was he ?", label="HUM"),
+            Question(text="How many ?", label="NUM"),
+        ]
+
+    def test_give_fine_labels_on_request(self, tmp_path: Path) -> None:
+        path = written(tmp_path, "q.label", "HUM:ind Who was he ?\n")
+
+        assert read_questions(path, labelled=True, fine=True)[0].label == "HUM:ind"
+
+    def test_are_read_as_latin_1(self, tmp_path: Path) -> None:
+        path = written(tmp_path, "q.label", b"LOC:city Which sister\xf0city ?\n")
+
+        assert read_questions(path, labelled=True)[0].text == "Which sisterðcity ?"
+
+    @pytest.mark.parametrize("label", ["HUM", ":ind", "HUM:", "Who"])
+    def test_with_a_broken_label_are_refused(self, tmp_path: Path, label: str) -> None:
+        path = written(tmp_path, "q.label", f"HUM:ind Who ?\n{label} is it ?\n")
+
+        with pytest.raises(DataError) as caught:
+            read_questions(path, labelled=True)
+
+        assert str(caught.value) == f"{path}:2: label {label!r} is not COARSE:fine"
+
+
+class TestTsvFiles:
+    def test_are_label_and_text(self, tmp_path: Path) -> None:
+        path = written(tmp_path, "q.tsv", "HUM\tWho\u2019s there?\n\nNUM\tHow many?\r\n")
+
+        assert read_questions(path, labelled=True) == [
+            Question(text="Who\u2019s there?", label="HUM"),
+            Question(text="How many?", label="NUM"),
+        ]
+
+    def test_may_start_with_a_header_and_a_byte_order_mark(self, tmp_path: Path) -> None:
+        path = written(tmp_path, "q.tsv", "\ufefflabel\ttext\nHUM\tWho?\n")
+
+        assert read_questions(path, labelled=True) == [Question(text="Who?", label="HUM")]
+
+    def test_keep_a_line_separator_inside_a_text(self, tmp_path: Path) -> None:
+        path = written(tmp_path, "q.tsv", "HUM\tWho\u2028is it?\nbroken\n")
+
+        with pytest.raises(DataError) as caught:
+            read_questions(path, labelled=True)
+
+        assert str(caught.value) == f"{path}:2: no TAB between label and text in 'broken'"
+
+    def test_without_a_label_are_fine_where_none_is_needed(self, tmp_path: Path) -> None:
+        path = written(tmp_path, "q.tsv", "\tWho?\n")
+
+        assert read_questions(path, labelled=False)[0].text == "Who?"
+        with pytest.raises(DataError, match=r"q\.tsv:1: no label in "):
+            read_questions(path, labelled=True)
+
+
+class TestJsonlFiles:
+    def test_are_label_and_text(self, tmp_path: Path) -> None:
+        lines = [{"label": "HUM", "text": "Who?"}, {"text": "How?", "id": 3}]
+        path = written(tmp_path, "q.jsonl", "\n".join(json.dumps(line) for line in lines))
+
+        assert read_questions(path, labelled=False) == [
+            Question(text="Who?", label="HUM"),
+            Question(text="How?", label=None),
+        ]
+
+    @pytest.mark.parametrize(
+        ("line", "message"),
+        [
+            ("[1]", "not a JSON object: '[1]'"),
+            ('{"label": "HUM"}', "'text' is None, not a string"),
+            ('{"text": "Who?", "label": 3}', "'label' is 3, not a string"),
+            ('{"text": "Who?"}', 'no label in \'{"text": "Who?"}\''),
+            ('{"text": " ", "label": "HUM"}', 'no text in \'{"text": " ", "label": "HUM"}\''),
+        ],
+    )
+    def test_name_the_line_that_is_wrong(self, tmp_path: Path, line: str, message: str) -> None:
+        path = written(tmp_path, "q.jsonl", '{"label": "HUM", "text": "Who?"}\n' + line)
+
+        with pytest.raises(DataError) as caught:
+            read_questions(path, labelled=True)
+
+        assert str(caught.value) == f"{path}:2: {message}"
+
+    def test_that_are_no_json_or_nested_too_deep_are_refused(self, tmp_path: Path) -> None:
+        for content in ("{", "[" * 100_000):
+            path = written(tmp_path, "q.jsonl", content)
+            with pytest.raises(DataError, match=r"q\.jsonl:1: not JSON"):
+                read_questions(path, labelled=False)
+
+
+class TestTxtFiles:
+    def test_are_one_question_on_each_line(self, tmp_path: Path) -> None:
+        path = written(tmp_path, "q.txt", "Who?\n\n  How many? \n")
+
+        texts = [question.text for question in read_questions(path, labelled=False)]
+
+        assert texts == ["Who?", "How many?"]
+
+    def test_are_refused_where_labels_are_needed(self, tmp_path: Path) -> None:
+        path = written(tmp_path, "q.txt", "Who?\n")
+
+        with pytest.raises(DataError) as caught:
+            read_questions(path, labelled=True)
+
+        message = f"{path}: a .txt file has no labels, and labels are needed here"
+        assert str(caught.value) == message
+
+    def test_name_the_line_that_is_not_utf8(self, tmp_path: Path) -> None:
+        path = written(tmp_path, "q.txt", b"Who?\nWh\xff?\n")
+
+        with pytest.raises(DataError) as caught:
+            read_questions(path, labelled=False)
+
+        assert str(caught.value) == f"{path}:2: byte 0xff is not UTF-8"
+
+
+class TestFiles:
+    def test_of_another_kind_are_refused(self, tmp_path: Path) -> None:
+        path = written(tmp_path, "q.csv", "Who?\n")
+
+        with pytest.raises(DataError) as caught:
+            read_questions(path, labelled=False)
+
+        known = ".label, .tsv, .jsonl, .txt"
+        assert str(caught.value) == f"{path}: unknown suffix '.csv', expected one of {known}"
+
+    @pytest.mark.parametrize("name", ["q.txt", "q.tsv", "q.jsonl", "q.label"])
+    def test_without_questions_are_refused(self, tmp_path: Path, name: str) -> None:
+        path = written(tmp_path, name, "\n \n")
+
+        with pytest.raises(DataError) as caught:
+            read_questions(path, labelled=False)
+
+        assert str(caught.value) == f"{path}: no questions in it"
+
+    def test_that_are_absent_or_folders_are_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "folder.txt").mkdir()
+
+        for name in ("absent.txt", "folder.txt"):
+            with pytest.raises(ConvertError, match=name):
+                read_questions(tmp_path / name, labelled=False)
+
+
+class TestExampleQuestions:
+    """The questions that the demo drops, and what they should be answered with."""
+
+    def test_cover_all_six_classes_evenly(self, examples: Path) -> None:
+        labels = [q.label for q in read_questions(examples / "labelled.tsv", labelled=True)]
+
+        counts = {label: labels.count(label) for label in set(labels)}
+        assert len(labels) >= 60
+        assert set(counts) == {"ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM"}
+        assert min(counts.values()) >= 10
+
+    def test_are_the_same_with_and_without_labels(self, examples: Path) -> None:
+        labelled = [q.text for q in read_questions(examples / "labelled.tsv", labelled=True)]
+        dropped = [
+            q.text for path in examples.glob("*.txt") for q in read_questions(path, labelled=False)
+        ]
+
+        assert sorted(dropped) == sorted(labelled)
+
+    @pytest.fixture
+    def examples(self, request: pytest.FixtureRequest) -> Path:
+        return request.config.rootpath / "examples" / "questions"

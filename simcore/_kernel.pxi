@@ -3,8 +3,8 @@
 #
 # Event-driven: only the crossbar rows of spiking axons are read, and a core at rest (no spike arrives, and a tick
 # without spikes changed no potential and fired nothing) is not computed at all until a spike arrives.
-# Threads share a chip by cores: each computes its own, spikes to other cores are set atomically, and all threads meet
-# at the end of every tick.
+# Threads share a chip by cores: each computes its own, keeps the spikes that it sends in a scheduler of its own, from
+# which the others take theirs, and all threads meet at the end of every tick.
 
 cimport cython
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint64_t
@@ -13,6 +13,9 @@ from libc.string cimport memcpy, memset
 cdef extern from *:
     """
     #include <sched.h>
+    #if defined(__SSE2__)
+    #include <immintrin.h>
+    #endif
 
     #if defined(__x86_64__)
     static inline int cpu_level(void)
@@ -30,6 +33,8 @@ cdef extern from *:
     /* A crossbar row, of any alignment: the compiler maps it to what the CPU has. */
     typedef unsigned long long row256 __attribute__((vector_size(32), aligned(1), may_alias));
     typedef unsigned long long word64 __attribute__((may_alias));
+    typedef int16_t weights16 __attribute__((vector_size(32), aligned(2), may_alias));
+    typedef int16_t bits16 __attribute__((may_alias, aligned(1)));
 
     /* spread[b]: bit k of byte b as 0 or 1 in byte k (of a little-endian word). */
     static word64 spread[256];
@@ -68,9 +73,29 @@ cdef extern from *:
             sum[j] += (int16_t) (weights[j] * ((const unsigned char *) count)[j]);
     }
 
+    /* The same for one row, without counting: faster where vectors are wide. */
+    #if defined(__AVX2__)
+    static inline void add_row(const unsigned char *crossbar_row, const int16_t *weights, int16_t *sum)
+    {
+        const weights16 bit = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, -32768};
+        for (int v = 0; v < 16; v++) {
+            weights16 bits = (weights16) {0} + ((const bits16 *) crossbar_row)[v];
+            ((weights16 *) sum)[v] += ((const weights16 *) weights)[v] & (weights16) ((bits & bit) == bit);
+        }
+    }
+
+    #endif
+
     static inline void add_rows(
         const unsigned char *crossbar, const unsigned char *list, int n, const int16_t *weights, int16_t *sum)
     {
+    #if defined(__AVX2__)
+        if (n <= 2) {
+            for (int k = 0; k < n; k++)
+                add_row(crossbar + 32 * (int) list[k], weights, sum);
+            return;
+        }
+    #endif
         switch (32 - __builtin_clz(n)) {
         case 1: add_planes(crossbar, list, n, weights, sum, 1); break;
         case 2: add_planes(crossbar, list, n, weights, sum, 2); break;
@@ -85,15 +110,23 @@ cdef extern from *:
     static inline unsigned long long gather_bits(const unsigned char *fired)
     {
         unsigned long long bits = 0;
+    #if defined(__AVX2__)
+        for (int b = 0; b < 2; b++) {
+            __m256i bytes = _mm256_loadu_si256((const __m256i *) (fired + 32 * b));
+            bits |= (unsigned long long) (unsigned) _mm256_movemask_epi8(_mm256_slli_epi16(bytes, 7)) << (32 * b);
+        }
+    #elif defined(__SSE2__)
+        for (int b = 0; b < 4; b++) {
+            __m128i bytes = _mm_loadu_si128((const __m128i *) (fired + 16 * b));
+            bits |= (unsigned long long) (unsigned) _mm_movemask_epi8(_mm_slli_epi16(bytes, 7)) << (16 * b);
+        }
+    #else
         for (int b = 0; b < 8; b++)
             bits |= (((const word64 *) fired)[b] * 0x0102040810204080ULL >> 56) << (8 * b);
+    #endif
         return bits;
     }
 
-    static inline void set_bit(unsigned long long *word, unsigned long long bit, int shared)
-    {
-        if (shared) __atomic_fetch_or(word, bit, __ATOMIC_RELAXED); else *word |= bit;
-    }
     static inline void add_16(unsigned short *to, int n, int shared)
     {
         if (shared) __atomic_fetch_add(to, (unsigned short) n, __ATOMIC_RELAXED); else *to += n;
@@ -124,7 +157,6 @@ cdef extern from *:
         const uint8_t* crossbar, const uint8_t* axons, int n, const int16_t* weights, int16_t* sum) noexcept nogil
     void fill_spread()
     uint64_t gather_bits(const uint8_t* fired) noexcept nogil
-    void set_bit(uint64_t* word, uint64_t bit, int shared) noexcept nogil
     void add_16(uint16_t* to, int n, int shared) noexcept nogil
     void add_32(int32_t* to, int n, int shared) noexcept nogil
     void add_64(int64_t* to, int64_t n) noexcept nogil
@@ -344,12 +376,13 @@ def simulate(
     uint16_t[:, ::1] out_raster,
     bint record,
     int32_t[:, ::1] V,
-    uint64_t[:, :, ::1] scheduler,
+    uint64_t[:, :, :, ::1] schedulers,
     uint8_t[::1] resting,
     int64_t[::1] arrived,
     Py_ssize_t first,
     Py_ssize_t last,
-    int64_t threads,
+    int thread,
+    int threads,
 ):
     """Run cores first..last-1 of a batch; every argument was checked and allocated by run.Simulator.
 
@@ -357,7 +390,8 @@ def simulate(
     and prototype (C,), the distinct core that has each one's parameters; weights (P, 4, 256) by axon type; kinds (P,)
     as tables.KIND_*; neurons (P, 8, 256), noise (P, 11, 256) or none;
     routes (C, 256) as tables.route_table; line_start (L + 1,) into line_words (n,) 4 core + 64-bit word, line_masks (n,) and line_spikes (n,) its axons; raster (t, words); starts (N + 1,), counted (N,); results counts (N, O), spikes (N, 3), events (N,), out_raster
-    (t, O) if `record`; work space that all threads share: V (C, 256), scheduler (16, C, 4), resting (C,), arrived (1,).
+    (t, O) if `record`; work space: V (C, 256), resting (C,), arrived (1,) and schedulers (threads, 16, C, 4):
+    each thread writes the spikes that it sends into its own, and at each tick takes up what the others have for it.
     """
     cdef int32_t drive[NEURONS]
     cdef uint8_t fired[NEURONS]
@@ -365,24 +399,33 @@ def simulate(
     cdef Py_ssize_t run, c, k, p, t, line, word
     cdef int64_t sent_in, sent_hidden, sent_out, seen, meetings = 0
     cdef uint64_t bits, route
+    cdef uint64_t spikers[WORDS]
     cdef uint64_t* axons
     cdef int32_t target, axon
     cdef uint64_t* axon_words
+    cdef uint64_t* others
+    cdef uint64_t* mine = &schedulers[thread, 0, 0, 0]
+    cdef Py_ssize_t cores = V.shape[0]
     cdef int slot, arrive, i, j, g, happened, shared = threads > 1
     cdef bint counting, silent
     with nogil:
         for run in range(starts.shape[0] - 1):
             memcpy(&V[first, 0], &potential[first, 0], (last - first) * NEURONS * sizeof(int32_t))
             memset(&resting[first], 0, last - first)
-            for slot in range(SLOTS):
-                memset(&scheduler[slot, first, 0], 0, (last - first) * WORDS * sizeof(uint64_t))
+            memset(mine, 0, SLOTS * cores * WORDS * sizeof(uint64_t))
             sent_in = sent_hidden = sent_out = seen = 0
             meetings += 1
             meet(&arrived[0], threads, meetings)
             for t in range(starts[run], starts[run + 1]):
                 slot = (t - starts[run]) & (SLOTS - 1)
                 counting = t >= starts[run + 1] - counted[run]
-                axon_words = &scheduler[slot, 0, 0]
+                axon_words = mine + slot * cores * WORDS
+                for g in range(threads):  # what the other threads have sent here
+                    if g != thread:
+                        others = &schedulers[g, slot, first, 0]
+                        for k in range((last - first) * WORDS):
+                            axon_words[first * WORDS + k] |= others[k]
+                        memset(others, 0, (last - first) * WORDS * sizeof(uint64_t))
                 for word in range(raster.shape[1]):
                     bits = raster[t, word]
                     while bits:
@@ -433,7 +476,13 @@ def simulate(
                         )
                     resting[c] = silent and not happened
                     for k in range(NEURONS // 64):
-                        bits = gather_bits(fired + 64 * k)
+                        spikers[k] = gather_bits(fired + 64 * k)
+                        bits = spikers[k]
+                        while bits:
+                            fetch(&routes[c, k * 64 + lowest_bit(bits)])
+                            bits &= bits - 1
+                    for k in range(NEURONS // 64):
+                        bits = spikers[k]
                         while bits:
                             j = k * 64 + lowest_bit(bits)
                             bits &= bits - 1
@@ -442,7 +491,7 @@ def simulate(
                             axon = <int32_t> (route >> 8) & 0xFFFFFF
                             if target >= 0:
                                 arrive = (slot + <int> (route & 0xFF)) & (SLOTS - 1)
-                                set_bit(&scheduler[arrive, target, axon >> 6], (<uint64_t> 1) << (axon & 63), shared)
+                                mine[(arrive * cores + target) * WORDS + (axon >> 6)] |= (<uint64_t> 1) << (axon & 63)
                                 sent_hidden += 1
                             elif target == OUTPUT:
                                 sent_out += 1

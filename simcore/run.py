@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from .image import CoreImage
+
+
+Share = TypeVar("Share")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,17 +145,16 @@ class Simulator:
         if self._kernel is None:
             simulate_reference(self.image, raster, starts, counted, outcome)
         elif runs < min(threads, cores):
-            space = _Space(cores)
-            _spread(
-                lambda a, b, n: self._run_cores(raster, starts, counted, outcome, space, (a, b, n)),
-                cores,
-                threads,
+            shares = _shares(cores, threads)
+            space = _Space(cores, len(shares))
+            _in_threads(
+                lambda share: self._run_cores(raster, starts, counted, outcome, space, share),
+                [(first, last, i, len(shares)) for i, (first, last) in enumerate(shares)],
             )
         else:
-            _spread(
-                lambda a, b, _: self._run_piece(raster, starts, counted, outcome, a, b),
-                runs,
-                threads,
+            _in_threads(
+                lambda share: self._run_piece(raster, starts, counted, outcome, *share),
+                _shares(runs, threads),
             )
         return outcome
 
@@ -202,7 +204,7 @@ class Simulator:
             return
         cores = self.image.cores
         self._run_cores(
-            raster[a:b], begin, counted[first:last], piece, _Space(cores), (0, cores, 1)
+            raster[a:b], begin, counted[first:last], piece, _Space(cores, 1), (0, cores, 0, 1)
         )
 
     def _run_cores(
@@ -212,9 +214,9 @@ class Simulator:
         counted: NDArray[np.int64],
         outcome: Outcome,
         space: _Space,
-        share: tuple[int, int, int],
+        share: tuple[int, int, int, int],
     ) -> None:
-        """Run this thread's share (first core, last core, threads) of all runs."""
+        """Run a thread's share (first core, last core, thread, threads) of all runs."""
         recorded = outcome.raster
         self._kernel.simulate(
             *self._tables,
@@ -232,27 +234,32 @@ class Simulator:
 class _Space:
     """The work space of one batch: membranes, spikes on their way, cores at rest, and the threads' meeting point.
 
-    Bounded by the cores alone: 1,537 bytes each.
+    Bounded by cores and threads alone: 1,025 bytes for each core, and 512 for each core and thread.
     """
 
-    def __init__(self, cores: int) -> None:
+    def __init__(self, cores: int, threads: int) -> None:
+        schedulers = (threads, limits.SCHEDULER_SLOTS, cores, limits.AXONS // 64)
         self.arrays = (
             np.empty((cores, limits.NEURONS), dtype=np.int32),
-            np.empty((limits.SCHEDULER_SLOTS, cores, limits.AXONS // 64), dtype=np.uint64),
+            np.empty(schedulers, dtype=np.uint64),
             np.empty(cores, dtype=np.uint8),
             np.zeros(1, dtype=np.int64),
         )
 
 
-def _spread(work: Callable[[int, int, int], None], items: int, threads: int) -> None:
-    """Do work(first, last, threads) on equal shares of the items, one thread each."""
-    threads = max(1, min(threads, items))
-    cuts = np.linspace(0, items, threads + 1).astype(int).tolist()
-    if threads == 1:
-        work(0, items, 1)
+def _shares(items: int, threads: int) -> list[tuple[int, int]]:
+    """Cut items into equal shares (first, last), one for each thread."""
+    cuts = np.linspace(0, items, max(1, min(threads, items)) + 1).astype(int).tolist()
+    return list(pairwise(cuts))
+
+
+def _in_threads(work: Callable[[Share], None], shares: list[Share]) -> None:
+    """Do the work of every share, each in a thread of its own."""
+    if len(shares) == 1:
+        work(shares[0])
         return
-    with ThreadPoolExecutor(threads) as pool:
-        for done in [pool.submit(work, a, b, threads) for a, b in pairwise(cuts)]:
+    with ThreadPoolExecutor(len(shares)) as pool:
+        for done in [pool.submit(work, share) for share in shares]:
             done.result()
 
 

@@ -96,7 +96,9 @@ def _network(document: Mapping[str, Any]) -> RancNetwork:
     outputs: list[tuple[int, int, int]] = []
     for c, core in enumerate(network["cores"]):
         _read_core(arrays, c, core, places, tuple(bus["coordinates"]), outputs)
-    ticks = int(document["ticks"]) if "ticks" in document else len(network["packets"])
+    ticks = document.get("ticks", len(network["packets"]))
+    if type(ticks) is not int:
+        raise ImageError(f"ticks {ticks!r}, expected a whole number")
     inputs, spikes = _read_packets(network["packets"], places, ticks)
     arrays["inputs"] = inputs
     arrays["outputs"] = np.array(outputs, dtype=np.int32).reshape(-1, 3)
@@ -116,6 +118,8 @@ def _read_core(
     outputs: list[tuple[int, int, int]],
 ) -> None:
     types = core["axons"]
+    if any(type(kind) is not int for kind in types):
+        raise ImageError(f"core {c}: axons other than whole numbers")
     connections = np.array(core["connections"])
     if connections.dtype.kind not in "iub" or not np.isin(connections, (0, 1)).all():
         raise ImageError(f"core {c}: connections other than 0 and 1")

@@ -122,6 +122,18 @@ def test_the_other_negative_threshold_of_ranc_is_refused(tmp_path: Path) -> None
         read_ranc(path)
 
 
+def test_numbers_that_are_not_whole_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "half.json"
+    path.write_text(json.dumps(document() | {"ticks": 6.5}))
+    with pytest.raises(ImageError, match=r"half.json: ticks 6\.5, expected a whole number"):
+        read_ranc(path)
+    half = document()
+    half["network"]["cores"][0]["axons"] = [0, 0.5]
+    path.write_text(json.dumps(half))
+    with pytest.raises(ImageError, match="half.json: core 0: axons other than whole numbers"):
+        read_ranc(path)
+
+
 def test_a_file_that_claims_terabytes_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "large.json"
     path.write_text(json.dumps(document() | {"ticks": 10**13}))

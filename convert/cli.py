@@ -52,11 +52,15 @@ def train(
     vectors: Annotated[Path, typer.Option(help="Word vectors: .vec or .vec.gz.")],
     out: Annotated[Path, typer.Option(help="Folder for the trained network.")],
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    fine: Annotated[bool, typer.Option("--fine", help="TREC's fine labels.")] = False,
 ) -> None:
     """Train an Elman RNN for one core: quantisation-aware, then with the spikes in the loop."""
-    from .training import train as run  # noqa: PLC0415 - torch takes seconds to import
+    from .training import progress_bar  # noqa: PLC0415 - torch takes seconds to import
+    from .training import train as run  # noqa: PLC0415
 
-    _say(str(run(data, vectors, out, seed=seed)))
+    with progress_bar() as progress:
+        report = run(data, vectors, out, seed=seed, fine=fine, progress=progress)
+    _say(str(report))
 
 
 @app.command()

@@ -146,13 +146,13 @@ def route_table(image: CoreImage) -> NDArray[np.uint64]:
     """
     core = image.target_core.astype(np.int64).astype(np.uint64) << np.uint64(32)
     axon = image.target_axon.astype(np.uint64) << np.uint64(8)
-    return core | axon | image.delay.astype(np.uint64)
+    return np.asarray(core | axon | image.delay.astype(np.uint64), dtype=np.uint64)
 
 
 def axon_table(image: CoreImage) -> NDArray[np.uint16]:
     """Pack type and fan-out of every axon into one word, uint16 (cores, 256): 512 type + set crossbar bits."""
     fan_out = np.bitwise_count(image.crossbar).sum(axis=2, dtype=np.uint16)
-    return fan_out | image.axon_type.astype(np.uint16) << np.uint16(9)
+    return np.asarray(fan_out | image.axon_type.astype(np.uint16) << np.uint16(9), dtype=np.uint16)
 
 
 def prototypes(image: CoreImage) -> tuple[NDArray[np.int32], CoreImage]:

@@ -28,11 +28,13 @@ cdef extern from *:
     static inline int cpu_level(void) { return 0; }
     #endif
 
+    static inline int bits_in(unsigned long long bits) { return __builtin_popcountll(bits); }
     static inline int lowest_bit(unsigned long long bits) { return __builtin_ctzll(bits); }
 
     /* A crossbar row, of any alignment: the compiler maps it to what the CPU has. */
     typedef unsigned long long row256 __attribute__((vector_size(32), aligned(1), may_alias));
     typedef unsigned long long word64 __attribute__((may_alias));
+    typedef unsigned int word32 __attribute__((may_alias));
     typedef int16_t weights16 __attribute__((vector_size(32), aligned(2), may_alias));
     typedef int16_t bits16 __attribute__((may_alias, aligned(1)));
 
@@ -63,12 +65,36 @@ cdef extern from *:
                 carry = both;
             }
         }
+    #if defined(__AVX512BW__) && defined(__AVX512VL__)
+        for (int b = 0; b < 8; b++) {
+            __m256i total = _mm256_setzero_si256();
+            for (int p = 0; p < planes; p++)
+                total = _mm256_mask_add_epi8(
+                    total, ((const word32 *) &plane[p])[b], total, _mm256_set1_epi8((char) (1 << p)));
+            _mm256_storeu_si256((__m256i *) count + b, total);
+        }
+    #elif defined(__AVX2__)
+        const __m256i byte = _mm256_setr_epi64x(
+            0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+        const __m256i bit = _mm256_set1_epi64x((long long) 0x8040201008040201ULL);
+        for (int b = 0; b < 8; b++) {
+            __m256i total = _mm256_setzero_si256();
+            for (int p = 0; p < planes; p++) {
+                __m256i bits = _mm256_set1_epi32((int) ((const word32 *) &plane[p])[b]);
+                bits = _mm256_and_si256(_mm256_shuffle_epi8(bits, byte), bit);
+                bits = _mm256_and_si256(_mm256_cmpeq_epi8(bits, bit), _mm256_set1_epi8((char) (1 << p)));
+                total = _mm256_add_epi8(total, bits);
+            }
+            _mm256_storeu_si256((__m256i *) count + b, total);
+        }
+    #else
         for (int b = 0; b < 32; b++) {
             word64 total = 0;
             for (int p = 0; p < planes; p++)
                 total += spread[((const unsigned char *) &plane[p])[b]] << p;
             count[b] = total;
         }
+    #endif
         for (int j = 0; j < 256; j++)
             sum[j] += (int16_t) (weights[j] * ((const unsigned char *) count)[j]);
     }
@@ -152,6 +178,7 @@ cdef extern from *:
     }
     """
     int cpu_level() noexcept nogil
+    int bits_in(uint64_t bits) noexcept nogil
     int lowest_bit(uint64_t bits) noexcept nogil
     void add_rows(
         const uint8_t* crossbar, const uint8_t* axons, int n, const int16_t* weights, int16_t* sum) noexcept nogil
@@ -171,7 +198,6 @@ cdef enum:
     SLOTS = 16
     POTENTIAL_MIN = -(1 << 19)
     POTENTIAL_MAX = (1 << 19) - 1
-    OUTPUT = -2
     ROWS_OF_16_BIT = 128  # rows of |weight| <= 255 whose sum stays inside int16
     DRAW_LEAK = 256  # draws of _random.py
     DRAW_THRESHOLD = 257
@@ -363,6 +389,9 @@ def simulate(
     const uint64_t[::1] keys,
     const int32_t[:, ::1] potential,
     const uint64_t[:, ::1] routes,
+    const uint8_t[::1] leaves,
+    const uint64_t[:, :, ::1] kinds_of_target,
+    const int32_t[::1] copies,
     const int32_t[::1] line_start,
     const int32_t[::1] line_words,
     const uint64_t[::1] line_masks,
@@ -378,6 +407,7 @@ def simulate(
     int32_t[:, ::1] V,
     uint64_t[:, :, :, ::1] schedulers,
     uint8_t[::1] resting,
+    uint8_t[:, ::1] tally,
     int64_t[::1] arrived,
     Py_ssize_t first,
     Py_ssize_t last,
@@ -389,8 +419,9 @@ def simulate(
     Shapes, with C cores, L input lines, N runs, t ticks of all runs, O output lines, P distinct cores: axon_table (C, 256)
     and prototype (C,), the distinct core that has each one's parameters; weights (P, 4, 256) by axon type; kinds (P,)
     as tables.KIND_*; neurons (P, 8, 256), noise (P, 11, 256) or none;
-    routes (C, 256) as tables.route_table; line_start (L + 1,) into line_words (n,) 4 core + 64-bit word, line_masks (n,) and line_spikes (n,) its axons; raster (t, words); starts (N + 1,), counted (N,); results counts (N, O), spikes (N, 3), events (N,), out_raster
-    (t, O) if `record`; work space: V (C, 256), resting (C,), arrived (1,) and schedulers (threads, 16, C, 4):
+    routes (C, 256) as tables.route_table, leaves (C,) whether any neuron drives an output line, kinds_of_target
+    (C, 2, 4) bits of the neurons that drive axons and output lines; copies (words,) as tables.line_copies; line_start (L + 1,) into line_words (n,) 4 core + 64-bit word, line_masks (n,) and line_spikes (n,) its axons; raster (t, words); starts (N + 1,), counted (N,); results counts (N, O), spikes (N, 3), events (N,), out_raster
+    (t, O) if `record`; work space: V (C, 256), resting (C,), tally (C, 256) zeroed, arrived (1,) and schedulers (threads, 16, C, 4):
     each thread writes the spikes that it sends into its own, and at each tick takes up what the others have for it.
     """
     cdef int32_t drive[NEURONS]
@@ -400,13 +431,16 @@ def simulate(
     cdef int64_t sent_in, sent_hidden, sent_out, seen, meetings = 0
     cdef uint64_t bits, route
     cdef uint64_t spikers[WORDS]
+    cdef uint64_t leavers[WORDS]
+    cdef int tallied = 0
+    cdef bint far = V.shape[0] > 64  # routes of that many cores do not stay in the cache
     cdef uint64_t* axons
     cdef int32_t target, axon
     cdef uint64_t* axon_words
     cdef uint64_t* others
     cdef uint64_t* mine = &schedulers[thread, 0, 0, 0]
     cdef Py_ssize_t cores = V.shape[0]
-    cdef int slot, arrive, i, j, g, happened, shared = threads > 1
+    cdef int slot, arrive, i, g, j, happened, shared = threads > 1
     cdef bint counting, silent
     with nogil:
         for run in range(starts.shape[0] - 1):
@@ -428,6 +462,11 @@ def simulate(
                         memset(others, 0, (last - first) * WORDS * sizeof(uint64_t))
                 for word in range(raster.shape[1]):
                     bits = raster[t, word]
+                    if copies[word] >= 0:  # 64 lines for 64 axons in order
+                        if first <= copies[word] >> 2 < last:
+                            axon_words[copies[word]] |= bits
+                            sent_in += bits_in(bits)
+                        continue
                     while bits:
                         line = word * 64 + lowest_bit(bits)
                         bits &= bits - 1
@@ -438,7 +477,7 @@ def simulate(
                 for c in range(first, last):
                     axons = axon_words + c * WORDS
                     p = prototype[c]
-                    if c + 1 < last:  # the rows of the next core, while this one is computed
+                    if far and c + 1 < last:  # the rows of the next core, while this one is computed
                         for word in range(WORDS):
                             bits = axons[WORDS + word]
                             while bits:
@@ -476,29 +515,47 @@ def simulate(
                         )
                     resting[c] = silent and not happened
                     for k in range(NEURONS // 64):
-                        spikers[k] = gather_bits(fired + 64 * k)
-                        bits = spikers[k]
-                        while bits:
-                            fetch(&routes[c, k * 64 + lowest_bit(bits)])
-                            bits &= bits - 1
+                        bits = gather_bits(fired + 64 * k)
+                        spikers[k] = bits & kinds_of_target[c, 0, k]
+                        leavers[k] = bits & kinds_of_target[c, 1, k]
+                        sent_hidden += bits_in(spikers[k])
+                        sent_out += bits_in(leavers[k])
+                    if far:
+                        for k in range(NEURONS // 64):
+                            bits = spikers[k]
+                            while bits:
+                                fetch(&routes[c, k * 64 + lowest_bit(bits)])
+                                bits &= bits - 1
                     for k in range(NEURONS // 64):
                         bits = spikers[k]
                         while bits:
-                            j = k * 64 + lowest_bit(bits)
+                            route = routes[c, k * 64 + lowest_bit(bits)]
                             bits &= bits - 1
-                            route = routes[c, j]
                             target = <int32_t> (route >> 32)
-                            axon = <int32_t> (route >> 8) & 0xFFFFFF
-                            if target >= 0:
-                                arrive = (slot + <int> (route & 0xFF)) & (SLOTS - 1)
-                                mine[(arrive * cores + target) * WORDS + (axon >> 6)] |= (<uint64_t> 1) << (axon & 63)
-                                sent_hidden += 1
-                            elif target == OUTPUT:
-                                sent_out += 1
-                                if counting:
-                                    add_32(&counts[run, axon], 1, shared)
-                                if record:
-                                    add_16(&out_raster[t, axon], 1, shared)
+                            axon = <int32_t> (route >> 8) & 0xFF
+                            arrive = (slot + <int> (route & 0xFF)) & (SLOTS - 1)
+                            mine[(arrive * cores + target) * WORDS + (axon >> 6)] |= (<uint64_t> 1) << (axon & 63)
+                    if counting and leaves[c]:
+                        for j in range(NEURONS):
+                            tally[c, j] += fired[j]
+                    if record:
+                        for k in range(NEURONS // 64):
+                            bits = leavers[k]
+                            while bits:
+                                axon = <int32_t> (routes[c, k * 64 + lowest_bit(bits)] >> 8) & 0xFFFFFF
+                                bits &= bits - 1
+                                add_16(&out_raster[t, axon], 1, shared)
+                if counting:
+                    tallied += 1
+                    if tallied == 255 or t == starts[run + 1] - 1:
+                        tallied = 0
+                        for c in range(first, last):
+                            if leaves[c]:
+                                for j in range(NEURONS):
+                                    if tally[c, j] and kinds_of_target[c, 1, j >> 6] >> (j & 63) & 1:
+                                        axon = <int32_t> (routes[c, j] >> 8) & 0xFFFFFF
+                                        add_32(&counts[run, axon], tally[c, j], shared)
+                                memset(&tally[c, 0], 0, NEURONS)
                 meetings += 1
                 meet(&arrived[0], threads, meetings)
             add_64(&spikes[run, 0], sent_in)

@@ -19,11 +19,13 @@ from .tables import (
     axon_table,
     core_kinds,
     fixed_weights,
+    line_copies,
     line_table,
     neuron_table,
     noise_table,
     prototypes,
     route_table,
+    target_table,
 )
 
 if TYPE_CHECKING:
@@ -234,7 +236,7 @@ class Simulator:
 class _Space:
     """The work space of one batch: membranes, spikes on their way, cores at rest, and the threads' meeting point.
 
-    Bounded by cores and threads alone: 1,025 bytes for each core, and 512 for each core and thread.
+    Bounded by cores and threads alone: 1,281 bytes for each core, and 512 for each core and thread.
     """
 
     def __init__(self, cores: int, threads: int) -> None:
@@ -243,6 +245,7 @@ class _Space:
             np.empty((cores, limits.NEURONS), dtype=np.int32),
             np.empty(schedulers, dtype=np.uint64),
             np.empty(cores, dtype=np.uint8),
+            np.zeros((cores, limits.NEURONS), dtype=np.uint8),
             np.zeros(1, dtype=np.int64),
         )
 
@@ -286,5 +289,7 @@ def _tables(image: CoreImage, lines: int) -> tuple[NDArray[Any], ...]:
         core_keys(image.seed),
         image.potential,
         route_table(image),
+        *target_table(image),
+        line_copies(image, lines),
         *line_table(image, lines),
     )

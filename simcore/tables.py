@@ -172,3 +172,41 @@ def prototypes(image: CoreImage) -> tuple[NDArray[np.int32], CoreImage]:
         index[c] = numbers.setdefault(key, len(numbers))
     first = np.unique(index, return_index=True)[1]
     return index, replace(image, **{n: getattr(image, n)[first] for n in _PARAMETERS})
+
+
+def target_table(image: CoreImage) -> tuple[NDArray[np.uint8], NDArray[np.uint64]]:
+    """Tell which neurons drive axons and which output lines.
+
+    Returns
+    -------
+    leaves, bits
+        uint8 (cores,): whether any neuron of the core drives an output line; uint64 (cores, 2, 4): one bit for each
+        neuron, first those that drive axons, then those that drive output lines.
+
+    """
+    kinds = np.stack([image.target_core >= 0, image.target_core == limits.TARGET_OUTPUT], axis=1)
+    bits = np.packbits(kinds, axis=2, bitorder="little").view("<u8").astype(np.uint64)
+    return kinds[:, 1].any(axis=1).astype(np.uint8), bits
+
+
+def line_copies(image: CoreImage, lines: int) -> NDArray[np.int32]:
+    """Find blocks of 64 input lines that feed 64 axons in the same order, one each.
+
+    Returns
+    -------
+    int32 (raster words,)
+        Where such a block goes, 4 core + 64-bit word; -1 for other words of the raster.
+
+    """
+    copies = np.full(max(1, -(-lines // 64)), -1, dtype=np.int32)
+    table = image.inputs[np.argsort(image.inputs[:, 0], kind="stable")].astype(np.int64)
+    for word in range(len(copies)):
+        line, core, axon = table[table[:, 0] // 64 == word].T
+        place = 4 * core + axon // 64
+        if len(line) and (line % 64 == axon % 64).all() and (place == place[0]).all():
+            copies[word] = place[0]
+    # a line of the block that feeds no axon would be copied too
+    fed = np.bincount(image.inputs[:, 0], minlength=64 * len(copies)).reshape(-1, 64)
+    used = np.arange(64 * len(copies)).reshape(-1, 64) < lines
+    copies[((fed != 1) & used).any(axis=1)] = -1
+    return copies

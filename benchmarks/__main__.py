@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import chip, core, end_to_end
+from benchmarks import chip, core, end_to_end, questions
 from benchmarks.tables import machine
 
-ALL = {"core": core.main, "chip": chip.main, "end-to-end": end_to_end.main}
+ALL = {
+    "core": core.main,
+    "chip": chip.main,
+    "questions": questions.main,
+    "end-to-end": end_to_end.main,
+}
 
 
 def main() -> int:

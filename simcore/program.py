@@ -51,10 +51,15 @@ class Program:
         Classes groups[d]..groups[d + 1] - 1 have drive d; the drives of a single class come first.
     singles : int
         Drives of a single class.
+    lines_are_signals : bool
+        Input line l feeds signal l and no other, for all lines.
     line_start, line_signals : int32
         Signals line_signals[line_start[l]..] of input line l.
     line_spikes : int32 (lines,)
         Axons that one spike of each line reaches on the chip.
+    first_signal, common_delay : int
+        If first_signal >= 0: class j of the first drives feeds signal first_signal + j and no other, all after the
+        same delay, and no other class feeds any.
     route_start, routes : int32 (classes + 1,) and (n, 2)
         Signal and delay of each class's routes.
     hidden_spikes, output_spikes : int32 (classes,)
@@ -69,9 +74,12 @@ class Program:
     neurons: NDArray[np.int32]
     groups: NDArray[np.int32]
     singles: int
+    lines_are_signals: bool
     line_start: NDArray[np.int32]
     line_signals: NDArray[np.int32]
     line_spikes: NDArray[np.int32]
+    first_signal: int
+    common_delay: int
     route_start: NDArray[np.int32]
     routes: NDArray[np.int32]
     hidden_spikes: NDArray[np.int32]
@@ -79,10 +87,19 @@ class Program:
     exit_start: NDArray[np.int32]
     exits: NDArray[np.int32]
 
-    @property
-    def tables(self) -> tuple[Any, ...]:
-        """All fields, in the order in which the kernel takes them."""
-        return tuple(getattr(self, field.name) for field in fields(self))
+    def runner_arguments(self) -> tuple[Any, ...]:
+        """List what the kernel's ProgramRunner takes: all fields, and what follows from them."""
+        leak, routed = self.neurons[1], self.hidden_spikes > 0
+        leaving = np.zeros(limits.NEURONS, dtype=np.bool_)
+        leaving[: len(self.output_spikes)] = self.output_spikes > 0
+        return (
+            *(getattr(self, field.name) for field in fields(self)),
+            np.maximum.reduceat(leak, self.groups[:-1]).astype(np.int32),
+            np.packbits(leaving, bitorder="little").view("<u8").astype(np.uint64),
+            len(np.unique(self.line_spikes)) == 1,
+            len(np.unique(self.hidden_spikes[routed])) == 1
+            and bool(routed[: len(self.routes)].all()),
+        )
 
 
 def derive(image: CoreImage, lines: int) -> Program | None:
@@ -98,13 +115,15 @@ def derive(image: CoreImage, lines: int) -> Program | None:
     Returns
     -------
     Program or None
-        None where the kernel could not run it: an image of several cores, one whose drives could leave 16 bits, or
-        one with neurons of other modes than the converter's (linear reset, kappa, no leak reversal).
+        None where the kernel could not run it: an image of several cores, one that nothing drives, one whose drives
+        could leave 16 bits, or one with neurons of other modes than the converter's (linear reset, kappa, no leak reversal).
 
     """
     if image.cores != 1 or not _is_plain(image):
         return None
     classes, signals = _refine(image)
+    if not (signals >= 0).any() or lines == 0:
+        return None
     return _Builder(image, classes, signals, lines).build()
 
 
@@ -171,17 +190,9 @@ class _Builder:
     ) -> None:
         self.image = image
         self.lines = lines
-        self.signals = signals
-        count = int(signals.max()) + 1
-        carried = signals >= 0
-        weight = np.zeros((count, limits.NEURONS), dtype=np.int64)
-        np.add.at(weight, signals[carried], weight_rows(image)[0].astype(np.int64)[carried])
-        self.events = np.zeros(count, dtype=np.int32)
-        fan_out = image.synapses()[0].sum(axis=1)
-        np.add.at(self.events, signals[carried], fan_out[carried])
+        weight = self._add_up(weight_rows(image)[0].astype(np.int64), signals)
         first = np.unique(classes, return_index=True)[1]
-        columns = weight[:, first]
-        distinct, drive = np.unique(columns, axis=1, return_inverse=True)
+        _, drive = np.unique(weight[:, first], axis=1, return_inverse=True)
         drive = drive.reshape(-1)
         size = np.bincount(drive)
         # drives of one class first, so that the kernel updates those without indirection
@@ -192,9 +203,34 @@ class _Builder:
         number = np.empty(len(order), dtype=np.intp)
         number[order] = np.arange(len(order))
         self.classes = number[classes]
-        self.distinct = distinct[:, np.argsort(rank)]
         self.groups = np.concatenate([[0], np.cumsum(size[np.argsort(rank)])])
         self.singles = int((size == 1).sum())
+        self.signals = self._in_order(signals)
+        fan_out = image.synapses()[0].sum(axis=1, dtype=np.int64)
+        self.events = self._add_up(fan_out, self.signals).astype(np.int32)
+        everything = self._add_up(weight_rows(image)[0].astype(np.int64), self.signals)
+        self.distinct = everything[:, self.first[self.groups[:-1]]]
+
+    @staticmethod
+    def _add_up(values: NDArray[np.int64], signals: NDArray[np.intp]) -> NDArray[np.int64]:
+        """Add the rows of each signal's axons."""
+        total = np.zeros((int(signals.max()) + 1, *values.shape[1:]), dtype=np.int64)
+        carried = signals >= 0
+        np.add.at(total, signals[carried], values[carried])
+        return total
+
+    def _in_order(self, signals: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Give signals new numbers: those of input lines by line, then those of classes by class."""
+        image = self.image
+        count = int(signals.max()) + 1
+        key = np.full(count, 2**40)
+        routed = np.flatnonzero(image.target_core[0] >= 0)
+        np.minimum.at(key, signals[image.target_axon[0, routed]], 2**20 + self.classes[routed])
+        np.minimum.at(key, signals[image.inputs[:, 2]], image.inputs[:, 0].astype(np.int64))
+        number = np.empty(count + 1, dtype=np.intp)
+        number[np.argsort(key, kind="stable")] = np.arange(count)
+        number[-1] = -1
+        return number[signals]
 
     def build(self) -> Program | None:
         positive = np.where(self.distinct > 0, self.distinct, 0).sum(axis=0, initial=0)
@@ -205,7 +241,6 @@ class _Builder:
         weights = np.zeros((len(self.distinct), -(-drives // LANES) * LANES), dtype=np.int16)
         weights[:, :drives] = self.distinct
         image, n = self.image, len(self.first)
-        line_start, line_signals = self._lines()
         routed = image.target_core[0] >= 0
         leaving = image.target_core[0] == limits.TARGET_OUTPUT
         target = np.where(routed, self.signals[image.target_axon[0] % limits.AXONS], -1)
@@ -215,6 +250,8 @@ class _Builder:
             axis=0,
             return_counts=True,
         )
+        line_start, line_signals = self._lines()
+        first_signal, common_delay = self._common_route(routes)
         return Program(
             weights=weights,
             events=self.events,
@@ -226,9 +263,15 @@ class _Builder:
             ),
             groups=self.groups.astype(np.int32),
             singles=self.singles,
+            lines_are_signals=bool(
+                np.array_equal(line_start, np.arange(self.lines + 1))
+                and np.array_equal(line_signals, np.arange(self.lines))
+            ),
             line_start=line_start,
             line_signals=line_signals,
             line_spikes=np.bincount(image.inputs[:, 0], minlength=self.lines).astype(np.int32),
+            first_signal=first_signal,
+            common_delay=common_delay,
             route_start=np.searchsorted(routes[:, 0], np.arange(n + 1)).astype(np.int32),
             routes=np.ascontiguousarray(routes[:, 1:], dtype=np.int32),
             hidden_spikes=np.bincount(self.classes[routed], minlength=n).astype(np.int32),
@@ -236,6 +279,16 @@ class _Builder:
             exit_start=np.searchsorted(exits[:, 0], np.arange(n + 1)).astype(np.int32),
             exits=np.stack([exits[:, 1], neurons], axis=1).astype(np.int32),
         )
+
+    def _common_route(self, routes: NDArray[np.int64]) -> tuple[int, int]:
+        """See Program.first_signal; (-1, 0) where routes are not of that form, or do not fit one 64-bit word."""
+        n = len(routes)
+        if n == 0 or n > min(self.singles, 64):
+            return -1, 0
+        first, delay = int(routes[0, 1]), int(routes[0, 2])
+        wanted = np.stack([np.arange(n), first + np.arange(n), np.full(n, delay)], axis=1)
+        fits = np.array_equal(routes, wanted) and len(self.distinct) <= 64
+        return (first, delay) if fits else (-1, 0)
 
     def _lines(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         pairs = np.stack([self.image.inputs[:, 0], self.signals[self.image.inputs[:, 2]]], axis=1)

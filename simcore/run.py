@@ -104,11 +104,14 @@ class Simulator:
         self.image = image.validate()
         self.lines = max(image.input_lines, image.coding.lines if image.coding else 0)
         self._kernel: Any = None
+        self.program: Any = None
         if kernel_name == "reference":
             return
         self._kernel = kernel(kernel_name)
         self._tables = _tables(image, self.lines)
-        self._program = derive(image, self.lines) if use_program else None
+        program = derive(image, self.lines) if use_program else None
+        if program is not None:
+            self.program = self._kernel.ProgramRunner(*program.runner_arguments())
 
     def run(
         self,
@@ -199,10 +202,8 @@ class Simulator:
             raster=recorded,
         )
         begin = starts[first : last + 1] - a
-        if self._program is not None and recorded is None:
-            self._kernel.run_program(
-                *self._program.tables, raster[a:b], begin, counted[first:last], *piece.arrays
-            )
+        if self.program is not None and recorded is None:
+            self.program.run(raster[a:b], begin, counted[first:last], *piece.arrays)
             return
         cores = self.image.cores
         self._run_cores(

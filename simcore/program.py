@@ -116,7 +116,8 @@ def derive(image: CoreImage, lines: int) -> Program | None:
     -------
     Program or None
         None where the kernel could not run it: an image of several cores, one that nothing drives, one whose drives
-        could leave 16 bits, or one with neurons of other modes than the converter's (linear reset, kappa, no leak reversal).
+        could leave 16 bits, or one with neurons of other modes than the converter's (linear reset, kappa, no leak
+        reversal).
 
     """
     if image.cores != 1 or not _is_plain(image):

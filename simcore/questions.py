@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from .errors import ModelError
-from .run import Outcome, Simulator, pack_lines
+from .run import Outcome, Simulator, in_threads, pack_lines, shares
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -113,58 +113,90 @@ class QuestionCore:
 
         """
         words = np.fromiter(map(len, questions), dtype=np.int32, count=len(questions))
-        runnable = np.flatnonzero((words > 0) & (words <= MAX_WORDS))
+        if len(words) and words.min() > 0 and words.max() <= MAX_WORDS:
+            outcome = self._run(questions, words, threads)
+            ticks = (
+                words.astype(np.int64) + self._coding.drain_steps
+            ) * self._coding.ticks_per_step
+            return Answers(
+                label=outcome.counts.argmax(axis=1).astype(np.int32),
+                scores=outcome.counts,
+                spikes=outcome.spikes,
+                synaptic_events=outcome.synaptic_events,
+                ticks=ticks,
+                words=words,
+            )
         answers = _empty_answers(words, self.image.output_lines)
-        steps = words[runnable].astype(np.int64) + self._coding.drain_steps
-        for piece in _pieces(steps):
-            chosen = runnable[piece]
-            flat = chain.from_iterable([questions[i] for i in chosen])
-            ids = np.fromiter(flat, dtype=np.int64, count=int(words[chosen].sum()))
-            outcome = self._simulate(ids, words[chosen].astype(np.int64), threads)
-            answers.scores[chosen] = outcome.counts
-            answers.label[chosen] = outcome.counts.argmax(axis=1)
-            answers.spikes[chosen] = outcome.spikes
-            answers.synaptic_events[chosen] = outcome.synaptic_events
-            answers.ticks[chosen] = steps[piece] * self._coding.ticks_per_step
+        runnable = np.flatnonzero((words > 0) & (words <= MAX_WORDS))
+        if len(runnable):
+            some = self.answer([questions[i] for i in runnable], threads=threads)
+            for name in ("label", "scores", "spikes", "synaptic_events", "ticks"):
+                getattr(answers, name)[runnable] = getattr(some, name)
         return answers
 
-    def raster(
-        self, ids: NDArray[np.int64], words: NDArray[np.int64]
-    ) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-        """Make the input raster of a batch of questions.
+    def _run(
+        self,
+        questions: Sequence[Sequence[int] | NDArray[np.int64]],
+        words: NDArray[np.int32],
+        threads: int,
+    ) -> Outcome:
+        """Run questions of at least one word each."""
+        starts = np.zeros(len(words) + 1, dtype=np.int64)
+        np.cumsum(words, out=starts[1:])
+        flat = chain.from_iterable(questions)
+        ids = np.fromiter(flat, dtype=np.int64, count=int(starts[-1]))
+        rows = self.encoder.rows[ids]
+        outcome = Outcome.zeros(len(words), self.image.output_lines)
+        if self._simulator.program is None:
+            for first, last in _pieces(words.astype(np.int64) + self._coding.drain_steps):
+                piece = slice(first, last)
+                got = self._simulate(rows[starts[first] : starts[last]], words[piece], threads)
+                for to, values in zip(outcome.arrays, got.arrays, strict=True):
+                    to[piece] = values
+            return outcome
+        in_threads(
+            lambda share: self._answer_share(rows, starts, outcome, share),
+            shares(len(words), threads),
+        )
+        return outcome
 
-        Parameters
-        ----------
-        ids
-            int64: word ids of all questions, one after the other.
-        words
-            int64 (questions,): words of each question.
-
-        Returns
-        -------
-        raster, starts
-            As `Simulator.run` takes them.
-
-        """
+    def _answer_share(
+        self,
+        rows: NDArray[np.int32],
+        starts: NDArray[np.int64],
+        outcome: Outcome,
+        share: tuple[int, int],
+    ) -> None:
+        """Answer questions first..last-1 on the program kernel, into their rows of the outcome."""
+        first, last = share
         coding = self._coding
-        steps = words + coding.drain_steps
+        self._simulator.program.answer(
+            self._word_raster,
+            self._drain_raster,
+            coding.drain_steps,
+            coding.direction == "reverse",
+            rows,
+            starts[first : last + 1],
+            *(array[first:last] for array in outcome.arrays),
+        )
+
+    def _simulate(self, rows: NDArray[np.int32], words: NDArray[np.int32], threads: int) -> Outcome:
+        """Run questions, given as code rows, on an image that has no program: write out their input raster."""
+        coding = self._coding
+        steps = words.astype(np.int64) + coding.drain_steps
         first = np.cumsum(steps) - steps
-        begin = np.cumsum(words) - words
-        within = np.arange(len(ids)) - np.repeat(begin, words)
+        within = np.arange(len(rows)) - np.repeat(np.cumsum(words) - words, words)
         place = np.repeat(first, words) + within
         if coding.direction == "reverse":
             place = np.repeat(first + words - 1, words) - within
         raster = np.empty((int(steps.sum()), *self._drain_raster.shape), dtype=np.uint64)
         raster[:] = self._drain_raster
-        raster[place] = self._word_raster[self.encoder.rows[ids]]
-        starts = np.concatenate([[0], np.cumsum(steps)]) * coding.ticks_per_step
-        return raster.reshape(-1, raster.shape[2]), starts
-
-    def _simulate(self, ids: NDArray[np.int64], words: NDArray[np.int64], threads: int) -> Outcome:
-        raster, starts = self.raster(ids, words)
-        drain = self._coding.drain_steps * self._coding.ticks_per_step
+        raster[place] = self._word_raster[rows]
         return self._simulator.run(
-            raster, starts, counted=np.full(len(words), drain), threads=threads
+            raster.reshape(-1, raster.shape[2]),
+            np.concatenate([[0], np.cumsum(steps)]) * coding.ticks_per_step,
+            counted=np.full(len(words), coding.drain_steps * coding.ticks_per_step),
+            threads=threads,
         )
 
 
@@ -209,8 +241,7 @@ def _empty_answers(words: NDArray[np.int32], classes: int) -> Answers:
     )
 
 
-def _pieces(steps: NDArray[np.int64]) -> list[slice]:
-    """Cut a batch into slices of at most _STEPS_AT_ONCE steps (at least one question each)."""
+def _pieces(steps: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Cut a batch into pieces (first, last) of at most _STEPS_AT_ONCE steps, at least one question each."""
     bins = (np.cumsum(steps) - 1) // _STEPS_AT_ONCE
-    cuts = [0, *(np.flatnonzero(np.diff(bins)) + 1).tolist(), len(steps)]
-    return [slice(a, b) for a, b in pairwise(cuts) if b > a]
+    return list(pairwise([0, *(np.flatnonzero(np.diff(bins)) + 1).tolist(), len(steps)]))

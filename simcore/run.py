@@ -150,16 +150,16 @@ class Simulator:
         if self._kernel is None:
             simulate_reference(self.image, raster, starts, counted, outcome)
         elif runs < min(threads, cores):
-            shares = _shares(cores, threads)
-            space = _Space(cores, len(shares))
-            _in_threads(
+            parts = shares(cores, threads)
+            space = _Space(cores, len(parts))
+            in_threads(
                 lambda share: self._run_cores(raster, starts, counted, outcome, space, share),
-                [(first, last, i, len(shares)) for i, (first, last) in enumerate(shares)],
+                [(first, last, i, len(parts)) for i, (first, last) in enumerate(parts)],
             )
         else:
-            _in_threads(
+            in_threads(
                 lambda share: self._run_piece(raster, starts, counted, outcome, *share),
-                _shares(runs, threads),
+                shares(runs, threads),
             )
         return outcome
 
@@ -251,19 +251,19 @@ class _Space:
         )
 
 
-def _shares(items: int, threads: int) -> list[tuple[int, int]]:
+def shares(items: int, threads: int) -> list[tuple[int, int]]:
     """Cut items into equal shares (first, last), one for each thread."""
     cuts = np.linspace(0, items, max(1, min(threads, items)) + 1).astype(int).tolist()
     return list(pairwise(cuts))
 
 
-def _in_threads(work: Callable[[Share], None], shares: list[Share]) -> None:
-    """Do the work of every share, each in a thread of its own."""
-    if len(shares) == 1:
-        work(shares[0])
+def in_threads(work: Callable[[Share], None], parts: list[Share]) -> None:
+    """Do the work of every part, each in a thread of its own."""
+    if len(parts) == 1:
+        work(parts[0])
         return
-    with ThreadPoolExecutor(len(shares)) as pool:
-        for done in [pool.submit(work, share) for share in shares]:
+    with ThreadPoolExecutor(len(parts)) as pool:
+        for done in [pool.submit(work, part) for part in parts]:
             done.result()
 
 

@@ -83,6 +83,9 @@ def publish(
     training: Annotated[
         Path | None, typer.Option(help="training.json of the training, for the model card.")
     ] = None,
+    actor: Annotated[
+        str | None, typer.Option(help="Who, for the registry's journal; default: user@host.")
+    ] = None,
     reason: Annotated[str, typer.Option(help="Why, for the registry's journal.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
@@ -105,6 +108,7 @@ def publish(
         version=version,
         alias=alias,
         created=_created(),
+        actor=actor,
         reason=reason,
         note=lambda line: typer.echo(line, err=True),
     )

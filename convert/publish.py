@@ -151,6 +151,7 @@ def publish(
     version: str,
     alias: str | None = None,
     created: datetime | None = None,
+    actor: str | None = None,
     reason: str = "",
     note: Callable[[str], None] = lambda _: None,
 ) -> tuple[Pin, Converted]:
@@ -166,8 +167,8 @@ def publish(
         Alias to move to the new version.
     created
         Time written into the manifest; equal files and an equal time give an equal digest.
-    reason
-        Why, for the registry's journal.
+    actor, reason
+        Who and why, for the registry's journal; the actor is user@host when not given.
     note
         Called with one line before each step.
 
@@ -186,6 +187,7 @@ def publish(
         converted.files,
         created=created,
         alias=alias,
+        actor=actor,
         reason=reason,
         config={
             "architecture": "elman-rnn",

@@ -12,9 +12,9 @@ import time
 from typing import Any
 
 import numpy as np
-from spikewatch.simcore import CoreImage, Simulator, blank
 
 from benchmarks.tables import show
+from spikewatch.simcore import CoreImage, Simulator, blank
 
 CORES = 4096
 TICKS = 500

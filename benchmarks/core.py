@@ -11,10 +11,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from spikewatch.simcore import CoreImage, Simulator, blank, pack_lines
-from spikewatch.simcore._dispatch import kernels
 
 from benchmarks.tables import show
+from spikewatch.simcore import CoreImage, Simulator, blank, pack_lines
+from spikewatch.simcore._dispatch import kernels
 
 if TYPE_CHECKING:
     from collections.abc import Callable

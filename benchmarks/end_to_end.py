@@ -10,10 +10,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.tables import show
 from spikewatch.registry import Registry, bundled
 from spikewatch.simcore import Classifier
-
-from benchmarks.tables import show
 
 QUESTIONS = 10_000
 ROUNDS = 5

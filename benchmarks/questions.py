@@ -11,17 +11,18 @@ import time
 from typing import TYPE_CHECKING
 
 import numpy as np
-from spikewatch.convert.read import read_model_bytes
-from spikewatch.registry import Registry, bundled
-from spikewatch.simcore import Classifier
 
 from benchmarks.end_to_end import questions
 from benchmarks.tables import show
+from spikewatch.convert.read import read_model_bytes
+from spikewatch.registry import Registry, bundled
+from spikewatch.simcore import Classifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
+
     from spikewatch.convert.read import FloatModel
 
 ROUNDS = 5

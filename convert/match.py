@@ -194,9 +194,7 @@ def _with_readout(
                 image=image, hidden=hidden, readout=readout, agreement=agreement, method=method
             )
     if best is None:
-        raise ConstraintError(
-            "readout: the calibration questions give every class the same logit"
-        )
+        raise ConstraintError("readout: the calibration questions give every class the same logit")
     return best
 
 

@@ -6,10 +6,11 @@ import json
 from typing import TYPE_CHECKING
 
 import numpy as np
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
 from spikewatch.convert.constrained import ConstrainedNetwork
 from spikewatch.convert.match import hidden_neurons, readout_neurons
 from spikewatch.convert.place import place
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 if TYPE_CHECKING:
     from spikewatch.simcore import CoreImage

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from spikewatch.convert.constrain import constrain, quantise_rows
 from spikewatch.convert.elman import ElmanNetwork
 from spikewatch.convert.errors import ConstraintError

@@ -4,6 +4,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+
 from spikewatch.convert.data import Question, read_questions
 from spikewatch.convert.errors import ConvertError, DataError
 

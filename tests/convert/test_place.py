@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import TINY_WORDS, tiny_image, tiny_network
+
 from spikewatch.convert.errors import ConstraintError
 from spikewatch.convert.match import core_labels, hidden_neurons, match, readout_neurons
 from spikewatch.convert.place import CODEBOOK, level_bits, place
 from spikewatch.convert.spiking import hidden_steps
 from spikewatch.simcore import CoreImage, Simulator, pack_lines, spike_pattern
-from support import TINY_WORDS, tiny_image, tiny_network
 
 T = 15
 

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from networks import elman, save, weights
+from support import TINY_LABELS, TINY_WORDS, tiny_tokenizer
+from typer.testing import CliRunner
+
 from spikewatch.convert.cli import app, main
 from spikewatch.convert.publish import Source, evaluate, publish
 from spikewatch.registry import Registry
 from spikewatch.simcore import Classifier
-from support import TINY_LABELS, TINY_WORDS, tiny_tokenizer
-from typer.testing import CliRunner
 
 if TYPE_CHECKING:
     from pathlib import Path

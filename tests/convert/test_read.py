@@ -10,6 +10,7 @@ import onnx
 import pytest
 from networks import elman, save, weights
 from onnx import helper
+
 from spikewatch.convert.errors import ModelFileError
 from spikewatch.convert.read import read_model
 

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer
+
 from spikewatch.convert.data import read_questions
 from spikewatch.convert.tokenizer import SPECIALS, WordTable, build_tokenizer
 from spikewatch.convert.vectors import Vectors, read_vectors
-from tokenizers import Tokenizer
 
-TREC = Path("/work/shared/trec/train_5500.label")
-SHARED_VECTORS = Path("/work/shared/vectors/en_core_web_md.vec.gz")
+TREC = Path(__file__).parents[3] / "shared" / "trec" / "train_5500.label"
+SHARED_VECTORS = Path(__file__).parents[3] / "shared" / "vectors" / "en_core_web_md.vec.gz"
 
 KNOWN = (
     "what who do ca wo n't 's 're 've 'll 'd 'm i you is it the celebrities real names o hara clock "
@@ -127,9 +128,7 @@ def trec_tokenizer() -> Tokenizer:
     return build_tokenizer(read_vectors(SHARED_VECTORS))[0]
 
 
-@pytest.mark.skipif(
-    not (TREC.exists() and SHARED_VECTORS.exists()), reason="/work/shared/trec or vectors is absent"
-)
+@pytest.mark.skipif(not (TREC.exists() and SHARED_VECTORS.exists()), reason="../shared is absent")
 class TestTrec:
     def test_typed_and_spaced_questions_give_the_same_words(
         self, trec_tokenizer: Tokenizer

@@ -10,6 +10,8 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from tokenizers import Tokenizer
+
 from spikewatch.convert.data import Question, read_questions
 from spikewatch.convert.errors import DataError, TrainingError
 from spikewatch.convert.tokenizer import WordTable
@@ -25,12 +27,11 @@ from spikewatch.convert.training.spiking import (
     HiddenSpikes,
     hidden_neurons,
 )
-from tokenizers import Tokenizer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-TREC = Path("/work/shared/trec/train_5500.label")
+TREC = Path(__file__).parents[3] / "shared" / "trec" / "train_5500.label"
 NOUNS = "hamlet paris river tower book king city cat dog moon opera film war bread song ship"
 VERBS = {"HUM": "who wrote", "LOC": "where is", "NUM": "how many are"}
 SMALL = TrainingSettings(

@@ -4,8 +4,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from spikewatch.registry import Registry
 from support import tiny_model_files
+
+from spikewatch.registry import Registry
 
 pytest.register_assert_rewrite("daemon_support")
 

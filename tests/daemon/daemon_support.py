@@ -12,13 +12,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
+from support import TINY_WORDS
+
 from spikewatch.daemon import logs
 from spikewatch.daemon.clock import Clock
 from spikewatch.daemon.model import ServedModel, load
 from spikewatch.daemon.service import Service
 from spikewatch.daemon.settings import Settings
 from spikewatch.daemon.spool import Spool
-from support import TINY_WORDS
 
 if TYPE_CHECKING:
     import random

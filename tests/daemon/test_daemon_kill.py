@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import pytest
 from daemon_support import MODEL, ask, bench, check_oracle, content, spool_of, until
+
 from spikewatch.daemon.put import put
 from spikewatch.daemon.spool import Spool
 

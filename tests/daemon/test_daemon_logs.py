@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from spikewatch.daemon import events, logs
 from spikewatch.daemon.errors import SettingsError
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from daemon_support import MODEL, Daemon, content, program, records, until
+
 from spikewatch.registry import bundled
 
 GOOD = "Who wrote Hamlet ?\n"

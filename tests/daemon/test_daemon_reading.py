@@ -11,6 +11,7 @@ from urllib.parse import unquote_to_bytes
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from spikewatch.daemon import names
 from spikewatch.daemon.errors import InputError, SettingsError
 from spikewatch.daemon.reading import Question, Source, questions

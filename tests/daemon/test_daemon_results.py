@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from spikewatch.daemon.model import ServedModel
 from spikewatch.daemon.reading import Fault, Question
 from spikewatch.daemon.results import Records, Tally

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from daemon_support import Bench, Hand, content, records
+
 from spikewatch.daemon import durable
 from spikewatch.simcore import MAX_WORDS
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from daemon_support import until
+
 from spikewatch.daemon.watch import LIBRARY_LOG, Bell, Watcher
 
 if TYPE_CHECKING:

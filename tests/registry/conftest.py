@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
 from spikewatch.registry import Registry
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import pytest
 from registry_support import CREATED, STAGES, model_files, publish
+
 from spikewatch.registry import Registry, cli
 from spikewatch.registry import store as store_module
 

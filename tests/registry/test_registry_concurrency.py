@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from registry_support import Gate, fork, model_files, publish, wait
+
 from spikewatch.registry import Registry, RegistryError
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from registry_support import CREATED, checksummed, model_files, publish, snapshot
+
 from spikewatch.registry import Corrupt, NotFound, Registry, RegistryError
 from spikewatch.registry import layout as layout_module
 from spikewatch.registry import manifest as manifest_module

@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 from registry_support import FAILED, Gate, fork, model_files, publish, snapshot, wait
+
 from spikewatch.registry import Conflict, Registry, StorageError
 
 CALLS = ("open", "write", "fsync", "link", "rename", "replace", "mkdir", "unlink", "utime")

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from spikewatch.registry import cli
 
 PAGE = Path(__file__).parents[2] / "docs" / "registry.md"

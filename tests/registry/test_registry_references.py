@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from spikewatch.registry import BadReference, Reference, RegistryError
 from spikewatch.registry.references import (
     check_alias,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from registry_support import model_files, publish
+
 from spikewatch.registry import Corrupt
 
 if TYPE_CHECKING:

@@ -21,6 +21,7 @@ from registry_support import (
     snapshot,
     wait,
 )
+
 from spikewatch.registry import (
     ABSENT,
     BadInput,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from hypothesis import strategies as st
+
 from spikewatch.simcore import CoreImage, blank, limits, pack_lines
 
 if TYPE_CHECKING:

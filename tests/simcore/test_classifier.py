@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from images import neuron
+from support import TINY_LABELS, TINY_WORDS, tiny_image, tiny_model_files, tiny_network
+
 from spikewatch.simcore import (
     MAX_WORDS,
     NO_WORDS,
@@ -23,7 +25,6 @@ from spikewatch.simcore import (
     pack_lines,
     spike_pattern,
 )
-from support import TINY_LABELS, TINY_WORDS, tiny_image, tiny_model_files, tiny_network
 
 TEXTS = ["Who wrote Hamlet?", "what is the capital of france", "", "How far is the Moon?", "?!"]
 

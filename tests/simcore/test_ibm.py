@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from images import images, neuron
+
 from spikewatch.simcore import (
     Coding,
     CoreImage,

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from images import images, neuron
+from support import tiny_image, tiny_network
+
 from spikewatch.simcore import Coding, CoreImage, ImageError
 from spikewatch.simcore.image import _TENSORS
-from support import tiny_image, tiny_network
 
 if TYPE_CHECKING:
     from pathlib import Path

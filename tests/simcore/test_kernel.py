@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from images import images, neuron, rasters
+
 from spikewatch.simcore import InputError, SimcoreError, Simulator, pack_lines
 from spikewatch.simcore._dispatch import kernels
 from spikewatch.simcore._random import core_keys, draw

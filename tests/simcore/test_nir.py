@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from images import images, neuron
+
 from spikewatch.simcore import CoreImage, SimcoreError, Simulator, blank, nir_export, pack_lines
 from spikewatch.simcore.nir_export import LossyExport, losses, to_nir, write_nir
 

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from images import neuron, rasters
+from support import tiny_image, tiny_network
+
 from spikewatch.simcore import CoreImage, Simulator, blank, limits
 from spikewatch.simcore._dispatch import kernels
 from spikewatch.simcore.program import derive
-from support import tiny_image, tiny_network
 
 
 @st.composite

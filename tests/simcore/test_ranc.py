@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from images import images, neuron
+
 from spikewatch.simcore import Coding, CoreImage, ImageError, Simulator, blank, pack_lines
 from spikewatch.simcore._dispatch import kernels
 from spikewatch.simcore.ranc import read_ranc, write_ranc

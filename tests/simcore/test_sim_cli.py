@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from images import neuron
+
 from spikewatch.simcore import Coding, CoreImage
 from spikewatch.simcore.cli import main
 from spikewatch.simcore.inspection import inspect, picture

@@ -129,7 +129,7 @@ class QuestionCore:
         answers = _empty_answers(words, self.image.output_lines)
         runnable = np.flatnonzero((words > 0) & (words <= MAX_WORDS))
         if len(runnable):
-            some = self.answer([questions[i] for i in runnable], threads=threads)
+            some = self.answer([questions[i] for i in runnable.tolist()], threads=threads)
             for name in ("label", "scores", "spikes", "synaptic_events", "ticks"):
                 getattr(answers, name)[runnable] = getattr(some, name)
         return answers

@@ -186,7 +186,7 @@ def target_table(image: CoreImage) -> tuple[NDArray[np.uint8], NDArray[np.uint64
     """
     kinds = np.stack([image.target_core >= 0, image.target_core == limits.TARGET_OUTPUT], axis=1)
     bits = np.packbits(kinds, axis=2, bitorder="little").view("<u8").astype(np.uint64)
-    return kinds[:, 1].any(axis=1).astype(np.uint8), bits
+    return np.asarray(kinds[:, 1].any(axis=1), dtype=np.uint8), bits
 
 
 def line_copies(image: CoreImage, lines: int) -> NDArray[np.int32]:

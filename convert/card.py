@@ -49,7 +49,8 @@ def model_card(
         ),
         (
             "`agreement` is the share of questions answered as by the float stage; the spiking stage is the core"
-            " simulated spike for spike, as the daemon runs it."
+            " simulated spike for spike, as the daemon runs it. The figures of Diehl et al. 2016 are those of its"
+            " authors, on their own test questions."
         ),
         "",
         "## On the core",

@@ -14,12 +14,13 @@ from .ibm import read_ibm
 from .ibm_export import ibm_text
 from .image import CoreImage
 from .nir_export import LossyExport, write_nir
-from .ranc import read_ranc, write_ranc
+from .ranc import read_ranc
+from .ranc_export import write_ranc
 from .run import Outcome, Simulator, pack_lines
 from .spikes import (
-    MAX_CELLS,
     axon_events,
     axon_raster,
+    check_cells,
     empty_raster,
     line_raster,
     read_events,
@@ -128,9 +129,7 @@ def run_network(network: Network, what: str) -> Outcome:
     """
     if network.spikes is None:
         raise InputError(f"{what}: carries no input spikes, and no spike file or ticks are given")
-    size = len(network.spikes) * network.image.output_lines
-    if size > MAX_CELLS:
-        raise InputError(f"{what}: {size} ticks x output lines to record, limit {MAX_CELLS}")
+    check_cells(len(network.spikes), network.image.output_lines, "output lines")
     ticks = len(network.spikes)
     return Simulator(network.image).run(pack_lines(network.spikes), [0, ticks], record=True)
 
@@ -173,6 +172,8 @@ def convert(network: Network, path: Path, to: Format | None = None) -> list[Path
     image, spikes = network.image, network.spikes
     if kind in {"ranc", "ibm"}:
         image = _bare(image)
+    if kind == "ibm" and image.grid is not None:
+        _warn("the grid: where the cores are placed")
     if kind == "ranc":
         given = empty_raster(0, image.input_lines) if spikes is None else spikes
         write_ranc(image, given, path, network.expected)

@@ -15,7 +15,8 @@ from images import neuron
 from spikewatch.simcore import Coding, CoreImage
 from spikewatch.simcore.cli import main
 from spikewatch.simcore.inspection import inspect, picture
-from spikewatch.simcore.ranc import read_ranc, write_ranc
+from spikewatch.simcore.ranc import read_ranc
+from spikewatch.simcore.ranc_export import write_ranc
 from spikewatch.simcore.trace import trace
 
 if TYPE_CHECKING:
@@ -283,7 +284,7 @@ def test_plot_without_matplotlib_names_the_extra(
         (["run", "IMAGE", "--ticks", "9", "--trace", "7"], "--trace 7: expected CORE:NEURON"),
         (["run", "IMAGE", "--ticks", "9", "--trace", "7:0"], "trace 7:0: limits core 0..0, neuron"),
         (["run", "IMAGE", "--spikes", "none.txt"], "none.txt: No such file or directory"),
-        (["run", "IMAGE", "--ticks", "1000000000"], "1000000000 ticks x 4 lines, limit 268435456"),
+        (["run", "IMAGE", "--ticks", "1000000000"], "1000000000 ticks x 4 lines, limit 0..4194304"),
         (["run", "IMAGE", "--ticks", "1", "--out", "no/x.txt"], "no/x.txt: No such file"),
         (["convert-format", "IMAGE", "x.json"], "x.json: the name does not settle the format"),
         (["convert-format", "IMAGE", "x", "--to", "xml"], "--to xml: expected image, ranc, ibm"),

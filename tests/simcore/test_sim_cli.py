@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +14,9 @@ import numpy as np
 import pytest
 from images import neuron
 
-from spikewatch.simcore import Coding, CoreImage
+from spikewatch.registry import Registry
+from spikewatch.simcore import Coding, CoreImage, references
+from spikewatch.simcore._dispatch import kernels
 from spikewatch.simcore.cli import main
 from spikewatch.simcore.inspection import inspect, picture
 from spikewatch.simcore.ranc import read_ranc
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
 
 SHARED = Path(__file__).parents[3] / "shared"
 RANC = sorted((SHARED / "ranc").glob("*.json.gz"))
+CREATED = datetime(2026, 1, 1, tzinfo=UTC)
 needs_shared = pytest.mark.skipif(not RANC, reason=f"{SHARED} is not on this machine")
 
 
@@ -157,13 +162,15 @@ def test_inspect_shows_use_copies_and_a_crossbar(program: Program, counter: Path
     code, shown, _ = program("inspect", counter, "--core", 0)
     assert code == 0
     lines = shown.splitlines()
-    assert lines[:4] == [
+    assert lines[:5] == [
         "format          image",
         "cores           1",
+        "axons used      4 of 256",
         "neurons used    1 of 256",
         "  copies        0",
     ]
-    assert "axons used      4 of 256" in lines
+    # four axons of the first neuron: the left dots of one character
+    assert lines[-3:] == ["   axon + neurons 0..3 +", "      0 |⡇ |", "      3 +--+"]
     assert "weight                             1      255      0.4" in lines
     assert max(map(len, lines)) <= 100
 
@@ -176,7 +183,7 @@ def test_inspect_as_json_and_with_a_coding(program: Program, tmp_path: Path) -> 
     assert code == 0
     assert (found["format"], found["cores"], found["synapses"]) == ("image", 1, 4)
     assert found["use"]["delay"] == {"used": 1, "limit": 15}
-    assert "gate line 5" in program("inspect", tmp_path / "m.safetensors")[1]
+    assert "drain steps 1, gate line 5" in program("inspect", tmp_path / "m.safetensors")[1]
 
 
 def test_copies_are_neurons_that_only_send_elsewhere() -> None:
@@ -198,16 +205,169 @@ def test_copies_are_neurons_that_only_send_elsewhere() -> None:
     assert (found.copies, found.stochastic) == (1, 1)
 
 
-def test_a_picture_fits_its_room_and_shades_by_density() -> None:
+def test_a_picture_fits_its_room_and_shows_every_synapse_or_the_densest_blocks() -> None:
     image = neuron()
     crossbar = image.crossbar.copy()
+    crossbar[0, :4] = 0
+    crossbar[0, 0, 31] = 0x80
+    crossbar[0, 255, 31] = 0x40
+    sparse = replace(image, crossbar=crossbar)
+    exact = picture(sparse, 0, columns=138).splitlines()
+    assert exact[0] == "core 0: 2 synapses; a dot is a synapse"
+    assert [len(line) for line in exact[1:]] == [138] * 66
+    assert exact[2] == "      0 |" + " " * 127 + "⠈|"
+    assert exact[-2].endswith("|" + " " * 127 + "⡀|")
+    coarse = picture(sparse, 0, columns=80).splitlines()
+    assert coarse[0].endswith("a dot is 2 x 2 synapses, 1 or more set")
+    assert max(map(len, coarse)) <= 80
+    assert coarse[2].endswith(" ⠈|")
     crossbar[0, 128:] = 255
-    full = picture(replace(image, crossbar=crossbar), 0, columns=80, rows=24)
-    lines = full.splitlines()
-    assert len(lines) <= 24
-    assert max(map(len, lines)) <= 80
-    assert lines[2].endswith("|░" + " " * 63 + "|")
-    assert lines[-2].endswith("|" + "█" * 64 + "|")
+    half = picture(replace(image, crossbar=crossbar), 0, columns=80).splitlines()
+    assert half[2].endswith("|" + " " * 64 + "|")
+    assert half[-2].endswith("|" + "⣿" * 64 + "|")
+
+
+def test_inspect_draws_one_core_of_many(program: Program, ranc: Path) -> None:
+    document = json.loads(ranc.read_text())
+    document["network"]["cores"].append(document["network"]["cores"][0] | {"coordinates": [9, 0]})
+    document["network"]["output_bus"]["coordinates"] = [0, 0]
+    for core, place in zip(document["network"]["cores"], ([0, 1], [9, 1]), strict=True):
+        core["coordinates"] = place
+        core["neurons"] = [n | {"destination_core_offset": [0, 0]} for n in core["neurons"]]
+    document["network"]["cores"][1]["neurons"][0]["destination_core_offset"] = [-9, 0]
+    document["network"]["packets"] = []
+    document.pop("output")
+    ranc.write_text(json.dumps(document))
+    shown = program("inspect", ranc, "--core", 1)[1]
+    assert "core 1: 4 synapses" in shown
+    assert shown.splitlines()[-1] == "one of 2 cores; --core N draws another"
+    assert "hops in x                          9      255      3.5" in shown
+
+
+def test_a_terminal_without_braille_shows_the_rest(
+    program: Program, counter: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
+    monkeypatch.setattr(sys, "stdout", plain)
+    assert program("inspect", counter)[0] == 0
+    plain.seek(0)
+    assert "      0 |? |" in plain.read()
+
+
+class TestModels:
+    """Published models by reference, found through the registry's entry point."""
+
+    def test_inspect_run_plot_bench_and_convert_take_a_reference(
+        self, program: Program, tmp_path: Path
+    ) -> None:
+        store = Registry.init(tmp_path / "models")
+        files = {"core.safetensors": neuron(s0=1, threshold=2, reset_mode=1).to_bytes()}
+        store.publish("mine", "1.0.0", files, created=CREATED, alias="production")
+        ours = ("--registry", tmp_path / "models")
+        (tmp_path / "in.txt").write_text("0 0\n1 0\n")
+        given = ("--spikes", tmp_path / "in.txt")
+        shown = program("inspect", "mine:production", *ours, "--json")[1]
+        assert json.loads(shown)["format"] == "model"
+        assert json.loads(shown)["synapses"] == 4
+        shown = program("run", "mine:1.0.0", *ours, *given, "--json")[1]
+        assert json.loads(shown)["output_lines"] == {"0": 1}
+        copy = tmp_path / "copy.safetensors"
+        assert program("convert-format", "mine:production", copy, *ours)[0] == 0
+        assert copy.read_bytes() == files["core.safetensors"]
+        shown = program("bench", "mine:1.0.0", *ours, *given, "--seconds", 0, "--json")[1]
+        assert json.loads(shown)["network"] == "mine:1.0.0"
+        pytest.importorskip("matplotlib", reason="matplotlib (extra [plot]) is not installed")
+        out = tmp_path / "m.png"
+        assert program("plot", "mine:1.0.0", *ours, *given, "--out", out)[0] == 0
+
+    def test_without_a_registry_the_bundled_one_is_used(self, program: Program) -> None:
+        code, shown, _ = program("inspect", "trec:production")
+        assert code == 0
+        assert shown.startswith("format          model\ncores           1\n")
+
+    def test_a_file_of_that_name_goes_before_a_model(
+        self, program: Program, counter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        counter.rename("trec:production")
+        shown = program("inspect", "trec:production", "--json")[1]
+        assert json.loads(shown)["format"] == "image"
+
+    def test_a_damaged_model_and_one_without_a_core_are_one_line(
+        self, program: Program, tmp_path: Path
+    ) -> None:
+        ours = ("--registry", tmp_path / "models")
+        store = Registry.init(tmp_path / "models")
+        store.publish("odd", "1.0.0", {"labels.json": b"[]"}, created=CREATED)
+        store.publish("bad", "1.0.0", {"core.safetensors": b"no image at all"}, created=CREATED)
+        code, _, told = program("inspect", "odd:1.0.0", *ours)
+        assert (code, told.count("\n")) == (2, 1)
+        assert told.startswith("spikewatch-sim: odd:1.0.0: ")
+        assert "core.safetensors" in told
+        code, _, told = program("inspect", "bad:1.0.0", *ours)
+        assert (code, told.count("\n")) == (2, 1)
+        assert told.startswith("spikewatch-sim: bad:1.0.0: header of ")
+
+    @pytest.mark.parametrize(
+        "reference", ["trec:none", "none:production", "trec@sha256:12", "a:b:c"]
+    )
+    def test_what_no_registry_has_is_one_line(self, program: Program, reference: str) -> None:
+        code, _, told = program("inspect", reference)
+        assert (code, told.count("\n")) == (2, 1)
+        start = f"spikewatch-sim: {reference}: no such file, and no registry has it: "
+        assert told.startswith(start)
+        assert len(told) > len(start) + 1
+
+    def test_without_any_registry_installed_it_says_so(
+        self, program: Program, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(references, "entry_points", lambda group: [])  # noqa: ARG005
+        told = program("inspect", "trec:production")[2]
+        assert told == (
+            "spikewatch-sim: trec:production: no such file, and no registry has it:"
+            " none is installed\n"
+        )
+
+
+class TestBench:
+    def test_the_dense_core_is_measured_by_every_kernel_and_thread(self, program: Program) -> None:
+        code, shown, _ = program(
+            *("bench", "--ticks", 20, "--seconds", 0, "--json", "--threads", 1, "--threads", 2)
+        )
+        report = json.loads(shown)
+        assert (code, report["network"], report["cores"], report["ticks"]) == (
+            0,
+            "dense core",
+            1,
+            20,
+        )
+        found = [(row["kernel"], row["threads"], row["runs"]) for row in report["measured"]]
+        assert found == [(name, n, n) for name in kernels() for n in (1, 2)]
+        for row in report["measured"]:
+            assert row["real_time"] == pytest.approx(row["ticks_per_s"] / 1000)
+            # all of 256 synapses of 51 axons
+            assert row["events_per_s"] == pytest.approx(row["ticks_per_s"] * 51 * 256)
+            assert row["repetitions"] == 3
+
+    def test_a_classifier_is_measured_on_both_kernels(self, program: Program) -> None:
+        shown = program(
+            *("bench", "trec:production", "--kernel", "base", "--threads", 1, "--seconds", 0),
+            *("--ticks", 30),
+        )[1]
+        rows = [line.split() for line in shown.splitlines()[3:]]
+        assert [row[:-3] for row in rows] == [["base,", "program", "1", "64"], ["base", "1", "1"]]
+
+    def test_given_spikes_are_run_and_missing_ones_are_made(
+        self, program: Program, counter: Path, ranc: Path
+    ) -> None:
+        options = ("--kernel", "base", "--threads", 1, "--seconds", 0, "--json")
+        given = json.loads(program("bench", ranc, *options)[1])
+        # three input spikes in six ticks, one synapse each
+        row = given["measured"][0]
+        assert row["events_per_s"] / row["ticks_per_s"] == pytest.approx(3 / 6)
+        made = json.loads(program("bench", counter, *options, "--rate", 1, "--ticks", 8)[1])
+        row = made["measured"][0]
+        assert row["events_per_s"] / row["ticks_per_s"] == pytest.approx(4)
 
 
 def test_trace_holds_potentials_after_each_tick() -> None:
@@ -279,6 +439,9 @@ def test_plot_without_matplotlib_names_the_extra(
         (["inspect", "none.safetensors"], "none.safetensors: No such file or directory"),
         (["inspect", "none.json"], "none.json: No such file or directory"),
         (["inspect", "IMAGE", "--core", "4"], "core 4: limits 0..0"),
+        (["bench", "--ticks", "0"], "--ticks 0: there is nothing to measure"),
+        (["bench", "--spikes", "s.txt"], "--spikes s.txt: of no network; name one, or leave the"),
+        (["bench", "IMAGE", "--kernel", "gpu"], "kernel 'gpu': this CPU runs "),
         (["run", "IMAGE"], "IMAGE: carries no input spikes, and no spike file or ticks are given"),
         (["run", "IMAGE", "--ticks", "9", "--check"], "IMAGE: carries no output spikes to compare"),
         (["run", "IMAGE", "--ticks", "9", "--trace", "7"], "--trace 7: expected CORE:NEURON"),

@@ -191,7 +191,7 @@ def writable(image: CoreImage) -> CoreImage:
 
 
 @settings(max_examples=8, deadline=None)
-@given(images(), st.integers(0, 2**32 - 1))
+@given(images(most_cores=3), st.integers(0, 2**32 - 1))
 def test_an_image_written_and_read_is_the_same_and_runs_to_equal_spikes(
     image: CoreImage, seed: int
 ) -> None:

@@ -77,7 +77,7 @@ def write_ranc(
     }
     document = {"config": config, "network": network, "ticks": len(raster)}
     if expected is not None:
-        shown = np.minimum(np.asarray(expected), 1)[: len(raster) - 1]
+        shown = (np.asarray(expected) > 0).astype(int)[: len(raster) - 1]
         # The bus prints a spike of tick t in row t + 1.
         rows = [[0] * lines, *shown.tolist()]
         document["output"] = [" ".join(map(str, row)) for row in rows[: len(raster)]]

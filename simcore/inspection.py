@@ -131,11 +131,11 @@ def picture(image: CoreImage, core: int, columns: int = 80) -> str:
     if not total:
         return f"core {core}: no synapses"
     size = 1
-    # 4 blocks high and 2 wide is one character; the lengths are powers of two, so blocks come out even
-    axons, neurons = (_reach(crossbar.any(axis=axis), 8) for axis in (1, 0))
+    # a character is 4 dots high and 2 wide; 256 axons and neurons come out even
+    axons, neurons = (_reach(crossbar, axis, 8) for axis in (0, 1))
     while size < 8 and neurons // (2 * size) > columns - _MARGIN - 1:
         size *= 2
-    axons, neurons = (_reach(crossbar.any(axis=axis), 4 * size) for axis in (1, 0))
+    axons, neurons = (_reach(crossbar, axis, 4 * size) for axis in (0, 1))
     blocks = crossbar[:axons, :neurons].reshape(axons // size, size, neurons // size, size)
     share = blocks.sum(axis=(1, 3))
     least = max(1, round(float(share.mean())))
@@ -154,9 +154,10 @@ def picture(image: CoreImage, core: int, columns: int = 80) -> str:
     return "\n".join(lines)
 
 
-def _reach(used: NDArray[np.bool_], unit: int) -> int:
-    """Count up to the last that is used, in whole units."""
-    return int(-(-(np.nonzero(used)[0][-1] + 1) // unit)) * unit
+def _reach(crossbar: NDArray[Any], axis: int, unit: int) -> int:
+    """Count axons (axis 0) or neurons (1) up to the last with a synapse, in whole units."""
+    last = int(np.nonzero(crossbar)[axis].max())
+    return -(-(last + 1) // unit) * unit
 
 
 def _synapses(image: CoreImage, c: int) -> NDArray[np.uint8]:

@@ -118,8 +118,9 @@ def _network(document: Mapping[str, Any]) -> RancNetwork:
     ticks = _whole(document.get("ticks", len(packets)), 0, None, "ticks")
     arrays["inputs"], spikes = _read_packets(packets, places, ticks)
     arrays["grid"] = np.array(list(places), dtype=np.int32)
-    c, j = np.nonzero(arrays["target_core"] == limits.TARGET_OUTPUT)
-    arrays["outputs"] = np.stack([c, j, arrays["target_axon"][c, j]], axis=1).astype(np.int32)
+    leaving = np.nonzero(arrays["target_core"] == limits.TARGET_OUTPUT)
+    rows = np.stack([*leaving, arrays["target_axon"][leaving]], axis=1)
+    arrays["outputs"] = rows.astype(np.int32)
     image = CoreImage(**arrays).validate()
     expected = None
     if "output" in document:

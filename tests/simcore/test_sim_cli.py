@@ -4,68 +4,27 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from images import neuron
 
-from spikewatch.registry import Registry
-from spikewatch.simcore import Coding, CoreImage, references
-from spikewatch.simcore._dispatch import kernels
-from spikewatch.simcore.cli import main
+from spikewatch.simcore import Coding, CoreImage
 from spikewatch.simcore.inspection import inspect, picture
 from spikewatch.simcore.ranc import read_ranc
-from spikewatch.simcore.ranc_export import write_ranc
 from spikewatch.simcore.trace import trace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Program = Callable[..., tuple[int, str, str]]
+    from sim_support import Program
 
 SHARED = Path(__file__).parents[3] / "shared"
 RANC = sorted((SHARED / "ranc").glob("*.json.gz"))
-CREATED = datetime(2026, 1, 1, tzinfo=UTC)
 needs_shared = pytest.mark.skipif(not RANC, reason=f"{SHARED} is not on this machine")
-
-
-@pytest.fixture
-def program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Program:
-    """Give a function that runs the program and returns its exit code, stdout and stderr."""
-
-    def call(*arguments: Any) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["spikewatch-sim", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        shown = capsys.readouterr()
-        return int(caught.value.code or 0), shown.out, shown.err
-
-    return call
-
-
-@pytest.fixture
-def counter(tmp_path: Path) -> Path:
-    """Save a neuron that fires at every second spike on line 0, its output on line 0."""
-    path = tmp_path / "counter.safetensors"
-    neuron(s0=1, threshold=2, reset_mode=1).save(path)
-    return path
-
-
-@pytest.fixture
-def ranc(tmp_path: Path) -> Path:
-    """Save the same as a RANC network with three input spikes and the output spike that they cause."""
-    path = tmp_path / "counter.json"
-    spikes = np.zeros((6, 4), dtype=np.uint8)
-    spikes[[1, 2, 4], 0] = 1
-    expected = np.zeros((6, 1), dtype=np.uint8)
-    expected[2, 0] = 1
-    write_ranc(neuron(s0=1, threshold=2, reset_mode=1), spikes, path, expected)
-    return path
 
 
 def test_run_prints_spikes_and_energy_and_writes_output(
@@ -156,6 +115,24 @@ def test_the_files_of_ibm_run_and_survive_conversion(program: Program, tmp_path:
     assert program("run", model, "--spikes", spikes, "--out", tmp_path / "o.sfci")[0] == 0
     assert outputs == [(tmp_path / "o.sfci").read_bytes()] * 2
     assert outputs[0].count(b"srcTime") == 5396
+
+
+@needs_shared
+def test_the_examples_of_the_docs_run(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib (extra [plot]) is not installed")
+    (tmp_path / "shared").symlink_to(SHARED)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    text = (Path(__file__).parents[2] / "docs" / "exchange.md").read_text()
+    examples = re.findall(r"^spikewatch-sim (.*)", text.partition("\nExamples")[2], re.MULTILINE)
+    assert len(examples) == 7
+    for line in examples:
+        assert program(*line.split())[0] == 0, line
+    assert {p.name for p in Path().iterdir()} == {
+        *("ex1_out.sfci", "ex1.png", "ex1.safetensors", "ex1.txt")
+    }
 
 
 def test_inspect_shows_use_copies_and_a_crossbar(program: Program, counter: Path) -> None:
@@ -252,122 +229,6 @@ def test_a_terminal_without_braille_shows_the_rest(
     assert program("inspect", counter)[0] == 0
     plain.seek(0)
     assert "      0 |? |" in plain.read()
-
-
-class TestModels:
-    """Published models by reference, found through the registry's entry point."""
-
-    def test_inspect_run_plot_bench_and_convert_take_a_reference(
-        self, program: Program, tmp_path: Path
-    ) -> None:
-        store = Registry.init(tmp_path / "models")
-        files = {"core.safetensors": neuron(s0=1, threshold=2, reset_mode=1).to_bytes()}
-        store.publish("mine", "1.0.0", files, created=CREATED, alias="production")
-        ours = ("--registry", tmp_path / "models")
-        (tmp_path / "in.txt").write_text("0 0\n1 0\n")
-        given = ("--spikes", tmp_path / "in.txt")
-        shown = program("inspect", "mine:production", *ours, "--json")[1]
-        assert json.loads(shown)["format"] == "model"
-        assert json.loads(shown)["synapses"] == 4
-        shown = program("run", "mine:1.0.0", *ours, *given, "--json")[1]
-        assert json.loads(shown)["output_lines"] == {"0": 1}
-        copy = tmp_path / "copy.safetensors"
-        assert program("convert-format", "mine:production", copy, *ours)[0] == 0
-        assert copy.read_bytes() == files["core.safetensors"]
-        shown = program("bench", "mine:1.0.0", *ours, *given, "--seconds", 0, "--json")[1]
-        assert json.loads(shown)["network"] == "mine:1.0.0"
-        pytest.importorskip("matplotlib", reason="matplotlib (extra [plot]) is not installed")
-        out = tmp_path / "m.png"
-        assert program("plot", "mine:1.0.0", *ours, *given, "--out", out)[0] == 0
-
-    def test_without_a_registry_the_bundled_one_is_used(self, program: Program) -> None:
-        code, shown, _ = program("inspect", "trec:production")
-        assert code == 0
-        assert shown.startswith("format          model\ncores           1\n")
-
-    def test_a_file_of_that_name_goes_before_a_model(
-        self, program: Program, counter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.chdir(tmp_path)
-        counter.rename("trec:production")
-        shown = program("inspect", "trec:production", "--json")[1]
-        assert json.loads(shown)["format"] == "image"
-
-    def test_a_damaged_model_and_one_without_a_core_are_one_line(
-        self, program: Program, tmp_path: Path
-    ) -> None:
-        ours = ("--registry", tmp_path / "models")
-        store = Registry.init(tmp_path / "models")
-        store.publish("odd", "1.0.0", {"labels.json": b"[]"}, created=CREATED)
-        store.publish("bad", "1.0.0", {"core.safetensors": b"no image at all"}, created=CREATED)
-        code, _, told = program("inspect", "odd:1.0.0", *ours)
-        assert (code, told.count("\n")) == (2, 1)
-        assert told.startswith("spikewatch-sim: odd:1.0.0: ")
-        assert "core.safetensors" in told
-        code, _, told = program("inspect", "bad:1.0.0", *ours)
-        assert (code, told.count("\n")) == (2, 1)
-        assert told.startswith("spikewatch-sim: bad:1.0.0: header of ")
-
-    @pytest.mark.parametrize(
-        "reference", ["trec:none", "none:production", "trec@sha256:12", "a:b:c"]
-    )
-    def test_what_no_registry_has_is_one_line(self, program: Program, reference: str) -> None:
-        code, _, told = program("inspect", reference)
-        assert (code, told.count("\n")) == (2, 1)
-        start = f"spikewatch-sim: {reference}: no such file, and no registry has it: "
-        assert told.startswith(start)
-        assert len(told) > len(start) + 1
-
-    def test_without_any_registry_installed_it_says_so(
-        self, program: Program, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(references, "entry_points", lambda group: [])  # noqa: ARG005
-        told = program("inspect", "trec:production")[2]
-        assert told == (
-            "spikewatch-sim: trec:production: no such file, and no registry has it:"
-            " none is installed\n"
-        )
-
-
-class TestBench:
-    def test_the_dense_core_is_measured_by_every_kernel_and_thread(self, program: Program) -> None:
-        code, shown, _ = program(
-            *("bench", "--ticks", 20, "--seconds", 0, "--json", "--threads", 1, "--threads", 2)
-        )
-        report = json.loads(shown)
-        assert (code, report["network"], report["cores"], report["ticks"]) == (
-            0,
-            "dense core",
-            1,
-            20,
-        )
-        found = [(row["kernel"], row["threads"], row["runs"]) for row in report["measured"]]
-        assert found == [(name, n, n) for name in kernels() for n in (1, 2)]
-        for row in report["measured"]:
-            assert row["real_time"] == pytest.approx(row["ticks_per_s"] / 1000)
-            # all of 256 synapses of 51 axons
-            assert row["events_per_s"] == pytest.approx(row["ticks_per_s"] * 51 * 256)
-            assert row["repetitions"] == 3
-
-    def test_a_classifier_is_measured_on_both_kernels(self, program: Program) -> None:
-        shown = program(
-            *("bench", "trec:production", "--kernel", "base", "--threads", 1, "--seconds", 0),
-            *("--ticks", 30),
-        )[1]
-        rows = [line.split() for line in shown.splitlines()[3:]]
-        assert [row[:-3] for row in rows] == [["base,", "program", "1", "64"], ["base", "1", "1"]]
-
-    def test_given_spikes_are_run_and_missing_ones_are_made(
-        self, program: Program, counter: Path, ranc: Path
-    ) -> None:
-        options = ("--kernel", "base", "--threads", 1, "--seconds", 0, "--json")
-        given = json.loads(program("bench", ranc, *options)[1])
-        # three input spikes in six ticks, one synapse each
-        row = given["measured"][0]
-        assert row["events_per_s"] / row["ticks_per_s"] == pytest.approx(3 / 6)
-        made = json.loads(program("bench", counter, *options, "--rate", 1, "--ticks", 8)[1])
-        row = made["measured"][0]
-        assert row["events_per_s"] / row["ticks_per_s"] == pytest.approx(4)
 
 
 def test_trace_holds_potentials_after_each_tick() -> None:

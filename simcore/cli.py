@@ -79,6 +79,9 @@ def main() -> None:
     except OSError as e:
         _say(f"{e.filename}: {e.strerror}" if e.filename else str(e))
         sys.exit(2)
+    except MemoryError as e:
+        _say(f"out of memory: {e}" if str(e) else "out of memory")
+        sys.exit(2)
 
 
 @app.command()

@@ -147,7 +147,7 @@ class QuestionCore:
         ids = np.fromiter(flat, dtype=np.int64, count=int(starts[-1]))
         rows = self.encoder.rows[ids]
         outcome = Outcome.zeros(len(words), self.image.output_lines)
-        if self._simulator.program is None:
+        if self._simulator.program is None or self._coding.readout == "mean":
             for first, last in _pieces(words.astype(np.int64) + self._coding.drain_steps):
                 piece = slice(first, last)
                 got = self._simulate(rows[starts[first] : starts[last]], words[piece], threads)
@@ -192,10 +192,14 @@ class QuestionCore:
         raster = np.empty((int(steps.sum()), *self._drain_raster.shape), dtype=np.uint64)
         raster[:] = self._drain_raster
         raster[place] = self._word_raster[rows]
+        if coding.readout == "mean":
+            later = np.ones(len(raster), dtype=np.bool_)
+            later[first] = False
+            raster[later] |= self._drain_raster
         return self._simulator.run(
             raster.reshape(-1, raster.shape[2]),
             np.concatenate([[0], np.cumsum(steps)]) * coding.ticks_per_step,
-            counted=np.full(len(words), coding.drain_steps * coding.ticks_per_step),
+            counted=coding.steps_read(words) * coding.ticks_per_step,
             threads=threads,
         )
 

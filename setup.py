@@ -15,7 +15,7 @@ setup(
             Extension(
                 f"spikewatch.simcore._kernel_{name}",
                 [f"simcore/_kernel_{name}.pyx"],
-                depends=["simcore/_kernel.pxi", "simcore/_program.pxi"],
+                depends=["simcore/_kernel.pxi", "simcore/_program.pxi", "simcore/_program.h"],
                 extra_compile_args=["-O3", *flags],
             )
             for name, flags in VARIANTS.items()

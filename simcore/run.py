@@ -13,7 +13,6 @@ from . import limits
 from ._dispatch import kernel
 from ._random import core_keys
 from .errors import InputError
-from .program import derive
 from .reference import simulate as simulate_reference
 from .tables import (
     axon_table,
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
 
 
 Share = TypeVar("Share")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,8 +86,6 @@ class Simulator:
         Any valid image.
     kernel_name
         "base", "avx2" or "reference" (plain NumPy, slow, the definition); None: the fastest here.
-    use_program
-        Run the smaller equal network of `program.derive` where there is one; the outcome is the same.
 
     Raises
     ------
@@ -98,20 +96,14 @@ class Simulator:
 
     """
 
-    def __init__(
-        self, image: CoreImage, kernel_name: str | None = None, *, use_program: bool = True
-    ) -> None:
+    def __init__(self, image: CoreImage, kernel_name: str | None = None) -> None:
         self.image = image.validate()
         self.lines = max(image.input_lines, image.coding.lines if image.coding else 0)
         self._kernel: Any = None
-        self.program: Any = None
         if kernel_name == "reference":
             return
         self._kernel = kernel(kernel_name)
         self._tables = _tables(image, self.lines)
-        program = derive(image, self.lines) if use_program else None
-        if program is not None:
-            self.program = self._kernel.ProgramRunner(*program.runner_arguments())
 
     def run(
         self,
@@ -202,9 +194,6 @@ class Simulator:
             raster=recorded,
         )
         begin = starts[first : last + 1] - a
-        if self.program is not None and recorded is None:
-            self.program.run(raster[a:b], begin, counted[first:last], *piece.arrays)
-            return
         cores = self.image.cores
         self._run_cores(
             raster[a:b], begin, counted[first:last], piece, _Space(cores, 1), (0, cores, 0, 1)
@@ -257,14 +246,12 @@ def shares(items: int, threads: int) -> list[tuple[int, int]]:
     return list(pairwise(cuts))
 
 
-def in_threads(work: Callable[[Share], None], parts: list[Share]) -> None:
-    """Do the work of every part, each in a thread of its own."""
+def in_threads(work: Callable[[Share], Result], parts: list[Share]) -> list[Result]:
+    """Do the work of every part, each in a thread of its own; return what each returned."""
     if len(parts) == 1:
-        work(parts[0])
-        return
+        return [work(parts[0])]
     with ThreadPoolExecutor(len(parts)) as pool:
-        for done in [pool.submit(work, part) for part in parts]:
-            done.result()
+        return [done.result() for done in [pool.submit(work, part) for part in parts]]
 
 
 def pack_lines(spikes: ArrayLike) -> NDArray[np.uint64]:

@@ -24,13 +24,13 @@ enum {
     BLOCK = 15,       /* ticks of a block, at most: the longest delay of the chip */
 };
 
-/* The lanes of a block: hidden neurons first, then drives that only output neurons read, then counters, which never
-   fire: U adds up what arrives. */
+/* The lanes of a block: hidden neurons first, then drives that only output neurons read, then counters. */
 typedef struct {
     const int16_t *sums;   /* (GROUPS, 256, vectors, LANES); of hidden lanes with their leak */
     const int32_t *alpha;  /* these three (vectors, LANES), in the order of `lane_place` */
     const int32_t *floors; /* of U */
     const int32_t *guard;  /* U above it might pass the 20-bit ceiling within a block */
+    const int16_t *narrow; /* (3, vectors, LANES), in order: threshold, floor of U, -1 for hidden lanes; NULL: too wide */
     int vectors;
     int tail;              /* the last vectors, which hold all lanes that are no hidden neurons */
     int shift;             /* bit of hidden lane 0 in a word of signals */
@@ -53,6 +53,37 @@ static inline int lane_place(int lane)
     return lane / LANES * LANES + place[lane % LANES];
 }
 
+/* 32 lanes as their sign bits, in order. */
+INLINE uint64_t signs_of(__m256i a, __m256i b)
+{
+    __m256i bytes = _mm256_permute4x64_epi64(_mm256_packs_epi16(a, b), 0xD8);
+    return (uint32_t) _mm256_movemask_epi8(bytes);
+}
+
+/* Where each group's row lies for the signals that spike at every tick, in bytes from the group's first. */
+INLINE void find_rows(
+    const Layer *net, const int vectors, int ticks, const uint64_t *signals, const uint64_t *flight,
+    uint16_t rows[][GROUPS])
+{
+    const __m128i size = _mm_set1_epi16(32 * vectors);
+    for (int t = 0; t < ticks; t++) {
+        __m128i groups = _mm_cvtsi64_si128((long long) (signals[t] | flight[t] << net->shift));
+        _mm_storeu_si128((__m128i *) rows[t], _mm_mullo_epi16(_mm_cvtepu8_epi16(groups), size));
+    }
+}
+
+/* Sum the drives of the signals that spike. */
+INLINE void sum_drives(const int16_t *sums, const int vectors, const uint16_t *rows, __m256i *sum)
+{
+    for (int g = 0; g < GROUPS; g++) {
+        const char *row = (const char *) sums + g * (256 * 32 * vectors) + rows[g];
+        for (int v = 0; v < vectors; v++) {
+            __m256i drive = _mm256_loadu_si256((const __m256i *) row + v);
+            sum[v] = g ? _mm256_add_epi16(sum[v], drive) : drive;
+        }
+    }
+}
+
 /* Run `ticks` ticks of the hidden neurons; return whether a potential was above its guard (then nothing counts).
    `signals` (ticks,) says who spikes on the input lines; `flight` (ticks,) holds the hidden spikes that arrive, bit j
    for lane j, and gets those that are fired; `drives` (ticks, tail, LANES) and `top` (tail, LANES) get the drives of
@@ -63,7 +94,9 @@ INLINE int block_of(
 {
     const __m256i *alpha = (const __m256i *) net->alpha, *floors = (const __m256i *) net->floors;
     const __m256i *guard = (const __m256i *) net->guard;
-    const char *sums = (const char *) net->sums;
+    const int16_t *sums = net->sums;
+    const uint64_t neurons = net->hidden;
+    uint16_t rows[BLOCK][GROUPS];
     __m256i U[2 * MAX_VECTORS], most[MAX_VECTORS], over = _mm256_setzero_si256();
     for (int v = 0; v < 2 * vectors; v++) {
         U[v] = _mm256_loadu_si256((const __m256i *) potential + v);
@@ -71,18 +104,13 @@ INLINE int block_of(
     }
     if (!_mm256_testz_si256(over, over))
         return 1;
+    find_rows(net, vectors, ticks, signals, flight, rows);
     for (int v = 0; v < tail; v++)
         most[v] = _mm256_set1_epi16(INT16_MIN);
     for (int t = 0; t < ticks; t++) {
-        const uint64_t spiking = signals[t] | flight[t] << net->shift;
-        const unsigned char *group = (const unsigned char *) &spiking;
         __m256i sum[MAX_VECTORS], signs[MAX_VECTORS + 1];
         uint64_t quiet = 0;
-        for (int g = 0; g < GROUPS; g++) {
-            const __m256i *row = (const __m256i *) (sums + (g * 256 + (uint64_t) group[g]) * (32 * vectors));
-            for (int v = 0; v < vectors; v++)
-                sum[v] = g ? _mm256_add_epi16(sum[v], _mm256_loadu_si256(row + v)) : _mm256_loadu_si256(row + v);
-        }
+        sum_drives(sums, vectors, rows[t], sum);
         for (int v = 0; v < vectors; v++) {
             __m256i minus = _mm256_srai_epi16(sum[v], 15);
             __m256i u[2] = {_mm256_unpacklo_epi16(sum[v], minus), _mm256_unpackhi_epi16(sum[v], minus)};
@@ -95,11 +123,9 @@ INLINE int block_of(
             signs[v] = _mm256_packs_epi32(u[0], u[1]);
         }
         signs[vectors] = _mm256_setzero_si256();
-        for (int v = 0; v < vectors && v < 4; v += 2) {
-            __m256i bytes = _mm256_permute4x64_epi64(_mm256_packs_epi16(signs[v], signs[v + 1]), 0xD8);
-            quiet |= (uint64_t) (uint32_t) _mm256_movemask_epi8(bytes) << (LANES * v);
-        }
-        flight[t] = ~quiet & net->hidden;
+        for (int v = 0; v < vectors && v < 4; v += 2)
+            quiet |= signs_of(signs[v], signs[v + 1]) << (LANES * v);
+        flight[t] = ~quiet & neurons;
         for (int v = 0; v < tail; v++) {
             _mm256_storeu_si256((__m256i *) drives + t * tail + v, sum[vectors - tail + v]);
             most[v] = _mm256_max_epi16(most[v], sum[vectors - tail + v]);
@@ -107,6 +133,80 @@ INLINE int block_of(
     }
     for (int v = 0; v < 2 * vectors; v++)
         _mm256_storeu_si256((__m256i *) potential + v, U[v]);
+    for (int v = 0; v < tail; v++)
+        _mm256_storeu_si256((__m256i *) top + v, most[v]);
+    return 0;
+}
+
+/* The same in 16 bits, where that is exact; returns 1, and has changed nothing, where it is not.
+
+   A potential above NARROW_TOP is run from NARROW_TOP, and what is above is added again at the end.  That is exact if
+   the neuron fires at every tick all the same, for then no tick's outcome depended on it. */
+INLINE int narrow_block_of(
+    const Layer *net, const int vectors, const int tail, int ticks, const uint64_t *signals, uint64_t *flight,
+    int32_t *potential, int16_t *drives, int16_t *top)
+{
+    enum { NARROW_TOP = 1 << 14 };
+    const __m256i *alpha = (const __m256i *) net->narrow, *floors = alpha + vectors, *hidden = floors + vectors;
+    const __m256i start = _mm256_set1_epi32(NARROW_TOP), full = _mm256_set1_epi16(INT16_MAX);
+    __m256i U[MAX_VECTORS], most[MAX_VECTORS], largest[MAX_VECTORS], missed[MAX_VECTORS];
+    __m256i wrong = _mm256_setzero_si256();
+    const int16_t *sums = net->sums;
+    const uint64_t neurons = net->hidden;
+    uint64_t fired[BLOCK];
+    uint16_t rows[BLOCK][GROUPS];
+    find_rows(net, vectors, ticks, signals, flight, rows);
+    for (int v = 0; v < vectors; v++) {
+        __m256i low = _mm256_loadu_si256((const __m256i *) potential + 2 * v);
+        __m256i high = _mm256_loadu_si256((const __m256i *) potential + 2 * v + 1);
+        U[v] = _mm256_packs_epi32(_mm256_min_epi32(low, start), _mm256_min_epi32(high, start));
+        largest[v] = _mm256_set1_epi16(INT16_MIN);
+        missed[v] = _mm256_setzero_si256();
+    }
+    for (int v = 0; v < tail; v++)
+        most[v] = _mm256_set1_epi16(INT16_MIN);
+    for (int t = 0; t < ticks; t++) {
+        __m256i sum[MAX_VECTORS], signs[MAX_VECTORS + 1];
+        uint64_t quiet = 0;
+        sum_drives(sums, vectors, rows[t], sum);
+        for (int v = 0; v < vectors; v++) {
+            /* a sum below 16 bits is below the floor as well, so it may saturate there */
+            __m256i u = signs[v] = _mm256_adds_epi16(U[v], sum[v]);
+            largest[v] = _mm256_max_epi16(largest[v], u);
+            missed[v] = _mm256_or_si256(missed[v], u);
+            u = _mm256_sub_epi16(u, _mm256_andnot_si256(_mm256_srai_epi16(u, 15), _mm256_loadu_si256(alpha + v)));
+            U[v] = _mm256_max_epi16(u, _mm256_loadu_si256(floors + v));
+        }
+        signs[vectors] = _mm256_setzero_si256();
+        for (int v = 0; v < vectors && v < 4; v += 2)
+            quiet |= signs_of(signs[v], signs[v + 1]) << (LANES * v);
+        fired[t] = ~quiet & neurons;
+        for (int v = 0; v < tail; v++) {
+            _mm256_storeu_si256((__m256i *) drives + t * tail + v, sum[vectors - tail + v]);
+            most[v] = _mm256_max_epi16(most[v], sum[vectors - tail + v]);
+        }
+    }
+    for (int v = 0; v < vectors; v++) {
+        __m256i low = _mm256_loadu_si256((const __m256i *) potential + 2 * v);
+        __m256i high = _mm256_loadu_si256((const __m256i *) potential + 2 * v + 1);
+        __m256i cut = _mm256_packs_epi32(_mm256_cmpgt_epi32(low, start), _mm256_cmpgt_epi32(high, start));
+        cut = _mm256_and_si256(cut, _mm256_srai_epi16(missed[v], 15));
+        cut = _mm256_or_si256(cut, _mm256_cmpeq_epi16(largest[v], full));
+        wrong = _mm256_or_si256(wrong, _mm256_and_si256(cut, _mm256_loadu_si256(hidden + v)));
+    }
+    if (!_mm256_testz_si256(wrong, wrong))
+        return 1;
+    for (int v = 0; v < vectors; v++) {
+        __m256i minus = _mm256_srai_epi16(U[v], 15);
+        __m256i u[2] = {_mm256_unpacklo_epi16(U[v], minus), _mm256_unpackhi_epi16(U[v], minus)};
+        for (int h = 0; h < 2; h++) {
+            __m256i *to = (__m256i *) potential + 2 * v + h;
+            __m256i before = _mm256_loadu_si256(to);
+            __m256i above = _mm256_sub_epi32(before, _mm256_min_epi32(before, start));
+            _mm256_storeu_si256(to, _mm256_add_epi32(u[h], above));
+        }
+    }
+    memcpy(flight, fired, ticks * sizeof(uint64_t));
     for (int v = 0; v < tail; v++)
         _mm256_storeu_si256((__m256i *) top + v, most[v]);
     return 0;
@@ -170,27 +270,30 @@ INLINE int block_of(
     return 0;
 }
 
+#define narrow_block_of(...) 1
+
 #endif
+
+#define BLOCK_OF(vectors, tail) \
+    return net->narrow && !narrow_block_of(net, vectors, tail, ticks, signals, flight, potential, drives, top) \
+        ? 0 : block_of(net, vectors, tail, ticks, signals, flight, potential, drives, top)
 
 #define FOR_VECTORS(n) \
     case n: \
         if (net->tail == 1) \
-            return block_of(net, n, 1, ticks, signals, flight, potential, drives, top); \
-        return block_of(net, n, n, ticks, signals, flight, potential, drives, top);
+            BLOCK_OF(n, 1); \
+        BLOCK_OF(n, n);
 
-/* `block_of` for the vectors of this network; program.py sets `tail` to 1 or to all. */
+/* `block_of` for the vectors of this network; its `tail` is 1 or all. */
 static inline int run_block(
     const Layer *net, int ticks, const uint64_t *signals, uint64_t *flight, int32_t *potential, int16_t *drives,
     int16_t *top)
 {
     switch (net->vectors) {
         FOR_VECTORS(1) FOR_VECTORS(2) FOR_VECTORS(3) FOR_VECTORS(4)
-        FOR_VECTORS(5) FOR_VECTORS(6) FOR_VECTORS(7)
-    default:
-        if (net->tail == 1)
-            return block_of(net, 8, 1, ticks, signals, flight, potential, drives, top);
-        return block_of(net, 8, 8, ticks, signals, flight, potential, drives, top);
+        FOR_VECTORS(5) FOR_VECTORS(6) FOR_VECTORS(7) FOR_VECTORS(8)
     }
+    return 1;
 }
 
 /* A vector register of potentials. */
@@ -207,6 +310,16 @@ INLINE int any(potentials bits)
     for (int j = 0; j < WIDTH; j++)
         found |= bits[j];
     return found != 0;
+}
+
+INLINE potentials larger(potentials a, potentials b)
+{
+#if defined(__AVX2__)
+    return (potentials) _mm256_max_epi32((__m256i) a, (__m256i) b);
+#else
+    potentials less = a < b;
+    return (b & less) | (a & ~less);
+#endif
 }
 
 /* Run a block of output neurons from `first` on, `lanes` at once; see run_group. */
@@ -229,8 +342,7 @@ INLINE int group_of(
             potentials fires = U[v] >= 0;
             n[v] -= fires;
             U[v] -= alpha[v] & fires;
-            potentials low = U[v] < floors[v];
-            U[v] = (floors[v] & low) | (U[v] & ~low);
+            U[v] = larger(U[v], floors[v]);
         }
     }
     for (int v = 0; v < lanes / WIDTH; v++) {

@@ -11,6 +11,7 @@ cdef extern from "_program.h":
         const int32_t* alpha
         const int32_t* floors
         const int32_t* guard
+        const int16_t* narrow
         int vectors, tail, shift
         uint64_t hidden
     ctypedef struct Group:
@@ -29,8 +30,7 @@ cdef extern from "_program.h":
 
 cdef enum:
     OUT_LANES = 8 * NEURONS  # output neurons with their padding, at most
-    MAX_TICKS = 63  # of a step, so that counters stay in 32 bits
-    COUNTER_BIAS = 1 << 15
+    MAX_TICKS = 255  # of a step
 
 
 cdef struct Tables:
@@ -38,7 +38,6 @@ cdef struct Tables:
     Layer layer
     int delay, T, drain_steps, lanes, hidden, drives, gate_spikes
     int drive_0  # of the tail's lanes
-    int counters[2]  # of all lanes: synaptic events, hidden spikes that arrived
     int64_t copies  # neurons that every hidden spike stands for; 0: see spikes_of_lane
     bint reverse, mean
     const int32_t* potential  # of the lanes, U, in the order of lane_place
@@ -46,6 +45,7 @@ cdef struct Tables:
     const int32_t* outputs  # (5, output lanes): U, leak, alpha, floor, guard
     int output_lanes
     const int32_t* group_start  # (drives + 1,) output lanes of each drive
+    const int32_t* group_line
     const int32_t* most_leak
     const uint8_t* at_floor  # whether a drive's output neurons begin at their floor
     const int32_t* output_spikes
@@ -63,7 +63,7 @@ cdef struct State:
     int32_t out_U[OUT_LANES]
     uint8_t at_floor[NEURONS]
     uint64_t flight[BLOCK]  # hidden spikes on their way, by tick of arrival modulo the delay
-    int64_t sent_in, sent_hidden, sent_out
+    int64_t sent_in, sent_hidden, sent_out, events
 
 
 cdef inline void begin(const Tables* net, State* s) noexcept nogil:
@@ -71,7 +71,7 @@ cdef inline void begin(const Tables* net, State* s) noexcept nogil:
     memcpy(s.out_U, net.outputs, net.output_lanes * sizeof(int32_t))
     memcpy(s.at_floor, net.at_floor, net.drives)
     memset(s.flight, 0, sizeof(s.flight))
-    s.sent_in = s.sent_hidden = s.sent_out = 0
+    s.sent_in = s.sent_hidden = s.sent_out = s.events = 0
 
 
 cdef inline void leave(
@@ -83,11 +83,6 @@ cdef inline void leave(
         counts[exits[2 * k]] += n * exits[2 * k + 1]
 
 
-cdef inline int64_t total(const Tables* net, const State* s, int counter, int64_t steps) noexcept nogil:
-    """Read a counter, which is low by COUNTER_BIAS for every tick."""
-    return s.U[net.counters[counter]] + COUNTER_BIAS * steps * net.T
-
-
 cdef bint run_outputs(
     const Tables* net, State* s, int ticks, const int16_t* drives, const int16_t* top, int32_t* counts
 ) noexcept nogil:
@@ -95,6 +90,7 @@ cdef bint run_outputs(
     cdef int32_t spikes[OUT_LANES]
     cdef Group group
     cdef int d, j, first, found
+    cdef int32_t n
     for d in range(net.drives):
         # at the floor, and nothing lifts it: it stays there, and the floor is below the threshold
         if s.at_floor[d] and top[net.drive_0 + d] + net.most_leak[d] <= 0:
@@ -110,11 +106,17 @@ cdef bint run_outputs(
         if found < 0:
             return True
         s.at_floor[d] = found
+        n = 0
         for j in range(group.lanes):
-            if spikes[j]:
-                s.sent_out += spikes[j] * net.output_spikes[first + j]
-                if counts != NULL:
-                    leave(net.exit_start, net.exits, first + j, spikes[j], counts)
+            n += spikes[j] * net.output_spikes[first + j]
+        s.sent_out += n
+        if counts == NULL or n == 0:
+            continue
+        if net.group_line[d] >= 0:
+            counts[net.group_line[d]] += n
+            continue
+        for j in range(group.lanes):
+            leave(net.exit_start, net.exits, first + j, spikes[j], counts)
     return False
 
 
@@ -140,8 +142,15 @@ cdef inline bint block(
     """Run ticks whose hidden spikes arrive from `slot` on; return whether a potential passed its guard."""
     cdef int16_t drives[BLOCK * MAX_VECTORS * 16]
     cdef int16_t top[MAX_VECTORS * 16]
+    cdef const uint16_t* counter
+    cdef int i
     if run_block(&net.layer, ticks, signals, s.flight + slot, s.U, drives, top):
         return True
+    counter = <const uint16_t*> drives + net.drive_0 + net.drives
+    for i in range(ticks):
+        s.events += counter[0]
+        s.sent_hidden += counter[1]
+        counter += net.layer.tail * LANES
     if net.leaving:
         leave_hidden(net, s, ticks, s.flight + slot, counts)
     return run_outputs(net, s, ticks, drives, top, counts)
@@ -192,8 +201,17 @@ cdef bint run_question(
                 return True
             offset += ticks
             slot = (slot + ticks) % net.delay
-    s.sent_hidden = total(net, s, 1, steps) + on_their_way(net, s)
+    s.sent_hidden += on_their_way(net, s)
     return False
+
+
+cdef Py_ssize_t unknown(const int64_t* ids, Py_ssize_t n, int64_t words) noexcept nogil:
+    """Find the first id outside 0..words - 1, or -1."""
+    cdef Py_ssize_t k
+    for k in range(n):
+        if <uint64_t> ids[k] >= <uint64_t> words:
+            return k
+    return -1
 
 
 cdef enum:
@@ -227,6 +245,7 @@ cdef class ProgramRunner:
         *,
         const int16_t[:, :, ::1] sums,
         const int32_t[:, ::1] lanes,
+        const int16_t[:, ::1] narrow,
         int hidden,
         int drives,
         int shift,
@@ -234,6 +253,7 @@ cdef class ProgramRunner:
         const int32_t[::1] spikes_of_lane,
         const int32_t[:, ::1] outputs,
         const int32_t[::1] group_start,
+        const int32_t[::1] group_line,
         const int32_t[::1] most_leak,
         const uint8_t[::1] at_floor,
         const int32_t[::1] output_spikes,
@@ -259,8 +279,8 @@ cdef class ProgramRunner:
             for j in range(lanes.shape[1]):
                 placed[row, lane_place(j)] = lanes[row, j]
         self.kept = (
-            sums, placed, spikes_of_lane, outputs, group_start, most_leak, at_floor, output_spikes, exit_start, exits,
-            leaving_spikes, leaving_start, leaving_exits,
+            sums, placed, narrow, spikes_of_lane, outputs, group_start, group_line, most_leak, at_floor,
+            output_spikes, exit_start, exits, leaving_spikes, leaving_start, leaving_exits,
         )
         self.word_signals, self.word_spikes, self.word_rows = word_signals, word_spikes, word_rows
         self.gate_signals, self.longest = gate_signals, longest
@@ -268,6 +288,7 @@ cdef class ProgramRunner:
         net.layer.alpha = &placed[1, 0]
         net.layer.floors = &placed[2, 0]
         net.layer.guard = &placed[3, 0]
+        net.layer.narrow = &narrow[0, 0] if narrow.shape[0] else NULL
         net.layer.vectors = vectors
         net.layer.tail = 1 if hidden // LANES == vectors - 1 else vectors
         net.layer.shift = shift & 63
@@ -275,8 +296,6 @@ cdef class ProgramRunner:
         net.potential = &placed[0, 0]
         net.lanes, net.hidden, net.drives = vectors * LANES, hidden, drives
         net.drive_0 = hidden - (vectors - net.layer.tail) * LANES
-        for j in range(2):
-            net.counters[j] = lane_place(hidden + drives + j)
         net.copies = spikes_of_lane[0] if hidden else 0
         for j in range(hidden):
             if spikes_of_lane[j] != spikes_of_lane[0]:
@@ -287,6 +306,7 @@ cdef class ProgramRunner:
         net.output_lanes = outputs.shape[1]
         net.outputs = &outputs[0, 0] if outputs.shape[1] else NULL
         net.group_start = &group_start[0]
+        net.group_line = &group_line[0] if drives else NULL
         net.most_leak = &most_leak[0] if drives else NULL
         net.at_floor = &at_floor[0] if drives else NULL
         net.output_spikes = &output_spikes[0] if outputs.shape[1] else NULL
@@ -323,10 +343,11 @@ cdef class ProgramRunner:
         cdef Py_ssize_t q, k, c
         cdef int64_t n, void = 0
         with nogil:
-            for k in range(starts[first], starts[last]):
-                if ids[k] < 0 or ids[k] >= self.word_rows.shape[0]:
-                    with gil:
-                        return -1 - k
+            if starts[last] > starts[first]:
+                k = unknown(&ids[starts[first]], starts[last] - starts[first], self.word_rows.shape[0])
+                if k >= 0:
+                    void = -1 - starts[first] - k
+                    last = first
             for q in range(first, last):
                 n = starts[q + 1] - starts[q]
                 words[q] = <int32_t> n
@@ -342,7 +363,7 @@ cdef class ProgramRunner:
                     void += 1
                     continue
                 spikes[q, 0], spikes[q, 1], spikes[q, 2] = s.sent_in, s.sent_hidden, s.sent_out
-                events[q] = total(&self.net, &s, 0, n + self.net.drain_steps)
+                events[q] = s.events
                 ticks[q] = (n + self.net.drain_steps) * self.net.T
                 k = 0
                 for c in range(1, scores.shape[1]):

@@ -21,6 +21,7 @@ chip kernel.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -47,12 +48,6 @@ SIGNALS: Final = 64
 OUT: Final = (8, 16)
 """Output neurons of a drive are padded to 8, or to a multiple of 16."""
 
-COUNTER_BIAS: Final = 2**15
-"""Counters arrive less this much, so that 16 signed bits hold them."""
-
-MAX_TICKS: Final = 63
-"""Ticks of a step, at most, for the program kernel: its counters are of 32 bits."""
-
 INT16_MAX: Final = 2**15 - 1
 INT16_MIN: Final = -(2**15)
 UINT16_MAX: Final = 2**16 - 1
@@ -70,9 +65,11 @@ class Program:
     ----------
     sums : int16 (8, 256, lanes)
         Drive of the signals 8 g .. 8 g + 7 for each way b in which they can spike, sums[g, b]; the leak of hidden
-        lanes is part of group 0, and so is what counters are low by.
+        lanes is part of group 0.  Counters are to be read as uint16.
     lanes : int32 (4, lanes)
         Of hidden lanes: initial potential, threshold, floor and guard; all but the threshold relative to it.
+    narrow : int16 (3, lanes) or (0, lanes)
+        Threshold and floor of hidden lanes, and -1 for them, 0 for others; none where they do not fit 16 bits.
     hidden, drives : int
         Number of hidden lanes, and of drives.
     shift : int
@@ -86,6 +83,8 @@ class Program:
         relative to the threshold.
     group_start : int32 (drives + 1,)
         Columns group_start[d] .. group_start[d + 1] - 1 of `outputs` read drive d.
+    group_line : int32 (drives,)
+        The output line of all the neurons of a drive; -1: they have different ones.
     most_leak : int32 (drives,)
         Largest leak of each drive's classes.
     at_floor : uint8 (drives,)
@@ -105,6 +104,7 @@ class Program:
 
     sums: NDArray[np.int16]
     lanes: NDArray[np.int32]
+    narrow: NDArray[np.int16]
     hidden: int
     drives: int
     shift: int
@@ -112,6 +112,7 @@ class Program:
     spikes_of_lane: NDArray[np.int32]
     outputs: NDArray[np.int32]
     group_start: NDArray[np.int32]
+    group_line: NDArray[np.int32]
     most_leak: NDArray[np.int32]
     at_floor: NDArray[np.uint8]
     output_spikes: NDArray[np.int32]
@@ -260,9 +261,11 @@ class _Builder:
         again = np.array([c in self.hidden[:j] for j, c in enumerate(self.hidden)], dtype=np.bool_)
         hidden_exits = _exit_table(exits[of_hidden], np.where(again, -1, self.hidden))
         drives = np.concatenate([own, columns, self._counters()], axis=1)
+        lanes = _lanes(hidden, self._guard(hidden, own), drives.shape[1])
         return Program(
             sums=_sums(drives, hidden[1]),
-            lanes=_lanes(hidden, self._guard(hidden, own), drives.shape[1]),
+            lanes=lanes,
+            narrow=_narrow(lanes, len(self.hidden)),
             hidden=len(self.hidden),
             drives=columns.shape[1],
             shift=self.shift,
@@ -272,6 +275,7 @@ class _Builder:
                 np.int32
             ),
             group_start=group_start.astype(np.int32),
+            group_line=_lines_of_groups(*output_exits, group_start),
             most_leak=_by_group(np.maximum, outputs[1], group_start).astype(np.int32),
             at_floor=_by_group(np.logical_and, outputs[0] == outputs[3], group_start).astype(
                 np.uint8
@@ -357,6 +361,14 @@ def _spikes(start: NDArray[np.int32], table: NDArray[np.int32]) -> NDArray[np.in
     return np.diff(total[start]).astype(np.int32)
 
 
+def _lines_of_groups(
+    start: NDArray[np.int32], table: NDArray[np.int32], group_start: NDArray[np.intp]
+) -> NDArray[np.int32]:
+    """Find the one output line of each group, or -1."""
+    lines = [np.unique(table[a:b, 0]) for a, b in pairwise(start[group_start].tolist())]
+    return np.array([line[0] if len(line) == 1 else -1 for line in lines], dtype=np.int32)
+
+
 def _by_group(
     ufunc: np.ufunc, values: NDArray[Any], group_start: NDArray[np.intp]
 ) -> NDArray[Any]:
@@ -377,11 +389,21 @@ def _lanes(
     if count > MAX_LANES:
         raise _NoProgramError
     lanes = np.zeros((4, count), dtype=np.int32)
-    # a sum that is never reset
-    lanes[2], lanes[3] = np.iinfo(np.int32).min, np.iinfo(np.int32).max
+    # lanes that are no neurons stay at or below zero, and pass no guard
+    lanes[1], lanes[3] = INT16_MAX, np.iinfo(np.int32).max
     potential, _, threshold, floor = _relative(neurons)
     lanes[:, : len(guard)] = np.stack([potential, threshold, floor, guard])
     return lanes
+
+
+def _narrow(lanes: NDArray[np.int32], hidden: int) -> NDArray[np.int16]:
+    """Write threshold and floor of hidden lanes in 16 bits, where these hold them and the initial potentials."""
+    potential, threshold, floor, _ = lanes[:, :hidden]
+    if (np.minimum(potential, floor) < INT16_MIN).any() or (threshold > INT16_MAX).any():
+        return np.zeros((0, lanes.shape[1]), dtype=np.int16)
+    narrow = np.zeros((3, lanes.shape[1]), dtype=np.int16)
+    narrow[:, :hidden] = threshold, floor, np.full(hidden, -1)
+    return narrow
 
 
 def _sums(drives: NDArray[np.int64], leak: NDArray[np.int64]) -> NDArray[np.int16]:
@@ -391,6 +413,5 @@ def _sums(drives: NDArray[np.int64], leak: NDArray[np.int64]) -> NDArray[np.int1
     sums = np.zeros((SIGNALS // 8, 256, lanes), dtype=np.int64)
     sums[:, :, : drives.shape[1]] = ways @ drives.reshape(SIGNALS // 8, 8, -1)
     sums[0, :, : len(leak)] += leak
-    sums[0, :, drives.shape[1] - 2 : drives.shape[1]] -= COUNTER_BIAS
     # Partial sums may wrap, in 16 bits as in the kernel; the total is proven to fit.
     return sums.astype(np.int16)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ._dispatch import kernel
 from .errors import InputError, ModelError
-from .program import MAX_TICKS, derive
+from .program import derive
 from .run import Outcome, Simulator, in_threads, pack_lines, shares
 
 if TYPE_CHECKING:
@@ -127,9 +127,7 @@ class QuestionCore:
         self._coding = image.coding
         self._simulator = Simulator(image, kernel_name)
         self._program: Any = None
-        program = None
-        if kernel_name != "reference" and image.coding.ticks_per_step <= MAX_TICKS:
-            program = derive(image)
+        program = derive(image) if kernel_name != "reference" else None
         if program is not None and len(encoder.codes):
             self._program = kernel(kernel_name).ProgramRunner(
                 **_runner_arguments(program, image.coding, encoder)

@@ -41,6 +41,7 @@ typedef struct {
 typedef struct {
     int32_t *U;            /* state */
     const int32_t *leak, *alpha, *floors, *guard;
+    const int32_t *weights; /* neurons that one spike stands for */
     int lanes;
 } Group;
 
@@ -296,6 +297,22 @@ static inline int run_block(
     return 1;
 }
 
+/* Add up two counters that lie side by side in the drives of every tick. */
+static inline void add_counters(int ticks, const int16_t *counters, int stride, int64_t *first, int64_t *second)
+{
+    uint64_t sum = 0; /* both, in its halves: 15 times 65535 fit */
+    for (int t = 0; t < ticks; t++) {
+        uint32_t both;
+        memcpy(&both, counters + t * stride, 4);
+        sum += (uint64_t) (both >> 16) << 32 | (both & 65535);
+#if defined(__GNUC__) && !defined(__clang__)
+        __asm__("" : "+r"(sum)); /* vectorised, it is twice as slow */
+#endif
+    }
+    *first += (int64_t) (sum & 0xFFFFFFFF);
+    *second += (int64_t) (sum >> 32);
+}
+
 /* A vector register of potentials. */
 #if defined(__AVX2__)
 enum { WIDTH = 8 };
@@ -306,10 +323,14 @@ typedef int32_t potentials __attribute__((vector_size(4 * WIDTH), aligned(4), ma
 
 INLINE int any(potentials bits)
 {
+#if defined(__AVX2__)
+    return !_mm256_testz_si256((__m256i) bits, (__m256i) bits);
+#else
     int32_t found = 0;
     for (int j = 0; j < WIDTH; j++)
         found |= bits[j];
     return found != 0;
+#endif
 }
 
 INLINE potentials larger(potentials a, potentials b)
@@ -324,9 +345,10 @@ INLINE potentials larger(potentials a, potentials b)
 
 /* Run a block of output neurons from `first` on, `lanes` at once; see run_group. */
 INLINE int group_of(
-    const Group *group, int first, const int lanes, int ticks, const int16_t *drives, int stride, int32_t *spikes)
+    const Group *group, int first, const int lanes, int ticks, const int16_t *drives, int stride, int32_t *spikes,
+    int32_t *total)
 {
-    potentials U[16 / WIDTH], n[16 / WIDTH], above = {0}, over = {0};
+    potentials U[16 / WIDTH], n[16 / WIDTH], above = {0}, over = {0}, weighted = {0};
     const potentials *leak = (const potentials *) (group->leak + first);
     const potentials *alpha = (const potentials *) (group->alpha + first);
     const potentials *floors = (const potentials *) (group->floors + first);
@@ -349,19 +371,26 @@ INLINE int group_of(
         above |= U[v] ^ floors[v];
         ((potentials *) (group->U + first))[v] = U[v];
         ((potentials *) (spikes + first))[v] = n[v];
+        weighted += n[v] * ((const potentials *) (group->weights + first))[v];
     }
+    if (any(weighted))
+        for (int j = 0; j < WIDTH; j++)
+            *total += weighted[j];
     return any(over) ? -1 : !any(above);
 }
 
-/* Run a block of output neurons that share the drives drives[t * stride]; `spikes` (lanes,) gets their spikes.
-   Returns 1 where all ended at their floor, 0 where not, -1 where a potential was above its guard. */
-static inline int run_group(const Group *group, int ticks, const int16_t *drives, int stride, int32_t *spikes)
+/* Run a block of output neurons that share the drives drives[t * stride]; `spikes` (lanes,) gets their spikes, `total`
+   their sum times the weights.  Returns 1 where all ended at their floor, 0 where not, -1 where a potential was above
+   its guard. */
+static inline int run_group(
+    const Group *group, int ticks, const int16_t *drives, int stride, int32_t *spikes, int32_t *total)
 {
+    *total = 0;
     if (group->lanes == 8)
-        return group_of(group, 0, 8, ticks, drives, stride, spikes);
+        return group_of(group, 0, 8, ticks, drives, stride, spikes, total);
     int at_floor = 1;
     for (int first = 0; first < group->lanes; first += 16) {
-        int found = group_of(group, first, 16, ticks, drives, stride, spikes);
+        int found = group_of(group, first, 16, ticks, drives, stride, spikes, total);
         if (found < 0)
             return -1;
         at_floor &= found;

@@ -20,12 +20,17 @@ cdef extern from "_program.h":
         const int32_t* alpha
         const int32_t* floors
         const int32_t* guard
+        const int32_t* weights
         int lanes
     int lane_place(int lane) noexcept nogil
     int run_block(
         const Layer* net, int ticks, const uint64_t* signals, uint64_t* flight, int32_t* potential, int16_t* drives,
         int16_t* top) noexcept nogil
-    int run_group(const Group* group, int ticks, const int16_t* drives, int stride, int32_t* spikes) noexcept nogil
+    int run_group(
+        const Group* group, int ticks, const int16_t* drives, int stride, int32_t* spikes, int32_t* total
+    ) noexcept nogil
+    void add_counters(
+        int ticks, const int16_t* counters, int stride, int64_t* first, int64_t* second) noexcept nogil
 
 
 cdef enum:
@@ -101,14 +106,12 @@ cdef bint run_outputs(
         group.alpha = net.outputs + 2 * net.output_lanes + first
         group.floors = net.outputs + 3 * net.output_lanes + first
         group.guard = net.outputs + 4 * net.output_lanes + first
+        group.weights = net.output_spikes + first
         group.lanes = net.group_start[d + 1] - first
-        found = run_group(&group, ticks, drives + net.drive_0 + d, net.layer.tail * LANES, spikes)
+        found = run_group(&group, ticks, drives + net.drive_0 + d, net.layer.tail * LANES, spikes, &n)
         if found < 0:
             return True
         s.at_floor[d] = found
-        n = 0
-        for j in range(group.lanes):
-            n += spikes[j] * net.output_spikes[first + j]
         s.sent_out += n
         if counts == NULL or n == 0:
             continue
@@ -142,15 +145,10 @@ cdef inline bint block(
     """Run ticks whose hidden spikes arrive from `slot` on; return whether a potential passed its guard."""
     cdef int16_t drives[BLOCK * MAX_VECTORS * 16]
     cdef int16_t top[MAX_VECTORS * 16]
-    cdef const uint16_t* counter
-    cdef int i
     if run_block(&net.layer, ticks, signals, s.flight + slot, s.U, drives, top):
         return True
-    counter = <const uint16_t*> drives + net.drive_0 + net.drives
-    for i in range(ticks):
-        s.events += counter[0]
-        s.sent_hidden += counter[1]
-        counter += net.layer.tail * LANES
+    add_counters(
+        ticks, drives + net.drive_0 + net.drives, net.layer.tail * LANES, &s.events, &s.sent_hidden)
     if net.leaving:
         leave_hidden(net, s, ticks, s.flight + slot, counts)
     return run_outputs(net, s, ticks, drives, top, counts)

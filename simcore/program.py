@@ -369,9 +369,7 @@ def _lines_of_groups(
     return np.array([line[0] if len(line) == 1 else -1 for line in lines], dtype=np.int32)
 
 
-def _by_group(
-    ufunc: np.ufunc, values: NDArray[Any], group_start: NDArray[np.intp]
-) -> NDArray[Any]:
+def _by_group(ufunc: np.ufunc, values: NDArray[Any], group_start: NDArray[np.intp]) -> NDArray[Any]:
     return ufunc.reduceat(values, group_start[:-1]) if len(values) else values
 
 
@@ -381,9 +379,7 @@ def _relative(neurons: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.stack([potential - threshold, leak, threshold, floor - threshold])
 
 
-def _lanes(
-    neurons: NDArray[np.int64], guard: NDArray[np.int64], used: int
-) -> NDArray[np.int32]:
+def _lanes(neurons: NDArray[np.int64], guard: NDArray[np.int64], used: int) -> NDArray[np.int32]:
     """Write the parameters of the hidden lanes, and of lanes that are none: those stay at or below zero."""
     count = -(-used // LANES) * LANES
     if count > MAX_LANES:

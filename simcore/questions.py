@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from itertools import chain, pairwise
+from itertools import accumulate, chain, pairwise
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
 
 import numpy as np
@@ -102,6 +102,8 @@ class QuestionCore:
         The code of each word id.
     kernel_name
         See `Simulator`.
+    use_program
+        Run the smaller equal network of `program.derive` where there is one; the answers are the same.
 
     Raises
     ------
@@ -110,7 +112,14 @@ class QuestionCore:
 
     """
 
-    def __init__(self, image: CoreImage, encoder: Encoder, kernel_name: str | None = None) -> None:
+    def __init__(
+        self,
+        image: CoreImage,
+        encoder: Encoder,
+        kernel_name: str | None = None,
+        *,
+        use_program: bool = True,
+    ) -> None:
         if image.coding is None:
             raise ModelError("core image: it states no coding, so it is no classifier")
         if image.coding.word_lines != encoder.codes.shape[1]:
@@ -125,9 +134,10 @@ class QuestionCore:
         self.image = image
         self.encoder = encoder
         self._coding = image.coding
+        self._classes = image.output_lines
         self._simulator = Simulator(image, kernel_name)
         self._program: Any = None
-        program = derive(image) if kernel_name != "reference" else None
+        program = derive(image) if use_program and kernel_name != "reference" else None
         if program is not None and len(encoder.codes):
             self._program = kernel(kernel_name).ProgramRunner(
                 **_runner_arguments(program, image.coding, encoder)
@@ -156,12 +166,8 @@ class QuestionCore:
             A word id that the encoder does not know.
 
         """
-        starts = np.zeros(len(questions) + 1, dtype=np.int64)
-        for i, question in enumerate(questions):
-            starts[i + 1] = len(question)
-        np.cumsum(starts, out=starts)
-        flat = chain.from_iterable(questions)
-        ids = np.fromiter(flat, dtype=np.int64, count=int(starts[-1]))
+        starts = np.array([0, *accumulate(map(len, questions))], dtype=np.int64)
+        ids = np.array([*chain.from_iterable(questions)], dtype=np.int64)
         return self.answer_flat(ids, starts, threads=threads)
 
     def answer_flat(
@@ -186,25 +192,25 @@ class QuestionCore:
         if len(starts) == 0 or starts[0] != 0 or starts[-1] != len(ids):
             raise InputError(f"starts: must rise from 0 to the {len(ids)} words")
         n = len(starts) - 1
-        answers = Answers.empty(n, self.image.output_lines)
+        answers = Answers.empty(n, self._classes)
         if self._program is None:
             self._answer_on_chip(ids, starts, answers, np.arange(n), threads)
             return answers
-        arrays = answers.arrays
-        found = in_threads(
-            lambda share: self._program.answer(ids, starts, *share, *arrays), shares(n, threads)
-        )
-        if any(found):
-            if min(found) < 0:
-                self._refuse(ids[-1 - min(found)])
+        work, arrays = self._program.answer, answers.arrays
+        if threads == 1 or n <= 1:
+            found = work(ids, starts, 0, n, *arrays)
+        else:
+            parts = in_threads(lambda p: work(ids, starts, *p, *arrays), shares(n, threads))
+            found = min(parts) or max(parts)
+        if found < 0:
+            self._refuse(ids[-1 - found])
+        if found:
             void = np.flatnonzero(answers.label == _VOID)
             self._answer_on_chip(ids, starts, answers, void, threads)
         return answers
 
     def _refuse(self, word: int) -> NoReturn:
-        raise InputError(
-            f"word id {word}: the encoder knows 0..{len(self.encoder.rows) - 1}"
-        )
+        raise InputError(f"word id {word}: the encoder knows 0..{len(self.encoder.rows) - 1}")
 
     def _answer_on_chip(
         self,

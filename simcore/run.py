@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
@@ -242,8 +241,8 @@ class _Space:
 
 def shares(items: int, threads: int) -> list[tuple[int, int]]:
     """Cut items into equal shares (first, last), one for each thread."""
-    cuts = np.linspace(0, items, max(1, min(threads, items)) + 1).astype(int).tolist()
-    return list(pairwise(cuts))
+    n = max(1, min(threads, items))
+    return [(items * i // n, items * (i + 1) // n) for i in range(n)]
 
 
 def in_threads(work: Callable[[Share], Result], parts: list[Share]) -> list[Result]:

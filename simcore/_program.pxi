@@ -36,6 +36,7 @@ cdef extern from "_program.h":
 cdef enum:
     OUT_LANES = 8 * NEURONS  # output neurons with their padding, at most
     MAX_TICKS = 255  # of a step
+    MAX_WORDS = 1024  # of a question (questions.py)
 
 
 cdef struct Tables:
@@ -170,9 +171,24 @@ cdef inline int64_t on_their_way(const Tables* net, const State* s) noexcept nog
     return total
 
 
+cdef inline bint look_up(
+    const Tables* net, const uint64_t* word_signals, const int32_t* word_rows, int64_t known, const int64_t* ids,
+    int64_t words, int32_t* rows
+) noexcept nogil:
+    """Find the code rows of words, and have their signals fetched; return whether all ids are known."""
+    cdef int64_t k
+    for k in range(words):
+        if <uint64_t> ids[k] >= <uint64_t> known:
+            return False
+        rows[k] = word_rows[ids[k]]
+        fetch(word_signals + <int64_t> rows[k] * net.T)
+        fetch(word_signals + <int64_t> rows[k] * net.T + 8)
+    return True
+
+
 cdef bint run_question(
     const Tables* net, const uint64_t* word_signals, const int32_t* word_spikes, const uint64_t* gate_signals,
-    const int32_t* word_rows, const int64_t* ids, int64_t words, int32_t* counts, State* s
+    const int32_t* rows, int64_t words, int32_t* counts, State* s
 ) noexcept nogil:
     """Answer one question; return whether a potential passed its guard, and the answer is void."""
     cdef uint64_t both[MAX_TICKS]
@@ -183,7 +199,7 @@ cdef bint run_question(
     for step in range(steps):
         signals = gate_signals
         if step < words:
-            row = word_rows[ids[words - 1 - step if net.reverse else step]]
+            row = rows[words - 1 - step if net.reverse else step]
             s.sent_in += word_spikes[row]
             signals = word_signals + <int64_t> row * T
             if step >= read:
@@ -201,15 +217,6 @@ cdef bint run_question(
             slot = (slot + ticks) % net.delay
     s.sent_hidden += on_their_way(net, s)
     return False
-
-
-cdef Py_ssize_t unknown(const int64_t* ids, Py_ssize_t n, int64_t words) noexcept nogil:
-    """Find the first id outside 0..words - 1, or -1."""
-    cdef Py_ssize_t k
-    for k in range(n):
-        if <uint64_t> ids[k] >= <uint64_t> words:
-            return k
-    return -1
 
 
 cdef enum:
@@ -281,6 +288,8 @@ cdef class ProgramRunner:
             output_spikes, exit_start, exits, leaving_spikes, leaving_start, leaving_exits,
         )
         self.word_signals, self.word_spikes, self.word_rows = word_signals, word_spikes, word_rows
+        if longest > MAX_WORDS:
+            raise ValueError(f"questions of {longest} words, limit {MAX_WORDS}")
         self.gate_signals, self.longest = gate_signals, longest
         net.layer.sums = &sums[0, 0, 0]
         net.layer.alpha = &placed[1, 0]
@@ -334,28 +343,33 @@ cdef class ProgramRunner:
         """Answer questions first..last - 1 into their rows of the arrays of an Answers, whose scores are zero.
 
         `ids` are the word ids of all questions, `starts` (n + 1,) where each question's begin.  Returns how many are
-        labelled VOID, since a potential came near its 20-bit ceiling: the chip kernel must answer them.  Where a word
-        id has no code, it returns -1 - its place in `ids`.
+        labelled VOID, since a potential came near its 20-bit ceiling: the chip kernel must answer them.  Where a question
+        q holds a word id without a code, or ends before it begins, it returns -1 - q, and the arrays are not complete.
         """
         cdef State s
+        cdef int32_t rows[MAX_WORDS]
         cdef Py_ssize_t q, k, c
         cdef int64_t n, void = 0
         with nogil:
-            if starts[last] > starts[first]:
-                k = unknown(&ids[starts[first]], starts[last] - starts[first], self.word_rows.shape[0])
-                if k >= 0:
-                    void = -1 - starts[first] - k
-                    last = first
             for q in range(first, last):
                 n = starts[q + 1] - starts[q]
                 words[q] = <int32_t> n
+                if n < 0:
+                    void = -1 - q
+                    break
                 if n == 0 or n > self.longest:
                     label[q] = NO_WORDS if n == 0 else TOO_LONG
                     spikes[q, 0] = spikes[q, 1] = spikes[q, 2] = events[q] = ticks[q] = 0
                     continue
+                if not look_up(
+                    &self.net, &self.word_signals[0, 0], &self.word_rows[0], self.word_rows.shape[0],
+                    &ids[starts[q]], n, rows,
+                ):
+                    void = -1 - q
+                    break
                 if run_question(
-                    &self.net, &self.word_signals[0, 0], &self.word_spikes[0], &self.gate_signals[0],
-                    &self.word_rows[0], &ids[starts[q]], n, &scores[q, 0], &s,
+                    &self.net, &self.word_signals[0, 0], &self.word_spikes[0], &self.gate_signals[0], rows, n,
+                    &scores[q, 0], &s,
                 ):
                     label[q] = VOID
                     void += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from itertools import accumulate, chain, pairwise
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
@@ -203,14 +203,20 @@ class QuestionCore:
             parts = in_threads(lambda p: work(ids, starts, *p, *arrays), shares(n, threads))
             found = min(parts) or max(parts)
         if found < 0:
-            self._refuse(ids[-1 - found])
+            self._refuse_unknown(ids[starts[-1 - found] : starts[-found]])
+            raise InputError(f"starts: question {-1 - found} ends before it begins")
         if found:
             void = np.flatnonzero(answers.label == _VOID)
             self._answer_on_chip(ids, starts, answers, void, threads)
         return answers
 
-    def _refuse(self, word: int) -> NoReturn:
-        raise InputError(f"word id {word}: the encoder knows 0..{len(self.encoder.rows) - 1}")
+    def _refuse_unknown(self, ids: NDArray[np.int64]) -> None:
+        """Refuse the first word id that the encoder does not know."""
+        unknown = (ids < 0) | (ids >= len(self.encoder.rows))
+        if unknown.any():
+            raise InputError(
+                f"word id {ids[np.argmax(unknown)]}: the encoder knows 0..{len(self.encoder.rows) - 1}"
+            )
 
     def _answer_on_chip(
         self,
@@ -233,9 +239,7 @@ class QuestionCore:
             words = np.diff(starts)[piece]
             within = np.arange(words.sum()) - np.repeat(np.cumsum(words) - words, words)
             read = ids[np.repeat(starts[piece], words) + within]
-            bad = (read < 0) | (read >= len(self.encoder.rows))
-            if bad.any():
-                self._refuse(read[np.argmax(bad)])
+            self._refuse_unknown(read)
             outcome = self._simulate(self.encoder.rows[read], words, threads)
             answers.label[piece] = outcome.counts.argmax(axis=1)
             answers.scores[piece] = outcome.counts

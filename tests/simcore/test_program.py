@@ -220,3 +220,20 @@ def test_a_word_that_the_encoder_does_not_know_is_named(word: int, use_program: 
     word = word if word < 0 else known + 1
     with pytest.raises(InputError, match=rf"^word id {word}: the encoder knows 0\.\.{known}$"):
         core.answer([[0], [0, word]])
+
+
+@pytest.mark.parametrize(
+    ("starts", "message"),
+    [
+        ([0, 2, 1, 3], "starts: question 1 ends before it begins"),
+        ([0, 2], "starts: must rise from 0 to the 3 words"),
+        ([1, 3], "starts: must rise from 0 to the 3 words"),
+    ],
+)
+def test_starts_that_do_not_rise_over_the_words_are_refused(
+    starts: list[int], message: str
+) -> None:
+    network = tiny_network()
+    core = QuestionCore(tiny_image(network), network.encoder())
+    with pytest.raises(InputError, match=f"^{message}$"):
+        core.answer_flat(np.zeros(3, dtype=np.int64), np.array(starts, dtype=np.int64))

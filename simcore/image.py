@@ -132,7 +132,7 @@ class Coding:
         """Number of input lines that a question uses."""
         return max(self.word_lines, self.gate_line + 1)
 
-    def steps_read(self, words: NDArray[np.int32]) -> NDArray[np.int64]:
+    def steps_read(self, words: NDArray[np.int64]) -> NDArray[np.int64]:
         """Count the last steps of each question that are read, int64, for questions of so many words."""
         drain = np.full(len(words), self.drain_steps, dtype=np.int64)
         return drain if self.readout == "last" else drain + words - 1

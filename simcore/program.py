@@ -243,12 +243,15 @@ class _Builder:
         """Bound the potentials at which a block may begin, relative to the threshold; check the widths."""
         positive, negative = drives.clip(min=0).sum(axis=0), drives.clip(max=0).sum(axis=0)
         potential, leak, threshold, _ = neurons
-        guard = limits.POTENTIAL_MAX - self.delay * (positive + leak.clip(min=0))
+        guard: NDArray[np.int64] = limits.POTENTIAL_MAX - self.delay * (
+            positive + leak.clip(min=0)
+        )
         fits = (np.maximum(positive, positive + leak) <= INT16_MAX).all()
         fits &= (np.minimum(negative, negative + leak) >= INT16_MIN).all()
         if not fits or (potential > guard).any():
             raise _NoProgramError
-        return guard - threshold
+        relative: NDArray[np.int64] = guard - threshold
+        return relative
 
     def _counters(self) -> NDArray[np.int64]:
         """Count what one spike of a signal stands for: synaptic events, and spikes that neurons sent."""

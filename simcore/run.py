@@ -16,6 +16,8 @@ from .errors import InputError
 from .reference import simulate as simulate_reference
 from .tables import (
     WORD_ORDER,
+    aligned,
+    aligned_empty,
     axon_types,
     byte_weights,
     core_kinds,
@@ -240,12 +242,12 @@ class _Space:
     def __init__(self, cores: int, threads: int) -> None:
         schedulers = (threads, limits.SCHEDULER_SLOTS, cores, limits.AXONS // 64)
         self.arrays = (
-            np.empty((cores, limits.NEURONS), dtype=np.int16),
-            np.empty((cores, limits.NEURONS), dtype=np.int32),
-            np.empty((2, cores), dtype=np.uint8),
-            np.zeros((cores, limits.NEURONS), dtype=np.uint8),
-            np.empty(schedulers, dtype=np.uint64),
-            np.zeros(24, dtype=np.int64),
+            aligned_empty((cores, limits.NEURONS), np.int16),
+            aligned_empty((cores, limits.NEURONS), np.int32),
+            aligned_empty((2, cores), np.uint8),
+            aligned(np.zeros((cores, limits.NEURONS), dtype=np.uint8)),
+            aligned_empty(schedulers, np.uint64),
+            aligned(np.zeros(24, dtype=np.int64)),
         )
 
 
@@ -276,12 +278,12 @@ def _tables(image: CoreImage, lines: int) -> tuple[NDArray[Any], ...]:
     """Prepare what the kernel reads: weight rows, neuron parameters, routes, axons of each input line."""
     index, distinct = prototypes(image)
     neurons = neuron_table(distinct)
-    return (
+    tables = (
         image.crossbar,
         axon_types(image),
         index,
         byte_weights(distinct),
-        np.ascontiguousarray(fixed_weights(distinct)[..., WORD_ORDER]),
+        fixed_weights(distinct)[..., WORD_ORDER],
         room_table(distinct),
         core_kinds(distinct),
         neurons,
@@ -294,3 +296,4 @@ def _tables(image: CoreImage, lines: int) -> tuple[NDArray[Any], ...]:
         line_copies(image, lines),
         *line_table(image, lines),
     )
+    return tuple(aligned(table) for table in tables)

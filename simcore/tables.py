@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
 from . import limits
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import DTypeLike, NDArray
 
     from .image import CoreImage
+
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 KIND_PLAIN: Final = 0
 KIND_GENERAL: Final = 1
@@ -29,6 +32,9 @@ WORD_ORDER: Final = BYTE_ORDER.reshape(8, 16, 2).transpose(0, 2, 1).ravel()
 NARROW_MAX: Final = 2**14 - 1
 """Potentials of -NARROW_MAX - 1..NARROW_MAX are kept in 16 bits."""
 
+CACHE_LINE: Final = 64
+"""Bytes of a cache line."""
+
 _INT16: Final = np.iinfo(np.int16)
 
 _PARAMETERS: Final = (
@@ -44,6 +50,26 @@ _PARAMETERS: Final = (
     "stochastic_leak",
     "threshold_bits",
 )
+
+
+def aligned(array: NDArray[Scalar]) -> NDArray[Scalar]:
+    """Copy an array to where a cache line begins, unless it is there.
+
+    NumPy's begin 16 bytes into one, so that half of all crossbar rows and vectors would lie on two.
+    """
+    if array.ctypes.data % CACHE_LINE == 0 and array.flags.c_contiguous:
+        return array
+    copy = aligned_empty(array.shape, array.dtype)
+    copy[...] = array
+    return copy
+
+
+def aligned_empty(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    """Allocate an array that begins where a cache line does."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    memory = np.empty(size + CACHE_LINE, dtype=np.uint8)
+    start = -memory.ctypes.data % CACHE_LINE
+    return memory[start : start + size].view(dtype).reshape(shape)
 
 
 def weight_rows(image: CoreImage) -> NDArray[np.int16]:

@@ -81,6 +81,25 @@ INLINE int count_256(const void *bits)
 #endif
 }
 
+/* List the set bits of 256, counted from `base`; returns how many.  Writes one more.
+   Few are set: two of each 64 are listed without a branch that the CPU would guess wrong half of the time. */
+INLINE int list_256(const uint64_t *bits, uint32_t base, uint32_t *list)
+{
+    const uint64_t last = 1ULL << 63;
+    int n = 0;
+    for (int i = 0; i < 4; i++, base += 64) {
+        uint64_t x = bits[i];
+        for (int twice = 0; twice < 2; twice++) {
+            list[n] = base + (uint32_t) __builtin_ctzll(x | last);
+            n += x != 0;
+            x &= x - 1;
+        }
+        for (; x; x &= x - 1)
+            list[n++] = base + (uint32_t) __builtin_ctzll(x);
+    }
+    return n;
+}
+
 /* sum[j] += weights[j] * (rows of the list with bit j set), words, for n < 2^planes axons of one type, n <= 128;
    returns the set bits of the rows.  The rows are counted bit-sliced: plane p holds bit p of all 256 counts. */
 INLINE int add_planes(
@@ -254,6 +273,14 @@ static inline void narrow_many(
     case 3 + PLAIN: narrow_many_of(0, p, PLAIN, V, tally, tick); break;
     case 3 + GENERAL: narrow_many_of(0, p, GENERAL, V, tally, tick); break;
     default: narrow_many_of(0, p, REVERSAL, V, tally, tick); break;
+    }
+}
+
+static inline void clear_drive(int16_t *drive)
+{
+    for (int i = 0; i < 512 / PART; i++) {
+        ((words *) drive)[i] = (words) {0};
+        __asm__ volatile("" ::: "memory"); /* gcc makes of this a string instruction, which is slow to start */
     }
 }
 

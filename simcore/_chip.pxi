@@ -14,6 +14,7 @@ cdef extern from "_chip.h":
         int happened
         int events
     int count_256(const void* bits) noexcept nogil
+    int list_256(const uint64_t* bits, uint32_t base, uint32_t* list) noexcept nogil
     void narrow_few(
         const uint8_t* crossbar, const uint16_t* spikes, int n, const int8_t* weights, const int16_t* p, int kind,
         int16_t* V, uint8_t* tally, Tick* tick) noexcept nogil
@@ -75,17 +76,20 @@ cdef struct Chip:
 
 
 cdef struct Arrived:
-    # the spikes that arrive at a chunk of cores in a tick: 256 type + axon, those of core k from start[k] on
+    # the spikes that arrive at a chunk of cores in a tick
     Py_ssize_t first, last
-    int start[CHUNK + 1]
-    int sum[CHUNK]  # largest magnitude of what they can add to a potential
-    uint16_t spike[CHUNK * AXONS]
+    int n[CHUNK]  # of each core
+    uint64_t axons[CHUNK][WORDS]
+    # of cores with few spikes: where their list begins, and the largest magnitude of what they add to a potential
+    int start[CHUNK]
+    int sum[CHUNK]
+    uint16_t spike[CHUNK * FEW_SPIKES]  # 256 type + axon
 
 
 cdef struct Sent:
     # the neurons of a chunk that send a spike to an axon
     int n
-    uint32_t neuron[CHUNK * NEURONS]
+    uint32_t neuron[CHUNK * NEURONS + 1]
 
 
 cdef inline void begin_run(Chip* chip) noexcept nogil:
@@ -146,66 +150,93 @@ cdef inline void arrive(Chip* chip, const uint64_t* lines, int slot) noexcept no
 
 
 cdef inline void gather(Chip* chip, int slot, Arrived* arrived) noexcept nogil:
-    """List the spikes that arrive at a chunk, from all threads, and read ahead what they need."""
+    """Collect the spikes that arrive at a chunk, from all threads; list them where they are few."""
+    cdef uint32_t list[CHUNK * FEW_SPIKES + 1]
     cdef uint64_t* axons
-    cdef const uint64_t* low
-    cdef const int32_t* room
-    cdef Py_ssize_t c
-    cdef uint64_t bits
-    cdef int n = 0, total, word, g, at, kind
-    for c in range(arrived.first, arrived.last):
-        low = &chip.axon_types[c * 2 * WORDS]
-        room = &chip.room[chip.prototype[c] * (TYPES + 1)]
-        total = 0
-        arrived.start[c - arrived.first] = n
+    cdef uint64_t* bits
+    cdef Py_ssize_t c, first = arrived.first
+    cdef int k, word, g, i, listed = 0
+    for k in range(arrived.last - first):
+        bits = arrived.axons[k]
         for word in range(WORDS):
-            bits = 0
-            for g in range(chip.threads):
-                axons = chip.schedulers + (g * SLOTS + slot) * chip.slot_words + c * WORDS
-                if axons[word]:
-                    bits |= axons[word]
-                    axons[word] = 0
+            bits[word] = 0
+        for g in range(chip.threads):
+            axons = chip.schedulers + (g * SLOTS + slot) * chip.slot_words + (first + k) * WORDS
+            for word in range(WORDS):
+                bits[word] |= axons[word]
+                axons[word] = 0
+        arrived.n[k] = count_256(bits)
+        arrived.start[k] = listed
+        arrived.sum[k] = 0
+        if arrived.n[k] <= FEW_SPIKES:
+            listed += list_256(bits, k * AXONS, list + listed)
+    for i in range(listed):
+        arrived.spike[i] = typed(chip, arrived, list[i])
+    if chip.far:
+        read_ahead(chip, arrived)
+
+
+cdef inline uint16_t typed(const Chip* chip, Arrived* arrived, uint32_t spike) noexcept nogil:
+    """Add the type to an axon of a chunk's core, and its largest weight to what the core is in for."""
+    cdef uint32_t k = spike >> 8, axon = spike & 0xFF
+    cdef const uint64_t* types = &chip.axon_types[(arrived.first + k) * 2 * WORDS + (axon >> 6)]
+    cdef uint32_t kind = (types[0] >> (axon & 63) & 1) | (types[WORDS] >> (axon & 63) & 1) << 1
+    arrived.sum[k] += chip.room[chip.prototype[arrived.first + k] * (TYPES + 1) + 1 + kind]
+    if chip.far:
+        fetch(&chip.crossbar[((arrived.first + k) * AXONS + axon) * (NEURONS >> 3)])
+    return <uint16_t> (kind << 8 | axon)
+
+
+cdef inline void read_ahead(const Chip* chip, const Arrived* arrived) noexcept nogil:
+    """Read the potentials of a chunk ahead, and the crossbar rows of those with many spikes."""
+    cdef Py_ssize_t c
+    cdef int at, word
+    cdef uint64_t bits
+    for c in range(arrived.first, arrived.last):
+        for at in range(0, NEURONS, 32):
+            fetch(&chip.V[c * NEURONS + at])
+        if arrived.n[c - arrived.first] > FEW_SPIKES:
+            for word in range(WORDS):
+                bits = arrived.axons[c - arrived.first][word]
+                while bits:
+                    fetch(&chip.crossbar[(c * AXONS + word * 64 + lowest_bit(bits)) * (NEURONS >> 3)])
+                    bits &= bits - 1
+
+
+cdef inline int sort(const Chip* chip, Py_ssize_t c, const uint64_t* axons, Spiking* spiking) noexcept nogil:
+    """List the spiking axons of a core by type; return the largest magnitude of what they add to a potential."""
+    cdef const uint64_t* types = &chip.axon_types[c * 2 * WORDS]
+    cdef const int32_t* room = &chip.room[chip.prototype[c] * (TYPES + 1)]
+    cdef uint64_t bits
+    cdef int kind, word, n, total = 0
+    for kind in range(TYPES):
+        n = 0
+        for word in range(WORDS):
+            bits = axons[word]
+            bits &= types[word] if kind & 1 else ~types[word]
+            bits &= types[WORDS + word] if kind & 2 else ~types[WORDS + word]
             while bits:
-                at = lowest_bit(bits)
-                bits &= bits - 1
-                kind = (low[word] >> at & 1) | (low[WORDS + word] >> at & 1) << 1
-                at += 64 * word
-                arrived.spike[n] = <uint16_t> (kind << 8 | at)
+                spiking.axon[kind][n] = <uint8_t> (64 * word + lowest_bit(bits))
                 n += 1
-                total += room[1 + kind]
-                if chip.far:
-                    fetch(&chip.crossbar[(c * AXONS + at) * (NEURONS >> 3)])
-        arrived.sum[c - arrived.first] = total
-        if chip.far:
-            for at in range(0, NEURONS, 32):
-                fetch(&chip.V[c * NEURONS + at])
-    arrived.start[arrived.last - arrived.first] = n
-
-
-cdef inline void sort(const uint16_t* spikes, int n, Spiking* spiking) noexcept nogil:
-    """List the spiking axons of a core by type."""
-    cdef int i, kind
-    memset(spiking.n, 0, sizeof(spiking.n))
-    for i in range(n):
-        kind = spikes[i] >> 8
-        spiking.axon[kind][spiking.n[kind]] = <uint8_t> spikes[i]
-        spiking.n[kind] += 1
+                bits &= bits - 1
+        spiking.n[kind] = n
+        total += n * room[1 + kind]
+    return total
 
 
 cdef void tick_wide(
-    Chip* chip, Py_ssize_t c, int64_t t, const uint16_t* spikes, int n, uint8_t* tally, Tick* tick
+    Chip* chip, Py_ssize_t c, int64_t t, const Spiking* spiking, uint8_t* tally, Tick* tick
 ) noexcept nogil:
     """One tick of a core in 32 bits."""
     cdef int32_t drive[NEURONS]
     cdef uint8_t fired[NEURONS]
-    cdef Spiking spiking
     cdef Py_ssize_t p = chip.prototype[c]
     cdef const int32_t* neurons = &chip.neurons[p * 8 * NEURONS]
+    cdef const uint8_t* crossbar = &chip.crossbar[c * AXONS * (NEURONS >> 3)]
     cdef int32_t* V = &chip.wide_V[c * NEURONS]
-    sort(spikes, n, &spiking)
-    tick.events = synapses(
-        &chip.crossbar[c * AXONS * (NEURONS >> 3)], &chip.weights[p * TYPES * NEURONS], &spiking, drive
-    )
+    if not chip.wide[c]:
+        widen(chip, c)
+    tick.events = synapses(crossbar, &chip.weights[p * TYPES * NEURONS], spiking, drive)
     if chip.kinds[p] == 0:
         tick.happened = update_plain(neurons, drive, V, fired)
     elif chip.kinds[p] == 1:
@@ -214,38 +245,37 @@ cdef void tick_wide(
         tick.happened = update(neurons, drive, V, fired, True)
     else:
         tick.happened = update_noisy(
-            neurons, &chip.noise[p * 11 * NEURONS], chip.keys[c], t, &spiking,
-            &chip.crossbar[c * AXONS * (NEURONS >> 3)], drive, V, fired,
+            neurons, &chip.noise[p * 11 * NEURONS], chip.keys[c], t, spiking, crossbar, drive, V, fired
         )
     pack_fired(fired, tally, tick.fired)
     keep(chip, c, V)
 
 
 cdef inline void tick_core(
-    Chip* chip, Py_ssize_t c, int64_t t, const uint16_t* spikes, int n, int total, uint8_t* tally, Tick* tick
+    Chip* chip, Py_ssize_t c, int64_t t, const Arrived* arrived, uint8_t* tally, Tick* tick
 ) noexcept nogil:
     """One tick of a core, in 16 bits where that is exact."""
     cdef int16_t drive[NEURONS]
     cdef Spiking spiking
-    cdef Py_ssize_t p = chip.prototype[c]
+    cdef Py_ssize_t k = c - arrived.first, p = chip.prototype[c]
     cdef const int16_t* narrow = &chip.narrow[p * 8 * NEURONS]
     cdef const uint8_t* crossbar = &chip.crossbar[c * AXONS * (NEURONS >> 3)]
     cdef int16_t* V = &chip.V[c * NEURONS]
-    cdef int events = 0
-    if chip.wide[c] or total > chip.room[p * (TYPES + 1)]:
-        if not chip.wide[c]:
-            widen(chip, c)
-        tick_wide(chip, c, t, spikes, n, tally, tick)
-        return
-    if n == 0:
+    cdef int n = arrived.n[k], events
+    if n == 0 and not chip.wide[c]:
         narrow_many(NULL, narrow, chip.kinds[p], V, tally, tick)
-    elif n <= FEW_SPIKES and total <= FEW_SUM:
-        narrow_few(crossbar, spikes, n, &chip.byte_weights[p * TYPES * NEURONS], narrow, chip.kinds[p], V, tally, tick)
-    else:
-        sort(spikes, n, &spiking)
+    elif n <= FEW_SPIKES and arrived.sum[k] <= FEW_SUM and not chip.wide[c]:
+        narrow_few(
+            crossbar, &arrived.spike[arrived.start[k]], n, &chip.byte_weights[p * TYPES * NEURONS],
+            narrow, chip.kinds[p], V, tally, tick,
+        )
+    elif sort(chip, c, arrived.axons[k], &spiking) <= chip.room[p * (TYPES + 1)] and not chip.wide[c]:
         events = narrow_synapses(crossbar, &chip.weights[p * TYPES * NEURONS], &spiking, drive)
         narrow_many(drive, narrow, chip.kinds[p], V, tally, tick)
         tick.events = events
+    else:
+        tick_wide(chip, c, t, &spiking, tally, tick)
+        return
     if tick.outside:
         widen(chip, c)
 
@@ -255,32 +285,24 @@ cdef inline void compute(
 ) noexcept nogil:
     """One tick of a chunk: list the neurons that send a spike, and read their routes ahead."""
     cdef Tick tick
-    cdef Py_ssize_t c, k
+    cdef Py_ssize_t c
     cdef uint64_t bits
     cdef uint64_t leaving[WORDS]
+    cdef uint64_t sending[WORDS]
     cdef const uint64_t* targets
     cdef uint8_t* tally
-    cdef uint32_t neuron
-    cdef int n, word, count = 0
+    cdef int word, i, count = 0
     for c in range(arrived.first, arrived.last):
-        k = c - arrived.first
-        n = arrived.start[k + 1] - arrived.start[k]
-        if n == 0 and chip.resting[c]:
+        if arrived.n[c - arrived.first] == 0 and chip.resting[c]:
             continue
         tally = &chip.tally[c * NEURONS] if counting and chip.leaves[c] else NULL
-        tick_core(chip, c, t, &arrived.spike[arrived.start[k]], n, arrived.sum[k], tally, &tick)
-        chip.resting[c] = n == 0 and not tick.happened
+        tick_core(chip, c, t, arrived, tally, &tick)
+        chip.resting[c] = arrived.n[c - arrived.first] == 0 and not tick.happened
         chip.events += tick.events
         targets = &chip.kinds_of_target[c * 2 * WORDS]
         for word in range(WORDS):
-            bits = tick.fired[word] & targets[word]
-            while bits:
-                neuron = <uint32_t> (c * NEURONS + word * 64 + lowest_bit(bits))
-                bits &= bits - 1
-                sent.neuron[count] = neuron
-                count += 1
-                if chip.far:
-                    fetch(&chip.routes[neuron])
+            sending[word] = tick.fired[word] & targets[word]
+        count += list_256(sending, <uint32_t> (c * NEURONS), sent.neuron + count)
         if chip.leaves[c]:
             for word in range(WORDS):
                 leaving[word] = tick.fired[word] & targets[WORDS + word]
@@ -291,6 +313,9 @@ cdef inline void compute(
                     while bits:
                         add_16(&out[chip.routes[c * NEURONS + word * 64 + lowest_bit(bits)]], 1, chip.threads > 1)
                         bits &= bits - 1
+    if chip.far:
+        for i in range(count):
+            fetch(&chip.routes[sent.neuron[i]])
     sent.n = count
     chip.sent_hidden += count
 

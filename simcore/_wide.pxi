@@ -4,6 +4,7 @@
 cdef extern from "_chip.h":
     int add_rows(
         const uint8_t* crossbar, const uint8_t* axons, int n, const int16_t* weights, int16_t* sum) noexcept nogil
+    void clear_drive(int16_t* drive) noexcept nogil
 
 cdef enum:
     ROWS_OF_16_BIT = 128  # rows of |weight| <= 255 whose sum stays inside int16
@@ -52,7 +53,7 @@ cdef inline int narrow_synapses(
 ) noexcept nogil:
     """The same where no sum leaves 16 bits."""
     cdef int kind, done, some, events = 0
-    memset(drive, 0, NEURONS * sizeof(int16_t))
+    clear_drive(drive)
     for kind in range(TYPES):
         done = 0
         while done < spiking.n[kind]:

@@ -333,7 +333,7 @@ INLINE int any(potentials bits)
 #endif
 }
 
-INLINE potentials larger(potentials a, potentials b)
+INLINE potentials at_least(potentials a, potentials b)
 {
 #if defined(__AVX2__)
     return (potentials) _mm256_max_epi32((__m256i) a, (__m256i) b);
@@ -364,7 +364,7 @@ INLINE int group_of(
             potentials fires = U[v] >= 0;
             n[v] -= fires;
             U[v] -= alpha[v] & fires;
-            U[v] = larger(U[v], floors[v]);
+            U[v] = at_least(U[v], floors[v]);
         }
     }
     for (int v = 0; v < lanes / WIDTH; v++) {

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from . import limits
-from .tables import KIND_NOISY, core_kinds, neuron_table, weight_rows
+from .tables import KIND_NOISY, core_kinds, weight_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,6 +15,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .image import CoreImage
+
+
+_PARAMETERS: Final = (
+    "leak",
+    "threshold",
+    "neg_threshold",
+    "reset",
+    "reset_mode",
+    "kappa",
+    "epsilon",
+    "potential",
+)
+"""What tells two neurons of a deterministic core apart, beside their weights."""
 
 
 def is_plain(image: CoreImage) -> bool:
@@ -40,7 +53,7 @@ def is_plain(image: CoreImage) -> bool:
 def refine(image: CoreImage) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Split neurons and axons until equal classes cannot differ; axons without any source get signal -1."""
     weight = weight_rows(image)[0].astype(np.int64)
-    parameters = np.vstack([neuron_table(image)[0], image.potential[0]])
+    parameters = np.stack([getattr(image, name)[0].astype(np.int64) for name in _PARAMETERS])
     classes = _number(list(map(tuple, parameters.T.tolist())))
     sources: list[list[tuple[int, int, int]]] = [[] for _ in range(limits.AXONS)]
     for line, _, axon in image.inputs.tolist():

@@ -243,9 +243,7 @@ class _Builder:
         """Bound the potentials at which a block may begin, relative to the threshold; check the widths."""
         positive, negative = drives.clip(min=0).sum(axis=0), drives.clip(max=0).sum(axis=0)
         potential, leak, threshold, _ = neurons
-        guard: NDArray[np.int64] = limits.POTENTIAL_MAX - self.delay * (
-            positive + leak.clip(min=0)
-        )
+        guard: NDArray[np.int64] = limits.POTENTIAL_MAX - self.delay * (positive + leak.clip(min=0))
         fits = (np.maximum(positive, positive + leak) <= INT16_MAX).all()
         fits &= (np.minimum(negative, negative + leak) >= INT16_MIN).all()
         if not fits or (potential > guard).any():

@@ -95,6 +95,8 @@ def core_kinds(image: CoreImage) -> NDArray[np.uint8]:
     """Tell which arithmetic each core needs, uint8 (cores,): one of KIND_*."""
     noisy = (image.stochastic_weights | image.stochastic_leak | image.threshold_bits).any(axis=1)
     plain = (image.reset_mode == 1) & (image.kappa == 1) & (image.epsilon == 0)
+    # the kernel does not look for potentials below what 16 bits have room for where no floor lies there
+    plain &= image.neg_threshold <= NARROW_MAX
     kinds = np.where(image.epsilon.any(axis=1), KIND_REVERSAL, KIND_GENERAL)
     kinds = np.where(plain.all(axis=1), KIND_PLAIN, kinds)
     return np.where(noisy, KIND_NOISY, kinds).astype(np.uint8)

@@ -207,20 +207,19 @@ cdef inline int sort(const Chip* chip, Py_ssize_t c, const uint64_t* axons, Spik
     """List the spiking axons of a core by type; return the largest magnitude of what they add to a potential."""
     cdef const uint64_t* types = &chip.axon_types[c * 2 * WORDS]
     cdef const int32_t* room = &chip.room[chip.prototype[c] * (TYPES + 1)]
-    cdef uint64_t bits
-    cdef int kind, word, n, total = 0
-    for kind in range(TYPES):
-        n = 0
-        for word in range(WORDS):
-            bits = axons[word]
-            bits &= types[word] if kind & 1 else ~types[word]
-            bits &= types[WORDS + word] if kind & 2 else ~types[WORDS + word]
-            while bits:
-                spiking.axon[kind][n] = <uint8_t> (64 * word + lowest_bit(bits))
-                n += 1
-                bits &= bits - 1
-        spiking.n[kind] = n
-        total += n * room[1 + kind]
+    cdef uint64_t bits, n = 0  # 16 bits for each type: to count in memory would wait for memory
+    cdef int at, word, shift, total = 0
+    for word in range(WORDS):
+        bits = axons[word]
+        while bits:
+            at = lowest_bit(bits)
+            bits &= bits - 1
+            shift = (types[word] >> at & 1) << 4 | (types[WORDS + word] >> at & 1) << 5
+            spiking.axon[shift >> 4][n >> shift & 0x1FF] = <uint8_t> (64 * word + at)
+            n += <uint64_t> 1 << shift
+    for at in range(TYPES):
+        spiking.n[at] = n >> 16 * at & 0xFFFF
+        total += spiking.n[at] * room[1 + at]
     return total
 
 
@@ -320,15 +319,21 @@ cdef inline void compute(
     chip.sent_hidden += count
 
 
-cdef inline void send(Chip* chip, const Sent* sent, int slot) noexcept nogil:
+cdef inline void send(Chip* chip, Sent* sent, int slot) noexcept nogil:
     """Put the spikes of a chunk into this thread's scheduler."""
     cdef int i
     cdef uint32_t route
-    cdef Py_ssize_t arriving
+    cdef uint32_t bits[CHUNK * NEURONS]
     for i in range(sent.n):
         route = chip.routes[sent.neuron[i]]
-        arriving = (slot + <int> (route >> 24)) & (SLOTS - 1)
-        chip.mine[arriving * chip.slot_words + (route >> 6 & 0x3FFFF)] |= (<uint64_t> 1) << (route & 63)
+        sent.neuron[i] = <uint32_t> (
+            ((slot + (route >> 24)) & (SLOTS - 1)) * chip.slot_words + (route >> 6 & 0x3FFFF)
+        )
+        bits[i] = route & 63
+        if chip.far:
+            fetch(&chip.mine[sent.neuron[i]])
+    for i in range(sent.n):
+        chip.mine[sent.neuron[i]] |= (<uint64_t> 1) << bits[i]
 
 
 cdef inline void count_tally(Chip* chip, Py_ssize_t first, Py_ssize_t last, int32_t* counts) noexcept nogil:
@@ -406,7 +411,7 @@ def simulate(
     """
     cdef Chip chip
     cdef Arrived arrived[2]
-    cdef Sent sent
+    cdef Sent sent[2]
     cdef Py_ssize_t run, t, begin, end
     cdef int64_t meetings = 0, tallied
     cdef int slot, now
@@ -468,14 +473,16 @@ def simulate(
                 if arrived[0].first == 0 and t + 1 < end:
                     arrive(&chip, &raster[t + 1, 0], (slot + 1) & (SLOTS - 1))
                 gather(&chip, slot, &arrived[0])
+                sent[1].n = 0
                 while arrived[now].first < chip.cores:
                     next_chunk(&chip, place, &arrived[1 - now])
                     gather(&chip, slot, &arrived[1 - now])
-                    compute(&chip, &arrived[now], t - begin, counting, out, &sent)
-                    send(&chip, &sent, slot)
+                    compute(&chip, &arrived[now], t - begin, counting, out, &sent[now])
+                    send(&chip, &sent[1 - now], slot)
                     if flush:
                         count_tally(&chip, arrived[now].first, arrived[now].last, &counts[run, 0])
                     now = 1 - now
+                send(&chip, &sent[1 - now], slot)
                 meetings += 1
                 meet(place, threads, meetings)
             add_64(&spikes[run, 0], chip.sent_in)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
 
 from . import limits
 from .errors import ImageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,9 +28,13 @@ class Coding:
     direction : {"forward", "reverse"}
         The order in which the words of a question are read (ONNX `direction`).
     drain_steps : int
-        Steps run after the last word, in which output spikes are counted.
+        Steps run after the last word.
     gate_line : int
-        Input line that spikes at every tick of the drain steps and opens the readout; -1: there is none.
+        Input line that spikes at every tick of the steps that are read, and opens the readout; -1: there is none.
+    readout : {"last", "mean"}
+        What is read: "last", the drain steps alone, so what the last word left behind; "mean", every step but the
+        first, whose readout nothing has reached, so the hidden units' spikes of all words.  Output spikes are counted
+        in the steps that are read.
 
     """
 
@@ -34,6 +43,7 @@ class Coding:
     direction: Literal["forward", "reverse"] = "forward"
     drain_steps: int = 1
     gate_line: int = -1
+    readout: Literal["last", "mean"] = "last"
 
     def __post_init__(self) -> None:
         """Check every field.
@@ -56,6 +66,8 @@ class Coding:
                 raise ImageError(f"coding: {name} is {value!r}, limits {low}..{high}")
         if self.direction not in ("forward", "reverse"):
             raise ImageError(f"coding: direction is {self.direction!r}, not forward or reverse")
+        if self.readout not in ("last", "mean"):
+            raise ImageError(f"coding: readout is {self.readout!r}, not last or mean")
         if 0 <= self.gate_line < self.word_lines:
             raise ImageError(
                 f"coding: gate_line {self.gate_line} is one of the {self.word_lines} word lines"
@@ -65,6 +77,11 @@ class Coding:
     def lines(self) -> int:
         """Number of input lines that a question uses."""
         return max(self.word_lines, self.gate_line + 1)
+
+    def steps_read(self, words: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Count the last steps of each question that are read, int64, for questions of so many words."""
+        drain = np.full(len(words), self.drain_steps, dtype=np.int64)
+        return drain if self.readout == "last" else drain + words - 1
 
 
 def read_coding(value: Any) -> Coding | None:
@@ -79,6 +96,7 @@ def read_coding(value: Any) -> Coding | None:
     if value is None:
         return None
     names = {f.name for f in fields(Coding)}
-    if not isinstance(value, dict) or set(value) != names:
+    # images of spikewatch 0.1 do not state the readout
+    if not isinstance(value, dict) or set(value) not in (names, names - {"readout"}):
         raise ImageError(f"coding: {json.dumps(value)[:80]}, expected the fields {sorted(names)}")
     return Coding(**value)

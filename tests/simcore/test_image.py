@@ -182,6 +182,7 @@ def test_arrays_of_another_shape_or_type_are_refused(
         ({"ticks_per_step": 0}, "coding: ticks_per_step is 0, limits 1..255"),
         ({"word_lines": "4"}, "coding: word_lines is '4', limits 1..256"),
         ({"direction": ["reverse"]}, "coding: direction is ['reverse'], not forward or reverse"),
+        ({"readout": "max"}, "coding: readout is 'max', not last or mean"),
         ({"gate_line": 2}, "coding: gate_line 2 is one of the 3 word lines"),
     ],
 )

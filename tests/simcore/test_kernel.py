@@ -262,3 +262,20 @@ class TestInputs:
     def test_a_raster_of_another_width_is_refused(self) -> None:
         with pytest.raises(InputError, match=r"^raster: shape \(1, 2\), expected \(ticks, 1\)$"):
             Simulator(neuron()).run([[1, 1]], [0, 1])
+
+
+@pytest.mark.parametrize("name", kernels())
+@pytest.mark.parametrize("floor", [2**14 - 1, 2**14, 2**15 - 1, 2**15, 40_000])
+def test_potentials_that_sink_below_16_bits_do_not_come_up_again(name: str, floor: int) -> None:
+    """A core in the plain modes whose neurons all lose 255 a tick down to their floor: none of them ever fires."""
+    image = neuron(s0=1, threshold=5)
+    plain = replace(
+        image,
+        leak=np.full_like(image.leak, -255),
+        neg_threshold=np.full_like(image.neg_threshold, floor),
+        reset_mode=np.ones_like(image.reset_mode),
+        kappa=np.ones_like(image.kappa),
+    )
+    raster = np.ones((400, 1), dtype=np.uint64)
+    wanted = Simulator(plain, "reference").run(raster, [0, 400], record=True)
+    assert_equal(wanted, Simulator(plain, name).run(raster, [0, 400], record=True))

@@ -112,7 +112,8 @@ def inspect(
     if coding is not None:
         typer.echo(
             f"coding          {coding.ticks_per_step} ticks per step, {coding.word_lines} word lines,"
-            f" read {coding.direction},\n{'':16}drain steps {coding.drain_steps}, gate line {coding.gate_line}"
+            f" read {coding.direction},\n{'':16}drain steps {coding.drain_steps}, gate line {coding.gate_line},"
+            f" reads the {coding.readout}"
         )
     typer.echo("\nlargest                         used    limit        %")
     for use in found.use:

@@ -1,5 +1,4 @@
 import platform
-
 from pathlib import Path
 
 from Cython.Build import cythonize

@@ -175,8 +175,8 @@ INLINE words narrow_neurons(const int16_t *p, words *V, words v, const int kind,
         words down = quiet & (ROW(MINUS_BETA) > v);
         v = (~quiet & ((v & ROW(UP_KEEP)) + ROW(UP_ADD))) | (down & ((v & ROW(DOWN_KEEP)) + ROW(DOWN_ADD)))
             | (quiet & ~down & v);
-        *low = smaller(*low, v);
     }
+    *low = smaller(*low, v);
     *high = larger(*high, v);
     *V = v;
     return quiet;

@@ -30,11 +30,11 @@ def network(cores: int = CORES) -> CoreImage:
     arrays["axon_type"] = rng.integers(0, 4, shape, dtype=np.uint8)
     arrays["weights"][:] = [1, -1, 2, -2]
     arrays["leak"][:] = 1
-    arrays["threshold"][:] = 58
-    arrays["neg_threshold"][:] = 58
+    arrays["threshold"][:] = 50
+    arrays["neg_threshold"][:] = 50
     arrays["kappa"][:] = 1
     arrays["reset_mode"][:] = 1
-    arrays["potential"] = rng.integers(0, 58, shape, dtype=np.int32)
+    arrays["potential"] = rng.integers(0, 50, shape, dtype=np.int32)
     # every axon of the chip is the target of exactly one neuron
     target = rng.permutation(cores * 256).reshape(shape).astype(np.int32)
     arrays["target_core"], arrays["target_axon"] = np.divmod(target, np.int32(256))

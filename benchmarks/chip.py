@@ -1,6 +1,6 @@
 """A whole chip: 4096 cores at a mean rate of 20 Hz with 128 synapses on every axon, against real time.
 
-Neurons are driven by their leak (a spike every 50 ticks or so) and jostled by each other: half of every crossbar is
+Neurons are driven by their leak (a spike every 50 ticks) and jostled by each other: half of every crossbar is
 set, weights are +-1 and +-2 in balance, every neuron sends to a random axon of a random core after 1 to 15 ticks.
 """
 

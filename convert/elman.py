@@ -24,7 +24,7 @@ ACTIVATIONS: Final[dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ElmanNetwork:
-    """h_t = f(clip(W x_t + U h_{t-1} + b)),  logits = C h_last + c   (Elman 1990; ONNX operator RNN).
+    """h_t = f(clip(W x_t + U h_{t-1} + b)),  logits = C r + c   (Elman 1990; ONNX operator RNN).
 
     Attributes
     ----------
@@ -44,6 +44,8 @@ class ElmanNetwork:
         Order in which the words are read.
     C : float64 (classes, n_hidden)
     c : float64 (classes,)
+    readout : {"last", "mean"}
+        What the head reads, r: the state after the last word, or the mean of the states after every word.
 
     """
 
@@ -57,6 +59,7 @@ class ElmanNetwork:
     direction: Literal["forward", "reverse"]
     C: NDArray[np.float64]
     c: NDArray[np.float64]
+    readout: Literal["last", "mean"] = "last"
 
     @property
     def n_hidden(self) -> int:
@@ -87,7 +90,9 @@ class ElmanNetwork:
 
     def logits(self, questions: list[NDArray[np.int64]]) -> NDArray[np.float64]:
         """Run questions of at least one word each; return float64 (n, classes)."""
-        last = np.zeros((len(questions), self.n_hidden))
+        read = np.zeros((len(questions), self.n_hidden))
         for _, alive, _, h in self.trace(questions):
-            last[alive] = h
-        return last @ self.C.T + self.c
+            read[alive] = h if self.readout == "last" else read[alive] + h
+        if self.readout == "mean":
+            read /= np.array([len(q) for q in questions])[:, None]
+        return read @ self.C.T + self.c

@@ -90,9 +90,22 @@ class ElmanNetwork:
 
     def logits(self, questions: list[NDArray[np.int64]]) -> NDArray[np.float64]:
         """Run questions of at least one word each; return float64 (n, classes)."""
-        read = np.zeros((len(questions), self.n_hidden))
-        for _, alive, _, h in self.trace(questions):
-            read[alive] = h if self.readout == "last" else read[alive] + h
-        if self.readout == "mean":
-            read /= np.array([len(q) for q in questions])[:, None]
-        return read @ self.C.T + self.c
+        return self.every_logits(questions)[np.arange(len(questions)), [len(q) - 1 for q in questions]]
+
+    def every_logits(self, questions: list[NDArray[np.int64]]) -> NDArray[np.float64]:
+        """Run questions; return the logits after every word in the direction of reading, float64 (n, steps, classes).
+
+        Steps after a question's last word repeat the last answer.
+        """
+        steps = max(len(q) for q in questions)
+        read = np.zeros((steps, len(questions), self.n_hidden))
+        total = np.zeros((len(questions), self.n_hidden))
+        for t, (_, alive, _, h) in enumerate(self.trace(questions)):
+            if t:
+                read[t] = read[t - 1]
+            if self.readout == "mean":
+                total[alive] += h
+                read[t, alive] = total[alive] / (t + 1)
+            else:
+                read[t, alive] = h
+        return (read @ self.C.T + self.c).transpose(1, 0, 2)

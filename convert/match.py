@@ -18,7 +18,7 @@ from ..simcore import CoreImage, QuestionCore, limits
 from .constrained import ConstrainedNetwork, T
 from .errors import ConstraintError
 from .place import Neurons, place, readout_copies
-from .spiking import hidden_steps, last_counts
+from .spiking import hidden_steps, read_counts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -185,7 +185,7 @@ def _with_readout(
 ) -> Matched:
     """Find the readout's range: of a few candidates, the one whose counts on the core agree best."""
     best: Matched | None = None
-    for low, high in _readout_ranges(network.readout(last_counts(network, hidden, questions))):
+    for low, high in _readout_ranges(network, hidden, questions):
         readout = readout_neurons(network, low, high)
         image = place(network, hidden, readout)
         agreement = float((core_labels(image, network, questions) == labels).mean())
@@ -198,15 +198,27 @@ def _with_readout(
     return best
 
 
-def _readout_ranges(logits: NDArray[np.float64]) -> list[tuple[float, float]]:
+def _readout_ranges(
+    network: ConstrainedNetwork, hidden: Neurons, questions: list[NDArray[np.int64]]
+) -> list[tuple[float, float]]:
     """List ranges of logits that the readout's counts could span.
 
-    A narrow range resolves more; a wide one keeps the swings of single ticks off floor and ceiling.
+    A narrow range resolves more; a wide one keeps the swings of single ticks off floor and ceiling.  Where the mean
+    is read, the range is that of single words: a class that loses ground at one word cannot take its spikes back, so
+    the range must reach down to where hardly any word takes ground.
     """
-    ordered = np.sort(logits, axis=1)
+    if network.readout == "mean":
+        counts = [c for _, _, c in hidden_steps(network, hidden, questions)]
+        ordered = np.sort(network.read_out(np.concatenate(counts)), axis=1)
+        lows = np.percentile(ordered[:, 0], [0, 2, 20])
+    else:
+        ordered = np.sort(
+            network.read_out(read_counts(network, hidden, questions)), axis=1
+        )
+        lows = np.percentile(ordered[:, -2], [1, 20])
     ranges = set()
     for high in np.percentile(ordered[:, -1], [99, 100]):
-        for low in np.percentile(ordered[:, -2], [1, 20]):
+        for low in lows:
             for wider in READOUT_MARGINS:
                 margin = wider * (high - low)
                 if high > low:
@@ -215,26 +227,56 @@ def _readout_ranges(logits: NDArray[np.float64]) -> list[tuple[float, float]]:
 
 
 def readout_neurons(network: ConstrainedNetwork, low: float, high: float) -> Neurons:
-    """Derive the readout neurons that count logits from low (no spike) to high (READOUT_CEILING spikes).
+    """Derive the readout neurons that count logits from low (no spike) to high (READOUT_CEILING spikes a step).
 
     Neuron k of a class starts (k + 1/2) / copies of a spike ahead, so that the class's total resolves fractions of
     a spike.
     """
     copies = min(readout_copies(network.n_hidden, network.classes), COPIES_MAX)
     per_logit = READOUT_CEILING / (high - low)
-    threshold = READOUT_GAIN / (network.readout_scale * per_logit)
     stagger = (np.arange(copies) + 0.5) / copies
-    drive = (network.readout_bias[:, None] - low) * per_logit + stagger
-    leak = np.round(drive * threshold[:, None] / T - GATE_LIFT)
+    drive = (network.readout_bias[:, None] - low) * per_logit  # spikes a step that the bias is worth
+    if network.readout == "mean":
+        return _integrating(network, per_logit, drive, stagger)
+    threshold = READOUT_GAIN / (network.readout_scale * per_logit)
+    leak = np.round((drive + stagger) * threshold[:, None] / T - GATE_LIFT)
     n = network.classes * copies
     return Neurons(
         gain=np.full(n, READOUT_GAIN),
-        threshold=np.clip(np.round(np.repeat(threshold, copies)), 1, limits.THRESHOLD_MAX).astype(
-            np.int64
-        ),
+        threshold=_repeated(threshold, copies),
         leak=np.clip(leak, -limits.LEAK_MAX, limits.LEAK_MAX).astype(np.int64).reshape(-1),
         potential=np.zeros(n, dtype=np.int64),
     )
+
+
+def _integrating(
+    network: ConstrainedNetwork,
+    per_logit: float,
+    drive: NDArray[np.float64],
+    stagger: NDArray[np.float64],
+) -> Neurons:
+    """Derive readout neurons that add up all steps; they start as far below as the leak lifts them in the first."""
+    copies = len(stagger)
+    per_gain = 1 / (network.readout_scale * per_logit)  # threshold of gain 1
+    bound = np.full(network.classes, float(GAIN_MAX))
+    leak_of_gain = np.abs(drive[:, 0]) * per_gain / T
+    np.divide(limits.LEAK_MAX, leak_of_gain, out=bound, where=leak_of_gain > 0)
+    gain = np.clip(np.floor(np.minimum(bound, limits.THRESHOLD_MAX / per_gain)), 1, GAIN_MAX)
+    threshold = gain * per_gain
+    leak = np.clip(np.round(drive[:, 0] * threshold / T), -limits.LEAK_MAX, limits.LEAK_MAX)
+    start = np.minimum(stagger * threshold[:, None], threshold[:, None] - 1) - T * leak[:, None]
+    start = np.minimum(np.floor(start), np.floor(threshold[:, None]) - 1)
+    return Neurons(
+        gain=np.repeat(gain, copies).astype(np.int64),
+        threshold=_repeated(threshold, copies),
+        leak=np.repeat(leak, copies).astype(np.int64),
+        potential=start.astype(np.int64).reshape(-1),
+    )
+
+
+def _repeated(threshold: NDArray[np.float64], copies: int) -> NDArray[np.int64]:
+    whole = np.clip(np.round(np.repeat(threshold, copies)), 1, limits.THRESHOLD_MAX)
+    return whole.astype(np.int64)
 
 
 def core_labels(

@@ -66,11 +66,13 @@ def hidden_steps(
         yield alive, inputs, fired.sum(axis=1).astype(np.float64)
 
 
-def last_counts(
+def read_counts(
     network: ConstrainedNetwork, neurons: Neurons, questions: list[NDArray[np.int64]]
 ) -> NDArray[np.float64]:
-    """Count the spikes of every hidden unit in each question's last step, float64 (questions, n_hidden)."""
-    last = np.zeros((len(questions), network.n_hidden))
+    """Count the spikes that are read out: of each question's last step, or the mean of all, float64 (n, n_hidden)."""
+    read = np.zeros((len(questions), network.n_hidden))
     for alive, _, counts in hidden_steps(network, neurons, questions):
-        last[alive] = counts
-    return last
+        read[alive] = counts if network.readout == "last" else read[alive] + counts
+    if network.readout == "mean":
+        read /= np.array([len(q) for q in questions])[:, None]
+    return read

@@ -1,0 +1,2 @@
+from .loop import distil
+from .settings import DistilSettings

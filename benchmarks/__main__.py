@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import chip, core, end_to_end, questions
+from benchmarks import chip, convert, core, end_to_end, questions
 from benchmarks.tables import machine
 
 ALL = {
@@ -12,6 +12,7 @@ ALL = {
     "chip": chip.main,
     "questions": questions.main,
     "end-to-end": end_to_end.main,
+    "convert": convert.main,
 }
 
 

@@ -28,11 +28,21 @@ _PLACES: Final = {
     "WEST": "boston denver austin seattle oakland tucson reno tulsa",
     "HOME": "kitchen cellar garden attic hallway garage balcony porch",
 }
-_THINGS: Final = "cat dog box book letter parcel car ship piano lamp chair coat crate bike table drum".split()
+_THINGS: Final = (
+    "cat dog box book letter parcel car ship piano lamp chair coat crate bike table drum".split()
+)
 _KINDS: Final = "old new small big red blue heavy broken empty cheap strange shiny".split()
 _VERBS: Final = "sent brought carried moved taken driven shipped returned".split()
 _LINKS: Final = "then later afterwards finally next and but while".split()
-_ASIDES: Final = "as we heard,it is said,they told us,without any doubt,on a rainy day,in spite of everything,we think".split(",")
+_ASIDES: Final = (
+    "as we heard",
+    "it is said",
+    "they told us",
+    "without any doubt",
+    "on a rainy day",
+    "in spite of everything",
+    "we think",
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

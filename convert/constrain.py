@@ -39,7 +39,7 @@ _RIDGE: Final = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class _Ranges:
+class Ranges:
     """Hidden states as activities: h = low + span a / 15, and f(pre) ~ clip(slope pre + offset, low, low + span)."""
 
     low: F64
@@ -87,7 +87,7 @@ def constrain(
     pre = np.concatenate([p for _, _, p, _ in trace])
     h = np.concatenate([s for _, _, _, s in trace])
     read = np.concatenate([network.rows[ids] for ids, _, _, _ in trace])
-    ranges = _hidden_ranges(network, pre, h, percentile)
+    ranges = hidden_ranges(network, pre, h, percentile)
     width = network.embedding.shape[1]
     if max_lines is not None:
         gate = gate_lines(network.readout)
@@ -118,9 +118,7 @@ def constrain(
     if network.readout == "mean":
         read_out /= np.array([len(q) for q in questions])[:, None]
     head = network.C * (ranges.span / T)
-    out_levels, out_scale, out_shift = quantise_rows(
-        head, read_out, -LEVEL_MAX, -LEVEL_MIN
-    )
+    out_levels, out_scale, out_shift = quantise_rows(head, read_out, -LEVEL_MAX, -LEVEL_MIN)
     return ConstrainedNetwork(
         projection=inputs.projection,
         origin=inputs.origin,
@@ -139,7 +137,7 @@ def constrain(
 
 
 def _states_before(
-    trace: list[tuple[NDArray[np.int64], NDArray[np.intp], F64, F64]], ranges: _Ranges, initial: F64
+    trace: list[tuple[NDArray[np.int64], NDArray[np.intp], F64, F64]], ranges: Ranges, initial: F64
 ) -> list[F64]:
     before = []
     n = len(trace[0][1])
@@ -150,7 +148,7 @@ def _states_before(
     return before
 
 
-def _hidden_ranges(network: ElmanNetwork, pre: F64, h: F64, percentile: float) -> _Ranges:
+def hidden_ranges(network: ElmanNetwork, pre: F64, h: F64, percentile: float) -> Ranges:
     """Choose what activity 0 and 15 of each hidden unit stand for, and the line that f is replaced by."""
     n = network.n_hidden
     if network.activation == "Relu":
@@ -158,7 +156,7 @@ def _hidden_ranges(network: ElmanNetwork, pre: F64, h: F64, percentile: float) -
         if not np.isfinite(network.clip):
             ceiling = np.percentile(h, percentile, axis=0)
             ceiling = np.where(ceiling > 0, ceiling, max(float(ceiling.max()), 1.0))
-        return _Ranges(low=np.zeros(n), span=ceiling, slope=np.ones(n), offset=np.zeros(n))
+        return Ranges(low=np.zeros(n), span=ceiling, slope=np.ones(n), offset=np.zeros(n))
     low, span, steepest = (-1.0, 2.0, 1.0) if network.activation == "Tanh" else (0.0, 1.0, 0.25)
     middle = low + span / 2
     slopes = steepest * np.linspace(0.4, 1.0, 25)
@@ -166,7 +164,7 @@ def _hidden_ranges(network: ElmanNetwork, pre: F64, h: F64, percentile: float) -
         ((np.clip(slope * pre + middle, low, low + span) - h) ** 2).mean(axis=0) for slope in slopes
     ]
     slope = slopes[np.argmin(errors, axis=0)]
-    return _Ranges(
+    return Ranges(
         low=np.full(n, low), span=np.full(n, span), slope=slope, offset=np.full(n, middle)
     )
 

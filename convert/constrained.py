@@ -11,7 +11,7 @@ from ..simcore import Encoder
 from ..simcore.tensors import Field
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -142,17 +142,35 @@ class ConstrainedNetwork:
             True: activities at 16 levels (the integer model); False: only the weights are constrained.
 
         """
-        codes = self.rounded_codes().astype(np.float64) if rounded else np.clip(self.codes, 0, T)
-        W, U = np.split(self.levels.astype(np.float64) * self.scale[:, None], [self.n_in], axis=1)
         a = np.repeat(self.initial[None], len(questions), axis=0)
         total = np.zeros_like(a)
-        for ids, alive in steps(questions, self.direction):
-            pre = codes[self.rows[ids]] @ W.T + a[alive] @ U.T + self.bias
-            a[alive] = np.clip(np.floor(pre + 0.5) if rounded else pre, 0, T)
-            total[alive] += a[alive]
+        for alive, _, after in self.trace(questions, rounded=rounded):
+            a[alive] = after
+            total[alive] += after
         if self.readout == "last":
             return a
         return total / np.array([len(q) for q in questions])[:, None]
+
+    def trace(
+        self, questions: list[NDArray[np.int64]], *, rounded: bool = True
+    ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]]:
+        """Run the questions step by step (see `hidden`).
+
+        Yields
+        ------
+        alive : intp (m,)
+            The questions that have a word in this step.
+        before, after : float64 (m, n_hidden)
+            What each hidden unit sums up, in activities, and its activity.
+
+        """
+        codes = self.rounded_codes().astype(np.float64) if rounded else np.clip(self.codes, 0, T)
+        W, U = np.split(self.levels.astype(np.float64) * self.scale[:, None], [self.n_in], axis=1)
+        a = np.repeat(self.initial[None], len(questions), axis=0)
+        for ids, alive in steps(questions, self.direction):
+            pre = codes[self.rows[ids]] @ W.T + a[alive] @ U.T + self.bias
+            a[alive] = np.clip(np.floor(pre + 0.5) if rounded else pre, 0, T)
+            yield alive, pre, a[alive]
 
     def logits(
         self, questions: list[NDArray[np.int64]], *, rounded: bool = True

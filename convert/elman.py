@@ -90,7 +90,9 @@ class ElmanNetwork:
 
     def logits(self, questions: list[NDArray[np.int64]]) -> NDArray[np.float64]:
         """Run questions of at least one word each; return float64 (n, classes)."""
-        return self.every_logits(questions)[np.arange(len(questions)), [len(q) - 1 for q in questions]]
+        return self.every_logits(questions)[
+            np.arange(len(questions)), [len(q) - 1 for q in questions]
+        ]
 
     def every_logits(self, questions: list[NDArray[np.int64]]) -> NDArray[np.float64]:
         """Run questions; return the logits after every word in the direction of reading, float64 (n, steps, classes).

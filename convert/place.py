@@ -47,6 +47,8 @@ class Neurons:
         g, 1..31.
     threshold, leak, potential : int64 (n,)
         As in the core image.
+    floor : int64 (n,)
+        Lowest potential, at most 0.
 
     """
 
@@ -54,6 +56,7 @@ class Neurons:
     threshold: NDArray[np.int64]
     leak: NDArray[np.int64]
     potential: NDArray[np.int64]
+    floor: NDArray[np.int64]
 
 
 def readout_copies(n_hidden: int, classes: int) -> int:
@@ -137,9 +140,7 @@ def place(network: ConstrainedNetwork, hidden: Neurons, readout: Neurons) -> Cor
     for name in ("leak", "threshold", "potential"):
         values = np.concatenate([getattr(hidden, name)[units], getattr(readout, name)])
         arrays[name][0, :neurons] = values
-    arrays["neg_threshold"][0, :neurons] = 0
-    if not gated:
-        arrays["neg_threshold"][0, len(units) : neurons] = limits.THRESHOLD_MAX
+    arrays["neg_threshold"][0, :neurons] = -np.concatenate([hidden.floor[units], readout.floor])
     arrays["kappa"][0, :neurons] = 1
     arrays["reset_mode"][0, :neurons] = 1
 

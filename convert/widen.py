@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def spare_copies(network: ElmanNetwork) -> int:
-    """How many units of the core each hidden unit can be, without a line less for the words than it has hidden units."""
+    """Count the units that each hidden unit can become while the words keep the lines that W x needs."""
     lines = MAX_FAN_IN - gate_lines(network.readout)
     copies = 1
     while True:

@@ -7,8 +7,9 @@ word by word, through the counts that really drove each step.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 import torch
@@ -20,13 +21,14 @@ from ..training.quantise import activities, levels
 from ..training.spiking import HiddenNeurons, HiddenSpikes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
-__all__ = ["Student", "Way", "pack"]
+__all__ = ["Student", "Way"]
 
 Way = Literal["integer", "spiking"]
+
+_LEAST_LOG_SCALE: Final = math.log(1e-3)
+"""Below it, a threshold (g / scale) could pass its 18 bits."""
 
 
 class Student(nn.Module):
@@ -38,15 +40,20 @@ class Student(nn.Module):
         The constrained network that training starts from.
     embedding
         float64 (rows, d): the word vectors that its projection reads.
+    floor
+        Lowest potential of its hidden neurons, in thresholds.
 
     """
 
     embedding: torch.Tensor
     rows: torch.Tensor
 
-    def __init__(self, start: ConstrainedNetwork, embedding: NDArray[np.float64]) -> None:
+    def __init__(
+        self, start: ConstrainedNetwork, embedding: NDArray[np.float64], floor: float = 0.0
+    ) -> None:
         super().__init__()
         self.start = start
+        self.floor = floor
         # components of unit spread learn at one rate
         self.spread = np.maximum(embedding.std(axis=0), 1e-12)
         self.register_buffer("embedding", _tensor(embedding / self.spread))
@@ -66,9 +73,7 @@ class Student(nn.Module):
         rates = self.embedding[rows] @ self.projection + self.origin
         return activities(torch.clamp(rates, 0, 1))
 
-    def forward(
-        self, ids: torch.Tensor, alive: torch.Tensor, way: Way
-    ) -> torch.Tensor:
+    def forward(self, ids: torch.Tensor, alive: torch.Tensor, way: Way) -> torch.Tensor:
         """Read packed questions; return the logits after every word, [steps, questions, classes].
 
         Parameters
@@ -94,9 +99,7 @@ class Student(nn.Module):
         for t in range(len(ids)):
             rate = torch.clamp(drive[t] + state @ matrix[n_in:], 0, 1)
             rate = (
-                activities(rate)
-                if spikes is None
-                else spikes.step(t) / T + (rate - rate.detach())
+                activities(rate) if spikes is None else spikes.step(t) / T + (rate - rate.detach())
             )
             state = torch.where(alive[t][:, None], rate, initial)
             if self.start.readout == "mean":
@@ -109,13 +112,18 @@ class Student(nn.Module):
         head = levels(self.head, head_scale, -LEVEL_MAX, -LEVEL_MIN) * head_scale
         return answers @ head.t() + self.head_bias
 
+    @torch.no_grad()
+    def bound(self) -> None:
+        """Keep what training may not leave: scales that a threshold can express, initial activities in their range."""
+        self.log_scale.clamp_(min=_LEAST_LOG_SCALE)
+        self.log_head_scale.clamp_(min=_LEAST_LOG_SCALE)
+        self.initial.clamp_(0, 1)
+
     def _neurons(self, q: torch.Tensor) -> HiddenNeurons:
-        found = hidden_neurons(replace(self.start, **self._hidden(q)))
-        threshold, leak, gain, potential = (
-            torch.from_numpy(getattr(found, name).astype(np.float32))
-            for name in ("threshold", "leak", "gain", "potential")
-        )
-        return HiddenNeurons(threshold=threshold, leak=leak, gain=gain, potential=potential)
+        found = hidden_neurons(replace(self.start, **self._hidden(q)), floor=self.floor)
+        names = ("threshold", "leak", "gain", "potential", "floor")
+        values = {n: torch.from_numpy(getattr(found, n).astype(np.float32)) for n in names}
+        return HiddenNeurons(**values)
 
     def _hidden(self, q: torch.Tensor) -> dict[str, NDArray[Any]]:
         """Return the arrays of the hidden layer in activity units, as a constrained network holds them."""
@@ -144,25 +152,6 @@ class Student(nn.Module):
             readout_scale=head_scale.squeeze(1).double().numpy() / T,
             readout_bias=self.head_bias.double().numpy(),
         )
-
-
-def pack(
-    questions: Sequence[NDArray[np.int64]], direction: str
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Lay questions out in the direction of reading, all ending in the last step.
-
-    Returns
-    -------
-    ids, alive
-        int64 and bool [steps, questions]: the words, zeros before them; and where there is a word.
-    """
-    longest = max(len(ids) for ids in questions)
-    words = np.zeros((longest, len(questions)), dtype=np.int64)
-    alive = np.zeros((longest, len(questions)), dtype=bool)
-    for i, ids in enumerate(questions):
-        words[longest - len(ids) :, i] = ids if direction == "forward" else ids[::-1]
-        alive[longest - len(ids) :, i] = True
-    return torch.from_numpy(words), torch.from_numpy(alive)
 
 
 def _tensor(values: NDArray[np.float64]) -> torch.Tensor:

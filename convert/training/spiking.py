@@ -4,10 +4,11 @@ Every tick of a step, in the integers of the core (held exactly by float32)::
 
     V += g * sum_i q_ji s_i(t) + leak
     if V >= theta: spike, V -= theta
-    elif V < 0:    V = 0
+    elif V < floor:  V = floor
 
-with g = 31, theta = round(g / scale) and leak = round(bias * theta), where the parameters are not given
-otherwise. V starts at half of theta, or where its parameters say, and carries over from step to step. An input line of activity a spikes at the ticks t of 0..14 with
+with g = 31, theta = round(g / scale) and leak = round(bias * theta), where the parameters are not
+given otherwise. V starts at half of theta, or where its parameters say, and carries over from step
+to step. An input line of activity a spikes at the ticks t of 0..14 with
 floor((t + 1) a / 15) > floor(t a / 15); a hidden spike arrives 15 ticks later, at the same tick of
 the next step.
 """
@@ -46,12 +47,15 @@ class HiddenNeurons:
         g; None: 31 for all.
     potential
         V before the first word; None: half of theta.
+    floor
+        Lowest V, at most 0; None: 0.
     """
 
     threshold: torch.Tensor
     leak: torch.Tensor
     gain: torch.Tensor | None = None
     potential: torch.Tensor | None = None
+    floor: torch.Tensor | None = None
 
 
 def hidden_neurons(scale: torch.Tensor, bias: torch.Tensor) -> HiddenNeurons:
@@ -95,6 +99,7 @@ class HiddenSpikes:
         gain = GAIN if neurons.gain is None else neurons.gain
         weights = gain * levels.detach().t()
         self._threshold = neurons.threshold
+        self._floor = torch.zeros(1) if neurons.floor is None else neurons.floor
         self._recurrent = weights[n_in:]
         self._alive = alive[:, :, None]
         with torch.no_grad():
@@ -117,7 +122,7 @@ class HiddenSpikes:
             v += drive[:, tick]
             spikes = (v >= self._threshold).to(v.dtype)
             v -= self._threshold * spikes
-            v.clamp_(min=0)  # after a spike v >= 0 anyway
+            torch.maximum(v, self._floor, out=v)  # after a spike v >= 0 anyway
             fired[:, tick] = spikes
         self._potential = torch.where(self._alive[t], v, self._rest)
         self._train = fired * self._alive[t][:, None]

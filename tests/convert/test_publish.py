@@ -61,7 +61,8 @@ class TestPublish:
         figures = json.loads(model.files["eval.json"])
         assert figures == json.loads(json.dumps(converted.evaluation))
         assert list(figures["stages"]) == sorted(figures["stages"])
-        assert set(figures["stages"]) == {"float", "weights", "activities", "fan-in", "spiking"}
+        stages = {"float", "weights", "activities", "fan-in", "integer", "spiking"}
+        assert set(figures["stages"]) == stages
         assert figures["stages"]["float"]["agreement"] == 1.0
         assert figures["stages"]["spiking"]["agreement"] > 0.6
         assert figures["questions"] == 61

@@ -1,7 +1,7 @@
 """Constrain a float network in closed form: no torch, no labels, calibration questions only.
 
-1. `choose`: the activity ceilings of unbounded ReLU units, and how many units of the core each hidden unit becomes
-   where lines are left: of a few candidates, the one whose integer model agrees best with the float network.
+1. `choose`: the activity ceilings of unbounded ReLU units: of a few candidates, the one whose integer model agrees
+   best with the float network.  Where lines are left, each hidden unit becomes several units of the core.
 2. `refit`: with the spikes in the loop.  Every unit is fitted again to what the float network's unit does, by least
    squares on the spike counts that the already constrained network really delivers, step by step, and rounded with
    compensation (`quantise_rows`); leaks are matched to the float network's states, and the head is fitted to its
@@ -120,29 +120,30 @@ def closed_form(network: ElmanNetwork, questions: list[NDArray[np.int64]]) -> Cl
 def choose(
     network: ElmanNetwork, questions: list[NDArray[np.int64]], labels: NDArray[np.int64]
 ) -> ClosedForm:
-    """Choose ceilings and copies by the integer model's agreement with the float network's labels."""
+    """Choose the ceilings by the integer model's agreement with the float network's labels."""
     plain = constrain(network, questions)
     if _lies_on_grid(network, plain, questions):
         return ClosedForm(
             integer=plain, spiking=plain, neurons=None, percentile=100.0, copies=1, on_grid=True
         )
     unbounded = network.activation == "Relu" and not np.isfinite(network.clip)
+    # the integer model hardly gains by copies, but their spikes' errors differ and average out
+    copies = spare_copies(network)
+    wide = widened(network, copies)
     best, most = None, -1.0
-    for copies in sorted({1, spare_copies(network)}, reverse=True):
-        wide = widened(network, copies)
-        for percentile in PERCENTILES if unbounded else PERCENTILES[:1]:
-            found = constrain(wide, questions, percentile=percentile)
-            agreement = float((found.logits(questions).argmax(axis=1) == labels).mean())
-            if agreement > most:
-                most = agreement
-                best = ClosedForm(
-                    integer=found,
-                    spiking=found,
-                    neurons=None,
-                    percentile=percentile,
-                    copies=copies,
-                    on_grid=False,
-                )
+    for percentile in PERCENTILES if unbounded else PERCENTILES[:1]:
+        found = constrain(wide, questions, percentile=percentile)
+        agreement = float((found.logits(questions).argmax(axis=1) == labels).mean())
+        if agreement > most:
+            most = agreement
+            best = ClosedForm(
+                integer=found,
+                spiking=found,
+                neurons=None,
+                percentile=percentile,
+                copies=copies,
+                on_grid=False,
+            )
     if best is None:
         raise AssertionError  # agreement is at least 0
     return best

@@ -10,7 +10,7 @@ from .closed_form import closed_form
 from .constrain import constrain
 from .errors import ConvertError
 from .ledger import Constrained
-from .match import match
+from .match import hidden_neurons, match
 from .widen import widened
 
 if TYPE_CHECKING:
@@ -160,10 +160,27 @@ def _distilled(
     wanted = network.logits(questions).argmax(axis=1) if true is None else true
     note(f"distilling the integer network in {settings.epochs} passes")
     integer = distil(closed.integer, "integer", network, questions, settings, labels=true)
-    note(f"distilling with the spikes in the loop in {settings.spiking_epochs} passes")
-    spiking = distil(integer, "spiking", network, questions, settings, labels=true)
-    note("matching responses on the simulated core")
-    matched = match(spiking, questions, wanted)
+    spiking, matched, most = integer, finished.matched, -1.0
+    for round_ in range(settings.spiking_rounds):
+        note(
+            f"distilling with the spikes in the loop in {settings.spiking_epochs} passes,"
+            f" round {round_ + 1} of at most {settings.spiking_rounds}"
+        )
+        tried = distil(
+            spiking if round_ else integer,
+            "spiking",
+            network,
+            questions,
+            replace(settings, seed=seed + round_),
+            labels=true,
+            floor=settings.floor,
+        )
+        found = match(tried, questions, wanted, hidden_neurons(tried, floor=settings.floor))
+        gained = found.agreement - most
+        if gained > 0:
+            spiking, matched, most = tried, found, found.agreement
+        if gained < settings.least_gain or most >= settings.enough:
+            break
     if true is None and matched.agreement < finished.matched.agreement:
         return finished
     return replace(

@@ -17,7 +17,13 @@ class DistilSettings:
         Passes over the calibration questions with 16 weight levels and 16 activity levels, and their peak learning
         rate.
     spiking_epochs, spiking_rate
-        Passes after that with the spikes in the loop.
+        Passes of a round with the spikes in the loop, after that.
+    spiking_rounds, least_gain, enough
+        Most rounds; another one is begun while the last one raised the share of calibration questions that the core
+        answers as wanted by at least `least_gain`, and that is below `enough`.
+    floor
+        Lowest potential of the spiking student's hidden neurons, in thresholds: below 0 a neuron remembers a part of
+        what inhibited it, and the order of a step's spikes matters less.
     batch
         Questions in one step of the optimiser.
     replaced, share
@@ -41,6 +47,10 @@ class DistilSettings:
     rate: float = 3e-3
     spiking_epochs: int = 48
     spiking_rate: float = 2e-3
+    spiking_rounds: int = 3
+    least_gain: float = 0.005
+    enough: float = 0.97
+    floor: float = -0.5
     batch: int = 64
     replaced: float = 1.0
     share: float = 0.3

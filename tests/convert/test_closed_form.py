@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 from test_constrain import float_network, grid_network, sentences
@@ -15,11 +17,20 @@ from spikewatch.convert.spiking import read_counts
 from spikewatch.convert.widen import spare_copies, widened
 from spikewatch.simcore import QuestionCore
 
+if TYPE_CHECKING:
+    from spikewatch.convert.elman import ElmanNetwork
 
-def growing_network() -> object:
+
+def growing_network() -> ElmanNetwork:
     """Make a ReLU network whose states grow over a sentence, as unbounded ones do."""
     network = float_network(3, activation="Relu")
-    return replace(network, U=network.U + 0.9 * np.eye(network.n_hidden))
+    return replace(network, U=network.U + 1.2 * np.eye(network.n_hidden))
+
+
+def remembering_network() -> ElmanNetwork:
+    """Make a tanh network whose states are large and last, so that its spikes' errors do, too."""
+    network = float_network(1, d=24, n=16)
+    return replace(network, U=network.U + 0.6 * np.eye(network.n_hidden))
 
 
 @pytest.mark.parametrize("copies", [2, 3])
@@ -47,9 +58,11 @@ def test_a_network_on_the_grid_is_left_as_it_is(seed: int) -> None:
     assert (closed.spiking.scale == plain.scale).all()
 
 
-@pytest.mark.parametrize("network", [float_network(1), growing_network()], ids=["tanh", "growing"])
+@pytest.mark.parametrize(
+    "network", [remembering_network(), growing_network()], ids=["tanh", "relu"]
+)
 def test_the_closed_form_answers_more_like_the_float_network_than_plain_rounding(
-    network: object,
+    network: ElmanNetwork,
 ) -> None:
     held_out = sentences(99)
     wanted = network.logits(held_out).argmax(axis=1)

@@ -1,7 +1,7 @@
 """Constrain a float network in closed form: no torch, no labels, calibration questions only.
 
 1. `choose`: the activity ceilings of unbounded ReLU units: of a few candidates, the one whose integer model agrees
-   best with the float network.  Where lines are left, each hidden unit becomes several units of the core.
+   best with the float network.  Where lines are left, each hidden unit may become several units of the core.
 2. `refit`: with the spikes in the loop.  Every unit is fitted again to what the float network's unit does, by least
    squares on the spike counts that the already constrained network really delivers, step by step, and rounded with
    compensation (`quantise_rows`); leaks are matched to the float network's states, and the head is fitted to its
@@ -99,54 +99,72 @@ def closed_form(network: ElmanNetwork, questions: list[NDArray[np.int64]]) -> Cl
         The hidden layer leaves no line for the inputs.
 
     """
-    labels = network.logits(questions).argmax(axis=1)
-    chosen = choose(network, questions, labels)
-    if chosen.on_grid:
-        return chosen
-    wide = widened(network, chosen.copies)
+    plain = constrain(network, questions)
+    if _lies_on_grid(network, plain, questions):
+        return ClosedForm(
+            integer=plain,
+            spiking=plain,
+            neurons=None,
+            percentile=PERCENTILES[0],
+            copies=1,
+            on_grid=True,
+        )
+    # one unit of the core for each hidden unit, or several, whose spikes' errors differ and average out
+    best, most = None, -1.0
+    for copies in sorted({1, spare_copies(network)}, reverse=True):
+        found, agreement = _with_copies(widened(network, copies), copies, questions)
+        if agreement > most:
+            best, most = found, agreement
+    if best is None:
+        raise AssertionError  # agreement is at least 0
+    return best
+
+
+def _with_copies(
+    wide: ElmanNetwork, copies: int, questions: list[NDArray[np.int64]]
+) -> tuple[ClosedForm, float]:
+    """Constrain and refit a widened network; return it and the agreement of its spikes with the float network."""
+    percentile, integer = choose(wide, questions)
     trace = wide.trace(questions)
     h = np.concatenate([s for _, _, _, s in trace])
-    pre = np.concatenate([p for _, _, p, _ in trace])
-    ranges = hidden_ranges(wide, pre, h, chosen.percentile)
+    ranges = hidden_ranges(wide, np.concatenate([p for _, _, p, _ in trace]), h, percentile)
 
     def states(some: list[NDArray[np.int64]]) -> F64:
         after = np.concatenate([s for _, _, _, s in wide.trace(some)])
         return np.asarray((after - ranges.low) / ranges.span * T)
 
-    spiking, neurons = refit(chosen.integer, questions, states, wide.logits)
-    return replace(chosen, spiking=spiking, neurons=neurons)
+    spiking, neurons, agreement = refit(integer, questions, states, wide.logits)
+    found = ClosedForm(
+        integer=integer,
+        spiking=spiking,
+        neurons=neurons,
+        percentile=percentile,
+        copies=copies,
+        on_grid=False,
+    )
+    return found, agreement
 
 
 def choose(
-    network: ElmanNetwork, questions: list[NDArray[np.int64]], labels: NDArray[np.int64]
-) -> ClosedForm:
-    """Choose the ceilings by the integer model's agreement with the float network's labels."""
-    plain = constrain(network, questions)
-    if _lies_on_grid(network, plain, questions):
-        return ClosedForm(
-            integer=plain, spiking=plain, neurons=None, percentile=100.0, copies=1, on_grid=True
-        )
+    network: ElmanNetwork, questions: list[NDArray[np.int64]]
+) -> tuple[float, ConstrainedNetwork]:
+    """Choose the ceilings of unbounded ReLU units by the integer model's agreement with the float network.
+
+    Returns
+    -------
+    float and ConstrainedNetwork
+        The percentile (see PERCENTILES), and the integer model.
+
+    """
+    labels = network.logits(questions).argmax(axis=1)
     unbounded = network.activation == "Relu" and not np.isfinite(network.clip)
-    # the integer model hardly gains by copies, but their spikes' errors differ and average out
-    copies = spare_copies(network)
-    wide = widened(network, copies)
-    best, most = None, -1.0
-    for percentile in PERCENTILES if unbounded else PERCENTILES[:1]:
-        found = constrain(wide, questions, percentile=percentile)
-        agreement = float((found.logits(questions).argmax(axis=1) == labels).mean())
-        if agreement > most:
-            most = agreement
-            best = ClosedForm(
-                integer=found,
-                spiking=found,
-                neurons=None,
-                percentile=percentile,
-                copies=copies,
-                on_grid=False,
-            )
-    if best is None:
-        raise AssertionError  # agreement is at least 0
-    return best
+    found = {
+        percentile: constrain(network, questions, percentile=percentile)
+        for percentile in (PERCENTILES if unbounded else PERCENTILES[:1])
+    }
+    agreement = {p: (n.logits(questions).argmax(axis=1) == labels).mean() for p, n in found.items()}
+    best = max(found, key=lambda p: float(agreement[p]))
+    return best, found[best]
 
 
 def _lies_on_grid(
@@ -163,7 +181,7 @@ def refit(
     questions: list[NDArray[np.int64]],
     states: Callable[[list[NDArray[np.int64]]], F64],
     logits: Callable[[list[NDArray[np.int64]]], F64],
-) -> tuple[ConstrainedNetwork, Neurons]:
+) -> tuple[ConstrainedNetwork, Neurons, float]:
     """Refit with the spikes in the loop; of all floors and rounds, keep what agrees best.
 
     Parameters
@@ -180,8 +198,8 @@ def refit(
 
     Returns
     -------
-    ConstrainedNetwork and Neurons
-        The network that is placed, and its hidden neurons.
+    ConstrainedNetwork, Neurons and float
+        The network that is placed, its hidden neurons, and the share of the questions that they answer as wanted.
 
     """
     some = np.linspace(0, len(questions) - 1, min(len(questions), MAX_QUESTIONS)).astype(int)
@@ -203,7 +221,7 @@ def refit(
             current = _refit_hidden(current, neurons, questions, wanted)
     if best is None:
         raise AssertionError  # agreement is at least 0
-    return best
+    return *best, most
 
 
 def _refit_hidden(

@@ -149,7 +149,7 @@ class ConstrainedNetwork:
             total[alive] += after
         if self.readout == "last":
             return a
-        return total / np.array([len(q) for q in questions])[:, None]
+        return np.asarray(total / np.array([len(q) for q in questions])[:, None])
 
     def trace(
         self, questions: list[NDArray[np.int64]], *, rounded: bool = True

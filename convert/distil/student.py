@@ -125,7 +125,7 @@ class Student(nn.Module):
         values = {n: torch.from_numpy(getattr(found, n).astype(np.float32)) for n in names}
         return HiddenNeurons(**values)
 
-    def _hidden(self, q: torch.Tensor) -> dict[str, NDArray[Any]]:
+    def _hidden(self, q: torch.Tensor) -> dict[str, Any]:
         """Return the arrays of the hidden layer in activity units, as a constrained network holds them."""
         return {
             "levels": q.detach().numpy().astype(np.int8),

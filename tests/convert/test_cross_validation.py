@@ -16,22 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WORDS = [
-    "who",
-    "where",
-    "how",
-    "wrote",
-    "is",
-    "are",
-    "the",
-    "and",
-    "hamlet",
-    "paris",
-    "river",
-    "book",
-    "king",
-    "city",
-    "cat",
-    "moon",
+    *("who", "where", "how", "wrote", "is", "are", "the", "and"),
+    *("hamlet", "paris", "river", "book", "king", "city", "cat", "moon"),
 ]
 FIRST = {"HUM": "who wrote", "LOC": "where is", "NUM": "how are"}
 SETTINGS = TrainingSettings(

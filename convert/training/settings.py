@@ -57,9 +57,9 @@ class TrainingSettings:
         A setting is out of range, or the network would not fit one core.
     """
 
-    n_in: int = 23
-    n_hidden: int = 40
-    teachers: tuple[str, ...] = ("lstm", "gru", "cnn", "ngram")
+    n_in: int = 15
+    n_hidden: int = 48
+    teachers: tuple[str, ...] = ("lstm", "gru", "ngram")
     teacher_epochs: int = 14
     teacher_rate: float = 2e-3
     teacher_word_rate: float = 1e-2

@@ -254,14 +254,20 @@ def _accuracies(teachers: Sequence[nn.Module], net: ElmanNet, dev: Corpus) -> di
 
 @contextmanager
 def _one_thread(seed: int) -> Iterator[None]:
-    """Seed torch and hold it to one thread, whose sums are always in the same order."""
+    """Seed torch and hold it to one thread, whose sums are always in the same order.
+
+    Adam's moments of words that are rarely read decay into denormal numbers, on which a processor is
+    slow: they are flushed to zero.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             yield
     finally:
+        torch.set_flush_denormal(False)
         torch.set_num_threads(threads)
 
 

@@ -13,7 +13,7 @@ from ..place import COPIES
 __all__ = ["TrainingSettings"]
 
 _FEW_CLASSES: Final = 10
-_FEW: Final = (23, 40)  # input lines and hidden units; 16 readout neurons for each of six classes
+_FEW: Final = (15, 48)  # input lines and hidden units; 10 readout neurons for each of six classes
 _MANY: Final = (15, 48)
 
 
@@ -60,10 +60,10 @@ class TrainingSettings:
     n_in: int = 15
     n_hidden: int = 48
     teachers: tuple[str, ...] = ("lstm", "gru", "ngram")
-    teacher_epochs: int = 14
+    teacher_epochs: int = 12
     teacher_rate: float = 2e-3
     teacher_word_rate: float = 1e-2
-    texts: int = 24
+    texts: int = 16
     epochs: int = 40
     rate: float = 5e-3
     spiking_epochs: int = 40

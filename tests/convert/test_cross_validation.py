@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from spikewatch.convert.errors import TrainingError
+from spikewatch.convert.publish import Source, convert
 from spikewatch.convert.training import TrainingSettings, cross_validate, train
 
 if TYPE_CHECKING:
@@ -55,6 +57,17 @@ def out(files: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> P
     folder = tmp_path_factory.mktemp("validation")
     cross_validate(*files, folder, folds=3, seeds=1, settings=SETTINGS)
     return folder
+
+
+def card_of(folder: Path) -> str:
+    source = Source(
+        model=folder / "model.onnx",
+        tokenizer=folder / "tokenizer.json",
+        labels=folder / "labels.json",
+        calibrate=folder / "calibration.tsv",
+        training=folder / "training.json",
+    )
+    return convert(source, title="small 1.0.0").files["MODEL_CARD.md"].decode()
 
 
 def test_every_question_is_answered_once_by_a_seed_at_every_stage(out: Path) -> None:
@@ -107,5 +120,9 @@ def test_a_training_of_the_same_recipe_carries_the_figures(
     assert training["split"]["rule"] == "none: every question that holds a word is trained on"
     assert report.questions == 120
     assert not (tmp_path / "dev.tsv").exists()
+    card = card_of(tmp_path)
+    mean = training["cross_validation"]["stages"]["spiking"]["mean"]
+    assert re.search(rf"\| spiking +\| {mean:.2%} ", card)
+    assert "which the network was trained on: the figures are no estimate" in card
     with pytest.raises(TrainingError, match="of recipe"):
         train(*files, tmp_path, settings=replace(SETTINGS, texts=4), dev=0, validation=summary)

@@ -59,7 +59,7 @@ class TrainingSettings:
 
     n_in: int = 15
     n_hidden: int = 48
-    teachers: tuple[str, ...] = ("lstm", "gru", "ngram")
+    teachers: tuple[str, ...] = ("gru", "ngram")
     teacher_epochs: int = 12
     teacher_rate: float = 2e-3
     teacher_word_rate: float = 1e-2

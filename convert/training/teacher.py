@@ -142,7 +142,10 @@ def _train(
     own = teacher.words.correction
     rest = [p for p in teacher.parameters() if p is not own]
     optimiser = torch.optim.AdamW(
-        [{"params": rest}, {"params": [own]}], lr=settings.teacher_rate, weight_decay=0.01
+        [{"params": rest}, {"params": [own]}],
+        lr=settings.teacher_rate,
+        weight_decay=0.01,
+        fused=True,  # one pass over the many words' corrections instead of five
     )
     steps = settings.teacher_epochs * math.ceil(len(corpus) / settings.batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(

@@ -8,13 +8,15 @@ from typing import Final
 from ...simcore import limits
 from ..constrained import MAX_FAN_IN
 from ..errors import TrainingError
-from ..place import COPIES
+from ..place import COPIES, readout_copies
 
 __all__ = ["TrainingSettings"]
 
-_FEW_CLASSES: Final = 10
-_FEW: Final = (15, 48)  # input lines and hidden units; 10 readout neurons for each of six classes
-_MANY: Final = (15, 48)
+_SPLITS: Final = ((48, 5), (39, 2))
+"""Hidden units, and the readout neurons that each class must then have left.
+
+More hidden units answer better, as long as the classes have neurons enough to count with.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,15 +101,16 @@ class TrainingSettings:
 
     @classmethod
     def for_classes(cls, classes: int) -> TrainingSettings:
-        """Take the defaults, with the core's neurons split as the search found best for many classes.
+        """Take the defaults, with lines and neurons split as the search found best for so many classes.
 
         Parameters
         ----------
         classes
             Outputs.
         """
-        n_in, n_hidden = _FEW if classes <= _FEW_CLASSES else _MANY
-        return cls(n_in=n_in, n_hidden=n_hidden)
+        fitting = (h for h, least in _SPLITS if readout_copies(h, classes) >= least)
+        n_hidden = next(fitting, _SPLITS[-1][0])
+        return cls(n_in=MAX_FAN_IN - 1 - n_hidden, n_hidden=n_hidden)
 
     def check_classes(self, classes: int) -> None:
         """Refuse a number of classes for which the core has no neurons left.

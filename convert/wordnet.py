@@ -142,7 +142,8 @@ class WordNet:
         axes = np.linalg.eigh(scatter)[1][:, ::-1][:, :COMPONENTS]
         projection = weight[:, None] * axes
         components = np.concatenate([chunk @ projection for chunk in _chunks(described, kept)])
-        return (components / components.std()).astype(np.float32)
+        scaled: NDArray[np.float32] = (components / components.std()).astype(np.float32)
+        return scaled
 
 
 def read_wordnet(folder: Path) -> WordNet:

@@ -136,7 +136,7 @@ def _stage(
     done = 0
     net.train()
     for _ in range(epochs):
-        texts, targets = lessons[generator.integers(len(lessons))]
+        texts, targets = lessons[int(generator.integers(len(lessons)))]
         for chosen in batches(lengths, settings.batch, generator):
             _set_rate(optimiser, rate, done, total)
             logits = net(*pack([texts[i] for i in chosen]), way)

@@ -258,6 +258,17 @@ class TestTrainRefuses:
 
         assert str(caught.value) == message
 
+    @pytest.mark.parametrize(
+        ("classes", "n_in", "n_hidden"), [(2, 15, 48), (12, 15, 48), (13, 24, 39), (50, 24, 39)]
+    )
+    def test_no_number_of_classes_that_the_core_has_neurons_for(
+        self, classes: int, n_in: int, n_hidden: int
+    ) -> None:
+        settings = TrainingSettings.for_classes(classes)
+
+        settings.check_classes(classes)
+        assert (settings.n_in, settings.n_hidden) == (n_in, n_hidden)
+
     def test_more_classes_than_neurons_are_left_for(self) -> None:
         with pytest.raises(TrainingError) as caught:
             TrainingSettings(n_in=15, n_hidden=48).check_classes(65)

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from onnxruntime import InferenceSession
+from tokenizers import Tokenizer
 
 from spikewatch.convert.errors import DataError
+from spikewatch.convert.training import TrainingSettings, train
 from spikewatch.convert.wordnet import COMPONENTS, FILES, read_wordnet
 
 if TYPE_CHECKING:
@@ -24,26 +28,33 @@ NOUNS = {
 }
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Write a dictionary of eight noun synsets, in the format of wndb(5WN)."""
+Nouns = dict[str, tuple[str, str, list[str]]]
+
+
+def write_dictionary(folder: Path, nouns: Nouns) -> Path:
+    """Write noun synsets (offset: lexicographer file, word, hypernyms) in the format of wndb(5WN)."""
     for name in FILES:
-        (tmp_path / name).write_text("" if name.endswith(".exc") else LICENCE)
+        (folder / name).write_text("" if name.endswith(".exc") else LICENCE)
     data = [
         f"{offset} {file} n 01 {word} 0 {len(above) + 1:03} "
         + "".join(f"@ {one} n 0000 " for one in above)
         + "~ 00000001 n 0000 | a gloss; with @ 99999999 in it\n"
-        for offset, (file, word, above) in NOUNS.items()
+        for offset, (file, word, above) in nouns.items()
     ]
-    (tmp_path / "data.noun").write_text(LICENCE + "".join(data))
+    (folder / "data.noun").write_text(LICENCE + "".join(data))
     index = [
         f"{word} n {len(offsets)} 1 @ {len(offsets)} 0 {' '.join(offsets)}  \n"
-        for word in dict.fromkeys(word for _, word, _ in NOUNS.values())
-        for offsets in [[o for o, (_, w, _) in NOUNS.items() if w == word]]
+        for word in dict.fromkeys(word for _, word, _ in nouns.values())
+        for offsets in [[o for o, (_, w, _) in nouns.items() if w == word]]
     ]
-    (tmp_path / "index.noun").write_text(LICENCE + "".join(index))
-    (tmp_path / "noun.exc").write_text("mice mouse\n")
-    return tmp_path
+    (folder / "index.noun").write_text(LICENCE + "".join(index))
+    (folder / "noun.exc").write_text("mice mouse\n")
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_dictionary(tmp_path, NOUNS)
 
 
 class TestDescribe:
@@ -128,3 +139,41 @@ class TestRefuses:
 
         with pytest.raises(DataError, match=r"data\.noun: no synset 00000077"):
             read_wordnet(folder)
+
+
+def test_a_trained_network_answers_for_words_that_only_wordnet_tells_apart(tmp_path: Path) -> None:
+    """All nouns share one vector, and the last four of each kind stand in no training question."""
+    kinds = {"fish": "00000003", "food": "00000004"}
+    nouns = {o: NOUNS[o] for o in ("00000001", "00000002", "00000003", "00000004")}
+    words = {kind: [f"{kind}{letter}" for letter in "abcdefghijklmnop"] for kind in kinds}
+    for kind, above in kinds.items():
+        for word in words[kind]:
+            nouns[f"{len(nouns) + 1:08}"] = (nouns[above][0], word, [above])
+    wordnet = write_dictionary(tmp_path, nouns)
+    vectors = [*(f"{w} 1 0" for kind in kinds for w in words[kind]), "what 0 1", "is 1 1", "a 0 0"]
+    (tmp_path / "words.vec").write_text("\n".join([f"{len(vectors)} 2", *vectors]))
+    lines = [f"{kind}\tWhat is a {w}?" for kind in kinds for w in words[kind][:-4]] * 6
+    (tmp_path / "questions.tsv").write_text("\n".join(lines))
+    settings = TrainingSettings(
+        n_in=4, n_hidden=6, teachers=("gru",), teacher_epochs=6, texts=2, replace=0.0,
+        epochs=30, rate=1e-2, spiking_epochs=5, batch=16, dev=0,
+    )  # fmt: skip
+
+    train(
+        tmp_path / "questions.tsv",
+        tmp_path / "words.vec",
+        tmp_path / "out",
+        wordnet=wordnet,
+        settings=settings,
+    )
+
+    tokenizer = Tokenizer.from_file(str(tmp_path / "out" / "tokenizer.json"))
+    labels = json.loads((tmp_path / "out" / "labels.json").read_text())
+    session = InferenceSession(tmp_path / "out" / "model.onnx")
+    for kind in kinds:
+        for word in words[kind][-4:]:
+            ids = np.array(tokenizer.encode(f"What is a {word}?").ids, dtype=np.int64)[:, None]
+            feeds = {"ids": ids, "lengths": np.array([len(ids)], dtype=np.int32)}
+            (logits,) = session.run(None, feeds)
+            assert labels[np.asarray(logits).argmax()] == kind, word
+    assert "sha256" in json.loads((tmp_path / "out" / "training.json").read_text())["wordnet"]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,9 +16,7 @@ from spikewatch.convert.errors import TrainingError
 from spikewatch.convert.publish import Source, convert
 from spikewatch.convert.training import TrainingSettings, cross_validate, train
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+PROGRAM = str(Path(sys.executable).with_name("spikewatch-convert"))
 WORDS = [
     *("who", "where", "how", "wrote", "is", "are", "the", "and"),
     *("hamlet", "paris", "river", "book", "king", "city", "cat", "moon"),
@@ -126,3 +126,18 @@ def test_a_training_of_the_same_recipe_carries_the_figures(
     assert "which the network was trained on: the figures are no estimate" in card
     with pytest.raises(TrainingError, match="of recipe"):
         train(*files, tmp_path, settings=replace(SETTINGS, texts=4), dev=0, validation=summary)
+
+
+def test_the_command_refuses_a_single_fold_in_one_line(
+    files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    data, vectors = map(str, files)
+    command = [PROGRAM, "cross-validate", "--data", data, "--vectors", vectors, "--folds", "1"]
+
+    done = subprocess.run(
+        [*command, "--out", str(tmp_path / "out")], capture_output=True, text=True, check=False
+    )
+
+    message = "spikewatch-convert: folds: 1, expected 2..120, the number of questions\n"
+    assert (done.returncode, done.stderr) == (2, message)
+    assert not (tmp_path / "out").exists()

@@ -10,13 +10,17 @@ import numpy as np
 
 from . import limits
 from ._dispatch import kernels
+from .encoder import Encoder
 from .image import CoreImage, blank
+from .questions import QuestionCore
 from .run import Simulator, pack_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import ArrayLike, NDArray
+
+    from .coding import Coding
 
 TICKS: Final = 2000
 """Ticks of the generated workload."""
@@ -27,8 +31,11 @@ ACTIVE: Final = 51
 _FEWEST: Final = 3
 """Fewest repetitions of a measurement."""
 
-_QUESTIONS: Final = 64
-"""Runs at once, for each thread, on the program kernel: it works on many side by side."""
+_QUESTIONS: Final = 2048
+"""Questions at once, for each thread, on the program kernel."""
+
+_WORDS: Final = 10
+"""Words of each; their codes are random."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,9 +47,9 @@ class Measurement:
     kernel : str
         Its name.
     program : bool
-        The classifier's smaller equal network was run, by the program kernel.
+        A classifier answered random questions on the program kernel; else the spikes were run on the chip kernel.
     threads, runs : int
-        Threads, and runs at once; every run has all the ticks.
+        Threads, and runs (or questions) at once.
     ticks_per_s, events_per_s : float
         Ticks and synaptic events of all runs in a second, median of the repetitions.
     real_time : float
@@ -113,7 +120,7 @@ def measure(
     """Run a network again and again by every kernel and number of threads, and give what each reached.
 
     Threads share the cores of one run; where there are fewer cores than threads, as many runs go at once. A classifier
-    is run on both kernels, the program kernel with 64 runs at once for each thread.
+    that has a program also answers random questions of ten words with it, 2048 for each thread.
 
     Parameters
     ----------
@@ -136,38 +143,77 @@ def measure(
     """
     raster = pack_lines(spikes)
     for name in names or kernels():
-        for use_program in (True, False):
-            simulator = Simulator(image, name, use_program=use_program)
-            if use_program and simulator.program is None:
-                continue
+        questions = (
+            None if image.coding is None else QuestionCore(image, _encoder(image.coding), name)
+        )
+        if questions is not None and questions.has_program:
             for count in threads:
-                yield _measured(simulator, name, raster, count, seconds)
+                yield _answered(questions, name, count, seconds)
+        simulator = Simulator(image, name)
+        for count in threads:
+            yield _run(simulator, name, raster, count, seconds)
 
 
-def _measured(
+def _encoder(coding: Coding) -> Encoder:
+    """Make random codes for as many words as a small vocabulary has."""
+    rng = np.random.default_rng(7)
+    shape = (_QUESTIONS, coding.word_lines)
+    codes = rng.integers(0, coding.ticks_per_step + 1, shape, dtype=np.uint8)
+    return Encoder(codes=codes, rows=np.arange(_QUESTIONS, dtype=np.int32))
+
+
+def _answered(core: QuestionCore, name: str, threads: int, seconds: float) -> Measurement:
+    """Measure random questions on the program kernel."""
+    runs = _QUESTIONS * threads
+    ids = np.random.default_rng(7).integers(0, len(core.encoder.rows), runs * _WORDS)
+    starts = np.arange(runs + 1, dtype=np.int64) * _WORDS
+
+    def work() -> tuple[int, int]:
+        answers = core.answer_flat(ids, starts, threads=threads)
+        return int(answers.ticks.sum()), int(answers.synaptic_events.sum())
+
+    return _timed(work, name, seconds, program=True, threads=threads, runs=runs)
+
+
+def _run(
     simulator: Simulator, name: str, raster: NDArray[np.uint64], threads: int, seconds: float
 ) -> Measurement:
-    program, ticks = simulator.program is not None, len(raster)
+    """Measure given spikes on the chip kernel."""
     runs = 1 if simulator.image.cores >= threads else threads
-    if program:
-        runs = _QUESTIONS * threads
     batch = np.concatenate([raster] * runs)
-    starts = np.arange(runs + 1) * ticks
+    starts = np.arange(runs + 1) * len(raster)
+
+    def work() -> tuple[int, int]:
+        outcome = simulator.run(batch, starts, threads=threads)
+        return len(batch), int(outcome.synaptic_events.sum())
+
+    return _timed(work, name, seconds, program=False, threads=threads, runs=runs)
+
+
+def _timed(
+    work: Callable[[], tuple[int, int]],
+    name: str,
+    seconds: float,
+    *,
+    program: bool,
+    threads: int,
+    runs: int,
+) -> Measurement:
+    """Repeat work that gives its ticks and synaptic events."""
     times: list[float] = []
-    events = 0
+    ticks = events = 0
     while len(times) < _FEWEST or sum(times) < seconds:
         begin = time.perf_counter()
-        outcome = simulator.run(batch, starts, threads=threads)
+        ticks, events = work()
         times.append(time.perf_counter() - begin)
-        events = int(outcome.synaptic_events.sum())
     median = float(np.median(times))
     return Measurement(
         kernel=name,
         program=program,
         threads=threads,
         runs=runs,
-        ticks_per_s=runs * ticks / median,
+        ticks_per_s=ticks / median,
         events_per_s=events / median,
-        real_time=runs * ticks / median * limits.TICK_MS / 1000,
+        real_time=ticks / median * limits.TICK_MS / 1000,
         repetitions=len(times),
     )

@@ -79,6 +79,9 @@ def main() -> None:
     except OSError as e:
         _say(f"{e.filename}: {e.strerror}" if e.filename else str(e))
         sys.exit(2)
+    except MemoryError as e:
+        _say(f"out of memory: {e}" if str(e) else "out of memory")
+        sys.exit(2)
 
 
 @app.command()
@@ -109,7 +112,8 @@ def inspect(
     if coding is not None:
         typer.echo(
             f"coding          {coding.ticks_per_step} ticks per step, {coding.word_lines} word lines,"
-            f" read {coding.direction},\n{'':16}drain steps {coding.drain_steps}, gate line {coding.gate_line}"
+            f" read {coding.direction},\n{'':16}drain steps {coding.drain_steps}, gate line {coding.gate_line},"
+            f" reads the {coding.readout}"
         )
     typer.echo("\nlargest                         used    limit        %")
     for use in found.use:

@@ -111,6 +111,66 @@ def rasters(draw: st.DrawFn, lines: int) -> tuple[NDArray[np.uint64], NDArray[np
     return pack_lines(rng.random((int(starts[-1]), lines)) < rate), starts
 
 
+# Around the bounds of 16-bit potentials (2**14, 2**15) and of sums in a byte (127).
+EDGE_POTENTIALS = (0, 1, -1, 2**14 - 1, 2**14, -(2**14), -(2**14) - 1, 2**15)
+EDGE_THRESHOLDS = (0, 1, 127, 2**14 - 1, 2**14, 2**15 - 3, 2**15 - 2, 2**15 - 1, 2**15, 2**15 + 1)
+EDGE_RESETS = (0, 1, -1, 2**14 - 1, 2**14, 2**15 - 1, 2**15, -(2**14), -(2**15) + 1, -(2**15))
+# (weight, axons, leak) of a tick; weights and leaks together of 2**14 - 1 are the most that 16 bits have room for
+EDGE_DRIVES = (
+    (129, 127, 0),
+    (128, 128, 0),
+    (252, 64, 255),
+    (255, 64, 255),
+    (127, 1, 1),
+    (128, 1, 1),
+    (6, 20, 0),
+    (6, 21, 0),
+    (6, 22, 0),
+    (0, 1, 255),
+    (255, 128, 255),
+)
+
+
+@st.composite
+def edge_images(draw: st.DrawFn, drive: tuple[int, int, int]) -> CoreImage:
+    """Draw a core whose 256 neurons meet the bounds within which potentials and sums are kept in few bits.
+
+    Input line 0 drives axons of type 0 as one of EDGE_DRIVES says, line 1 an axon of type 1; every neuron is on an
+    output line of its own.
+    """
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    shape = (1, limits.NEURONS)
+    arrays: dict[str, Any] = blank(1)
+    arrays["crossbar"][:] = 255
+    arrays["axon_type"][0, 128:] = 1
+    # the same weights and leak for all neurons: a single large one would decide for the whole core
+    weight, axons, leak = drive
+    other = draw(st.sampled_from([0, 1, -1, 127, -128]))
+    sign = draw(st.sampled_from([1, -1]))
+    arrays["weights"][0, :, :2] = [sign * weight, other]
+    arrays["leak"][:] = sign * leak
+    near = draw(st.booleans())
+    potentials = (-(2**14), 0, 2**14 - 1) if near else EDGE_POTENTIALS
+    resets = EDGE_RESETS[:4] if near else EDGE_RESETS
+    for field, values in [
+        ("potential", potentials),
+        ("threshold", EDGE_THRESHOLDS),
+        ("neg_threshold", EDGE_THRESHOLDS),
+        ("reset", resets),
+    ]:
+        arrays[field][:] = rng.choice(values, shape)
+    modes, reversals = draw(st.sampled_from([(1, 0), (3, 0), (3, 1)]))
+    arrays["reset_mode"][:] = 1 if modes == 1 else rng.integers(0, 3, shape)
+    arrays["kappa"][:] = 1 if modes == 1 else rng.integers(0, 2, shape)
+    arrays["epsilon"][:] = rng.integers(0, 2, shape) if reversals else 0
+    inputs = [[0, 0, a] for a in range(axons)] + [[1, 0, 128]]
+    arrays["inputs"] = np.array(inputs, dtype=np.int32)
+    arrays["target_core"][:] = limits.TARGET_OUTPUT
+    arrays["target_axon"][0] = np.arange(limits.NEURONS)
+    arrays["outputs"] = np.array([[0, j, j] for j in range(limits.NEURONS)], dtype=np.int32)
+    return CoreImage(**arrays)
+
+
 def neuron(**fields: int) -> CoreImage:
     """Make one neuron on output line 0, driven by input lines 0..3 through axons of type 0..3.
 

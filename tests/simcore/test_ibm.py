@@ -369,6 +369,27 @@ def test_spikes_that_no_line_of_the_image_makes_are_refused() -> None:
         axon_raster(image, np.zeros((0, 3), dtype=np.int64), 10**12)
 
 
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(1, 2**31), st.integers(0, 4095), st.integers(0, 255))),
+    st.lists(st.lists(st.integers(0, 3), min_size=5, max_size=5), max_size=8),
+)
+def test_spike_files_of_every_kind_come_back(
+    events: list[tuple[int, int, int]], counts: list[list[int]]
+) -> None:
+    raster = np.array(counts, dtype=np.uint16).reshape(-1, 5)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "spikes"
+        write_events(path, np.array(events, dtype=np.int64).reshape(-1, 3))
+        assert read_events(path).tolist() == [list(event) for event in sorted(set(events))]
+        write_outputs(path, raster)
+        np.testing.assert_array_equal(read_outputs(path, len(raster), 5), raster)
+        write_text(path, raster)
+        again = np.zeros_like(raster)
+        np.add.at(again, tuple(read_text(path).T), 1)
+        np.testing.assert_array_equal(again, raster)
+
+
 def test_plain_text_spikes_come_back(tmp_path: Path) -> None:
     raster = np.array([[0, 2], [1, 0]])
     write_text(tmp_path / "s.txt", raster)

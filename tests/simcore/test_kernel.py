@@ -10,14 +10,23 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from images import images, neuron, rasters
+from images import EDGE_DRIVES, edge_images, images, neuron, rasters
 
-from spikewatch.simcore import InputError, SimcoreError, Simulator, pack_lines
+from spikewatch.simcore import (
+    CoreImage,
+    InputError,
+    SimcoreError,
+    Simulator,
+    blank,
+    pack_lines,
+)
 from spikewatch.simcore._dispatch import kernels
 from spikewatch.simcore._random import core_keys, draw
 
 if TYPE_CHECKING:
-    from spikewatch.simcore import CoreImage, Outcome
+    from numpy.typing import NDArray
+
+    from spikewatch.simcore import Outcome
 
 EVERY_KERNEL = ["reference", *kernels()]
 
@@ -45,6 +54,33 @@ class TestKernelIsReference:
             for threads in (1, 2, 3):
                 got = simulator.run(raster, starts, counted=counted, record=True, threads=threads)
                 assert_equal(wanted, got)
+
+    @pytest.mark.parametrize("name", kernels())
+    @pytest.mark.parametrize("drive", EDGE_DRIVES)
+    @settings(max_examples=15, deadline=None)
+    @given(data=st.data())
+    def test_it_is_equal_at_the_bounds_of_narrow_potentials(
+        self, drive: tuple[int, int, int], name: str, data: st.DataObject
+    ) -> None:
+        image = data.draw(edge_images(drive))
+        # line 0 first, while all potentials are what the image says
+        ticks = [[0], *data.draw(st.lists(st.sampled_from([[], [0], [1], [0, 1]]), max_size=6))]
+        raster = pack_lines(lines_of(ticks, 2))
+        starts = [0, len(ticks)]
+        wanted = Simulator(image, "reference").run(raster, starts, record=True)
+        assert_equal(wanted, Simulator(image, name).run(raster, starts, record=True))
+
+    @pytest.mark.parametrize("name", kernels())
+    @pytest.mark.parametrize("cores", [17, 66])
+    def test_it_is_equal_where_threads_take_cores_in_turn(self, name: str, cores: int) -> None:
+        """More cores than a thread takes at a time, and than it can have in its cache."""
+        image, raster = sparse_chip(cores)
+        starts = [0, len(raster)]
+        wanted = Simulator(image, "reference").run(raster, starts, record=True)
+        assert wanted.spikes.all()
+        simulator = Simulator(image, name)
+        for threads in (1, 2, 3):
+            assert_equal(wanted, simulator.run(raster, starts, record=True, threads=threads))
 
     @settings(max_examples=25, deadline=None)
     @given(data=st.data())
@@ -89,12 +125,47 @@ def all_axons(image: CoreImage) -> CoreImage:
     )
 
 
+def sparse_chip(cores: int) -> tuple[CoreImage, NDArray[np.uint64]]:
+    """Make cores of all kinds of neurons that are driven by some input and send to each other; and 8 ticks of input."""
+    rng = np.random.default_rng(cores)
+    shape = (cores, 256)
+    arrays = blank(cores)
+    arrays["crossbar"] = rng.integers(0, 256, (cores, 256, 32), dtype=np.uint8)
+    arrays["axon_type"] = rng.integers(0, 4, shape, dtype=np.uint8)
+    arrays["weights"] = rng.integers(-9, 10, (*shape, 4), dtype=np.int16)
+    arrays["weights"][::5] *= 28  # in no byte
+    arrays["leak"] = rng.integers(0, 3, shape, dtype=np.int16)
+    arrays["threshold"] = rng.integers(5, 40, shape, dtype=np.int32)
+    arrays["neg_threshold"] = rng.integers(0, 40, shape, dtype=np.int32)
+    arrays["kappa"][:] = 1
+    arrays["reset_mode"][:] = 1
+    arrays["reset_mode"][::3] = 0
+    arrays["epsilon"][::4, ::2] = 1
+    arrays["stochastic_leak"][::7, 0] = 1
+    arrays["potential"] = rng.integers(-40, 40, shape, dtype=np.int32)
+    arrays["potential"][::6, 3] = 2**17
+    arrays["target_core"] = rng.integers(0, cores, shape, dtype=np.int32)
+    arrays["target_axon"] = rng.integers(0, 256, shape, dtype=np.int32)
+    arrays["delay"] = rng.integers(1, 4, shape, dtype=np.uint8)
+    arrays["target_core"][:, :5] = -2
+    arrays["target_axon"][:, :5] = np.arange(5)
+    arrays["outputs"] = np.array([[c, j, j] for c in range(cores) for j in range(5)], np.int32)
+    arrays["inputs"] = np.array([[c, c, 9] for c in range(cores)], dtype=np.int32)
+    return CoreImage(**arrays), pack_lines(rng.random((8, cores)) < 0.5)
+
+
+def lines_of(ticks: list[list[int]], lines: int) -> NDArray[np.uint8]:
+    """Make the table (ticks, lines) of 0/1 from the lines that spike at each tick."""
+    table = np.zeros((len(ticks), lines), dtype=np.uint8)
+    for t, active in enumerate(ticks):
+        table[t, active] = 1
+    return table
+
+
 def spikes_of(image: CoreImage, lines: list[list[int]], name: str) -> list[int]:
     """Run ticks of input lines; return the output line's spikes."""
-    table = np.zeros((len(lines), 4), dtype=np.uint8)
-    for t, active in enumerate(lines):
-        table[t, active] = 1
-    outcome = Simulator(image, name).run(pack_lines(table), [0, len(lines)], record=True)
+    raster = pack_lines(lines_of(lines, 4))
+    outcome = Simulator(image, name).run(raster, [0, len(lines)], record=True)
     assert outcome.raster is not None
     return outcome.raster[:, 0].tolist()
 

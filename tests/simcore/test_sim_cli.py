@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from images import neuron
 
-from spikewatch.simcore import Coding, CoreImage
+from spikewatch.simcore import Coding, CoreImage, inspection
 from spikewatch.simcore.inspection import inspect, picture
 from spikewatch.simcore.ranc import read_ranc
 from spikewatch.simcore.trace import trace
@@ -281,6 +281,20 @@ def test_plot_draws_rasters_and_membranes(
     assert data.startswith(b"\x89PNG" if suffix == "png" else b"<?xml")
     if suffix == "svg":
         assert b"output line" in data or b"<use" in data
+
+
+def test_a_network_too_large_for_the_machine_is_one_line(
+    program: Program, counter: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(_: object) -> None:
+        raise MemoryError("Unable to allocate 3.00 GiB")
+
+    monkeypatch.setattr(inspection, "inspect", exhausted)
+    assert program("inspect", counter) == (
+        2,
+        "",
+        "spikewatch-sim: out of memory: Unable to allocate 3.00 GiB\n",
+    )
 
 
 def test_plot_without_matplotlib_names_the_extra(

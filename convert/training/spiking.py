@@ -103,14 +103,15 @@ class HiddenSpikes:
         self._recurrent = weights[n_in:]
         self._alive = alive[:, :, None]
         with torch.no_grad():
-            spikes = _PATTERN[codes.long()].transpose(2, 3)  # [steps, questions, tick, n_in]
+            # Ticks before questions: what one tick needs lies together in memory.
+            spikes = _PATTERN[codes.long()].permute(0, 3, 1, 2)  # [steps, tick, questions, n_in]
             self._drive = spikes @ weights[:n_in] + neurons.leak
             rest = neurons.potential
             if rest is None:
                 rest = torch.floor(self._threshold / 2)
             self._rest = rest.expand(codes.shape[1], -1)
         self._potential = self._rest
-        self._train = torch.zeros(codes.shape[1], T, len(levels))
+        self._train = torch.zeros(T, codes.shape[1], len(levels))
 
     @torch.no_grad()
     def step(self, t: int) -> torch.Tensor:
@@ -118,12 +119,11 @@ class HiddenSpikes:
         drive = self._drive[t] + self._train @ self._recurrent
         fired = torch.empty_like(drive)
         v = self._potential.clone()
-        for tick in range(T):
-            v += drive[:, tick]
-            spikes = (v >= self._threshold).to(v.dtype)
-            v -= self._threshold * spikes
+        for arriving, spikes in zip(drive, fired, strict=True):
+            v += arriving
+            torch.ge(v, self._threshold, out=spikes)
+            v.addcmul_(self._threshold, spikes, value=-1)
             torch.maximum(v, self._floor, out=v)  # after a spike v >= 0 anyway
-            fired[:, tick] = spikes
         self._potential = torch.where(self._alive[t], v, self._rest)
-        self._train = fired * self._alive[t][:, None]
-        return self._train.sum(dim=1)
+        self._train = fired * self._alive[t]
+        return self._train.sum(dim=0)

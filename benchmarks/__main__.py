@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import chip, convert, core, end_to_end, questions
+from benchmarks import chip, convert, core, end_to_end, paper, questions
 from benchmarks.tables import machine
 
 ALL = {
@@ -13,6 +13,7 @@ ALL = {
     "questions": questions.main,
     "end-to-end": end_to_end.main,
     "convert": convert.main,
+    "paper": paper.main,
 }
 
 

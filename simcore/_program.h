@@ -85,26 +85,21 @@ INLINE void sum_drives(const int16_t *sums, const int vectors, const uint16_t *r
     }
 }
 
-/* Run `ticks` ticks of the hidden neurons; return whether a potential was above its guard (then nothing counts).
+/* Run `ticks` ticks of the hidden neurons, whose potentials are not above their guards.
    `signals` (ticks,) says who spikes on the input lines; `flight` (ticks,) holds the hidden spikes that arrive, bit j
    for lane j, and gets those that are fired; `drives` (ticks, tail, LANES) and `top` (tail, LANES) get the drives of
    the last vectors, and the largest of each. */
-INLINE int block_of(
+INLINE void block_of(
     const Layer *net, const int vectors, const int tail, int ticks, const uint64_t *signals, uint64_t *flight,
     int32_t *potential, int16_t *drives, int16_t *top)
 {
     const __m256i *alpha = (const __m256i *) net->alpha, *floors = (const __m256i *) net->floors;
-    const __m256i *guard = (const __m256i *) net->guard;
     const int16_t *sums = net->sums;
     const uint64_t neurons = net->hidden;
     uint16_t rows[BLOCK][GROUPS];
-    __m256i U[2 * MAX_VECTORS], most[MAX_VECTORS], over = _mm256_setzero_si256();
-    for (int v = 0; v < 2 * vectors; v++) {
+    __m256i U[2 * MAX_VECTORS], most[MAX_VECTORS];
+    for (int v = 0; v < 2 * vectors; v++)
         U[v] = _mm256_loadu_si256((const __m256i *) potential + v);
-        over = _mm256_or_si256(over, _mm256_cmpgt_epi32(U[v], _mm256_loadu_si256(guard + v)));
-    }
-    if (!_mm256_testz_si256(over, over))
-        return 1;
     find_rows(net, vectors, ticks, signals, flight, rows);
     for (int v = 0; v < tail; v++)
         most[v] = _mm256_set1_epi16(INT16_MIN);
@@ -136,7 +131,6 @@ INLINE int block_of(
         _mm256_storeu_si256((__m256i *) potential + v, U[v]);
     for (int v = 0; v < tail; v++)
         _mm256_storeu_si256((__m256i *) top + v, most[v]);
-    return 0;
 }
 
 /* The same in 16 bits, where that is exact; returns 1, and has changed nothing, where it is not.
@@ -234,16 +228,11 @@ static inline uint64_t bits_of(const unsigned char *bytes)
 }
 
 /* The same for any CPU. */
-INLINE int block_of(
+INLINE void block_of(
     const Layer *net, const int vectors, const int tail, int ticks, const uint64_t *signals, uint64_t *flight,
     int32_t *potential, int16_t *drives, int16_t *top)
 {
     const int lanes = vectors * LANES, first = (vectors - tail) * LANES;
-    int over = 0;
-    for (int j = 0; j < lanes; j++)
-        over |= potential[j] > net->guard[j];
-    if (over)
-        return 1;
     for (int j = first; j < lanes; j++)
         top[j - first] = INT16_MIN;
     for (int t = 0; t < ticks; t++) {
@@ -268,24 +257,37 @@ INLINE int block_of(
             top[j - first] = top[j - first] > sum[j] ? top[j - first] : sum[j];
         }
     }
-    return 0;
 }
 
 #define narrow_block_of(...) 1
 
 #endif
 
+/* Whether a potential is above its guard, so that it might pass the 20-bit ceiling within a block. */
+INLINE int above_guard(const Layer *net, const int vectors, const int32_t *potential)
+{
+    int above = 0;
+    for (int j = 0; j < vectors * LANES; j++)
+        above |= potential[j] > net->guard[j];
+    return above;
+}
+
 #define BLOCK_OF(vectors, tail) \
-    return net->narrow && !narrow_block_of(net, vectors, tail, ticks, signals, flight, potential, drives, top) \
-        ? 0 : block_of(net, vectors, tail, ticks, signals, flight, potential, drives, top)
+    if (above_guard(net, vectors, potential)) \
+        return 1; \
+    if (!net->narrow || narrow_block_of(net, vectors, tail, ticks, signals, flight, potential, drives, top)) \
+        block_of(net, vectors, tail, ticks, signals, flight, potential, drives, top); \
+    return 0;
 
 #define FOR_VECTORS(n) \
     case n: \
-        if (net->tail == 1) \
-            BLOCK_OF(n, 1); \
-        BLOCK_OF(n, n);
+        if (net->tail == 1) { \
+            BLOCK_OF(n, 1) \
+        } \
+        BLOCK_OF(n, n)
 
-/* `block_of` for the vectors of this network; its `tail` is 1 or all. */
+/* `block_of` for the vectors of this network, in 16 bits where that is exact; its `tail` is 1 or all.  Returns whether a
+   potential was above its guard: then nothing was run. */
 static inline int run_block(
     const Layer *net, int ticks, const uint64_t *signals, uint64_t *flight, int32_t *potential, int16_t *drives,
     int16_t *top)

@@ -120,31 +120,40 @@ def test_most_of_the_drawn_classifiers_have_a_program() -> None:
 
 
 @pytest.mark.parametrize("name", kernels())
-@pytest.mark.parametrize("words", [1, 400, 1024])
+@pytest.mark.parametrize("words", [1, 6, 35, 400, 1024])
 def test_potentials_beyond_16_bits_and_up_to_the_ceiling_of_20_are_the_chips(
     name: str, words: int
 ) -> None:
-    """A hidden unit that gains 500 a tick leaves 16 bits after 66, and reaches the 20-bit ceiling after 1,048."""
+    """A unit that gains 600 a tick passes 16 bits after 55 and the 20-bit ceiling after 874; then it is driven down.
+
+    How long it goes on firing tells where its potential was: the chip's stops at the ceiling.
+    """
     arrays: dict[str, Any] = blank(1)
-    arrays["crossbar"][0, 0, 0] = 0b11
-    arrays["crossbar"][0, 1, 0] = 0b01
-    arrays["weights"][0, :2, 0] = 255
-    arrays["leak"][0, :2] = 255
-    arrays["threshold"][0, :2] = 10
+    arrays["crossbar"][0, :4, 0] = 0b1
+    arrays["crossbar"][0, 4, 0] = 0b10
+    arrays["axon_type"][0, 3] = 1
+    arrays["weights"][0, 0] = [200, -255, 0, 0]
+    arrays["weights"][0, 1] = [1, 0, 0, 0]
+    arrays["leak"][0, 0] = 10
+    arrays["threshold"][0, :2] = [10, 1]
     arrays["neg_threshold"][0, :2] = 0
     arrays["reset_mode"][0, :2] = arrays["kappa"][0, :2] = 1
     arrays["target_core"][0, :2] = [0, -2]
-    arrays["target_axon"][0, :2] = [1, 0]
+    arrays["target_axon"][0, :2] = [4, 0]
     arrays["delay"][:] = 15
-    arrays["inputs"] = np.array([[0, 0, 0]], dtype=np.int32)
+    arrays["inputs"] = np.array([[0, 0, 0], [0, 0, 1], [0, 0, 2], [1, 0, 3]], dtype=np.int32)
     arrays["outputs"] = np.array([[0, 1, 0]], dtype=np.int32)
-    image = CoreImage(**arrays, coding=Coding(ticks_per_step=15, word_lines=1))
+    coding = Coding(ticks_per_step=15, word_lines=2, readout="mean")
+    image = CoreImage(**arrays, coding=coding)
     encoder = Encoder(
-        codes=np.array([[15], [0]], dtype=np.uint8), rows=np.arange(2, dtype=np.int32)
+        codes=np.array([[15, 0], [0, 15]], dtype=np.uint8), rows=np.arange(2, dtype=np.int32)
     )
     core = QuestionCore(image, encoder, name)
     assert core.has_program
-    questions = [np.zeros(words, dtype=np.int64), np.arange(words) % 2]
+    # up by 600 a tick for a share of the words, then down by 255
+    questions = [
+        np.repeat([0, 1], [up, words - up]) for up in sorted({1, words // 4, words // 2, words})
+    ]
     wanted = QuestionCore(image, encoder, name, use_program=False).answer(questions)
     got = core.answer(questions)
     for a, b in zip(wanted.arrays, got.arrays, strict=True):

@@ -6,13 +6,13 @@ set, weights are +-1 and +-2 in balance, every neuron sends to a random axon of 
 
 from __future__ import annotations
 
-import resource
 import statistics
 import time
 from typing import Any
 
 import numpy as np
 
+from benchmarks.memory import peak_kib
 from benchmarks.tables import show
 from spikewatch.simcore import CoreImage, Simulator, blank
 
@@ -76,5 +76,4 @@ def main() -> None:
         "synapses per spike",
     ]
     show(f"A chip of {CORES} cores", head, rows)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"\nPeak memory of the process: {peak:,.0f} MiB.")
+    print(f"\nPeak memory of the process: {peak_kib() / 1024:,.0f} MiB.")

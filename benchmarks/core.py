@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,15 +59,17 @@ def numpy_per_tick(image: CoreImage, spikes: NDArray[np.uint8]) -> NDArray[np.in
     return counts
 
 
+def kernel_counts(simulator: Simulator, raster: NDArray[np.uint64]) -> NDArray[np.int32]:
+    """Run the workload on a kernel."""
+    return simulator.run(raster, [0, TICKS]).counts[0]
+
+
 def turn(way: str) -> dict[str, Any]:
     """Run NumPy or a kernel in this process."""
     image, spikes = dense_core()
-    run: Callable[[], NDArray[Any]]
-    if way == "numpy":
-        run = lambda: numpy_per_tick(image, spikes)  # noqa: E731 - the same shape as below
-    else:
-        simulator, raster = Simulator(image, way), pack_lines(spikes)
-        run = lambda: simulator.run(raster, [0, TICKS]).counts[0]  # noqa: E731
+    run: Callable[[], NDArray[Any]] = partial(numpy_per_tick, image, spikes)
+    if way != "numpy":
+        run = partial(kernel_counts, Simulator(image, way), pack_lines(spikes))
     counts, seconds = run(), []
     for _ in range(REPEATS):
         begin = time.perf_counter()
@@ -153,11 +156,11 @@ def peers(
         for target in BRIAN:
             options = (folder / "workload.npz", target, str(TICKS), str(REPEATS))
             command = [python, ROOT / "benchmarks" / "brian.py", *options]
-            found[f"Brian2, {target}"] = lambda c=command: ask(c)  # type: ignore[misc]
+            found[f"Brian2, {target}"] = partial(ask, command)
     if ranc_path is None:
         missing.append("RANC simulator: no --ranc PATH to its binary is given")
     else:
-        found["RANC simulator"] = lambda: ranc(ranc_path, folder)
+        found["RANC simulator"] = partial(ranc, ranc_path, folder)
     return found, missing
 
 
@@ -173,10 +176,10 @@ def compare(ranc_path: str | None, folder: Path) -> None:
     wanted = numpy_per_tick(image, spikes).tolist()
     me = [sys.executable, "-m", "benchmarks.core"]
     ours: dict[str, Callable[[], dict[str, Any]]] = {
-        "NumPy, one product per tick": lambda: ask([*me, "numpy"])
+        "NumPy, one product per tick": partial(ask, [*me, "numpy"])
     }
     for name in kernels():
-        ours[f"kernel {name}"] = lambda n=name: ask([*me, n])  # type: ignore[misc]
+        ours[f"kernel {name}"] = partial(ask, [*me, name])
     others, missing = peers(ranc_path, folder)
     seconds: dict[str, list[float]] = {}
     peak: dict[str, int] = {}

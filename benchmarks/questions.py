@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.end_to_end import questions
-from benchmarks.tables import peak_memory, show
+from benchmarks.memory import peak_kib
+from benchmarks.tables import show
 from spikewatch.registry import Registry, bundled
 from spikewatch.simcore import Classifier
 from spikewatch.simcore._dispatch import kernels
@@ -156,4 +157,4 @@ def word_ids() -> tuple[str, list[NDArray[np.int64]]]:
 
 if __name__ == "__main__":
     ways(word_ids()[1])[sys.argv[1]]()()
-    print(f"{peak_memory():,.0f}")
+    print(f"{peak_kib() / 1024:,.0f}")

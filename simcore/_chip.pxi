@@ -3,9 +3,9 @@
 # Event-driven: only the crossbar rows of spiking axons are read, and a core at rest (no spike arrives, and a tick
 # without spikes changed no potential and fired nothing) is not computed at all until a spike arrives.
 # Potentials are kept in 16 bits as long as they fit (tables.narrow_table), in 32 otherwise, core by core.
-# Threads share a chip by cores: each takes the next chunk of cores that nobody has, so that a thread that the system
-# holds up holds up no other; it keeps the spikes that it sends in a scheduler of its own, from which the thread that
-# computes their target takes them; and all threads meet at the end of every tick.
+# Threads share a chip by cores: each takes the next chunk of cores that nobody has, so that a slow thread does less; it
+# keeps the spikes that it sends in a scheduler of its own, from which the thread that computes their target takes
+# them; and all threads meet at the end of every tick.
 
 cdef extern from "_chip.h":
     ctypedef struct Tick:

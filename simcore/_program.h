@@ -54,11 +54,25 @@ static inline int lane_place(int lane)
     return lane / LANES * LANES + place[lane % LANES];
 }
 
-/* 32 lanes as their sign bits, in order. */
-INLINE uint64_t signs_of(__m256i a, __m256i b)
+/* The sign bits of the first 64 lanes, in order; sets one vector more. */
+INLINE uint64_t signs_of(__m256i *lanes, const int vectors)
 {
-    __m256i bytes = _mm256_permute4x64_epi64(_mm256_packs_epi16(a, b), 0xD8);
-    return (uint32_t) _mm256_movemask_epi8(bytes);
+    uint64_t bits = 0;
+    lanes[vectors] = _mm256_setzero_si256();
+    for (int v = 0; v < vectors && v < 4; v += 2) {
+        __m256i bytes = _mm256_permute4x64_epi64(_mm256_packs_epi16(lanes[v], lanes[v + 1]), 0xD8);
+        bits |= (uint64_t) (uint32_t) _mm256_movemask_epi8(bytes) << (LANES * v);
+    }
+    return bits;
+}
+
+/* Write the drives of a tick out, and keep the largest of each. */
+INLINE void keep_drives(const __m256i *sum, const int vectors, __m256i *drives, __m256i *most)
+{
+    for (int v = 0; v < vectors; v++) {
+        _mm256_storeu_si256(drives + v, sum[v]);
+        most[v] = _mm256_max_epi16(most[v], sum[v]);
+    }
 }
 
 /* Where each group's row lies for the signals that spike at every tick, in bytes from the group's first. */
@@ -105,7 +119,6 @@ INLINE void block_of(
         most[v] = _mm256_set1_epi16(INT16_MIN);
     for (int t = 0; t < ticks; t++) {
         __m256i sum[MAX_VECTORS], signs[MAX_VECTORS + 1];
-        uint64_t quiet = 0;
         sum_drives(sums, vectors, rows[t], sum);
         for (int v = 0; v < vectors; v++) {
             __m256i minus = _mm256_srai_epi16(sum[v], 15);
@@ -118,14 +131,8 @@ INLINE void block_of(
             }
             signs[v] = _mm256_packs_epi32(u[0], u[1]);
         }
-        signs[vectors] = _mm256_setzero_si256();
-        for (int v = 0; v < vectors && v < 4; v += 2)
-            quiet |= signs_of(signs[v], signs[v + 1]) << (LANES * v);
-        flight[t] = ~quiet & neurons;
-        for (int v = 0; v < tail; v++) {
-            _mm256_storeu_si256((__m256i *) drives + t * tail + v, sum[vectors - tail + v]);
-            most[v] = _mm256_max_epi16(most[v], sum[vectors - tail + v]);
-        }
+        flight[t] = ~signs_of(signs, vectors) & neurons;
+        keep_drives(sum + vectors - tail, tail, (__m256i *) drives + t * tail, most);
     }
     for (int v = 0; v < 2 * vectors; v++)
         _mm256_storeu_si256((__m256i *) potential + v, U[v]);
@@ -162,7 +169,6 @@ INLINE int narrow_block_of(
         most[v] = _mm256_set1_epi16(INT16_MIN);
     for (int t = 0; t < ticks; t++) {
         __m256i sum[MAX_VECTORS], signs[MAX_VECTORS + 1];
-        uint64_t quiet = 0;
         sum_drives(sums, vectors, rows[t], sum);
         for (int v = 0; v < vectors; v++) {
             /* a sum below 16 bits is below the floor as well, so it may saturate there */
@@ -172,14 +178,8 @@ INLINE int narrow_block_of(
             u = _mm256_sub_epi16(u, _mm256_andnot_si256(_mm256_srai_epi16(u, 15), _mm256_loadu_si256(alpha + v)));
             U[v] = _mm256_max_epi16(u, _mm256_loadu_si256(floors + v));
         }
-        signs[vectors] = _mm256_setzero_si256();
-        for (int v = 0; v < vectors && v < 4; v += 2)
-            quiet |= signs_of(signs[v], signs[v + 1]) << (LANES * v);
-        fired[t] = ~quiet & neurons;
-        for (int v = 0; v < tail; v++) {
-            _mm256_storeu_si256((__m256i *) drives + t * tail + v, sum[vectors - tail + v]);
-            most[v] = _mm256_max_epi16(most[v], sum[vectors - tail + v]);
-        }
+        fired[t] = ~signs_of(signs, vectors) & neurons;
+        keep_drives(sum + vectors - tail, tail, (__m256i *) drives + t * tail, most);
     }
     for (int v = 0; v < vectors; v++) {
         __m256i low = _mm256_loadu_si256((const __m256i *) potential + 2 * v);

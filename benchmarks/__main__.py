@@ -5,18 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from importlib import import_module
 
-from benchmarks import chip, convert, core, end_to_end, paper, questions
 from benchmarks.tables import machine
 
-ALL = {
-    "core": core.main,
-    "chip": chip.main,
-    "questions": questions.main,
-    "end-to-end": end_to_end.main,
-    "convert": convert.main,
-    "paper": paper.main,
-}
+ALL = ("core", "chip", "questions", "end-to-end", "convert", "paper")
+"""Modules of this folder; each is imported when it is asked for, since torch alone takes 190 MiB."""
+
 HANDICAPS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 """Settings that may make NumPy choose slow products: measured with them, the ratios would flatter us."""
 
@@ -38,10 +33,8 @@ def main() -> int:
         os.execve(sys.executable, [sys.executable, "-m", "benchmarks", *sys.argv[1:]], plain)  # noqa: S606 - ourselves, no shell
     print(f"Measured on {machine()}.")
     for name in asked.names or ALL:
-        if name == "core":
-            core.main(asked.ranc)
-        else:
-            ALL[name]()
+        module = import_module(f"benchmarks.{name.replace('-', '_')}")
+        module.main(*([asked.ranc] if name == "core" else []))
     return 0
 
 

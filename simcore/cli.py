@@ -15,6 +15,7 @@ import numpy as np
 import typer
 
 from . import bench, inspection, plotting
+from ._dispatch import kernel as load_kernel
 from .errors import InputError, SimcoreError
 from .exchange import Format, Network, convert, open_network, run_network, write_spikes
 from .nir_export import LossyExport
@@ -201,7 +202,7 @@ def plot(
     traced: Traced = None,
     registry: Registry = None,
 ) -> None:
-    """Draw input spikes, output spikes and chosen membranes (needs matplotlib: extra [plot])."""
+    """Draw input spikes, output spikes and chosen membranes (needs the extra `plot`)."""
     network = open_network(file, spikes, ticks, registry)
     neurons = [_place(text) for text in traced or []]
     raster = _recorded(run_network(network, str(file)))
@@ -245,6 +246,8 @@ def measure(
     length = bench.TICKS if ticks is None else ticks
     if not length:
         raise InputError("--ticks 0: there is nothing to measure")
+    for wanted in kernel or ():
+        load_kernel(wanted)  # refused before the table begins
     if file is None:
         if spikes is not None:
             raise InputError(f"--spikes {spikes}: of no network; name one, or leave the spikes out")

@@ -135,3 +135,9 @@ class TestBench:
         made = json.loads(program("bench", counter, *options, "--rate", 1, "--ticks", 8)[1])
         row = made["measured"][0]
         assert row["events_per_s"] / row["ticks_per_s"] == pytest.approx(4)
+
+    def test_an_unknown_kernel_is_refused_before_the_table_begins(self, program: Program) -> None:
+        code, shown, told = program("bench", "--kernel", "base", "--kernel", "avx9")
+        assert (code, shown) == (2, "")
+        runs = ", ".join(kernels())
+        assert told == f"spikewatch-sim: kernel 'avx9': this CPU runs {runs}\n"

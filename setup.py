@@ -4,13 +4,15 @@ from pathlib import Path
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-# One source (the .pxi and .h files) for each instruction set; simcore/_dispatch.py chooses at run time.
+# One source (the .pyx, .pxi and .h files) for each instruction set; simcore/_dispatch.py chooses at run time.
 VARIANTS = {"base": []}
 if platform.machine() in {"x86_64", "AMD64"}:
     VARIANTS["avx2"] = ["-mavx2"]
     VARIANTS["avx512"] = ["-mavx2", "-mavx512f", "-mavx512bw", "-mavx512vl"]
 
-SOURCES = sorted(str(file) for end in ("pxi", "h") for file in Path("simcore").glob(f"_*.{end}"))
+SOURCES = sorted(
+    str(file) for end in ("pyx", "pxi", "h") for file in Path("simcore").glob(f"_*.{end}")
+)
 
 setup(
     ext_modules=cythonize(

@@ -83,6 +83,10 @@ def publish(
     training: Annotated[
         Path | None, typer.Option(help="training.json of the training, for the model card.")
     ] = None,
+    vectors: Annotated[
+        Path | None,
+        typer.Option(help="Word vectors (.vec, .vec.gz), for a model that takes these as input."),
+    ] = None,
     actor: Annotated[
         str | None, typer.Option(help="Who, for the registry's journal; default: user@host.")
     ] = None,
@@ -100,6 +104,7 @@ def publish(
         calibrate=calibrate,
         evaluate=evaluate,
         training=training,
+        vectors=vectors,
     )
     pin, converted = run(
         source,

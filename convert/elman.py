@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 ACTIVATIONS: Final[dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]]] = {
     "Relu": lambda x: np.maximum(x, 0),
     "Tanh": np.tanh,
-    "Sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "Sigmoid": lambda x: 0.5 * (1 + np.tanh(0.5 * x)),  # 1 / (1 + exp(-x)) without its overflow
+    "HardSigmoid": lambda x: np.clip(x, 0, 1),  # of alpha x + beta
 }
 """Hidden activations that the converter knows, by their ONNX names."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ElmanNetwork:
-    """h_t = f(clip(W x_t + U h_{t-1} + b)),  logits = C h_last + c   (Elman 1990; ONNX operator RNN).
+    """h_t = f(clip(W x_t + U h_{t-1} + b)),  logits = C r + c   (Elman 1990; ONNX operator RNN).
 
     Attributes
     ----------
@@ -36,14 +37,26 @@ class ElmanNetwork:
     U : float64 (n_hidden, n_hidden)
     b : float64 (n_hidden,)
         Sum of the input and recurrent bias.
-    activation : {"Relu", "Tanh", "Sigmoid"}
+    activation : {"Relu", "Tanh", "Sigmoid", "HardSigmoid"}
         f.
     clip : float
         Bound of |W x + U h + b| before f (ONNX attribute `clip`); inf: none.
     direction : {"forward", "reverse"}
         Order in which the words are read.
-    C : float64 (classes, n_hidden)
+    C : float64 (classes, n_hidden), or (classes, n_hidden + backward.n_hidden) for a bidirectional network
     c : float64 (classes,)
+    readout : {"last", "mean", "max"}
+        What the head reads, r: the state after the last word read, or the mean or the largest of each unit's states
+        after every word.
+    ceiling : float
+        Largest state of a Relu (6 for ReLU6); inf: none.  Bounding the state of a Relu and bounding what comes before
+        it are the same, so the reader gives a bounded Relu equal `clip` and `ceiling`.
+    alpha, beta : float
+        HardSigmoid is alpha x + beta, bounded to 0..1; no other activation uses them.
+    backward : ElmanNetwork or None
+        The second direction of a bidirectional network: a layer with its own W, U and b that reads the same words in
+        reverse.  r is then this layer's states followed by the second one's, and C spans both; the second layer's own
+        C is its part of that, its c is zero.
 
     """
 
@@ -57,10 +70,15 @@ class ElmanNetwork:
     direction: Literal["forward", "reverse"]
     C: NDArray[np.float64]
     c: NDArray[np.float64]
+    readout: Literal["last", "mean", "max"] = "last"
+    ceiling: float = float("inf")
+    alpha: float = 0.2
+    beta: float = 0.5
+    backward: ElmanNetwork | None = None
 
     @property
     def n_hidden(self) -> int:
-        """Hidden units."""
+        """Hidden units of this direction."""
         return len(self.b)
 
     @property
@@ -69,13 +87,19 @@ class ElmanNetwork:
         return len(self.c)
 
     def activate(self, pre: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Apply clip and f."""
-        return ACTIVATIONS[self.activation](np.clip(pre, -self.clip, self.clip))
+        """Apply clip, f and its ceiling."""
+        bounded = np.clip(pre, -self.clip, self.clip)
+        if self.activation == "HardSigmoid":
+            bounded = self.alpha * bounded + self.beta
+        return np.minimum(ACTIVATIONS[self.activation](bounded), self.ceiling)
 
     def trace(
         self, questions: list[NDArray[np.int64]]
     ) -> list[tuple[NDArray[np.int64], NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]]:
-        """Run questions; list for every step: words read, questions alive, pre-activations, hidden states."""
+        """Run questions; list for every step: words read, questions alive, pre-activations, hidden states.
+
+        Of a bidirectional network, the steps of its first direction; those of the second are `backward.trace`.
+        """
         h = np.zeros((len(questions), self.n_hidden))
         table = self.embedding @ self.W.T
         states = []
@@ -85,9 +109,23 @@ class ElmanNetwork:
             states.append((ids, alive, pre, h[alive]))
         return states
 
+    def read(self, questions: list[NDArray[np.int64]]) -> NDArray[np.float64]:
+        """Run questions of at least one word each; return what the head reads of them, r, float64 (n, values)."""
+        start = -np.inf if self.readout == "max" else 0.0
+        r = np.full((len(questions), self.n_hidden), start)
+        for _, alive, _, h in self.trace(questions):
+            if self.readout == "last":
+                r[alive] = h
+            elif self.readout == "mean":
+                r[alive] += h
+            else:
+                r[alive] = np.maximum(r[alive], h)
+        if self.readout == "mean":
+            r /= np.array([len(q) for q in questions])[:, None]
+        if self.backward is None:
+            return r
+        return np.concatenate([r, self.backward.read(questions)], axis=1)
+
     def logits(self, questions: list[NDArray[np.int64]]) -> NDArray[np.float64]:
         """Run questions of at least one word each; return float64 (n, classes)."""
-        last = np.zeros((len(questions), self.n_hidden))
-        for _, alive, _, h in self.trace(questions):
-            last[alive] = h
-        return last @ self.C.T + self.c
+        return self.read(questions) @ self.C.T + self.c

@@ -90,7 +90,39 @@ def parse(data: bytes) -> onnx.ModelProto:
                 f"node {node.name or node.op_type!r}: operator {node.op_type} is not supported,"
                 " only one RNN (Elman) layer is"
             )
+    _time_first(model.graph)
     return model
+
+
+def _time_first(graph: onnx.GraphProto) -> None:
+    """Turn RNN nodes of layout 1 (batch first) into layout 0, which is all that onnxruntime runs."""
+    found: list[onnx.NodeProto] = []
+    for i, node in enumerate(graph.node):
+        layout = [a for a in node.attribute if node.op_type == "RNN" and a.name == "layout"]
+        if not layout or layout[0].i == 0:
+            found.append(node)
+            continue
+        node.attribute.remove(layout[0])
+        after = []
+        for at, perm in ((0, [1, 0, 2]), (5, [1, 0, 2])):
+            if at < len(node.input) and node.input[at]:
+                turned = f"{_PREFIX}{i}_input_{at}"
+                found.append(
+                    helper.make_node("Transpose", [node.input[at]], [turned], perm=perm)
+                )
+                node.input[at] = turned
+        for at, perm in ((0, [2, 0, 1, 3]), (1, [1, 0, 2])):
+            if at < len(node.output) and node.output[at]:
+                turned = f"{_PREFIX}{i}_output_{at}"
+                after.append(
+                    helper.make_node("Transpose", [turned], [node.output[at]], perm=perm)
+                )
+                node.output[at] = turned
+        found += [node, *after]
+    if len(found) > len(graph.node):
+        copies = [onnx.NodeProto.FromString(n.SerializeToString()) for n in found]
+        del graph.node[:]
+        graph.node.extend(copies)
 
 
 def nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:

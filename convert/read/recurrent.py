@@ -1,4 +1,4 @@
-"""ONNX's RNN operator on affine expressions (https://onnx.ai/onnx/operators/onnx__RNN.html)."""
+"""ONNX's RNN operator (layout 0) on affine expressions."""
 
 from __future__ import annotations
 
@@ -37,17 +37,13 @@ def rnn(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
     W, R = weight(node, 1, values), weight(node, 2, values)
     directions, _, n = R.shape
     b = np.zeros((directions, 2 * n)) if B is None else weight(node, 3, values)
-    layout = attribute(node, "layout", 0)
-    X = affine(X)
-    x = X.moved(X.index.swapaxes(0, 1)) if layout else X
+    x = affine(X)
     time, batch = x.shape[:2]
     if lengths is not None and not isinstance(lengths, np.ndarray):
         raise Unsupported(f"sequence_lens {node.input[4]!r} depends on the question's words")
     lengths = np.full(batch, time) if lengths is None else lengths.astype(int)
     kind = attribute(node, "direction", b"forward").decode()
     initial = constant(np.zeros((directions, batch, n))) if start is None else affine(start)
-    if layout and start is not None:
-        initial = initial.moved(initial.index.swapaxes(0, 1))
     states: list[Affine] = []
     for d in range(directions):
         layer = _Layer(
@@ -58,7 +54,10 @@ def rnn(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
             inputs = multiply_right(x.moved(x.index[:, i]), layer.W.T)
             h0 = initial.moved(initial.index[d, i])
             states += _run(frame, node, layer, inputs, h0, int(lengths[i]), reverse=reverse)
-    return _outputs(states, (directions, batch, time + 1, n), layout)
+    parts = stack(states)
+    index = np.stack([p.index for p in parts]).reshape(directions, batch, time + 1, n)
+    Y = index[:, :, :-1].transpose(2, 0, 1, 3)
+    return [parts[0].moved(Y), parts[0].moved(index[:, :, -1])]
 
 
 def _run(
@@ -81,14 +80,6 @@ def _run(
         found[t] = h
     zero = constant(np.zeros(h.shape))
     return [*[found.get(t, zero) for t in range(time)], h]
-
-
-def _outputs(states: list[Affine], shape: tuple[int, int, int, int], layout: int) -> list[Any]:
-    parts = stack(states)
-    index = np.stack([p.index for p in parts]).reshape(shape)
-    Y = index[:, :, :-1].transpose((1, 2, 0, 3) if layout else (2, 0, 1, 3))
-    last = index[:, :, -1]
-    return [parts[0].moved(Y), parts[0].moved(last.swapaxes(0, 1) if layout else last)]
 
 
 def _activation(node: onnx.NodeProto, direction: int) -> Activation:

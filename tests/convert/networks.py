@@ -71,7 +71,8 @@ def elman(
         nodes.append(helper.make_node("MatMul", ["h", "C_t"], ["hC"]))
         nodes.append(helper.make_node("Add", ["hC", "c"], [out]))
     if ending is not None:
-        nodes.append(helper.make_node(ending, [out], ["logits"], axis=-1))
+        axis = {} if ending == "Sigmoid" else {"axis": -1}
+        nodes.append(helper.make_node(ending, [out], ["logits"], **axis))
     axes = ["batch", "time"] if batch_first else ["time", "batch"]
     graph_inputs = [helper.make_tensor_value_info("ids", TensorProto.INT64, axes)]
     if lengths:

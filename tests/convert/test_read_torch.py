@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra [train]")
 from torch import nn  # noqa: E402
-from torch.nn.utils.rnn import pack_padded_sequence  # noqa: E402
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence  # noqa: E402
 
 from spikewatch.convert.errors import ModelFileError  # noqa: E402
 from spikewatch.convert.read import FloatModel, read_model  # noqa: E402
@@ -80,12 +80,24 @@ class ZeroState(Last):
 
 
 class Packed(Last):
+    """Packed by lengths: behind a question's end the outputs are zero."""
+
     def forward(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         packed = pack_padded_sequence(
             self.embedding(ids), lengths, batch_first=True, enforce_sorted=False
         )
-        _, h = self.rnn(packed)
-        return self.fc(torch.cat(list(h), dim=1))
+        out, _ = pad_packed_sequence(self.rnn(packed)[0], batch_first=True)
+        return self.fc(out.sum(1) / lengths[:, None])
+
+
+class PackedLast(Packed):
+    def forward(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        packed = pack_padded_sequence(
+            self.embedding(ids), lengths, batch_first=True, enforce_sorted=False
+        )
+        out, h = self.rnn(packed)
+        out, _ = pad_packed_sequence(out, batch_first=True)  # without it PyTorch 2.13 cannot export
+        return self.fc(torch.cat(list(h), dim=1)) + 0 * out.sum()
 
 
 class GatheredLast(Last):
@@ -263,8 +275,9 @@ OLD: dict[str, tuple[Callable[[], nn.Module], dict[str, Any]]] = {
     "time first": (lambda: TimeFirst(batch_first=False), {"readout": "last"}),
     "label only": (Label, {}),
     "zero state": (ZeroState, {}),
-    "packed": (Packed, {}),
-    "packed, bidirectional": (lambda: Packed(bidirectional=True), {}),
+    "packed": (PackedLast, {"readout": "last"}),
+    "packed, bidirectional": (lambda: PackedLast(bidirectional=True), {"readout": "last"}),
+    "packed, mean": (Packed, {"readout": "mean"}),
     "gathered by lengths": (GatheredLast, {"readout": "last"}),
     "mean by lengths": (MaskedMean, {"readout": "mean"}),
     "largest by lengths": (MaskedLargest, {"readout": "max"}),

@@ -80,7 +80,9 @@ def constrain(
 
     """
     if network.backward is not None:
-        raise ConstraintError("network: bidirectional, but the closed form constrains one direction")
+        raise ConstraintError(
+            "network: bidirectional, but the closed form constrains one direction"
+        )
     if network.readout != "last":
         raise ConstraintError(
             f"network: its head reads the {network.readout} over time, but the closed form constrains the last state"

@@ -107,16 +107,12 @@ def _time_first(graph: onnx.GraphProto) -> None:
         for at, perm in ((0, [1, 0, 2]), (5, [1, 0, 2])):
             if at < len(node.input) and node.input[at]:
                 turned = f"{_PREFIX}{i}_input_{at}"
-                found.append(
-                    helper.make_node("Transpose", [node.input[at]], [turned], perm=perm)
-                )
+                found.append(helper.make_node("Transpose", [node.input[at]], [turned], perm=perm))
                 node.input[at] = turned
         for at, perm in ((0, [2, 0, 1, 3]), (1, [1, 0, 2])):
             if at < len(node.output) and node.output[at]:
                 turned = f"{_PREFIX}{i}_output_{at}"
-                after.append(
-                    helper.make_node("Transpose", [turned], [node.output[at]], perm=perm)
-                )
+                after.append(helper.make_node("Transpose", [turned], [node.output[at]], perm=perm))
                 node.output[at] = turned
         found += [node, *after]
     if len(found) > len(graph.node):
@@ -155,7 +151,10 @@ def dimensions(value: onnx.ValueInfoProto) -> list[int | None] | None:
     shape = value.type.tensor_type
     if not shape.HasField("shape"):
         return None
-    return [d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None for d in shape.shape.dim]
+    return [
+        d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None
+        for d in shape.shape.dim
+    ]
 
 
 def numpy_type(value: onnx.ValueInfoProto) -> Any:
@@ -195,8 +194,10 @@ def with_vectors(data: bytes, table: WordTable | None) -> bytes:
     """
     model = parse(data)
     value = vector_input(model.graph)
-    takes_ids = any(not np.issubdtype(numpy_type(i), np.floating) and len(dimensions(i) or ()) == 2
-                    for i in graph_inputs(model.graph))
+    takes_ids = any(
+        not np.issubdtype(numpy_type(i), np.floating) and len(dimensions(i) or ()) == 2
+        for i in graph_inputs(model.graph)
+    )
     if value is None or takes_ids:
         if table is not None:
             raise ModelFileError("takes word ids, so word vectors (--vectors) have no place in it")
@@ -226,7 +227,9 @@ def _embed(model: onnx.ModelProto, value: onnx.ValueInfoProto, table: WordTable)
     kept = [given if i.name == value.name else i for i in graph.input]
     looked_up = [
         helper.make_node("Gather", [rows, ids], [_PREFIX + "row"], name=_PREFIX + "word"),
-        helper.make_node("Gather", [matrix, _PREFIX + "row"], [value.name], name=_PREFIX + "vector"),
+        helper.make_node(
+            "Gather", [matrix, _PREFIX + "row"], [value.name], name=_PREFIX + "vector"
+        ),
     ]
     kept_nodes = [*looked_up, *graph.node]
     kind = numpy_type(value)

@@ -16,8 +16,9 @@ from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from ..errors import ModelFileError
+from . import operators
 from .affine import Affine, Unsupported, WrongLayout
-from .operators import HANDLERS, affine, attribute, concatenated
+from .operators import affine, attribute, concatenated
 from .recurrent import rnn
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ MAX_ROUNDS: Final = 10_000
 
 ENDINGS: Final = {"ArgMax", "Hardmax", "LogSoftmax", "Softmax"}
 """What may stand after the logits; none of it changes which class is largest."""
+
+HANDLERS: Final = {**operators.HANDLERS, "RNN": rnn}
+"""How each operator reads values that depend on the question's words."""
 
 _AFTER_ENDING: Final = {
     "Cast", "Dropout", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze",
@@ -120,8 +124,11 @@ def _needed(graph: onnx.GraphProto, wanted: list[str]) -> list[onnx.NodeProto]:
 def reads(node: onnx.NodeProto) -> list[str]:
     """List the tensors that a node reads, in its bodies as well."""
     bodies = [a.g for a in node.attribute if a.type == onnx.AttributeProto.GRAPH]
-    return [*node.input, *(name for body in bodies for inner in body.node for name in reads(inner)),
-            *(o.name for body in bodies for o in body.output)]
+    return [
+        *node.input,
+        *(name for body in bodies for inner in body.node for name in reads(inner)),
+        *(o.name for body in bodies for o in body.output),
+    ]
 
 
 def _run_node(frame: Frame, node: onnx.NodeProto, scope: ChainMap[str, Any]) -> list[Any]:
@@ -149,21 +156,25 @@ def _results(
         return [_SEQUENCES[kind](node, values)]
     if all(v is None or isinstance(v, np.ndarray) for v in values):
         return [None if v is None else np.asarray(v) for v in frame.reference(node, values)]
-    if isinstance(values[0], Ended):
-        if kind not in _AFTER_ENDING:
-            raise Unsupported(f"operator {kind} after {values[0].operator} is not supported")
-        return [values[0]]
-    if kind in ENDINGS:
-        _check_axis(node, affine(values[0]))
-        tensor = node.input[0] if frame.outermost else ""
-        return [Ended(logits=affine(values[0]), tensor=tensor, operator=kind)]
-    if kind == "RNN":
-        return rnn(frame, node, values)
+    if isinstance(values[0], Ended) or kind in ENDINGS:
+        return [_ended(frame, node, values[0])]
     if kind not in HANDLERS:
         raise Unsupported(
             f"operator {kind} is not supported on values that depend on the question's words"
         )
     return HANDLERS[kind](frame, node, values)
+
+
+def _ended(frame: Frame, node: onnx.NodeProto, value: Any) -> Ended:
+    """Keep the logits that an ending is applied to."""
+    if isinstance(value, Ended):
+        if node.op_type not in _AFTER_ENDING:
+            raise Unsupported(f"operator {node.op_type} after {value.operator} is not supported")
+        return value
+    logits = affine(value)
+    _check_axis(node, logits)
+    tensor = node.input[0] if frame.outermost else ""
+    return Ended(logits=logits, tensor=tensor, operator=node.op_type)
 
 
 def _check_axis(node: onnx.NodeProto, logits: Affine) -> None:

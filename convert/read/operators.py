@@ -148,6 +148,10 @@ def _shape(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
 
 def _add(_frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
     sign = -1.0 if node.op_type == "Sub" else 1.0
+    for name, value in zip(node.input, values, strict=True):
+        # minus infinity is how masks are written
+        if isinstance(value, np.ndarray) and np.isnan(value).any():
+            raise Unsupported(f"weight {name!r}: holds values that are not finite")
     result = affine(values[0])
     for value in values[1:]:
         result = add(result, affine(value), sign)
@@ -203,7 +207,8 @@ def _gemm(_frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
         b = b.T
     result = matmul(a, b * alpha)
     if len(values) > 2 and values[2] is not None:
-        result = add(result, scale(affine(values[2]), np.array(beta)))
+        bias = weight(node, 2, values) if isinstance(values[2], np.ndarray) else values[2]
+        result = add(result, scale(affine(bias), np.array(beta)))
     return [result]
 
 
@@ -350,4 +355,4 @@ HANDLERS: Final[dict[str, Handler]] = {
     "Sum": _add,
     "Tanh": _activation,
 }
-"""How each operator reads values that depend on the question's words."""
+"""How operators other than RNN read values that depend on the question's words."""

@@ -207,15 +207,23 @@ def _logits(value: Any, output: str, unknowns: Unknowns) -> tuple[Affine, str]:
             raise ModelFileError(f"output {output!r}: its {ending} is inside a loop")
     if not isinstance(value, Affine):
         raise ModelFileError(f"output {output!r}: does not depend on the question's words")
-    columns = single_columns(value.flat())
-    if columns is not None and len(columns):
-        # a Sigmoid of every logit changes which is largest as little as a Softmax does
-        owners = {id(unknowns.owner[c]): unknowns.owner[c] for c in columns.tolist()}
-        last = next(iter(owners.values()))
-        if len(owners) == 1 and isinstance(last, Application) and last.activation.name == "Sigmoid":
-            if not _reads_words(last, unknowns) and last.tensor:
-                return Affine(index=columns.reshape(value.shape) - last.first, rows=last.rows), last.tensor
+    last = _sigmoid_of_all(value, unknowns)
+    if last is not None:
+        offsets = np.array([unknowns.offset[c] for c in value.flat().indices])
+        return Affine(index=offsets.reshape(value.shape), rows=last.rows), last.tensor
     return value, tensor
+
+
+def _sigmoid_of_all(value: Affine, unknowns: Unknowns) -> Application | None:
+    """Return the Sigmoid that ends the graph: it changes which logit is largest as little as a Softmax does."""
+    columns = single_columns(value.flat())
+    if columns is None or not len(columns):
+        return None
+    owners = {id(unknowns.owner[c]): unknowns.owner[c] for c in columns.tolist()}
+    last = next(iter(owners.values()))
+    if len(owners) > 1 or not isinstance(last, Application) or last.activation.name != "Sigmoid":
+        return None
+    return last if last.tensor and not _reads_words(last, unknowns) else None
 
 
 def _reads_words(application: Application, unknowns: Unknowns) -> bool:
@@ -234,7 +242,9 @@ def _of_first_question(logits: Affine, output: str, batch: int) -> Any:
             f"output {output!r}: {logits.shape} for one question, expected one row of logits, (1, classes)"
         )
     if not shape:
-        raise ModelFileError(f"output {output!r}: 1 logit, expected one for each of two or more classes")
+        raise ModelFileError(
+            f"output {output!r}: 1 logit, expected one for each of two or more classes"
+        )
     return logits.flat()
 
 

@@ -8,6 +8,7 @@ one chain over the words (two, for a bidirectional one), and the same W, U and b
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
@@ -99,7 +100,7 @@ def find_recurrence(unknowns: Unknowns, logits: Any, times: NDArray[np.int64]) -
         raise ModelFileError(f"head: reads the largest states and others as well; {SUPPORTED}")
     reached = _reached(unknowns, used)
     steps = _steps(unknowns, reached)
-    chains = _chains(unknowns, steps, times)
+    chains = _chains(steps, times)
     readout, parts = _head(unknowns, heads, used, chains)
     layers = tuple(
         _layer(unknowns, chain, times, C) for chain, C in zip(chains, parts, strict=True)
@@ -139,7 +140,9 @@ def _steps(unknowns: Unknowns, reached: set[int]) -> dict[int, _Step]:
             unit = unknowns.offset[column] % owner.width
             columns.setdefault(owner.first, {})[unit] = column
     if not columns:
-        raise ModelFileError(f"no recurrent layer: the output depends on no hidden state; {SUPPORTED}")
+        raise ModelFileError(
+            f"no recurrent layer: the output depends on no hidden state; {SUPPORTED}"
+        )
     read = {key: _reads(unknowns, applications[key], columns[key]) for key in columns}
     for key, (_, before) in read.items():
         _check_before(applications, key, before)
@@ -152,7 +155,9 @@ def _steps(unknowns: Unknowns, reached: set[int]) -> dict[int, _Step]:
                 f" not supported; {SUPPORTED}"
             )
         if len(positions) > 1:
-            raise ModelFileError(f"node {node!r}: reads {len(positions)} words at once; {SUPPORTED}")
+            raise ModelFileError(
+                f"node {node!r}: reads {len(positions)} words at once; {SUPPORTED}"
+            )
         steps[key] = _Step(
             application=applications[key],
             columns=columns[key],
@@ -199,16 +204,14 @@ def _check_before(applications: dict[int, Application], key: int, before: set[in
     )
 
 
-def _chains(
-    unknowns: Unknowns, steps: dict[int, _Step], times: NDArray[np.int64]
-) -> list[list[_Step]]:
+def _chains(steps: dict[int, _Step], times: NDArray[np.int64]) -> list[list[_Step]]:
     """Follow the steps back from those that no other reads; return chains from the first step to the last."""
     followed = {s.before for s in steps.values()}
     chains = []
-    for key in steps:
+    for key, step in steps.items():
         if key in followed:
             continue
-        chain = [steps[key]]
+        chain = [step]
         while chain[-1].before != -1:
             chain.append(steps[chain[-1].before])
         chains.append(chain[::-1])
@@ -232,7 +235,6 @@ def _chains(
     directions = [times[c[0].position] > times[c[-1].position] for c in chains]
     if len(chains) == 2 and directions[0] == directions[1]:
         raise ModelFileError(f"node {node!r}: two layers in the same direction; {SUPPORTED}")
-    del unknowns
     return sorted(chains, key=lambda c: bool(times[c[0].position] > times[c[-1].position]))
 
 
@@ -284,7 +286,9 @@ def _head_of_largest(
         found = {unit_of[m] for m in members}
         i, unit = next(iter(found))
         if len(found) != 1 or len(members) != len(chains[i]):
-            raise ModelFileError("head: takes the largest of other states than one unit's over time")
+            raise ModelFileError(
+                "head: takes the largest of other states than one unit's over time"
+            )
         parts[i][:, _units(chains[i]).index(unit)] += weights
     return parts
 
@@ -302,7 +306,9 @@ def _layer(unknowns: Unknowns, chain: list[_Step], times: NDArray[np.int64], C: 
         )
     activations = {s.application.activation for s in chain}
     if len(activations) > 1:
-        raise ModelFileError(f"node {chain[0].application.node!r}: activations differ between steps")
+        raise ModelFileError(
+            f"node {chain[0].application.node!r}: activations differ between steps"
+        )
     units = _units(chain)
     table = unknowns.table
     d = table.values.shape[1] if table is not None else 0
@@ -310,7 +316,7 @@ def _layer(unknowns: Unknowns, chain: list[_Step], times: NDArray[np.int64], C: 
     W, U, b = np.zeros((len(units), d)), np.zeros((len(units), len(units))), np.zeros(len(units))
     known = np.zeros(len(units), dtype=bool)
     # the first step comes last: without states before it, it shows no U
-    for before, step in [*zip(chain, chain[1:], strict=False), (None, chain[0])]:
+    for before, step in [*pairwise(chain), (None, chain[0])]:
         found = _parameters(unknowns, step, before, units, d)
         for u in step.columns:
             i = place[u]

@@ -46,9 +46,7 @@ def rnn(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
     initial = constant(np.zeros((directions, batch, n))) if start is None else affine(start)
     states: list[Affine] = []
     for d in range(directions):
-        layer = _Layer(
-            W=W[d], R=R[d], b=b[d, :n] + b[d, n:], activation=_activation(node, d)
-        )
+        layer = _Layer(W=W[d], R=R[d], b=b[d, :n] + b[d, n:], activation=_activation(node, d))
         reverse = kind == "reverse" or d == 1
         for i in range(batch):
             inputs = multiply_right(x.moved(x.index[:, i]), layer.W.T)

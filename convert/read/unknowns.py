@@ -265,7 +265,11 @@ class Unknowns:
 
 def single_columns(rows: Any) -> NDArray[np.int64] | None:
     """Return the column of every row if each is one unknown and nothing else."""
-    if (np.diff(rows.indptr) != 1).any() or (rows.data != 1).any() or (rows.indices == CONSTANT).any():
+    if (
+        (np.diff(rows.indptr) != 1).any()
+        or (rows.data != 1).any()
+        or (rows.indices == CONSTANT).any()
+    ):
         return None
     return np.asarray(rows.indices, dtype=np.int64)
 

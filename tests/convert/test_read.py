@@ -84,7 +84,9 @@ def test_weights_in_another_folder_are_refused(tmp_path: Path) -> None:
             if entry.key == "location":
                 entry.value = "../m.bin"
     (tmp_path / "inner" / "m.onnx").write_bytes(model.SerializeToString())
-    message = r"inner/m\.onnx: weight 'embedding' is in '\.\./m\.bin', outside the model's own folder$"
+    message = (
+        r"inner/m\.onnx: weight 'embedding' is in '\.\./m\.bin', outside the model's own folder$"
+    )
     with pytest.raises(ModelFileError, match=message):
         read_model(tmp_path / "inner" / "m.onnx")
 
@@ -190,9 +192,7 @@ def test_what_is_not_supported_is_refused_by_name(tmp_path: Path, case: str) -> 
 def test_files_that_are_not_onnx_are_one_line(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "m.onnx"
     path.write_bytes(data)
-    with pytest.raises(
-        ModelFileError, match=r"^[^\n]*m\.onnx: not a valid ONNX file[^\n]*$"
-    ):
+    with pytest.raises(ModelFileError, match=r"^[^\n]*m\.onnx: not a valid ONNX file[^\n]*$"):
         read_model(path)
 
 

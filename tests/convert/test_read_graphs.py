@@ -39,7 +39,7 @@ def model(
 
 
 def scan() -> onnx.ModelProto:
-    """A Scan over time, the form of tf2onnx before it wrote loops, with a mean of its outputs."""
+    """Scan over time, the form of tf2onnx before it wrote loops, with a mean of its outputs."""
     w = weights()
     body = helper.make_graph(
         [
@@ -51,8 +51,14 @@ def scan() -> onnx.ModelProto:
             helper.make_node("Identity", ["after"], ["out"]),
         ],
         "cell",
-        [helper.make_tensor_value_info(n, TensorProto.FLOAT, [None, None]) for n in ("before", "x")],
-        [helper.make_tensor_value_info(n, TensorProto.FLOAT, [None, None]) for n in ("after", "out")],
+        [
+            helper.make_tensor_value_info(n, TensorProto.FLOAT, [None, None])
+            for n in ("before", "x")
+        ],
+        [
+            helper.make_tensor_value_info(n, TensorProto.FLOAT, [None, None])
+            for n in ("after", "out")
+        ],
     )
     nodes = [
         helper.make_node("Gather", ["embedding", "ids"], ["x_all"]),
@@ -175,9 +181,7 @@ def test_what_was_read_answers_as_onnxruntime(tmp_path: Path, form: str) -> None
     rng = np.random.default_rng(1)
     questions = [rng.integers(0, 21, n) for n in rng.integers(1, 30, 40)]
     assert all(float_model.runs(q) for q in questions)
-    np.testing.assert_allclose(
-        network.logits(questions), float_model.logits(questions), atol=1e-4
-    )
+    np.testing.assert_allclose(network.logits(questions), float_model.logits(questions), atol=1e-4)
 
 
 def test_the_second_direction_of_two_nodes_has_its_own_function(tmp_path: Path) -> None:
@@ -200,9 +204,7 @@ def test_what_an_optimiser_made_of_it_is_read(tmp_path: Path, form: str) -> None
     network, _ = read_model(tmp_path / "fast.onnx")
     original, _ = read_model(path)
     questions = [np.array([3, 1, 2]), np.array([20])]
-    np.testing.assert_allclose(
-        network.logits(questions), original.logits(questions), atol=1e-5
-    )
+    np.testing.assert_allclose(network.logits(questions), original.logits(questions), atol=1e-5)
 
 
 def test_a_unit_that_nothing_reads_is_left_out(tmp_path: Path) -> None:

@@ -236,7 +236,7 @@ def export(
 
 
 def logits(model: nn.Module, question: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """What PyTorch itself computes for one question."""
+    """Compute one question in PyTorch itself."""
     ids = torch.from_numpy(question)[None]
     with torch.no_grad():
         if isinstance(model, Packed | GatheredLast | MaskedMean | MaskedLargest):
@@ -380,7 +380,9 @@ def test_a_softmax_head_gives_logits_not_probabilities(tmp_path: Path) -> None:
     found: FloatModel = float_model
     spread = found.logits([question])[0]
     assert not np.isclose(spread.sum(), 1)
-    np.testing.assert_allclose(np.exp(spread) / np.exp(spread).sum(), logits(model, question), atol=1e-5)
+    np.testing.assert_allclose(
+        np.exp(spread) / np.exp(spread).sum(), logits(model, question), atol=1e-5
+    )
 
 
 class HiddenHead(Last):
@@ -456,14 +458,14 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
 @pytest.mark.parametrize("form", REFUSED)
 def test_other_networks_are_refused_by_the_name_of_a_node(tmp_path: Path, form: str) -> None:
     make, message = REFUSED[form]
-    path = export(network(make), tmp_path / "m.onnx", dynamic=form not in {"leaky"})
+    path = export(network(make), tmp_path / "m.onnx", dynamic=form != "leaky")
     with pytest.raises(ModelFileError, match=rf"^[^\n]*m\.onnx: [^\n]*{message}[^\n]*$"):
         read_model(path)
 
 
 def test_an_unrolled_lstm_is_refused_at_its_gate(tmp_path: Path) -> None:
     pytest.importorskip("onnxscript", reason="PyTorch's present exporter needs it")
-    path = export(network(lambda: CellLstm()), tmp_path / "m.onnx", dynamic=False, batch=1)
+    path = export(network(CellLstm), tmp_path / "m.onnx", dynamic=False, batch=1)
     with pytest.raises(ModelFileError, match=r"as a gate or attention does$"):
         read_model(path)
 

@@ -1,13 +1,16 @@
 import platform
+from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-# One source (_kernel.pxi) for each instruction set; simcore/_dispatch.py chooses at run time.
+# One source (the .pxi and .h files) for each instruction set; simcore/_dispatch.py chooses at run time.
 VARIANTS = {"base": []}
 if platform.machine() in {"x86_64", "AMD64"}:
     VARIANTS["avx2"] = ["-mavx2"]
     VARIANTS["avx512"] = ["-mavx2", "-mavx512f", "-mavx512bw", "-mavx512vl"]
+
+SOURCES = sorted(str(file) for end in ("pxi", "h") for file in Path("simcore").glob(f"_*.{end}"))
 
 setup(
     ext_modules=cythonize(
@@ -15,8 +18,9 @@ setup(
             Extension(
                 f"spikewatch.simcore._kernel_{name}",
                 [f"simcore/_kernel_{name}.pyx"],
-                depends=["simcore/_kernel.pxi", "simcore/_program.pxi"],
-                extra_compile_args=["-O3", *flags],
+                depends=SOURCES,
+                # -fwrapv: lanes of a vector whose result is not used may overflow
+                extra_compile_args=["-O3", "-fwrapv", *flags],
             )
             for name, flags in VARIANTS.items()
         ],

@@ -1,10 +1,12 @@
-"""Run the benchmarks: `python -m benchmarks [NAME ...]` (all without a name), or `make bench`."""
+"""Run the benchmarks: `python -m benchmarks [NAME ...] [--ranc PATH]` (all without a name), or `make bench`."""
 
 from __future__ import annotations
 
+import argparse
+import os
 import sys
 
-from benchmarks import chip, core, end_to_end, questions
+from benchmarks import chip, convert, core, end_to_end, paper, questions
 from benchmarks.tables import machine
 
 ALL = {
@@ -12,18 +14,34 @@ ALL = {
     "chip": chip.main,
     "questions": questions.main,
     "end-to-end": end_to_end.main,
+    "convert": convert.main,
+    "paper": paper.main,
 }
+HANDICAPS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+"""Settings that may make NumPy choose slow products: measured with them, the ratios would flatter us."""
 
 
 def main() -> int:
     """Print the tables asked for."""
-    names = sys.argv[1:] or list(ALL)
-    if unknown := [name for name in names if name not in ALL]:
-        print(f"benchmarks: no {unknown[0]!r}, there are {', '.join(ALL)}", file=sys.stderr)
-        return 2
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Print benchmark tables."
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(ALL)}; else all")
+    parser.add_argument("--ranc", metavar="PATH", help="binary of the RANC simulator, for core")
+    asked = parser.parse_args()
+    if unknown := [name for name in asked.names if name not in ALL]:
+        parser.error(f"no {unknown[0]!r}, there are {', '.join(ALL)}")
+    if found := [name for name in HANDICAPS if name in os.environ]:
+        print(f"Unset for the benchmarks, as NumPy could be slower with it: {', '.join(found)}.")
+        sys.stdout.flush()
+        plain = {name: value for name, value in os.environ.items() if name not in HANDICAPS}
+        os.execve(sys.executable, [sys.executable, "-m", "benchmarks", *sys.argv[1:]], plain)  # noqa: S606
     print(f"Measured on {machine()}.")
-    for name in names:
-        ALL[name]()
+    for name in asked.names or ALL:
+        if name == "core":
+            core.main(asked.ranc)
+        else:
+            ALL[name]()
     return 0
 
 

@@ -1,6 +1,6 @@
 """A whole chip: 4096 cores at a mean rate of 20 Hz with 128 synapses on every axon, against real time.
 
-Neurons are driven by their leak (a spike every 50 ticks or so) and jostled by each other: half of every crossbar is
+Neurons are driven by their leak (a spike every 50 ticks) and jostled by each other: half of every crossbar is
 set, weights are +-1 and +-2 in balance, every neuron sends to a random axon of a random core after 1 to 15 ticks.
 """
 
@@ -30,11 +30,11 @@ def network(cores: int = CORES) -> CoreImage:
     arrays["axon_type"] = rng.integers(0, 4, shape, dtype=np.uint8)
     arrays["weights"][:] = [1, -1, 2, -2]
     arrays["leak"][:] = 1
-    arrays["threshold"][:] = 58
-    arrays["neg_threshold"][:] = 58
+    arrays["threshold"][:] = 50
+    arrays["neg_threshold"][:] = 50
     arrays["kappa"][:] = 1
     arrays["reset_mode"][:] = 1
-    arrays["potential"] = rng.integers(0, 58, shape, dtype=np.int32)
+    arrays["potential"] = rng.integers(0, 50, shape, dtype=np.int32)
     # every axon of the chip is the target of exactly one neuron
     target = rng.permutation(cores * 256).reshape(shape).astype(np.int32)
     arrays["target_core"], arrays["target_axon"] = np.divmod(target, np.int32(256))

@@ -1,48 +1,45 @@
-"""One dense core, tick by tick: kernels against NumPy.
+"""One dense core, tick by tick: the kernels against NumPy, Brian2 and the RANC simulator.
 
 256 axons x 256 neurons, all synapses set, axon types uniform, weights -8..8, leak -3..3, thresholds +-60, 51 axons
-active per tick, 2000 ticks, seed 7.
+active per tick, 2000 ticks, seed 7 (`simcore.bench.dense_core`). Every way runs in processes of its own, which take
+turns, on one thread, and must count the same spikes of every neuron.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
+import os
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.memory import peak_kib, run_and_watch
 from benchmarks.tables import show
-from spikewatch.simcore import CoreImage, Simulator, blank, pack_lines
+from spikewatch.simcore import CoreImage, Simulator, pack_lines
 from spikewatch.simcore._dispatch import kernels
+from spikewatch.simcore.bench import TICKS, dense_core
+from spikewatch.simcore.ranc_export import write_ranc
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-TICKS = 2000
-ROUNDS = 7
-
-
-def workload() -> tuple[CoreImage, NDArray[np.uint8]]:
-    """Make the core and its input spikes, uint8 (ticks, 256)."""
-    rng = np.random.default_rng(7)
-    arrays: dict[str, Any] = blank(1)
-    arrays["crossbar"][:] = 255
-    arrays["axon_type"][0] = rng.integers(0, 4, 256)
-    arrays["weights"][0] = rng.integers(-8, 9, (256, 4))
-    arrays["leak"][0] = rng.integers(-3, 4, 256)
-    arrays["threshold"][:] = 60
-    arrays["neg_threshold"][:] = 60
-    arrays["target_core"][:] = -2
-    arrays["target_axon"][0] = np.arange(256)
-    arrays["inputs"] = np.array([[a, 0, a] for a in range(256)], dtype=np.int32)
-    arrays["outputs"] = np.array([[0, j, j] for j in range(256)], dtype=np.int32)
-    spikes = np.zeros((TICKS, 256), dtype=np.uint8)
-    for row in spikes:
-        row[rng.choice(256, 51, replace=False)] = 1
-    return CoreImage(**arrays), spikes
+ROOT = Path(__file__).parents[1]
+ROUNDS = 5
+"""Turns that every way gets."""
+REPEATS = 5
+"""Runs in one turn, after one to warm up."""
+BRIAN = ("numpy", "cython", "cpp_standalone")
+VENV = ROOT / "build" / "brian2"
+PACKAGES = ("brian2>=2.9,<3", "numpy<2", "setuptools<80")
 
 
 def numpy_per_tick(image: CoreImage, spikes: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -61,34 +58,170 @@ def numpy_per_tick(image: CoreImage, spikes: NDArray[np.uint8]) -> NDArray[np.in
     return counts
 
 
-def timed(run: Callable[[], Any]) -> float:
-    """Time one call, in seconds."""
-    begin = time.perf_counter()
-    run()
-    return time.perf_counter() - begin
+def turn(way: str) -> dict[str, Any]:
+    """Run NumPy or a kernel in this process."""
+    image, spikes = dense_core()
+    run: Callable[[], NDArray[Any]]
+    if way == "numpy":
+        run = lambda: numpy_per_tick(image, spikes)  # noqa: E731 - the same shape as below
+    else:
+        simulator, raster = Simulator(image, way), pack_lines(spikes)
+        run = lambda: simulator.run(raster, [0, TICKS]).counts[0]  # noqa: E731
+    counts, seconds = run(), []
+    for _ in range(REPEATS):
+        begin = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - begin)
+    return {"seconds": seconds, "counts": counts.tolist(), "peak_kib": peak_kib()}
 
 
-def main() -> None:
-    """Print the table; the ways take turns, so that noise hits all of them."""
-    image, spikes = workload()
-    raster = pack_lines(spikes)
-    simulators = {name: Simulator(image, name) for name in kernels()}
-    wanted = numpy_per_tick(image, spikes)
-    ways: dict[str, Callable[[], Any]] = {
-        "NumPy, one product per tick": lambda: numpy_per_tick(image, spikes)
+def ask(command: list[str | Path]) -> dict[str, Any]:
+    """Run a process that prints its figures as JSON, on one thread."""
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError((done.stderr.strip().splitlines() or ["no message"])[-1])
+    # compilers may write before it
+    return json.loads(done.stdout[done.stdout.index('{"seconds"') :])
+
+
+def brian_python() -> Path:
+    """Give the interpreter of Brian2's virtual environment, made here if need be (numpy < 2)."""
+    python = VENV / "bin" / "python"
+    if not (VENV / "ready").exists():
+        subprocess.run([sys.executable, "-m", "venv", VENV], check=True, capture_output=True)
+        ask_pip = [python, "-m", "pip", "install", "--quiet", *PACKAGES]
+        subprocess.run(ask_pip, check=True, capture_output=True, text=True)
+        (VENV / "ready").touch()
+    return python
+
+
+def save_workload(path: Path) -> None:
+    """Write what Brian2 reads: spikes (ticks, axons), leak (neurons), weights (axons, neurons)."""
+    image, spikes = dense_core()
+    weights = image.weights[0].T[image.axon_type[0]]
+    np.savez(path, spikes=spikes, leak=image.leak[0], weights=weights)
+
+
+def ranc(binary: str, folder: Path) -> dict[str, Any]:
+    """Time the RANC simulator: the difference of a long and a short run, as loading takes most of a short one."""
+    image, spikes = dense_core()
+    whole, out = folder / "whole.json", folder / "out.txt"
+    write_ranc(image, spikes, whole)
+    document = json.loads(whole.read_text())
+    (folder / "input.json").write_text(json.dumps(document["network"]))
+    (folder / "config.json").write_text(json.dumps(document["config"]))
+    files = [str(folder / "input.json"), str(out), str(folder / "config.json")]
+    seconds, peak = [], 0
+    for _ in range(REPEATS):
+        times = []
+        # the bus prints a spike one tick later, so one tick more shows all of them
+        for ticks in (1, TICKS + 1):
+            begin = time.perf_counter()
+            used = run_and_watch(
+                [binary, "-i", files[0], "-o", files[1], "-c", files[2], "--ticks", str(ticks)]
+            )
+            times.append(time.perf_counter() - begin)
+            peak = max(peak, used)
+        if times[1] <= times[0]:
+            raise RuntimeError(f"{binary}: {TICKS} ticks took no longer than one")
+        seconds.append(times[1] - times[0])
+    rows = out.read_text(encoding="utf-8-sig").splitlines()[1 : TICKS + 1]
+    counts = np.array([row.split() for row in rows], dtype=np.int64).sum(axis=0)
+    return {"seconds": seconds, "counts": counts.tolist(), "peak_kib": peak}
+
+
+def peers(
+    ranc_path: str | None, folder: Path
+) -> tuple[dict[str, Callable[[], dict[str, Any]]], list[str]]:
+    """Find the other simulators that can be run here; say why the rest cannot."""
+    found: dict[str, Callable[[], dict[str, Any]]] = {}
+    missing = []
+    try:
+        python = brian_python()
+    except (OSError, subprocess.CalledProcessError) as e:
+        told = (getattr(e, "stderr", None) or str(e)).strip().splitlines()[-1]
+        missing.append(f"Brian2: cannot be installed ({told})")
+    else:
+        save_workload(folder / "workload.npz")
+        for target in BRIAN:
+            options = (folder / "workload.npz", target, str(TICKS), str(REPEATS))
+            command = [python, ROOT / "benchmarks" / "brian.py", *options]
+            found[f"Brian2, {target}"] = lambda c=command: ask(c)  # type: ignore[misc]
+    if ranc_path is None:
+        missing.append("RANC simulator: no --ranc PATH to its binary is given")
+    else:
+        found["RANC simulator"] = lambda: ranc(ranc_path, folder)
+    return found, missing
+
+
+def main(ranc_path: str | None = None) -> None:
+    """Print the table."""
+    with tempfile.TemporaryDirectory(prefix="spikewatch-core-") as folder:
+        compare(ranc_path, Path(folder))
+
+
+def compare(ranc_path: str | None, folder: Path) -> None:
+    """Let all ways take turns, and print what they reached."""
+    image, spikes = dense_core()
+    wanted = numpy_per_tick(image, spikes).tolist()
+    me = [sys.executable, "-m", "benchmarks.core"]
+    ours: dict[str, Callable[[], dict[str, Any]]] = {
+        "NumPy, one product per tick": lambda: ask([*me, "numpy"])
     }
-    for name, simulator in simulators.items():
-        assert (simulator.run(raster, [0, TICKS]).counts[0] == wanted).all()
-        ways[f"kernel {name}"] = lambda s=simulator: s.run(raster, [0, TICKS])
-    seconds: dict[str, list[float]] = {way: [] for way in ways}
-    for _ in range(ROUNDS):
-        for way, run in ways.items():
-            seconds[way].append(timed(run))
-    base = statistics.median(seconds["NumPy, one product per tick"])
+    for name in kernels():
+        ours[f"kernel {name}"] = lambda n=name: ask([*me, n])  # type: ignore[misc]
+    others, missing = peers(ranc_path, folder)
+    seconds: dict[str, list[float]] = {}
+    peak: dict[str, int] = {}
+    for number in range(ROUNDS):
+        # the others take their turn in the middle, once: they compile for long
+        for way, run in (ours | others if number == ROUNDS // 2 else ours).items():
+            try:
+                given = run()
+            except (RuntimeError, OSError) as e:
+                missing.append(f"{way}: {e}")
+                continue
+            if given["counts"] != wanted:
+                missing.append(f"{way}: counts other spikes, so its speed says nothing")
+                continue
+            seconds.setdefault(way, []).extend(given["seconds"])
+            peak[way] = max(peak.get(way, 0), given["peak_kib"])
+    plain = seconds["NumPy, one product per tick"]
     rows = []
     for way, times in seconds.items():
         median = statistics.median(times)
         rows.append(
-            [way, f"{TICKS / median:,.0f}", f"{TICKS / min(times):,.0f}", f"{base / median:.1f}"]
+            [
+                way,
+                f"{TICKS / median:,.0f}",
+                f"{TICKS / min(times):,.0f}",
+                f"{statistics.median(plain) / median:.2f}",
+                f"{min(plain) / min(times):.2f}",
+                f"{peak[way] / 1024:,.0f}",
+            ]
         )
-    show("One dense core, one thread", ["way", "ticks/s, median", "best", "x NumPy"], rows)
+    head = ["way", "ticks/s, median", "best", "x NumPy", "best x best", "peak memory, MiB"]
+    show("One dense core, one thread", head, rows)
+    print(
+        "\nSame spikes of every neuron in all rows. Memory is of the whole process, Python and NumPy"
+    )
+    print(
+        "(or the compiled program alone) included; code generation and loading are not in the times."
+    )
+    for line in missing:
+        print(f"Left out: {line}.")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description="Measure one way in this process (used by the table)."
+    )
+    parser.add_argument("way", choices=["numpy", *kernels()])
+    json.dump(turn(parser.parse_args().way), sys.stdout)

@@ -1,22 +1,25 @@
 """Questions per second of the bundled model: the simulated core, spike for spike, against onnxruntime in float.
 
-Both get the same word ids of the same questions and answer them on one thread; tokenising is left out on both sides.
-onnxruntime runs its best batch of those tried, padded and with lengths, as the model was exported.
+Both get the same word ids of the same questions and answer them on one thread; tokenising and laying out are left out
+on both sides.  onnxruntime runs its best batch of those tried, padded and with lengths, as the model was exported.
+The ways take turns, so that other work on the machine hits all of them; memory is that of a process of its own.
 """
 
 from __future__ import annotations
 
 import statistics
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmarks.end_to_end import questions
-from benchmarks.tables import show
-from spikewatch.convert.read import read_model_bytes
+from benchmarks.tables import peak_memory, show
 from spikewatch.registry import Registry, bundled
 from spikewatch.simcore import Classifier
+from spikewatch.simcore._dispatch import kernels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,62 +28,128 @@ if TYPE_CHECKING:
 
     from spikewatch.convert.read import FloatModel
 
-ROUNDS = 5
+ROUNDS = 7
 BATCHES = (1, 16, 64, 256, 1024)
 SINGLE = 1000  # questions of the runs of batch 1
+
+Flat = tuple["NDArray[np.int64]", "NDArray[np.int64]"]
+
+
+def flat(ids: list[NDArray[np.int64]]) -> Flat:
+    """Lay questions out as the core takes them: all word ids, and where each question begins."""
+    return np.concatenate(ids), np.concatenate([[0], np.cumsum([len(q) for q in ids])])
 
 
 def batched(
     model: FloatModel, ids: list[NDArray[np.int64]], size: int
-) -> list[dict[str, NDArray[np.int64]]]:
-    """Pad batches beforehand: only the network is measured. Sorted by length, as a good server would."""
-    order = sorted(ids, key=len) if size > 1 else ids
+) -> tuple[list[dict[str, NDArray[np.int64]]], NDArray[np.int64]]:
+    """Pad batches, sorted by length as a good server would; return them and the order."""
+    order = np.argsort([len(q) for q in ids], kind="stable") if size > 1 else np.arange(len(ids))
     feeds = []
     for i in range(0, len(order), size):
-        piece = order[i : i + size]
+        piece = [ids[k] for k in order[i : i + size]]
         feeds.append(model.layout.feed(piece))
-    return feeds
+    return feeds, order
 
 
-def speed(run: Callable[[], object], count: int) -> float:
-    """Answers per second of one call."""
-    begin = time.perf_counter()
-    run()
-    return count / (time.perf_counter() - begin)
+def onnxruntime_way(ids: list[NDArray[np.int64]], size: int) -> Callable[[], NDArray[np.int64]]:
+    """Prepare a run of onnxruntime; it returns the labels in the questions' order."""
+    from spikewatch.convert.read import read_model_bytes  # noqa: PLC0415 - the core needs none of it
+
+    files = Registry(bundled()).load("trec:production").files
+    _, model = read_model_bytes(files["model.onnx"], what="model.onnx")
+    feeds, order = batched(model, ids, size)
+    back = np.argsort(order)
+
+    def run() -> NDArray[np.int64]:
+        return np.concatenate([model.session.run(None, f)[0].argmax(axis=-1) for f in feeds])[back]
+
+    return run
+
+
+def core_way(
+    ids: list[NDArray[np.int64]], kernel: str, *, single: bool = False, threads: int = 1
+) -> Callable[[], NDArray[np.int64]]:
+    """Prepare a run of the core; it returns the labels."""
+    files = Registry(bundled()).load("trec:production").files
+    classifier = Classifier.from_files(files, kernel_name=kernel)
+    batches = [flat([q]) for q in ids] if single else [flat(ids)]
+
+    def run() -> NDArray[np.int64]:
+        return np.concatenate(
+            [classifier.answer_flat(*b, threads=threads).label for b in batches]
+        ).astype(np.int64)
+
+    return run
+
+
+def ways(ids: list[NDArray[np.int64]]) -> dict[str, Callable[[], Callable[[], NDArray[np.int64]]]]:
+    """Name the ways, each with what prepares it."""
+    found: dict[str, Callable[[], Callable[[], NDArray[np.int64]]]] = {}
+    for size in BATCHES:
+        some = ids[:SINGLE] if size == 1 else ids
+        found[f"onnxruntime, batch {size}"] = lambda i=some, s=size: onnxruntime_way(i, s)
+    best = kernels()[0]
+    found[f"core ({best}), batch 1"] = lambda: core_way(ids[:SINGLE], best, single=True)
+    for kernel in kernels():
+        found[f"core ({kernel}), all at once"] = lambda k=kernel: core_way(ids, k)
+    found[f"core ({best}), all at once, 2 threads"] = lambda: core_way(ids, best, threads=2)
+    return found
+
+
+def memory_of(way: str) -> str:
+    """Run one way in a process of its own; return its peak memory in MiB."""
+    command = [sys.executable, "-m", "benchmarks.questions", way]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def main() -> None:
     """Print the table."""
-    files = Registry(bundled()).load("trec:production").files
-    classifier = Classifier.from_files(files)
-    _, model = read_model_bytes(files["model.onnx"], what="model.onnx")
-    source, texts = questions()
-    ids = [np.array(q, dtype=np.int64) for q in classifier.word_ids(texts)]
-    ways: dict[str, tuple[Callable[[], object], int]] = {}
-    for size in BATCHES:
-        some = ids[:SINGLE] if size == 1 else ids
-        feeds = batched(model, some, size)
-        ways[f"onnxruntime, batch {size}"] = (
-            lambda f=feeds: [model.session.run(None, feed) for feed in f],
-            len(some),
-        )
-    one = [[q] for q in ids[:SINGLE]]
-    ways["core, batch 1"] = (lambda: [classifier.answer_ids(q) for q in one], SINGLE)
-    ways["core, all at once"] = (lambda: classifier.answer_ids(ids), len(ids))
-    ways["core, all at once, 2 threads"] = (lambda: classifier.answer_ids(ids, threads=2), len(ids))
-    speeds: dict[str, list[float]] = {way: [] for way in ways}
+    source, ids = word_ids()
+    runs = {way: prepare() for way, prepare in ways(ids).items()}
+    labels = {way: run() for way, run in runs.items()}
+    speeds: dict[str, list[float]] = {way: [] for way in runs}
     for _ in range(ROUNDS):
-        for way, (run, count) in ways.items():
-            speeds[way].append(speed(run, count))
+        for way, run in runs.items():
+            begin = time.perf_counter()
+            run()
+            speeds[way].append(len(labels[way]) / (time.perf_counter() - begin))
     best = max(statistics.median(v) for k, v in speeds.items() if k.startswith("onnxruntime"))
-    rows = [
-        [
-            way,
-            f"{statistics.median(v):,.0f}",
-            f"{max(v):,.0f}",
-            f"{statistics.median(v) / best:.2f}",
-        ]
-        for way, v in speeds.items()
+    truth = labels[f"onnxruntime, batch {BATCHES[-1]}"]
+    rows = []
+    for way, v in speeds.items():
+        same = (labels[way] == truth[: len(labels[way])]).mean()
+        median = statistics.median(v)
+        rows.append(
+            [
+                way,
+                f"{median:,.0f}",
+                f"{max(v):,.0f}",
+                f"{median / best:.2f}",
+                f"{same:.1%}",
+                memory_of(way),
+            ]
+        )
+    head = [
+        "way",
+        "questions/s, median",
+        "best",
+        "x onnxruntime's best",
+        "same answer as float",
+        "peak MiB",
     ]
-    head = ["way", "questions/s, median", "best", "x onnxruntime's best"]
     show(f"{len(ids):,} questions ({source}), one thread unless stated", head, rows)
+    spiking = [labels[way] for way in labels if way.startswith("core") and "all" in way]
+    assert all((answers == spiking[0]).all() for answers in spiking)
+
+
+def word_ids() -> tuple[str, list[NDArray[np.int64]]]:
+    """Tokenise the questions."""
+    source, texts = questions()
+    classifier = Classifier.from_files(Registry(bundled()).load("trec:production").files)
+    return source, [np.array(q, dtype=np.int64) for q in classifier.word_ids(texts)]
+
+
+if __name__ == "__main__":
+    ways(word_ids()[1])[sys.argv[1]]()()
+    print(f"{peak_memory():,.0f}")

@@ -47,6 +47,7 @@ def model_card(
             f" responses matched on {evaluation['calibration']['questions']} calibration questions of"
             f" `{evaluation['calibration']['file']}`, whose labels were not used."
         ),
+        *_own_questions(evaluation, training),
         (
             "`agreement` is the share of questions answered as by the float stage; the spiking stage is the core"
             " simulated spike for spike, as the daemon runs it. The figures of Diehl et al. 2016 are those of its"
@@ -59,9 +60,43 @@ def model_card(
     ]
     if labelled:
         lines += ["", "## Confusion", "", *_confusion(evaluation["confusion"])]
+    if training is not None and "cross_validation" in training:
+        lines += ["", "## Cross-validation", "", *_cross_validation(training["cross_validation"])]
+        training = {k: v for k, v in training.items() if k != "cross_validation"}
     if training is not None:
         lines += ["", "## Training", "", *_facts(training)]
     return "\n".join(lines) + "\n"
+
+
+def _own_questions(evaluation: Mapping[str, Any], training: Mapping[str, Any] | None) -> list[str]:
+    """Warn where the figures are of the questions that the model was made with."""
+    if evaluation["data"]["sha256"] != evaluation["calibration"]["sha256"]:
+        return []
+    line = "These are the calibration questions themselves"
+    if training is not None:
+        line += (
+            ", which the network was trained on: the figures are no estimate for other questions"
+        )
+        if "cross_validation" in training:
+            line += "; those of the cross-validation below are"
+    return [f"{line}."]
+
+
+def _cross_validation(found: Mapping[str, Any]) -> list[str]:
+    """Tabulate the figures of networks that were trained, by the same recipe, without what they answered."""
+    rows = [
+        [stage, f"{f['mean']:.2%}", "" if f["sd"] is None else f"{f['sd']:.2%}"]
+        for stage, f in found["stages"].items()
+    ]
+    return [
+        *table(["stage", "accuracy", "sd over seeds"], rows),
+        "",
+        (
+            f"{found['folds']} folds of {found['questions']} questions (seed {found['fold_seed']}), each answered by"
+            f" networks trained and published without it by the same recipe; mean over"
+            f" {len(found['seeds'])} seeds."
+        ),
+    ]
 
 
 def _stages(evaluation: Mapping[str, Any], *, labelled: bool) -> list[str]:

@@ -20,6 +20,12 @@ PROGRAM = "spikewatch-convert"
 EXTRAS = {"onnx": "convert", "onnxruntime": "convert", "torch": "train"}
 """Libraries that the base install does not bring, and the extra that does."""
 
+WordNetFolder = Annotated[
+    Path | None,
+    typer.Option(help="Folder of WordNet 3.0's files (Debian: wordnet-base, /usr/share/wordnet)."),
+]
+Fine = Annotated[bool, typer.Option("--fine", help="TREC's fine labels.")]
+
 app = typer.Typer(
     name=PROGRAM,
     help="Turn trained Elman RNNs into spiking core images, and publish them.",
@@ -51,16 +57,63 @@ def train(
     data: Annotated[Path, typer.Option(help="Labelled questions: .label (TREC), .tsv or .jsonl.")],
     vectors: Annotated[Path, typer.Option(help="Word vectors: .vec or .vec.gz.")],
     out: Annotated[Path, typer.Option(help="Folder for the trained network.")],
+    wordnet: WordNetFolder = None,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
-    fine: Annotated[bool, typer.Option("--fine", help="TREC's fine labels.")] = False,
+    fine: Fine = False,
+    dev: Annotated[
+        int | None, typer.Option(help="Questions held out, 0 for none; default: 500.")
+    ] = None,
+    validation: Annotated[
+        Path | None,
+        typer.Option(help="cross-validation.json of the same recipe, to stand in training.json."),
+    ] = None,
 ) -> None:
     """Train an Elman RNN for one core: quantisation-aware, then with the spikes in the loop."""
     from .training import progress_bar  # noqa: PLC0415 - torch takes seconds to import
     from .training import train as run  # noqa: PLC0415
 
     with progress_bar() as progress:
-        report = run(data, vectors, out, seed=seed, fine=fine, progress=progress)
+        report = run(
+            data,
+            vectors,
+            out,
+            wordnet=wordnet,
+            seed=seed,
+            dev=dev,
+            fine=fine,
+            validation=validation,
+            progress=progress,
+        )
     _say(str(report))
+
+
+@app.command()
+def cross_validate(
+    data: Annotated[Path, typer.Option(help="Labelled questions: .label (TREC), .tsv or .jsonl.")],
+    vectors: Annotated[Path, typer.Option(help="Word vectors: .vec or .vec.gz.")],
+    out: Annotated[Path, typer.Option(help="Folder for the figures; a stopped run goes on.")],
+    wordnet: WordNetFolder = None,
+    folds: Annotated[int, typer.Option(help="Folds.")] = 5,
+    seeds: Annotated[int, typer.Option(help="Seeds: 0, 1, ...")] = 3,
+    fine: Fine = False,
+) -> None:
+    """Train and publish without each fold, and count the answers to it, stage by stage."""
+    from .training import cross_validate as run  # noqa: PLC0415 - torch takes seconds to import
+    from .training import progress_bar  # noqa: PLC0415
+
+    with progress_bar() as progress:
+        found = run(
+            data,
+            vectors,
+            out,
+            wordnet=wordnet,
+            folds=folds,
+            seeds=seeds,
+            fine=fine,
+            progress=progress,
+            note=lambda line: typer.echo(line, err=True),
+        )
+    _say(f"{found}\n\n{found.file}")
 
 
 @app.command()
@@ -70,11 +123,19 @@ def publish(
     labels: Annotated[Path, typer.Option(help="labels.json: class names in order of the outputs.")],
     calibrate: Annotated[
         Path,
-        typer.Option(help="Calibration questions (.txt, .jsonl, .tsv, .label); labels unused."),
+        typer.Option(help="Calibration questions (.txt, .jsonl, .tsv, .label)."),
     ],
     registry: Annotated[Path, typer.Option(help="Registry folder; made where it is missing.")],
     name: Annotated[str, typer.Option(help="Model name.")],
     version: Annotated[str, typer.Option(help="Version, SemVer.")],
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="closed-form, distill or labels (calibration questions' own); default: distill"
+            " where torch is installed."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the distillation.", min=0)] = 0,
     alias: Annotated[str | None, typer.Option(help="Alias to move to this version.")] = None,
     evaluate: Annotated[
         Path | None,
@@ -111,6 +172,8 @@ def publish(
         registry=registry,
         name=name,
         version=version,
+        recipe=recipe,
+        seed=seed,
         alias=alias,
         created=_created(),
         actor=actor,

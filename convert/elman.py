@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 
 from .constrained import steps
+from .errors import ConstraintError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,22 +111,43 @@ class ElmanNetwork:
         return states
 
     def read(self, questions: list[NDArray[np.int64]]) -> NDArray[np.float64]:
-        """Run questions of at least one word each; return what the head reads of them, r, float64 (n, values)."""
-        start = -np.inf if self.readout == "max" else 0.0
-        r = np.full((len(questions), self.n_hidden), start)
-        for _, alive, _, h in self.trace(questions):
-            if self.readout == "last":
-                r[alive] = h
-            elif self.readout == "mean":
-                r[alive] += h
-            else:
-                r[alive] = np.maximum(r[alive], h)
-        if self.readout == "mean":
-            r /= np.array([len(q) for q in questions])[:, None]
+        """Run questions; return what the head reads of them, r, float64 (n, values)."""
+        r = self._every_read(questions)[[len(q) - 1 for q in questions], np.arange(len(questions))]
         if self.backward is None:
             return r
         return np.concatenate([r, self.backward.read(questions)], axis=1)
 
+    def _every_read(self, questions: list[NDArray[np.int64]]) -> NDArray[np.float64]:
+        """Return what the head would read of this direction after every word, float64 (steps, n, n_hidden)."""
+        read = np.zeros((max(len(q) for q in questions), len(questions), self.n_hidden))
+        total = np.zeros((len(questions), self.n_hidden))
+        for t, (_, alive, _, h) in enumerate(self.trace(questions)):
+            if t:
+                read[t] = read[t - 1]
+            if self.readout == "mean":
+                total[alive] += h
+                read[t, alive] = total[alive] / (t + 1)
+            elif self.readout == "max" and t:
+                read[t, alive] = np.maximum(read[t, alive], h)
+            else:
+                read[t, alive] = h
+        return read
+
     def logits(self, questions: list[NDArray[np.int64]]) -> NDArray[np.float64]:
         """Run questions of at least one word each; return float64 (n, classes)."""
         return self.read(questions) @ self.C.T + self.c
+
+    def every_logits(self, questions: list[NDArray[np.int64]]) -> NDArray[np.float64]:
+        """Run questions; return the logits after every word in the direction of reading, float64 (n, steps, classes).
+
+        Steps after a question's last word repeat the last answer.
+
+        Raises
+        ------
+        ConstraintError
+            The network is bidirectional: it has read no word before it has read all.
+
+        """
+        if self.backward is not None:
+            raise ConstraintError("network: bidirectional, it has no answer before the last word")
+        return (self._every_read(questions) @ self.C.T + self.c).transpose(1, 0, 2)

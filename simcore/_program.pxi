@@ -1,192 +1,228 @@
 # The program kernel: many questions on the small network that program.derive made of a core image.
 # Equal to `simulate` on the image, spikes and counts of the chip included.
 
-cdef extern from *:
-    """
-    /* drive[0..16 vectors - 1] = sum of rows[list[k]], with the sums kept in registers. */
-    static inline __attribute__((always_inline)) void sum_fixed(
-        const int16_t *rows, int stride, const unsigned char *list, int n, int16_t *drive, const int vectors)
-    {
-        weights16 total[8];
-        for (int v = 0; v < vectors; v++)
-            total[v] = (weights16) {0};
-        for (int k = 0; k < n; k++) {
-            const weights16 *row = (const weights16 *) (rows + stride * (int) list[k]);
-            for (int v = 0; v < vectors; v++)
-                total[v] += row[v];
-        }
-        for (int v = 0; v < vectors; v++)
-            ((weights16 *) drive)[v] = total[v];
-    }
+cdef extern from "_program.h":
+    enum:
+        LANES
+        MAX_VECTORS
+        BLOCK
+    ctypedef struct Layer:
+        const int16_t* sums
+        const int32_t* alpha
+        const int32_t* floors
+        const int32_t* guard
+        const int16_t* narrow
+        int vectors, tail, shift
+        uint64_t hidden
+    ctypedef struct Group:
+        int32_t* U
+        const int32_t* leak
+        const int32_t* alpha
+        const int32_t* floors
+        const int32_t* guard
+        const int32_t* weights
+        int lanes
+    int lane_place(int lane) noexcept nogil
+    int run_block(
+        const Layer* net, int ticks, const uint64_t* signals, uint64_t* flight, int32_t* potential, int16_t* drives,
+        int16_t* top) noexcept nogil
+    int run_group(
+        const Group* group, int ticks, const int16_t* drives, int stride, int32_t* spikes, int32_t* total
+    ) noexcept nogil
+    void add_counters(
+        int ticks, const int16_t* counters, int stride, int64_t* first, int64_t* second) noexcept nogil
 
-    static inline void sum_weights(
-        const int16_t *rows, int vectors, const unsigned char *list, int n, int16_t *drive)
-    {
-        int stride = 16 * vectors;
-        while (vectors > 4) {
-            sum_fixed(rows, stride, list, n, drive, 4);
-            rows += 64; drive += 64; vectors -= 4;
-        }
-        switch (vectors) {
-        case 1: sum_fixed(rows, stride, list, n, drive, 1); break;
-        case 2: sum_fixed(rows, stride, list, n, drive, 2); break;
-        case 3: sum_fixed(rows, stride, list, n, drive, 3); break;
-        default: sum_fixed(rows, stride, list, n, drive, 4); break;
-        }
-    }
-    """
-    void sum_weights(
-        const int16_t* rows, int vectors, const uint8_t* list, int n, int16_t* drive) noexcept nogil
+
+cdef enum:
+    OUT_LANES = 8 * NEURONS  # output neurons with their padding, at most
+    MAX_TICKS = 255  # of a step
+    MAX_WORDS = 1024  # of a question (questions.py)
 
 
 cdef struct Tables:
-    # program.Program; `even_lines` and `even_classes` say that every line, and every class with routes, stands for
-    # the same number of spikes
-    const int16_t* weights
-    const int32_t* events
-    const int32_t* potential
-    const int32_t* leak
-    const int32_t* alpha
-    const int32_t* minus_beta
-    const int32_t* groups
+    # program.Program, and what follows from it
+    Layer layer
+    int delay, T, drain_steps, lanes, hidden, drives, gate_spikes
+    int drive_0  # of the tail's lanes
+    int64_t copies  # neurons that every hidden spike stands for; 0: see spikes_of_lane
+    bint reverse, mean
+    const int32_t* potential  # of the lanes, U, in the order of lane_place
+    const int32_t* spikes_of_lane  # neurons that one hidden spike stands for
+    const int32_t* outputs  # (5, output lanes): U, leak, alpha, floor, guard
+    int output_lanes
+    const int32_t* group_start  # (drives + 1,) output lanes of each drive
+    const int32_t* group_line
     const int32_t* most_leak
-    const int32_t* line_start
-    const int32_t* line_signals
-    const int32_t* line_spikes
-    const int32_t* route_start
-    const int32_t* routes
-    const int32_t* hidden_spikes
+    const uint8_t* at_floor  # whether a drive's output neurons begin at their floor
     const int32_t* output_spikes
     const int32_t* exit_start
     const int32_t* exits
-    uint64_t leaving[WORDS]
-    int vectors, classes, drives, singles, first_signal, common_delay, routed, line_words, signal_words
-    bint lines_are_signals, even_lines, even_classes
+    uint64_t leaving  # hidden lanes whose class drives output lines, too
+    const int32_t* leaving_spikes
+    const int32_t* leaving_start
+    const int32_t* leaving_exits
 
 
 cdef struct State:
-    # one run
-    int32_t V[NEURONS]
-    uint8_t fired[NEURONS]
-    uint64_t scheduler[SLOTS][WORDS]
-    bint quiet[NEURONS]
+    # one question
+    int32_t U[MAX_VECTORS * 16]
+    int32_t out_U[OUT_LANES]
+    uint8_t at_floor[NEURONS]
+    uint64_t flight[BLOCK]  # hidden spikes on their way, by tick of arrival modulo the delay
     int64_t sent_in, sent_hidden, sent_out, events
-    int t
-
-
-cdef inline void step_singles(const Tables* net, const int16_t* drive, State* s) noexcept nogil:
-    """Leak, fire and linear reset with a floor, for classes that have a drive of their own."""
-    cdef int j
-    cdef int32_t v, up
-    for j in range(net.singles):
-        v = s.V[j] + drive[j]
-        v = POTENTIAL_MAX if v > POTENTIAL_MAX else v
-        v += net.leak[j]
-        v = POTENTIAL_MAX if v > POTENTIAL_MAX else v
-        up = -(v >= net.alpha[j])
-        v -= net.alpha[j] & up
-        s.V[j] = net.minus_beta[j] if v < net.minus_beta[j] else v
-        s.fired[j] = <uint8_t> (up & 1)
-
-
-cdef inline bint step_group(const Tables* net, int first, int last, int32_t drive, State* s) noexcept nogil:
-    """The same for classes that share a drive; tell whether all of them ended at their floor, silent."""
-    cdef int j
-    cdef int32_t v, up, above = 0
-    for j in range(first, last):
-        v = s.V[j] + drive
-        v = POTENTIAL_MAX if v > POTENTIAL_MAX else v
-        v += net.leak[j]
-        v = POTENTIAL_MAX if v > POTENTIAL_MAX else v
-        up = -(v >= net.alpha[j])
-        v -= net.alpha[j] & up
-        v = net.minus_beta[j] if v < net.minus_beta[j] else v
-        above |= (v ^ net.minus_beta[j]) | up
-        s.V[j] = v
-        s.fired[j] = <uint8_t> (up & 1)
-    return above == 0
 
 
 cdef inline void begin(const Tables* net, State* s) noexcept nogil:
-    memcpy(s.V, net.potential, net.classes * sizeof(int32_t))
-    memset(s.fired, 0, sizeof(s.fired))
-    memset(s.scheduler, 0, sizeof(s.scheduler))
-    memset(s.quiet, 0, sizeof(s.quiet))
+    memcpy(s.U, net.potential, net.lanes * sizeof(int32_t))
+    memcpy(s.out_U, net.outputs, net.output_lanes * sizeof(int32_t))
+    memcpy(s.at_floor, net.at_floor, net.drives)
+    memset(s.flight, 0, sizeof(s.flight))
     s.sent_in = s.sent_hidden = s.sent_out = s.events = 0
-    s.t = 0
 
 
-cdef inline void arrive(const Tables* net, const uint64_t* lines, uint64_t* now, State* s) noexcept nogil:
-    """Let the spikes of the input lines arrive at their signals."""
-    cdef int word, line, k
+cdef inline void leave(
+    const int32_t* start, const int32_t* exits, int unit, int32_t n, int32_t* counts
+) noexcept nogil:
+    """Add n spikes of a class to the output lines that it drives."""
+    cdef int k
+    for k in range(start[unit], start[unit + 1]):
+        counts[exits[2 * k]] += n * exits[2 * k + 1]
+
+
+cdef bint run_outputs(
+    const Tables* net, State* s, int ticks, const int16_t* drives, const int16_t* top, int32_t* counts
+) noexcept nogil:
+    """Run the output neurons that can do anything in this block; return whether one passed its guard."""
+    cdef int32_t spikes[OUT_LANES]
+    cdef Group group
+    cdef int d, j, first, found
+    cdef int32_t n
+    for d in range(net.drives):
+        # at the floor, and nothing lifts it: it stays there, and the floor is below the threshold
+        if s.at_floor[d] and top[net.drive_0 + d] + net.most_leak[d] <= 0:
+            continue
+        first = net.group_start[d]
+        group.U = s.out_U + first
+        group.leak = net.outputs + net.output_lanes + first
+        group.alpha = net.outputs + 2 * net.output_lanes + first
+        group.floors = net.outputs + 3 * net.output_lanes + first
+        group.guard = net.outputs + 4 * net.output_lanes + first
+        group.weights = net.output_spikes + first
+        group.lanes = net.group_start[d + 1] - first
+        found = run_group(&group, ticks, drives + net.drive_0 + d, net.layer.tail * LANES, spikes, &n)
+        if found < 0:
+            return True
+        s.at_floor[d] = found
+        s.sent_out += n
+        if counts == NULL or n == 0:
+            continue
+        if net.group_line[d] >= 0:
+            counts[net.group_line[d]] += n
+            continue
+        for j in range(group.lanes):
+            leave(net.exit_start, net.exits, first + j, spikes[j], counts)
+    return False
+
+
+cdef inline void leave_hidden(
+    const Tables* net, State* s, int ticks, const uint64_t* fired, int32_t* counts
+) noexcept nogil:
+    """Count the spikes of hidden classes that drive output lines, too."""
+    cdef int t, j
     cdef uint64_t bits
-    for word in range(net.line_words):
-        bits = lines[word]
-        if net.lines_are_signals and net.even_lines:
-            now[word] |= bits
-            s.sent_in += bits_in(bits) * net.line_spikes[0]
+    for t in range(ticks):
+        bits = fired[t] & net.leaving
+        while bits:
+            j = lowest_bit(bits)
+            bits &= bits - 1
+            s.sent_out += net.leaving_spikes[j]
+            if counts != NULL:
+                leave(net.leaving_start, net.leaving_exits, j, 1, counts)
+
+
+cdef inline bint block(
+    const Tables* net, State* s, int slot, int ticks, const uint64_t* signals, int32_t* counts
+) noexcept nogil:
+    """Run ticks whose hidden spikes arrive from `slot` on; return whether a potential passed its guard."""
+    cdef int16_t drives[BLOCK * MAX_VECTORS * 16]
+    cdef int16_t top[MAX_VECTORS * 16]
+    if run_block(&net.layer, ticks, signals, s.flight + slot, s.U, drives, top):
+        return True
+    add_counters(
+        ticks, drives + net.drive_0 + net.drives, net.layer.tail * LANES, &s.events, &s.sent_hidden)
+    if net.leaving:
+        leave_hidden(net, s, ticks, s.flight + slot, counts)
+    return run_outputs(net, s, ticks, drives, top, counts)
+
+
+cdef inline int64_t on_their_way(const Tables* net, const State* s) noexcept nogil:
+    """Count the neurons' spikes that were sent, but will never arrive."""
+    cdef int64_t total = 0
+    cdef int i
+    cdef uint64_t bits
+    for i in range(net.delay):
+        bits = s.flight[i]
+        if net.copies:
+            total += net.copies * bits_in(bits)
             continue
         while bits:
-            line = word * 64 + lowest_bit(bits)
+            total += net.spikes_of_lane[lowest_bit(bits)]
             bits &= bits - 1
-            s.sent_in += net.line_spikes[line]
-            for k in range(net.line_start[line], net.line_start[line + 1]):
-                now[net.line_signals[k] >> 6] |= (<uint64_t> 1) << (net.line_signals[k] & 63)
+    return total
 
 
-cdef inline void send(const Tables* net, State* s, int32_t* counts) noexcept nogil:
-    """Send the spikes of this tick on their ways; `counts` is NULL in ticks that are not counted."""
-    cdef int word, j, k, slot
-    cdef uint64_t bits, out
-    for word in range((net.classes + 63) >> 6):
-        bits = gather_bits(s.fired + 64 * word)
-        out = bits & net.leaving[word]
-        if word == 0 and net.first_signal >= 0 and net.even_classes:
-            bits &= ((<uint64_t> 1) << (net.routed & 63)) - 1 if net.routed < 64 else ~(<uint64_t> 0)
-            s.scheduler[(s.t + net.common_delay) & (SLOTS - 1)][0] |= bits << net.first_signal
-            s.sent_hidden += bits_in(bits) * net.hidden_spikes[0]
-            bits = 0
-        elif net.first_signal >= 0 and net.even_classes:
-            bits = 0
-        while bits:
-            j = word * 64 + lowest_bit(bits)
-            bits &= bits - 1
-            s.sent_hidden += net.hidden_spikes[j]
-            for k in range(net.route_start[j], net.route_start[j + 1]):
-                slot = (s.t + net.routes[2 * k + 1]) & (SLOTS - 1)
-                s.scheduler[slot][net.routes[2 * k] >> 6] |= (<uint64_t> 1) << (net.routes[2 * k] & 63)
-        while out:
-            j = word * 64 + lowest_bit(out)
-            out &= out - 1
-            s.sent_out += net.output_spikes[j]
-            if counts != NULL:
-                for k in range(net.exit_start[j], net.exit_start[j + 1]):
-                    counts[net.exits[2 * k]] += net.exits[2 * k + 1]
+cdef inline bint look_up(
+    const Tables* net, const uint64_t* word_signals, const int32_t* word_rows, int64_t known, const int64_t* ids,
+    int64_t words, int32_t* rows
+) noexcept nogil:
+    """Find the code rows of words, and have their signals fetched; return whether all ids are known."""
+    cdef int64_t k
+    for k in range(words):
+        if <uint64_t> ids[k] >= <uint64_t> known:
+            return False
+        rows[k] = word_rows[ids[k]]
+        fetch(word_signals + <int64_t> rows[k] * net.T)
+        fetch(word_signals + <int64_t> rows[k] * net.T + 8)
+    return True
 
 
-cdef inline void tick(const Tables* net, State* s, const uint64_t* lines, int32_t* counts) noexcept nogil:
-    cdef int16_t drive[NEURONS]
-    cdef uint8_t spiking[AXONS]
-    cdef uint64_t* now = s.scheduler[s.t & (SLOTS - 1)]
-    cdef uint64_t bits
-    cdef int word, d, n = 0
-    arrive(net, lines, now, s)
-    for word in range(net.signal_words):
-        bits = now[word]
-        now[word] = 0
-        while bits:
-            spiking[n] = <uint8_t> (word * 64 + lowest_bit(bits))
-            bits &= bits - 1
-            s.events += net.events[spiking[n]]
-            n += 1
-    sum_weights(net.weights, net.vectors, spiking, n, drive)
-    step_singles(net, drive, s)
-    for d in range(net.singles, net.drives):
-        # at the floor, and nothing lifts it: it stays there, and the floor is below the threshold
-        if not s.quiet[d] or drive[d] + net.most_leak[d] > 0:
-            s.quiet[d] = step_group(net, net.groups[d], net.groups[d + 1], drive[d], s)
-    send(net, s, counts)
-    s.t += 1
+cdef bint run_question(
+    const Tables* net, const uint64_t* word_signals, const int32_t* word_spikes, const uint64_t* gate_signals,
+    const int32_t* rows, int64_t words, int32_t* counts, State* s
+) noexcept nogil:
+    """Answer one question; return whether a potential passed its guard, and the answer is void."""
+    cdef uint64_t both[MAX_TICKS]
+    cdef const uint64_t* signals
+    cdef int T = net.T, ticks, slot = 0, offset, i, row
+    cdef int64_t step, steps = words + net.drain_steps, read = 1 if net.mean else words
+    begin(net, s)
+    for step in range(steps):
+        signals = gate_signals
+        if step < words:
+            row = rows[words - 1 - step if net.reverse else step]
+            s.sent_in += word_spikes[row]
+            signals = word_signals + <int64_t> row * T
+            if step >= read:
+                for i in range(T):
+                    both[i] = signals[i] | gate_signals[i]
+                signals = both
+        if step >= read:
+            s.sent_in += net.gate_spikes
+        offset = 0
+        while offset < T:
+            ticks = min(net.delay - slot, T - offset)
+            if block(net, s, slot, ticks, signals + offset, counts if step >= read else NULL):
+                return True
+            offset += ticks
+            slot = (slot + ticks) % net.delay
+    s.sent_hidden += on_their_way(net, s)
+    return False
+
+
+cdef enum:
+    NO_WORDS = -1  # labels of questions.py
+    TOO_LONG = -2
+    VOID = -3
 
 
 @cython.final
@@ -194,124 +230,156 @@ cdef inline void tick(const Tables* net, State* s, const uint64_t* lines, int32_
 @cython.wraparound(False)
 @cython.initializedcheck(False)
 cdef class ProgramRunner:
-    """A program.Program made ready to run; safe to use from several threads.
+    """A program.Program made ready to answer questions; safe to use from several threads.
 
-    `most_leak` (drives,) is the largest leak of each drive's classes, `leaving` (4,) the bits of the classes that
-    drive an output line, `even_lines` and `even_classes` whether every line, and every routed class, stands for the
-    same number of spikes; the other arguments are the fields of program.Program.
+    Beside the fields of Program: `word_signals` (code rows, T) are the signals of each code at each tick of a step,
+    `word_spikes` (code rows,) its input spikes, `gate_signals` (T,) and `gate_spikes` those of the gate line in a step
+    that is read, `word_rows` (words,) the code row of each word id; `mean` says that every step but the first is read.
     """
 
     cdef Tables net
+    cdef const uint64_t[:, ::1] word_signals
+    cdef const int32_t[::1] word_spikes
+    cdef const int32_t[::1] word_rows
+    cdef const uint64_t[::1] gate_signals
+    cdef int64_t longest
     cdef object kept
 
     def __cinit__(
         self,
-        const int16_t[:, ::1] weights,
-        const int32_t[::1] events,
-        const int32_t[:, ::1] neurons,
-        const int32_t[::1] groups,
-        int singles,
-        bint lines_are_signals,
-        const int32_t[::1] line_start,
-        const int32_t[::1] line_signals,
-        const int32_t[::1] line_spikes,
-        int first_signal,
-        int common_delay,
-        const int32_t[::1] route_start,
-        const int32_t[:, ::1] routes,
-        const int32_t[::1] hidden_spikes,
+        *,
+        const int16_t[:, :, ::1] sums,
+        const int32_t[:, ::1] lanes,
+        const int16_t[:, ::1] narrow,
+        int hidden,
+        int drives,
+        int shift,
+        int delay,
+        const int32_t[::1] spikes_of_lane,
+        const int32_t[:, ::1] outputs,
+        const int32_t[::1] group_start,
+        const int32_t[::1] group_line,
+        const int32_t[::1] most_leak,
+        const uint8_t[::1] at_floor,
         const int32_t[::1] output_spikes,
         const int32_t[::1] exit_start,
         const int32_t[:, ::1] exits,
-        const int32_t[::1] most_leak,
-        const uint64_t[::1] leaving,
-        bint even_lines,
-        bint even_classes,
+        const int32_t[::1] leaving_spikes,
+        const int32_t[::1] leaving_start,
+        const int32_t[:, ::1] leaving_exits,
+        const uint64_t[:, ::1] word_signals,
+        const int32_t[::1] word_spikes,
+        const int32_t[::1] word_rows,
+        const uint64_t[::1] gate_signals,
+        int32_t gate_spikes,
+        int drain_steps,
+        bint reverse,
+        bint mean,
+        int64_t longest,
     ):
         cdef Tables* net = &self.net
+        cdef int j, row, vectors = sums.shape[2] // LANES
+        cdef int32_t[:, ::1] placed = lanes.copy()
+        for row in range(4):
+            for j in range(lanes.shape[1]):
+                placed[row, lane_place(j)] = lanes[row, j]
         self.kept = (
-            weights, events, neurons, groups, line_start, line_signals, line_spikes, route_start, routes,
-            hidden_spikes, output_spikes, exit_start, exits, most_leak,
+            sums, placed, narrow, spikes_of_lane, outputs, group_start, group_line, most_leak, at_floor,
+            output_spikes, exit_start, exits, leaving_spikes, leaving_start, leaving_exits,
         )
-        net.weights = &weights[0, 0]
-        net.events = &events[0]
-        net.potential = &neurons[0, 0]
-        net.leak = &neurons[1, 0]
-        net.alpha = &neurons[2, 0]
-        net.minus_beta = &neurons[3, 0]
-        net.groups = &groups[0]
-        net.most_leak = &most_leak[0]
-        net.line_start = &line_start[0]
-        net.line_signals = &line_signals[0] if line_signals.shape[0] else NULL
-        net.line_spikes = &line_spikes[0] if line_spikes.shape[0] else NULL
-        net.route_start = &route_start[0]
-        net.routes = &routes[0, 0] if routes.shape[0] else NULL
-        net.hidden_spikes = &hidden_spikes[0]
-        net.output_spikes = &output_spikes[0]
+        self.word_signals, self.word_spikes, self.word_rows = word_signals, word_spikes, word_rows
+        if longest > MAX_WORDS:
+            raise ValueError(f"questions of {longest} words, limit {MAX_WORDS}")
+        self.gate_signals, self.longest = gate_signals, longest
+        net.layer.sums = &sums[0, 0, 0]
+        net.layer.alpha = &placed[1, 0]
+        net.layer.floors = &placed[2, 0]
+        net.layer.guard = &placed[3, 0]
+        net.layer.narrow = &narrow[0, 0] if narrow.shape[0] else NULL
+        net.layer.vectors = vectors
+        net.layer.tail = 1 if hidden // LANES == vectors - 1 else vectors
+        net.layer.shift = shift & 63
+        net.layer.hidden = ~(<uint64_t> 0) if hidden == 64 else ((<uint64_t> 1) << hidden) - 1
+        net.potential = &placed[0, 0]
+        net.lanes, net.hidden, net.drives = vectors * LANES, hidden, drives
+        net.drive_0 = hidden - (vectors - net.layer.tail) * LANES
+        net.copies = spikes_of_lane[0] if hidden else 0
+        for j in range(hidden):
+            if spikes_of_lane[j] != spikes_of_lane[0]:
+                net.copies = 0
+        net.delay, net.T, net.drain_steps = delay, gate_signals.shape[0], drain_steps
+        net.reverse, net.mean, net.gate_spikes = reverse, mean, gate_spikes
+        net.spikes_of_lane = &spikes_of_lane[0] if hidden else NULL
+        net.output_lanes = outputs.shape[1]
+        net.outputs = &outputs[0, 0] if outputs.shape[1] else NULL
+        net.group_start = &group_start[0]
+        net.group_line = &group_line[0] if drives else NULL
+        net.most_leak = &most_leak[0] if drives else NULL
+        net.at_floor = &at_floor[0] if drives else NULL
+        net.output_spikes = &output_spikes[0] if outputs.shape[1] else NULL
         net.exit_start = &exit_start[0]
         net.exits = &exits[0, 0] if exits.shape[0] else NULL
-        net.leaving[0], net.leaving[1], net.leaving[2], net.leaving[3] = leaving
-        net.vectors = weights.shape[1] // 16
-        net.classes = neurons.shape[1]
-        net.drives = groups.shape[0] - 1
-        net.singles = singles
-        net.first_signal, net.common_delay, net.routed = first_signal, common_delay, routes.shape[0]
-        net.line_words = (line_spikes.shape[0] + 63) // 64
-        net.signal_words = (weights.shape[0] + 63) // 64
-        net.lines_are_signals, net.even_lines, net.even_classes = lines_are_signals, even_lines, even_classes
-
-    def run(
-        self,
-        const uint64_t[:, ::1] raster,
-        const int64_t[::1] starts,
-        const int64_t[::1] counted,
-        int32_t[:, ::1] counts,
-        int64_t[:, ::1] spikes,
-        int64_t[::1] events,
-    ):
-        """Run a batch; the arguments are as in `simulate`."""
-        cdef State s
-        cdef Py_ssize_t run, t
-        cdef int32_t* counting
-        with nogil:
-            for run in range(starts.shape[0] - 1):
-                begin(&self.net, &s)
-                for t in range(starts[run], starts[run + 1]):
-                    counting = &counts[run, 0] if t >= starts[run + 1] - counted[run] else NULL
-                    tick(&self.net, &s, &raster[t, 0], counting)
-                spikes[run, 0], spikes[run, 1], spikes[run, 2] = s.sent_in, s.sent_hidden, s.sent_out
-                events[run] = s.events
+        net.leaving = 0
+        for j in range(hidden):
+            if leaving_spikes[j]:
+                net.leaving |= (<uint64_t> 1) << j
+        net.leaving_spikes = &leaving_spikes[0] if hidden else NULL
+        net.leaving_start = &leaving_start[0]
+        net.leaving_exits = &leaving_exits[0, 0] if leaving_exits.shape[0] else NULL
 
     def answer(
         self,
-        const uint64_t[:, :, ::1] word_raster,
-        const uint64_t[:, ::1] drain_raster,
-        Py_ssize_t drain_steps,
-        bint reverse,
-        const int32_t[::1] rows,
+        const int64_t[::1] ids,
         const int64_t[::1] starts,
-        int32_t[:, ::1] counts,
+        Py_ssize_t first,
+        Py_ssize_t last,
+        int32_t[::1] label,
+        int32_t[:, ::1] scores,
         int64_t[:, ::1] spikes,
         int64_t[::1] events,
+        int64_t[::1] ticks,
+        int32_t[::1] words,
     ):
-        """Answer questions whose input raster is never written out.
+        """Answer questions first..last - 1 into their rows of the arrays of an Answers, whose scores are zero.
 
-        word_raster (code rows, T, words) and drain_raster (T, words) hold the spikes of a step; rows are the code rows
-        of all words, starts (N + 1,) where each question's begin; output spikes are counted in the drain steps.
+        `ids` are the word ids of all questions, `starts` (n + 1,) where each question's begin.  Returns how many are
+        labelled VOID, since a potential came near its 20-bit ceiling: the chip kernel must answer them.  Where a question
+        q holds a word id without a code, or ends before it begins, it returns -1 - q, and the arrays are not complete.
         """
         cdef State s
-        cdef Py_ssize_t q, w, t, n, row
-        cdef Py_ssize_t T = drain_raster.shape[0]
+        cdef int32_t rows[MAX_WORDS]
+        cdef Py_ssize_t q, k, c
+        cdef int64_t n, void = 0
         with nogil:
-            for q in range(starts.shape[0] - 1):
-                begin(&self.net, &s)
+            for q in range(first, last):
                 n = starts[q + 1] - starts[q]
-                for w in range(n):
-                    row = rows[starts[q] + (n - 1 - w if reverse else w)]
-                    for t in range(T):
-                        tick(&self.net, &s, &word_raster[row, t, 0], NULL)
-                for w in range(drain_steps):
-                    for t in range(T):
-                        tick(&self.net, &s, &drain_raster[t, 0], &counts[q, 0])
+                words[q] = <int32_t> n
+                if n < 0:
+                    void = -1 - q
+                    break
+                if n == 0 or n > self.longest:
+                    label[q] = NO_WORDS if n == 0 else TOO_LONG
+                    spikes[q, 0] = spikes[q, 1] = spikes[q, 2] = events[q] = ticks[q] = 0
+                    continue
+                if not look_up(
+                    &self.net, &self.word_signals[0, 0], &self.word_rows[0], self.word_rows.shape[0],
+                    &ids[starts[q]], n, rows,
+                ):
+                    void = -1 - q
+                    break
+                if run_question(
+                    &self.net, &self.word_signals[0, 0], &self.word_spikes[0], &self.gate_signals[0], rows, n,
+                    &scores[q, 0], &s,
+                ):
+                    label[q] = VOID
+                    void += 1
+                    continue
                 spikes[q, 0], spikes[q, 1], spikes[q, 2] = s.sent_in, s.sent_hidden, s.sent_out
                 events[q] = s.events
+                ticks[q] = (n + self.net.drain_steps) * self.net.T
+                k = 0
+                for c in range(1, scores.shape[1]):
+                    if scores[q, c] > scores[q, k]:
+                        k = c
+                label[q] = <int32_t> k
+        return void

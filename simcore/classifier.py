@@ -15,6 +15,9 @@ from .questions import Answers, QuestionCore
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
 FILES: Final = ("core.safetensors", "encoder.safetensors", "tokenizer.json", "labels.json")
 """The files of a published model that a classifier is made of."""
 
@@ -129,6 +132,12 @@ class Classifier:
     def answer_ids(self, questions: Sequence[Sequence[int]], *, threads: int = 1) -> Answers:
         """Answer questions that are already split into word ids (see `classify`)."""
         return self._core.answer(questions, threads=threads)
+
+    def answer_flat(
+        self, ids: NDArray[np.int64], starts: NDArray[np.int64], *, threads: int = 1
+    ) -> Answers:
+        """Answer questions whose word ids lie in one array (see `QuestionCore.answer_flat`)."""
+        return self._core.answer_flat(ids, starts, threads=threads)
 
 
 def read_tokenizer(data: bytes) -> Tokenizer:

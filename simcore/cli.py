@@ -1,8 +1,10 @@
-"""Command line `spikewatch-sim`: inspect, run, convert and plot core images."""
+"""Command line `spikewatch-sim`: inspect, run, convert, plot and time core images."""
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import shutil
 import sys
 import warnings
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from . import inspection, plotting
+from . import bench, inspection, plotting
 from .errors import InputError, SimcoreError
 from .exchange import Format, Network, convert, open_network, run_network, write_spikes
 from .nir_export import LossyExport
@@ -28,7 +30,7 @@ PROGRAM = "spikewatch-sim"
 
 app = typer.Typer(
     name=PROGRAM,
-    help="Inspect, run, convert and plot TrueNorth core images, RANC networks and IBM models.",
+    help="Inspect, run, convert, plot and time TrueNorth core images, published models, RANC networks and IBM models.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -36,7 +38,15 @@ app = typer.Typer(
 
 File = Annotated[
     Path,
-    typer.Argument(help="A core image, a RANC network (.json, .json.gz) or an IBM model (.json)."),
+    typer.Argument(
+        metavar="NETWORK",
+        help="A core image, a RANC network (.json, .json.gz), an IBM model (.json),"
+        " or the reference of a published model (trec:production).",
+    ),
+]
+Registry = Annotated[
+    Path | None,
+    typer.Option("--registry", help="Where to look models up; else the bundled registry."),
 ]
 SpikeFile = Annotated[
     Path | None,
@@ -59,6 +69,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 def main() -> None:
     """Run the program; errors of ours and of files are one line on stderr and exit code 2."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without Braille shows the rest
     try:
         app()
     except SimcoreError as e:
@@ -67,27 +79,32 @@ def main() -> None:
     except OSError as e:
         _say(f"{e.filename}: {e.strerror}" if e.filename else str(e))
         sys.exit(2)
+    except MemoryError as e:
+        _say(f"out of memory: {e}" if str(e) else "out of memory")
+        sys.exit(2)
 
 
 @app.command()
 def inspect(
     file: File,
-    core: Annotated[int | None, typer.Option("--core", help="Draw the crossbar of a core.")] = None,
+    core: Annotated[int, typer.Option("--core", help="Core whose crossbar to draw.")] = 0,
+    registry: Registry = None,
     as_json: Json = False,
 ) -> None:
-    """Show what an image holds and how much of each limit of the chip it uses."""
-    network = open_network(file)
+    """Show what a network holds, how much of each limit of the chip it uses, and a crossbar."""
+    network = open_network(file, registry=registry)
     found = inspection.inspect(network.image)
     if as_json:
         typer.echo(json.dumps({"format": network.format} | found.as_json()))
         return
+    picture = inspection.picture(network.image, core, shutil.get_terminal_size().columns)
     cells = found.cores * 256
     typer.echo(f"format          {network.format}")
     typer.echo(f"cores           {found.cores}")
+    typer.echo(f"axons used      {found.axons} of {cells}")
     typer.echo(f"neurons used    {found.neurons} of {cells}")
     typer.echo(f"  copies        {found.copies}")
     typer.echo(f"  stochastic    {found.stochastic}")
-    typer.echo(f"axons used      {found.axons} of {cells}")
     typer.echo(f"synapses        {found.synapses} of {cells * 256}")
     typer.echo(f"input lines     {found.input_lines}")
     typer.echo(f"output lines    {found.output_lines}")
@@ -95,14 +112,15 @@ def inspect(
     if coding is not None:
         typer.echo(
             f"coding          {coding.ticks_per_step} ticks per step, {coding.word_lines} word lines,"
-            f" read {coding.direction}, {coding.drain_steps} drain step, gate line {coding.gate_line}"
+            f" read {coding.direction},\n{'':16}drain steps {coding.drain_steps}, gate line {coding.gate_line},"
+            f" reads the {coding.readout}"
         )
     typer.echo("\nlargest                         used    limit        %")
     for use in found.use:
         typer.echo(f"{use.what:24}{use.used:12}{use.limit:9}{use.percent:9.1f}")
-    if core is not None:
-        room = shutil.get_terminal_size()
-        typer.echo("\n" + inspection.picture(network.image, core, room.columns, room.lines))
+    typer.echo(f"\n{picture}")
+    if found.cores > 1:
+        typer.echo(f"one of {found.cores} cores; --core N draws another")
 
 
 @app.command()
@@ -115,13 +133,14 @@ def run(
     ] = None,
     ticks: Ticks = None,
     traced: Traced = None,
+    registry: Registry = None,
     check: Annotated[
         bool, typer.Option("--check", help="Compare with the output spikes that a RANC file has.")
     ] = False,
     as_json: Json = False,
 ) -> None:
     """Run a network on its input spikes; with --check, exit 1 at the first difference."""
-    network = open_network(file, spikes, ticks)
+    network = open_network(file, spikes, ticks, registry)
     neurons = [_place(text) for text in traced or []]
     if check and network.expected is None:
         raise SimcoreError(f"{file}: carries no output spikes to compare with")
@@ -152,12 +171,13 @@ def convert_format(
     ] = None,
     spikes: SpikeFile = None,
     ticks: Ticks = None,
+    registry: Registry = None,
     without_spikes: Annotated[
         bool, typer.Option("--no-spikes", help="Leave out the input spikes that the file carries.")
     ] = False,
 ) -> None:
     """Write a network in another format, its input spikes with it or beside it."""
-    network = open_network(file, spikes, ticks)
+    network = open_network(file, spikes, ticks, registry)
     if without_spikes:
         network = Network(image=network.image, format=network.format)
     kinds: dict[str, Format] = {"image": "image", "ranc": "ranc", "ibm": "ibm", "nir": "nir"}
@@ -179,15 +199,80 @@ def plot(
     spikes: SpikeFile = None,
     ticks: Ticks = None,
     traced: Traced = None,
+    registry: Registry = None,
 ) -> None:
     """Draw input spikes, output spikes and chosen membranes (needs matplotlib: extra [plot])."""
-    network = open_network(file, spikes, ticks)
+    network = open_network(file, spikes, ticks, registry)
     neurons = [_place(text) for text in traced or []]
     raster = _recorded(run_network(network, str(file)))
     given = _given(network)
     potentials = trace(network.image, given, neurons) if neurons else None
     plotting.plot(out, given, raster, neurons=neurons, potentials=potentials, title=file.name)
     typer.echo(out)
+
+
+@app.command("bench")
+def measure(
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="[NETWORK]", help="As elsewhere; without it, a dense core is made."),
+    ] = None,
+    spikes: SpikeFile = None,
+    ticks: Ticks = None,
+    rate: Annotated[
+        float,
+        typer.Option(
+            "--rate",
+            min=0,
+            max=1,
+            help="Spikes per line and tick, where no input spikes are given.",
+        ),
+    ] = 0.2,
+    kernel: Annotated[
+        list[str] | None, typer.Option("--kernel", help="Kernel to time; may be repeated.")
+    ] = None,
+    threads: Annotated[
+        list[int] | None,
+        typer.Option("--threads", min=1, help="Threads to use; may be repeated. Else 1 and all."),
+    ] = None,
+    seconds: Annotated[
+        float, typer.Option("--seconds", min=0, help="How long to measure each.")
+    ] = 1.0,
+    registry: Registry = None,
+    as_json: Json = False,
+) -> None:
+    """Measure how fast this machine runs a network: ticks and synaptic events per second."""
+    length = bench.TICKS if ticks is None else ticks
+    if not length:
+        raise InputError("--ticks 0: there is nothing to measure")
+    if file is None:
+        if spikes is not None:
+            raise InputError(f"--spikes {spikes}: of no network; name one, or leave the spikes out")
+        name, (image, given) = "dense core", bench.dense_core(ticks=length)
+    else:
+        network = open_network(file, spikes, ticks, registry)
+        name, image = str(file), network.image
+        if network.spikes is not None and network.spikes.any():
+            given = network.spikes
+        else:
+            given = bench.random_spikes(image.input_lines, length, rate)
+    counts = threads or sorted({1, os.cpu_count() or 1})
+    found = []
+    if not as_json:
+        cores = f"{image.cores} core{'s' * (image.cores != 1)}"
+        typer.echo(f"{name}: {cores}, {len(given)} ticks a run, real time 1,000 ticks/s\n")
+        typer.echo("kernel          threads  runs       ticks/s   syn. events/s  x real time")
+    for row in bench.measure(image, given, names=kernel or (), threads=counts, seconds=seconds):
+        found.append(row.as_json())
+        if not as_json:
+            kind = f"{row.kernel}{', program' * row.program}"
+            typer.echo(
+                f"{kind:16}{row.threads:7}{row.runs:6}{row.ticks_per_s:14,.0f}"
+                f"{row.events_per_s:16.3g}{row.real_time:13,.2f}"
+            )
+    if as_json:
+        report = {"network": name, "cores": image.cores, "ticks": len(given), "measured": found}
+        typer.echo(json.dumps(report))
 
 
 def _report(network: Network, outcome: Outcome) -> dict[str, Any]:

@@ -14,12 +14,14 @@ from .ibm import read_ibm
 from .ibm_export import ibm_text
 from .image import CoreImage
 from .nir_export import LossyExport, write_nir
-from .ranc import read_ranc, write_ranc
+from .ranc import read_ranc
+from .ranc_export import write_ranc
+from .references import find, is_reference
 from .run import Outcome, Simulator, pack_lines
 from .spikes import (
-    MAX_CELLS,
     axon_events,
     axon_raster,
+    check_cells,
     empty_raster,
     line_raster,
     read_events,
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Format = Literal["image", "ranc", "ibm", "nir"]
+Source = Literal["image", "model", "ranc", "ibm"]
 
 SUFFIXES: Final[dict[str, Format]] = {
     ".safetensors": "image",
@@ -56,7 +59,7 @@ class Network:
     image : CoreImage
         The cores.
     format : str
-        Format of the file: image, ranc or ibm.
+        Where it comes from: a file (image, ranc or ibm) or a published model.
     spikes : uint8 (ticks, input lines) or None
         Input spikes, where the file or a spike file gave them.
     expected : uint8 (ticks - 1, output lines) or None
@@ -65,23 +68,30 @@ class Network:
     """
 
     image: CoreImage
-    format: Format
+    format: Source
     spikes: NDArray[np.uint8] | None = None
     expected: NDArray[np.uint8] | None = None
 
 
-def open_network(path: Path, spikes: Path | None = None, ticks: int | None = None) -> Network:
-    """Read a core image, a RANC network or an IBM model, with its input spikes.
+def open_network(
+    path: Path,
+    spikes: Path | None = None,
+    ticks: int | None = None,
+    registry: Path | None = None,
+) -> Network:
+    """Read a core image, a published model, a RANC network or an IBM model, with its input spikes.
 
     Parameters
     ----------
     path
-        The network; `.json` files are told apart by their content.
+        The network; `.json` files are told apart by their content. What names no file may be a model's reference.
     spikes
         A spike file, in place of the spikes of a RANC file: `.txt` holds `tick line`, anything else is IBM's sfti.
         An IBM model gets input lines for the axons that this file names, in their order, and no others.
     ticks
         Length of the run; None: that of a RANC file, or 15 ticks (the longest delay) after the last input spike.
+    registry
+        Directory of the registry to look models up in; None: the bundled one.
 
     Raises
     ------
@@ -102,7 +112,7 @@ def open_network(path: Path, spikes: Path | None = None, ticks: int | None = Non
             )
         image = ranc.image
     else:
-        image = read_ibm(path) if kind == "ibm" else CoreImage.load(path)
+        image = _read(path, kind, registry)
     if spikes is None:
         silent = None if ticks is None else empty_raster(ticks, image.input_lines)
         return Network(image=image, format=kind, spikes=silent)
@@ -128,9 +138,7 @@ def run_network(network: Network, what: str) -> Outcome:
     """
     if network.spikes is None:
         raise InputError(f"{what}: carries no input spikes, and no spike file or ticks are given")
-    size = len(network.spikes) * network.image.output_lines
-    if size > MAX_CELLS:
-        raise InputError(f"{what}: {size} ticks x output lines to record, limit {MAX_CELLS}")
+    check_cells(len(network.spikes), network.image.output_lines, "output lines")
     ticks = len(network.spikes)
     return Simulator(network.image).run(pack_lines(network.spikes), [0, ticks], record=True)
 
@@ -172,7 +180,7 @@ def convert(network: Network, path: Path, to: Format | None = None) -> list[Path
         )
     image, spikes = network.image, network.spikes
     if kind in {"ranc", "ibm"}:
-        image = _bare(image)
+        image = _bare(image, keep_grid=kind == "ranc")
     if kind == "ranc":
         given = empty_raster(0, image.input_lines) if spikes is None else spikes
         write_ranc(image, given, path, network.expected)
@@ -214,7 +222,15 @@ def write_spikes(path: Path, raster: NDArray[Any]) -> None:
         write_outputs(path, raster)
 
 
-def _sniff(path: Path) -> Format:
+def _read(path: Path, kind: Source, registry: Path | None) -> CoreImage:
+    if kind == "ibm":
+        return read_ibm(path)
+    return find(str(path), registry) if kind == "model" else CoreImage.load(path)
+
+
+def _sniff(path: Path) -> Source:
+    if is_reference(str(path)) and not path.exists():
+        return "model"
     if path.suffix == ".gz":
         return "ranc"
     if path.suffix != ".json":
@@ -255,8 +271,11 @@ def _driven(image: CoreImage, events: NDArray[np.int64]) -> CoreImage:
     return replace(image, inputs=inputs)
 
 
-def _bare(image: CoreImage) -> CoreImage:
+def _bare(image: CoreImage, *, keep_grid: bool) -> CoreImage:
     """Take off what tells the host, not the cores, what to do."""
+    if image.grid is not None and not keep_grid:
+        _warn("the grid: where the cores are placed")
+        image = replace(image, grid=None)
     if len(image.inputs):
         _warn("the numbers of the input lines: the format names inputs by core and axon")
     if image.coding is None:

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from . import limits
+from .documents import check_keys, read_document
 from .errors import ImageError
 from .image import MAX_LINES, CoreImage, blank
-from .spikes import OFF_CHIP, output_line
+from .spikes import OFF_CHIP, output_line, output_place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -72,9 +73,7 @@ def read_ibm(path: Path) -> CoreImage:
 
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as e:
-        raise ImageError(f"{path}: {e.strerror or e}") from None
+        text = read_document(path).decode()
     except UnicodeDecodeError:
         raise ImageError(f"{path}: not UTF-8 text") from None
     try:
@@ -124,7 +123,7 @@ def _parse(text: str) -> dict[str, Any]:
         raise ImageError(f"not a JSON document: {e}") from None
     if not isinstance(document, dict):
         raise ImageError("not a JSON object")
-    _check_keys(document, _TOP, "model file")
+    check_keys(document, _TOP, "model file")
     return document
 
 
@@ -140,15 +139,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _check_keys(record: Mapping[str, Any], known: set[str], where: str) -> None:
-    unknown = sorted(record.keys() - known)
-    if unknown:
-        raise ImageError(f"{where}: unknown field {unknown[0]}")
-
-
 def _image(document: Mapping[str, Any]) -> CoreImage:
     model = document["model"]
-    _check_keys(model, _MODEL, "model")
+    check_keys(model, _MODEL, "model")
     for name, value in _FIXED.items():
         if model.get(name, value) != value:
             raise ImageError(f"model: {name} {model[name]!r}, only {value} can be simulated")
@@ -160,7 +153,7 @@ def _image(document: Mapping[str, Any]) -> CoreImage:
     types = _neuron_types(document["neuronTypes"])
     crossbars = {}
     for entry in document.get("crossbarTypes", []):
-        _check_keys(entry, {"name", "crossbar"}, "crossbarTypes")
+        check_keys(entry, {"name", "crossbar"}, "crossbarTypes")
         if entry["name"] in crossbars:
             raise ImageError(f"crossbarTypes: two are named {entry['name']}")
         crossbars[entry["name"]] = _crossbar(entry["crossbar"], entry["name"])
@@ -193,7 +186,7 @@ def _neuron_types(entries: Sequence[Mapping[str, Any]]) -> dict[int, dict[str, A
 
 def _neuron_type(entry: Mapping[str, Any], where: str) -> dict[str, Any]:
     fields = {*BOOLEANS, *RANGES, *SIGNS}
-    _check_keys(entry, {"name", "class", *fields}, where)
+    check_keys(entry, {"name", "class", *fields}, where)
     if entry.get("class", "NeuronGeneral") != "NeuronGeneral":
         raise ImageError(f"{where}: class {entry['class']!r}, only NeuronGeneral can be simulated")
     for name in sorted(fields):
@@ -222,13 +215,13 @@ def _neuron_type(entry: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 def _crossbar(crossbar: Mapping[str, Any], name: str) -> tuple[list[int], NDArray[np.uint8]]:
     """Read axon types and packed synapses; in a hex byte the first neuron is the most significant bit."""
-    _check_keys(crossbar, {"rows"}, f"crossbar {name}")
+    check_keys(crossbar, {"rows"}, f"crossbar {name}")
     rows = crossbar["rows"]
     if len(rows) != limits.AXONS:
         raise ImageError(f"crossbar {name}: {len(rows)} rows, expected {limits.AXONS}")
     types, synapses = [], []
     for i, row in enumerate(rows):
-        _check_keys(row, {"type", "synapses"}, f"crossbar {name}, row {i}")
+        check_keys(row, {"type", "synapses"}, f"crossbar {name}, row {i}")
         if row["type"] not in {"S0", "S1", "S2", "S3"}:
             raise ImageError(f"crossbar {name}, row {i}: type {row['type']!r}, limits S0..S3")
         if not re.fullmatch(r"[0-9A-Fa-f]{2}( [0-9A-Fa-f]{2}){31}", row["synapses"]):
@@ -247,7 +240,7 @@ def _read_core(
 ) -> None:
     c = core["id"]
     where = f"core {c}"
-    _check_keys(core, _CORE, where)
+    check_keys(core, _CORE, where)
     if core.get("timeScaleExponent", 0) != 0:
         raise ImageError(f"{where}: timeScaleExponent {core['timeScaleExponent']!r}, only 0")
     seed = core["rngSeed"]
@@ -275,7 +268,7 @@ def _read_neurons(
     where = f"core {c}"
     if not isinstance(neurons, dict):
         raise ImageError(f"{where}: neurons is no object of run-length lists")
-    _check_keys(neurons, _LISTS, where)
+    check_keys(neurons, _LISTS, where)
     columns = {name: expand(items, f"{where}, {name}") for name, items in neurons.items()}
     dendrites = columns.pop("dendrites", list(range(limits.NEURONS)))
     for name, values in columns.items():
@@ -290,15 +283,25 @@ def _read_neurons(
             raise ImageError(f"{where}, neuron {j}: type {number} is not in neuronTypes")
         for name, value in fields.items():
             arrays[name][c, j] = value
-        if OFF_CHIP < target < limits.TARGET_NONE:
-            raise ImageError(
-                f"{where}, neuron {j}: destCore {target}, expected a core, -1 (nowhere)"
-                f" or {OFF_CHIP} and below (off the chip)"
-            )
-        if not 0 <= axon < limits.AXONS:
-            raise ImageError(f"{where}, neuron {j}: destAxon {axon}, limits 0..255")
+        _check_target(f"{where}, neuron {j}", len(arrays["seed"]), target, axon, delay)
         off_chip = target <= OFF_CHIP
         arrays["target_core"][c, j] = limits.TARGET_OUTPUT if off_chip else target
         place = output_line(target, axon) if off_chip else axon
         arrays["target_axon"][c, j] = 0 if target == limits.TARGET_NONE else place
         arrays["delay"][c, j] = delay
+
+
+def _check_target(where: str, cores: int, target: int, axon: int, delay: int) -> None:
+    if OFF_CHIP < target < limits.TARGET_NONE:
+        raise ImageError(
+            f"{where}: destCore {target}, expected a core, -1 (nowhere)"
+            f" or {OFF_CHIP} and below (off the chip)"
+        )
+    lowest, _ = output_place(MAX_LINES - 1)
+    for name, value, low, high in (
+        ("destCore", target, lowest, cores - 1),
+        ("destAxon", axon, 0, limits.AXONS - 1),
+        ("destDelay", delay, limits.DELAY_MIN, limits.DELAY_MAX),
+    ):
+        if not low <= value <= high:
+            raise ImageError(f"{where}: {name} {value}, limits {low}..{high}")

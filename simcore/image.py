@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import limits
+from .coding import Coding, read_coding
 from .errors import ImageError
-from .tensors import Field, check_shape, pack, unpack
+from .tensors import Field, check_shape, pack, read, unpack
+
+__all__ = ["GRID_MAX", "MAX_LINES", "Coding", "CoreImage", "blank"]
 
 U8 = NDArray[np.uint8]
 I16 = NDArray[np.int16]
@@ -22,6 +24,9 @@ FORMAT: Final = "core-image"
 VERSION: Final = 1
 MAX_LINES: Final = 2**20
 """Most input or output lines of an image: our own bound, far above a chip's 4096 x 256 axons of use."""
+
+GRID_MAX: Final = 2**16 - 1
+"""Highest x and y of a core in a grid: our own bound, 1,024 chips of 64 x 64 cores on a side."""
 
 _C, _N, _A = "cores", limits.NEURONS, limits.AXONS
 _TENSORS: Final = {
@@ -45,6 +50,7 @@ _TENSORS: Final = {
     "delay": Field(dtype="uint8", shape=(_C, _N)),
     "inputs": Field(dtype="int32", shape=("input connections", 3)),
     "outputs": Field(dtype="int32", shape=("output connections", 3)),
+    "grid": Field(dtype="int32", shape=(_C, 2), optional=True),
 }
 _LENGTHS: Final = {
     _C: limits.MAX_CORES,
@@ -67,63 +73,6 @@ _RANGES: Final = {
     "potential": (limits.POTENTIAL_MIN, limits.POTENTIAL_MAX),
     "delay": (limits.DELAY_MIN, limits.DELAY_MAX),
 }
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Coding:
-    """How words become spikes on the input lines, and when the answer is read.
-
-    Attributes
-    ----------
-    ticks_per_step : int
-        T: ticks of one step (one word); an activity a in 0..T is a spikes in the step.
-    word_lines : int
-        Input lines 0..word_lines-1 carry the code of a word.
-    direction : {"forward", "reverse"}
-        The order in which the words of a question are read (ONNX `direction`).
-    drain_steps : int
-        Steps run after the last word, in which output spikes are counted.
-    gate_line : int
-        Input line that spikes at every tick of the drain steps and opens the readout; -1: there is none.
-
-    """
-
-    ticks_per_step: int
-    word_lines: int
-    direction: Literal["forward", "reverse"] = "forward"
-    drain_steps: int = 1
-    gate_line: int = -1
-
-    def __post_init__(self) -> None:
-        """Check every field.
-
-        Raises
-        ------
-        ImageError
-            A field is of the wrong type or outside its range.
-
-        """
-        ranges = {
-            "ticks_per_step": (1, 255),
-            "word_lines": (1, limits.AXONS),
-            "drain_steps": (1, 16),
-            "gate_line": (-1, limits.AXONS - 1),
-        }
-        for name, (low, high) in ranges.items():
-            value = getattr(self, name)
-            if type(value) is not int or not low <= value <= high:
-                raise ImageError(f"coding: {name} is {value!r}, limits {low}..{high}")
-        if self.direction not in ("forward", "reverse"):
-            raise ImageError(f"coding: direction is {self.direction!r}, not forward or reverse")
-        if 0 <= self.gate_line < self.word_lines:
-            raise ImageError(
-                f"coding: gate_line {self.gate_line} is one of the {self.word_lines} word lines"
-            )
-
-    @property
-    def lines(self) -> int:
-        """Number of input lines that a question uses."""
-        return max(self.word_lines, self.gate_line + 1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -173,6 +122,9 @@ class CoreImage:
         (line, core, axon): a spike on an input line reaches that axon in the same tick.
     outputs : int32 (n, 3)
         (core, neuron, line): one row for each neuron with target -2; several neurons may share a line.
+    grid : int32 (cores, 2) or None
+        Place (x, y) of each core, 0..65535 each; None: not placed.  In a grid, a neuron reaches cores within +-255 in
+        x and in y.
     coding : Coding or None
         How questions are presented; None for a network that is no classifier.
 
@@ -198,6 +150,7 @@ class CoreImage:
     delay: U8
     inputs: I32
     outputs: I32
+    grid: I32 | None = None
     coding: Coding | None = None
 
     @property
@@ -230,12 +183,14 @@ class CoreImage:
         """
         lengths: dict[str, int] = {}
         for name, field in _TENSORS.items():
-            _check_array(name, getattr(self, name), field, lengths)
+            if not (field.optional and getattr(self, name) is None):
+                _check_array(name, getattr(self, name), field, lengths)
         if self.cores == 0:
             raise ImageError("core image: 0 cores, limits 1..65536")
         for name, (low, high) in _RANGES.items():
             _check_range(name, getattr(self, name), low, high)
         self._check_routes()
+        self._check_grid()
         self._check_lines()
         return self
 
@@ -252,6 +207,32 @@ class CoreImage:
             raise ImageError(
                 f"core {core}, neuron {neuron}: target_axon {self.target_axon[core, neuron]},"
                 f" limits 0..{high[core, neuron]} for target_core {self.target_core[core, neuron]}"
+            )
+
+    def _check_grid(self) -> None:
+        if self.grid is None:
+            return
+        bad = (self.grid < 0) | (self.grid > GRID_MAX)
+        if bad.any():
+            core, axis = np.argwhere(bad)[0]
+            raise ImageError(
+                f"core {core}: grid {'xy'[axis]} is {self.grid[core, axis]}, limits 0..{GRID_MAX}"
+            )
+        order = np.lexsort(self.grid.T)
+        same = (np.diff(self.grid[order], axis=0) == 0).all(axis=1)
+        if same.any():
+            first, second = sorted(order[np.argmax(same) :][:2].tolist())
+            x, y = self.grid[second].tolist()
+            raise ImageError(f"core {second}: grid is {x}, {y}, where core {first} is")
+        core, neuron = np.nonzero(self.target_core >= 0)
+        hops = self.grid[self.target_core[core, neuron]] - self.grid[core]
+        far = np.argwhere(np.abs(hops) > limits.HOPS_MAX)
+        if len(far):
+            row, axis = far[0]
+            c, j = core[row], neuron[row]
+            raise ImageError(
+                f"core {c}, neuron {j}: target_core {self.target_core[c, j]} is {hops[row, axis]} hops away"
+                f" in {'xy'[axis]}, limits {-limits.HOPS_MAX}..{limits.HOPS_MAX}"
             )
 
     def _check_lines(self) -> None:
@@ -299,11 +280,10 @@ class CoreImage:
 
         """
         self.validate()
-        coding = None
-        if self.coding is not None:
-            coding = {f.name: getattr(self.coding, f.name) for f in fields(Coding)}
+        coding = None if self.coding is None else asdict(self.coding)
         metadata = {"format": FORMAT, "version": VERSION, "coding": coding}
-        return pack({name: getattr(self, name) for name in _TENSORS}, metadata)
+        tensors = {name: getattr(self, name) for name in _TENSORS}
+        return pack({n: array for n, array in tensors.items() if array is not None}, metadata)
 
     @classmethod
     def from_bytes(cls, data: bytes, *, what: str = "core image") -> Self:
@@ -325,7 +305,7 @@ class CoreImage:
             error=ImageError,
         )
         try:
-            return cls(**tensors, coding=_read_coding(metadata.get("coding"))).validate()
+            return cls(**tensors, coding=read_coding(metadata.get("coding"))).validate()
         except ImageError as e:
             raise ImageError(f"{what}: {e}") from None
 
@@ -343,11 +323,7 @@ class CoreImage:
             The file cannot be read, or is no valid core image.
 
         """
-        try:
-            data = Path(path).read_bytes()
-        except OSError as e:
-            raise ImageError(f"{path}: {e.strerror}") from None
-        return cls.from_bytes(data, what=str(path))
+        return cls.from_bytes(read(Path(path), what=str(path), error=ImageError), what=str(path))
 
 
 def blank(cores: int) -> dict[str, Any]:
@@ -368,6 +344,8 @@ def blank(cores: int) -> dict[str, Any]:
     """
     arrays = {}
     for name, field in _TENSORS.items():
+        if field.optional:
+            continue
         shape = [{_C: cores}.get(n, 0) if isinstance(n, str) else n for n in field.shape]
         arrays[name] = np.zeros(shape, dtype=field.dtype)
     arrays["threshold"][:] = limits.THRESHOLD_MAX
@@ -396,12 +374,3 @@ def _check_range(name: str, array: NDArray[Any], low: int, high: int) -> None:
         raise ImageError(
             f"core {core}, {kind} {unit}: {name}{index} is {value}, limits {low}..{high}"
         )
-
-
-def _read_coding(value: Any) -> Coding | None:
-    if value is None:
-        return None
-    names = {f.name for f in fields(Coding)}
-    if not isinstance(value, dict) or set(value) != names:
-        raise ImageError(f"coding: {json.dumps(value)[:80]}, expected the fields {sorted(names)}")
-    return Coding(**value)

@@ -15,8 +15,12 @@ if TYPE_CHECKING:
 
     from .image import CoreImage
 
-SHADES: Final = " ░▒▓█"
-"""Cells of a picture by the share of synapses in them: none, then quarters."""
+BRAILLE: Final = 0x2800
+"""First of the Unicode characters with 2 x 4 dots; the bits of `_DOTS` add dots to it."""
+
+_DOTS: Final = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
+_MARGIN: Final = 8
+"""Columns of a picture that are left of the dots."""
 
 _DYNAMICS: Final = (
     *("weights", "leak", "threshold", "neg_threshold", "reset", "reset_mode", "kappa"),
@@ -99,8 +103,11 @@ def inspect(image: CoreImage) -> Inspection:
     )
 
 
-def picture(image: CoreImage, core: int, columns: int = 80, rows: int = 40) -> str:
-    """Draw a crossbar in text: axons down, neurons across, a cell as dark as the share of its synapses.
+def picture(image: CoreImage, core: int, columns: int = 80) -> str:
+    """Draw a crossbar in dots (Braille characters): axons down, neurons across, from 0 to the last that is joined.
+
+    A dot is one synapse where there is room, or else a block of 2 x 2, 4 x 4, ... of them, drawn where at least as many
+    are set as in the mean block.
 
     Parameters
     ----------
@@ -108,8 +115,8 @@ def picture(image: CoreImage, core: int, columns: int = 80, rows: int = 40) -> s
         A valid image.
     core
         The core to draw.
-    columns, rows
-        Room in the terminal; the picture takes the largest power of two that fits, at most 256.
+    columns
+        Width of the terminal in characters.
 
     Raises
     ------
@@ -119,21 +126,38 @@ def picture(image: CoreImage, core: int, columns: int = 80, rows: int = 40) -> s
     """
     if not 0 <= core < image.cores:
         raise InputError(f"core {core}: limits 0..{image.cores - 1}")
-    across = _fitting(columns - 10, limits.NEURONS)
-    down = _fitting(rows - 4, limits.AXONS)
-    wide, tall = limits.NEURONS // across, limits.AXONS // down
     crossbar = _synapses(image, core).astype(np.int64)
-    share = crossbar.reshape(down, tall, across, wide).mean(axis=(1, 3))
-    shade = np.ceil(share * (len(SHADES) - 1)).astype(int)
+    total = int(crossbar.sum())
+    if not total:
+        return f"core {core}: no synapses"
+    size = 1
+    # a character is 4 dots high and 2 wide; 256 axons and neurons come out even
+    axons, neurons = (_reach(crossbar, axis, 8) for axis in (0, 1))
+    while size < 8 and neurons // (2 * size) > columns - _MARGIN - 1:
+        size *= 2
+    axons, neurons = (_reach(crossbar, axis, 4 * size) for axis in (0, 1))
+    blocks = crossbar[:axons, :neurons].reshape(axons // size, size, neurons // size, size)
+    share = blocks.sum(axis=(1, 3))
+    least = max(1, round(float(share.mean())))
+    dots = (share >= least).reshape(axons // size // 4, 4, neurons // size // 2, 2)
+    cells = (dots * _DOTS[:, None, :]).sum(axis=(1, 3))
+    block = "a synapse" if size == 1 else f"{size} x {size} synapses, {least} or more set"
     lines = [
-        f"core {core}: {int(crossbar.sum())} synapses;"
-        f" a cell is {tall} axons x {wide} neurons: {SHADES[1]} to {SHADES[-1]}, blank for none",
-        f"   axon +{'-' * across}+",
+        f"core {core}: {total} synapses; a dot is {block}",
+        f"   axon +{f' neurons 0..{neurons - 1} ':-^{cells.shape[1]}}+",
     ]
-    for i, cells in enumerate(shade):
-        lines.append(f"{i * tall:7} |{''.join(SHADES[n] for n in cells)}|")
-    lines.append(f"        +{' neurons 0..255 ' if across > 16 else '':-^{across}}+")
+    for row, codes in enumerate(cells):
+        label = f"{row * 4 * size:7}" if row % 4 == 0 else " " * 7
+        text = "".join(chr(BRAILLE + code) if code else " " for code in codes)
+        lines.append(f"{label} |{text}|")
+    lines.append(f"{axons - 1:7} +{'-' * cells.shape[1]}+")
     return "\n".join(lines)
+
+
+def _reach(crossbar: NDArray[Any], axis: int, unit: int) -> int:
+    """Count axons (axis 0) or neurons (1) up to the last with a synapse, in whole units."""
+    last = int(np.nonzero(crossbar)[axis].max())
+    return -(-(last + 1) // unit) * unit
 
 
 def _synapses(image: CoreImage, c: int) -> NDArray[np.uint8]:
@@ -175,11 +199,18 @@ def _use(
             ("negative threshold", most(image.neg_threshold), limits.THRESHOLD_MAX),
             ("reset", most(image.reset), limits.RESET_MAX),
             ("initial potential", most(image.potential), limits.POTENTIAL_MAX),
+            ("threshold bits", most(image.threshold_bits), limits.THRESHOLD_BITS_MAX),
             ("delay", most(image.delay), limits.DELAY_MAX),
+            *_hops(image),
         )
     )
 
 
-def _fitting(room: int, most: int) -> int:
-    """Give the largest power of two within `room` and `most`, at least 8."""
-    return max(8, min(most, 1 << max(0, room.bit_length() - 1)))
+def _hops(image: CoreImage) -> list[tuple[str, int, int]]:
+    """Find the farthest targets in x and y, where cores are placed in a grid."""
+    if image.grid is None:
+        return []
+    core, neuron = np.nonzero(image.target_core >= 0)
+    hops = np.abs(image.grid[image.target_core[core, neuron]] - image.grid[core])
+    farthest = hops.max(axis=0, initial=0).tolist()
+    return [(f"hops in {axis}", n, limits.HOPS_MAX) for axis, n in zip("xy", farthest, strict=True)]

@@ -118,6 +118,8 @@ def losses(image: CoreImage) -> list[str]:
         "potential (initial state)": image.potential != 0,
     }
     found += [f"{what}: {int(n.sum())} neurons" for what, n in counted.items() if n.any()]
+    if image.grid is not None:
+        found.append("grid: where the cores are placed")
     if image.coding is not None:
         found.append("coding: how questions are presented")
     return found

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import chain, pairwise
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, fields
+from itertools import accumulate, chain, pairwise
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
-from .errors import ModelError
+from ._dispatch import kernel
+from .errors import InputError, ModelError
+from .program import derive
 from .run import Outcome, Simulator, in_threads, pack_lines, shares
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from .encoder import Encoder
     from .image import Coding, CoreImage
+    from .program import Program
 
 MAX_WORDS: Final = 1024
 """Longest question in words."""
@@ -28,8 +31,11 @@ NO_WORDS: Final = -1
 TOO_LONG: Final = -2
 """`Answers.label` of a text of more than MAX_WORDS words; nothing was simulated."""
 
-_STEPS_AT_ONCE: Final = 65_536
-"""Steps whose input raster is held in memory at once: 8 MiB at 15 ticks and 64 lines."""
+_VOID: Final = -3
+"""`Answers.label` of a question that the program kernel leaves to the chip kernel."""
+
+_STEPS_AT_ONCE: Final = 16_384
+"""Steps whose input raster the chip kernel holds in memory at once: 16 MiB at 15 ticks and 64 lines."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +66,30 @@ class Answers:
     ticks: NDArray[np.int64]
     words: NDArray[np.int32]
 
+    @property
+    def arrays(self) -> tuple[NDArray[Any], ...]:
+        """All of them, in the order in which the kernel takes them."""
+        return (
+            self.label,
+            self.scores,
+            self.spikes,
+            self.synaptic_events,
+            self.ticks,
+            self.words,
+        )
+
+    @classmethod
+    def empty(cls, n: int, classes: int) -> Self:
+        """Make the answers to n texts, to be filled in; scores are zero."""
+        return cls(
+            label=np.empty(n, dtype=np.int32),
+            scores=np.zeros((n, classes), dtype=np.int32),
+            spikes=np.empty((n, 3), dtype=np.int64),
+            synaptic_events=np.empty(n, dtype=np.int64),
+            ticks=np.empty(n, dtype=np.int64),
+            words=np.empty(n, dtype=np.int32),
+        )
+
 
 class QuestionCore:
     """A core image with its encoder, made ready to answer questions.  Safe from several threads.
@@ -72,6 +102,8 @@ class QuestionCore:
         The code of each word id.
     kernel_name
         See `Simulator`.
+    use_program
+        Run the smaller equal network of `program.derive` where there is one; the answers are the same.
 
     Raises
     ------
@@ -80,7 +112,14 @@ class QuestionCore:
 
     """
 
-    def __init__(self, image: CoreImage, encoder: Encoder, kernel_name: str | None = None) -> None:
+    def __init__(
+        self,
+        image: CoreImage,
+        encoder: Encoder,
+        kernel_name: str | None = None,
+        *,
+        use_program: bool = True,
+    ) -> None:
         if image.coding is None:
             raise ModelError("core image: it states no coding, so it is no classifier")
         if image.coding.word_lines != encoder.codes.shape[1]:
@@ -95,9 +134,19 @@ class QuestionCore:
         self.image = image
         self.encoder = encoder
         self._coding = image.coding
+        self._classes = image.output_lines
         self._simulator = Simulator(image, kernel_name)
-        self._word_raster = _word_raster(encoder.codes, image.coding, self._simulator.lines)
-        self._drain_raster = _drain_raster(image.coding, self._simulator.lines)
+        self._program: Any = None
+        program = derive(image) if use_program and kernel_name != "reference" else None
+        if program is not None and len(encoder.codes):
+            self._program = kernel(kernel_name).ProgramRunner(
+                **_runner_arguments(program, image.coding, encoder)
+            )
+
+    @property
+    def has_program(self) -> bool:
+        """Whether the program kernel answers, rather than the chip kernel; the answers are the same."""
+        return self._program is not None
 
     def answer(
         self, questions: Sequence[Sequence[int] | NDArray[np.int64]], *, threads: int = 1
@@ -111,91 +160,115 @@ class QuestionCore:
         threads
             Threads for the simulation, which runs without the GIL.
 
+        Raises
+        ------
+        InputError
+            A word id that the encoder does not know.
+
         """
-        words = np.fromiter(map(len, questions), dtype=np.int32, count=len(questions))
-        if len(words) and words.min() > 0 and words.max() <= MAX_WORDS:
-            outcome = self._run(questions, words, threads)
-            ticks = (
-                words.astype(np.int64) + self._coding.drain_steps
-            ) * self._coding.ticks_per_step
-            return Answers(
-                label=outcome.counts.argmax(axis=1).astype(np.int32),
-                scores=outcome.counts,
-                spikes=outcome.spikes,
-                synaptic_events=outcome.synaptic_events,
-                ticks=ticks,
-                words=words,
-            )
-        answers = _empty_answers(words, self.image.output_lines)
-        runnable = np.flatnonzero((words > 0) & (words <= MAX_WORDS))
-        if len(runnable):
-            some = self.answer([questions[i] for i in runnable.tolist()], threads=threads)
-            for name in ("label", "scores", "spikes", "synaptic_events", "ticks"):
-                getattr(answers, name)[runnable] = getattr(some, name)
+        starts = np.array([0, *accumulate(map(len, questions))], dtype=np.int64)
+        ids = np.array([*chain.from_iterable(questions)], dtype=np.int64)
+        return self.answer_flat(ids, starts, threads=threads)
+
+    def answer_flat(
+        self, ids: NDArray[np.int64], starts: NDArray[np.int64], *, threads: int = 1
+    ) -> Answers:
+        """Answer questions that lie in one array (see `answer`).
+
+        Parameters
+        ----------
+        ids : int64 (words of all questions,)
+        starts : int64 (n + 1,)
+            Question q is ids[starts[q]:starts[q + 1]]; rising from 0 to len(ids).
+        threads
+            As in `answer`.
+
+        Raises
+        ------
+        InputError
+            A word id that the encoder does not know, or starts that do not fit.
+
+        """
+        if len(starts) == 0 or starts[0] != 0 or starts[-1] != len(ids):
+            raise InputError(f"starts: must rise from 0 to the {len(ids)} words")
+        n = len(starts) - 1
+        answers = Answers.empty(n, self._classes)
+        if self._program is None:
+            self._answer_on_chip(ids, starts, answers, np.arange(n), threads)
+            return answers
+        work, arrays = self._program.answer, answers.arrays
+        if threads == 1 or n <= 1:
+            found = work(ids, starts, 0, n, *arrays)
+        else:
+            parts = in_threads(lambda p: work(ids, starts, *p, *arrays), shares(n, threads))
+            found = min(parts) or max(parts)
+        if found < 0:
+            self._refuse_unknown(ids[starts[-1 - found] : starts[-found]])
+            raise InputError(f"starts: question {-1 - found} ends before it begins")
+        if found:
+            void = np.flatnonzero(answers.label == _VOID)
+            self._answer_on_chip(ids, starts, answers, void, threads)
         return answers
 
-    def _run(
-        self,
-        questions: Sequence[Sequence[int] | NDArray[np.int64]],
-        words: NDArray[np.int32],
-        threads: int,
-    ) -> Outcome:
-        """Run questions of at least one word each."""
-        starts = np.zeros(len(words) + 1, dtype=np.int64)
-        np.cumsum(words, out=starts[1:])
-        flat = chain.from_iterable(questions)
-        ids = np.fromiter(flat, dtype=np.int64, count=int(starts[-1]))
-        rows = self.encoder.rows[ids]
-        outcome = Outcome.zeros(len(words), self.image.output_lines)
-        if self._simulator.program is None:
-            for first, last in _pieces(words.astype(np.int64) + self._coding.drain_steps):
-                piece = slice(first, last)
-                got = self._simulate(rows[starts[first] : starts[last]], words[piece], threads)
-                for to, values in zip(outcome.arrays, got.arrays, strict=True):
-                    to[piece] = values
-            return outcome
-        in_threads(
-            lambda share: self._answer_share(rows, starts, outcome, share),
-            shares(len(words), threads),
-        )
-        return outcome
+    def _refuse_unknown(self, ids: NDArray[np.int64]) -> None:
+        """Refuse the first word id that the encoder does not know."""
+        unknown = (ids < 0) | (ids >= len(self.encoder.rows))
+        if unknown.any():
+            raise InputError(
+                f"word id {ids[np.argmax(unknown)]}: the encoder knows 0..{len(self.encoder.rows) - 1}"
+            )
 
-    def _answer_share(
+    def _answer_on_chip(
         self,
-        rows: NDArray[np.int32],
+        ids: NDArray[np.int64],
         starts: NDArray[np.int64],
-        outcome: Outcome,
-        share: tuple[int, int],
+        answers: Answers,
+        chosen: NDArray[np.intp],
+        threads: int,
     ) -> None:
-        """Answer questions first..last-1 on the program kernel, into their rows of the outcome."""
-        first, last = share
-        coding = self._coding
-        self._simulator.program.answer(
-            self._word_raster,
-            self._drain_raster,
-            coding.drain_steps,
-            coding.direction == "reverse",
-            rows,
-            starts[first : last + 1],
-            *(array[first:last] for array in outcome.arrays),
-        )
+        """Answer the chosen questions with the chip kernel, into their rows of `answers`."""
+        words = np.diff(starts)[chosen]
+        answers.words[chosen] = words
+        answers.label[chosen] = np.where(words > MAX_WORDS, TOO_LONG, NO_WORDS)
+        for array in answers.arrays[1:5]:
+            array[chosen] = 0
+        chosen = chosen[(words > 0) & (words <= MAX_WORDS)]
+        steps = np.diff(starts)[chosen] + self._coding.drain_steps
+        for first, last in _pieces(steps):
+            piece = chosen[first:last]
+            words = np.diff(starts)[piece]
+            within = np.arange(words.sum()) - np.repeat(np.cumsum(words) - words, words)
+            read = ids[np.repeat(starts[piece], words) + within]
+            self._refuse_unknown(read)
+            outcome = self._simulate(self.encoder.rows[read], words, threads)
+            answers.label[piece] = outcome.counts.argmax(axis=1)
+            answers.scores[piece] = outcome.counts
+            answers.spikes[piece] = outcome.spikes
+            answers.synaptic_events[piece] = outcome.synaptic_events
+            answers.ticks[piece] = steps[first:last] * self._coding.ticks_per_step
 
-    def _simulate(self, rows: NDArray[np.int32], words: NDArray[np.int32], threads: int) -> Outcome:
-        """Run questions, given as code rows, on an image that has no program: write out their input raster."""
-        coding = self._coding
-        steps = words.astype(np.int64) + coding.drain_steps
+    def _simulate(self, rows: NDArray[np.int32], words: NDArray[np.int64], threads: int) -> Outcome:
+        """Run questions, given as code rows, on the chip kernel: write out their input raster."""
+        coding, simulator = self._coding, self._simulator
+        steps = words + coding.drain_steps
         first = np.cumsum(steps) - steps
         within = np.arange(len(rows)) - np.repeat(np.cumsum(words) - words, words)
         place = np.repeat(first, words) + within
         if coding.direction == "reverse":
             place = np.repeat(first + words - 1, words) - within
-        raster = np.empty((int(steps.sum()), *self._drain_raster.shape), dtype=np.uint64)
-        raster[:] = self._drain_raster
-        raster[place] = self._word_raster[rows]
-        return self._simulator.run(
-            raster.reshape(-1, raster.shape[2]),
+        gate = np.zeros((coding.ticks_per_step, simulator.lines), dtype=np.bool_)
+        if coding.gate_line >= 0:
+            gate[:, coding.gate_line] = True
+        raster = np.zeros((int(steps.sum()), *gate.shape), dtype=np.bool_)
+        raster[place, :, : coding.word_lines] = spike_pattern(coding.ticks_per_step)[
+            self.encoder.codes[rows]
+        ].transpose(0, 2, 1)
+        later = np.arange(len(raster)) - np.repeat(first, steps)
+        raster[later >= np.repeat(steps - coding.steps_read(words), steps)] |= gate
+        return simulator.run(
+            pack_lines(raster.reshape(-1, simulator.lines)),
             np.concatenate([[0], np.cumsum(steps)]) * coding.ticks_per_step,
-            counted=np.full(len(words), coding.drain_steps * coding.ticks_per_step),
+            counted=coding.steps_read(words) * coding.ticks_per_step,
             threads=threads,
         )
 
@@ -213,32 +286,31 @@ def spike_pattern(ticks: int) -> NDArray[np.bool_]:
     return (t + 1) * a // ticks > t * a // ticks
 
 
-def _word_raster(codes: NDArray[np.uint8], coding: Coding, lines: int) -> NDArray[np.uint64]:
-    """Spikes of every code: uint64 (rows, ticks, words)."""
+def _runner_arguments(program: Program, coding: Coding, encoder: Encoder) -> dict[str, Any]:
+    """List what the kernel's ProgramRunner takes: the program, and the signals of every code and of the gate."""
     T = coding.ticks_per_step
-    spikes = np.zeros((len(codes), T, lines), dtype=np.bool_)
-    spikes[:, :, : coding.word_lines] = spike_pattern(T)[codes].transpose(0, 2, 1)
-    return pack_lines(spikes.reshape(-1, lines)).reshape(len(codes), T, -1)
-
-
-def _drain_raster(coding: Coding, lines: int) -> NDArray[np.uint64]:
-    """Spikes of a drain step: the gate line at every tick, uint64 (ticks, words)."""
-    spikes = np.zeros((coding.ticks_per_step, lines), dtype=np.bool_)
-    if coding.gate_line >= 0:
-        spikes[:, coding.gate_line] = True
-    return pack_lines(spikes)
-
-
-def _empty_answers(words: NDArray[np.int32], classes: int) -> Answers:
-    n = len(words)
-    return Answers(
-        label=np.where(words > MAX_WORDS, TOO_LONG, NO_WORDS).astype(np.int32),
-        scores=np.zeros((n, classes), dtype=np.int32),
-        spikes=np.zeros((n, 3), dtype=np.int64),
-        synaptic_events=np.zeros(n, dtype=np.int64),
-        ticks=np.zeros(n, dtype=np.int64),
-        words=words,
-    )
+    lines = np.zeros(coding.lines, dtype=np.uint64)
+    spikes = np.zeros(coding.lines, dtype=np.int64)
+    fed = len(program.line_signals)
+    lines[:fed], spikes[:fed] = program.line_signals, program.line_spikes
+    pattern = spike_pattern(T)
+    word_signals = np.zeros((len(encoder.codes), T), dtype=np.uint64)
+    for line in range(coding.word_lines):
+        word_signals |= np.where(pattern, lines[line], np.uint64(0))[encoder.codes[:, line]]
+    gate = coding.gate_line
+    arguments = {f.name: getattr(program, f.name) for f in fields(program)}
+    del arguments["line_signals"], arguments["line_spikes"]
+    return arguments | {
+        "word_signals": word_signals,
+        "word_spikes": (encoder.codes @ spikes[: coding.word_lines]).astype(np.int32),
+        "word_rows": encoder.rows,
+        "gate_signals": np.full(T, lines[gate] if gate >= 0 else 0, dtype=np.uint64),
+        "gate_spikes": int(T * spikes[gate]) if gate >= 0 else 0,
+        "drain_steps": coding.drain_steps,
+        "reverse": coding.direction == "reverse",
+        "mean": coding.readout == "mean",
+        "longest": MAX_WORDS,
+    }
 
 
 def _pieces(steps: NDArray[np.int64]) -> list[tuple[int, int]]:

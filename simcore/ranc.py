@@ -1,42 +1,52 @@
-"""Read and write networks and spikes of the RANC simulator (University of Arizona): its JSON, plain or gzip'd."""
+"""Read networks and spikes of the RANC simulator (University of Arizona): its JSON, plain or gzip'd."""
 
 from __future__ import annotations
 
-import gzip
 import json
-import math
-import zlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from . import limits
+from .documents import check_keys, read_document
 from .errors import ImageError, InputError
-from .image import CoreImage, blank
-from .spikes import MAX_CELLS
+from .image import GRID_MAX, MAX_LINES, CoreImage, blank
+from .spikes import check_cells
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
-_NEURON_FIELDS: Final = {
-    "weights": "weights",
-    "leak": "leak",
-    "positive_threshold": "threshold",
-    "negative_threshold": "neg_threshold",
-    "reset_potential": "reset",
-    "reset_mode": "reset_mode",
-    "current_potential": "potential",
-    "destination_core_offset": "target_core",
-    "destination_axon": "target_axon",
-    "destination_tick": "delay",
+_DOCUMENT: Final = {"config", "network", "ticks", "output"}
+_NETWORK: Final = {"packets", "output_bus", "cores"}
+_BUS: Final = {"coordinates", "num_outputs"}
+_CORE: Final = {"axons", "connections", "coordinates", "neurons"}
+_PACKET: Final = {"destination_core", "destination_axon", "destination_tick"}
+_ONLY: Final = {"neuron_reset_type": 0, "num_weights": 4, "max_tick_offset": 16}
+"""Settings that change what a network does, and the one value of each that TrueNorth has."""
+
+_CONFIG: Final = {
+    *("num_neurons", "num_axons", "num_cores_x", "num_cores_y", "neuron_block_trace_verbosity"),
+    *("core_controller_trace_verbosity", "scheduler_trace_verbosity", *_ONLY),
 }
-_CONFIG: Final = {"neuron_reset_type": 0, "num_weights": 4}
-_UNSAYABLE: Final = ("kappa", "stochastic_weights", "threshold_bits")
-_UNSAYABLE_LEAKS: Final = ("epsilon", "stochastic_leak")
+_NUMBERS: Final = {
+    "leak": (-limits.LEAK_MAX, limits.LEAK_MAX),
+    "positive_threshold": (0, limits.THRESHOLD_MAX),
+    "negative_threshold": (-limits.THRESHOLD_MAX, 0),  # the bound itself
+    "reset_potential": (-limits.RESET_MAX, limits.RESET_MAX),
+    "reset_mode": (0, 1),
+    "current_potential": (limits.POTENTIAL_MIN, limits.POTENTIAL_MAX),
+    "destination_axon": (0, MAX_LINES - 1),
+    "destination_tick": (limits.DELAY_MIN - 1, limits.DELAY_MAX - 1),
+}
+_LISTS: Final = {
+    "weights": (limits.AXON_TYPES, limits.WEIGHT_MAX),
+    "destination_core_offset": (2, limits.HOPS_MAX),
+}
+"""Length and largest magnitude of the lists of a neuron."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,7 +71,7 @@ class RancNetwork:
 
 
 def read_ranc(path: Path) -> RancNetwork:
-    """Read a RANC JSON file.
+    """Read a RANC JSON file: the simulator's own input file, or one with `config`, `network`, `ticks` and `output`.
 
     Raises
     ------
@@ -69,75 +79,104 @@ def read_ranc(path: Path) -> RancNetwork:
         The file cannot be read, is not in the format, or holds what the chip cannot do; one line naming it.
 
     """
+    data = read_document(path)
     try:
-        data = Path(path).read_bytes()
-        document = json.loads(gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data)
-    except OSError as e:
-        raise ImageError(f"{path}: {e.strerror or e}") from None
-    except (ValueError, EOFError, RecursionError, zlib.error) as e:
+        document = json.loads(data)
+    except (ValueError, RecursionError) as e:
         raise ImageError(f"{path}: not a JSON document: {e}") from None
     try:
         return _network(document)
-    except ImageError as e:
+    except (ImageError, InputError) as e:
         raise ImageError(f"{path}: {e}") from None
     except (KeyError, TypeError, IndexError, ValueError, AttributeError, OverflowError) as e:
         raise ImageError(f"{path}: not a RANC network: {type(e).__name__} {e}") from None
 
 
 def _network(document: Mapping[str, Any]) -> RancNetwork:
-    for name, value in _CONFIG.items():
-        found = document.get("config", {}).get(name, value)
-        if found != value:
+    if not isinstance(document, dict):
+        raise ImageError("not a RANC network: no object")
+    if "network" not in document and "cores" in document:
+        document = {"network": document}
+    check_keys(document, _DOCUMENT, "file")
+    config, network = document.get("config", {}), document["network"]
+    check_keys(config, _CONFIG, "config")
+    for name, value in _ONLY.items():
+        if (found := config.get(name, value)) != value:
             raise ImageError(f"config: {name} {found!r}, only {value} can be simulated")
-    network = document["network"]
-    places = {tuple(core["coordinates"]): c for c, core in enumerate(network["cores"])}
-    bus = network["output_bus"]
+    check_keys(network, _NETWORK, "network")
+    places, bus = _places(network["cores"]), network["output_bus"]
+    check_keys(bus, _BUS, "output_bus")
+    width = _whole(bus["num_outputs"], 0, MAX_LINES, "output_bus: num_outputs")
+    at = _pair(bus["coordinates"], "output_bus: coordinates")
+    if at in places:
+        raise ImageError(f"output_bus: coordinates {list(at)}, where core {places[at]} is")
     arrays = blank(len(places))
-    outputs: list[tuple[int, int, int]] = []
     for c, core in enumerate(network["cores"]):
-        _read_core(arrays, c, core, places, tuple(bus["coordinates"]), outputs)
-    ticks = document.get("ticks", len(network["packets"]))
-    if type(ticks) is not int:
-        raise ImageError(f"ticks {ticks!r}, expected a whole number")
-    inputs, spikes = _read_packets(network["packets"], places, ticks)
-    arrays["inputs"] = inputs
-    arrays["outputs"] = np.array(outputs, dtype=np.int32).reshape(-1, 3)
+        _read_crossbar(arrays, c, core)
+        _read_neurons(arrays, c, core, places, at, width)
+    packets = network["packets"]
+    ticks = _whole(document.get("ticks", len(packets)), 0, None, "ticks")
+    arrays["inputs"], spikes = _read_packets(packets, places, ticks)
+    arrays["grid"] = np.array(list(places), dtype=np.int32)
+    leaving = np.nonzero(arrays["target_core"] == limits.TARGET_OUTPUT)
+    rows = np.stack([*leaving, arrays["target_axon"][leaving]], axis=1)
+    arrays["outputs"] = rows.astype(np.int32)
     image = CoreImage(**arrays).validate()
     expected = None
     if "output" in document:
-        expected = _read_output(document["output"], ticks, image.output_lines)
+        expected = _read_output(document["output"], ticks, width, image.output_lines)
     return RancNetwork(image=image, spikes=spikes, expected=expected)
 
 
-def _read_core(
+def _places(cores: list[Mapping[str, Any]]) -> dict[tuple[int, int], int]:
+    """Map places to the numbers of cores, and check the cores before anything is allocated for them."""
+    if not 1 <= len(cores) <= limits.MAX_CORES:
+        raise ImageError(f"{len(cores)} cores, limits 1..{limits.MAX_CORES}")
+    places: dict[tuple[int, int], int] = {}
+    for c, core in enumerate(cores):
+        check_keys(core, _CORE, f"core {c}")
+        if missing := sorted(_CORE - core.keys()):
+            raise ImageError(f"core {c}: field {missing[0]} is missing")
+        place = _pair(core["coordinates"], f"core {c}: coordinates")
+        if places.setdefault(place, c) != c:
+            raise ImageError(f"core {c}: coordinates {list(place)}, where core {places[place]} is")
+    return places
+
+
+def _read_crossbar(arrays: dict[str, Any], c: int, core: Mapping[str, Any]) -> None:
+    types, connections = core["axons"], np.array(core["connections"])
+    if connections.ndim != 2 or connections.dtype.kind not in "iub":
+        raise ImageError(f"core {c}: connections are no table of 0 and 1")
+    neurons, axons = connections.shape
+    if axons > limits.AXONS or neurons > limits.NEURONS:
+        raise ImageError(f"core {c}: {axons} axons x {neurons} neurons, limit 256 x 256")
+    if len(types) != axons or len(core["neurons"]) != neurons:
+        raise ImageError(
+            f"core {c}: {len(types)} axons and {len(core['neurons'])} neurons,"
+            f" but connections of {axons} x {neurons}"
+        )
+    if not np.isin(connections, (0, 1)).all():
+        raise ImageError(f"core {c}: connections other than 0 and 1")
+    for i, kind in enumerate(types):
+        _whole(kind, 0, limits.AXON_TYPES - 1, f"core {c}, axon {i}: type")
+    arrays["axon_type"][c, :axons] = types
+    synapses = np.zeros((limits.AXONS, limits.NEURONS), dtype=np.uint8)
+    synapses[:axons, :neurons] = connections.T
+    arrays["crossbar"][c] = np.packbits(synapses, axis=1, bitorder="little")
+
+
+def _read_neurons(
     arrays: dict[str, Any],
     c: int,
     core: Mapping[str, Any],
-    places: Mapping[tuple[int, ...], int],
-    bus: tuple[int, ...],
-    outputs: list[tuple[int, int, int]],
+    places: Mapping[tuple[int, int], int],
+    bus: tuple[int, int],
+    lines: int,
 ) -> None:
-    types = core["axons"]
-    if any(type(kind) is not int for kind in types):
-        raise ImageError(f"core {c}: axons other than whole numbers")
-    connections = np.array(core["connections"])
-    if connections.dtype.kind not in "iub" or not np.isin(connections, (0, 1)).all():
-        raise ImageError(f"core {c}: connections other than 0 and 1")
-    if connections.shape[1] > limits.AXONS or len(connections) > limits.NEURONS:
-        raise ImageError(
-            f"core {c}: {connections.shape[1]} axons x {len(connections)} neurons, limit 256 x 256"
-        )
-    arrays["axon_type"][c, : len(types)] = types
-    synapses = np.zeros((limits.AXONS, limits.NEURONS), dtype=np.uint8)
-    synapses[: connections.shape[1], : len(connections)] = connections.T
-    arrays["crossbar"][c] = np.packbits(synapses, axis=1, bitorder="little")
+    x, y = core["coordinates"]
     for j, neuron in enumerate(core["neurons"]):
-        _check_fields(c, j, neuron)
-        if neuron["negative_threshold"] > 0:
-            raise ImageError(
-                f"core {c}, neuron {j}: negative_threshold {neuron['negative_threshold']}, limit 0"
-                " (a lower bound above zero does not exist on TrueNorth)"
-            )
+        where = f"core {c}, neuron {j}"
+        _check_neuron(neuron, where)
         arrays["weights"][c, j] = neuron["weights"]
         arrays["leak"][c, j] = neuron["leak"]
         arrays["threshold"][c, j] = neuron["positive_threshold"]
@@ -147,201 +186,80 @@ def _read_core(
         arrays["potential"][c, j] = neuron["current_potential"]
         arrays["delay"][c, j] = neuron["destination_tick"] + 1
         dx, dy = neuron["destination_core_offset"]
-        x, y = core["coordinates"]
         target = (x + dx, y + dy)
+        if target != bus and target not in places:
+            raise ImageError(f"{where}: its target {list(target)} is neither core nor bus")
+        most = (lines if target == bus else limits.AXONS) - 1
+        _whole(neuron["destination_axon"], 0, most, f"{where}: destination_axon")
         arrays["target_axon"][c, j] = neuron["destination_axon"]
-        if target == bus:
-            arrays["target_core"][c, j] = limits.TARGET_OUTPUT
-            outputs.append((c, j, neuron["destination_axon"]))
-        elif target in places:
-            arrays["target_core"][c, j] = places[target]
-        else:
-            raise ImageError(
-                f"core {c}, neuron {j}: its target {list(target)} is neither core nor bus"
-            )
+        arrays["target_core"][c, j] = limits.TARGET_OUTPUT if target == bus else places[target]
 
 
-def _check_fields(c: int, j: int, neuron: Mapping[str, Any]) -> None:
-    unknown = sorted(neuron.keys() - _NEURON_FIELDS.keys())
-    if unknown:
-        raise ImageError(f"core {c}, neuron {j}: unknown field {unknown[0]}")
-    for name, value in neuron.items():
-        for number in value if isinstance(value, list) else [value]:
-            if isinstance(number, float):
-                raise ImageError(f"core {c}, neuron {j}: {name} is {number}, not an integer")
+def _check_neuron(neuron: Mapping[str, Any], where: str) -> None:
+    check_keys(neuron, {*_NUMBERS, *_LISTS}, where)
+    if missing := sorted({*_NUMBERS, *_LISTS} - neuron.keys()):
+        raise ImageError(f"{where}: field {missing[0]} is missing")
+    for name, (low, high) in _NUMBERS.items():
+        _whole(neuron[name], low, high, f"{where}: {name}")
+    for name, (length, most) in _LISTS.items():
+        values = neuron[name]
+        if not isinstance(values, list) or len(values) != length:
+            raise ImageError(f"{where}: {name} {values!r:.40}, expected {length} numbers")
+        for k, value in enumerate(values):
+            _whole(value, -most, most, f"{where}: {name}[{k}]")
+
+
+def _whole(value: Any, low: int, high: int | None, what: str) -> int:
+    """Check a whole number against its limits."""
+    if type(value) is not int:
+        raise ImageError(f"{what} is {value!r:.40}, not an integer")
+    if value < low or (high is not None and value > high):
+        raise ImageError(f"{what} is {value!s:.40}, limits {low}..{'' if high is None else high}")
+    return value
+
+
+def _pair(value: Any, what: str) -> tuple[int, int]:
+    """Check a place in the grid."""
+    if not isinstance(value, list) or len(value) != 2:
+        raise ImageError(f"{what} {value!r:.40}, expected x and y")
+    x, y = (_whole(n, 0, GRID_MAX, what) for n in value)
+    return x, y
 
 
 def _read_packets(
-    packets: list[list[Mapping[str, Any]]], places: Mapping[tuple[int, ...], int], ticks: int
+    packets: list[list[Mapping[str, Any]]], places: Mapping[tuple[int, int], int], ticks: int
 ) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
     lines: dict[tuple[int, int], int] = {}
     events: list[tuple[int, int]] = []
     for t, row in enumerate(packets):
         for packet in row:
-            place = tuple(packet["destination_core"])
+            where = f"packet at tick {t}"
+            check_keys(packet, _PACKET, where)
+            place = _pair(packet["destination_core"], f"{where}: destination_core")
             if place not in places:
-                raise ImageError(f"packet at tick {t}: there is no core at {list(place)}")
-            axon = (places[place], packet["destination_axon"])
-            events.append((t + packet["destination_tick"], lines.setdefault(axon, len(lines))))
-    if ticks < 0 or ticks * max(1, len(lines)) > MAX_CELLS:
-        raise ImageError(f"ticks {ticks} x {len(lines)} input lines, limit {MAX_CELLS}")
+                raise ImageError(f"{where}: there is no core at {list(place)}")
+            axon = packet["destination_axon"]
+            _whole(axon, 0, limits.AXONS - 1, f"{where}: destination_axon")
+            late = packet["destination_tick"]
+            _whole(late, 0, limits.SCHEDULER_SLOTS - 1, f"{where}: destination_tick")
+            line = lines.setdefault((places[place], axon), len(lines))
+            events.append((t + late, line))
+    check_cells(ticks, len(lines), "input lines")
     spikes = np.zeros((ticks, len(lines)), dtype=np.uint8)
     for t, line in events:
-        if 0 <= t < ticks:
+        if t < ticks:
             spikes[t, line] = 1
     inputs = np.array([(k, c, a) for (c, a), k in lines.items()], dtype=np.int32).reshape(-1, 3)
     return inputs, spikes
 
 
-def _read_output(rows: list[str], ticks: int, lines: int) -> NDArray[np.uint8]:
+def _read_output(rows: list[str], ticks: int, width: int, lines: int) -> NDArray[np.uint8]:
     # The bus prints a spike of tick t in row t + 1, so the spikes of the last tick are printed nowhere.
-    shown = [[int(cell) for cell in row.lstrip("\ufeff").split()] for row in rows[1 : ticks + 1]]
-    table = np.array(shown, dtype=np.uint8)
+    shown = [row.lstrip("\ufeff").split() for row in rows[1 : max(1, ticks)]]
+    for t, cells in enumerate(shown, 1):
+        if len(cells) != width or not set(cells) <= {"0", "1"}:
+            raise ImageError(f"output, row {t}: not {width} columns of 0 and 1")
+    table = np.array(shown, dtype=np.uint8).reshape(-1, width)
     if table[:, lines:].any():
         raise ImageError(f"output: a spike on a line above {lines - 1}, which no neuron drives")
-    return table[:, :lines]
-
-
-def write_ranc(
-    image: CoreImage, spikes: ArrayLike, path: Path, expected: ArrayLike | None = None
-) -> None:
-    """Write an image and its input spikes as a RANC JSON file; gzip'd where the name ends in .gz.
-
-    The cores stand row by row in a grid as square as possible, the bus below its first column.  Input lines become
-    packets to (core, axon), so their numbers are not kept.
-
-    Parameters
-    ----------
-    image
-        A valid image in which every neuron can be said in the format.
-    spikes
-        0/1 (ticks, input lines).
-    expected
-        (ticks, output lines): output spikes to store for `--check`, or None.
-
-    Raises
-    ------
-    ImageError
-        Something that the format cannot say; one line naming core, neuron and field.
-    InputError
-        Spikes of another shape.
-    OSError
-        The file cannot be written.
-
-    """
-    image.validate()
-    _check_sayable(image)
-    raster = np.asarray(spikes, dtype=np.bool_)
-    if raster.ndim != 2 or raster.shape[1] < image.input_lines:
-        raise InputError(f"spikes: shape {raster.shape}, expected (ticks, {image.input_lines})")
-    width = math.isqrt(image.cores - 1) + 1
-    height = -(-image.cores // width)
-    lines = max(1, image.output_lines)
-    network = {
-        "packets": _packets(image, raster, width),
-        "output_bus": {"coordinates": [0, height], "num_outputs": lines},
-        "cores": [_core(image, c, width, height) for c in range(image.cores)],
-    }
-    config = {
-        "num_neurons": limits.NEURONS,
-        "num_axons": limits.AXONS,
-        "num_cores_x": width,
-        "num_cores_y": height + 1,
-        "num_weights": limits.AXON_TYPES,
-        "max_tick_offset": limits.SCHEDULER_SLOTS,
-        "neuron_reset_type": 0,
-    }
-    document = {"config": config, "network": network, "ticks": len(raster)}
-    if expected is not None:
-        shown = np.minimum(np.asarray(expected), 1)[: len(raster) - 1]
-        # The bus prints a spike of tick t in row t + 1.
-        rows = [[0] * lines, *shown.tolist()]
-        document["output"] = [" ".join(map(str, row)) for row in rows[: len(raster)]]
-    data = json.dumps(document, separators=(",", ":")).encode()
-    Path(path).write_bytes(gzip.compress(data, mtime=0) if Path(path).suffix == ".gz" else data)
-
-
-def _check_sayable(image: CoreImage) -> None:
-    """Refuse the first neuron that the format cannot say."""
-    for name in _UNSAYABLE:
-        _refuse(image, name, getattr(image, name) != 0)
-    for name in _UNSAYABLE_LEAKS:
-        # Without a leak they change nothing.
-        _refuse(image, name, (getattr(image, name) != 0) & (image.leak != 0))
-    _refuse(image, "reset_mode", image.reset_mode == 2)
-    nowhere = image.target_core == limits.TARGET_NONE
-    _refuse(image, "target_core", nowhere & ~_silent(image))
-    if image.coding is not None:
-        raise ImageError("coding: cannot be said in RANC's format")
-
-
-def _refuse(image: CoreImage, name: str, bad: NDArray[np.bool_]) -> None:
-    if bad.any():
-        c, j = np.argwhere(bad)[0]
-        raise ImageError(
-            f"core {c}, neuron {j}: {name} {getattr(image, name)[c, j]} cannot be said in RANC's format"
-        )
-
-
-def _silent(image: CoreImage) -> NDArray[np.bool_]:
-    """Find neurons that never fire: no synapse, no upward leak and a start below the threshold, bool (cores, 256)."""
-    unconnected = ~image.synapses().any(axis=1)
-    rises = (image.leak > 0) | (image.potential >= image.threshold)
-    # Without synapses only a fall below the negative threshold could lift the potential.
-    falls = (image.leak < 0) | (image.potential < -image.neg_threshold)
-    return unconnected & ~rises & ~falls
-
-
-def _packets(image: CoreImage, raster: NDArray[np.bool_], width: int) -> list[list[dict[str, Any]]]:
-    rows: list[list[dict[str, Any]]] = []
-    for spiking in raster:
-        reached = image.inputs[spiking[image.inputs[:, 0]], 1:]
-        rows.append(
-            [
-                {
-                    "destination_core": [c % width, c // width],
-                    "destination_axon": a,
-                    "destination_tick": 0,
-                }
-                for c, a in np.unique(reached, axis=0).tolist()
-            ]
-        )
-    return rows
-
-
-def _core(image: CoreImage, c: int, width: int, height: int) -> dict[str, Any]:
-    x, y = c % width, c // width
-    connections = np.unpackbits(image.crossbar[c], axis=1, bitorder="little").T.tolist()
-    neurons = []
-    for j in range(limits.NEURONS):
-        target = int(image.target_core[c, j])
-        tx, ty = (
-            (0, height) if target == limits.TARGET_OUTPUT else (target % width, target // width)
-        )
-        if target == limits.TARGET_NONE:
-            tx, ty = x, y
-        if max(abs(tx - x), abs(ty - y)) > limits.HOPS_MAX:
-            raise ImageError(
-                f"core {c}, neuron {j}: target_core {target} is {tx - x}, {ty - y} cores away,"
-                f" limit {limits.HOPS_MAX}"
-            )
-        neurons.append(
-            {
-                "weights": image.weights[c, j].tolist(),
-                "leak": int(image.leak[c, j]),
-                "positive_threshold": int(image.threshold[c, j]),
-                "negative_threshold": -int(image.neg_threshold[c, j]),
-                "reset_potential": int(image.reset[c, j]),
-                "reset_mode": int(image.reset_mode[c, j]),
-                "current_potential": int(image.potential[c, j]),
-                "destination_core_offset": [tx - x, ty - y],
-                "destination_axon": int(image.target_axon[c, j]),
-                "destination_tick": int(image.delay[c, j]) - 1,
-            }
-        )
-    return {
-        "axons": image.axon_type[c].tolist(),
-        "connections": connections,
-        "coordinates": [x, y],
-        "neurons": neurons,
-    }
+    return np.ascontiguousarray(table[:, :lines])

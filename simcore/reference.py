@@ -64,13 +64,6 @@ class _Chip:
 
     def __init__(self, image: CoreImage) -> None:
         self.image = image
-        self.synapses = image.synapses()
-        # s[c, i, j] = w_ij s_j^(G_i): the weight of axon i on neuron j of core c; b likewise
-        by_type = np.take_along_axis(
-            image.weights.astype(np.int32).transpose(0, 2, 1), image.axon_type[:, :, None], axis=1
-        )
-        self.s = by_type * self.synapses
-        self.b = (image.stochastic_weights[:, None, :] >> image.axon_type[:, :, None]) & 1 == 1
         self.keys = core_keys(image.seed)[:, None]
         self.V = image.potential.astype(np.int64)
         self.scheduler = np.zeros(
@@ -85,8 +78,8 @@ class _Chip:
         line, core, axon = image.inputs.T
         arriving = lines[line] == 1
         axons[core[arriving], axon[arriving]] = True  # one spike per axon and tick: they merge
-        events = int(self.synapses[axons].sum())
-        fired = self._neurons(axons)
+        driven, events = self._synapses(axons)
+        fired = self._neurons(driven)
         axons[:] = False
         routed = fired & (image.target_core >= 0)
         c, j = np.nonzero(routed)
@@ -97,19 +90,30 @@ class _Chip:
         self.t += 1
         return np.array([arriving.sum(), routed.sum(), leaving.sum()]), events, out
 
-    def _neurons(self, axons: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def _synapses(self, axons: NDArray[np.bool_]) -> tuple[NDArray[np.int64], int]:
+        """Sum what the spiking axons bring to every neuron, int64 (cores, 256); count the synaptic events."""
+        image, neurons = self.image, np.arange(limits.NEURONS)
+        driven, events = np.zeros_like(self.V), 0
+        for c in np.nonzero(axons.any(axis=1))[0]:
+            i = np.nonzero(axons[c])[0]
+            w = np.unpackbits(image.crossbar[c, i], axis=1, bitorder="little")
+            G = image.axon_type[c, i]
+            # sum_i A_i w_ij [(1 - b) s + b F(s, rho_ij) sgn(s)],  s = s_j^(G_i),  F(s, rho) = |s| >= rho
+            s = image.weights[c].T[G].astype(np.int64)
+            b = image.stochastic_weights[c] >> G[:, None] & 1
+            rho = draw(self.keys[c], self.t, neurons, i[:, None]) >> _TOP_8
+            driven[c] = (w * np.where(b == 1, _reaches(s, rho) * np.sign(s), s)).sum(axis=0)
+            events += int(w.sum(dtype=np.int64))
+        return driven, events
+
+    def _neurons(self, driven: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Integrate, leak, fire and reset every neuron; return which fired."""
         image = self.image
         alpha = image.threshold.astype(np.int64)
         beta = image.neg_threshold.astype(np.int64)
         R = image.reset.astype(np.int64)
         neurons = np.arange(limits.NEURONS)
-        # Synapses:  V += sum_i A_i w_ij [(1 - b) s + b F(s, rho_ij) sgn(s)],  F(s, rho) = |s| >= rho
-        rho = (
-            draw(self.keys[:, :, None], self.t, neurons, np.arange(limits.AXONS)[:, None]) >> _TOP_8
-        )
-        s = np.where(self.b, _reaches(self.s, rho) * np.sign(self.s), self.s)
-        V = _saturate(self.V + np.einsum("ci,cij->cj", axons, s, dtype=np.int64))
+        V = _saturate(self.V + driven)
         # Leak:  V += Omega [(1 - c) lambda + c F(lambda, rho_lambda) sgn(lambda)],
         #        Omega = (1 - epsilon) + epsilon sgn(V),  sgn(0) = 0
         rho = draw(self.keys, self.t, neurons, LEAK) >> _TOP_8

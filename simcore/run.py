@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
@@ -13,17 +12,23 @@ from . import limits
 from ._dispatch import kernel
 from ._random import core_keys
 from .errors import InputError
-from .program import derive
 from .reference import simulate as simulate_reference
 from .tables import (
-    axon_table,
+    WORD_ORDER,
+    aligned,
+    aligned_empty,
+    axon_types,
+    byte_weights,
     core_kinds,
+    first_potentials,
     fixed_weights,
     line_copies,
     line_table,
+    narrow_table,
     neuron_table,
     noise_table,
     prototypes,
+    room_table,
     route_table,
     target_table,
 )
@@ -37,6 +42,7 @@ if TYPE_CHECKING:
 
 
 Share = TypeVar("Share")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,8 +92,6 @@ class Simulator:
         Any valid image.
     kernel_name
         "base", "avx2" or "reference" (plain NumPy, slow, the definition); None: the fastest here.
-    use_program
-        Run the smaller equal network of `program.derive` where there is one; the outcome is the same.
 
     Raises
     ------
@@ -98,20 +102,14 @@ class Simulator:
 
     """
 
-    def __init__(
-        self, image: CoreImage, kernel_name: str | None = None, *, use_program: bool = True
-    ) -> None:
+    def __init__(self, image: CoreImage, kernel_name: str | None = None) -> None:
         self.image = image.validate()
         self.lines = max(image.input_lines, image.coding.lines if image.coding else 0)
         self._kernel: Any = None
-        self.program: Any = None
         if kernel_name == "reference":
             return
         self._kernel = kernel(kernel_name)
         self._tables = _tables(image, self.lines)
-        program = derive(image, self.lines) if use_program else None
-        if program is not None:
-            self.program = self._kernel.ProgramRunner(*program.runner_arguments())
 
     def run(
         self,
@@ -150,11 +148,13 @@ class Simulator:
         if self._kernel is None:
             simulate_reference(self.image, raster, starts, counted, outcome)
         elif runs < min(threads, cores):
-            parts = shares(cores, threads)
-            space = _Space(cores, len(parts))
+            together = min(threads, cores)
+            space = _Space(cores, together)
             in_threads(
-                lambda share: self._run_cores(raster, starts, counted, outcome, space, share),
-                [(first, last, i, len(parts)) for i, (first, last) in enumerate(parts)],
+                lambda thread: self._run_cores(
+                    raster, starts, counted, outcome, space, thread, together
+                ),
+                list(range(together)),
             )
         else:
             in_threads(
@@ -202,13 +202,8 @@ class Simulator:
             raster=recorded,
         )
         begin = starts[first : last + 1] - a
-        if self.program is not None and recorded is None:
-            self.program.run(raster[a:b], begin, counted[first:last], *piece.arrays)
-            return
         cores = self.image.cores
-        self._run_cores(
-            raster[a:b], begin, counted[first:last], piece, _Space(cores, 1), (0, cores, 0, 1)
-        )
+        self._run_cores(raster[a:b], begin, counted[first:last], piece, _Space(cores, 1), 0, 1)
 
     def _run_cores(
         self,
@@ -217,9 +212,10 @@ class Simulator:
         counted: NDArray[np.int64],
         outcome: Outcome,
         space: _Space,
-        share: tuple[int, int, int, int],
+        thread: int,
+        threads: int,
     ) -> None:
-        """Run a thread's share (first core, last core, thread, threads) of all runs."""
+        """Be one of the threads that share the cores in all runs."""
         recorded = outcome.raster
         self._kernel.simulate(
             *self._tables,
@@ -230,41 +226,42 @@ class Simulator:
             np.empty((0, 0), dtype=np.uint16) if recorded is None else recorded,
             recorded is not None,
             *space.arrays,
-            *share,
+            thread,
+            threads,
         )
 
 
 class _Space:
-    """The work space of one batch: membranes, spikes on their way, cores at rest, and the threads' meeting point.
+    """The work space of one batch: potentials, spikes on their way, cores at rest, and the threads' meeting point.
 
-    Bounded by cores and threads alone: 1,281 bytes for each core, and 512 for each core and thread.
+    Bounded by cores and threads alone: 1,794 bytes for each core, of which 1,024 are touched only where potentials need
+    more than 16 bits, and 512 for each core and thread.
     """
 
     def __init__(self, cores: int, threads: int) -> None:
         schedulers = (threads, limits.SCHEDULER_SLOTS, cores, limits.AXONS // 64)
         self.arrays = (
-            np.empty((cores, limits.NEURONS), dtype=np.int32),
-            np.empty(schedulers, dtype=np.uint64),
-            np.empty(cores, dtype=np.uint8),
-            np.zeros((cores, limits.NEURONS), dtype=np.uint8),
-            np.zeros(1, dtype=np.int64),
+            aligned_empty((cores, limits.NEURONS), np.int16),
+            aligned_empty((cores, limits.NEURONS), np.int32),
+            aligned_empty((2, cores), np.uint8),
+            aligned(np.zeros((cores, limits.NEURONS), dtype=np.uint8)),
+            aligned_empty(schedulers, np.uint64),
+            aligned(np.zeros(24, dtype=np.int64)),
         )
 
 
 def shares(items: int, threads: int) -> list[tuple[int, int]]:
     """Cut items into equal shares (first, last), one for each thread."""
-    cuts = np.linspace(0, items, max(1, min(threads, items)) + 1).astype(int).tolist()
-    return list(pairwise(cuts))
+    n = max(1, min(threads, items))
+    return [(items * i // n, items * (i + 1) // n) for i in range(n)]
 
 
-def in_threads(work: Callable[[Share], None], parts: list[Share]) -> None:
-    """Do the work of every part, each in a thread of its own."""
+def in_threads(work: Callable[[Share], Result], parts: list[Share]) -> list[Result]:
+    """Do the work of every part, each in a thread of its own; return what each returned."""
     if len(parts) == 1:
-        work(parts[0])
-        return
+        return [work(parts[0])]
     with ThreadPoolExecutor(len(parts)) as pool:
-        for done in [pool.submit(work, part) for part in parts]:
-            done.result()
+        return [done.result() for done in [pool.submit(work, part) for part in parts]]
 
 
 def pack_lines(spikes: ArrayLike) -> NDArray[np.uint64]:
@@ -279,18 +276,23 @@ def pack_lines(spikes: ArrayLike) -> NDArray[np.uint64]:
 def _tables(image: CoreImage, lines: int) -> tuple[NDArray[Any], ...]:
     """Prepare what the kernel reads: weight rows, neuron parameters, routes, axons of each input line."""
     index, distinct = prototypes(image)
-    return (
+    neurons = neuron_table(distinct)
+    tables = (
         image.crossbar,
-        axon_table(image),
+        axon_types(image),
         index,
-        fixed_weights(distinct),
+        byte_weights(distinct),
+        fixed_weights(distinct)[..., WORD_ORDER],
+        room_table(distinct),
         core_kinds(distinct),
-        neuron_table(distinct),
+        neurons,
+        narrow_table(neurons),
         noise_table(distinct),
         core_keys(image.seed),
-        image.potential,
+        first_potentials(image),
         route_table(image),
         *target_table(image),
         line_copies(image, lines),
         *line_table(image, lines),
     )
+    return tuple(aligned(table) for table in tables)

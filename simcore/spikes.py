@@ -28,7 +28,7 @@ DEFAULT_DELAY: Final = 1
 """Ticks from an input spike's `srcTime` to its axon, where the file does not say."""
 
 MAX_CELLS: Final = 2**28
-"""Most ticks x lines of a raster made from a file: our own bound on what a hostile file may ask for."""
+"""Most ticks x lines (in 64s) of a raster made from a file: our own bound on what a hostile file may ask for."""
 
 MAX_TICK: Final = 2**31
 """Highest time in a spike file: our own bound."""
@@ -213,9 +213,24 @@ def empty_raster(ticks: int, lines: int) -> NDArray[np.uint8]:
         It would be larger than `MAX_CELLS`.
 
     """
-    if ticks < 0 or ticks * max(1, lines) > MAX_CELLS:
-        raise InputError(f"{ticks} ticks x {lines} lines, limit {MAX_CELLS}")
+    check_cells(ticks, lines, "lines")
     return np.zeros((ticks, lines), dtype=np.uint8)
+
+
+def check_cells(ticks: int, lines: int, what: str) -> None:
+    """Check the size of a raster before it is made.
+
+    Raises
+    ------
+    InputError
+        It would be larger than `MAX_CELLS`; lines take room by 64, a machine word of the simulator's raster.
+
+    """
+    padded = max(1, -(-lines // 64)) * 64
+    if not 0 <= ticks * padded <= MAX_CELLS:
+        raise InputError(
+            f"{ticks} ticks x {lines} {what}, limit 0..{MAX_CELLS // padded} ticks for so many lines"
+        )
 
 
 def axon_raster(image: CoreImage, events: NDArray[np.int64], ticks: int) -> NDArray[np.uint8]:

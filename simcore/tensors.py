@@ -7,6 +7,7 @@ order, and one key keeps equal content byte-equal (the registry addresses files 
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +17,7 @@ import safetensors.numpy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -43,11 +45,55 @@ class Field:
         NumPy name of the element type.
     shape : tuple of (int or str)
         A number is that length; a name stands for any length, the same wherever the name stands.
+    optional : bool
+        The tensor may be missing.
 
     """
 
     dtype: str
     shape: tuple[int | str, ...]
+    optional: bool = False
+
+
+def read(path: Path, *, what: str, error: type[Exception]) -> bytes:
+    """Read a safetensors file whose header and size agree, before its tensors take any memory.
+
+    Parameters
+    ----------
+    path
+        The file.
+    what
+        The name of the thing, for error texts.
+    error
+        Class of the errors raised.
+
+    Returns
+    -------
+    bytes
+        The whole file; `unpack` checks the rest.
+
+    Raises
+    ------
+    Exception
+        Of the class `error`: a file that cannot be read, or is not as long as its header says.
+
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(8 + _HEADER_MAX)
+            size = os.fstat(file.fileno()).st_size
+            header = _header(data, size, what, error)
+            ends = [0]
+            for entry in header.values():
+                offsets = entry.get("data_offsets") if isinstance(entry, dict) else None
+                if isinstance(offsets, list) and all(type(n) is int for n in offsets):
+                    ends += offsets
+            wanted = 8 + int.from_bytes(data[:8], "little") + max(ends)
+            if size != wanted:
+                raise error(f"{what}: file of {size} bytes, its header describes {wanted}")
+            return data[:wanted] + file.read(max(0, wanted - len(data)))
+    except OSError as e:
+        raise error(f"{what}: {e.strerror or e}") from None
 
 
 def pack(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]) -> bytes:
@@ -77,7 +123,7 @@ def unpack(
     format_name, version
         What the metadata must say of itself.
     fields
-        Every tensor that must be there, and no other may be.
+        Every tensor that must (or, where optional, may) be there; no other may be.
     limits
         Largest length for each named dimension.
     error
@@ -94,7 +140,7 @@ def unpack(
         Of the class `error`, one line for anything that does not fit.
 
     """
-    header = _header(data, what, error)
+    header = _header(data, len(data), what, error)
     metadata = _metadata(header, what, error)
     if metadata.get("format") != format_name:
         raise error(f"{what}: format {metadata.get('format')!r}, expected {format_name!r}")
@@ -102,10 +148,11 @@ def unpack(
         raise error(f"{what}: schema version {metadata.get('version')!r}, expected {version}")
     lengths: dict[str, int] = {}
     names = set(header) - {"__metadata__"}
-    if missing := sorted(set(fields) - names):
+    if missing := sorted({n for n, field in fields.items() if not field.optional} - names):
         raise error(f"{what}: tensor {missing[0]!r} is missing")
     if unknown := sorted(names - set(fields)):
         raise error(f"{what}: unknown tensor {unknown[0]!r}")
+    fields = {name: field for name, field in fields.items() if name in names}
     for name, field in fields.items():
         _check_entry(f"{what}: tensor {name!r}", header[name], field, lengths, limits, error)
     try:
@@ -120,14 +167,13 @@ def unpack(
     return tensors, metadata
 
 
-def _header(data: bytes, what: str, error: type[Exception]) -> dict[str, Any]:
+def _header(data: bytes, length: int, what: str, error: type[Exception]) -> dict[str, Any]:
+    """Parse the header of a file of `length` bytes, of which `data` is the beginning."""
     if len(data) < 8:
         raise error(f"{what}: {len(data)} bytes, too short for a safetensors file")
-    size = int.from_bytes(data[:8], "little")
-    if size > min(_HEADER_MAX, len(data) - 8):
-        raise error(
-            f"{what}: header of {size} bytes, limit {min(_HEADER_MAX, len(data) - 8)} (file of {len(data)} bytes)"
-        )
+    size, most = int.from_bytes(data[:8], "little"), min(_HEADER_MAX, length - 8)
+    if size > most:
+        raise error(f"{what}: header of {size} bytes, limit {most} (file of {length} bytes)")
     try:
         header = json.loads(data[8 : 8 + size])
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Follow the membranes of chosen neurons, with the NumPy reference (slow: a tick of every core is computed)."""
+"""Follow the membranes of chosen neurons, with the NumPy reference (slow: every neuron is computed in every tick)."""
 
 from __future__ import annotations
 

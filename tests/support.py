@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,16 @@ TINY_WORDS = (
     "wrote", "hamlet", "capital", "france", "far", "moon", "stand", "for",
 )  # fmt: skip
 TINY_LABELS = ("ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM")
+
+
+def typed(text: str) -> str:
+    """Write TREC's spaced tokens as a person types them."""
+    text = re.sub(r"`` ?| ?''|(?<= )` ", '"', text)
+    text = re.sub(r" (n't|'(?:s|re|ve|ll|d|m|t)\b)", r"\1", text)
+    text = re.sub(r"(\w) '(\w)", r"\1'\2", text)
+    text = re.sub(r" ' ", "' ", text)
+    text = re.sub(r"(\d) , (\d{3})\b", r"\1,\2", text)
+    return re.sub(r" ([?!.,;:])", r"\1", text)
 
 
 def tiny_network(

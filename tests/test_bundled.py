@@ -86,5 +86,6 @@ def test_the_dev_split_answered_again_gives_the_published_figures(
     lines = [json.dumps({"label": q.label, "text": q.text}) for q in parts.dev.questions]
     data.write_text("\n".join(lines) + "\n")
     again = evaluate("trec:production", registry=Registry(bundled()), data=data)
-    assert again["stages"] == figures["stages"]
+    # the model was published before the integer stage was counted apart
+    assert {stage: again["stages"][stage] for stage in figures["stages"]} == figures["stages"]
     assert again["confusion"] == figures["confusion"]

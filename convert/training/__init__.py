@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .crossvalidate import Validation, cross_validate
 from .progress import OnProgress, progress_bar
 from .run import FILES, TrainingReport, train
 from .settings import TrainingSettings
@@ -11,6 +12,8 @@ __all__ = [
     "OnProgress",
     "TrainingReport",
     "TrainingSettings",
+    "Validation",
+    "cross_validate",
     "progress_bar",
     "train",
 ]

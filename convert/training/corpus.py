@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ..data import Question
 
-__all__ = ["Corpus", "Split", "batches", "encode", "pack", "split"]
+__all__ = ["Corpus", "Split", "batches", "encode", "folds", "pack", "split"]
 
 _LENGTH_NOISE: Final = (
     2.5  # words; mixes neighbouring lengths, so that batches differ between passes
@@ -109,7 +109,7 @@ def encode(questions: Sequence[Question], tokenizer: Tokenizer, labels: Sequence
 
 
 def split(corpus: Corpus, dev: int, seed: int) -> Split:
-    """Hold out the head of a seeded permutation (NumPy's PCG64) as the dev split.
+    """Hold out the head of a seeded permutation (NumPy's PCG64) as the dev split; 0 holds out nothing.
 
     Raises
     ------
@@ -121,14 +121,31 @@ def split(corpus: Corpus, dev: int, seed: int) -> Split:
             f"{len(corpus)} questions with words, at least {2 * dev} needed for a dev split of {dev}"
         )
     order = np.random.Generator(np.random.PCG64(seed)).permutation(len(corpus)).tolist()
+    return _apart(corpus, order[dev:], order[:dev])
+
+
+def folds(corpus: Corpus, count: int, seed: int) -> Iterator[Split]:
+    """Deal a seeded permutation (NumPy's PCG64) into folds; hold out one after the other.
+
+    Raises
+    ------
+    TrainingError
+        Fewer than two folds, or fewer questions than folds.
+    """
+    if not 2 <= count <= len(corpus):
+        raise TrainingError(f"folds: {count}, expected 2..{len(corpus)}, the number of questions")
+    order = np.random.Generator(np.random.PCG64(seed)).permutation(len(corpus)).tolist()
+    for fold in range(count):
+        dev = order[fold::count]
+        yield _apart(corpus, [i for k, i in enumerate(order) if k % count != fold], dev)
+
+
+def _apart(corpus: Corpus, train: list[int], dev: list[int]) -> Split:
+    """Take both parts; a question of the training part with the same words as a held-out one is dropped."""
     keys = [ids.tobytes() for ids in corpus.ids]
-    held_out = {keys[i] for i in order[:dev]}
-    train = [i for i in order[dev:] if keys[i] not in held_out]
-    return Split(
-        train=corpus.take(train),
-        dev=corpus.take(order[:dev]),
-        duplicates=len(order) - dev - len(train),
-    )
+    held_out = {keys[i] for i in dev}
+    kept = [i for i in train if keys[i] not in held_out]
+    return Split(train=corpus.take(kept), dev=corpus.take(dev), duplicates=len(train) - len(kept))
 
 
 def pack(sequences: Sequence[NDArray[np.int64]]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -15,10 +15,12 @@ from .teacher import answers
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from numpy.typing import NDArray
+    from torch import nn
+
     from .corpus import Corpus
     from .network import ElmanNet, Way
     from .settings import TrainingSettings
-    from .teacher import Teacher
 
 __all__ = ["accuracy", "fit"]
 
@@ -33,7 +35,7 @@ _AT_ONCE: Final = 250  # questions
 def fit(
     net: ElmanNet,
     corpus: Corpus,
-    teachers: Sequence[Teacher],
+    teachers: Sequence[nn.Module],
     settings: TrainingSettings,
     generator: np.random.Generator,
     passed: Callable[[], None],
@@ -56,9 +58,15 @@ def fit(
         Called after every pass.
     """
     optimiser = _optimiser(net)
-    _stage(net, "integer", corpus, teachers, settings, generator, optimiser, None, passed)
+    # Asking the teachers costs more than training the student: a few versions of the texts serve all.
+    texts = [corpus.augmented(settings.replace, generator) for _ in range(settings.texts)]
+    lessons = [
+        (version, answers(teachers, version) if teachers else _smoothed(corpus, len(net.head)))
+        for version in texts
+    ]
+    _stage(net, "integer", lessons, settings, generator, optimiser, None, passed)
     mean = _Mean(net, settings.average)
-    _stage(net, "spiking", corpus, teachers, settings, generator, optimiser, mean, passed)
+    _stage(net, "spiking", lessons, settings, generator, optimiser, mean, passed)
     if settings.spiking_epochs:
         mean.put(net)
     net.bound()
@@ -113,8 +121,7 @@ def _optimiser(net: ElmanNet) -> torch.optim.Optimizer:
 def _stage(
     net: ElmanNet,
     way: Way,
-    corpus: Corpus,
-    teachers: Sequence[Teacher],
+    lessons: Sequence[tuple[Sequence[NDArray[np.int64]], torch.Tensor]],
     settings: TrainingSettings,
     generator: np.random.Generator,
     optimiser: torch.optim.Optimizer,
@@ -124,13 +131,12 @@ def _stage(
     spiking = way == "spiking"
     epochs = settings.spiking_epochs if spiking else settings.epochs
     rate = settings.spiking_rate if spiking else settings.rate
-    lengths = np.array([len(ids) for ids in corpus.ids])
-    total = epochs * math.ceil(len(corpus) / settings.batch)
+    lengths = np.array([len(ids) for ids in lessons[0][0]])
+    total = epochs * math.ceil(len(lengths) / settings.batch)
     done = 0
     net.train()
     for _ in range(epochs):
-        texts = corpus.augmented(settings.replace, generator)
-        targets = answers(teachers, texts) if teachers else _smoothed(corpus, len(net.head))
+        texts, targets = lessons[int(generator.integers(len(lessons)))]
         for chosen in batches(lengths, settings.batch, generator):
             _set_rate(optimiser, rate, done, total)
             logits = net(*pack([texts[i] for i in chosen]), way)

@@ -9,7 +9,7 @@ word (Diehl's rate model), through the counts that really drove each step.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
 import torch
 from torch import nn
@@ -27,9 +27,11 @@ if TYPE_CHECKING:
     from ..tokenizer import WordTable
     from .settings import TrainingSettings
 
-__all__ = ["ElmanNet", "Way", "Words", "own_words"]
+__all__ = ["WAYS", "ElmanNet", "Way", "Words", "own_words"]
 
 Way = Literal["float", "integer", "spiking"]
+
+WAYS: Final[tuple[Way, ...]] = get_args(Way)
 
 HEAD_MAX: Final = LEVEL_MAX
 """Head levels are -7..7: the readout's codebook is the negated one, -7..8 (see place.py)."""

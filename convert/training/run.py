@@ -2,39 +2,39 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
 
-from ..data import read_questions
 from ..errors import TrainingError
-from ..tokenizer import WordTable, build_tokenizer
-from ..vectors import read_vectors
-from .corpus import Split, encode, split
+from .corpus import split
 from .export import to_onnx
 from .loop import accuracy, fit
-from .network import ElmanNet, own_words
+from .material import read_material
+from .network import WAYS, ElmanNet, own_words
 from .progress import OnProgress, silent
 from .settings import TrainingSettings
-from .teacher import Teacher, answers, train_teacher
+from .teacher import answers, train_teachers
+from .validation import read_validation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from tokenizers import Tokenizer
+    from torch import nn
 
     from ..data import Question
+    from .corpus import Corpus, Split
     from .export import GridNetwork
+    from .material import Material
 
-__all__ = ["FILES", "TrainingReport", "train"]
+__all__ = ["FILES", "TrainingReport", "train", "train_on"]
 
 FILES: Final = ("model.onnx", "tokenizer.json", "labels.json", "training.json")
 """What `train` writes for `publish`."""
@@ -58,10 +58,10 @@ class TrainingReport:
         Class names in order of the outputs.
     questions, dev
         Questions trained on, and held out.
-    teachers, float_, integer, spiking
-        Share of the dev split answered rightly, 0..1: by the teachers together, by the float model as
-        exported, with 16 activity levels, and by spikes with the exact readout. `teachers` is None
-        where there were none.
+    accuracies
+        Share of the held-out questions answered rightly, 0..1: by the `teachers` together (where there
+        were any), by the `float` model as exported, with 16 activity levels (`integer`), and by spikes
+        with the exact readout (`spiking`). Empty where none were held out.
     minutes
         Wall-clock time.
     """
@@ -70,27 +70,18 @@ class TrainingReport:
     labels: tuple[str, ...]
     questions: int
     dev: int
-    teachers: float | None
-    float_: float
-    integer: float
-    spiking: float
+    accuracies: dict[str, float]
     minutes: float
 
     def __str__(self) -> str:
-        taught = "" if self.teachers is None else f"teachers {self.teachers:.1%}, "
-        return (
+        text = (
             f"{self.out}: {len(self.labels)} classes, {self.questions} questions,"
-            f" {self.minutes:.1f} minutes; on {self.dev} held-out questions: {taught}"
-            f"float {self.float_:.1%}, integer {self.integer:.1%}, spiking {self.spiking:.1%}"
+            f" {self.minutes:.1f} minutes"
         )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class _Material:
-    tokenizer: Tokenizer
-    table: WordTable
-    labels: tuple[str, ...]
-    parts: Split
+        if not self.accuracies:
+            return f"{text}; no question was held out"
+        figures = ", ".join(f"{name} {value:.1%}" for name, value in self.accuracies.items())
+        return f"{text}; on {self.dev} held-out questions: {figures}"
 
 
 def train(
@@ -98,9 +89,12 @@ def train(
     vectors: Path,
     out: Path,
     *,
+    wordnet: Path | None = None,
     seed: int = 0,
     settings: TrainingSettings | None = None,
+    dev: int | None = None,
     fine: bool = False,
+    validation: Path | None = None,
     progress: OnProgress = silent,
 ) -> TrainingReport:
     """Train an Elman network for one core, and write it as an ONNX model with its tokenizer.
@@ -116,12 +110,18 @@ def train(
         Word vectors (`.vec` or `.vec.gz`).
     out
         Folder for the files; made where it is missing, written to at the end only.
+    wordnet
+        Folder of WordNet's files, for what it knows about the words; None: vectors alone.
     seed
         Of weights, order, augmentation and dropout, 0 or more; the split has its own seed.
     settings
-        None: the defaults, which made the bundled model.
+        None: the defaults for the number of classes, which made the bundled models.
+    dev
+        Questions to hold out instead of as many as the settings say.
     fine
         Train on TREC's fine labels.
+    validation
+        The `cross-validation.json` of the same recipe, whose figures then stand in `training.json`.
     progress
         Called after every pass over the questions.
 
@@ -130,112 +130,157 @@ def train(
     DataError
         A file cannot be read.
     TrainingError
-        The questions do not suffice, a setting does not fit, or `out` cannot be written.
+        The questions do not suffice, a setting does not fit, the validation is of something else, or
+        `out` cannot be written.
     """
-    started = time.monotonic()
-    settings = settings or TrainingSettings()
     if seed < 0:
         raise TrainingError(f"seed: {seed}, at least 0 is needed")
-    material = _read(data, vectors, settings, fine=fine)
+    material = read_material(data, vectors, wordnet, fine=fine)
+    settings = settings or TrainingSettings.for_classes(len(material.labels))
+    if dev is not None:
+        settings = replace(settings, dev=dev)
+    settings.check_classes(len(material.labels))
+    extra = {}
+    if validation is not None:
+        extra["cross_validation"] = read_validation(validation, material, settings)
+    parts = split(material.corpus, settings.dev, settings.dev_seed)
+    material.check(parts)
+    rule = (
+        f"numpy PCG64({settings.dev_seed}).permutation of the questions that hold a word; the first"
+        f" {settings.dev} are the dev split; of the others, those with the same words as one of the"
+        " dev split are dropped"
+        if settings.dev
+        else "none: every question that holds a word is trained on"
+    )
+    return train_on(
+        material,
+        parts,
+        out,
+        seed=seed,
+        settings=settings,
+        rule=rule,
+        extra=extra,
+        progress=progress,
+    )
+
+
+def train_on(
+    material: Material,
+    parts: Split,
+    out: Path,
+    *,
+    seed: int,
+    settings: TrainingSettings,
+    rule: str,
+    extra: Mapping[str, Any] | None = None,
+    progress: OnProgress = silent,
+) -> TrainingReport:
+    """Train on one part of the material, answer the other, and write the files (see `train`).
+
+    Parameters
+    ----------
+    material, parts
+        Data, and how it is split.
+    out, seed, settings, progress
+        See `train`.
+    rule
+        How the split was made, for `training.json`.
+    extra
+        More facts for `training.json`.
+
+    Raises
+    ------
+    TrainingError
+        `out` cannot be written.
+    """
+    started = time.monotonic()
     with _one_thread(seed):
-        teachers, net = _train(material, settings, seed, progress)
+        teachers, net = _train(material, parts.train, settings, seed, progress)
         network = net.snap()
-        dev = material.parts.dev
-        figures = {
-            "float": accuracy(net, dev, "float"),
-            "integer": accuracy(net, dev, "integer"),
-            "spiking": accuracy(net, dev, "spiking"),
-        }
-        taught = _taught(teachers, material)
+        accuracies = _accuracies(teachers, net, parts.dev)
     report = TrainingReport(
         out=out,
         labels=material.labels,
-        questions=len(material.parts.train),
-        dev=len(dev),
-        teachers=taught,
-        float_=figures["float"],
-        integer=figures["integer"],
-        spiking=figures["spiking"],
+        questions=len(parts.train),
+        dev=len(parts.dev),
+        accuracies=accuracies,
         minutes=(time.monotonic() - started) / 60,
     )
-    record = _record(data, vectors, seed, settings, material, network)
-    record["dev_accuracy"] = {"teachers": taught, **figures}
+    record = _record(material, parts, seed, settings, network, rule)
+    if accuracies:
+        record["dev_accuracy"] = accuracies
+    record |= extra or {}
     record["minutes"] = round(report.minutes, 2)
-    _write(out, network, material, record)
+    _write(out, network, material, parts, record)
     return report
 
 
-def _read(data: Path, vectors: Path, settings: TrainingSettings, *, fine: bool) -> _Material:
-    questions = read_questions(data, labelled=True, fine=fine)
-    labels = tuple(sorted({question.label or "" for question in questions}))
-    settings.check_classes(len(labels))
-    tokenizer, table = build_tokenizer(read_vectors(vectors))
-    parts = split(encode(questions, tokenizer, labels), settings.dev, settings.dev_seed)
-    missing = set(range(len(labels))) - set(parts.train.labels.tolist())
-    if missing:
-        names = ", ".join(labels[i] for i in sorted(missing))
-        raise TrainingError(f"{data}: the training part has no question of class {names}")
-    return _Material(tokenizer=tokenizer, table=table, labels=labels, parts=parts)
-
-
 def _train(
-    material: _Material, settings: TrainingSettings, seed: int, progress: OnProgress
-) -> tuple[list[Teacher], ElmanNet]:
-    corpus, table, classes = material.parts.train, material.table, len(material.labels)
+    material: Material,
+    corpus: Corpus,
+    settings: TrainingSettings,
+    seed: int,
+    progress: OnProgress,
+) -> tuple[list[nn.Module], ElmanNet]:
+    table, classes = material.table, len(material.labels)
     own = own_words(corpus.word_counts(len(table.rows)), settings.own_from)
     passes = len(settings.teachers) * settings.teacher_epochs
     passes += settings.epochs + settings.spiking_epochs
     done = 0
 
-    def passed(stage: str) -> Callable[[], None]:
-        def one_more() -> None:
-            nonlocal done
-            done += 1
-            progress(stage=stage, done=done, total=passes)
+    def passed(stage: str) -> None:
+        nonlocal done
+        done += 1
+        progress(stage=stage, done=done, total=passes)
 
-        return one_more
-
-    generators = np.random.default_rng(seed).spawn(len(settings.teachers) + 1)
-    teachers = []
-    for i, kind in enumerate(settings.teachers):
-        teacher = Teacher(kind, table, own, classes, settings.own_dropout)
-        train_teacher(teacher, corpus, settings, generators[i], passed(f"teacher {i + 1} {kind}"))
-        teachers.append(teacher)
+    *teaching, learning = np.random.default_rng(seed).spawn(len(settings.teachers) + 1)
+    teachers = train_teachers(corpus, table, own, classes, settings, teaching, passed)
     net = ElmanNet(table, own, classes, settings)
-    fit(net, corpus, teachers, settings, generators[-1], passed("network"))
+    fit(net, corpus, teachers, settings, learning, lambda: passed("network"))
     return teachers, net
 
 
-def _taught(teachers: Sequence[Teacher], material: _Material) -> float | None:
-    if not teachers:
-        return None
-    dev = material.parts.dev
-    return float((answers(teachers, dev.ids).argmax(dim=1).numpy() == dev.labels).mean())
+def _accuracies(teachers: Sequence[nn.Module], net: ElmanNet, dev: Corpus) -> dict[str, float]:
+    if not len(dev):
+        return {}
+    found = {}
+    if teachers:
+        right = answers(teachers, dev.ids).argmax(dim=1).numpy() == dev.labels
+        found["teachers"] = float(right.mean())
+    for way in WAYS:
+        found[way] = accuracy(net, dev, way)
+    return found
 
 
 @contextmanager
 def _one_thread(seed: int) -> Iterator[None]:
-    """Seed torch and hold it to one thread, whose sums are always in the same order."""
+    """Seed torch and hold it to one thread, whose sums are always in the same order.
+
+    Adam's moments of words that are rarely read decay into denormal numbers, on which a processor is
+    slow: they are flushed to zero.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             yield
     finally:
+        torch.set_flush_denormal(False)
         torch.set_num_threads(threads)
 
 
 def _record(
-    data: Path,
-    vectors: Path,
+    material: Material,
+    parts: Split,
     seed: int,
     settings: TrainingSettings,
-    material: _Material,
     network: GridNetwork,
+    rule: str,
 ) -> dict[str, Any]:
     """Collect what reproduces the model; names of files, never where they are."""
-    parts = material.parts
+    data, *words = material.sources.items()
     return {
         "method": (
             "Elman network on the grid of the core (16 weight levels, 16 activity levels), trained by"
@@ -245,20 +290,15 @@ def _record(
             if settings.teachers
             else "as with teachers, but the targets are the smoothed labels"
         ),
-        "data": {"file": data.name, "sha256": _sha256(data), "questions": len(parts.train)},
-        "vectors": {"file": vectors.name, "sha256": _sha256(vectors)},
+        "data": {**data[1], "questions": len(parts.train)},
+        **dict(words),
         "seed": seed,
         "settings": asdict(settings),
-        "split": {
-            "rule": (
-                f"numpy PCG64({settings.dev_seed}).permutation of the questions that hold a word;"
-                f" the first {settings.dev} are the dev split; of the others, those with the same"
-                " words as one of the dev split are dropped"
-            ),
-            "dev": len(parts.dev),
-            "dropped": parts.duplicates,
-        },
-        "selection": "none: fixed schedule; the dev split was answered once, at the end",
+        "split": {"rule": rule, "dev": len(parts.dev), "dropped": parts.duplicates},
+        "selection": (
+            "none: fixed schedule; questions held out were answered once, at the end; how the settings"
+            " were chosen is in docs/training.md"
+        ),
         "classes": {
             "train": _class_counts(parts.train.questions),
             "dev": _class_counts(parts.dev.questions),
@@ -278,19 +318,18 @@ def _class_counts(questions: Sequence[Question]) -> dict[str, int]:
     return dict(sorted(Counter(question.label or "" for question in questions).items()))
 
 
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _write(out: Path, network: GridNetwork, material: _Material, record: dict[str, Any]) -> None:
+def _write(
+    out: Path, network: GridNetwork, material: Material, parts: Split, record: dict[str, Any]
+) -> None:
     contents = {
         "model.onnx": to_onnx(network).SerializeToString(),
         "tokenizer.json": material.tokenizer.to_str().encode(),
         "labels.json": (json.dumps(list(material.labels)) + "\n").encode(),
-        DEV_FILE: _tsv(material.parts.dev.questions),
-        CALIBRATION_FILE: _tsv(material.parts.train.questions),
+        CALIBRATION_FILE: _tsv(parts.train.questions),
         "training.json": (json.dumps(record, indent=2) + "\n").encode(),
     }
+    if len(parts.dev):
+        contents[DEV_FILE] = _tsv(parts.dev.questions)
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name, content in contents.items():

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from support import typed
 from tokenizers import Tokenizer
 
 from spikewatch.convert.data import read_questions
@@ -111,16 +111,6 @@ class TestVocabulary:
 
         assert len(table.rows) == len(SPECIALS) + 3
         assert len(table.matrix) == len(SPECIALS) + 2
-
-
-def typed(text: str) -> str:
-    """Write TREC's spaced tokens as a person types them."""
-    text = re.sub(r"`` ?| ?''|(?<= )` ", '"', text)
-    text = re.sub(r" (n't|'(?:s|re|ve|ll|d|m|t)\b)", r"\1", text)
-    text = re.sub(r"(\w) '(\w)", r"\1'\2", text)
-    text = re.sub(r" ' ", "' ", text)
-    text = re.sub(r"(\d) , (\d{3})\b", r"\1,\2", text)
-    return re.sub(r" ([?!.,;:])", r"\1", text)
 
 
 @pytest.fixture(scope="module")

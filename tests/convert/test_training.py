@@ -16,7 +16,7 @@ from spikewatch.convert.data import Question, read_questions
 from spikewatch.convert.errors import DataError, TrainingError
 from spikewatch.convert.tokenizer import WordTable
 from spikewatch.convert.training import FILES, TrainingSettings, progress_bar, train
-from spikewatch.convert.training.corpus import Corpus, batches, encode, pack, split
+from spikewatch.convert.training.corpus import Corpus, batches, encode, folds, pack, split
 from spikewatch.convert.training.export import to_onnx
 from spikewatch.convert.training.network import ElmanNet, own_words
 from spikewatch.convert.training.quantise import activities, levels
@@ -37,8 +37,9 @@ VERBS = {"HUM": "who wrote", "LOC": "where is", "NUM": "how many are"}
 SMALL = TrainingSettings(
     n_in=5,
     n_hidden=7,
-    teachers=("cnn", "gru"),
+    teachers=("cnn", "gru", "ngram"),
     teacher_epochs=4,
+    texts=6,
     epochs=25,
     spiking_epochs=10,
     batch=16,
@@ -183,7 +184,7 @@ class TestTrain:
         )
 
         assert calls == [("network", 1, 3), ("network", 2, 3), ("network", 3, 3)]
-        assert report.teachers is None
+        assert set(report.accuracies) == {"float", "integer", "spiking"}
         assert f"{tmp_path}: 3 classes, {report.questions} questions" in str(report)
 
     def test_leaves_the_random_state_and_threads_of_its_caller_alone(
@@ -248,7 +249,7 @@ class TestTrainRefuses:
             ({"n_hidden": 0}, "n_hidden: 0, at least 1 is needed"),
             ({"epochs": -1}, "epochs: -1, at least 0 is needed"),
             ({"replace": 1.0}, "replace: 1.0, expected 0 <= replace < 1"),
-            ({"teachers": ("bert",)}, "teachers: 'bert', expected lstm, gru or cnn"),
+            ({"teachers": ("bert",)}, "teachers: 'bert', expected lstm, gru, cnn or ngram"),
         ],
     )
     def test_settings_out_of_range(self, setting: dict[str, object], message: str) -> None:
@@ -256,6 +257,17 @@ class TestTrainRefuses:
             TrainingSettings(**setting)  # type: ignore[arg-type] # that is the point
 
         assert str(caught.value) == message
+
+    @pytest.mark.parametrize(
+        ("classes", "n_in", "n_hidden"), [(2, 15, 48), (12, 15, 48), (13, 24, 39), (50, 24, 39)]
+    )
+    def test_no_number_of_classes_that_the_core_has_neurons_for(
+        self, classes: int, n_in: int, n_hidden: int
+    ) -> None:
+        settings = TrainingSettings.for_classes(classes)
+
+        settings.check_classes(classes)
+        assert (settings.n_in, settings.n_hidden) == (n_in, n_hidden)
 
     def test_more_classes_than_neurons_are_left_for(self) -> None:
         with pytest.raises(TrainingError) as caught:
@@ -482,6 +494,30 @@ class TestCorpus:
         parts = split(corpus, 10, 7)
 
         assert [q.text for q in parts.dev.questions] == [str(i) for i in order[:10]]
+
+    def test_split_of_nothing_keeps_everything(self) -> None:
+        parts = split(self.corpus(50), 0, 7)
+
+        assert (len(parts.train), len(parts.dev), parts.duplicates) == (50, 0, 0)
+
+    def test_folds_hold_every_question_out_once_and_share_no_word_sequence(self) -> None:
+        corpus = self.corpus(203)
+
+        dealt = list(folds(corpus, 5, 7))
+
+        held_out = sorted(int(q.text) for parts in dealt for q in parts.dev.questions)
+        assert held_out == list(range(203))
+        assert {len(parts.dev) for parts in dealt} == {40, 41}
+        for parts in dealt:
+            dev = {ids.tobytes() for ids in parts.dev.ids}
+            assert not dev & {ids.tobytes() for ids in parts.train.ids}
+            assert len(parts.train) + parts.duplicates + len(parts.dev) == 203
+
+    def test_folds_refuse_fewer_than_two(self) -> None:
+        with pytest.raises(
+            TrainingError, match=r"^folds: 1, expected 2\.\.30, the number of quest"
+        ):
+            list(folds(self.corpus(30), 1, 7))
 
     @pytest.mark.skipif(not TREC.exists(), reason=f"{TREC} is absent")
     def test_split_of_trec_is_pinned(self) -> None:

@@ -13,37 +13,76 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+_PARAMETERS = (
+    *("weights", "leak", "threshold", "neg_threshold", "reset", "reset_mode", "kappa", "epsilon"),
+    *("stochastic_weights", "stochastic_leak", "threshold_bits", "potential"),
+)
+
+RANGES = {
+    # the whole range of every field, where few neurons fire
+    "full": {
+        "weights": limits.WEIGHT_MAX,
+        "leak": limits.LEAK_MAX,
+        "threshold": limits.THRESHOLD_MAX,
+        "reset": limits.RESET_MAX,
+        "potential": limits.POTENTIAL_MAX,
+    },
+    # full weights against low thresholds: most neurons fire, up and down
+    "lively": {
+        "weights": limits.WEIGHT_MAX,
+        "leak": limits.LEAK_MAX,
+        "threshold": 200,
+        "reset": 300,
+        "potential": limits.POTENTIAL_MAX,
+    },
+    # small numbers throughout, as in networks that sum in few bits
+    "small": {"weights": 3, "leak": 2, "threshold": 40, "reset": 20, "potential": 60},
+}
+
+
 @st.composite
-def images(draw: st.DrawFn) -> CoreImage:
-    """Draw an image: every field over its whole range, or over a range in which neurons fire often."""
-    n = draw(st.integers(1, 3))
+def images(draw: st.DrawFn, most_cores: int = 9) -> CoreImage:
+    """Draw an image of 1 to 9 cores.
+
+    The numbers are of one of three ranges or, by neuron, of all; modes are of one kind on the whole chip or mixed;
+    cores are all different or repeat the parameters of the first.
+    """
+    n = draw(st.integers(1, most_cores))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    lively = draw(st.booleans())
+    kinds = draw(st.sampled_from([*([kind] for kind in RANGES), list(RANGES)]))
+    uniform, repeated, noisy = (draw(st.booleans()) for _ in range(3))
     density = draw(st.sampled_from([0.02, 0.2, 1.0]))
-    thresholds = 200 if lively else limits.THRESHOLD_MAX + 1
     shape = (n, limits.NEURONS)
+    kind = rng.integers(0, len(kinds), shape)
+
+    def within(name: str, *more: int, least: int = -1) -> NDArray[np.int64]:
+        most = np.array([RANGES[k][name] for k in kinds])[kind].reshape(*shape, *([1] * len(more)))
+        low = most * least - (least < 0 and name == "potential")
+        return rng.integers(low, most + 1, (*shape, *more))
+
+    def mode(choices: int) -> NDArray[np.uint8]:
+        drawn = rng.integers(0, choices, (1, 1) if uniform else shape, dtype=np.uint8)
+        return np.broadcast_to(drawn, shape).copy()
+
     arrays: dict[str, Any] = blank(n)
     synapses = rng.random((n, limits.AXONS, limits.NEURONS)) < density
     arrays["crossbar"] = np.packbits(synapses, axis=2, bitorder="little")
     arrays["axon_type"] = rng.integers(0, 4, shape, dtype=np.uint8)
-    arrays["weights"] = rng.integers(-255, 256, (*shape, 4), dtype=np.int16)
-    arrays["leak"] = rng.integers(-255, 256, shape, dtype=np.int16)
-    arrays["threshold"] = rng.integers(0, thresholds, shape, dtype=np.int32)
-    arrays["neg_threshold"] = rng.integers(0, thresholds, shape, dtype=np.int32)
-    arrays["reset"] = rng.integers(-limits.RESET_MAX, limits.RESET_MAX + 1, shape, dtype=np.int32)
-    if lively:
-        arrays["reset"] //= 2000
-    arrays["reset_mode"] = rng.integers(0, 3, shape, dtype=np.uint8)
-    arrays["kappa"] = rng.integers(0, 2, shape, dtype=np.uint8)
-    arrays["epsilon"] = rng.integers(0, 2, shape, dtype=np.uint8)
-    if draw(st.booleans()):
-        arrays["stochastic_weights"] = rng.integers(0, 16, shape, dtype=np.uint8)
-        arrays["stochastic_leak"] = rng.integers(0, 2, shape, dtype=np.uint8)
-        arrays["threshold_bits"] = rng.integers(0, 16, shape, dtype=np.uint8)
+    arrays["weights"] = within("weights", 4).astype(np.int16)
+    arrays["leak"] = within("leak").astype(np.int16)
+    arrays["threshold"] = within("threshold", least=0).astype(np.int32)
+    arrays["neg_threshold"] = within("threshold", least=0).astype(np.int32)
+    arrays["reset"] = within("reset").astype(np.int32)
+    arrays["potential"] = within("potential").astype(np.int32)
+    arrays |= {"reset_mode": mode(3), "kappa": mode(2), "epsilon": mode(2)}
+    if noisy:
+        arrays["stochastic_weights"] = mode(16)
+        arrays["stochastic_leak"] = mode(2)
+        arrays["threshold_bits"] = mode(16)
         arrays["seed"] = rng.integers(0, 2**32, n, dtype=np.uint32)
-    arrays["potential"] = rng.integers(
-        limits.POTENTIAL_MIN, limits.POTENTIAL_MAX + 1, shape, dtype=np.int32
-    )
+    if repeated:
+        for name in _PARAMETERS:
+            arrays[name][:] = arrays[name][:1].copy()
     arrays["target_core"] = rng.integers(-2, n, shape, dtype=np.int32)
     arrays["target_axon"] = rng.integers(0, limits.AXONS, shape, dtype=np.int32)
     arrays["target_axon"][arrays["target_core"] == -1] = 0
@@ -54,8 +93,9 @@ def images(draw: st.DrawFn) -> CoreImage:
     arrays["outputs"] = np.stack([core, neuron, lines], axis=1).astype(np.int32)
     arrays["delay"] = rng.integers(1, 16, shape, dtype=np.uint8)
     lines = draw(st.sampled_from([1, 64, 100]))
+    size = 300 * n
     inputs = np.stack(
-        [rng.integers(0, lines, 300), rng.integers(0, n, 300), rng.integers(0, 256, 300)], axis=1
+        [rng.integers(0, lines, size), rng.integers(0, n, size), rng.integers(0, 256, size)], axis=1
     )
     arrays["inputs"] = np.unique(inputs, axis=0).astype(np.int32)
     return CoreImage(**arrays)
@@ -69,6 +109,66 @@ def rasters(draw: st.DrawFn, lines: int) -> tuple[NDArray[np.uint64], NDArray[np
     rate = draw(st.sampled_from([0.0, 0.1, 0.9]))
     starts = np.concatenate([[0], np.cumsum(ticks)]).astype(np.int64)
     return pack_lines(rng.random((int(starts[-1]), lines)) < rate), starts
+
+
+# Around the bounds of 16-bit potentials (2**14, 2**15) and of sums in a byte (127).
+EDGE_POTENTIALS = (0, 1, -1, 2**14 - 1, 2**14, -(2**14), -(2**14) - 1, 2**15)
+EDGE_THRESHOLDS = (0, 1, 127, 2**14 - 1, 2**14, 2**15 - 3, 2**15 - 2, 2**15 - 1, 2**15, 2**15 + 1)
+EDGE_RESETS = (0, 1, -1, 2**14 - 1, 2**14, 2**15 - 1, 2**15, -(2**14), -(2**15) + 1, -(2**15))
+# (weight, axons, leak) of a tick; weights and leaks together of 2**14 - 1 are the most that 16 bits have room for
+EDGE_DRIVES = (
+    (129, 127, 0),
+    (128, 128, 0),
+    (252, 64, 255),
+    (255, 64, 255),
+    (127, 1, 1),
+    (128, 1, 1),
+    (6, 20, 0),
+    (6, 21, 0),
+    (6, 22, 0),
+    (0, 1, 255),
+    (255, 128, 255),
+)
+
+
+@st.composite
+def edge_images(draw: st.DrawFn, drive: tuple[int, int, int]) -> CoreImage:
+    """Draw a core whose 256 neurons meet the bounds within which potentials and sums are kept in few bits.
+
+    Input line 0 drives axons of type 0 as one of EDGE_DRIVES says, line 1 an axon of type 1; every neuron is on an
+    output line of its own.
+    """
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    shape = (1, limits.NEURONS)
+    arrays: dict[str, Any] = blank(1)
+    arrays["crossbar"][:] = 255
+    arrays["axon_type"][0, 128:] = 1
+    # the same weights and leak for all neurons: a single large one would decide for the whole core
+    weight, axons, leak = drive
+    other = draw(st.sampled_from([0, 1, -1, 127, -128]))
+    sign = draw(st.sampled_from([1, -1]))
+    arrays["weights"][0, :, :2] = [sign * weight, other]
+    arrays["leak"][:] = sign * leak
+    near = draw(st.booleans())
+    potentials = (-(2**14), 0, 2**14 - 1) if near else EDGE_POTENTIALS
+    resets = EDGE_RESETS[:4] if near else EDGE_RESETS
+    for field, values in [
+        ("potential", potentials),
+        ("threshold", EDGE_THRESHOLDS),
+        ("neg_threshold", EDGE_THRESHOLDS),
+        ("reset", resets),
+    ]:
+        arrays[field][:] = rng.choice(values, shape)
+    modes, reversals = draw(st.sampled_from([(1, 0), (3, 0), (3, 1)]))
+    arrays["reset_mode"][:] = 1 if modes == 1 else rng.integers(0, 3, shape)
+    arrays["kappa"][:] = 1 if modes == 1 else rng.integers(0, 2, shape)
+    arrays["epsilon"][:] = rng.integers(0, 2, shape) if reversals else 0
+    inputs = [[0, 0, a] for a in range(axons)] + [[1, 0, 128]]
+    arrays["inputs"] = np.array(inputs, dtype=np.int32)
+    arrays["target_core"][:] = limits.TARGET_OUTPUT
+    arrays["target_axon"][0] = np.arange(limits.NEURONS)
+    arrays["outputs"] = np.array([[0, j, j] for j in range(limits.NEURONS)], dtype=np.int32)
+    return CoreImage(**arrays)
 
 
 def neuron(**fields: int) -> CoreImage:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -54,6 +55,28 @@ def test_an_answer_is_the_output_spikes_of_the_drain_step(classifier: Classifier
     assert answers.ticks.tolist() == [60]
     assert answers.words.tolist() == [3]
     assert answers.spikes[0, 0] == 4 * spikes.sum()
+
+
+def test_a_mean_readout_counts_every_step_but_the_first() -> None:
+    """Replayed by hand: the gate is open, and output spikes are counted, from the second step on."""
+    network = tiny_network()
+    image = tiny_image(network)
+    assert image.coding is not None
+    image = replace(image, coding=replace(image.coding, readout="mean"))
+    ids = [TINY_WORDS.index(w) for w in ("who", "wrote", "hamlet")]
+    activities = np.zeros((4, network.n_in + 1), dtype=np.uint8)
+    activities[:3, :-1] = network.rounded_codes()[ids[::-1]]
+    activities[1:, -1] = 15
+    spikes = spike_pattern(15)[activities].transpose(0, 2, 1).reshape(60, -1)
+    outcome = Simulator(image, "reference").run(pack_lines(spikes), [0, 60], counted=[45])
+
+    answers = QuestionCore(image, network.encoder()).answer([ids, [ids[0]]])
+
+    assert answers.scores[0].tolist() == outcome.counts[0].tolist()
+    assert answers.spikes[0].tolist() == outcome.spikes[0].tolist()
+    assert answers.synaptic_events[0] == outcome.synaptic_events[0]
+    one_word = QuestionCore(tiny_image(network), network.encoder()).answer([[ids[0]]])
+    assert answers.scores[1].tolist() == one_word.scores[0].tolist()
 
 
 def test_texts_without_words_are_answered_with_no_words(classifier: Classifier) -> None:

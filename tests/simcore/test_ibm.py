@@ -19,13 +19,11 @@ from spikewatch.simcore import (
     CoreImage,
     ImageError,
     InputError,
-    SimcoreError,
     Simulator,
     pack_lines,
 )
 from spikewatch.simcore.ibm import expand, read_ibm
 from spikewatch.simcore.ibm_export import compress, write_ibm
-from spikewatch.simcore.ranc import read_ranc, write_ranc
 from spikewatch.simcore.spikes import (
     axon_events,
     axon_raster,
@@ -41,8 +39,6 @@ from spikewatch.simcore.spikes import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
 SHARED = Path(__file__).parents[3] / "shared" / "ibm"
@@ -190,7 +186,7 @@ def writable(image: CoreImage) -> CoreImage:
 
 
 @settings(max_examples=8, deadline=None)
-@given(images(), st.integers(0, 2**32 - 1))
+@given(images(most_cores=3), st.integers(0, 2**32 - 1))
 def test_an_image_written_and_read_is_the_same_and_runs_to_equal_spikes(
     image: CoreImage, seed: int
 ) -> None:
@@ -258,9 +254,13 @@ def changed(path: str, value: Any) -> dict[str, Any]:
             ["-5x256"],
             "core 0, neuron 0: destCore -5, expected a core, -1",
         ),
-        ("core/neurons/destCores", [4, "-1x8", -33, "-1x246"], "target_core is 4, limits -2..0"),
+        (
+            "core/neurons/destCores",
+            [4, "-1x8", -33, "-1x246"],
+            r"neuron 0: destCore 4, limits -4127\.\.0",
+        ),
         ("core/neurons/destAxons", ["256x256"], r"core 0, neuron 0: destAxon 256, limits 0\.\.255"),
-        ("core/neurons/destDelays", ["16x256"], r"core 0, neuron 0: delay is 16, limits 1\.\.15"),
+        ("core/neurons/destDelays", ["16x256"], r"core 0, neuron 0: destDelay 16, limits 1\.\.15"),
         ("neuronTypes/0/s0", 256, r"neuron type N00000001: s0 256, limits 0\.\.255"),
         ("neuronTypes/0/sigma0", 0, "neuron type N00000001: sigma0 0, 1 or -1"),
         ("neuronTypes/0/alpha", 2**18, r"neuron type N00000001: alpha 262144, limits 0\.\.262143"),
@@ -365,8 +365,29 @@ def test_spikes_that_no_line_of_the_image_makes_are_refused() -> None:
     assert both.tolist() == [[0, 0], [0, 0], [1, 1], [0, 1]]
     with pytest.raises(InputError, match="tick 1, core 0, axon 0: no input line of the image"):
         axon_raster(image, np.array([[1, 0, 0]]), 4)
-    with pytest.raises(InputError, match="limit 268435456"):
+    with pytest.raises(InputError, match=r"limit 0\.\.4194304"):
         axon_raster(image, np.zeros((0, 3), dtype=np.int64), 10**12)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(1, 2**31), st.integers(0, 4095), st.integers(0, 255))),
+    st.lists(st.lists(st.integers(0, 3), min_size=5, max_size=5), max_size=8),
+)
+def test_spike_files_of_every_kind_come_back(
+    events: list[tuple[int, int, int]], counts: list[list[int]]
+) -> None:
+    raster = np.array(counts, dtype=np.uint16).reshape(-1, 5)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "spikes"
+        write_events(path, np.array(events, dtype=np.int64).reshape(-1, 3))
+        assert read_events(path).tolist() == [list(event) for event in sorted(set(events))]
+        write_outputs(path, raster)
+        np.testing.assert_array_equal(read_outputs(path, len(raster), 5), raster)
+        write_text(path, raster)
+        again = np.zeros_like(raster)
+        np.add.at(again, tuple(read_text(path).T), 1)
+        np.testing.assert_array_equal(again, raster)
 
 
 def test_plain_text_spikes_come_back(tmp_path: Path) -> None:
@@ -380,35 +401,3 @@ def test_plain_text_spikes_come_back(tmp_path: Path) -> None:
     (tmp_path / "s.txt").write_text("1 2 # fine\n1\n")
     with pytest.raises(InputError, match=r"s.txt, line 2: '1', expected `tick line`"):
         read_text(tmp_path / "s.txt")
-
-
-@pytest.mark.parametrize("read", [read_ibm, read_ranc, read_events], ids=lambda f: f.__name__)
-def test_mutated_files_are_read_or_refused_in_one_line(
-    tmp_path: Path, read: Callable[[Path], object]
-) -> None:
-    good, file = tmp_path / "good", tmp_path / "mutated.json"
-    image = neuron(s0=3, threshold=2)
-    if read is read_ibm:
-        write_ibm(image, good)
-    elif read is read_ranc:
-        write_ranc(image, np.ones((4, 4), dtype=np.uint8), good)
-    else:
-        write_events(good, [[t, 0, t] for t in range(1, 9)])
-    data = good.read_bytes()
-    rng = np.random.default_rng(5)
-    # RANC's crossbar is most of its file, and any change there is refused alike
-    choice = len(data) if read is not read_ranc else 2000
-    refused = 0
-    for _ in range(300 if read is not read_ranc else 80):
-        mutated = bytearray(data)
-        for at in rng.integers(0, choice, rng.integers(1, 4)):
-            mutated[-1 - at] = rng.choice(np.frombuffer(b'0919xn:-.,"{}[] \xff', np.uint8))
-        cut = int(rng.integers(0, len(data))) if rng.random() < 0.1 else len(data)
-        file.write_bytes(mutated[:cut])
-        try:
-            read(file)
-        except SimcoreError as e:
-            refused += 1
-            assert str(e).startswith(str(file))
-            assert "\n" not in str(e)
-    assert refused > 0

@@ -10,14 +10,23 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from images import images, neuron, rasters
+from images import EDGE_DRIVES, edge_images, images, neuron, rasters
 
-from spikewatch.simcore import InputError, SimcoreError, Simulator, pack_lines
+from spikewatch.simcore import (
+    CoreImage,
+    InputError,
+    SimcoreError,
+    Simulator,
+    blank,
+    pack_lines,
+)
 from spikewatch.simcore._dispatch import kernels
 from spikewatch.simcore._random import core_keys, draw
 
 if TYPE_CHECKING:
-    from spikewatch.simcore import CoreImage, Outcome
+    from numpy.typing import NDArray
+
+    from spikewatch.simcore import Outcome
 
 EVERY_KERNEL = ["reference", *kernels()]
 
@@ -30,30 +39,66 @@ def assert_equal(a: Outcome, b: Outcome) -> None:
 
 
 class TestKernelIsReference:
-    @pytest.mark.parametrize("name", kernels())
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=80, deadline=None)
     @given(data=st.data())
-    def test_every_output_and_count_is_equal(self, name: str, data: st.DataObject) -> None:
-        """Over whole parameter ranges: reset modes, kappa, epsilon, delays, thresholds, one to three cores."""
+    def test_every_output_and_count_is_equal_on_any_number_of_threads(
+        self, data: st.DataObject
+    ) -> None:
+        """Over whole parameter ranges: one to nine cores, all modes, random or not, delays 1 to 15."""
         image = data.draw(images())
         raster, starts = data.draw(rasters(image.input_lines))
         counted = np.minimum(np.diff(starts), 15)
         wanted = Simulator(image, "reference").run(raster, starts, counted=counted, record=True)
-        got = Simulator(image, name).run(raster, starts, counted=counted, record=True)
-        assert_equal(wanted, got)
+        for name in kernels():
+            simulator = Simulator(image, name)
+            for threads in (1, 2, 3):
+                got = simulator.run(raster, starts, counted=counted, record=True, threads=threads)
+                assert_equal(wanted, got)
 
+    @pytest.mark.parametrize("name", kernels())
+    @pytest.mark.parametrize("drive", EDGE_DRIVES)
     @settings(max_examples=15, deadline=None)
     @given(data=st.data())
-    def test_outcome_does_not_depend_on_threads_or_batch(self, data: st.DataObject) -> None:
+    def test_it_is_equal_at_the_bounds_of_narrow_potentials(
+        self, drive: tuple[int, int, int], name: str, data: st.DataObject
+    ) -> None:
+        image = data.draw(edge_images(drive))
+        # line 0 first, while all potentials are what the image says
+        ticks = [[0], *data.draw(st.lists(st.sampled_from([[], [0], [1], [0, 1]]), max_size=6))]
+        raster = pack_lines(lines_of(ticks, 2))
+        starts = [0, len(ticks)]
+        wanted = Simulator(image, "reference").run(raster, starts, record=True)
+        assert_equal(wanted, Simulator(image, name).run(raster, starts, record=True))
+
+    @pytest.mark.parametrize("name", kernels())
+    @pytest.mark.parametrize("cores", [17, 66])
+    def test_it_is_equal_where_threads_take_cores_in_turn(self, name: str, cores: int) -> None:
+        """More cores than a thread takes at a time, and than it can have in its cache."""
+        image, raster = sparse_chip(cores)
+        starts = [0, len(raster)]
+        wanted = Simulator(image, "reference").run(raster, starts, record=True)
+        assert wanted.spikes.all()
+        simulator = Simulator(image, name)
+        for threads in (1, 2, 3):
+            assert_equal(wanted, simulator.run(raster, starts, record=True, threads=threads))
+
+    @settings(max_examples=25, deadline=None)
+    @given(data=st.data())
+    def test_a_run_gives_the_same_alone_and_in_a_batch_of_any_size(
+        self, data: st.DataObject
+    ) -> None:
         image = data.draw(images())
         raster, starts = data.draw(rasters(image.input_lines))
-        simulator = Simulator(image)
-        whole = simulator.run(raster, starts, record=True)
-        assert_equal(whole, simulator.run(raster, starts, record=True, threads=3))
-        for i, (a, b) in enumerate(pairwise(starts)):
-            alone = simulator.run(raster[a:b], [0, b - a])
-            np.testing.assert_array_equal(whole.counts[i], alone.counts[0])
-            np.testing.assert_array_equal(whole.spikes[i], alone.spikes[0])
+        for name in kernels():
+            simulator = Simulator(image, name)
+            whole = simulator.run(raster, starts, record=True)
+            assert whole.raster is not None
+            for i, (a, b) in enumerate(pairwise(starts)):
+                alone = simulator.run(raster[a:b], [0, b - a], record=True, threads=2)
+                np.testing.assert_array_equal(whole.counts[i], alone.counts[0])
+                np.testing.assert_array_equal(whole.spikes[i], alone.spikes[0])
+                np.testing.assert_array_equal(whole.synaptic_events[i], alone.synaptic_events[0])
+                np.testing.assert_array_equal(whole.raster[a:b], alone.raster)
 
     def test_all_axons_at_full_weight_do_not_overflow_the_kernels_narrow_sums(self) -> None:
         image = all_axons(neuron(s0=255, threshold=256 * 255, reset_mode=1))
@@ -80,12 +125,47 @@ def all_axons(image: CoreImage) -> CoreImage:
     )
 
 
+def sparse_chip(cores: int) -> tuple[CoreImage, NDArray[np.uint64]]:
+    """Make cores of all kinds of neurons that are driven by some input and send to each other; and 8 ticks of input."""
+    rng = np.random.default_rng(cores)
+    shape = (cores, 256)
+    arrays = blank(cores)
+    arrays["crossbar"] = rng.integers(0, 256, (cores, 256, 32), dtype=np.uint8)
+    arrays["axon_type"] = rng.integers(0, 4, shape, dtype=np.uint8)
+    arrays["weights"] = rng.integers(-9, 10, (*shape, 4), dtype=np.int16)
+    arrays["weights"][::5] *= 28  # in no byte
+    arrays["leak"] = rng.integers(0, 3, shape, dtype=np.int16)
+    arrays["threshold"] = rng.integers(5, 40, shape, dtype=np.int32)
+    arrays["neg_threshold"] = rng.integers(0, 40, shape, dtype=np.int32)
+    arrays["kappa"][:] = 1
+    arrays["reset_mode"][:] = 1
+    arrays["reset_mode"][::3] = 0
+    arrays["epsilon"][::4, ::2] = 1
+    arrays["stochastic_leak"][::7, 0] = 1
+    arrays["potential"] = rng.integers(-40, 40, shape, dtype=np.int32)
+    arrays["potential"][::6, 3] = 2**17
+    arrays["target_core"] = rng.integers(0, cores, shape, dtype=np.int32)
+    arrays["target_axon"] = rng.integers(0, 256, shape, dtype=np.int32)
+    arrays["delay"] = rng.integers(1, 4, shape, dtype=np.uint8)
+    arrays["target_core"][:, :5] = -2
+    arrays["target_axon"][:, :5] = np.arange(5)
+    arrays["outputs"] = np.array([[c, j, j] for c in range(cores) for j in range(5)], np.int32)
+    arrays["inputs"] = np.array([[c, c, 9] for c in range(cores)], dtype=np.int32)
+    return CoreImage(**arrays), pack_lines(rng.random((8, cores)) < 0.5)
+
+
+def lines_of(ticks: list[list[int]], lines: int) -> NDArray[np.uint8]:
+    """Make the table (ticks, lines) of 0/1 from the lines that spike at each tick."""
+    table = np.zeros((len(ticks), lines), dtype=np.uint8)
+    for t, active in enumerate(ticks):
+        table[t, active] = 1
+    return table
+
+
 def spikes_of(image: CoreImage, lines: list[list[int]], name: str) -> list[int]:
     """Run ticks of input lines; return the output line's spikes."""
-    table = np.zeros((len(lines), 4), dtype=np.uint8)
-    for t, active in enumerate(lines):
-        table[t, active] = 1
-    outcome = Simulator(image, name).run(pack_lines(table), [0, len(lines)], record=True)
+    raster = pack_lines(lines_of(lines, 4))
+    outcome = Simulator(image, name).run(raster, [0, len(lines)], record=True)
     assert outcome.raster is not None
     return outcome.raster[:, 0].tolist()
 
@@ -253,3 +333,20 @@ class TestInputs:
     def test_a_raster_of_another_width_is_refused(self) -> None:
         with pytest.raises(InputError, match=r"^raster: shape \(1, 2\), expected \(ticks, 1\)$"):
             Simulator(neuron()).run([[1, 1]], [0, 1])
+
+
+@pytest.mark.parametrize("name", kernels())
+@pytest.mark.parametrize("floor", [2**14 - 1, 2**14, 2**15 - 1, 2**15, 40_000])
+def test_potentials_that_sink_below_16_bits_do_not_come_up_again(name: str, floor: int) -> None:
+    """A core in the plain modes whose neurons all lose 255 a tick down to their floor: none of them ever fires."""
+    image = neuron(s0=1, threshold=5)
+    plain = replace(
+        image,
+        leak=np.full_like(image.leak, -255),
+        neg_threshold=np.full_like(image.neg_threshold, floor),
+        reset_mode=np.ones_like(image.reset_mode),
+        kappa=np.ones_like(image.kappa),
+    )
+    raster = np.ones((400, 1), dtype=np.uint64)
+    wanted = Simulator(plain, "reference").run(raster, [0, 400], record=True)
+    assert_equal(wanted, Simulator(plain, name).run(raster, [0, 400], record=True))

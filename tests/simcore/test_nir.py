@@ -99,7 +99,7 @@ def test_the_warning_lists_what_nir_cannot_say() -> None:
 
 
 @settings(max_examples=3, deadline=None)
-@given(images())
+@given(images(most_cores=3))
 def test_every_image_gives_a_graph_that_nir_accepts(image: CoreImage) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LossyExport)

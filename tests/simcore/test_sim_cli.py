@@ -2,64 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from images import neuron
 
-from spikewatch.simcore import Coding, CoreImage
-from spikewatch.simcore.cli import main
+from spikewatch.simcore import Coding, CoreImage, inspection
 from spikewatch.simcore.inspection import inspect, picture
-from spikewatch.simcore.ranc import read_ranc, write_ranc
+from spikewatch.simcore.ranc import read_ranc
 from spikewatch.simcore.trace import trace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Program = Callable[..., tuple[int, str, str]]
+    from sim_support import Program
 
 SHARED = Path(__file__).parents[3] / "shared"
 RANC = sorted((SHARED / "ranc").glob("*.json.gz"))
 needs_shared = pytest.mark.skipif(not RANC, reason=f"{SHARED} is not on this machine")
-
-
-@pytest.fixture
-def program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Program:
-    """Give a function that runs the program and returns its exit code, stdout and stderr."""
-
-    def call(*arguments: Any) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["spikewatch-sim", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        shown = capsys.readouterr()
-        return int(caught.value.code or 0), shown.out, shown.err
-
-    return call
-
-
-@pytest.fixture
-def counter(tmp_path: Path) -> Path:
-    """Save a neuron that fires at every second spike on line 0, its output on line 0."""
-    path = tmp_path / "counter.safetensors"
-    neuron(s0=1, threshold=2, reset_mode=1).save(path)
-    return path
-
-
-@pytest.fixture
-def ranc(tmp_path: Path) -> Path:
-    """Save the same as a RANC network with three input spikes and the output spike that they cause."""
-    path = tmp_path / "counter.json"
-    spikes = np.zeros((6, 4), dtype=np.uint8)
-    spikes[[1, 2, 4], 0] = 1
-    expected = np.zeros((6, 1), dtype=np.uint8)
-    expected[2, 0] = 1
-    write_ranc(neuron(s0=1, threshold=2, reset_mode=1), spikes, path, expected)
-    return path
 
 
 def test_run_prints_spikes_and_energy_and_writes_output(
@@ -152,17 +117,37 @@ def test_the_files_of_ibm_run_and_survive_conversion(program: Program, tmp_path:
     assert outputs[0].count(b"srcTime") == 5396
 
 
+@needs_shared
+def test_the_examples_of_the_docs_run(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib (extra [plot]) is not installed")
+    (tmp_path / "shared").symlink_to(SHARED)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    text = (Path(__file__).parents[2] / "docs" / "exchange.md").read_text()
+    examples = re.findall(r"^spikewatch-sim (.*)", text.partition("\nExamples")[2], re.MULTILINE)
+    assert len(examples) == 7
+    for line in examples:
+        assert program(*line.split())[0] == 0, line
+    assert {p.name for p in Path().iterdir()} == {
+        *("ex1_out.sfci", "ex1.png", "ex1.safetensors", "ex1.txt")
+    }
+
+
 def test_inspect_shows_use_copies_and_a_crossbar(program: Program, counter: Path) -> None:
     code, shown, _ = program("inspect", counter, "--core", 0)
     assert code == 0
     lines = shown.splitlines()
-    assert lines[:4] == [
+    assert lines[:5] == [
         "format          image",
         "cores           1",
+        "axons used      4 of 256",
         "neurons used    1 of 256",
         "  copies        0",
     ]
-    assert "axons used      4 of 256" in lines
+    # four axons of the first neuron: the left dots of one character
+    assert lines[-3:] == ["   axon + neurons 0..3 +", "      0 |⡇ |", "      3 +--+"]
     assert "weight                             1      255      0.4" in lines
     assert max(map(len, lines)) <= 100
 
@@ -175,7 +160,7 @@ def test_inspect_as_json_and_with_a_coding(program: Program, tmp_path: Path) -> 
     assert code == 0
     assert (found["format"], found["cores"], found["synapses"]) == ("image", 1, 4)
     assert found["use"]["delay"] == {"used": 1, "limit": 15}
-    assert "gate line 5" in program("inspect", tmp_path / "m.safetensors")[1]
+    assert "drain steps 1, gate line 5" in program("inspect", tmp_path / "m.safetensors")[1]
 
 
 def test_copies_are_neurons_that_only_send_elsewhere() -> None:
@@ -197,16 +182,53 @@ def test_copies_are_neurons_that_only_send_elsewhere() -> None:
     assert (found.copies, found.stochastic) == (1, 1)
 
 
-def test_a_picture_fits_its_room_and_shades_by_density() -> None:
+def test_a_picture_fits_its_room_and_shows_every_synapse_or_the_densest_blocks() -> None:
     image = neuron()
     crossbar = image.crossbar.copy()
+    crossbar[0, :4] = 0
+    crossbar[0, 0, 31] = 0x80
+    crossbar[0, 255, 31] = 0x40
+    sparse = replace(image, crossbar=crossbar)
+    exact = picture(sparse, 0, columns=138).splitlines()
+    assert exact[0] == "core 0: 2 synapses; a dot is a synapse"
+    assert [len(line) for line in exact[1:]] == [138] * 66
+    assert exact[2] == "      0 |" + " " * 127 + "⠈|"
+    assert exact[-2].endswith("|" + " " * 127 + "⡀|")
+    coarse = picture(sparse, 0, columns=80).splitlines()
+    assert coarse[0].endswith("a dot is 2 x 2 synapses, 1 or more set")
+    assert max(map(len, coarse)) <= 80
+    assert coarse[2].endswith(" ⠈|")
     crossbar[0, 128:] = 255
-    full = picture(replace(image, crossbar=crossbar), 0, columns=80, rows=24)
-    lines = full.splitlines()
-    assert len(lines) <= 24
-    assert max(map(len, lines)) <= 80
-    assert lines[2].endswith("|░" + " " * 63 + "|")
-    assert lines[-2].endswith("|" + "█" * 64 + "|")
+    half = picture(replace(image, crossbar=crossbar), 0, columns=80).splitlines()
+    assert half[2].endswith("|" + " " * 64 + "|")
+    assert half[-2].endswith("|" + "⣿" * 64 + "|")
+
+
+def test_inspect_draws_one_core_of_many(program: Program, ranc: Path) -> None:
+    document = json.loads(ranc.read_text())
+    document["network"]["cores"].append(document["network"]["cores"][0] | {"coordinates": [9, 0]})
+    document["network"]["output_bus"]["coordinates"] = [0, 0]
+    for core, place in zip(document["network"]["cores"], ([0, 1], [9, 1]), strict=True):
+        core["coordinates"] = place
+        core["neurons"] = [n | {"destination_core_offset": [0, 0]} for n in core["neurons"]]
+    document["network"]["cores"][1]["neurons"][0]["destination_core_offset"] = [-9, 0]
+    document["network"]["packets"] = []
+    document.pop("output")
+    ranc.write_text(json.dumps(document))
+    shown = program("inspect", ranc, "--core", 1)[1]
+    assert "core 1: 4 synapses" in shown
+    assert shown.splitlines()[-1] == "one of 2 cores; --core N draws another"
+    assert "hops in x                          9      255      3.5" in shown
+
+
+def test_a_terminal_without_braille_shows_the_rest(
+    program: Program, counter: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
+    monkeypatch.setattr(sys, "stdout", plain)
+    assert program("inspect", counter)[0] == 0
+    plain.seek(0)
+    assert "      0 |? |" in plain.read()
 
 
 def test_trace_holds_potentials_after_each_tick() -> None:
@@ -261,6 +283,20 @@ def test_plot_draws_rasters_and_membranes(
         assert b"output line" in data or b"<use" in data
 
 
+def test_a_network_too_large_for_the_machine_is_one_line(
+    program: Program, counter: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(_: object) -> None:
+        raise MemoryError("Unable to allocate 3.00 GiB")
+
+    monkeypatch.setattr(inspection, "inspect", exhausted)
+    assert program("inspect", counter) == (
+        2,
+        "",
+        "spikewatch-sim: out of memory: Unable to allocate 3.00 GiB\n",
+    )
+
+
 def test_plot_without_matplotlib_names_the_extra(
     program: Program, ranc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -278,12 +314,15 @@ def test_plot_without_matplotlib_names_the_extra(
         (["inspect", "none.safetensors"], "none.safetensors: No such file or directory"),
         (["inspect", "none.json"], "none.json: No such file or directory"),
         (["inspect", "IMAGE", "--core", "4"], "core 4: limits 0..0"),
+        (["bench", "--ticks", "0"], "--ticks 0: there is nothing to measure"),
+        (["bench", "--spikes", "s.txt"], "--spikes s.txt: of no network; name one, or leave the"),
+        (["bench", "IMAGE", "--kernel", "gpu"], "kernel 'gpu': this CPU runs "),
         (["run", "IMAGE"], "IMAGE: carries no input spikes, and no spike file or ticks are given"),
         (["run", "IMAGE", "--ticks", "9", "--check"], "IMAGE: carries no output spikes to compare"),
         (["run", "IMAGE", "--ticks", "9", "--trace", "7"], "--trace 7: expected CORE:NEURON"),
         (["run", "IMAGE", "--ticks", "9", "--trace", "7:0"], "trace 7:0: limits core 0..0, neuron"),
         (["run", "IMAGE", "--spikes", "none.txt"], "none.txt: No such file or directory"),
-        (["run", "IMAGE", "--ticks", "1000000000"], "1000000000 ticks x 4 lines, limit 268435456"),
+        (["run", "IMAGE", "--ticks", "1000000000"], "1000000000 ticks x 4 lines, limit 0..4194304"),
         (["run", "IMAGE", "--ticks", "1", "--out", "no/x.txt"], "no/x.txt: No such file"),
         (["convert-format", "IMAGE", "x.json"], "x.json: the name does not settle the format"),
         (["convert-format", "IMAGE", "x", "--to", "xml"], "--to xml: expected image, ranc, ibm"),

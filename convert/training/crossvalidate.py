@@ -1,0 +1,178 @@
+"""Cross-validation of the whole way: train without a fold, publish, answer the fold on the core."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ..card import table
+from ..errors import TrainingError
+from ..publish import Source, convert
+from .corpus import folds as deal
+from .material import read_material
+from .progress import OnProgress, silent
+from .run import CALIBRATION_FILE, DEV_FILE, train_on
+from .settings import TrainingSettings
+from .validation import Fold, read_folds, recipe, summary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .corpus import Split
+    from .material import Material
+
+__all__ = ["FOLD_SEED", "Validation", "cross_validate"]
+
+FOLD_SEED: Final = 2016
+"""Of the permutation that is dealt into folds."""
+
+_LINES: Final = "folds.jsonl"
+_SUMMARY: Final = "cross-validation.json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Validation:
+    """A finished cross-validation.
+
+    Attributes
+    ----------
+    file
+        Where the summary was written.
+    summary
+        See `validation.summary`.
+    """
+
+    file: Path
+    summary: dict[str, Any]
+
+    def __str__(self) -> str:
+        found = self.summary
+        rows = [
+            [
+                stage,
+                f"{figures['mean']:.2%}",
+                "-" if figures["sd"] is None else f"{figures['sd']:.2%}",
+                *[f"{value:.2%}" for value in figures["seeds"]],
+            ]
+            for stage, figures in found["stages"].items()
+        ]
+        head = ["stage", "mean", "sd over seeds", *[f"seed {seed}" for seed in found["seeds"]]]
+        lines = [
+            f"{found['folds']} folds, {len(found['seeds'])} seeds, {found['questions']} questions",
+            "",
+            *table(head, rows),
+        ]
+        return "\n".join(lines)
+
+
+def cross_validate(
+    data: Path,
+    vectors: Path,
+    out: Path,
+    *,
+    wordnet: Path | None = None,
+    folds: int = 5,
+    seeds: int = 3,
+    settings: TrainingSettings | None = None,
+    fine: bool = False,
+    progress: OnProgress = silent,
+    note: Callable[[str], None] = lambda _: None,
+) -> Validation:
+    """Train and publish a network without each fold, for several seeds, and count its answers to the fold.
+
+    A run that was stopped goes on where it was: every fold is one line of `folds.jsonl`.
+
+    Parameters
+    ----------
+    data, vectors, wordnet, settings, fine
+        See `train`.
+    out
+        Folder for `folds.jsonl` and `cross-validation.json`; made where it is missing.
+    folds, seeds
+        Numbers of folds (always the same ones) and of seeds (0, 1, ...).
+    progress
+        Called after every pass over the questions of one training.
+    note
+        Called with a line after every fold.
+
+    Raises
+    ------
+    DataError
+        A file cannot be read.
+    TrainingError
+        A setting does not fit, `out` holds a cross-validation of another recipe, or cannot be written.
+    """
+    if seeds < 1:
+        raise TrainingError(f"seeds: {seeds}, at least 1 is needed")
+    material = read_material(data, vectors, wordnet, fine=fine)
+    settings = settings or TrainingSettings.for_classes(len(material.labels))
+    settings.check_classes(len(material.labels))
+    parts = list(deal(material.corpus, folds, FOLD_SEED))
+    digest = recipe(material, settings, folds)
+    found = read_folds(out / _LINES, digest)
+    done = {(fold.seed, fold.fold) for fold in found}
+    for seed in range(seeds):
+        for number, part in enumerate(parts):
+            if (seed, number) in done:
+                continue
+            fold = _one(material, part, settings, digest, seed, number, progress)
+            found.append(fold)
+            _write(out / _LINES, "".join(one.line() for one in found))
+            note(f"seed {seed}, fold {number}: {_shown(fold)}, {fold.minutes:.1f} minutes")
+    chosen = [fold for fold in found if fold.seed < seeds]
+    result = summary(chosen, folds, FOLD_SEED)
+    _write(out / _SUMMARY, json.dumps(result, indent=2) + "\n")
+    return Validation(file=out / _SUMMARY, summary=result)
+
+
+def _one(
+    material: Material,
+    part: Split,
+    settings: TrainingSettings,
+    digest: str,
+    seed: int,
+    number: int,
+    progress: OnProgress,
+) -> Fold:
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="spikewatch-fold-") as folder:
+        out = Path(folder)
+        rule = f"fold {number}"
+        report = train_on(
+            material, part, out, seed=seed, settings=settings, rule=rule, progress=progress
+        )
+        source = Source(
+            model=out / "model.onnx",
+            tokenizer=out / "tokenizer.json",
+            labels=out / "labels.json",
+            calibrate=out / CALIBRATION_FILE,
+            evaluate=out / DEV_FILE,
+        )
+        evaluation = convert(source, title=rule).evaluation
+    taught = {k: v for k, v in report.accuracies.items() if k == "teachers"}
+    return Fold(
+        recipe=digest,
+        seed=seed,
+        fold=number,
+        questions=evaluation["questions"],
+        stages=taught | {k: v["accuracy"] for k, v in evaluation["stages"].items()},
+        minutes=round((time.monotonic() - started) / 60, 2),
+    )
+
+
+def _shown(fold: Fold) -> str:
+    return ", ".join(f"{stage} {value:.1%}" for stage, value in fold.stages.items())
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.tmp")
+        temporary.write_text(text)
+        temporary.replace(path)
+    except OSError as e:
+        raise TrainingError(f"{path}: {e.strerror or e}") from None

@@ -1,0 +1,117 @@
+"""What a training run starts from: labelled questions as word ids, and what is known of every word."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..data import read_questions
+from ..errors import TrainingError
+from ..tokenizer import WordTable, build_tokenizer
+from ..vectors import read_vectors
+from ..wordnet import FILES as WORDNET_FILES
+from ..wordnet import read_wordnet
+from .corpus import Corpus, encode
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tokenizers import Tokenizer
+
+    from .corpus import Split
+
+__all__ = ["Material", "read_material"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Material:
+    """The files of a training run, read.
+
+    Attributes
+    ----------
+    tokenizer
+        Raw text to word ids.
+    table
+        Vectors of the words, with WordNet's components behind those of the vector file.
+    labels
+        Class names in order of the outputs.
+    corpus
+        All questions that hold a word.
+    sources
+        Name and SHA-256 of each file, never where it is; what was made of what is said by these.
+    """
+
+    tokenizer: Tokenizer
+    table: WordTable
+    labels: tuple[str, ...]
+    corpus: Corpus
+    sources: dict[str, Any]
+
+    def check(self, parts: Split) -> None:
+        """Refuse a training part without a question of some class.
+
+        Raises
+        ------
+        TrainingError
+            Naming the classes.
+        """
+        missing = set(range(len(self.labels))) - set(parts.train.labels.tolist())
+        if missing:
+            names = ", ".join(self.labels[i] for i in sorted(missing))
+            file = self.sources["data"]["file"]
+            raise TrainingError(f"{file}: the training part has no question of class {names}")
+
+
+def read_material(data: Path, vectors: Path, wordnet: Path | None, *, fine: bool) -> Material:
+    """Read everything.
+
+    Parameters
+    ----------
+    data, vectors, wordnet, fine
+        See `train`.
+
+    Raises
+    ------
+    DataError
+        A file cannot be read.
+    """
+    questions = read_questions(data, labelled=True, fine=fine)
+    labels = tuple(sorted({question.label or "" for question in questions}))
+    tokenizer, table = build_tokenizer(read_vectors(vectors))
+    sources: dict[str, Any] = {
+        "data": {"file": data.name, "sha256": _sha256(data), "fine": fine},
+        "vectors": {"file": vectors.name, "sha256": _sha256(vectors)},
+    }
+    if wordnet is not None:
+        ids = tokenizer.get_vocab()
+        features = read_wordnet(wordnet).features(sorted(ids, key=ids.__getitem__))
+        table = _joined(table, features)
+        sources["wordnet"] = {"sha256": _sha256(*(wordnet / name for name in WORDNET_FILES))}
+    return Material(
+        tokenizer=tokenizer,
+        table=table,
+        labels=labels,
+        corpus=encode(questions, tokenizer, labels),
+        sources=sources,
+    )
+
+
+def _joined(table: WordTable, features: np.ndarray) -> WordTable:
+    """Put features behind the vectors, both of standard deviation 1; words without any still share rows."""
+    vectors = table.matrix / max(table.matrix.std(), 1e-6)
+    described = np.flatnonzero(features.any(axis=1))
+    rows = table.rows.copy()
+    rows[described] = len(vectors) + np.arange(len(described), dtype=np.int32)
+    plain = np.pad(vectors, ((0, 0), (0, features.shape[1])))
+    own = np.concatenate([vectors[table.rows[described]], features[described]], axis=1)
+    return WordTable(rows=rows, matrix=np.concatenate([plain, own]))
+
+
+def _sha256(*paths: Path) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

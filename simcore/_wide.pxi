@@ -1,0 +1,199 @@
+# The arithmetic of a core in 32 bits, for potentials that 16 bits cannot hold, and for stochastic modes.
+# Neurons are in the order of words (_chip.h), weights and parameters with them.
+
+cdef extern from "_chip.h":
+    int add_rows(
+        const uint8_t* crossbar, const uint8_t* axons, int n, const int16_t* weights, int16_t* sum) noexcept nogil
+    void clear_drive(int16_t* drive) noexcept nogil
+
+cdef enum:
+    ROWS_OF_16_BIT = 128  # rows of |weight| <= 255 whose sum stays inside int16
+    DRAW_LEAK = 256  # draws of _random.py
+    DRAW_THRESHOLD = 257
+
+
+cdef struct Spiking:
+    # the axons of a core that spike in a tick, by type
+    int n[TYPES]
+    uint8_t axon[TYPES][AXONS]
+
+
+cdef inline int synapses(
+    const uint8_t* crossbar, const int16_t* weights, const Spiking* spiking, int32_t* drive
+) noexcept nogil:
+    """drive[j] = sum over spiking axons i of w_ij s_j[G_i], from crossbar bits and weights (4, 256) by axon type.
+
+    Returns the synaptic events: the set bits of the rows.
+    """
+    cdef int16_t part[NEURONS]
+    cdef int kind, j, some, done, added = 0, events = 0
+    memset(drive, 0, NEURONS * sizeof(int32_t))
+    memset(part, 0, sizeof(part))
+    for kind in range(TYPES):
+        done = 0
+        while done < spiking.n[kind]:
+            some = spiking.n[kind] - done
+            if some > ROWS_OF_16_BIT - added:
+                some = ROWS_OF_16_BIT - added
+            events += add_rows(crossbar, spiking.axon[kind] + done, some, weights + kind * NEURONS, part)
+            done += some
+            added += some
+            if added == ROWS_OF_16_BIT:
+                for j in range(NEURONS):
+                    drive[j] += part[j]
+                memset(part, 0, sizeof(part))
+                added = 0
+    for j in range(NEURONS):
+        drive[j] += part[j]
+    return events
+
+
+cdef inline int narrow_synapses(
+    const uint8_t* crossbar, const int16_t* weights, const Spiking* spiking, int16_t* drive
+) noexcept nogil:
+    """The same where no sum leaves 16 bits."""
+    cdef int kind, done, some, events = 0
+    clear_drive(drive)
+    for kind in range(TYPES):
+        done = 0
+        while done < spiking.n[kind]:
+            some = spiking.n[kind] - done
+            if some > ROWS_OF_16_BIT:
+                some = ROWS_OF_16_BIT
+            events += add_rows(crossbar, spiking.axon[kind] + done, some, weights + kind * NEURONS, drive)
+            done += some
+    return events
+
+
+cdef inline int update(
+    const int32_t* p, const int32_t* drive, int32_t* V, uint8_t* fired, bint reversals
+) noexcept nogil:
+    """Leak, threshold, fire and reset all neurons of a core; return whether any fired or changed its potential.
+
+    `reversals` (constant where this is called) says whether any neuron has leak reversal.  `p` holds eight rows of
+    parameters, one value per neuron (see tables.neuron_table): leak, leak reversal mask, threshold, -neg_threshold,
+    and for the positive and the negative side a mask to keep the potential and a value to add; so that every reset
+    mode is the same arithmetic.
+    """
+    cdef int j, happened = 0
+    cdef int32_t v, w, sign, reverse, up, down
+    cdef const int32_t* leak = p
+    cdef const int32_t* reversal = p + NEURONS
+    cdef const int32_t* alpha = p + 2 * NEURONS
+    cdef const int32_t* minus_beta = p + 3 * NEURONS
+    cdef const int32_t* up_keep = p + 4 * NEURONS
+    cdef const int32_t* up_add = p + 5 * NEURONS
+    cdef const int32_t* down_keep = p + 6 * NEURONS
+    cdef const int32_t* down_add = p + 7 * NEURONS
+    for j in range(NEURONS):
+        v = V[j] + drive[j]
+        v = POTENTIAL_MIN if v < POTENTIAL_MIN else v
+        v = POTENTIAL_MAX if v > POTENTIAL_MAX else v
+        if reversals:
+            reverse = reversal[j]
+            sign = (v > 0) - (v < 0)
+            w = v + leak[j] * ((reverse & sign) | (~reverse & 1))
+            # (v ^ w) < 0: the leak changed the sign; with leak reversal it stops at zero
+            w = w & ~(reverse & ((v ^ w) >> 31))
+        else:
+            w = v + leak[j]
+        w = POTENTIAL_MIN if w < POTENTIAL_MIN else w
+        w = POTENTIAL_MAX if w > POTENTIAL_MAX else w
+        up = -(w >= alpha[j])
+        down = -(w < minus_beta[j]) & ~up
+        w = (
+            (up & ((w & up_keep[j]) + up_add[j]))
+            | (down & ((w & down_keep[j]) + down_add[j]))
+            | (~(up | down) & w)
+        )
+        happened |= up | (w ^ V[j])
+        V[j] = w
+        fired[j] = <uint8_t> (up & 1)
+    return happened
+
+
+cdef inline int update_plain(
+    const int32_t* p, const int32_t* drive, int32_t* V, uint8_t* fired
+) noexcept nogil:
+    """The same for a core whose neurons all have linear reset, kappa and no leak reversal: half of the work."""
+    cdef int j, happened = 0
+    cdef int32_t v, up
+    cdef const int32_t* leak = p
+    cdef const int32_t* alpha = p + 2 * NEURONS
+    cdef const int32_t* minus_beta = p + 3 * NEURONS
+    for j in range(NEURONS):
+        v = V[j] + drive[j]
+        v = POTENTIAL_MIN if v < POTENTIAL_MIN else v
+        v = POTENTIAL_MAX if v > POTENTIAL_MAX else v
+        v += leak[j]
+        v = POTENTIAL_MIN if v < POTENTIAL_MIN else v
+        v = POTENTIAL_MAX if v > POTENTIAL_MAX else v
+        up = -(v >= alpha[j])
+        v -= alpha[j] & up
+        v = minus_beta[j] if v < minus_beta[j] else v
+        happened |= up | (v ^ V[j])
+        V[j] = v
+        fired[j] = <uint8_t> (up & 1)
+    return happened
+
+
+cdef inline uint64_t draw(uint64_t key, int64_t t, int j, int k) noexcept nogil:
+    """The random number of _random.py for tick t, neuron j and draw k."""
+    cdef uint64_t place = (<uint64_t> t << 17) + (<uint64_t> j << 9) + <uint64_t> k
+    cdef uint64_t z = key + <uint64_t> 0x9E3779B97F4A7C15U * place
+    z = (z ^ (z >> 30)) * <uint64_t> 0xBF58476D1CE4E5B9U
+    z = (z ^ (z >> 27)) * <uint64_t> 0x94D049BB133111EBU
+    return z ^ (z >> 31)
+
+
+cdef inline int32_t chance(int32_t s, uint64_t rho) noexcept nogil:
+    """F(s, rho) sgn(s): the sign of s with probability about |s| / 256."""
+    cdef int32_t sign = (s > 0) - (s < 0)
+    return sign if s * sign >= <int32_t> (rho >> 56) else 0
+
+
+cdef inline int32_t saturate(int32_t v) noexcept nogil:
+    return POTENTIAL_MIN if v < POTENTIAL_MIN else POTENTIAL_MAX if v > POTENTIAL_MAX else v
+
+
+cdef int update_noisy(
+    const int32_t* p, const int32_t* noise, uint64_t key, int64_t t, const Spiking* spiking,
+    const uint8_t* crossbar, const int32_t* drive, int32_t* V, uint8_t* fired
+) noexcept nogil:
+    """All neurons of a core with stochastic modes, one after the other, in the order of the equations.
+
+    `p` is as in `update`, `noise` as tables.noise_table; `drive` holds the weights that are not stochastic.
+    """
+    cdef int at, j, i, k, kind
+    cdef int32_t v, w, lam, alpha, beta, eta, gamma
+    for at in range(NEURONS):
+        j = (at & 15) << 4 | (at & 16) >> 1 | at >> 5  # the neuron: tables.WORD_ORDER
+        v = V[at] + drive[at]
+        if noise[at]:
+            for kind in range(TYPES):
+                for k in range(spiking.n[kind] if noise[at] >> kind & 1 else 0):
+                    i = spiking.axon[kind][k]
+                    if crossbar[i * (NEURONS >> 3) + (j >> 3)] >> (j & 7) & 1:
+                        v += chance(noise[(7 + kind) * NEURONS + at], draw(key, t, j, i))
+        v = saturate(v)
+        lam = p[at]
+        if noise[NEURONS + at]:
+            lam = chance(lam, draw(key, t, j, DRAW_LEAK))
+        if noise[5 * NEURONS + at]:
+            w = v + ((v > 0) - (v < 0)) * lam
+            v = 0 if (v ^ w) < 0 else saturate(w)
+        else:
+            v = saturate(v + lam)
+        eta = <int32_t> (draw(key, t, j, DRAW_THRESHOLD) >> 49) & noise[2 * NEURONS + at]
+        alpha = p[2 * NEURONS + at] + eta
+        beta = -p[3 * NEURONS + at]
+        gamma = noise[3 * NEURONS + at]
+        fired[at] = v >= alpha
+        if fired[at]:
+            v = noise[6 * NEURONS + at] if gamma == 0 else v - alpha if gamma == 1 else v
+        elif noise[4 * NEURONS + at]:
+            v = -beta if v < -beta else v
+        elif v < -(beta + eta):
+            v = -noise[6 * NEURONS + at] if gamma == 0 else v + beta + eta if gamma == 1 else v
+        V[at] = v
+    return 1

@@ -1,0 +1,102 @@
+"""The coding of a classifier: how words become spikes on its input lines."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from . import limits
+from .errors import ImageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Coding:
+    """How words become spikes on the input lines, and when the answer is read.
+
+    Attributes
+    ----------
+    ticks_per_step : int
+        T: ticks of one step (one word); an activity a in 0..T is a spikes in the step.
+    word_lines : int
+        Input lines 0..word_lines-1 carry the code of a word.
+    direction : {"forward", "reverse"}
+        The order in which the words of a question are read (ONNX `direction`).
+    drain_steps : int
+        Steps run after the last word.
+    gate_line : int
+        Input line that spikes at every tick of the steps that are read, and opens the readout; -1: there is none.
+    readout : {"last", "mean"}
+        What is read: "last", the drain steps alone, so what the last word left behind; "mean", every step but the
+        first, whose readout nothing has reached, so the hidden units' spikes of all words.  Output spikes are counted
+        in the steps that are read.
+
+    """
+
+    ticks_per_step: int
+    word_lines: int
+    direction: Literal["forward", "reverse"] = "forward"
+    drain_steps: int = 1
+    gate_line: int = -1
+    readout: Literal["last", "mean"] = "last"
+
+    def __post_init__(self) -> None:
+        """Check every field.
+
+        Raises
+        ------
+        ImageError
+            A field is of the wrong type or outside its range.
+
+        """
+        ranges = {
+            "ticks_per_step": (1, 255),
+            "word_lines": (1, limits.AXONS),
+            "drain_steps": (1, 16),
+            "gate_line": (-1, limits.AXONS - 1),
+        }
+        for name, (low, high) in ranges.items():
+            value = getattr(self, name)
+            if type(value) is not int or not low <= value <= high:
+                raise ImageError(f"coding: {name} is {value!r}, limits {low}..{high}")
+        if self.direction not in ("forward", "reverse"):
+            raise ImageError(f"coding: direction is {self.direction!r}, not forward or reverse")
+        if self.readout not in ("last", "mean"):
+            raise ImageError(f"coding: readout is {self.readout!r}, not last or mean")
+        if 0 <= self.gate_line < self.word_lines:
+            raise ImageError(
+                f"coding: gate_line {self.gate_line} is one of the {self.word_lines} word lines"
+            )
+
+    @property
+    def lines(self) -> int:
+        """Number of input lines that a question uses."""
+        return max(self.word_lines, self.gate_line + 1)
+
+    def steps_read(self, words: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Count the last steps of each question that are read, int64, for questions of so many words."""
+        drain = np.full(len(words), self.drain_steps, dtype=np.int64)
+        return drain if self.readout == "last" else drain + words - 1
+
+
+def read_coding(value: Any) -> Coding | None:
+    """Make a coding of the JSON object in a file's metadata; null is none.
+
+    Raises
+    ------
+    ImageError
+        It holds something else.
+
+    """
+    if value is None:
+        return None
+    names = {f.name for f in fields(Coding)}
+    # images of spikewatch 0.1 do not state the readout
+    if not isinstance(value, dict) or set(value) not in (names, names - {"readout"}):
+        raise ImageError(f"coding: {json.dumps(value)[:80]}, expected the fields {sorted(names)}")
+    return Coding(**value)

@@ -1,0 +1,190 @@
+"""Read mutated files of every format and run what is accepted; started as a program by test_hostile_files.py.
+
+It runs in a process of its own with little memory to spare, so that a crash or a large allocation is seen.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import resource
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spikewatch.simcore import CoreImage, Encoder, SimcoreError, Simulator, blank, pack_lines
+from spikewatch.simcore.exchange import open_network, run_network
+from spikewatch.simcore.ibm_export import write_ibm
+from spikewatch.simcore.inspection import inspect, picture
+from spikewatch.simcore.ranc_export import write_ranc
+from spikewatch.simcore.spikes import read_outputs, write_events, write_outputs, write_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SPARE_MIB = 192
+"""Memory that the process may still take when it begins to read."""
+
+TOKENS = (
+    *(b"-1", b"0", b"1", b"2", b"15", b"16", b"255", b"256", b"300", b"-256", b"65536", b"262144"),
+    *(b"524288", b"-524289", b"2147483648", b"4294967296", b"99999999999999999999", b"1e9", b"0.5"),
+    *(b"1e999", b"NaN", b"null", b"true", b"{}", b"[]", b"[[]]", b'""', b'"x"', b'"1x99999"'),
+    *(b'"0:9999999999"', b'"0:0:9"', b"[0,0,0]", b"{" * 50, b"[" * 50, b'"', b"\\", b"\xff", b"\0"),
+)
+"""What is put in place of numbers, and anywhere."""
+
+
+def small_network() -> CoreImage:
+    """Make two cores that drive each other, with lines in and out, in a grid."""
+    rng = np.random.default_rng(3)
+    arrays: dict[str, Any] = blank(2)
+    arrays["crossbar"][:, :8, 0] = rng.integers(0, 256, (2, 8), dtype=np.uint8)
+    arrays["axon_type"][:, :8] = rng.integers(0, 4, (2, 8))
+    arrays["weights"][:, :8] = rng.integers(-4, 9, (2, 8, 4))
+    arrays["leak"][:, :8] = 1
+    arrays["threshold"][:, :8] = 5
+    arrays["neg_threshold"][:, :8] = 5
+    arrays["target_core"][:, :6] = [[1], [0]]
+    arrays["target_axon"][:, :6] = rng.integers(0, 8, (2, 6))
+    arrays["target_core"][:, 6:8] = -2
+    arrays["target_axon"][:, 6:8] = [0, 1]
+    arrays["delay"][:, :8] = rng.integers(1, 16, (2, 8))
+    arrays["inputs"] = np.array([[i, i % 2, i] for i in range(4)], dtype=np.int32)
+    arrays["outputs"] = np.array([[c, j, j - 6] for c in (0, 1) for j in (6, 7)], dtype=np.int32)
+    return CoreImage(**arrays, grid=np.array([[0, 0], [1, 0]], dtype=np.int32)).validate()
+
+
+def trimmed(data: bytes) -> bytes:
+    """Cut a RANC document's cores down to 8 x 8, so that changes hit more than the crossbar."""
+    document = json.loads(data)
+    for core in document["network"]["cores"]:
+        core["axons"] = core["axons"][:8]
+        core["connections"] = [row[:8] for row in core["connections"][:8]]
+        core["neurons"] = core["neurons"][:8]
+    return json.dumps(document).encode()
+
+
+def originals(folder: Path) -> dict[str, bytes]:
+    """Write a good file of every format, and give them by name."""
+    image = small_network()
+    spikes = np.eye(12, image.input_lines, k=-1, dtype=np.uint8)
+    image.save(folder / "image.safetensors")
+    write_ranc(image, spikes, folder / "ranc.json", np.ones((12, 2)))
+    write_ibm(image, folder / "ibm.json")
+    write_events(folder / "in.sfti", [[t, t % 2, t % 4] for t in range(1, 12)])
+    write_outputs(folder / "out.sfci", np.ones((6, 2), dtype=np.uint8))
+    write_text(folder / "in.txt", spikes)
+    codes = np.arange(12, dtype=np.uint8).reshape(4, 3)
+    encoder = Encoder(codes=codes, rows=np.arange(4, dtype=np.int32))
+    (folder / "encoder.safetensors").write_bytes(encoder.to_bytes())
+    ranc = trimmed((folder / "ranc.json").read_bytes())
+    (folder / "ranc.json").write_bytes(ranc)
+    (folder / "zipped.json.gz").write_bytes(gzip.compress(ranc, mtime=0))
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def mutated(data: bytes, rng: np.random.Generator, header: int) -> bytes:
+    """Change a file in one to three ways; `header` is how much of its beginning every other change aims at."""
+    changed = bytearray(data)
+    for _ in range(rng.integers(1, 4)):
+        most = min(len(changed), header) if rng.random() < 0.5 else len(changed)
+        at = int(rng.integers(0, max(1, most)))
+        token = TOKENS[rng.integers(0, len(TOKENS))]
+        match int(rng.integers(0, 8)):
+            case 0 if changed:  # flip a bit
+                changed[at % len(changed)] ^= 1 << int(rng.integers(0, 8))
+            case 1 if changed:  # another byte
+                changed[at % len(changed)] = int(rng.integers(0, 256))
+            case 2:  # cut short
+                del changed[at if rng.random() < 0.3 else len(changed) :]
+            case 3:  # leave something out
+                del changed[at : at + int(rng.integers(1, 40))]
+            case 4:  # say something twice
+                changed[at:at] = changed[at : at + int(rng.integers(1, 40))]
+            case 5:  # a word in between
+                changed[at:at] = token
+            case _:  # another value for a number
+                number = re.compile(rb"-?[0-9]+").search(changed, at)
+                if number:
+                    changed[number.start() : number.end()] = token
+    return bytes(changed)
+
+
+def run(path: Path, spikes: Path | None = None) -> None:
+    """Do with a network what spikewatch-sim does."""
+    network = open_network(path, spikes, ticks=20)
+    inspect(network.image)
+    picture(network.image, 0)
+    if network.spikes is not None:
+        run_network(network, str(path))
+    ticks = np.zeros((20, network.image.input_lines), dtype=np.uint8)
+    ticks[::3, :64] = 1
+    Simulator(network.image).run(pack_lines(ticks), [0, 20], threads=2)
+
+
+def readers(folder: Path) -> dict[str, Callable[[Path], object]]:
+    """Give what reads each file."""
+    image = folder / "good.safetensors"
+    small_network().save(image)
+    return {
+        "encoder.safetensors": lambda path: Encoder.from_bytes(path.read_bytes()),
+        "image.safetensors": run,
+        "ranc.json": run,
+        "zipped.json.gz": run,
+        "ibm.json": run,
+        "in.sfti": lambda path: run(image, path),
+        "in.txt": lambda path: run(image, path),
+        "out.sfci": lambda path: read_outputs(path, 6, 2),
+    }
+
+
+def limit_memory() -> None:
+    """Let the process take no more than it has and `SPARE_MIB`."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    most = pages * resource.getpagesize() + SPARE_MIB * 2**20
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+
+def main(folder: Path, each: int) -> None:
+    """Read `each` mutations of every format; print counts and what went wrong as one JSON object."""
+    files, read = originals(folder), readers(folder)
+    (folder / "bad").mkdir()
+    counts: Counter[str] = Counter()
+    wrong: list[str] = []
+    for name in files:
+        read[name](folder / name)
+    limit_memory()
+    for number, (name, data) in enumerate(files.items()):
+        rng = np.random.default_rng(number)
+        header = int.from_bytes(data[:8], "little") + 8 if name.endswith("tensors") else len(data)
+        if name == "ibm.json":
+            header = data.index(b"crossbarTypes")
+        path = folder / "bad" / name
+        for k in range(each):
+            path.unlink(
+                missing_ok=True
+            )  # a file system may sync a file that is cut and written anew
+            if name == "zipped.json.gz" and k % 2:
+                plain = mutated(gzip.decompress(data), rng, len(data))
+                path.write_bytes(gzip.compress(plain, 1))
+            else:
+                path.write_bytes(mutated(data, rng, header))
+            try:
+                read[name](path)
+            except SimcoreError as e:
+                counts[f"{name} refused"] += 1
+                if "\n" in str(e):
+                    wrong.append(f"{name} {k}: more than one line: {e!r}")
+            except Exception as e:  # noqa: BLE001 - whatever else comes out is what is looked for
+                wrong.append(f"{name} {k}: {e!r}")
+            else:
+                counts[f"{name} read"] += 1
+    sys.stdout.write(json.dumps({"counts": counts, "wrong": wrong[:20]}))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ..registry import Pin, Registry
-from ..simcore import Classifier
 from ..simcore.classifier import read_labels, read_tokenizer
 from .card import model_card
 from .data import Question, read_questions
@@ -146,7 +145,7 @@ def convert(
     note(f"evaluating every stage on {len(held_out)} questions")
     evaluation = evaluate_stages(
         questions=held_out,
-        classifier=Classifier.from_files(files),
+        files=files,
         float_model=float_model,
         constrained=finished.constrained,
     )
@@ -250,7 +249,7 @@ def evaluate(reference: str, *, registry: Registry, data: Path) -> dict[str, Any
     )
     evaluation = evaluate_stages(
         questions=questions,
-        classifier=Classifier.from_files(model.files),
+        files=model.files,
         float_model=float_model,
         constrained=Constrained.from_bytes(model.files[FILE], network),
     )
@@ -304,7 +303,6 @@ def _describe(network: ElmanNetwork, finished: Finished) -> dict[str, Any]:
         "activation": network.activation,
         "clip": network.clip if np.isfinite(network.clip) else None,
         "direction": network.direction if network.backward is None else "bidirectional",
-        "readout": network.readout,
         "words": len(network.rows),
         "word_vector_components": network.embedding.shape[1],
         "input_lines": core.n_in,

@@ -135,7 +135,9 @@ class TestPublish:
         )
         card = Registry(folder / "r").load("tiny:1.0.0").files["MODEL_CARD.md"].decode()
         assert card.startswith("# tiny 1.0.0\n")
-        assert re.search(r"\| spiking +\| \d+\.\d\d% +\| \d+\.\d\d% +\| 74\.0% ", card)
+        assert re.search(
+            r"\| spiking +\| \d+\.\d\d% +\| [+-]\d+\.\d\d +(\| \d+\.\d\d% +){2}\| 74\.0% ", card
+        )
         assert "| estimated power, paper " in card
         assert "- seed: 3\n- dev.questions: 500\n" in card
 
@@ -174,11 +176,19 @@ class TestCommandLine:
         command = ["evaluate", "tiny:production", "--registry", str(folder / "registry")]
         evaluated = runner.invoke(app, [*command, "--data", str(folder / "held-out.tsv"), "--json"])
         figures = json.loads(evaluated.stdout)
-        assert set(figures["stages"]["spiking"]) == {"accuracy", "agreement"}
+        assert set(figures["stages"]["spiking"]) == {
+            "accuracy",
+            "agreement",
+            "agreement_before",
+            "loss",
+        }
+        assert set(figures["classes"]) == set(TINY_LABELS)
+        assert figures["float_by_recurrence"] == 0
         assert 0 <= figures["stages"]["spiking"]["accuracy"] <= 1
         table = runner.invoke(app, [*command, "--data", str(folder / "held-out.tsv")])
-        assert "| spiking " in table.stdout
-        assert "estimated for the chip (paper): 17.09 uW" in table.stdout
+        assert re.search(r"spiking +│ +\d+\.\d\d% │ +[+-]\d+\.\d\d │", table.stdout)
+        assert re.search(r"estimated power, paper +│ +17\.09 uW", table.stdout)
+        assert re.search(r"lines \(fan-in\) +│ +\d+ │ +64 │", table.stdout)
 
     @pytest.mark.parametrize(
         ("recipe", "message"),

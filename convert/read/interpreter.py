@@ -22,7 +22,7 @@ from .operators import affine, attribute, concatenated
 from .recurrent import rnn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from .unknowns import Unknowns
 
@@ -284,7 +284,7 @@ def _joined(node: onnx.NodeProto, values: list[Any]) -> Any:
 
 
 _CONTROL: Final = {"If": _if, "Loop": _loop, "Scan": _scan}
-_SEQUENCES: Final = {
+_SEQUENCES: Final[dict[str, Callable[[onnx.NodeProto, list[Any]], Any]]] = {
     "ConcatFromSequence": _joined,
     "SequenceAt": lambda _, values: values[0][int(values[1])],
     "SequenceConstruct": lambda _, values: list(values),

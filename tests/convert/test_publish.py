@@ -6,7 +6,8 @@ import json
 import re
 import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,12 +16,12 @@ from support import TINY_LABELS, TINY_WORDS, tiny_tokenizer
 from typer.testing import CliRunner
 
 from spikewatch.convert.cli import app, main
+from spikewatch.convert.errors import ConstraintError
 from spikewatch.convert.publish import Source, evaluate, publish
 from spikewatch.registry import Registry
 from spikewatch.simcore import Classifier
 
-if TYPE_CHECKING:
-    from pathlib import Path
+KERAS = Path(__file__).with_name("keras")
 
 
 @pytest.fixture
@@ -108,6 +109,41 @@ class TestPublish:
         assert figures["stages"]["spiking"]["accuracy"] is None
         assert figures["confusion"] is None
         assert all(f["agreement"] > 0.6 for f in figures["stages"].values())
+
+    def test_a_model_of_one_length_is_published_and_its_recurrence_answers_the_others(
+        self, folder: Path
+    ) -> None:
+        """A Keras network that was unrolled over 7 words; the questions have 1 to 9."""
+        labels = folder / "five.json"
+        labels.write_text(json.dumps(TINY_LABELS[:5]))
+        made = source(folder, model=KERAS / "unroll.onnx", labels=labels)
+        _, converted = publish(
+            made, registry=folder / "r", name="fixed", version="1.0.0", recipe="closed-form"
+        )
+        figures = converted.evaluation
+        lines = (folder / "calibrate.txt").read_text().splitlines()
+        assert figures["float_by_recurrence"] == sum(len(line.split()) != 7 for line in lines)
+        data = folder / "calibrate.txt"
+        again = evaluate("fixed:1.0.0", registry=Registry(folder / "r"), data=data)
+        for key in ("float_by_recurrence", "stages", "responses", "utilisation"):
+            assert again[key] == figures[key]
+
+    @pytest.mark.parametrize(
+        ("model", "message"),
+        [
+            ("bi", "network: bidirectional, but the core reads in one direction"),
+            ("max", "network: its head reads the largest states over time, but the core reads"),
+        ],
+    )
+    def test_what_is_read_but_no_core_can_hold_is_refused(
+        self, folder: Path, model: str, message: str
+    ) -> None:
+        labels = folder / "five.json"
+        labels.write_text(json.dumps(TINY_LABELS[:5]))
+        made = source(folder, model=KERAS / f"{model}.onnx", labels=labels)
+        with pytest.raises(ConstraintError, match=message):
+            publish(made, registry=folder / "r", name="wide", version="1.0.0")
+        assert not (folder / "r").exists()
 
     def test_equal_input_gives_an_equal_digest(self, folder: Path) -> None:
         created = datetime(2026, 1, 1, tzinfo=UTC)

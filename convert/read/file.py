@@ -19,17 +19,16 @@ if TYPE_CHECKING:
     from ..tokenizer import WordTable
 
 OTHERS: Final = {
-    "LSTM": "LSTM",
-    "GRU": "GRU",
-    "Attention": "attention",
-    "MultiHeadAttention": "attention",
-    "Conv": "convolution",
-    "DynamicQuantizeLinear": "dynamic quantisation",
-    "MatMulInteger": "dynamic quantisation",
+    "Attention",
+    "Conv",
+    "DynamicQuantizeLinear",
+    "GRU",
+    "LSTM",
+    "MatMulInteger",
+    "MultiHeadAttention",
 }
 """Operators of other networks, which are refused before anything else is looked at."""
 
-IDS: Final = "ids"
 _PREFIX: Final = "spikewatch_"
 
 
@@ -220,7 +219,7 @@ def with_vectors(data: bytes, table: WordTable | None) -> bytes:
 
 def _embed(model: onnx.ModelProto, value: onnx.ValueInfoProto, table: WordTable) -> None:
     graph = model.graph
-    ids, rows, matrix = (_PREFIX + name for name in (IDS, "rows", "vectors"))
+    ids, rows, matrix = (_PREFIX + name for name in ("ids", "rows", "vectors"))
     axes = [d.dim_value or d.dim_param or None for d in value.type.tensor_type.shape.dim[:2]]
     given = onnx.ValueInfoProto()
     given.CopyFrom(helper.make_tensor_value_info(ids, TensorProto.INT64, axes))

@@ -173,6 +173,22 @@ def _whole(value: onnx.ValueInfoProto) -> bool:
 
 
 def _read_as(model: onnx.ModelProto, layout: Layout) -> _Reading:
+    """Run the graph with some word id at every position, and with another if the graph takes that for padding."""
+    word = 1
+    while True:
+        unknowns = Unknowns()
+        try:
+            reading = _read_with(model, layout, unknowns, word)
+        except ModelFileError:
+            if word not in unknowns.compared:
+                raise
+        else:
+            if word not in unknowns.compared:
+                return reading
+        word += 1
+
+
+def _read_with(model: onnx.ModelProto, layout: Layout, unknowns: Unknowns, word: int) -> _Reading:
     graph = model.graph
     batch, time = layout.batch or 1, layout.length or LENGTH
     grid = np.arange(batch * time, dtype=np.int64)
@@ -182,16 +198,15 @@ def _read_as(model: onnx.ModelProto, layout: Layout) -> _Reading:
         index = index[0]
     elif layout.batch_axis == 1:
         index = index.T
-    unknowns = Unknowns()
-    # an id that is hardly padding: most models pad with 0 or with the last id
-    inputs: dict[str, Any] = {layout.ids: unknowns.ids(index, 1)}
+    inputs: dict[str, Any] = {layout.ids: unknowns.ids(index, word)}
     if layout.lengths:
         shape = (batch,) if layout.lengths_rank else ()
         inputs[layout.lengths] = np.full(shape, time, dtype=layout.lengths_type)
     opsets = {o.domain: o.version for o in model.opset_import}
     frame = Frame(unknowns=unknowns, opsets=opsets, outermost=True)
     output = graph.output[0].name
-    value = run_graph(frame, graph, inputs, [output])[0]
+    with np.errstate(all="ignore"):  # a mean over nothing, where all words are taken for padding
+        value = run_graph(frame, graph, inputs, [output])[0]
     logits, tensor = _logits(value, output, unknowns)
     rows = _of_first_question(logits, output, batch)
     recurrence = find_recurrence(unknowns, widened(rows, len(unknowns.owner)), times)

@@ -132,6 +132,15 @@ class PaddingMean(Last):
         return self.fc((out * mask).sum(1) / mask.sum(1))
 
 
+class PaddingLengths(Last):
+    """The last state at a length counted from the words that are not padding, which is word 1 as in torchtext."""
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        out, _ = self.rnn(self.embedding(ids))
+        at = ((ids != 1).sum(1) - 1).view(-1, 1, 1).expand(-1, 1, out.size(2))
+        return self.fc(out.gather(1, at).squeeze(1))
+
+
 class CellLoop(nn.Module):
     def __init__(self, **options: Any) -> None:
         super().__init__()
@@ -247,7 +256,7 @@ def logits(model: nn.Module, question: np.ndarray[Any, Any]) -> np.ndarray[Any, 
 def answers_as_pytorch(model: nn.Module, read: ElmanNetwork, lengths: list[int]) -> None:
     """Compare the network as read with PyTorch, whose lengths are free, up to an ending."""
     rng = np.random.default_rng(3)
-    questions = [rng.integers(1, WORDS, n) for n in lengths]
+    questions = [rng.integers(2, WORDS, n) for n in lengths]  # 0 and 1 are padding to some
     got = read.logits(questions)
     for question, row in zip(questions, got, strict=True):
         wanted = logits(model, question)
@@ -282,6 +291,7 @@ OLD: dict[str, tuple[Callable[[], nn.Module], dict[str, Any]]] = {
     "mean by lengths": (MaskedMean, {"readout": "mean"}),
     "largest by lengths": (MaskedLargest, {"readout": "max"}),
     "mean without padding": (PaddingMean, {"readout": "mean"}),
+    "length without padding": (PaddingLengths, {"readout": "last"}),
 }
 
 

@@ -49,11 +49,7 @@ def batched(
     feeds = []
     for i in range(0, len(order), size):
         piece = [ids[k] for k in order[i : i + size]]
-        lengths = np.array([len(q) for q in piece], dtype=model.lengths_type)
-        table = np.zeros((max(lengths), len(piece)), dtype=model.ids_type)
-        for b, q in enumerate(piece):
-            table[: len(q), b] = q
-        feeds.append({model.ids: table, model.lengths: lengths})
+        feeds.append(model.layout.feed(piece))
     return feeds, order
 
 

@@ -4,6 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from .tables import (
+    class_table,
+    confusion_table,
+    question_table,
+    response_table,
+    stage_table,
+    table,
+    unit_line,
+    use_table,
+)
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -39,7 +50,7 @@ def model_card(
         "",
         "## Stages",
         "",
-        *_stages(evaluation, labelled=labelled),
+        *_stages(evaluation),
         "",
         (
             f"Counted on {evaluation['questions']} questions of `{evaluation['data']['file']}`"
@@ -49,7 +60,8 @@ def model_card(
         ),
         *_own_questions(evaluation, training),
         (
-            "`agreement` is the share of questions answered as by the float stage; the spiking stage is the core"
+            "`as float` and `as before` are the shares of questions answered as by the float stage and by the stage"
+            " before; `loss` is the accuracy lost since the stage before, in points. The spiking stage is the core"
             " simulated spike for spike, as the daemon runs it. The figures of Diehl et al. 2016 are those of its"
             " authors, on their own test questions."
         ),
@@ -58,8 +70,12 @@ def model_card(
         "",
         *_core(evaluation),
     ]
+    lines += ["", "### Use of the limits", "", *table(*use_table(evaluation))]
+    if evaluation["responses"] is not None:
+        lines += ["", "## Responses", "", *_responses(evaluation["responses"])]
     if labelled:
-        lines += ["", "## Confusion", "", *_confusion(evaluation["confusion"])]
+        lines += ["", "## Classes", "", *table(*class_table(evaluation))]
+        lines += ["", "## Confusion", "", *table(*confusion_table(evaluation))]
     if training is not None and "cross_validation" in training:
         lines += ["", "## Cross-validation", "", *_cross_validation(training["cross_validation"])]
         training = {k: v for k, v in training.items() if k != "cross_validation"}
@@ -99,42 +115,36 @@ def _cross_validation(found: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _stages(evaluation: Mapping[str, Any], *, labelled: bool) -> list[str]:
-    head = ["stage", "accuracy", "agreement", "Diehl et al. 2016"]
-    rows = []
-    for stage, figures in evaluation["stages"].items():
-        accuracy = f"{figures['accuracy']:.2%}" if labelled else "not labelled"
-        paper = f"{PAPER[stage]:.1%}" if stage in PAPER else ""
-        rows.append([stage, accuracy, f"{figures['agreement']:.2%}", paper])
-    return table(head, rows)
+def _stages(evaluation: Mapping[str, Any]) -> list[str]:
+    head, rows = stage_table(evaluation)
+    paper = [f"{PAPER[row[0]]:.1%}" if row[0] in PAPER else "" for row in rows]
+    rows = [[*row, figure] for row, figure in zip(rows, paper, strict=True)]
+    return table([*head, "Diehl et al. 2016"], rows)
 
 
 def _core(evaluation: Mapping[str, Any]) -> list[str]:
-    network, mean = evaluation["network"], evaluation["per_question"]
+    network = evaluation["network"]
     rows = [
         ["lines", f"{network['lines_used']} of 64"],
         ["readout neurons per class", str(network["readout_neurons_per_class"])],
-        ["words per question", f"{mean['words']:.1f}"],
-        ["ticks per question (1 ms each)", f"{mean['ticks']:.0f}"],
-        *[[f"{kind} spikes per question", f"{n:.0f}"] for kind, n in mean["spikes"].items()],
-        ["synaptic events per question", f"{mean['synaptic_events']:.0f}"],
-        *[[f"estimated power, {m}", f"{p:.2f} uW"] for m, p in mean["power_uw"].items()],
-        *[
-            [f"estimated energy per question, {m}", f"{e:.2f} uJ"]
-            for m, e in mean["energy_uj"].items()
-        ],
     ]
+    head, more = question_table(evaluation)
     return [
-        *table(["", "mean"], rows),
+        *table(head, rows + more),
         "",
         "Power and energy are estimates for the chip (methods: docs/power.md), never measurements of the host.",
     ]
 
 
-def _confusion(confusion: Mapping[str, Any]) -> list[str]:
-    labels = confusion["labels"]
-    rows = [[label, *map(str, row)] for label, row in zip(labels, confusion["matrix"], strict=True)]
-    return table(["truth \\ answer", *labels, "none"], rows)
+def _responses(found: Mapping[str, Any]) -> list[str]:
+    return [
+        *table(*response_table(found)),
+        "",
+        (
+            f"Spikes of a hidden unit on the core in a step, by the activity that the integer stage has there"
+            f" ({found['questions']} questions). {unit_line(found)}"
+        ),
+    ]
 
 
 def _facts(training: Mapping[str, Any], prefix: str = "") -> list[str]:
@@ -146,13 +156,3 @@ def _facts(training: Mapping[str, Any], prefix: str = "") -> list[str]:
         else:
             lines.append(f"- {prefix}{key}: {value}")
     return lines
-
-
-def table(head: list[str], rows: list[list[str]]) -> list[str]:
-    """Write an aligned Markdown table."""
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    lines = [head, ["-" * w for w in widths], *rows]
-    return [
-        "| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |"
-        for row in lines
-    ]

@@ -7,14 +7,14 @@ import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
 from ..registry import Registry, RegistryError, bundled
 from ..simcore import SimcoreError
-from .card import table
 from .errors import ConvertError
+from .tables import show
 
 PROGRAM = "spikewatch-convert"
 EXTRAS = {"onnx": "convert", "onnxruntime": "convert", "torch": "train"}
@@ -144,6 +144,10 @@ def publish(
     training: Annotated[
         Path | None, typer.Option(help="training.json of the training, for the model card.")
     ] = None,
+    vectors: Annotated[
+        Path | None,
+        typer.Option(help="Word vectors (.vec, .vec.gz), for a model that takes these as input."),
+    ] = None,
     actor: Annotated[
         str | None, typer.Option(help="Who, for the registry's journal; default: user@host.")
     ] = None,
@@ -161,6 +165,7 @@ def publish(
         calibrate=calibrate,
         evaluate=evaluate,
         training=training,
+        vectors=vectors,
     )
     pin, converted = run(
         source,
@@ -178,7 +183,7 @@ def publish(
     if as_json:
         _say(json.dumps({"model": str(pin), **converted.evaluation}, indent=2))
         return
-    _say(_figures(converted.evaluation))
+    show(converted.evaluation)
     _say(f"published {pin}")
 
 
@@ -197,40 +202,11 @@ def evaluate(
     from .publish import evaluate as run  # noqa: PLC0415 - onnxruntime takes a second to import
 
     figures = run(reference, registry=Registry(registry or bundled()), data=data)
-    _say(json.dumps(figures, indent=2) if as_json else f"{figures['model']}\n{_figures(figures)}")
-
-
-def _figures(evaluation: dict[str, Any]) -> str:
-    """Lay the figures of an evaluation out for a terminal."""
-    labelled = evaluation["confusion"] is not None
-    rows = [
-        [stage, f"{f['accuracy']:.2%}" if labelled else "-", f"{f['agreement']:.2%}"]
-        for stage, f in evaluation["stages"].items()
-    ]
-    lines = [
-        f"{evaluation['questions']} questions, {evaluation['without_words']} without a word",
-        "",
-        *table(["stage", "accuracy", "agreement with float"], rows),
-    ]
-    if labelled:
-        confusion = evaluation["confusion"]
-        rows = [
-            [label, *map(str, row)]
-            for label, row in zip(confusion["labels"], confusion["matrix"], strict=True)
-        ]
-        lines += ["", *table(["truth \\ answer", *confusion["labels"], "none"], rows)]
-    mean = evaluation["per_question"]
-    power, energy = mean["power_uw"], mean["energy_uj"]
-    spikes = ", ".join(f"{n:.0f} {kind}" for kind, n in mean["spikes"].items())
-    lines += [
-        "",
-        (
-            f"per question, on {mean['cores']} core: {mean['words']:.1f} words, {mean['ticks']:.0f} ticks,"
-            f" spikes {spikes}, {mean['synaptic_events']:.0f} synaptic events"
-        ),
-        *[f"estimated for the chip ({m}): {power[m]:.2f} uW, {energy[m]:.2f} uJ" for m in power],
-    ]
-    return "\n".join(lines)
+    if as_json:
+        _say(json.dumps(figures, indent=2))
+        return
+    _say(figures["model"])
+    show(figures)
 
 
 def _created() -> datetime:

@@ -80,9 +80,16 @@ def constrain(
     Raises
     ------
     ConstraintError
-        The hidden layer leaves no line for the inputs.
+        The hidden layer leaves no line for the inputs, or the network reads both directions or the largest
+        states over time.
 
     """
+    if network.backward is not None:
+        raise ConstraintError("network: bidirectional, but the core reads in one direction")
+    if network.readout == "max":
+        raise ConstraintError(
+            "network: its head reads the largest states over time, but the core reads the last or their mean"
+        )
     trace = network.trace(questions)
     pre = np.concatenate([p for _, _, p, _ in trace])
     h = np.concatenate([s for _, _, _, s in trace])
@@ -157,6 +164,9 @@ def hidden_ranges(network: ElmanNetwork, pre: F64, h: F64, percentile: float) ->
             ceiling = np.percentile(h, percentile, axis=0)
             ceiling = np.where(ceiling > 0, ceiling, max(float(ceiling.max()), 1.0))
         return Ranges(low=np.zeros(n), span=ceiling, slope=np.ones(n), offset=np.zeros(n))
+    if network.activation == "HardSigmoid":  # the line itself, bounded as an activity is
+        slope, offset = np.full(n, network.alpha), np.full(n, network.beta)
+        return Ranges(low=np.zeros(n), span=np.ones(n), slope=slope, offset=offset)
     low, span, steepest = (-1.0, 2.0, 1.0) if network.activation == "Tanh" else (0.0, 1.0, 0.25)
     middle = low + span / 2
     slopes = steepest * np.linspace(0.4, 1.0, 25)

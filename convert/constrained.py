@@ -9,6 +9,7 @@ import numpy as np
 
 from ..simcore import Encoder
 from ..simcore.tensors import Field
+from .errors import ConstraintError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -119,7 +120,16 @@ class ConstrainedNetwork:
     def from_tensors(
         cls, tensors: Mapping[str, NDArray[Any]], network: ElmanNetwork
     ) -> ConstrainedNetwork:
-        """Put a constrained network together again from its tensors and the float network it came from."""
+        """Put a constrained network together again from its tensors and the float network it came from.
+
+        Raises
+        ------
+        ConstraintError
+            It cannot have come from that network, whose head reads the largest states.
+
+        """
+        if network.readout == "max":
+            raise ConstraintError("network: its head reads the largest states, which no core does")
         codes = network.embedding @ tensors["projection"] + tensors["origin"]
         return cls(
             **tensors,

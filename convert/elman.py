@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 
 from .constrained import steps
+from .errors import ConstraintError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 ACTIVATIONS: Final[dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]]] = {
     "Relu": lambda x: np.maximum(x, 0),
     "Tanh": np.tanh,
-    "Sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "Sigmoid": lambda x: 0.5 * (1 + np.tanh(0.5 * x)),  # 1 / (1 + exp(-x)) without its overflow
+    "HardSigmoid": lambda x: np.clip(x, 0, 1),  # of alpha x + beta
 }
 """Hidden activations that the converter knows, by their ONNX names."""
 
@@ -36,16 +38,26 @@ class ElmanNetwork:
     U : float64 (n_hidden, n_hidden)
     b : float64 (n_hidden,)
         Sum of the input and recurrent bias.
-    activation : {"Relu", "Tanh", "Sigmoid"}
+    activation : {"Relu", "Tanh", "Sigmoid", "HardSigmoid"}
         f.
     clip : float
         Bound of |W x + U h + b| before f (ONNX attribute `clip`); inf: none.
     direction : {"forward", "reverse"}
         Order in which the words are read.
-    C : float64 (classes, n_hidden)
+    C : float64 (classes, n_hidden), or (classes, n_hidden + backward.n_hidden) for a bidirectional network
     c : float64 (classes,)
-    readout : {"last", "mean"}
-        What the head reads, r: the state after the last word, or the mean of the states after every word.
+    readout : {"last", "mean", "max"}
+        What the head reads, r: the state after the last word read, or the mean or the largest of each unit's states
+        after every word.
+    ceiling : float
+        Largest state of a Relu (6 for ReLU6); inf: none.  Bounding the state of a Relu and bounding what comes before
+        it are the same, so the reader gives a bounded Relu equal `clip` and `ceiling`.
+    alpha, beta : float
+        HardSigmoid is alpha x + beta, bounded to 0..1; no other activation uses them.
+    backward : ElmanNetwork or None
+        The second direction of a bidirectional network: a layer with its own W, U and b that reads the same words in
+        reverse.  r is then this layer's states followed by the second one's, and C spans both; the second layer's own
+        C is its part of that, its c is zero.
 
     """
 
@@ -59,11 +71,15 @@ class ElmanNetwork:
     direction: Literal["forward", "reverse"]
     C: NDArray[np.float64]
     c: NDArray[np.float64]
-    readout: Literal["last", "mean"] = "last"
+    readout: Literal["last", "mean", "max"] = "last"
+    ceiling: float = float("inf")
+    alpha: float = 0.2
+    beta: float = 0.5
+    backward: ElmanNetwork | None = None
 
     @property
     def n_hidden(self) -> int:
-        """Hidden units."""
+        """Hidden units of this direction."""
         return len(self.b)
 
     @property
@@ -72,13 +88,19 @@ class ElmanNetwork:
         return len(self.c)
 
     def activate(self, pre: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Apply clip and f."""
-        return ACTIVATIONS[self.activation](np.clip(pre, -self.clip, self.clip))
+        """Apply clip, f and its ceiling."""
+        bounded = np.clip(pre, -self.clip, self.clip)
+        if self.activation == "HardSigmoid":
+            bounded = self.alpha * bounded + self.beta
+        return np.minimum(ACTIVATIONS[self.activation](bounded), self.ceiling)
 
     def trace(
         self, questions: list[NDArray[np.int64]]
     ) -> list[tuple[NDArray[np.int64], NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]]:
-        """Run questions; list for every step: words read, questions alive, pre-activations, hidden states."""
+        """Run questions; list for every step: words read, questions alive, pre-activations, hidden states.
+
+        Of a bidirectional network, the steps of its first direction; those of the second are `backward.trace`.
+        """
         h = np.zeros((len(questions), self.n_hidden))
         table = self.embedding @ self.W.T
         states = []
@@ -88,19 +110,16 @@ class ElmanNetwork:
             states.append((ids, alive, pre, h[alive]))
         return states
 
-    def logits(self, questions: list[NDArray[np.int64]]) -> NDArray[np.float64]:
-        """Run questions of at least one word each; return float64 (n, classes)."""
-        return self.every_logits(questions)[
-            np.arange(len(questions)), [len(q) - 1 for q in questions]
-        ]
+    def read(self, questions: list[NDArray[np.int64]]) -> NDArray[np.float64]:
+        """Run questions; return what the head reads of them, r, float64 (n, values)."""
+        r = self._every_read(questions)[[len(q) - 1 for q in questions], np.arange(len(questions))]
+        if self.backward is None:
+            return r
+        return np.concatenate([r, self.backward.read(questions)], axis=1)
 
-    def every_logits(self, questions: list[NDArray[np.int64]]) -> NDArray[np.float64]:
-        """Run questions; return the logits after every word in the direction of reading, float64 (n, steps, classes).
-
-        Steps after a question's last word repeat the last answer.
-        """
-        steps = max(len(q) for q in questions)
-        read = np.zeros((steps, len(questions), self.n_hidden))
+    def _every_read(self, questions: list[NDArray[np.int64]]) -> NDArray[np.float64]:
+        """Return what the head would read of this direction after every word, float64 (steps, n, n_hidden)."""
+        read = np.zeros((max(len(q) for q in questions), len(questions), self.n_hidden))
         total = np.zeros((len(questions), self.n_hidden))
         for t, (_, alive, _, h) in enumerate(self.trace(questions)):
             if t:
@@ -108,6 +127,27 @@ class ElmanNetwork:
             if self.readout == "mean":
                 total[alive] += h
                 read[t, alive] = total[alive] / (t + 1)
+            elif self.readout == "max" and t:
+                read[t, alive] = np.maximum(read[t, alive], h)
             else:
                 read[t, alive] = h
-        return (read @ self.C.T + self.c).transpose(1, 0, 2)
+        return read
+
+    def logits(self, questions: list[NDArray[np.int64]]) -> NDArray[np.float64]:
+        """Run questions of at least one word each; return float64 (n, classes)."""
+        return self.read(questions) @ self.C.T + self.c
+
+    def every_logits(self, questions: list[NDArray[np.int64]]) -> NDArray[np.float64]:
+        """Run questions; return the logits after every word in the direction of reading, float64 (n, steps, classes).
+
+        Steps after a question's last word repeat the last answer.
+
+        Raises
+        ------
+        ConstraintError
+            The network is bidirectional: it has read no word before it has read all.
+
+        """
+        if self.backward is not None:
+            raise ConstraintError("network: bidirectional, it has no answer before the last word")
+        return (self._every_read(questions) @ self.C.T + self.c).transpose(1, 0, 2)

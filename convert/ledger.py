@@ -13,10 +13,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ..simcore import Classifier, estimate
+from ..simcore import Classifier, CoreImage, Encoder
 from ..simcore.tensors import Field, pack, unpack
 from .constrained import FIELDS, ConstrainedNetwork
 from .errors import ConstraintError, DataError
+from .figures import (
+    class_figures,
+    confusion_matrix,
+    core_figures,
+    responses,
+    stage_figures,
+    utilisation,
+)
+from .place import unplace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -124,7 +133,7 @@ def _prefixed(part: str, field: Field) -> Field:
 def evaluate_stages(
     *,
     questions: Sequence[Question],
-    classifier: Classifier,
+    files: Mapping[str, bytes],
     float_model: FloatModel,
     constrained: Constrained,
 ) -> dict[str, Any]:
@@ -135,18 +144,19 @@ def evaluate_stages(
     questions
         Raw questions; where all have labels, accuracies are counted.  A question without any word is answered by no
         stage, and counts as wrong.
-    classifier
-        The published core, exactly as the daemon runs it.
+    files
+        The files of the published model: its core is run exactly as the daemon runs it.
     float_model, constrained
         The earlier stages.
 
     Returns
     -------
     dict
-        `questions`, `without_words`, `stages` {stage: {accuracy, agreement}} in 0..1 (`agreement`: share of the
-        questions answered as by the float stage; `accuracy` None without labels), `confusion` {labels, matrix}
-        (rows: the truth, columns: the spiking answers, the last column: no answer; None without labels) and
-        `per_question`: means of spikes, synaptic events, ticks, power (uW) and energy (uJ) on the core.
+        `questions`; `without_words`; `float_by_recurrence`: questions whose length the model file cannot take, so that
+        the float stage is the proven recurrence; `stages`: see `stage_figures`; `confusion` {labels, matrix} (rows:
+        the truth, columns: the spiking answers, the last column: no answer) and `classes` (see `class_figures`), None
+        without labels; `responses`: see `figures.responses`; `per_question`: means of spikes, synaptic events, ticks,
+        power (uW) and energy (uJ) on the core; `utilisation` {limit: {used, limit}}.
 
     Raises
     ------
@@ -154,6 +164,9 @@ def evaluate_stages(
         A label that the model does not know.
 
     """
+    classifier = Classifier.from_files(files)
+    image = CoreImage.from_bytes(files["core.safetensors"])
+    encoder = Encoder.from_bytes(files["encoder.safetensors"])
     labels = classifier.labels
     truth = _truth(questions, labels)
     ids = classifier.word_ids([q.text for q in questions])
@@ -173,19 +186,18 @@ def evaluate_stages(
     for stage, logits in found.items():
         predicted[stage][spoken] = logits.argmax(axis=1)
     predicted["spiking"] = answers.label
-    stages = {
-        stage: {
-            "accuracy": None if truth is None else float((predicted[stage] == truth).mean()),
-            "agreement": float((predicted[stage] == predicted["float"]).mean()),
-        }
-        for stage in STAGES
-    }
+    confusion = None if truth is None else confusion_matrix(truth, answers.label, labels)
+    placed, _ = unplace(image, encoder)
     return {
         "questions": len(questions),
         "without_words": len(questions) - len(spoken),
-        "stages": stages,
-        "confusion": None if truth is None else _confusion(truth, answers.label, labels),
-        "per_question": _per_question(answers, classifier.cores),
+        "float_by_recurrence": sum(not float_model.runs(q) for q in words),
+        "stages": stage_figures(predicted, truth),
+        "confusion": confusion,
+        "classes": None if confusion is None else class_figures(confusion),
+        "responses": responses(constrained.core, image, encoder, words),
+        "per_question": core_figures(answers, classifier.cores),
+        "utilisation": utilisation(image, placed),
     }
 
 
@@ -216,30 +228,3 @@ def _truth(questions: Sequence[Question], labels: Sequence[str]) -> NDArray[np.i
     if any(q.label is None for q in questions):
         return None
     return label_indices(questions, labels)
-
-
-def _confusion(
-    truth: NDArray[np.int64], answered: NDArray[np.int32], labels: Sequence[str]
-) -> dict[str, Any]:
-    matrix = np.zeros((len(labels), len(labels) + 1), dtype=np.int64)
-    np.add.at(matrix, (truth, np.where(answered < 0, len(labels), answered)), 1)
-    return {"labels": list(labels), "matrix": matrix.tolist()}
-
-
-def _per_question(answers: Any, cores: int) -> dict[str, Any]:
-    run = answers.ticks > 0
-    ticks, events = answers.ticks[run], answers.synaptic_events[run]
-    energy = estimate(cores=cores, ticks=int(ticks.sum()), synaptic_events=int(events.sum()))
-    n = int(run.sum())
-    spikes: Mapping[str, float] = dict(
-        zip(("input", "hidden", "output"), answers.spikes[run].mean(axis=0).tolist(), strict=True)
-    )
-    return {
-        "cores": cores,
-        "words": float(answers.words[run].mean()),
-        "ticks": float(ticks.mean()),
-        "spikes": spikes,
-        "synaptic_events": float(events.mean()),
-        "power_uw": energy.power_uw,
-        "energy_uj": {method: value / n for method, value in energy.energy_uj.items()},
-    }

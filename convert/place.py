@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from ..simcore import Coding, CoreImage, blank, limits
+from ..simcore import Coding, CoreImage, Encoder, blank, limits
 from .constrained import MAX_FAN_IN, ConstrainedNetwork, T
 from .errors import ConstraintError
 
@@ -189,3 +189,60 @@ def _input_axons(n_in: int, gate: int) -> NDArray[np.int32]:
     axons = np.repeat(first, COPIES) + np.tile(np.arange(COPIES), len(first))
     lines = np.repeat(np.arange(len(first)), COPIES)
     return np.stack([lines, np.zeros_like(lines), axons], axis=1).astype(np.int32)
+
+
+def unplace(image: CoreImage, encoder: Encoder) -> tuple[ConstrainedNetwork, Neurons]:
+    """Take the hidden layer of a placed network from its core again.
+
+    Parameters
+    ----------
+    image, encoder
+        A core that `place` made, and its encoder.
+
+    Returns
+    -------
+    network, neurons : ConstrainedNetwork and Neurons
+        The layer as it stands on the core: codes, levels, and scale and bias as threshold and leak express them; its
+        readout is empty (no classes).  And its neurons, one row for each unit.
+
+    Raises
+    ------
+    ConstraintError
+        The image has no coding, or more than one core.
+
+    """
+    if image.coding is None or image.cores != 1:
+        raise ConstraintError(
+            f"core image: {image.cores} cores or no coding, expected one placed network"
+        )
+    n_in = image.coding.word_lines
+    at = np.arange(0, int((image.target_core[0] == 0).sum()), COPIES)
+    n = len(at)
+    bits = np.unpackbits(image.crossbar[0], axis=1, bitorder="little")[: COPIES * (n_in + n), at]
+    levels = np.tensordot(bits.reshape(n_in + n, COPIES, n), CODEBOOK, axes=(1, 0)).T
+    values = {
+        name: getattr(image, name)[0, at].astype(np.int64)
+        for name in ("threshold", "leak", "potential")
+    }
+    neurons = Neurons(
+        gain=image.weights[0, at, COPIES - 1].astype(np.int64),
+        floor=-image.neg_threshold[0, at].astype(np.int64),
+        **values,
+    )
+    codes = encoder.codes.astype(np.float64)
+    network = ConstrainedNetwork(
+        projection=np.eye(n_in),
+        origin=np.zeros(n_in),
+        codes=codes,
+        rows=encoder.rows,
+        levels=levels.astype(np.int8),
+        scale=neurons.gain / neurons.threshold,
+        bias=neurons.leak * T / neurons.threshold,
+        initial=np.zeros(n),
+        readout_levels=np.zeros((0, n), dtype=np.int8),
+        readout_scale=np.zeros(0),
+        readout_bias=np.zeros(0),
+        direction=image.coding.direction,
+        readout=image.coding.readout,
+    )
+    return network, neurons

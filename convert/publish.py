@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ..registry import Pin, Registry
-from ..simcore import Classifier
 from ..simcore.classifier import read_labels, read_tokenizer
 from .card import model_card
 from .data import Question, read_questions
@@ -18,6 +17,7 @@ from .ledger import FILE, Constrained, describe_data, evaluate_stages, label_ind
 from .place import gate_lines, readout_copies
 from .read import read_model, read_model_bytes
 from .recipe import bring_to_core, choose_recipe
+from .vectors import read_vectors, vocabulary_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from .elman import ElmanNetwork
     from .recipe import Finished
+    from .tokenizer import WordTable
 
 MIN_CALIBRATION: Final = 16
 """Fewest calibration questions: below, a unit's mean response is noise."""
@@ -50,6 +51,8 @@ class Source:
         Questions that the figures of the stages are counted on; None: the calibration questions.
     training : Path or None
         `training.json` of the training, kept in the model.
+    vectors : Path or None
+        Word vectors, for a model that takes these instead of word ids.
 
     """
 
@@ -59,6 +62,7 @@ class Source:
     calibrate: Path
     evaluate: Path | None = None
     training: Path | None = None
+    vectors: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -107,9 +111,10 @@ def convert(
         Something does not fit; one line naming it.
 
     """
-    note(f"reading {source.model.name}")
-    network, float_model = read_model(source.model)
     labels, tokenizer = _read_bytes(source.labels), _read_bytes(source.tokenizer)
+    vectors = _vocabulary(source.vectors, tokenizer, note) if source.vectors else None
+    note(f"reading {source.model.name}")
+    network, float_model = read_model(source.model, vectors=vectors)
     questions = _calibration(read_questions(source.calibrate, labelled=False))
     held_out = read_questions(source.evaluate, labelled=False) if source.evaluate else questions
     splitter = _splitter(tokenizer, labels, network)
@@ -140,7 +145,7 @@ def convert(
     note(f"evaluating every stage on {len(held_out)} questions")
     evaluation = evaluate_stages(
         questions=held_out,
-        classifier=Classifier.from_files(files),
+        files=files,
         float_model=float_model,
         constrained=finished.constrained,
     )
@@ -244,7 +249,7 @@ def evaluate(reference: str, *, registry: Registry, data: Path) -> dict[str, Any
     )
     evaluation = evaluate_stages(
         questions=questions,
-        classifier=Classifier.from_files(model.files),
+        files=model.files,
         float_model=float_model,
         constrained=Constrained.from_bytes(model.files[FILE], network),
     )
@@ -281,13 +286,23 @@ def _splitter(
     return split
 
 
+def _vocabulary(path: Path, tokenizer: bytes, note: Callable[[str], None]) -> WordTable:
+    """Look the tokenizer's words up in a file of vectors."""
+    vocabulary = read_tokenizer(tokenizer).get_vocab(with_added_tokens=True)
+    table, missing = vocabulary_table(vocabulary, read_vectors(path))
+    if missing == len(vocabulary):
+        raise DataError(f"{path}: holds none of the {missing} words of the tokenizer")
+    note(f"{missing} of the tokenizer's {len(vocabulary)} words have no vector, zero stands for it")
+    return table
+
+
 def _describe(network: ElmanNetwork, finished: Finished) -> dict[str, Any]:
     core, matched = finished.placed, finished.matched
     copies = len(matched.readout.gain) // core.classes
     return {
         "activation": network.activation,
         "clip": network.clip if np.isfinite(network.clip) else None,
-        "direction": network.direction,
+        "direction": network.direction if network.backward is None else "bidirectional",
         "words": len(network.rows),
         "word_vector_components": network.embedding.shape[1],
         "input_lines": core.n_in,

@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .errors import DataError
+from .tokenizer import WordTable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-__all__ = ["Vectors", "read_vectors"]
+__all__ = ["Vectors", "read_vectors", "vocabulary_table"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,6 +79,35 @@ def read_vectors(path: Path) -> Vectors:
         rows=np.fromiter(words.values(), dtype=np.int32, count=len(words)),
         matrix=_parse(path, list(distinct), first_lines, dimensions),
     )
+
+
+def vocabulary_table(vocabulary: Mapping[str, int], vectors: Vectors) -> tuple[WordTable, int]:
+    """Look every word of a tokenizer up; count those without a vector.
+
+    Such a word, the unknown one among them, gets the zero vector: it tells a network that reads vectors nothing.
+
+    Parameters
+    ----------
+    vocabulary
+        Word to word id; at least one.
+    vectors
+        The vectors.
+
+    Returns
+    -------
+    table, missing : WordTable and int
+        Row 0 of the table's matrix is the zero vector; ids that no word has point there as well.
+    """
+    row_of = dict(zip(vectors.words, vectors.rows.tolist(), strict=True))
+    wanted = np.full(max(vocabulary.values()) + 1, -1, dtype=np.int64)
+    for word, i in vocabulary.items():
+        wanted[i] = row_of.get(word, -1)
+    used, rows = np.unique(np.append(wanted, -1), return_inverse=True)
+    zero = np.zeros((1, vectors.matrix.shape[1]), dtype=np.float32)
+    table = WordTable(
+        rows=rows[:-1].astype(np.int32), matrix=np.concatenate([zero, vectors.matrix[used[1:]]])
+    )
+    return table, sum(word not in row_of for word in vocabulary)
 
 
 def _read(path: Path) -> bytes:

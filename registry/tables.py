@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["details", "entries", "report"]
 
 # The order in which a network is constrained; eval.json is sorted by name.
-_STAGES = ("float", "weights", "activities", "fan-in", "spiking")
+_STAGES = ("float", "weights", "activities", "fan-in", "integer", "spiking")
 _SHORT = len("sha256:") + 12
 
 

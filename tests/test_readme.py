@@ -62,7 +62,7 @@ def test_the_tour_shows_a_log_line_the_model_and_its_figures(ran: tuple[Path, li
     text = "".join(outputs)
     assert '"request.done"' in text.replace(": ", ":").replace('"event":', "")
     assert "production" in text
-    assert "| spiking " in text
+    assert "│ spiking " in text
 
 
 def test_ones_own_network_is_published_and_answers(ran: tuple[Path, list[str]]) -> None:

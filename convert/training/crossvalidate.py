@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ..card import table
 from ..errors import TrainingError
 from ..publish import Source, convert
+from ..tables import table
 from .corpus import folds as deal
 from .material import read_material
 from .progress import OnProgress, silent

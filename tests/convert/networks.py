@@ -44,6 +44,7 @@ def elman(
     head: str = "Gemm",
     ending: str | None = None,
     operator: str = "RNN",
+    vectors: bool = False,
 ) -> onnx.ModelProto:
     """Build the network in one of the ways that exporters write it."""
     w = dict(w)
@@ -53,7 +54,8 @@ def elman(
     if batch_first:
         nodes.append(helper.make_node("Transpose", ["ids"], ["ids_t"], perm=[1, 0]))
         ids = "ids_t"
-    nodes.append(helper.make_node("Gather", ["embedding", ids], ["x"]))
+    if not vectors:
+        nodes.append(helper.make_node("Gather", ["embedding", ids], ["x"]))
     options: dict[str, Any] = {"hidden_size": n, "direction": direction}
     if operator == "RNN":
         options["activations"] = [activation]
@@ -71,9 +73,13 @@ def elman(
         nodes.append(helper.make_node("MatMul", ["h", "C_t"], ["hC"]))
         nodes.append(helper.make_node("Add", ["hC", "c"], [out]))
     if ending is not None:
-        nodes.append(helper.make_node(ending, [out], ["logits"], axis=-1))
+        axis = {} if ending == "Sigmoid" else {"axis": -1}
+        nodes.append(helper.make_node(ending, [out], ["logits"], **axis))
     axes = ["batch", "time"] if batch_first else ["time", "batch"]
     graph_inputs = [helper.make_tensor_value_info("ids", TensorProto.INT64, axes)]
+    if vectors:
+        d = w["W"].shape[2]
+        graph_inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [*axes, d])]
     if lengths:
         graph_inputs.append(helper.make_tensor_value_info("lengths", TensorProto.INT32, ["batch"]))
     graph = helper.make_graph(

@@ -1,0 +1,246 @@
+"""ONNX files: loading one whole, refusing other networks by name, giving word vectors to a model that takes them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import onnx
+import onnx.inliner
+from google.protobuf.message import DecodeError
+from onnx import TensorProto, helper, numpy_helper
+
+from ..errors import ModelFileError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from ..tokenizer import WordTable
+
+OTHERS: Final = {
+    "Attention",
+    "Conv",
+    "DynamicQuantizeLinear",
+    "GRU",
+    "LSTM",
+    "MatMulInteger",
+    "MultiHeadAttention",
+}
+"""Operators of other networks, which are refused before anything else is looked at."""
+
+_PREFIX: Final = "spikewatch_"
+
+
+def load_file(path: Path) -> bytes:
+    """Read a model file, with the initialisers that lie beside it.
+
+    Raises
+    ------
+    ModelFileError
+        The file cannot be read, or names a file outside its own folder.
+
+    """
+    try:
+        data = path.read_bytes()
+        model = onnx.load_model_from_string(data)
+        outside = [t for t in _tensors(model.graph) if t.data_location == TensorProto.EXTERNAL]
+        if not outside:
+            return data
+        for tensor in outside:
+            _check_location(path, tensor)
+        onnx.load_external_data_for_model(model, str(path.parent))
+        return bytes(model.SerializeToString())
+    except OSError as e:
+        raise ModelFileError(f"{path}: {e.strerror or e}") from None
+    except (DecodeError, onnx.checker.ValidationError, ValueError) as e:
+        raise ModelFileError(f"{path}: not a valid ONNX file: {first_line(e)}") from None
+
+
+def _check_location(path: Path, tensor: TensorProto) -> None:
+    location = next((e.value for e in tensor.external_data if e.key == "location"), "")
+    folder = path.parent.resolve()
+    target = (folder / location).resolve()
+    if not location or folder not in target.parents:
+        raise ModelFileError(
+            f"{path}: weight {tensor.name!r} is in {location!r}, outside the model's own folder"
+        )
+
+
+def parse(data: bytes) -> onnx.ModelProto:
+    """Parse and check a complete model; its local functions are put in their places.
+
+    Raises
+    ------
+    ModelFileError
+        Not ONNX, or a network of another kind, naming the node.
+
+    """
+    try:
+        model = onnx.load_model_from_string(data)
+        onnx.checker.check_model(model)
+        if model.functions:
+            model = onnx.inliner.inline_local_functions(model)
+    except (DecodeError, onnx.checker.ValidationError, ValueError, RuntimeError) as e:
+        raise ModelFileError(f"not a valid ONNX file: {first_line(e)}") from None
+    for node in nodes(model.graph):
+        if node.op_type in OTHERS:
+            raise ModelFileError(
+                f"node {node.name or node.op_type!r}: operator {node.op_type} is not supported,"
+                " only one RNN (Elman) layer is"
+            )
+    _time_first(model.graph)
+    return model
+
+
+def _time_first(graph: onnx.GraphProto) -> None:
+    """Turn RNN nodes of layout 1 (batch first) into layout 0, which is all that onnxruntime runs."""
+    found: list[onnx.NodeProto] = []
+    for i, node in enumerate(graph.node):
+        layout = [a for a in node.attribute if node.op_type == "RNN" and a.name == "layout"]
+        if not layout or layout[0].i == 0:
+            found.append(node)
+            continue
+        node.attribute.remove(layout[0])
+        after = []
+        for at, perm in ((0, [1, 0, 2]), (5, [1, 0, 2])):
+            if at < len(node.input) and node.input[at]:
+                turned = f"{_PREFIX}{i}_input_{at}"
+                found.append(helper.make_node("Transpose", [node.input[at]], [turned], perm=perm))
+                node.input[at] = turned
+        for at, perm in ((0, [2, 0, 1, 3]), (1, [1, 0, 2])):
+            if at < len(node.output) and node.output[at]:
+                turned = f"{_PREFIX}{i}_output_{at}"
+                after.append(helper.make_node("Transpose", [turned], [node.output[at]], perm=perm))
+                node.output[at] = turned
+        found += [node, *after]
+    if len(found) > len(graph.node):
+        copies = [onnx.NodeProto.FromString(n.SerializeToString()) for n in found]
+        del graph.node[:]
+        graph.node.extend(copies)
+
+
+def nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """List all nodes, those of loops as well."""
+    for node in graph.node:
+        yield node
+        for a in node.attribute:
+            if a.type == onnx.AttributeProto.GRAPH:
+                yield from nodes(a.g)
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[TensorProto]:
+    yield from graph.initializer
+    for node in graph.node:
+        for a in node.attribute:
+            if a.type == onnx.AttributeProto.TENSOR:
+                yield a.t
+            elif a.type == onnx.AttributeProto.GRAPH:
+                yield from _tensors(a.g)
+
+
+def graph_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
+    """List the inputs that the user feeds: those without an initialiser."""
+    given = {i.name for i in graph.initializer}
+    return [i for i in graph.input if i.name not in given]
+
+
+def dimensions(value: onnx.ValueInfoProto) -> list[int | None] | None:
+    """List the dimensions of an input, None where one is free; None: not even their number is known."""
+    shape = value.type.tensor_type
+    if not shape.HasField("shape"):
+        return None
+    return [
+        d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None
+        for d in shape.shape.dim
+    ]
+
+
+def numpy_type(value: onnx.ValueInfoProto) -> Any:
+    """Return the NumPy type of an input's elements."""
+    return helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).type
+
+
+def vector_input(graph: onnx.GraphProto) -> onnx.ValueInfoProto | None:
+    """Return the input of word vectors, if the model takes these instead of word ids: float, 3 dimensions."""
+    for value in graph_inputs(graph):
+        dims = dimensions(value)
+        if dims is not None and len(dims) == 3 and np.issubdtype(numpy_type(value), np.floating):
+            return value
+    return None
+
+
+def with_vectors(data: bytes, table: WordTable | None) -> bytes:
+    """Give a model that takes word vectors an embedding, so that it takes word ids.
+
+    Parameters
+    ----------
+    data
+        The model.
+    table
+        Vector of every word id; None: the model must have an embedding of its own.
+
+    Returns
+    -------
+    bytes
+        The model; unchanged if it takes ids and no table was given.
+
+    Raises
+    ------
+    ModelFileError
+        Vectors are missing, of another size, or not wanted.
+
+    """
+    model = parse(data)
+    value = vector_input(model.graph)
+    takes_ids = any(
+        not np.issubdtype(numpy_type(i), np.floating) and len(dimensions(i) or ()) == 2
+        for i in graph_inputs(model.graph)
+    )
+    if value is None or takes_ids:
+        if table is not None:
+            raise ModelFileError("takes word ids, so word vectors (--vectors) have no place in it")
+        return data
+    if table is None:
+        raise ModelFileError(
+            f"input {value.name!r}: takes word vectors; name their file with --vectors"
+        )
+    dims = dimensions(value) or []
+    if dims[2] is None:
+        raise ModelFileError(f"input {value.name!r}: the size of a word vector is not fixed")
+    if dims[2] != table.matrix.shape[1]:
+        raise ModelFileError(
+            f"input {value.name!r}: takes vectors of {dims[2]} components, those of --vectors have"
+            f" {table.matrix.shape[1]}"
+        )
+    _embed(model, value, table)
+    return bytes(model.SerializeToString())
+
+
+def _embed(model: onnx.ModelProto, value: onnx.ValueInfoProto, table: WordTable) -> None:
+    graph = model.graph
+    ids, rows, matrix = (_PREFIX + name for name in ("ids", "rows", "vectors"))
+    axes = [d.dim_value or d.dim_param or None for d in value.type.tensor_type.shape.dim[:2]]
+    given = onnx.ValueInfoProto()
+    given.CopyFrom(helper.make_tensor_value_info(ids, TensorProto.INT64, axes))
+    kept = [given if i.name == value.name else i for i in graph.input]
+    looked_up = [
+        helper.make_node("Gather", [rows, ids], [_PREFIX + "row"], name=_PREFIX + "word"),
+        helper.make_node(
+            "Gather", [matrix, _PREFIX + "row"], [value.name], name=_PREFIX + "vector"
+        ),
+    ]
+    kept_nodes = [*looked_up, *graph.node]
+    kind = numpy_type(value)
+    graph.initializer.append(numpy_helper.from_array(table.rows.astype(np.int64), rows))
+    graph.initializer.append(numpy_helper.from_array(table.matrix.astype(kind), matrix))
+    copies = [onnx.NodeProto.FromString(n.SerializeToString()) for n in kept_nodes]
+    inputs = [onnx.ValueInfoProto.FromString(i.SerializeToString()) for i in kept]
+    del graph.node[:], graph.input[:]
+    graph.node.extend(copies)
+    graph.input.extend(inputs)
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's text."""
+    return str(error).strip().partition("\n")[0][:200]

@@ -1,0 +1,358 @@
+"""What single ONNX operators do to affine expressions (see `affine`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import onnx
+
+from .affine import Affine, Unsupported, add, constant, matmul, scale, stack, total
+from .unknowns import Activation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from .interpreter import Frame
+
+    Handler = Callable[[Frame, onnx.NodeProto, list[Any]], list[Any]]
+
+DATA: Final[dict[str, tuple[int, ...] | None]] = {
+    "Compress": (0,),
+    "Concat": None,
+    "DepthToSpace": (0,),
+    "Expand": (0,),
+    "Flatten": (0,),
+    "Gather": (0,),
+    "GatherElements": (0,),
+    "GatherND": (0,),
+    "Reshape": (0,),
+    "ReverseSequence": (0,),
+    "ScatterElements": (0, 2),
+    "ScatterND": (0, 2),
+    "Slice": (0,),
+    "Split": (0,),
+    "Squeeze": (0,),
+    "Tile": (0,),
+    "Transpose": (0,),
+    "Unsqueeze": (0,),
+    "Where": (1, 2),
+}
+"""Operators that only move elements, and which of their inputs hold the elements (None: all)."""
+
+COMPARISONS: Final = {"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Not", "Sign"}
+"""What may be asked about word ids: is it padding."""
+
+
+def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
+    """Return an attribute's value."""
+    for a in node.attribute:
+        if a.name == name:
+            return onnx.helper.get_attribute_value(a)
+    return default
+
+
+def weight(node: onnx.NodeProto, position: int, values: list[Any]) -> NDArray[np.float64]:
+    """Return a constant input as float64, refusing one that depends on the question or is not finite."""
+    value = values[position]
+    name = node.input[position]
+    if not isinstance(value, np.ndarray):
+        raise Unsupported(f"input {name!r} is not a constant weight")
+    value = value.astype(np.float64)
+    if not np.isfinite(value).all():
+        raise Unsupported(f"weight {name!r}: holds values that are not finite")
+    return value
+
+
+def affine(value: Any) -> Affine:
+    """Return a value as expressions."""
+    if isinstance(value, Affine):
+        return value
+    if isinstance(value, np.ndarray):
+        return constant(value)
+    raise Unsupported("takes what follows the logits as numbers")
+
+
+def move(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
+    """Let the reference operator move row numbers instead of elements."""
+    where = DATA[node.op_type]
+    positions = [i for i in (where or range(len(values))) if values[i] is not None]
+    for i, value in enumerate(values):
+        if i not in positions and not (value is None or isinstance(value, np.ndarray)):
+            raise Unsupported(f"input {node.input[i]!r} depends on the question's words")
+    parts = stack([affine(values[i]) for i in positions])
+    arguments = list(values)
+    for i, part in zip(positions, parts, strict=True):
+        arguments[i] = part.index
+    return [parts[0].moved(index) for index in frame.reference(node, arguments)]
+
+
+def _gather(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
+    data, words = values
+    if not isinstance(words, Affine):
+        return move(frame, node, values)
+    columns = frame.unknowns.id_columns(words)
+    if columns is None:
+        raise Unsupported("looks something up by other numbers than word ids")
+    if not isinstance(data, np.ndarray):
+        raise Unsupported(f"embedding {node.input[0]!r} is not a constant weight")
+    if attribute(node, "axis", 0) != 0 or data.ndim not in {1, 2}:
+        raise Unsupported(f"embedding {node.input[0]!r}: {data.ndim} dimensions, expected 2")
+    if data.ndim == 1:
+        return [frame.unknowns.looked_up(columns, data.astype(np.int64))]
+    weight(node, 0, values)
+    return [frame.unknowns.word_vectors(columns, data, name=node.input[0])]
+
+
+def _ask(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
+    """Answer a comparison of word ids for the ids that stand there while the graph is read."""
+    if node.op_type == "Equal":
+        for value in values:
+            if isinstance(value, np.ndarray) and value.size == 1:
+                frame.unknowns.compared.add(int(value.reshape(-1)[0]))
+    arguments = []
+    for value, other in zip(values, values[::-1], strict=True):
+        number = frame.unknowns.numbers(value) if isinstance(value, Affine) else value
+        if number is None:
+            raise Unsupported(f"operator {node.op_type} decides by hidden states or word vectors")
+        kind = other.dtype if isinstance(other, np.ndarray) else np.int64
+        arguments.append(number.astype(kind) if isinstance(value, Affine) else number)
+    return frame.reference(node, arguments)
+
+
+def _cast(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
+    kind = onnx.helper.tensor_dtype_to_np_dtype(attribute(node, "to"))
+    if np.issubdtype(kind, np.floating):
+        return [values[0]]
+    numbers = frame.unknowns.numbers(affine(values[0]))
+    if numbers is None:
+        raise Unsupported(f"rounds hidden states or word vectors to {kind}")
+    return [numbers != 0 if kind == np.bool_ else values[0]]
+
+
+def _same(_frame: Frame, _node: onnx.NodeProto, values: list[Any]) -> list[Any]:
+    return [values[0]]
+
+
+def _dropout(_frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
+    if len(values) > 2 and values[2] is not None and values[2].any():
+        raise Unsupported("drops values at random: export the model in evaluation mode")
+    return [values[0], *[None] * (len(node.output) - 1)]
+
+
+def _shape(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
+    return frame.reference(node, [np.zeros(values[0].shape, dtype=np.float32)])
+
+
+def _add(_frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
+    sign = -1.0 if node.op_type == "Sub" else 1.0
+    for name, value in zip(node.input, values, strict=True):
+        # minus infinity is how masks are written
+        if isinstance(value, np.ndarray) and np.isnan(value).any():
+            raise Unsupported(f"weight {name!r}: holds values that are not finite")
+    result = affine(values[0])
+    for value in values[1:]:
+        result = add(result, affine(value), sign)
+    return [result]
+
+
+def _neg(_frame: Frame, _node: onnx.NodeProto, values: list[Any]) -> list[Any]:
+    return [scale(affine(values[0]), np.array(-1.0))]
+
+
+def _multiply(_frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
+    a, b = values
+    if node.op_type == "Mul" and isinstance(a, np.ndarray):
+        a, b = b, a
+    if not isinstance(b, np.ndarray):
+        if node.op_type == "Div":
+            raise Unsupported("divides by a value that depends on the question's words")
+        raise Unsupported(
+            "multiplies two values that both depend on the question's words, as a gate or attention does"
+        )
+    if np.isnan(b).any():
+        raise Unsupported("multiplies by values that are not finite")
+    b = b.astype(np.float64)
+    return [scale(affine(a), 1 / b if node.op_type == "Div" else b)]
+
+
+def _matmul(_frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
+    a, b = values
+    if not isinstance(a, np.ndarray) and not isinstance(b, np.ndarray):
+        raise Unsupported("multiplies two values that both depend on the question's words")
+    if isinstance(b, np.ndarray):
+        return [matmul(affine(a), weight(node, 1, values))]
+    left, right = weight(node, 0, values), affine(b)
+    if left.ndim == 1:
+        left = left[None]
+        result = _transposed(matmul(_transposed(right), left.T))
+        return [result.moved(result.index[..., 0, :])]
+    if len(right.shape) == 1:
+        return [matmul(right, left.swapaxes(-1, -2))]
+    return [_transposed(matmul(_transposed(right), left.swapaxes(-1, -2)))]
+
+
+def _transposed(a: Affine) -> Affine:
+    return a.moved(a.index.swapaxes(-1, -2))
+
+
+def _gemm(_frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
+    alpha, beta = attribute(node, "alpha", 1.0), attribute(node, "beta", 1.0)
+    a, b = affine(values[0]), weight(node, 1, values)
+    if attribute(node, "transA", 0):
+        a = _transposed(a)
+    if attribute(node, "transB", 0):
+        b = b.T
+    result = matmul(a, b * alpha)
+    if len(values) > 2 and values[2] is not None:
+        bias = weight(node, 2, values) if isinstance(values[2], np.ndarray) else values[2]
+        result = add(result, scale(affine(bias), np.array(beta)))
+    return [result]
+
+
+def _axes(node: onnx.NodeProto, values: list[Any], rank: int) -> tuple[int, ...]:
+    axes = attribute(node, "axes")
+    if axes is None and len(values) > 1 and values[1] is not None:
+        axes = values[1].tolist()
+    if not axes:
+        if attribute(node, "noop_with_empty_axes", 0):
+            return ()
+        axes = range(rank)
+    return tuple(sorted(int(i) % rank for i in axes))
+
+
+def _reduce(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
+    value = affine(values[0])
+    axes = _axes(node, values, len(value.shape))
+    keepdims = bool(attribute(node, "keepdims", 1))
+    return [_reduced(frame, node.op_type, value, axes, keepdims=keepdims)]
+
+
+def _pool(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
+    value = affine(values[0])
+    kind = "ReduceMax" if node.op_type == "GlobalMaxPool" else "ReduceMean"
+    return [_reduced(frame, kind, value, tuple(range(2, len(value.shape))), keepdims=True)]
+
+
+def _reduced(
+    frame: Frame, kind: str, value: Affine, axes: tuple[int, ...], *, keepdims: bool
+) -> Affine:
+    if kind == "ReduceMax":
+        kept = [i for i in range(len(value.shape)) if i not in axes]
+        outer = [value.shape[i] for i in kept]
+        groups = np.transpose(value.index, [*kept, *axes]).reshape(
+            int(np.prod(outer, dtype=np.int64)), -1
+        )
+        result = frame.unknowns.largest(value, groups)
+        shape = tuple(1 if i in axes else s for i, s in enumerate(value.shape))
+        return result.moved(result.index.reshape(shape if keepdims else outer))
+    result = total(value, axes, keepdims=keepdims)
+    if kind == "ReduceMean":
+        count = np.prod([value.shape[i] for i in axes])
+        result = scale(result, np.array(1 / count))
+    return result
+
+
+def _extreme(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
+    """Apply Max or Min: with a number, a bound; of two states, the larger one."""
+    numbers = [v for v in values if isinstance(v, np.ndarray) and v.size == 1]
+    others = [v for v in values if not (isinstance(v, np.ndarray) and v.size == 1)]
+    if len(others) == 1 and len(numbers) == len(values) - 1:
+        bound = [float(n.reshape(-1)[0]) for n in numbers]
+        if node.op_type == "Max":
+            return [bounded(frame, node, affine(others[0]), max(bound), np.inf)]
+        return [bounded(frame, node, affine(others[0]), -np.inf, min(bound))]
+    if node.op_type == "Min":
+        raise Unsupported("takes the smaller of two values")
+    result = affine(values[0])
+    for value in values[1:]:
+        result = frame.unknowns.larger(result, affine(value))
+    return [result]
+
+
+def _clip(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
+    low, high = attribute(node, "min", -np.inf), attribute(node, "max", np.inf)
+    if len(values) > 1 and values[1] is not None:
+        low = float(weight(node, 1, values).reshape(-1)[0])
+    if len(values) > 2 and values[2] is not None:
+        high = float(weight(node, 2, values).reshape(-1)[0])
+    return [bounded(frame, node, affine(values[0]), low, high)]
+
+
+def bounded(frame: Frame, node: onnx.NodeProto, value: Affine, low: float, high: float) -> Affine:
+    """Bound a tensor: from 0 up it is a ReLU, with its ceiling."""
+    # float's limits are how PyTorch and Keras write "no bound"
+    high = np.inf if high > 1e30 else high
+    if low < -1e30:
+        if frame.unknowns.is_relu(value):
+            low = 0.0
+        elif np.isinf(high):
+            return value
+    if low != 0 or high <= 0:
+        raise Unsupported(
+            f"bounds values to {low:g}..{high:g}, supported are ReLUs: 0 to a largest value"
+        )
+    return activated(frame, node, value, Activation(name="Relu", ceiling=high))
+
+
+def activated(frame: Frame, node: onnx.NodeProto, value: Affine, activation: Activation) -> Affine:
+    """Apply an activation; the tensor's name is kept where the outermost graph has it."""
+    return frame.unknowns.activate(
+        value,
+        activation,
+        node=node.name or node.op_type,
+        tensor=node.input[0] if frame.outermost else "",
+    )
+
+
+def _activation(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
+    activation = Activation(
+        name=node.op_type,
+        alpha=float(attribute(node, "alpha", 0.2)),
+        beta=float(attribute(node, "beta", 0.5)),
+    )
+    return [activated(frame, node, affine(values[0]), activation)]
+
+
+def concatenated(values: Sequence[Any], axis: int, *, new: bool) -> Any:
+    """Join tensors along an axis, or stack them along a new one."""
+    join = np.stack if new else np.concatenate
+    if all(isinstance(v, np.ndarray) for v in values):
+        return join(values, axis=axis)
+    parts = stack([affine(v) for v in values])
+    return parts[0].moved(join([p.index for p in parts], axis=axis))
+
+
+HANDLERS: Final[dict[str, Handler]] = {
+    **dict.fromkeys(DATA, move),
+    **dict.fromkeys(COMPARISONS, _ask),
+    "Add": _add,
+    "Cast": _cast,
+    "Clip": _clip,
+    "Div": _multiply,
+    "Dropout": _dropout,
+    "Gather": _gather,
+    "Gemm": _gemm,
+    "GlobalAveragePool": _pool,
+    "GlobalMaxPool": _pool,
+    "HardSigmoid": _activation,
+    "Identity": _same,
+    "MatMul": _matmul,
+    "Max": _extreme,
+    "Min": _extreme,
+    "Mul": _multiply,
+    "Neg": _neg,
+    "ReduceMax": _reduce,
+    "ReduceMean": _reduce,
+    "ReduceSum": _reduce,
+    "Relu": _activation,
+    "Shape": _shape,
+    "Sigmoid": _activation,
+    "Size": _shape,
+    "Sub": _add,
+    "Sum": _add,
+    "Tanh": _activation,
+}
+"""How operators other than RNN read values that depend on the question's words."""

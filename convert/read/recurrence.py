@@ -1,0 +1,366 @@
+"""Find the Elman network in the unknowns that a graph's logits depend on.
+
+Every hidden state that the logits depend on, at whatever distance, belongs to one application of an activation.  The
+states of one application are a step; a step reads one word and the step before.  In an Elman network the steps form
+one chain over the words (two, for a bidirectional one), and the same W, U and b lead from each step to the next.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import numpy as np
+
+from ..errors import ModelFileError
+from .affine import CONSTANT, WrongLayout, widened
+from .unknowns import Activation, Application, Maximum, WordId
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .unknowns import Unknowns
+
+    F64 = NDArray[np.float64]
+
+EQUAL: Final = 1e-4
+"""Largest difference between the weights of two steps, relative to the largest weight: optimisers fold constants."""
+
+SUPPORTED: Final = "supported is one Elman layer, in one direction or both, and a linear head"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Layer:
+    """One direction of a network, as `ElmanNetwork` names its parts; C is the head's part for it."""
+
+    W: F64
+    U: F64
+    b: F64
+    C: F64
+    activation: Activation
+    direction: Literal["forward", "reverse"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Recurrence:
+    """What the logits compute: one layer or two, the readout and the head's bias."""
+
+    layers: tuple[Layer, ...]
+    readout: Literal["last", "mean", "max"]
+    c: F64
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Step:
+    """One application, as far as one question's logits depend on it.
+
+    Attributes
+    ----------
+    application : Application
+    columns : dict
+        Column of each unit.
+    position : int
+        The word that it reads, in the flattened grid.
+    before : int
+        Key of the step before; -1: none.
+
+    """
+
+    application: Application
+    columns: dict[int, int]
+    position: int
+    before: int
+
+
+def find_recurrence(unknowns: Unknowns, logits: Any, times: NDArray[np.int64]) -> Recurrence:
+    """Read the logits of one question.
+
+    Parameters
+    ----------
+    unknowns
+        All unknowns of the graph.
+    logits
+        Sparse (classes, columns): the question's logits.
+    times
+        int64 (positions,): at which word of that question a position of the grid stands, -1: in another question.
+
+    Raises
+    ------
+    WrongLayout
+        The words of one question do not follow each other along the assumed axis.
+    ModelFileError
+        It is no Elman network; one line that says why.
+
+    """
+    heads = logits.tocsc()
+    used = [int(c) for c in np.flatnonzero(np.diff(heads.indptr)) if c != CONSTANT]
+    maxima = [c for c in used if isinstance(unknowns.owner[c], Maximum)]
+    if maxima and len(maxima) != len(used):
+        raise ModelFileError(f"head: reads the largest states and others as well; {SUPPORTED}")
+    reached = _reached(unknowns, used)
+    steps = _steps(unknowns, reached)
+    chains = _chains(steps, times)
+    readout, parts = _head(unknowns, heads, used, chains)
+    layers = tuple(
+        _layer(unknowns, chain, times, C) for chain, C in zip(chains, parts, strict=True)
+    )
+    return Recurrence(
+        layers=layers, readout=readout, c=heads[:, [CONSTANT]].toarray()[:, 0].astype(np.float64)
+    )
+
+
+def _reached(unknowns: Unknowns, columns: list[int]) -> set[int]:
+    """Collect all columns that some depend on."""
+    reached: set[int] = set()
+    waiting = list(columns)
+    while waiting:
+        column = waiting.pop()
+        if column in reached or column == CONSTANT:
+            continue
+        reached.add(column)
+        owner = unknowns.owner[column]
+        if isinstance(owner, Maximum):
+            waiting += owner.members
+        elif isinstance(owner, Application):
+            rows = owner.rows
+            unit = unknowns.offset[column]
+            waiting += rows.indices[rows.indptr[unit] : rows.indptr[unit + 1]].tolist()
+    return reached
+
+
+def _steps(unknowns: Unknowns, reached: set[int]) -> dict[int, _Step]:
+    """Group hidden states by application."""
+    columns: dict[int, dict[int, int]] = {}
+    applications: dict[int, Application] = {}
+    for column in sorted(reached):
+        owner = unknowns.owner[column]
+        if isinstance(owner, Application):
+            applications[owner.first] = owner
+            unit = unknowns.offset[column] % owner.width
+            columns.setdefault(owner.first, {})[unit] = column
+    if not columns:
+        raise ModelFileError(
+            f"no recurrent layer: the output depends on no hidden state; {SUPPORTED}"
+        )
+    read = {key: _reads(unknowns, applications[key], columns[key]) for key in columns}
+    for key, (_, before) in read.items():
+        _check_before(applications, key, before)
+    steps = {}
+    for key, (positions, before) in read.items():
+        node = applications[key].node
+        if not positions:
+            raise ModelFileError(
+                f"node {node!r}: reads hidden states but no word: layers between the states and the head are"
+                f" not supported; {SUPPORTED}"
+            )
+        if len(positions) > 1:
+            raise ModelFileError(
+                f"node {node!r}: reads {len(positions)} words at once; {SUPPORTED}"
+            )
+        steps[key] = _Step(
+            application=applications[key],
+            columns=columns[key],
+            position=positions.pop(),
+            before=before.pop() if before else -1,
+        )
+    return steps
+
+
+def _reads(
+    unknowns: Unknowns, application: Application, columns: dict[int, int]
+) -> tuple[set[int], set[int]]:
+    """List the words and the applications that a step reads."""
+    positions, before = set(), set()
+    rows = application.rows
+    for column in columns.values():
+        unit = unknowns.offset[column]
+        for read in rows.indices[rows.indptr[unit] : rows.indptr[unit + 1]].tolist():
+            owner = unknowns.owner[read]
+            if isinstance(owner, Maximum):
+                raise ModelFileError(
+                    f"node {application.node!r}: stands between the largest states and the head; {SUPPORTED}"
+                )
+            if isinstance(owner, WordId):
+                raise ModelFileError(
+                    f"node {application.node!r}: computes with word ids; {SUPPORTED}"
+                )
+            if isinstance(owner, Application):
+                before.add(owner.first)
+            elif owner is not None:
+                positions.add(owner)
+    return positions, before
+
+
+def _check_before(applications: dict[int, Application], key: int, before: set[int]) -> None:
+    if len(before) < 2:
+        return
+    node = applications[key].node
+    others = sorted({applications[b].node for b in before} - {node})
+    named = f" (among them node {others[0]!r})" if others else ""
+    raise ModelFileError(
+        f"node {node!r}: reads hidden states of more than one step{named}:"
+        f" several layers, skips and attention are not supported; {SUPPORTED}"
+    )
+
+
+def _chains(steps: dict[int, _Step], times: NDArray[np.int64]) -> list[list[_Step]]:
+    """Follow the steps back from those that no other reads; return chains from the first step to the last."""
+    followed = {s.before for s in steps.values()}
+    chains = []
+    for key, step in steps.items():
+        if key in followed:
+            continue
+        chain = [step]
+        while chain[-1].before != -1:
+            chain.append(steps[chain[-1].before])
+        chains.append(chain[::-1])
+    node = chains[0][0].application.node
+    if any(times[s.position] < 0 for chain in chains for s in chain):
+        raise WrongLayout(f"node {node!r}: the words of a question are not along the assumed axis")
+    if sum(map(len, chains)) != len(steps) or len(chains) > 2:
+        raise ModelFileError(f"node {node!r}: {len(chains)} chains of hidden states; {SUPPORTED}")
+    length = int(times.max()) + 1
+    for chain in chains:
+        order = [int(times[s.position]) for s in chain]
+        if order not in (list(range(length)), list(range(length))[::-1]):
+            if len(chains) == 2 and len(order) == 1:
+                raise ModelFileError(
+                    "head: reads a direction at the end where it starts, after one word only; read its final state"
+                    " (PyTorch: h_n, not output[:, -1])"
+                )
+            raise WrongLayout(
+                f"node {chain[-1].application.node!r}: the head's states have read {len(order)} of {length} words"
+            )
+    directions = [times[c[0].position] > times[c[-1].position] for c in chains]
+    if len(chains) == 2 and directions[0] == directions[1]:
+        raise ModelFileError(f"node {node!r}: two layers in the same direction; {SUPPORTED}")
+    return sorted(chains, key=lambda c: bool(times[c[0].position] > times[c[-1].position]))
+
+
+def _head(
+    unknowns: Unknowns, heads: Any, used: list[int], chains: list[list[_Step]]
+) -> tuple[Literal["last", "mean", "max"], list[F64]]:
+    """Find what the head reads, and its weights for each chain's units."""
+    if any(isinstance(unknowns.owner[c], int | WordId) for c in used):
+        raise ModelFileError(f"head: reads words; {SUPPORTED}")
+    dense = {c: heads[:, [c]].toarray()[:, 0] for c in used}
+    if isinstance(unknowns.owner[used[0]], Maximum):
+        return "max", _head_of_largest(unknowns, dense, chains)
+    zero = np.zeros(heads.shape[0])
+    parts, kinds = [], set()
+    for chain in chains:
+        units = _units(chain)
+        at = np.array(
+            [[dense.get(s.columns.get(u, -1), zero) for u in units] for s in chain]
+        )  # (steps, units, classes)
+        limit = EQUAL * np.abs(at).max(initial=0.0)
+        if (np.abs(at[:-1]) <= limit).all() and len(chain) > 1:
+            kinds.add("last")
+            parts.append(at[-1].T)
+        elif (np.abs(at - at[:1]) <= limit).all():
+            kinds.add("mean")
+            parts.append(at.sum(axis=0).T)
+        else:
+            kinds.add("mixed")
+    if kinds not in ({"last"}, {"mean"}):
+        raise ModelFileError(
+            "head: reads neither the last state nor the mean nor the largest over time; these are supported"
+        )
+    return ("last" if kinds == {"last"} else "mean"), parts
+
+
+def _head_of_largest(
+    unknowns: Unknowns, dense: dict[int, F64], chains: list[list[_Step]]
+) -> list[F64]:
+    unit_of = {
+        column: (i, unit)
+        for i, chain in enumerate(chains)
+        for s in chain
+        for unit, column in s.columns.items()
+    }
+    classes = len(next(iter(dense.values())))
+    parts = [np.zeros((classes, len(_units(chain)))) for chain in chains]
+    for column, weights in dense.items():
+        members = unknowns.owner[column].members  # type: ignore[union-attr]
+        found = {unit_of[m] for m in members}
+        i, unit = next(iter(found))
+        if len(found) != 1 or len(members) != len(chains[i]):
+            raise ModelFileError(
+                "head: takes the largest of other states than one unit's over time"
+            )
+        parts[i][:, _units(chains[i]).index(unit)] += weights
+    return parts
+
+
+def _units(chain: list[_Step]) -> list[int]:
+    return sorted({u for s in chain for u in s.columns})
+
+
+def _layer(unknowns: Unknowns, chain: list[_Step], times: NDArray[np.int64], C: F64) -> Layer:
+    """Read W, U and b, and check that every step has the same."""
+    if len(chain) < 2:
+        raise WrongLayout(
+            f"node {chain[0].application.node!r}: a sequence of one word shows no recurrence:"
+            " export the model for two words or more"
+        )
+    activations = {s.application.activation for s in chain}
+    if len(activations) > 1:
+        raise ModelFileError(
+            f"node {chain[0].application.node!r}: activations differ between steps"
+        )
+    units = _units(chain)
+    table = unknowns.table
+    d = table.values.shape[1] if table is not None else 0
+    place = {u: i for i, u in enumerate(units)}
+    W, U, b = np.zeros((len(units), d)), np.zeros((len(units), len(units))), np.zeros(len(units))
+    known = np.zeros(len(units), dtype=bool)
+    # the first step comes last: without states before it, it shows no U
+    for before, step in [*pairwise(chain), (None, chain[0])]:
+        found = _parameters(unknowns, step, before, units, d)
+        for u in step.columns:
+            i = place[u]
+            if not known[i]:
+                if before is None:
+                    raise ModelFileError(
+                        f"node {step.application.node!r}: unit {u} counts at the first word only"
+                    )
+                W[i], U[i], b[i] = (part[i] for part in found)
+                known[i] = True
+            _check_step(step, before is None, (W[i], U[i], b[i]), [part[i] for part in found])
+    return Layer(
+        W=W,
+        U=U,
+        b=b,
+        C=C,
+        activation=activations.pop(),
+        direction="reverse" if times[chain[0].position] > 0 else "forward",
+    )
+
+
+def _parameters(
+    unknowns: Unknowns, step: _Step, before: _Step | None, units: list[int], d: int
+) -> tuple[F64, F64, F64]:
+    rows = widened(step.application.rows, len(unknowns.owner)).tocsr()
+    members = [unknowns.offset[step.columns[u]] if u in step.columns else 0 for u in units]
+    dense = rows[members]
+    start = unknowns.words[step.position]
+    W = dense[:, start : start + d].toarray()
+    U = np.zeros((len(units), len(units)))
+    if before is not None:
+        held = [(i, before.columns[u]) for i, u in enumerate(units) if u in before.columns]
+        U[:, [i for i, _ in held]] = dense[:, [c for _, c in held]].toarray()
+    return W, U, dense[:, [CONSTANT]].toarray()[:, 0]
+
+
+def _check_step(step: _Step, first: bool, wanted: tuple[F64, F64, Any], found: list[Any]) -> None:  # noqa: FBT001
+    limit = EQUAL * max(1.0, *(float(np.abs(w).max(initial=0.0)) for w in wanted))
+    node = step.application.node
+    parts = [0, 2] if first else [0, 1, 2]
+    for i in parts:
+        if not (np.abs(wanted[i] - found[i]) <= limit).all():
+            if first and i == 2:
+                raise ModelFileError(f"node {node!r}: an initial state other than constant zero")
+            raise ModelFileError(
+                f"node {node!r}: its weights differ from those of another step; {SUPPORTED}"
+            )

@@ -1,0 +1,101 @@
+"""ONNX's RNN operator (layout 0) on affine expressions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from .affine import Affine, Unsupported, add, constant, multiply_right, stack
+from .operators import affine, attribute, weight
+from .unknowns import Activation
+
+if TYPE_CHECKING:
+    import onnx
+    from numpy.typing import NDArray
+
+    from .interpreter import Frame
+
+SUPPORTED: Final = ("Relu", "Tanh", "Sigmoid", "HardSigmoid")
+"""Activations of a hidden layer, by their ONNX names."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Layer:
+    """One direction: W x + R h + b, then the activation."""
+
+    W: NDArray[np.float64]
+    R: NDArray[np.float64]
+    b: NDArray[np.float64]
+    activation: Activation
+
+
+def rnn(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
+    """Run the operator; return Y and Y_h."""
+    X, _, _, B, lengths, start = [*values, *[None] * (6 - len(values))][:6]
+    W, R = weight(node, 1, values), weight(node, 2, values)
+    directions, _, n = R.shape
+    b = np.zeros((directions, 2 * n)) if B is None else weight(node, 3, values)
+    x = affine(X)
+    time, batch = x.shape[:2]
+    if lengths is not None and not isinstance(lengths, np.ndarray):
+        raise Unsupported(f"sequence_lens {node.input[4]!r} depends on the question's words")
+    lengths = np.full(batch, time) if lengths is None else lengths.astype(int)
+    kind = attribute(node, "direction", b"forward").decode()
+    initial = constant(np.zeros((directions, batch, n))) if start is None else affine(start)
+    states: list[Affine] = []
+    for d in range(directions):
+        layer = _Layer(W=W[d], R=R[d], b=b[d, :n] + b[d, n:], activation=_activation(node, d))
+        reverse = kind == "reverse" or d == 1
+        for i in range(batch):
+            inputs = multiply_right(x.moved(x.index[:, i]), layer.W.T)
+            h0 = initial.moved(initial.index[d, i])
+            states += _run(frame, node, layer, inputs, h0, int(lengths[i]), reverse=reverse)
+    parts = stack(states)
+    index = np.stack([p.index for p in parts]).reshape(directions, batch, time + 1, n)
+    Y = index[:, :, :-1].transpose(2, 0, 1, 3)
+    return [parts[0].moved(Y), parts[0].moved(index[:, :, -1])]
+
+
+def _run(
+    frame: Frame,
+    node: onnx.NodeProto,
+    layer: _Layer,
+    inputs: Affine,
+    h: Affine,
+    length: int,
+    *,
+    reverse: bool,
+) -> list[Affine]:
+    """Run one sequence; list the state at every time, zero behind its end, and the final one."""
+    time = inputs.shape[0]
+    found: dict[int, Affine] = {}
+    for t in reversed(range(length)) if reverse else range(length):
+        before = multiply_right(h, layer.R.T)
+        pre = add(add(inputs.moved(inputs.index[t]), before), constant(layer.b))
+        h = frame.unknowns.activate(pre, layer.activation, node=node.name or node.op_type)
+        found[t] = h
+    zero = constant(np.zeros(h.shape))
+    return [*[found.get(t, zero) for t in range(time)], h]
+
+
+def _activation(node: onnx.NodeProto, direction: int) -> Activation:
+    names = [n.decode() for n in attribute(node, "activations", [b"Tanh"])]
+    name = names[direction % len(names)]
+    known = {n.lower(): n for n in SUPPORTED}
+    if name.lower() not in known:
+        raise Unsupported(f"activation {name!r} is not supported, {', '.join(SUPPORTED)} are")
+    # alpha and beta list a value for each activation that takes one
+    takers = [i for i, n in enumerate(names) if n.lower() == "hardsigmoid"]
+    alphas, betas = (attribute(node, a, []) for a in ("alpha", "beta"))
+    turn = takers.index(direction % len(names)) if name.lower() == "hardsigmoid" else 0
+    clip = float(attribute(node, "clip", 0.0)) or np.inf
+    relu = name.lower() == "relu"
+    return Activation(
+        name=known[name.lower()],
+        clip=np.inf if relu else clip,
+        alpha=float(alphas[turn]) if turn < len(alphas) else 0.2,
+        beta=float(betas[turn]) if turn < len(betas) else 0.5,
+        ceiling=clip if relu else np.inf,
+    )

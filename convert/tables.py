@@ -1,0 +1,157 @@
+"""The figures of an evaluation as tables of text: for the terminal and for the model card."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import TextIO
+
+Rows = tuple[list[str], list[list[str]]]
+"""Head and rows."""
+
+WIDTH: Final = 10_000
+"""Columns that rich may use: a table is as wide as it must be, and its cells are never cut."""
+
+
+def stage_table(evaluation: Mapping[str, Any]) -> Rows:
+    """Lay out what every stage answers."""
+    head = ["stage", "accuracy", "loss", "as before", "as float"]
+    rows = [
+        [
+            stage,
+            _percent(f["accuracy"]),
+            "" if f["loss"] is None else f"{100 * f['loss']:+.2f}",
+            _percent(f["agreement_before"]),
+            _percent(f["agreement"]),
+        ]
+        for stage, f in evaluation["stages"].items()
+    ]
+    return head, rows
+
+
+def class_table(evaluation: Mapping[str, Any]) -> Rows:
+    """Lay out precision, recall and support of each class."""
+    rows = [
+        [label, _percent(f["precision"]), _percent(f["recall"]), str(f["support"])]
+        for label, f in evaluation["classes"].items()
+    ]
+    return ["class", "precision", "recall", "support"], rows
+
+
+def confusion_table(evaluation: Mapping[str, Any]) -> Rows:
+    """Lay out true classes against answers."""
+    confusion = evaluation["confusion"]
+    labels = confusion["labels"]
+    rows = [[label, *map(str, row)] for label, row in zip(labels, confusion["matrix"], strict=True)]
+    return ["truth \\ answer", *labels, "none"], rows
+
+
+def question_table(evaluation: Mapping[str, Any]) -> Rows:
+    """Lay out what a question takes on the core."""
+    mean = evaluation["per_question"]
+    rows = [
+        ["words per question", f"{mean['words']:.1f}"],
+        ["ticks per question (1 ms each)", f"{mean['ticks']:.0f}"],
+        *[[f"{kind} spikes per question", f"{n:.0f}"] for kind, n in mean["spikes"].items()],
+        ["synaptic events per question", f"{mean['synaptic_events']:.0f}"],
+        *[[f"estimated power, {m}", f"{p:.2f} uW"] for m, p in mean["power_uw"].items()],
+        *[
+            [f"estimated energy per question, {m}", f"{e:.2f} uJ"]
+            for m, e in mean["energy_uj"].items()
+        ],
+    ]
+    return [f"on {mean['cores']} core", "mean"], rows
+
+
+def use_table(evaluation: Mapping[str, Any]) -> Rows:
+    """Lay out how much of each limit is used."""
+    rows = [
+        [what, f"{use['used']:,}", f"{use['limit']:,}", f"{use['used'] / use['limit']:.0%}"]
+        for what, use in evaluation["utilisation"].items()
+    ]
+    return ["limit", "used", "of", "share"], rows
+
+
+def response_table(found: Mapping[str, Any]) -> Rows:
+    """Lay out the spikes by artificial activity."""
+    rows = [
+        [
+            str(level["activity"]),
+            f"{level['spikes']:.2f}",
+            f"{level['deviation']:.2f}",
+            f"{level['samples']:,}",
+        ]
+        for level in found["levels"]
+    ]
+    return ["activity", "spikes, mean", "deviation", "samples"], rows
+
+
+def unit_line(found: Mapping[str, Any]) -> str:
+    """Sum the units up in one sentence."""
+    errors = np.array([unit["error"] for unit in found["units"]])
+    related = [unit["correlation"] for unit in found["units"] if unit["correlation"] is not None]
+    middle = f"{np.median(related):.3f}, least {min(related):.3f}" if related else "none"
+    return (
+        f"Over {len(errors)} hidden units: mean absolute error {errors.mean():.2f} spikes in a step"
+        f" (largest {errors.max():.2f}); correlation, median {middle}."
+    )
+
+
+def show(evaluation: Mapping[str, Any], file: TextIO | None = None) -> None:
+    """Print an evaluation: stages, classes, responses, the core's work and its use.
+
+    Parameters
+    ----------
+    evaluation
+        The content of `eval.json`.
+    file
+        Where to; default: standard output.
+
+    """
+    console = Console(file=file, highlight=False, width=WIDTH)
+    by_recurrence = evaluation["float_by_recurrence"]
+    console.print(
+        f"{evaluation['questions']} questions, {evaluation['without_words']} without a word"
+        + (
+            f", {by_recurrence} of a length that the model file does not take"
+            if by_recurrence
+            else ""
+        )
+    )
+    parts = {"Stages": stage_table(evaluation)}
+    if evaluation["classes"] is not None:
+        parts["Classes"] = class_table(evaluation)
+        parts["Confusion"] = confusion_table(evaluation)
+    if evaluation["responses"] is not None:
+        parts["Responses of the hidden units"] = response_table(evaluation["responses"])
+    parts["Per question"] = question_table(evaluation)
+    parts["Use of the limits"] = use_table(evaluation)
+    for title, (head, rows) in parts.items():
+        shown = Table(title=title, title_justify="left")
+        for i, name in enumerate(head):
+            shown.add_column(name, justify="right" if i else "left", no_wrap=True)
+        for row in rows:
+            shown.add_row(*row)
+        console.print(shown)
+    if evaluation["responses"] is not None:
+        console.print(unit_line(evaluation["responses"]))
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{value:.2%}"
+
+
+def table(head: list[str], rows: list[list[str]]) -> list[str]:
+    """Write an aligned Markdown table."""
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    lines = [head, ["-" * w for w in widths], *rows]
+    return [
+        "| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |"
+        for row in lines
+    ]

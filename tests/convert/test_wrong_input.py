@@ -1,0 +1,252 @@
+"""Every wrong input of `publish`: one line, exit code 2, and a registry that is byte for byte what it was."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+import pytest
+from networks import elman, weights
+from onnx import helper
+from support import TINY_LABELS, TINY_WORDS, tiny_tokenizer
+
+from spikewatch.convert.cli import main
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+def changed(name: str, value: float) -> bytes:
+    """Put a value into a weight."""
+    w = weights()
+    w[name].flat[3] = value
+    return elman(w).SerializeToString()
+
+
+def lstm() -> bytes:
+    w = weights()
+    w |= {"W": np.repeat(w["W"], 4, 1), "R": np.repeat(w["R"], 4, 1), "B": np.repeat(w["B"], 4, 1)}
+    return elman(w, operator="LSTM").SerializeToString()
+
+
+def dynamic(name: str) -> bytes:
+    """Make a weight an input of the model."""
+    model = elman(weights())
+    tensor = next(i for i in model.graph.initializer if i.name == name)
+    model.graph.input.append(helper.make_tensor_value_info(name, tensor.data_type, tensor.dims))
+    model.graph.initializer.remove(tensor)
+    return model.SerializeToString()
+
+
+def computed() -> bytes:
+    """Make the recurrent weights depend on the question."""
+    model = elman(weights())
+    total = helper.make_node("ReduceSum", ["x"], ["sum"], keepdims=0)
+    model.graph.node.insert(1, total)
+    model.graph.node.insert(2, helper.make_node("Mul", ["R", "sum"], ["R_now"]))
+    next(n for n in model.graph.node if n.op_type == "RNN").input[2] = "R_now"
+    return model.SerializeToString()
+
+
+def too_wide() -> bytes:
+    """Make a network that the reader reads and the core cannot take: too many hidden units."""
+    return elman(weights(n=70)).SerializeToString()
+
+
+def good() -> bytes:
+    return elman(weights()).SerializeToString()
+
+
+CASES: dict[str, tuple[str, Callable[[], bytes], str]] = {
+    "empty model": ("model.onnx", lambda: b"", "model.onnx: not a valid ONNX file: "),
+    "not ONNX": ("model.onnx", lambda: b"junk", "model.onnx: not a valid ONNX file: "),
+    "truncated model": ("model.onnx", lambda: good()[:-100], "model.onnx: not a valid ONNX file: "),
+    "LSTM": ("model.onnx", lstm, "node 'rnn': operator LSTM is not supported, only one RNN"),
+    "weight as input": (
+        "model.onnx",
+        lambda: dynamic("W"),
+        "node 'rnn': input 'W' is not a constant weight",
+    ),
+    "computed weight": (
+        "model.onnx",
+        computed,
+        "node 'rnn': input 'R_now' is not a constant weight",
+    ),
+    "NaN weight": (
+        "model.onnx",
+        lambda: changed("R", np.nan),
+        "node 'rnn': weight 'R': holds values that are not finite",
+    ),
+    "NaN embedding": (
+        "model.onnx",
+        lambda: changed("embedding", np.nan),
+        "node 'Gather': weight 'embedding': holds values that are not finite",
+    ),
+    "infinite head": (
+        "model.onnx",
+        lambda: changed("C", np.inf),
+        "node 'Gemm': weight 'C': holds values that are not finite",
+    ),
+    "NaN bias": (
+        "model.onnx",
+        lambda: changed("c", np.nan),
+        "node 'Gemm': weight 'c': holds values that are not finite",
+    ),
+    "too many hidden units": ("model.onnx", too_wide, "70 hidden units"),
+    "fewer labels than outputs": (
+        "labels.json",
+        lambda: b'["a"]',
+        "labels.json: 1 names, but the network has 6 outputs",
+    ),
+    "labels that are no list": ("labels.json", lambda: b'{"a": 1}', "labels.json: expected a list"),
+    "vocabulary beyond the embedding": (
+        "model.onnx",
+        lambda: elman(weights(words=20)).SerializeToString(),
+        "tokenizer.json: word id 20, but the embedding has rows 0..19",
+    ),
+    "no tokenizer": ("tokenizer.json", lambda: b"{}", "tokenizer.json: "),
+    "empty calibration": ("calibrate.txt", lambda: b"", "calibrate.txt: no questions in it"),
+    "calibration without words": (
+        "calibrate.txt",
+        lambda: b"?!\nwho\n",
+        "calibrate.txt: 1 questions with words, at least 16 needed",
+    ),
+    "calibration that is not text": (
+        "calibrate.txt",
+        lambda: b"who\n\xff\xfe\n",
+        "calibrate.txt:2: byte 0xff is not UTF-8",
+    ),
+    "label that no output has": (
+        "held-out.tsv",
+        lambda: b"XYZ\twho wrote hamlet\n",
+        "label 'XYZ' of 'who wrote hamlet': the model knows ABBR, DESC, ENTY, HUM, LOC, NUM",
+    ),
+    "training that is no JSON": ("training.json", lambda: b"{", "training.json: not JSON"),
+    "vectors for word ids": (
+        "vectors.vec",
+        lambda: b"1 2\nwho 0.5 0.5\n",
+        "model.onnx: takes word ids, so word vectors (--vectors) have no place in it",
+    ),
+    "vectors of no word": (
+        "vectors.vec",
+        lambda: b"1 2\nxyzzy 0.5 0.5\n",
+        "vectors.vec: holds none of the 21 words of the tokenizer",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make good input, and a registry that holds a version already."""
+    folder = tmp_path_factory.mktemp("wrong")
+    rng = np.random.default_rng(7)
+    (folder / "model.onnx").write_bytes(good())
+    (folder / "tokenizer.json").write_bytes(tiny_tokenizer())
+    (folder / "labels.json").write_text(json.dumps(TINY_LABELS))
+    lines = [" ".join(rng.choice(TINY_WORDS[1:], n)) for n in rng.integers(1, 10, 40)]
+    (folder / "calibrate.txt").write_text("\n".join(lines) + "\n")
+    (folder / "held-out.tsv").write_text(f"NUM\t{lines[0]}\n")
+    (folder / "training.json").write_text("{}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", arguments(folder, version="1.0.0"))
+        with pytest.raises(SystemExit) as stopped:
+            main()
+    assert stopped.value.code == 0
+    return folder
+
+
+def arguments(folder: Path, *, version: str, **replaced: Path) -> list[str]:
+    files = {
+        "tokenizer": folder / "tokenizer.json",
+        "labels": folder / "labels.json",
+        "calibrate": folder / "calibrate.txt",
+        "evaluate": folder / "held-out.tsv",
+        "training": folder / "training.json",
+    } | {k: v for k, v in replaced.items() if k != "model"}
+    options = [part for name, file in files.items() for part in (f"--{name}", str(file))]
+    where = ["--registry", str(folder / "registry"), "--name", "tiny", "--version", version]
+    where += ["--recipe", "closed-form"]  # the same checks, in a second
+    model = str(replaced.get("model", folder / "model.onnx"))
+    return ["spikewatch-convert", "publish", model, *options, *where]
+
+
+def contents(folder: Path) -> dict[str, Any]:
+    """Digest every file and list every folder below."""
+    return {
+        str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
+        if p.is_file()
+        else ""
+        for p in sorted(folder.rglob("*"))
+    }
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_wrong_input_is_one_line_and_leaves_the_registry_alone(
+    case: str,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    name, make, message = CASES[case]
+    bad = tmp_path / name
+    bad.write_bytes(make())
+    option = {"held-out.tsv": "evaluate", "calibrate.txt": "calibrate"}.get(name)
+    argv = arguments(folder, version="2.0.0", **{option or name.partition(".")[0]: bad})
+    before = contents(folder / "registry")
+    monkeypatch.setattr("sys.argv", argv)
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 2
+    err = capsys.readouterr().err
+    errors = [line for line in err.splitlines() if line.startswith("spikewatch-convert: ")]
+    assert len(errors) == 1
+    assert err.endswith(f"{errors[0]}\n")
+    assert message in errors[0]
+    assert "Traceback" not in err
+    assert contents(folder / "registry") == before
+
+
+def test_a_model_of_word_vectors_is_published_with_the_vocabulary_s_table(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The good case of --vectors, and the published model needs the file no more."""
+    w = weights()
+    model = elman({k: v for k, v in w.items() if k != "embedding"}, vectors=True)
+    (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
+    rows = [
+        " ".join([word, *map(repr, row.tolist())])
+        for word, row in zip(TINY_WORDS, w["embedding"], strict=True)
+        if word != "<unk>"
+    ]
+    (tmp_path / "words.vec").write_text("\n".join([f"{len(rows)} 6", *rows]) + "\n")
+    argv = arguments(
+        folder, version="3.0.0", model=tmp_path / "model.onnx", vectors=tmp_path / "words.vec"
+    )
+    argv[argv.index("--registry") + 1] = str(tmp_path / "registry")
+    monkeypatch.setattr("sys.argv", argv)
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 0
+    printed = capsys.readouterr()
+    assert "1 of the tokenizer's 21 words have no vector, zero stands for it" in printed.err
+    (tmp_path / "words.vec").unlink()
+    evaluate = ["spikewatch-convert", "evaluate", "tiny:3.0.0", "--json"]
+    where = ["--registry", str(tmp_path / "registry"), "--data", str(folder / "calibrate.txt")]
+    monkeypatch.setattr("sys.argv", [*evaluate, *where])
+    with pytest.raises(SystemExit):
+        main()
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["stages"]["activities"]["agreement"] > 0.6
+
+
+def test_the_files_of_the_cases_are_what_they_say() -> None:
+    """A good file is good: the cases differ from it by one thing."""
+    onnx.checker.check_model(onnx.load_model_from_string(good()))

@@ -100,16 +100,18 @@ def row(found: dict[str, Way]) -> list[str]:
 
 
 def block(corpus: Corpus, recipes: list[Recipe], cache: Path) -> None:
-    """Print the table of one kind of sentences, and each row as soon as it is known."""
-    rows, all_found = [], []
-    for recipe in recipes:
-        folder = trained(corpus, recipe, cache)
-        found = {way: measure(folder, way) for way in WAYS}
-        rows.append([str(recipe), recipe.exporter, *row(found)])
-        all_found.append(found)
-        print("#", corpus.name, *rows[-1], flush=True)
+    """Print the table of one kind of sentences, and each conversion as soon as it is known."""
+    found: list[dict[str, Way]] = [{} for _ in recipes]
+    for way in WAYS:
+        for recipe, ways in zip(recipes, found, strict=True):
+            ways[way] = measure(trained(corpus, recipe, cache), way)
+            print("#", corpus.name, recipe, recipe.exporter, *row({way: ways[way]}), flush=True)
+    rows = [
+        [str(recipe), recipe.exporter, *row(ways)]
+        for recipe, ways in zip(recipes, found, strict=True)
+    ]
     for name, summary in (("worst", max), ("mean", lambda lost: sum(lost) / len(lost))):
-        losses = [f"{summary([found[way].lost for found in all_found]):+.1f}" for way in WAYS]
+        losses = [f"{summary([ways[way].lost for ways in found]):+.1f}" for way in WAYS]
         rows.append([name, "", "", *[c for lost in losses for c in ("", "", "", lost, "")]])
     title = f"Foreign networks, {corpus.name}, {len(corpus.held_out):,} held-out sentences"
     show(title, ["network", "exporter", *head(list(WAYS))], rows)

@@ -8,6 +8,7 @@ from .errors import (
     Corrupt,
     NotFound,
     RegistryError,
+    RemoteError,
     StorageError,
 )
 from .references import Digest, Reference
@@ -31,6 +32,7 @@ __all__ = [
     "Reference",
     "Registry",
     "RegistryError",
+    "RemoteError",
     "Report",
     "StorageError",
     "bundled",

@@ -12,6 +12,7 @@ import typer
 
 from . import tables
 from .errors import BadInput, RegistryError
+from .remote_commands import app as remote_app
 from .store import Registry, bundled
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 alias_app = typer.Typer(help="Names that can move from version to version.", no_args_is_help=True)
 app.add_typer(alias_app, name="alias")
+app.add_typer(remote_app)
 
 _Root = Annotated[
     Path | None,

@@ -1,0 +1,103 @@
+"""The commands of ``spikewatch-registry`` that speak HTTP: parse, one call, print."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .errors import BadInput
+from .store import Registry
+
+__all__ = ["app"]
+
+app = typer.Typer()
+
+_Root = Annotated[
+    Path | None,
+    typer.Option(
+        "--registry",
+        envvar="SPIKEWATCH_REGISTRY",
+        metavar="DIR",
+        help="The registry's directory.",
+    ),
+]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_PlainHttp = Annotated[
+    bool, typer.Option("--plain-http", help="Allow HTTP without encryption to other machines.")
+]
+
+
+def _open(root: Path | None) -> Registry:
+    if root is None:
+        raise BadInput("say which registry: --registry DIR, or SPIKEWATCH_REGISTRY")
+    return Registry(root)
+
+
+def _print(done: Any, verb: str, *, as_json: bool) -> None:
+    if as_json:
+        document = dataclasses.asdict(done)
+        document["pin"] |= {"pin": str(done.pin)}
+        typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        return
+    tags = f" ({', '.join(done.tags)})" if done.tags else ""
+    typer.echo(f"{verb} {done.remote}{tags}: {done.blobs} blobs, {done.size} bytes sent")
+    typer.echo(str(done.pin))
+
+
+@app.command()
+def push(
+    ref: Annotated[
+        str, typer.Argument(metavar="REF", help="model:1.0.0, model:alias or model@sha256:...")
+    ],
+    remote: Annotated[
+        str, typer.Argument(metavar="REMOTE", help="HOST/REPOSITORY[:TAG] or ...@sha256:...")
+    ],
+    *,
+    registry: _Root = None,
+    plain_http: _PlainHttp = False,
+    as_json: _Json = False,
+) -> None:
+    """Copy a version, and the alias if one is named, to another registry."""
+    from .remote import push as copy  # noqa: PLC0415 - the other commands need no HTTP
+
+    done = copy(_open(registry), ref, remote, plain_http=plain_http)
+    _print(done, "pushed to", as_json=as_json)
+
+
+@app.command()
+def pull(
+    remote: Annotated[
+        str, typer.Argument(metavar="REMOTE", help="HOST/REPOSITORY[:TAG] or ...@sha256:...")
+    ],
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NAME[:VERSION]]",
+            help="What to call it here, and the version that it must be.",
+        ),
+    ] = None,
+    *,
+    registry: _Root = None,
+    reason: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Why, for the journal.")
+    ] = None,
+    plain_http: _PlainHttp = False,
+    as_json: _Json = False,
+) -> None:
+    """Copy a version from another registry; nothing is written before all of it is verified."""
+    from .remote import pull as copy  # noqa: PLC0415 - the other commands need no HTTP
+
+    name, _, version = (model or "").partition(":")
+    done = copy(
+        _open(registry),
+        remote,
+        name or None,
+        version or None,
+        plain_http=plain_http,
+        reason=reason,
+    )
+    _print(done, "pulled from", as_json=as_json)

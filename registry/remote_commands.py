@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from .errors import BadInput
-from .store import Registry
+from .store import Registry, bundled
 
 __all__ = ["app"]
 
@@ -101,3 +101,26 @@ def pull(
         reason=reason,
     )
     _print(done, "pulled from", as_json=as_json)
+
+
+@app.command()
+def serve(
+    *,
+    registry: Annotated[
+        Path | None,
+        typer.Option(
+            "--registry",
+            envvar="SPIKEWATCH_REGISTRY",
+            metavar="DIR",
+            help="The registry's directory; the bundled one by default.",
+        ),
+    ] = None,
+    listen: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Where; port 0 is any free one.")
+    ] = "127.0.0.1:5000",
+) -> None:
+    """Serve the registry, read-only, to anything that pulls from OCI registries."""
+    from .remote import events  # noqa: PLC0415 - the other commands need no HTTP
+    from .remote.server import serve as run  # noqa: PLC0415 - likewise
+
+    run(Registry(bundled() if registry is None else registry), listen, events.logger())

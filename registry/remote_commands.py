@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from pathlib import Path
@@ -77,11 +78,23 @@ def pull(
         str | None,
         typer.Argument(
             metavar="[NAME[:VERSION]]",
-            help="What to call it here, and the version that it must be.",
+            help="What to call it here, and the version that it must be; with --follow, the alias.",
         ),
     ] = None,
     *,
     registry: _Root = None,
+    following: Annotated[
+        bool,
+        typer.Option(
+            "--follow",
+            help="Keep the alias NAME:ALIAS at the one that REMOTE names, until SIGTERM; "
+            "prints one JSON line for each event.",
+        ),
+    ] = False,
+    interval: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Mean time between looks of --follow.")
+    ] = 60.0,
+    once: Annotated[bool, typer.Option("--once", help="Let --follow look once.")] = False,
     reason: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Why, for the journal.")
     ] = None,
@@ -89,18 +102,34 @@ def pull(
     as_json: _Json = False,
 ) -> None:
     """Copy a version from another registry; nothing is written before all of it is verified."""
-    from .remote import pull as copy  # noqa: PLC0415 - the other commands need no HTTP
+    store = _open(registry)
+    name, _, tag = (model or "").partition(":")
+    if once and not following:
+        raise BadInput("--once goes with --follow")
+    from . import remote as library  # noqa: PLC0415 - the other commands need no HTTP
 
-    name, _, version = (model or "").partition(":")
-    done = copy(
-        _open(registry),
-        remote,
-        name or None,
-        version or None,
-        plain_http=plain_http,
-        reason=reason,
-    )
-    _print(done, "pulled from", as_json=as_json)
+    if not following:
+        done = library.pull(
+            store, remote, name or None, tag or None, plain_http=plain_http, reason=reason
+        )
+        _print(done, "pulled from", as_json=as_json)
+        return
+    from .remote import events  # noqa: PLC0415 - likewise
+
+    with events.stopping() as stop, contextlib.suppress(library.Stopped):
+        follower = library.Follower(
+            store,
+            remote,
+            name or None,
+            tag or None,
+            plain_http=plain_http,
+            reason=reason,
+            stop=stop,
+        )
+        if once:
+            library.follow_once(follower, log=events.logger())
+        else:
+            library.follow(follower, log=events.logger(), stop=stop, interval_s=interval)
 
 
 @app.command()
@@ -121,6 +150,6 @@ def serve(
 ) -> None:
     """Serve the registry, read-only, to anything that pulls from OCI registries."""
     from .remote import events  # noqa: PLC0415 - the other commands need no HTTP
-    from .remote.server import serve as run  # noqa: PLC0415 - likewise
+    from .remote import serve as run  # noqa: PLC0415 - likewise
 
     run(Registry(bundled() if registry is None else registry), listen, events.logger())

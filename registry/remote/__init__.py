@@ -3,6 +3,19 @@
 Its modules are imported where they are used: the rest of the registry needs no HTTP library.
 """
 
+from .follow import Follower, Move, Stopped, follow, follow_once
+from .server import Server, serve
 from .transfer import Transfer, pull, push
 
-__all__ = ["Transfer", "pull", "push"]
+__all__ = [
+    "Follower",
+    "Move",
+    "Server",
+    "Stopped",
+    "Transfer",
+    "follow",
+    "follow_once",
+    "pull",
+    "push",
+    "serve",
+]

@@ -17,6 +17,7 @@ from remote_support import (
     FakeRegistry,
     Handler,
     docker_config,
+    hang_up,
     login,
     sha256,
 )
@@ -288,11 +289,6 @@ def test_an_upload_to_another_host_takes_no_credentials_along(
         push(registry, "trec:1.0.0", upstream.remote())
         assert len(storage.state.asked) == 4
         assert {asked.authorization for asked in storage.state.asked} == {None}
-
-
-def hang_up(handler: Handler) -> None:
-    handler.close_connection = True
-    handler.connection.shutdown(2)
 
 
 def truncate(handler: Handler) -> None:

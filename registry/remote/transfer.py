@@ -96,7 +96,7 @@ def push(
     data = layout.read(target, what=str(pin))
     if address.digest not in {None, pin.digest}:
         raise Conflict(f"{pin}: cannot be pushed as {address.digest}")
-    _check_size(manifest, what=str(pin))
+    distinct = _distinct(manifest, what=str(pin))
     tags = _tags(manifest, Reference.parse(ref), address)
     with Repository(address, writing=True, plain_http=plain_http, pause=pause) as repository:
         for tag in filter(is_version, tags):
@@ -107,7 +107,7 @@ def push(
                     "are immutable"
                 )
         sent = 0, 0
-        for blob in _distinct(manifest):
+        for blob in distinct:
             if not repository.has_blob(blob.digest):
                 repository.put_blob(blob.digest, layout.read(blob, what=str(pin)))
                 sent = sent[0] + 1, sent[1] + blob.size
@@ -124,15 +124,16 @@ def _tags(manifest: Manifest, reference: Reference, address: Address) -> tuple[s
     return tuple(dict.fromkeys(tag for tag in wanted if tag is not None))
 
 
-def _distinct(manifest: Manifest) -> tuple[Descriptor, ...]:
-    """List the blobs once each: two files of a model may have the same bytes."""
-    return tuple({blob.digest: blob for blob in manifest.blobs}.values())
-
-
-def _check_size(manifest: Manifest, *, what: str) -> None:
-    size = sum(blob.size for blob in _distinct(manifest))
+def _distinct(manifest: Manifest, *, what: str) -> tuple[Descriptor, ...]:
+    """List the blobs once each, when they fit in memory: two files may have the same bytes."""
+    blobs: dict[Digest, Descriptor] = {}
+    for blob in manifest.blobs:
+        if blobs.setdefault(blob.digest, blob).size != blob.size:
+            raise Corrupt(f"{what}: blob {blob.digest} is said to have two sizes")
+    size = sum(blob.size for blob in blobs.values())
     if size > MAX_MODEL:
         raise Corrupt(f"{what}: {size} bytes in all, more than the limit of {MAX_MODEL}")
+    return tuple(blobs.values())
 
 
 def pull(
@@ -210,14 +211,14 @@ def fetch(
     found = _checked_version(manifest, data, version, what=what)
     if address.digest is not None and address.tag not in {None, found} and is_version(address.tag):
         raise Conflict(f"{what}: is version {found}")
-    _check_size(manifest, what=what)
+    distinct = _distinct(manifest, what=what)
     layout = Layout(registry.root / name)
     with storage(f"reading {layout.path}"):
         if layout.exists:
             check_new(layout, layout.state(), found, target)
     blobs: dict[Digest, bytes] = {}
     fetched: list[Descriptor] = []
-    for blob in _distinct(manifest):
+    for blob in distinct:
         content = _held(layout, blob)
         if content is None:
             content = repository.blob(blob, what=what)

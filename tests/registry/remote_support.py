@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
@@ -159,12 +160,14 @@ class Handler(BaseHTTPRequestHandler):
 class FakeRegistry:
     """The server; a context manager that ends it and every connection."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.state = State()
         handler = type("BoundHandler", (Handler,), {"state": self.state})
         self._server = Server(("127.0.0.1", 0), handler)
-        self.host = f"127.0.0.1:{self._server.server_port}"
-        self.state.url = f"http://{self.host}"
+        self._server.tls = tls
+        name = "127.0.0.1" if tls is None else "localhost"
+        self.host = f"{name}:{self._server.server_port}"
+        self.state.url = f"{'http' if tls is None else 'https'}://{self.host}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
 
     def __enter__(self) -> Self:
@@ -178,7 +181,9 @@ class FakeRegistry:
         self._server.server_close()
 
     def remote(self, tag: str = "") -> str:
-        return f"{self.host}/models/trec{tag}"
+        # This machine is spoken to by HTTP unless the address says otherwise.
+        scheme = "" if self._server.tls is None else "https://"
+        return f"{scheme}{self.host}/models/trec{tag}"
 
     def fail(
         self, method: str, path: str, act: Callable[[Handler], None], times: int = 10**6
@@ -191,6 +196,15 @@ class FakeRegistry:
 
 class Server(ThreadingHTTPServer):
     daemon_threads = False
+    tls: ssl.SSLContext | None = None
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """Shake hands in the connection's own thread."""
+        if self.tls is None:
+            super().finish_request(request, client_address)
+            return
+        with self.tls.wrap_socket(request, server_side=True) as encrypted:
+            super().finish_request(encrypted, client_address)
 
     def handle_error(self, *_: Any) -> None:
         """Keep quiet about clients that hang up."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import ssl
 import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import trustme
 from registry_support import CREATED, model_files, publish, snapshot
 from remote_support import (
     IDENTITY,
@@ -443,6 +445,64 @@ def test_a_bad_server_leaves_the_store_byte_identical(
     assert list(fresh.root.iterdir()) == []
 
 
+@pytest.fixture
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def encrypted(authority: trustme.CA) -> Iterator[FakeRegistry]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    with FakeRegistry(context) as server:
+        yield server
+
+
+def test_https_is_spoken_to_those_whose_certificate_is_good(
+    registry: Registry,
+    edge: Registry,
+    encrypted: FakeRegistry,
+    authority: trustme.CA,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    waits: list[float],
+    pause: Callable[[float], None],
+) -> None:
+    pin = publish(registry, "1.0.0")
+    remote = encrypted.remote()
+    with pytest.raises(RemoteError, match="CERTIFICATE_VERIFY_FAILED"):
+        push(registry, "trec:1.0.0", remote, pause=pause)
+    assert waits == []
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    push(registry, "trec:1.0.0", remote)
+    assert pull(edge, f"{remote}:1.0.0").pin == pin
+    wrong_name = remote.replace("localhost", "127.0.0.1")
+    with pytest.raises(RemoteError, match="doesn't match|mismatch"):
+        pull(edge, f"{wrong_name}:1.0.0")
+
+
+def test_a_redirect_never_gives_up_encryption(
+    registry: Registry,
+    edge: Registry,
+    encrypted: FakeRegistry,
+    upstream: FakeRegistry,
+    authority: trustme.CA,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    publish(registry, "1.0.0")
+    push(registry, "trec:1.0.0", encrypted.remote())
+    upstream.state.blobs = encrypted.state.blobs
+    encrypted.state.blob_host = upstream.state.url
+    for plain_http in (False, True):
+        with pytest.raises(RemoteError, match="redirects to .*, without encryption"):
+            pull(edge, encrypted.remote(":1.0.0"), plain_http=plain_http)
+    assert upstream.state.asked == []
+
+
 def test_a_slow_trickle_is_given_up(
     registry: Registry,
     edge: Registry,
@@ -483,6 +543,11 @@ EMPTY = hashlib.sha256(b"{}").hexdigest()
         ),
         (lambda d: d["layers"].append(d["layers"][0]), Corrupt, "two layers are named"),
         (lambda d: d["layers"].pop(), Corrupt, "'diffIds' are not the digests"),
+        (
+            lambda d: d["layers"][0].update(digest=d["layers"][1]["digest"]),
+            Corrupt,
+            "is said to have two sizes",
+        ),
         (
             lambda d: d["annotations"].pop("org.opencontainers.image.version"),
             Corrupt,

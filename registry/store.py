@@ -65,6 +65,7 @@ class Registry:
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
+        self._layouts: dict[str, Layout] = {}
         with storage(f"opening registry {self.root}"):
             exists = self.root.is_dir()
         if not exists:
@@ -210,7 +211,7 @@ class Registry:
         )
 
     def _layout(self, name: str) -> Layout:
-        layout = Layout(self.root / name)
+        layout = self._layouts.setdefault(name, Layout(self.root / name))
         with storage(f"reading {layout.path}"):
             exists = layout.exists
         if not exists:

@@ -14,6 +14,7 @@ from .journal import Change, State, entry_name, render_index
 from .layout import LAYOUT
 from .manifest import MAX_LAYER, Manifest, parse_config, parse_manifest
 from .references import Digest, check_tag, digest_of, is_version
+from .tags import Tags
 from .values import Problem
 
 if TYPE_CHECKING:
@@ -59,12 +60,14 @@ def verify_model(layout: Layout) -> Findings:
     found = Findings(model=layout.name)
     _check_marker(layout, found)
     index = None
+    # Damage to the journal must not hide damage to blobs: what only the index names counts too.
+    seen: dict[str, Descriptor] = {}
     try:
         index = layout.read_index()
+        seen |= index.tags
     except _BROKEN as e:
         found.problem("index.json", e)
-    # Damage to the journal must not hide damage to blobs: what only the index names counts too.
-    seen = {} if index is None else dict(index.tags)
+        index = None
     changes = _examined(layout, found, seen)
     try:
         then = State().then(
@@ -78,7 +81,7 @@ def verify_model(layout: Layout) -> Findings:
         if index is not None:
             _check_index(index, then, head, found)
     found.references = len(seen)
-    _check_blobs(layout, State(tags=seen), found)
+    _check_blobs(layout, State(tags=Tags(seen)), found)
     _check_leftovers(layout, found)
     return found
 

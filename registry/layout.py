@@ -165,18 +165,18 @@ class Layout:
             raise Corrupt(f"{what}: manifest of {descriptor.size} bytes, limit {MAX_MANIFEST}")
         return parse_manifest(self.read(descriptor, what=what), what=f"{what}: manifest")
 
-    def check(self, descriptor: Descriptor, *, what: str) -> Manifest:
-        """Read and check a manifest and every blob it names.
+    def check(self, descriptor: Descriptor, *, what: str) -> tuple[Descriptor, ...]:
+        """Read and check a manifest and every blob it names; give those blobs.
 
         Raises
         ------
         Corrupt
             When any of them is missing or wrong.
         """
-        manifest = self.manifest(descriptor, what=what)
-        for blob in manifest.blobs:
+        blobs = self.manifest(descriptor, what=what).blobs
+        for blob in blobs:
             self.read(blob, what=what)
-        return manifest
+        return blobs
 
     def read_index(self) -> Index:
         """Read ``index.json``.
@@ -293,7 +293,7 @@ class Layout:
         Corrupt
             When the journal is damaged.
         """
-        with self._locked():
+        with self.locked():
             while True:
                 state = self.state()
                 change = decide(state)
@@ -320,7 +320,7 @@ class Layout:
             When the journal is damaged: it does not chain, or lacks an entry that an intact index
             names.
         """
-        with self._locked():
+        with self.locked():
             try:
                 intact = self.read_index().intact
             except Corrupt:
@@ -333,7 +333,7 @@ class Layout:
             self._publish_index(state)
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Keep other writers waiting. A courtesy: correctness rests on the link alone."""
         descriptor = os.open(
             self.journal / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666

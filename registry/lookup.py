@@ -40,6 +40,8 @@ def find(layout: Layout, state: State, reference: Reference) -> Descriptor:
         named = [] if digest is None else state.tags.of(digest)
         return state.tags[named[0]] if named else _unnamed(layout, reference)
     target = state.tags.get(tag)
+    if target is None and tag in state.withdrawn:
+        raise NotFound(f"{layout.name}:{tag}@{state.withdrawn[tag]} is withdrawn")
     if target is None:
         kind = "version" if is_version(tag) else "alias"
         raise NotFound(f"model {layout.name}: no {kind} {tag!r}")

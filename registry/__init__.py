@@ -11,19 +11,36 @@ from .errors import (
     RemoteError,
     StorageError,
 )
+from .reader import bundled
 from .references import Digest, Reference
-from .store import Registry, bundled
-from .values import Details, Entry, Layer, Model, Pin, Problem, Report
+from .store import Registry
+from .values import (
+    Changed,
+    Collected,
+    Details,
+    Difference,
+    Entry,
+    Event,
+    Layer,
+    Model,
+    Pin,
+    Problem,
+    Report,
+)
 
 __all__ = [
     "ABSENT",
     "BadInput",
     "BadReference",
+    "Changed",
+    "Collected",
     "Conflict",
     "Corrupt",
     "Details",
+    "Difference",
     "Digest",
     "Entry",
+    "Event",
     "Layer",
     "Model",
     "NotFound",

@@ -2,55 +2,41 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
-from .changes import ABSENT, Signature, check_new, move, publication
-from .details import config_of, describe, entries_of
-from .errors import BadReference, Corrupt, NotFound, StorageError, shown
+from .changes import ABSENT, Signature, check_new, move, publication, removal, rollback, withdrawal
+from .collect import Age, collect
+from .errors import BadInput, BadReference, StorageError
 from .files import storage, sync_folder
 from .layout import Layout
-from .lookup import complete, find
+from .lookup import complete
 from .manifest import build
-from .references import (
-    Reference,
-    check_alias,
-    check_digest,
-    check_model,
-    check_version,
-    is_model,
-)
-from .values import Entry, Model, Pin, Report
-from .verify import verify_model
+from .reader import Reader
+from .references import Digest, check_alias, check_digest, check_model, check_version
+from .values import Collected, Pin, Report
 
 if TYPE_CHECKING:
     import builtins  # `list` is a method here
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
-    from .documents import Descriptor
-    from .journal import State
-    from .manifest import Manifest
-    from .values import Details
-
-__all__ = ["ABSENT", "Registry", "bundled"]
+__all__ = ["ABSENT", "Registry"]
 
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+GRACE: Final = 3600.0
+"""Seconds for which gc leaves alone what nothing needs: a publisher may be about to."""
 
 
-def bundled() -> Path:
-    """Give the directory of the registry that is shipped with the package; read-only."""
-    return Path(__file__).parent / "bundled"
-
-
-class Registry:
+class Registry(Reader):
     """A directory of models that people trust with production.
 
     Published versions never change, a publish is never lost, every byte handed out has passed its
-    digest. Readers (all but init, publish, set_alias and repair) write nothing and take no lock, so they
-    work on a read-only directory and beside any number of writers.
+    digest. The methods of `Reader` write nothing and take no lock.
 
     Parameters
     ----------
@@ -63,15 +49,8 @@ class Registry:
         When the directory does not exist.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = Path(root)
-        with storage(f"opening registry {self.root}"):
-            exists = self.root.is_dir()
-        if not exists:
-            raise NotFound(f"registry {self.root}: no such directory")
-
     @classmethod
-    def init(cls, root: Path) -> Registry:
+    def init(cls, root: Path) -> Self:
         """Create the directory when it is absent, and check that it can hold a registry.
 
         Raises
@@ -94,146 +73,6 @@ class Registry:
                 probe.unlink(missing_ok=True)
                 link.unlink(missing_ok=True)
         return cls(root)
-
-    # Reading
-
-    def models(self) -> builtins.list[str]:
-        """List the names of the models, in order."""
-        with storage(f"reading {self.root}"):
-            return sorted(
-                path.name
-                for path in self.root.iterdir()
-                if is_model(path.name) and Layout(path).exists
-            )
-
-    def list(self, name: str | None = None) -> builtins.list[Entry]:
-        """List versions (oldest first, by SemVer) and then aliases, of one model or of all.
-
-        Raises
-        ------
-        NotFound
-            When the model does not exist.
-        """
-        names = self.models() if name is None else [check_model(name)]
-        return [entry for each in names for entry in entries_of(self._layout(each))]
-
-    def resolve(self, ref: str) -> Pin:
-        """Say what a reference means now.
-
-        Parameters
-        ----------
-        ref
-            ``model:1.0.0``, ``model:production``, ``model@sha256:...``, or
-            ``model:1.0.0@sha256:...``.
-
-        Raises
-        ------
-        BadReference
-            When it is no reference.
-        NotFound
-            When nothing has this name.
-        Conflict
-            When tag and digest do not agree.
-        """
-        return self._find(ref)[1]
-
-    def load(self, ref: str, names: Iterable[str] | None = None) -> Model:
-        """Load a model's files; every byte returned has passed its digest.
-
-        Parameters
-        ----------
-        ref
-            As for resolve.
-        names
-            The files to read; None for all.
-
-        Raises
-        ------
-        NotFound
-            When the model, or one of the files, does not exist.
-        Corrupt
-            When any byte is not what was published.
-        """
-        layout, pin, manifest, _ = self._open(ref)
-        layers = manifest.files
-        files = {}
-        for name in layers if names is None else names:
-            if name not in layers:
-                raise NotFound(f"{pin}: has no file {shown(name)}")
-            files[name] = layout.read(layers[name], what=f"{pin}: {name}")
-        return Model(
-            pin=pin,
-            files=files,
-            config=config_of(layout, pin, manifest),
-            annotations=manifest.annotations,
-        )
-
-    def show(self, ref: str) -> Details:
-        """Tell everything about one version but its files.
-
-        Raises
-        ------
-        NotFound
-            When it does not exist.
-        Corrupt
-            When the manifest, the config, the labels or the figures are not what was published.
-        """
-        layout, pin, manifest, state = self._open(ref)
-        return describe(layout, pin, manifest, aliases=state.aliases_of(pin.digest))
-
-    def verify(self, name: str | None = None) -> Report:
-        """Check every byte and every rule, of one model or of all; never stops at a problem.
-
-        The journal must chain from its first entry and replay to the index; every reference must
-        lead to a canonical manifest, config and layers with their digests and sizes. What cannot
-        be seen: the newest entries removed from the journal *and* the index put back to match.
-
-        Raises
-        ------
-        NotFound
-            When the model does not exist.
-        """
-        names = self.models() if name is None else [check_model(name)]
-        with storage(f"verifying {self.root}"):
-            parts = [verify_model(self._layout(each)) for each in names]
-            unfinished = sorted(path.name for path in self.root.glob(".new-*"))
-        return Report(
-            models=len(parts),
-            references=sum(part.references for part in parts),
-            blobs=sum(part.blobs for part in parts),
-            size=sum(part.size for part in parts),
-            problems=tuple(problem for part in parts for problem in part.problems),
-            notes=(
-                *(note for part in parts for note in part.notes),
-                *(f"{name}: a model that was never finished" for name in unfinished),
-            ),
-        )
-
-    def _layout(self, name: str) -> Layout:
-        layout = Layout(self.root / name)
-        with storage(f"reading {layout.path}"):
-            exists = layout.exists
-        if not exists:
-            raise NotFound(f"registry {self.root}: no model {name!r}")
-        return layout
-
-    def _find(self, ref: str) -> tuple[Layout, Pin, Descriptor, State]:
-        reference = Reference.parse(ref)
-        layout = self._layout(reference.name)
-        state = layout.state()
-        target = find(layout, state, reference)
-        version = state.version_of(target.digest)
-        return layout, Pin(name=layout.name, version=version, digest=target.digest), target, state
-
-    def _open(self, ref: str) -> tuple[Layout, Pin, Manifest, State]:
-        layout, pin, target, state = self._find(ref)
-        manifest = layout.manifest(target, what=str(pin))
-        if pin.version not in {None, manifest.version}:
-            # A tool that moved a version's tag inside the layout.
-            raise Corrupt(f"{pin}: the manifest is of version {shown(manifest.version)}")
-        return layout, pin, manifest, state
-
-    # Writing
 
     def publish(
         self,
@@ -278,7 +117,7 @@ class Registry:
         BadReference, BadInput
             When something given is refused; nothing was written.
         Conflict
-            When the version exists with other bytes; nothing was changed.
+            When the version exists, or existed, with other bytes; nothing was changed.
         """
         check_model(name)
         check_version(version)
@@ -297,8 +136,11 @@ class Registry:
         with storage(f"publishing {name}:{version} to {self.root}"):
             layout.create()
             check_new(layout, layout.state(), version, package.descriptor)  # before staging
-            layout.stage(package.blobs)
-            layout.commit(publication(layout, version, package.descriptor, signature))
+            # A collector without grace may take a file that is being written. It cannot under the
+            # lock, where the commit looks at every blob and stages again what is missing.
+            with contextlib.suppress(FileNotFoundError):
+                layout.stage(package.blobs)
+            layout.commit(publication(layout, version, package, signature))
             if alias is not None:
                 layout.commit(move(layout, alias, package.descriptor, None, signature))
         return Pin(name=name, version=version, digest=package.descriptor.digest)
@@ -347,6 +189,133 @@ class Registry:
         with storage(f"setting {name}:{alias} in {self.root}"):
             layout.commit(move(layout, alias, target, expect, signature))
         return pin
+
+    def remove_alias(
+        self,
+        name: str,
+        alias: str,
+        *,
+        expect: str | None = None,
+        actor: str | None = None,
+        reason: str = "",
+    ) -> Digest:
+        """Remove an alias; give the digest that it meant.
+
+        Raises
+        ------
+        NotFound
+            When there is no such alias.
+        Conflict
+            When it does not mean what was expected; nothing was changed.
+        """
+        check_alias(alias)
+        if expect is not None:
+            check_digest(expect)
+        signature = Signature.of(actor, reason)
+        layout = self._layout(check_model(name))
+        removed: builtins.list[Digest] = []
+        with storage(f"removing {name}:{alias} from {self.root}"):
+            layout.commit(removal(layout, alias, expect, signature, removed.append))
+        return removed[-1]
+
+    def rollback(
+        self,
+        name: str,
+        alias: str,
+        *,
+        expect: str | None = None,
+        actor: str | None = None,
+        reason: str = "",
+    ) -> Pin:
+        """Let an alias mean again what it meant before; once more goes one step further back.
+
+        Parameters
+        ----------
+        name, alias
+            Which.
+        expect
+            The digest that it must mean now; None for whatever it means.
+        actor, reason
+            Who and why, for the journal.
+
+        Raises
+        ------
+        NotFound
+            When it meant nothing before.
+        Conflict
+            When it does not mean what was expected, or what it meant has been withdrawn; nothing
+            was changed.
+        Corrupt
+            When a file of that version is damaged; the alias stays where it was.
+        """
+        check_alias(alias)
+        if expect is not None:
+            check_digest(expect)
+        signature = Signature.of(actor, reason)
+        layout = self._layout(check_model(name))
+        with storage(f"rolling back {name}:{alias} in {self.root}"):
+            state = layout.commit(rollback(layout, alias, expect, signature))
+        digest = state.tags[alias].digest
+        return Pin(name=name, version=state.version_of(digest), digest=digest)
+
+    def withdraw(
+        self, name: str, version: str, *, actor: str | None = None, reason: str = ""
+    ) -> Digest:
+        """Take a version out of use, for good; give its digest.
+
+        The name stays taken: only the same bytes can be published under it again. Its files go
+        with the next gc, unless an alias meant it lately.
+
+        Raises
+        ------
+        NotFound
+            When there is no such version.
+        Conflict
+            When an alias means it; nothing was changed.
+        """
+        check_version(version)
+        signature = Signature.of(actor, reason)
+        layout = self._layout(check_model(name))
+        with storage(f"withdrawing {name}:{version} from {self.root}"):
+            state = layout.commit(withdrawal(layout, version, signature))
+        return state.withdrawn[version]
+
+    def gc(
+        self, name: str | None = None, *, grace: float = GRACE, dry_run: bool = False
+    ) -> builtins.list[Collected]:
+        """Remove the bytes that nothing needs, and the files that crashes left.
+
+        Kept is what any version or alias means, and what each alias meant the last ten times, so
+        that a rollback finds it. Writers wait meanwhile; where flock does nothing, the grace alone
+        protects a publish under way.
+
+        Parameters
+        ----------
+        name
+            One model only.
+        grace
+            Seconds; younger files stay.
+        dry_run
+            Say what would go, and remove nothing.
+
+        Raises
+        ------
+        BadInput
+            When the grace is negative.
+        Corrupt
+            When anything that is kept is damaged; nothing of that model was removed.
+        """
+        if not grace >= 0:
+            raise BadInput(f"grace {grace}: must be at least 0 seconds")
+        age = Age.of(grace)
+        names = self.models() if name is None else [check_model(name)]
+        with storage(f"collecting in {self.root}"):
+            found = [collect(self._layout(each), age, dry_run=dry_run) for each in names]
+            unfinished = Age.of(max(grace, GRACE))  # no lock keeps a model that is being made
+            for path in self.root.glob(".new-*"):
+                if unfinished.passes(path) and not dry_run:
+                    shutil.rmtree(path, ignore_errors=True)
+        return found
 
     def repair(self, name: str) -> Report:
         """Write a model's ``index.json`` anew from its journal, and verify the model.

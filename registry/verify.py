@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from .deep import check_file
 from .documents import canonical
 from .errors import BadReference, Corrupt, StorageError
 from .files import read_regular
@@ -14,6 +15,7 @@ from .journal import Change, State, entry_name, render_index
 from .layout import LAYOUT
 from .manifest import MAX_LAYER, Manifest, parse_config, parse_manifest
 from .references import Digest, check_tag, digest_of, is_version
+from .tags import Tags
 from .values import Problem
 
 if TYPE_CHECKING:
@@ -50,21 +52,30 @@ class Findings:
         self.notes.append(f"{self.model}: {what}")
 
 
-def verify_model(layout: Layout) -> Findings:
+def verify_model(layout: Layout, *, deep: bool) -> Findings:
     """Check one model; every problem is collected, none is raised.
 
     Writers may go on meanwhile: the index is read before the journal, so a change between the two
     looks like the tail that a crash leaves.
+
+    Parameters
+    ----------
+    layout
+        The model.
+    deep
+        Also read its files as what their names say they are.
     """
     found = Findings(model=layout.name)
     _check_marker(layout, found)
     index = None
+    # Damage to the journal must not hide damage to blobs: what only the index names counts too.
+    seen: dict[str, Descriptor] = {}
     try:
         index = layout.read_index()
+        seen |= index.tags
     except _BROKEN as e:
         found.problem("index.json", e)
-    # Damage to the journal must not hide damage to blobs: what only the index names counts too.
-    seen = {} if index is None else dict(index.tags)
+        index = None
     changes = _examined(layout, found, seen)
     try:
         then = State().then(
@@ -78,7 +89,7 @@ def verify_model(layout: Layout) -> Findings:
         if index is not None:
             _check_index(index, then, head, found)
     found.references = len(seen)
-    _check_blobs(layout, State(tags=seen), found)
+    _check_blobs(layout, State(tags=Tags(seen)), found, deep=deep)
     _check_leftovers(layout, found)
     return found
 
@@ -99,6 +110,7 @@ def _examined(
     layout: Layout, found: Findings, seen: dict[str, Descriptor]
 ) -> Iterator[tuple[Change, bytes]]:
     """Pass the journal's entries on, each checked for itself, and keep what every tag means."""
+    gone: dict[str, Digest | None] = {}
     for change, data in layout.entries(0):
         where = f".journal/{entry_name(change.generation)}"
         if change.to_bytes() != data:
@@ -112,7 +124,11 @@ def _examined(
             found.problem(where, f"moves {change.tag}: versions are immutable", (change.tag,))
         if change.target is None:
             seen.pop(change.tag, None)
+            gone[change.tag] = change.source
         else:
+            if is_version(change.tag) and gone.get(change.tag) not in {None, change.target.digest}:
+                what = f"{change.tag} was other bytes before it was withdrawn"
+                found.problem(where, what, (change.tag,))
             seen[change.tag] = change.target
         yield change, data
 
@@ -155,18 +171,24 @@ def _digest(tags: Mapping[str, Descriptor], tag: str) -> str:
     return tags[tag].digest if tag in tags else "absent"
 
 
-def _check_blobs(layout: Layout, state: State, found: Findings) -> None:
+def _check_blobs(layout: Layout, state: State, found: Findings, *, deep: bool) -> None:
     """Read every blob once; say which tags need the bad ones."""
     needed: dict[Descriptor, set[str]] = {}
+    names: dict[Digest, set[str]] = {}
     for target in set(state.tags.values()):
         breaks = state.breaks(target.digest)
         needed.setdefault(target, set()).update(breaks)
         manifest = _check_manifest(layout, target, breaks, found)
+        for layer in () if manifest is None else manifest.layers:
+            names.setdefault(layer.digest, set()).add(layer.path)
         for blob in () if manifest is None else manifest.blobs:
             needed.setdefault(blob, set()).update(breaks)
     for blob, tags in sorted(needed.items(), key=lambda item: item[0].digest):
         try:
-            found.size += len(layout.read(blob, what="blob"))
+            data = layout.read(blob, what="blob")
+            found.size += len(data)
+            for name in sorted(names.get(blob.digest, ())) if deep else ():
+                check_file(name, data)
         except _BROKEN as e:
             found.problem(_path(blob.digest), e, tuple(sorted(tags)))
     found.blobs = len({blob.digest for blob in needed})

@@ -23,7 +23,7 @@ from .events import stopping
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-    from ..store import Registry
+    from ..reader import Reader
 
 __all__ = ["Server", "serve"]
 
@@ -119,7 +119,7 @@ class Server(ThreadingHTTPServer):
     allow_reuse_address = True
     request_queue_size = MAX_CONNECTIONS
 
-    def __init__(self, registry: Registry, listen: str, log: FilteringBoundLogger) -> None:
+    def __init__(self, registry: Reader, listen: str, log: FilteringBoundLogger) -> None:
         self.registry = registry
         self.log = log
         self._slots = threading.BoundedSemaphore(MAX_CONNECTIONS)
@@ -185,7 +185,7 @@ class Server(ThreadingHTTPServer):
         self.server_close()
 
 
-def serve(registry: Registry, listen: str, log: FilteringBoundLogger) -> None:
+def serve(registry: Reader, listen: str, log: FilteringBoundLogger) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Raises

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ..changes import Signature, check_new, publication
-from ..documents import MANIFEST_TYPE, Descriptor, canonical
+from ..documents import ARTIFACT_TYPE, MANIFEST_TYPE, Descriptor, canonical
 from ..errors import BadReference, Conflict, Corrupt
 from ..files import storage
 from ..layout import Layout
 from ..lookup import find
-from ..manifest import parse_config, parse_manifest
+from ..manifest import Package, parse_config, parse_manifest
 from ..references import (
     Reference,
     check_model,
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..manifest import Manifest
+    from ..reader import Reader
     from ..references import Digest
     from ..store import Registry
 
@@ -52,7 +53,7 @@ class Transfer:
 
 
 def push(
-    registry: Registry,
+    registry: Reader,
     ref: str,
     remote: str,
     *,
@@ -206,7 +207,7 @@ def fetch(
         raise BadReference(f"remote {address}: needs a tag or a digest")
     what = str(address)
     data = repository.manifest(wanted)
-    target = Descriptor.of(data, MANIFEST_TYPE)
+    target = Descriptor.of(data, MANIFEST_TYPE, ARTIFACT_TYPE)
     manifest = parse_manifest(data, what=f"{what}: manifest")
     found = _checked_version(manifest, data, version, what=what)
     if address.digest is not None and address.tag not in {None, found} and is_version(address.tag):
@@ -225,11 +226,11 @@ def fetch(
             fetched.append(blob)
         blobs[blob.digest] = content
     parse_config(blobs[manifest.config.digest], manifest, what=f"{what}: config")
-    blobs[target.digest] = data
+    package = Package(descriptor=target, blobs={**blobs, target.digest: data})
     with storage(f"pulling {name}:{found} into {registry.root}"):
         layout.create()
-        layout.stage(blobs)
-        layout.commit(publication(layout, found, target, signature))
+        layout.stage(package.blobs)
+        layout.commit(publication(layout, found, package, signature))
     return Transfer(
         pin=Pin(name=name, version=found, digest=target.digest),
         remote=str(address.at()),

@@ -47,6 +47,13 @@ def snapshot(root: Path) -> dict[str, bytes]:
     }
 
 
+def flip(path: Path) -> None:
+    """Change one bit in the middle of a file."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
 def checksummed(index: dict[str, Any]) -> bytes:
     """Write an index as the registry does, so that only its content is wrong."""
     value = "sha256:" + 64 * "0"

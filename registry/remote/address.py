@@ -16,7 +16,7 @@ from ..references import check_digest
 if TYPE_CHECKING:
     from ..references import Digest
 
-__all__ = ["Address", "check_scheme", "origin"]
+__all__ = ["Address", "check_scheme", "is_loopback", "origin"]
 
 _HOST: Final = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _PART: Final = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
@@ -47,7 +47,8 @@ def origin(url: str) -> tuple[str, str, int]:
     return scheme, parts.host, parts.port or _PORTS[scheme]
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
@@ -63,7 +64,7 @@ def check_scheme(url: str, *, plain_http: bool) -> None:
         When it is refused.
     """
     scheme, host, _ = origin(url)
-    if scheme == "http" and not plain_http and not _is_loopback(host):
+    if scheme == "http" and not plain_http and not is_loopback(host):
         raise RemoteError(
             f"{shown(url)}: plain HTTP to another machine is refused without --plain-http"
         )
@@ -116,7 +117,7 @@ class Address:
                 "HOST/REPOSITORY@sha256:..., as registry.example.com/models/trec:1.0.0"
             )
         bare, _, _ = host.rpartition(":") if re.search(r":\d+$", host) else (host, "", "")
-        scheme = scheme or ("http" if plain_http or _is_loopback(bare) else "https")
+        scheme = scheme or ("http" if plain_http or is_loopback(bare) else "https")
         base = f"{scheme}://{_HUB.get(host, host)}"
         try:
             check_scheme(base, plain_http=plain_http)

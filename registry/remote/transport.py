@@ -12,14 +12,22 @@ import random
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
-from urllib.parse import urljoin
+from urllib.parse import unquote, urljoin
+from urllib.request import getproxies, proxy_bypass
 
 import urllib3
-from urllib3.exceptions import HTTPError, InvalidHeader, LocationValueError, SSLError
+from urllib3.exceptions import (
+    HTTPError,
+    InvalidHeader,
+    LocationValueError,
+    ProxySchemeUnknown,
+    SSLError,
+)
+from urllib3.util import make_headers, parse_url
 
 from ..errors import Corrupt, RemoteError, shown
 from ..references import Digest
-from .address import check_scheme
+from .address import check_scheme, is_loopback, origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,7 +43,7 @@ BACKOFF_S: Final = 0.5
 MAX_RETRY_AFTER_S: Final = 60.0
 """Longest wait that a server may ask for; when it asks for more, the operation fails at once."""
 CONNECT_S: Final = 10.0
-READ_S: Final = 20.0
+READ_S: Final = 30.0
 """Longest silence of a server."""
 PATIENCE_S: Final = 60.0
 PACE: Final = 16_000
@@ -105,17 +113,33 @@ class Transport:
     ) -> None:
         self.plain_http = plain_http
         self._pause = pause
-        self._pool = urllib3.PoolManager(
-            timeout=urllib3.Timeout(connect=CONNECT_S, read=READ_S),
-            headers={"User-Agent": _AGENT, "Accept-Encoding": "identity"},
-        )
+        self._managers: dict[str | None, urllib3.PoolManager] = {}
 
     def close(self) -> None:
         """Close the connections."""
-        # clear() alone leaves that to the garbage collector: an error's traceback may keep a pool.
-        for key in self._pool.pools.keys():  # noqa: SIM118 -- not a dict, cannot be iterated
-            self._pool.pools[key].close()
-        self._pool.clear()
+        for manager in self._managers.values():
+            # clear() alone leaves that to the garbage collector: a traceback may keep a pool.
+            for key in manager.pools.keys():  # noqa: SIM118 -- not a dict, cannot be iterated
+                manager.pools[key].close()
+            manager.clear()
+
+    def _manager(self, url: str) -> urllib3.PoolManager:
+        """Give the connections for a URL: direct ones, or those through a proxy."""
+        scheme, host, _ = origin(url)
+        proxy = getproxies().get(scheme)
+        if is_loopback(host) or proxy_bypass(host):
+            proxy = None
+        if proxy not in self._managers:
+            timeout = urllib3.Timeout(connect=CONNECT_S, read=READ_S)
+            if proxy is None:
+                self._managers[proxy] = urllib3.PoolManager(timeout=timeout)
+            else:
+                user = parse_url(proxy).auth
+                secret = make_headers(proxy_basic_auth=unquote(user)) if user else None
+                self._managers[proxy] = urllib3.ProxyManager(
+                    proxy, timeout=timeout, proxy_headers=secret
+                )
+        return self._managers[proxy]
 
     def retried(self, operation: Callable[[], _T]) -> _T:
         """Call an operation again while what it meets is passing.
@@ -183,10 +207,10 @@ class Transport:
         self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, limit: int
     ) -> Answer:
         try:
-            response = self._pool.request(
+            response = self._manager(url).request(
                 method,
                 url,
-                headers={**self._pool.headers, **headers},
+                headers={"User-Agent": _AGENT, "Accept-Encoding": "identity", **headers},
                 body=body,
                 preload_content=False,
                 redirect=False,
@@ -199,7 +223,11 @@ class Transport:
                 raise
             finally:
                 response.release_conn()
-        except (LocationValueError, SSLError) as e:  # a certificate does not get better
+        except (
+            LocationValueError,
+            ProxySchemeUnknown,
+            SSLError,
+        ) as e:  # a certificate does not get better
             raise RemoteError(f"{method} {shown(url)}: {_said(e)}") from e
         except (HTTPError, OSError) as e:
             raise _Passing(f"{method} {url}: {_said(e)}") from e

@@ -29,6 +29,7 @@ class Asked:
     method: str
     path: str
     authorization: str | None
+    proxy_authorization: str | None
     body: bytes
 
 
@@ -78,7 +79,8 @@ class Handler(BaseHTTPRequestHandler):
         state = self.state
         self.body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         authorization = self.headers.get("Authorization")
-        state.asked.append(Asked(self.command, self.path, authorization, self.body))
+        through = self.headers.get("Proxy-Authorization")
+        state.asked.append(Asked(self.command, self.path, authorization, through, self.body))
         for fault in state.faults:
             if fault.times and fault.method == self.command and re.search(fault.path, self.path):
                 fault.times -= 1

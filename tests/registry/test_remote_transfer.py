@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -501,6 +502,28 @@ def test_a_redirect_never_gives_up_encryption(
         with pytest.raises(RemoteError, match="redirects to .*, without encryption"):
             pull(edge, encrypted.remote(":1.0.0"), plain_http=plain_http)
     assert upstream.state.asked == []
+
+
+def test_other_machines_are_asked_through_the_proxy_of_the_environment(
+    registry: Registry, upstream: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(registry, "1.0.0")
+    proxy = upstream.state.url.replace("//", "//box:pass%40word@")
+    monkeypatch.setenv("http_proxy", proxy)
+    monkeypatch.setenv("no_proxy", "inside.invalid")
+    push(registry, "trec:1.0.0", "outside.invalid/models/trec", plain_http=True)
+    assert {asked.path[:24] for asked in upstream.state.asked} == {"http://outside.invalid/v"}
+    secret = base64.b64encode(b"box:pass@word").decode()
+    assert {asked.proxy_authorization for asked in upstream.state.asked} == {f"Basic {secret}"}
+    upstream.state.asked.clear()
+    with pytest.raises(RemoteError, match=r"inside\.invalid"):
+        push(registry, "trec:1.0.0", "inside.invalid/x", plain_http=True, pause=lambda _: None)
+    assert upstream.state.asked == []
+    push(registry, "trec:1.0.0", upstream.remote())  # this machine itself: never by a proxy
+    assert {asked.proxy_authorization for asked in upstream.state.asked} == {None}
+    monkeypatch.setenv("http_proxy", "socks5://127.0.0.1:1")
+    with pytest.raises(RemoteError, match="socks5"):
+        push(registry, "trec:1.0.0", "outside.invalid/x", plain_http=True)
 
 
 def test_a_slow_trickle_is_given_up(

@@ -11,6 +11,7 @@ import os
 import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from .errors import BadInput, Conflict, Corrupt, NotFound, shown
@@ -18,11 +19,10 @@ from .history import target_before
 from .journal import Change, State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from .documents import Descriptor
     from .layout import Layout
-    from .manifest import Package
     from .references import Digest
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
 ABSENT: Final = "absent"
 """As the expected state of an alias: it must not exist yet."""
 _MAX_TEXT: Final = 4096
+_NOTHING: Final[Mapping[Digest, bytes]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,20 +117,34 @@ def check_new(layout: Layout, state: State, version: str, target: Descriptor) ->
 
 
 def publication(
-    layout: Layout, version: str, package: Package, signature: Signature
+    layout: Layout,
+    version: str,
+    target: Descriptor,
+    signature: Signature,
+    blobs: Mapping[Digest, bytes] = _NOTHING,
+    *,
+    operation: str = "publish",
 ) -> Callable[[State], Change | None]:
-    """Decide a new version: absent so far, and all its blobs sound in the store."""
-    target = package.descriptor
+    """Decide a new version: absent so far, and all its blobs sound in the store.
+
+    Parameters
+    ----------
+    blobs
+        Staged before; staged again when a collector without grace took them meanwhile. It cannot
+        come back between the decision and the commit.
+    """
 
     def decide(state: State) -> Change | None:
         if not check_new(layout, state, version, target):
             return None
         try:
             layout.check(target, what=f"{layout.name}:{version}")
-        except Corrupt:  # a collector without grace was here; it cannot come back before the commit
-            layout.stage(package.blobs)
+        except Corrupt:
+            if not blobs:
+                raise
+            layout.stage(blobs)
             layout.check(target, what=f"{layout.name}:{version}")
-        return _change(state, "publish", version, target, signature)
+        return _change(state, operation, version, target, signature)
 
     return decide
 

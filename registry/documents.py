@@ -121,7 +121,9 @@ class Descriptor:
 
     @classmethod
     def of(cls, data: bytes, media_type: str, artifact_type: str | None = None) -> Descriptor:
-        """Describe bytes."""
+        """Describe bytes; a manifest is that of a model unless it is said what else."""
+        if media_type == MANIFEST_TYPE and artifact_type is None:
+            artifact_type = ARTIFACT_TYPE
         return cls(
             media_type=media_type,
             digest=digest_of(data),

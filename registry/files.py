@@ -134,12 +134,13 @@ def _create(path: Path) -> int:
 
 def _sync_all(descriptors: list[int]) -> None:
     """Fsync files at the same time: the file system then writes its own journal once for all."""
-    if len(descriptors) < 2:
-        for descriptor in descriptors:
-            os.fsync(descriptor)
+    if not descriptors:
         return
-    with ThreadPoolExecutor(min(len(descriptors), _SYNCS)) as pool:
-        for done in [pool.submit(os.fsync, descriptor) for descriptor in descriptors]:
+    first, *others = descriptors
+    with ThreadPoolExecutor(_SYNCS) as pool:  # starts a thread for each task, up to these
+        waiting = [pool.submit(os.fsync, descriptor) for descriptor in others]
+        os.fsync(first)
+        for done in waiting:
             done.result()
 
 

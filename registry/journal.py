@@ -192,10 +192,6 @@ class State:
         """List the aliases that mean this digest, in order."""
         return tuple(sorted(filter(is_alias, self.tags.of(digest))))
 
-    def breaks(self, digest: Digest) -> tuple[str, ...]:
-        """List every tag that means this digest, in order."""
-        return tuple(sorted(self.tags.of(digest)))
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Index:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .documents import ARTIFACT_TYPE, MANIFEST_TYPE, Descriptor
+from .documents import MANIFEST_TYPE, Descriptor
 from .errors import Conflict, Corrupt, NotFound
 from .files import read_regular
 from .manifest import MAX_MANIFEST
@@ -57,7 +57,7 @@ def _unnamed(layout: Layout, reference: Reference) -> Descriptor:
         raise missing
     try:
         data = read_regular(layout.blob_path(reference.digest), limit=MAX_MANIFEST)
-        target = Descriptor.of(data, MANIFEST_TYPE, ARTIFACT_TYPE)
+        target = Descriptor.of(data, MANIFEST_TYPE)
         if target.digest != reference.digest:
             raise missing
         layout.manifest(target, what=str(reference))

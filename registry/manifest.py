@@ -211,7 +211,7 @@ def build(
             raise BadInput(f"{name}:{version}: {what} of {size} bytes, limit {MAX_MANIFEST}")
     blobs = {digest_of(content): bytes(content) for content in files.values()}
     blobs |= {digest_of(config_data): config_data, digest_of(data): data}
-    return Package(descriptor=Descriptor.of(data, MANIFEST_TYPE, ARTIFACT_TYPE), blobs=blobs)
+    return Package(descriptor=Descriptor.of(data, MANIFEST_TYPE), blobs=blobs)
 
 
 def _layer(path: str, data: bytes) -> dict[str, Any]:

@@ -15,17 +15,19 @@ from .collect import Age, collect
 from .errors import BadInput, BadReference, StorageError
 from .files import storage, sync_folder
 from .layout import Layout
-from .lookup import complete
+from .lookup import complete, find
 from .manifest import build
-from .reader import Reader
-from .references import Digest, check_alias, check_digest, check_model, check_version
+from .reader import Reader, bundled
+from .references import Digest, Reference, check_alias, check_digest, check_model, check_version
 from .values import Collected, Pin, Report
 
 if TYPE_CHECKING:
     import builtins  # `list` is a method here
     from collections.abc import Mapping
 
-__all__ = ["ABSENT", "Registry"]
+    from .journal import Change, State
+
+__all__ = ["ABSENT", "Registry", "bundled"]
 
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 GRACE: Final = 3600.0
@@ -140,7 +142,9 @@ class Registry(Reader):
             # lock, where the commit looks at every blob and stages again what is missing.
             with contextlib.suppress(FileNotFoundError):
                 layout.stage(package.blobs)
-            layout.commit(publication(layout, version, package, signature))
+            layout.commit(
+                publication(layout, version, package.descriptor, signature, package.blobs)
+            )
             if alias is not None:
                 layout.commit(move(layout, alias, package.descriptor, None, signature))
         return Pin(name=name, version=version, digest=package.descriptor.digest)
@@ -183,12 +187,19 @@ class Registry(Reader):
         if expect is not None and expect != ABSENT:
             check_digest(expect)
         signature = Signature.of(actor, reason)
-        layout, pin, target, _ = self._find(complete(name, ref))
-        if layout.name != name:
+        reference = Reference.parse(complete(name, ref))
+        if reference.name != name:
             raise BadReference(f"alias {name}:{alias}: cannot point to another model, {ref}")
+        layout = self._layout(name)
+
+        def decide(state: State) -> Change | None:
+            target = find(layout, state, reference)
+            return move(layout, alias, target, expect, signature)(state)
+
         with storage(f"setting {name}:{alias} in {self.root}"):
-            layout.commit(move(layout, alias, target, expect, signature))
-        return pin
+            state = layout.commit(decide)
+        digest = state.tags[alias].digest
+        return Pin(name=name, version=state.version_of(digest), digest=digest)
 
     def remove_alias(
         self,

@@ -15,7 +15,6 @@ from .journal import Change, State, entry_name, render_index
 from .layout import LAYOUT
 from .manifest import MAX_LAYER, Manifest, parse_config, parse_manifest
 from .references import Digest, check_tag, digest_of, is_version
-from .tags import Tags
 from .values import Problem
 
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ def verify_model(layout: Layout, *, deep: bool) -> Findings:
         if index is not None:
             _check_index(index, then, head, found)
     found.references = len(seen)
-    _check_blobs(layout, State(tags=Tags(seen)), found, deep=deep)
+    _check_blobs(layout, seen, found, deep=deep)
     _check_leftovers(layout, found)
     return found
 
@@ -171,26 +170,31 @@ def _digest(tags: Mapping[str, Descriptor], tag: str) -> str:
     return tags[tag].digest if tag in tags else "absent"
 
 
-def _check_blobs(layout: Layout, state: State, found: Findings, *, deep: bool) -> None:
+def _check_blobs(
+    layout: Layout, seen: Mapping[str, Descriptor], found: Findings, *, deep: bool
+) -> None:
     """Read every blob once; say which tags need the bad ones."""
     needed: dict[Descriptor, set[str]] = {}
     names: dict[Digest, set[str]] = {}
-    for target in set(state.tags.values()):
-        breaks = state.breaks(target.digest)
+    meaning: dict[Descriptor, list[str]] = {}
+    for tag, target in sorted(seen.items()):
+        meaning.setdefault(target, []).append(tag)
+    for target, tags in meaning.items():
+        breaks = tuple(tags)
         needed.setdefault(target, set()).update(breaks)
         manifest = _check_manifest(layout, target, breaks, found)
         for layer in () if manifest is None else manifest.layers:
             names.setdefault(layer.digest, set()).add(layer.path)
         for blob in () if manifest is None else manifest.blobs:
             needed.setdefault(blob, set()).update(breaks)
-    for blob, tags in sorted(needed.items(), key=lambda item: item[0].digest):
+    for blob, users in sorted(needed.items(), key=lambda item: item[0].digest):
         try:
             data = layout.read(blob, what="blob")
             found.size += len(data)
             for name in sorted(names.get(blob.digest, ())) if deep else ():
                 check_file(name, data)
         except _BROKEN as e:
-            found.problem(_path(blob.digest), e, tuple(sorted(tags)))
+            found.problem(_path(blob.digest), e, tuple(sorted(users)))
     found.blobs = len({blob.digest for blob in needed})
     _check_unused(layout, {blob.digest for blob in needed}, found)
 

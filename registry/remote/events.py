@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-    from structlog.typing import FilteringBoundLogger, WrappedLogger
+    from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
 __all__ = ["logger", "stopping"]
 
@@ -43,12 +43,19 @@ def logger() -> FilteringBoundLogger:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _ordered,
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger("info"),
         context_class=dict,
     )
     return cast("FilteringBoundLogger", bound.bind())
+
+
+def _ordered(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Put what people look for first at the head of the line."""
+    head = {key: event.pop(key) for key in ("timestamp", "level", "event")}
+    return {**head, **event}
 
 
 @contextmanager

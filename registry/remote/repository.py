@@ -7,7 +7,6 @@ Every method is one operation that is safe to repeat, and is repeated when it fa
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import quote, urljoin
 
@@ -16,7 +15,7 @@ from ..errors import BadReference, Corrupt, NotFound, RegistryError, RemoteError
 from ..manifest import MAX_MANIFEST
 from ..references import check_digest, digest_of
 from .authorization import Authorization
-from .transport import Transport, joined
+from .transport import Transport, joined, wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -58,7 +57,7 @@ class Repository:
         *,
         writing: bool = False,
         plain_http: bool = False,
-        pause: Callable[[float], None] = time.sleep,
+        pause: Callable[[float], None] = wait,
     ) -> None:
         self.address = address
         self._url = f"{address.base}/v2/{address.repository}/"

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import time
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ..changes import Signature, check_new, publication
-from ..documents import ARTIFACT_TYPE, MANIFEST_TYPE, Descriptor, canonical
+from ..documents import MANIFEST_TYPE, Descriptor, canonical
 from ..errors import BadReference, Conflict, Corrupt
 from ..files import storage
 from ..layout import Layout
 from ..lookup import find
-from ..manifest import Package, parse_config, parse_manifest
+from ..manifest import parse_config, parse_manifest
 from ..references import (
     Reference,
     check_model,
@@ -22,6 +22,7 @@ from ..references import (
 from ..values import Pin
 from .address import Address
 from .repository import Repository
+from .transport import wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +59,7 @@ def push(
     remote: str,
     *,
     plain_http: bool = False,
-    pause: Callable[[float], None] = time.sleep,
+    pause: Callable[[float], None] = wait,
 ) -> Transfer:
     """Copy a version to another registry, byte for byte.
 
@@ -146,7 +147,7 @@ def pull(
     plain_http: bool = False,
     actor: str | None = None,
     reason: str | None = None,
-    pause: Callable[[float], None] = time.sleep,
+    pause: Callable[[float], None] = wait,
 ) -> Transfer:
     """Copy a version from another registry, byte for byte; no alias moves.
 
@@ -207,7 +208,7 @@ def fetch(
         raise BadReference(f"remote {address}: needs a tag or a digest")
     what = str(address)
     data = repository.manifest(wanted)
-    target = Descriptor.of(data, MANIFEST_TYPE, ARTIFACT_TYPE)
+    target = Descriptor.of(data, MANIFEST_TYPE)
     manifest = parse_manifest(data, what=f"{what}: manifest")
     found = _checked_version(manifest, data, version, what=what)
     if address.digest is not None and address.tag not in {None, found} and is_version(address.tag):
@@ -226,11 +227,13 @@ def fetch(
             fetched.append(blob)
         blobs[blob.digest] = content
     parse_config(blobs[manifest.config.digest], manifest, what=f"{what}: config")
-    package = Package(descriptor=target, blobs={**blobs, target.digest: data})
+    blobs[target.digest] = data
     with storage(f"pulling {name}:{found} into {registry.root}"):
         layout.create()
-        layout.stage(package.blobs)
-        layout.commit(publication(layout, found, package, signature))
+        # As in Registry.publish: what a collector took meanwhile is staged again by the commit.
+        with contextlib.suppress(FileNotFoundError):
+            layout.stage(blobs)
+        layout.commit(publication(layout, found, target, signature, blobs))
     return Transfer(
         pin=Pin(name=name, version=found, digest=target.digest),
         remote=str(address.at()),

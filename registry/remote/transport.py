@@ -32,7 +32,7 @@ from .address import check_scheme, is_loopback, origin
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["Answer", "Transport", "joined"]
+__all__ = ["Answer", "Transport", "joined", "wait"]
 
 _T = TypeVar("_T")
 
@@ -48,7 +48,7 @@ READ_S: Final = 30.0
 PATIENCE_S: Final = 60.0
 PACE: Final = 16_000
 """A body may take PATIENCE_S and a second for each so many bytes of its limit."""
-_CHUNK: Final = 2**16
+_CHUNK: Final = 2**18
 _MAX_HOPS: Final = 5
 _REDIRECTS: Final = {301, 302, 303, 307, 308}
 _PASSING: Final = {408, 429, 500, 502, 503, 504}
@@ -57,6 +57,12 @@ _AGENT: Final = "spikewatch-registry"
 # Reads Retry-After in both its forms, seconds and a date; its own loop is not used, because a body
 # that breaks off must be retried as well.
 _RETRY_AFTER: Final = urllib3.Retry(0, retry_after_max=10**6)
+
+
+def wait(seconds: float) -> None:
+    """Wait; 0 only asks whether to go on, and must not give the processor away as sleep does."""
+    if seconds:
+        time.sleep(seconds)
 
 
 def joined(url: str, reference: str) -> str:
@@ -108,9 +114,7 @@ class Transport:
         a body; ends the transfer by raising.
     """
 
-    def __init__(
-        self, *, plain_http: bool = False, pause: Callable[[float], None] = time.sleep
-    ) -> None:
+    def __init__(self, *, plain_http: bool = False, pause: Callable[[float], None] = wait) -> None:
         self.plain_http = plain_http
         self._pause = pause
         self._managers: dict[str | None, urllib3.PoolManager] = {}

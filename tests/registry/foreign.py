@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import threading
+from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -47,10 +49,14 @@ def docker_registry(folder: Path) -> Iterator[str]:
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
+        lines = process.stderr or []
+        # A full pipe would stop the registry.
+        drain = threading.Thread(target=deque, args=(lines, 0))
         try:
-            lines = process.stderr or []
             found = (re.search(r"listening on (127\.0\.0\.1:\d+)", line) for line in lines)
             host = next(match for match in found if match).group(1)
+            drain.start()
             yield host
         finally:
             process.kill()
+            drain.join()

@@ -14,6 +14,7 @@ from .reader import bundled
 from .references import Digest, Reference
 from .store import Registry
 from .values import (
+    Attached,
     Changed,
     Collected,
     Details,
@@ -29,6 +30,7 @@ from .values import (
 
 __all__ = [
     "ABSENT",
+    "Attached",
     "BadInput",
     "BadReference",
     "Changed",

@@ -15,6 +15,7 @@ from .reader import bundled
 from .references import Digest, Reference
 from .store import Registry
 from .values import (
+    Attached,
     Changed,
     Collected,
     Details,
@@ -30,6 +31,7 @@ from .values import (
 
 __all__ = [
     "ABSENT",
+    "Attached",
     "BadInput",
     "BadReference",
     "Changed",

@@ -14,21 +14,26 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from .attachments import split_tag, tag_prefix
 from .errors import BadInput, Conflict, Corrupt, NotFound, shown
 from .history import target_before
 from .journal import Change, State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Container, Mapping
 
     from .documents import Descriptor
     from .layout import Layout
+    from .manifest import Package
     from .references import Digest
 
 __all__ = [
     "ABSENT",
     "Signature",
+    "attachment",
     "check_new",
+    "dead_attachments",
+    "forgotten",
     "move",
     "publication",
     "removal",
@@ -147,6 +152,49 @@ def publication(
         return _change(state, operation, version, target, signature)
 
     return decide
+
+
+def attachment(
+    layout: Layout, kind: str, package: Package, subject: Descriptor, signature: Signature
+) -> Callable[[State], Change | None]:
+    """Decide a new attachment of a version that is there, under the next free number."""
+
+    def decide(state: State) -> Change | None:
+        if state.version_of(subject.digest) is None:
+            raise NotFound(f"model {layout.name}: no version is {subject.digest}")
+        prefix = tag_prefix(subject.digest, kind)
+        if any(tag.startswith(prefix) for tag in state.tags.of(package.descriptor.digest)):
+            return None
+        taken = [
+            int(tag.removeprefix(prefix))
+            for tag in state.tags
+            if split_tag(tag) == (subject.digest, kind)
+        ]
+        tag = f"{prefix}{max(taken, default=0) + 1}"
+        try:
+            layout.check(package.descriptor, what=f"{layout.name}:{tag}")
+        except Corrupt:
+            layout.stage(package.blobs)
+        return _change(state, "attach", tag, package.descriptor, signature)
+
+    return decide
+
+
+def forgotten(kept: Container[Digest], signature: Signature) -> Callable[[State], Change | None]:
+    """Decide that one attachment goes, the subject of which is not kept."""
+
+    def decide(state: State) -> Change | None:
+        for tag in dead_attachments(state, kept):
+            return _change(state, "gc", tag, None, signature)
+        return None
+
+    return decide
+
+
+def dead_attachments(state: State, kept: Container[Digest]) -> list[str]:
+    """List the attachments the subjects of which are not kept."""
+    parts = ((tag, split_tag(tag)) for tag in sorted(state.tags))
+    return [tag for tag, part in parts if part is not None and part[0] not in kept]
 
 
 def move(

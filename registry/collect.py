@@ -7,6 +7,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from .attachments import split_tag
+from .changes import Signature, dead_attachments, forgotten
 from .history import recent_targets
 from .references import Digest, is_digest
 from .values import Collected
@@ -57,9 +59,10 @@ def collect(layout: Layout, age: Age, *, dry_run: bool) -> Collected:
         When anything that is kept is damaged: then nothing is removed, the bytes that would heal it
         might be among what no version needs.
     """
+    dead = _forget(layout, dry_run=dry_run)
     with layout.locked():
         state = layout.state()
-        needed = _needed(layout, state)
+        needed = _needed(layout, state, dead)
         blobs = [path for path in _unused(layout, needed) if age.passes(path)]
         sizes = [path.lstat().st_size for path in blobs]
         if not dry_run:
@@ -71,12 +74,25 @@ def collect(layout: Layout, age: Age, *, dry_run: bool) -> Collected:
         blobs=tuple(Digest(f"sha256:{path.name}") for path in blobs),
         size=sum(sizes),
         leftovers=leftovers,
+        tags=tuple(dead),
     )
 
 
-def _needed(layout: Layout, state: State) -> set[Digest]:
+def _forget(layout: Layout, *, dry_run: bool) -> list[str]:
+    """Remove the tags of attachments the subjects of which are gone."""
+    state = layout.state()
+    kept = {state.tags[tag].digest for tag in state.tags if split_tag(tag) is None}
+    kept |= {target.digest for target in recent_targets(layout, state, WINDOW)}
+    dead = dead_attachments(state, kept)
+    signature = Signature.of(None, "its version is gone")
+    for _ in () if dry_run else dead:
+        layout.commit(forgotten(kept, signature))
+    return dead
+
+
+def _needed(layout: Layout, state: State, dead: list[str]) -> set[Digest]:
     needed: set[Digest] = set()
-    live = set(state.tags.values())
+    live = {target for tag, target in state.tags.items() if tag not in dead}
     for target in live | recent_targets(layout, state, WINDOW):
         if target not in live and not layout.blob_path(target.digest).exists():
             continue  # withdrawn, and gone before it came into the window of an alias again

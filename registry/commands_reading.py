@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,7 +11,7 @@ import typer
 from . import tables
 from .errors import BadInput
 from .filters import moment
-from .options import AsJson, Name, OneName, Ref, Root, echo, pinned, readable
+from .options import AsJson, Name, OneName, Ref, Root, echo, given, pinned, readable
 
 __all__ = ["add_reading"]
 
@@ -110,8 +111,17 @@ def diff(
 
 
 def verify(
-    name: OneName = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="One model only; with --key also one REF."),
+    ] = None,
     *,
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Ed25519 public key, PEM: each version must be signed by it."
+        ),
+    ] = None,
     deep: Annotated[
         bool, typer.Option("--deep", help="Also read the files: tensors' bounds, JSON, graphs.")
     ] = False,
@@ -119,7 +129,7 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Check every byte; exit 0 when clean, 1 when not, 2 when it could not be checked."""
-    found = readable(registry).verify(name, deep=deep)
+    found = readable(registry).verify(name, deep=deep, key=None if key is None else given(key))
     echo({"ok": found.ok} | dataclasses.asdict(found), tables.report(found), as_json=as_json)
     if not found.ok:
         raise typer.Exit(1)

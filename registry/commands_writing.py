@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,8 +17,10 @@ from .options import (
     Name,
     OneName,
     Reason,
+    Ref,
     Root,
     echo,
+    given,
     named,
     pinned,
     writable,
@@ -31,7 +34,7 @@ alias_app = typer.Typer(help="Names that can move from version to version.", no_
 
 def add_writing(app: typer.Typer) -> None:
     """Add the commands to the program."""
-    for command in (init, rollback, withdraw, repair, gc):
+    for command in (init, rollback, attach, sign, withdraw, repair, gc):
         app.command()(command)
     app.add_typer(alias_app, name="alias")
 
@@ -91,6 +94,41 @@ def rollback(
     """Let an alias mean again what it meant before; again goes one step further back."""
     pin = writable(registry).rollback(name, alias, expect=expect, actor=actor, reason=reason)
     echo({"alias": alias} | pinned(pin), [f"{name}:{alias} is {pin} again"], as_json=as_json)
+
+
+def attach(
+    ref: Ref,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A JSON object, as eval.json.")],
+    *,
+    reason: Reason = "",
+    actor: Actor = None,
+    registry: Root = None,
+    as_json: AsJson = False,
+) -> None:
+    """Attach a later evaluation to a version, which stays as it is."""
+    store = writable(registry)
+    tag = store.attach(ref, given(file), created=None, actor=actor, reason=reason)
+    _attached(store, ref, tag, as_json=as_json)
+
+
+def sign(
+    ref: Ref,
+    *,
+    key: Annotated[Path, typer.Option(metavar="FILE", help="Ed25519 private key, PEM (PKCS#8).")],
+    reason: Reason = "",
+    actor: Actor = None,
+    registry: Root = None,
+    as_json: AsJson = False,
+) -> None:
+    """Sign a version."""
+    store = writable(registry)
+    tag = store.sign(ref, given(key), actor=actor, reason=reason)
+    _attached(store, ref, tag, as_json=as_json)
+
+
+def _attached(store: Registry, ref: str, tag: str, *, as_json: bool) -> None:
+    pin = store.resolve(ref)
+    echo({"tag": tag} | pinned(pin), [f"{pin} has {tag.partition('.')[2]}"], as_json=as_json)
 
 
 def withdraw(

@@ -8,18 +8,21 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from .documents import parse_json
+from .attachments import TYPES, split_tag, tag_prefix
+from .documents import parse_json, take
+from .dsse import read_envelope
 from .errors import Corrupt
 from .filters import figure
 from .manifest import CREATED, parse_config
 from .references import is_alias, is_version, version_key
-from .values import Details, Entry, Pin
+from .values import Attached, Details, Entry, Pin
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from .documents import Descriptor
     from .filters import Selection
+    from .journal import State
     from .layout import Layout
     from .manifest import Manifest
     from .references import Digest
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["config_of", "describe", "list_entries", "stages_of"]
 
 
-def describe(layout: Layout, pin: Pin, manifest: Manifest, *, aliases: tuple[str, ...]) -> Details:
+def describe(layout: Layout, pin: Pin, manifest: Manifest, state: State) -> Details:
     """Tell everything about one version but its files.
 
     Raises
@@ -39,14 +42,35 @@ def describe(layout: Layout, pin: Pin, manifest: Manifest, *, aliases: tuple[str
     return Details(
         pin=pin,
         created=manifest.annotations.get(CREATED, ""),
-        aliases=aliases,
+        aliases=state.aliases_of(pin.digest),
         annotations=manifest.annotations,
         config=config_of(layout, pin, manifest),
         layers=manifest.layers,
         labels=_labels(_document(layout, pin, manifest, "labels.json")),
         stages=_stages(_document(layout, pin, manifest, "eval.json")),
         manifest=manifest.document,
+        attachments=tuple(_attached(layout, state, pin)),
     )
+
+
+def _attached(layout: Layout, state: State, pin: Pin) -> Iterator[Attached]:
+    """Read what was attached to a version, verified."""
+    for kind in TYPES:
+        prefix = tag_prefix(pin.digest, kind)
+        tags = [tag for tag in state.tags if split_tag(tag) == (pin.digest, kind)]
+        for tag in sorted(tags, key=lambda tag: int(tag.removeprefix(prefix))):
+            what = f"{layout.name}:{tag}"
+            found = layout.attachment(state.tags[tag], what=what)
+            data = layout.read(found.content, what=what)
+            if kind == "sig":
+                read_envelope(data, pin.digest, what=what)
+            yield Attached(
+                tag=tag,
+                kind=kind,
+                digest=state.tags[tag].digest,
+                created=found.annotations.get(CREATED, ""),
+                document=take({"content": parse_json(data, what=what)}, "content", dict, what=what),
+            )
 
 
 def list_entries(layouts: Sequence[Layout], selection: Selection) -> list[Entry]:

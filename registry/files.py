@@ -11,10 +11,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .errors import Corrupt, StorageError
 
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["read_regular", "storage", "sync_folder", "temporaries"]
+__all__ = ["Fingerprint", "fingerprint", "read_regular", "storage", "sync_folder", "temporaries"]
 
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # a FIFO must not block us
 _SYNCS = 8  # at the same time
+_TICK = 50_000_000  # ns, more than any file system's
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
@@ -151,3 +153,31 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+class Fingerprint(NamedTuple):
+    """What tells that a file is the one that was read; every write changes it."""
+
+    device: int
+    inode: int
+    size: int
+    modified: int
+    changed: int
+
+    @property
+    def settled(self) -> bool:
+        """Whether a later write would show: not so within the clock's tick of the last one."""
+        return time.time_ns() - self.changed > _TICK
+
+
+def fingerprint(path: Path) -> Fingerprint | None:
+    """Take the fingerprint of a regular file; None when it is none."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    if not stat.S_ISREG(found.st_mode):
+        return None
+    return Fingerprint(
+        found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+    )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .errors import Conflict, Corrupt, NotFound
 from .filters import moment
 from .journal import State
-from .references import is_version
+from .references import is_alias, is_version
 from .values import Event
 
 if TYPE_CHECKING:
@@ -114,6 +114,6 @@ def recent_targets(layout: Layout, state: State, count: int) -> set[Descriptor]:
     """Give what each alias meant last: what a rollback may want."""
     targets: dict[str, list[Descriptor]] = {}
     for change in changes_until(layout, state):
-        if change.target is not None and not is_version(change.tag):
+        if change.target is not None and is_alias(change.tag):
             targets.setdefault(change.tag, []).append(change.target)
     return {target for each in targets.values() for target in each[-count:]}

@@ -20,13 +20,12 @@ import errno
 import fcntl
 import os
 import shutil
-import stat
-import time
 import uuid
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from .attachments import TYPES, Attachment, parse_attachment
 from .errors import Corrupt
-from .files import read_regular, sync_folder, temporaries
+from .files import fingerprint, read_regular, sync_folder, temporaries
 from .journal import MAX_ENTRY, MAX_INDEX, Change, State, entry_name, parse_index, render_index
 from .manifest import MAX_MANIFEST, Manifest, parse_manifest
 from .references import digest_of
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .documents import Descriptor
+    from .files import Fingerprint
     from .journal import Index
     from .references import Digest
 
@@ -46,31 +46,6 @@ LAYOUT: Final = b'{"imageLayoutVersion":"1.0.0"}'
 
 # What flock says on file systems that have none; the link is then the only arbiter, and enough.
 _NO_LOCKS: Final = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
-
-# A file that was written within the clock's tick of its timestamp may be written again in the same.
-_UNSETTLED: Final = 50_000_000  # ns
-
-
-class _Fingerprint(NamedTuple):
-    """What tells that a file is the one that was read; every write changes it."""
-
-    device: int
-    inode: int
-    size: int
-    modified: int
-    changed: int
-
-
-def _fingerprint(path: Path) -> _Fingerprint | None:
-    try:
-        found = path.lstat()
-    except OSError:
-        return None
-    if not stat.S_ISREG(found.st_mode):
-        return None
-    return _Fingerprint(
-        found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
-    )
 
 
 class Layout:
@@ -89,7 +64,7 @@ class Layout:
         self.journal = path / ".journal"
         self.ingest = path / ".ingest"
         self.index = path / "index.json"
-        self._seen: tuple[_Fingerprint, Index] | None = None
+        self._seen: tuple[Fingerprint, Index] | None = None
 
     @property
     def exists(self) -> bool:
@@ -165,6 +140,18 @@ class Layout:
             raise Corrupt(f"{what}: manifest of {descriptor.size} bytes, limit {MAX_MANIFEST}")
         return parse_manifest(self.read(descriptor, what=what), what=f"{what}: manifest")
 
+    def attachment(self, descriptor: Descriptor, *, what: str) -> Attachment:
+        """Read and check the manifest of an attachment.
+
+        Raises
+        ------
+        Corrupt
+            When its bytes or its content are wrong.
+        """
+        if descriptor.size > MAX_MANIFEST:
+            raise Corrupt(f"{what}: manifest of {descriptor.size} bytes, limit {MAX_MANIFEST}")
+        return parse_attachment(self.read(descriptor, what=what), what=f"{what}: manifest")
+
     def check(self, descriptor: Descriptor, *, what: str) -> tuple[Descriptor, ...]:
         """Read and check a manifest and every blob it names; give those blobs.
 
@@ -173,7 +160,10 @@ class Layout:
         Corrupt
             When any of them is missing or wrong.
         """
-        blobs = self.manifest(descriptor, what=what).blobs
+        if descriptor.artifact_type in TYPES.values():
+            blobs = self.attachment(descriptor, what=what).blobs
+        else:
+            blobs = self.manifest(descriptor, what=what).blobs
         for blob in blobs:
             self.read(blob, what=what)
         return blobs
@@ -188,7 +178,7 @@ class Layout:
         """
         # An index as it was when it was last read is not read again. It may have been overtaken
         # since: then the journal has newer entries, which readers apply in any case.
-        seen = _fingerprint(self.index)
+        seen = fingerprint(self.index)
         if seen is not None and self._seen is not None and self._seen[0] == seen:
             return self._seen[1]
         try:
@@ -196,12 +186,7 @@ class Layout:
         except FileNotFoundError:
             raise Corrupt(f"{self.index}: is missing") from None
         index = parse_index(data, what=str(self.index))
-        if (
-            seen is not None
-            and index.intact
-            and time.time_ns() - seen.changed > _UNSETTLED
-            and seen == _fingerprint(self.index)
-        ):
+        if seen is not None and index.intact and seen.settled and seen == fingerprint(self.index):
             self._seen = seen, index
         return index
 

@@ -34,6 +34,7 @@ __all__ = [
     "check_path",
     "parse_config",
     "parse_manifest",
+    "rfc3339",
 ]
 
 MAX_LAYER: Final = 64 * 2**20
@@ -231,10 +232,7 @@ def _layer(path: str, data: bytes) -> dict[str, Any]:
 def _annotations(
     name: str, version: str, created: datetime, more: Mapping[str, str]
 ) -> dict[str, str]:
-    if created.tzinfo is None:
-        raise BadInput(f"{name}:{version}: created {created} has no time zone")
-    time = created.astimezone(UTC).replace(microsecond=0, tzinfo=None)
-    ours = {TITLE: name, VERSION: version, CREATED: f"{time.isoformat()}Z"}
+    ours = {TITLE: name, VERSION: version, CREATED: rfc3339(created, what=f"{name}:{version}")}
     untyped: Mapping[Any, Any] = more  # an integer would pass as JSON, but not as an annotation
     for key, value in untyped.items():
         if not isinstance(key, str) or not isinstance(value, str) or key in ours:
@@ -243,6 +241,20 @@ def _annotations(
                 "title, version and created are set by publish"
             )
     return ours | dict(more)
+
+
+def rfc3339(created: datetime, *, what: str) -> str:
+    """Write a time in UTC, to the second.
+
+    Raises
+    ------
+    BadInput
+        When it has no time zone.
+    """
+    if created.tzinfo is None:
+        raise BadInput(f"{what}: created {created} has no time zone")
+    time = created.astimezone(UTC).replace(microsecond=0, tzinfo=None)
+    return f"{time.isoformat()}Z"
 
 
 def _model_descriptor(name: str, version: str, annotations: Mapping[str, str]) -> dict[str, Any]:

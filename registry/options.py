@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .errors import BadInput
+from .files import read_regular
+from .manifest import MAX_MANIFEST
 from .reader import Reader, bundled
 from .store import Registry
 
@@ -30,6 +32,7 @@ __all__ = [
     "Ref",
     "Root",
     "echo",
+    "given",
     "named",
     "pinned",
     "readable",
@@ -86,6 +89,20 @@ def named(root: Path | None) -> Path:
     if root is None:
         raise BadInput(f"say which registry to change: --registry DIR, or {VARIABLE}")
     return root
+
+
+def given(path: Path) -> bytes:
+    """Read a small file that the user names: a key, an evaluation.
+
+    Raises
+    ------
+    BadInput
+        When it cannot be read, or is larger than any such file.
+    """
+    try:
+        return read_regular(path, limit=MAX_MANIFEST)
+    except FileNotFoundError:
+        raise BadInput(f"{path}: no such file") from None
 
 
 def echo(document: Any, lines: Iterable[str], *, as_json: bool) -> None:

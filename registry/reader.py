@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from .deep import left_out
 from .details import config_of, describe, list_entries, stages_of
 from .difference import compare
+from .dsse import Verifier
 from .errors import BadReference, Corrupt, NotFound, shown
 from .files import storage
 from .filters import Selection
@@ -15,12 +16,13 @@ from .history import events, meant_at
 from .layout import Layout
 from .lookup import find
 from .references import Reference, check_model, check_tag, is_model
-from .values import Difference, Entry, Event, Model, Pin, Report
+from .signatures import unsigned
+from .values import Difference, Entry, Event, Model, Pin, Problem, Report
 from .verify import verify_model
 
 if TYPE_CHECKING:
     import builtins  # `list` is a method here
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
     from .documents import Descriptor
@@ -199,7 +201,7 @@ class Reader:
             When the manifest, the config, the labels or the figures are not what was published.
         """
         layout, pin, manifest, state = self._open(ref)
-        return describe(layout, pin, manifest, aliases=state.aliases_of(pin.digest))
+        return describe(layout, pin, manifest, state)
 
     def diff(self, left: str, right: str) -> Difference:
         """Compare two versions: files, tensors, config and the stages' figures.
@@ -218,7 +220,9 @@ class Reader:
         """
         return compare(self.load(left), self.load(right), stages_of)
 
-    def verify(self, name: str | None = None, *, deep: bool = False) -> Report:
+    def verify(
+        self, name: str | None = None, *, deep: bool = False, key: bytes | None = None
+    ) -> Report:
         """Check every byte and every rule, of one model or of all; never stops at a problem.
 
         The journal must chain from its first entry and replay to the index; every reference must
@@ -228,16 +232,23 @@ class Reader:
         Parameters
         ----------
         name
-            One model only.
+            One model only; with a key also a reference to one version.
         deep
             Read the files as what they are, too: the bounds of every tensor in safetensors files,
             JSON, and, where onnx is installed, the graphs.
+        key
+            An Ed25519 public key, PEM: every version, or the one named, must be signed by it.
 
         Raises
         ------
         NotFound
             When the model does not exist.
         """
+        target: Descriptor | None = None
+        verifier = None if key is None else Verifier(key)
+        if name is not None and verifier is not None and (":" in name or "@" in name):
+            layout, _, target, _ = self._find(name)
+            name = layout.name
         names = self.models() if name is None else [check_model(name)]
         with storage(f"verifying {self.root}"):
             parts = [verify_model(self._layout(each), deep=deep) for each in names]
@@ -247,13 +258,28 @@ class Reader:
             references=sum(part.references for part in parts),
             blobs=sum(part.blobs for part in parts),
             size=sum(part.size for part in parts),
-            problems=tuple(problem for part in parts for problem in part.problems),
+            problems=(
+                *(problem for part in parts for problem in part.problems),
+                *([] if verifier is None else self._unsigned(names, target, verifier)),
+            ),
             notes=(
                 *(note for part in parts for note in part.notes),
                 *(left_out() if deep else ()),
                 *(f"{name}: a model that was never finished" for name in unfinished),
             ),
         )
+
+    def _unsigned(
+        self, names: Iterable[str], target: Descriptor | None, verifier: Verifier
+    ) -> Iterator[Problem]:
+        for name in names:
+            layout = self._layout(name)
+            try:
+                state = layout.state()
+            except Corrupt as e:
+                yield Problem(model=name, path="index.json", what=str(e), breaks=())
+            else:
+                yield from unsigned(layout, state, None if target is None else [target], verifier)
 
     def _layout(self, name: str) -> Layout:
         layout = self._layouts.setdefault(name, Layout(self.root / name))

@@ -10,22 +10,30 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from .changes import ABSENT, Signature, check_new, move, publication, removal, rollback, withdrawal
+from .attachments import build_attachment, tag_prefix
+from .changes import (
+    ABSENT,
+    Signature,
+    attachment,
+    check_new,
+    move,
+    publication,
+)
 from .collect import Age, collect
-from .errors import BadInput, BadReference, StorageError
+from .dsse import sign
+from .errors import BadInput, NotFound, StorageError
 from .files import storage, sync_folder
 from .layout import Layout
-from .lookup import complete, find
-from .manifest import build
-from .reader import Reader, bundled
-from .references import Digest, Reference, check_alias, check_digest, check_model, check_version
+from .manifest import CREATED, build, rfc3339
+from .reader import bundled
+from .references import check_alias, check_model, check_version
+from .tagger import Tagger
 from .values import Collected, Pin, Report
 
 if TYPE_CHECKING:
     import builtins  # `list` is a method here
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from .journal import Change, State
 
 __all__ = ["ABSENT", "Registry", "bundled"]
 
@@ -34,11 +42,12 @@ GRACE: Final = 3600.0
 """Seconds for which gc leaves alone what nothing needs: a publisher may be about to."""
 
 
-class Registry(Reader):
+class Registry(Tagger):
     """A directory of models that people trust with production.
 
     Published versions never change, a publish is never lost, every byte handed out has passed its
-    digest. The methods of `Reader` write nothing and take no lock.
+    digest. The methods of `Reader` write nothing and take no lock; those of `Tagger` move
+    aliases and withdraw versions.
 
     Parameters
     ----------
@@ -149,147 +158,85 @@ class Registry(Reader):
                 layout.commit(move(layout, alias, package.descriptor, None, signature))
         return Pin(name=name, version=version, digest=package.descriptor.digest)
 
-    def set_alias(
+    def attach(
         self,
-        name: str,
-        alias: str,
         ref: str,
+        evaluation: bytes,
         *,
-        expect: str | None = None,
+        created: datetime | None,
         actor: str | None = None,
         reason: str = "",
-    ) -> Pin:
-        """Let an alias point to a version whose every byte is sound.
+    ) -> str:
+        """Attach a later evaluation to a version, which stays as it is; give the new tag.
 
         Parameters
         ----------
-        name, alias
-            The alias is made when it is absent.
         ref
-            What it shall mean: a reference to the same model, or just ``1.0.0``, another alias,
-            or ``sha256:...``.
-        expect
-            The digest that it must mean now, or ABSENT; None for whatever it means.
+            As for resolve.
+        evaluation
+            A JSON object, best of the form of ``eval.json``.
+        created
+            When it was made; None for now. The same bytes and time again are a success.
         actor, reason
             Who and why, for the journal.
 
         Raises
         ------
-        Conflict
-            When the alias does not mean what was expected; nothing was changed.
-        NotFound
-            When the reference means nothing.
-        Corrupt
-            When a file of the version is damaged; the alias stays where it was.
-        """
-        check_model(name)
-        check_alias(alias)
-        if expect is not None and expect != ABSENT:
-            check_digest(expect)
-        signature = Signature.of(actor, reason)
-        reference = Reference.parse(complete(name, ref))
-        if reference.name != name:
-            raise BadReference(f"alias {name}:{alias}: cannot point to another model, {ref}")
-        layout = self._layout(name)
-
-        def decide(state: State) -> Change | None:
-            target = find(layout, state, reference)
-            return move(layout, alias, target, expect, signature)(state)
-
-        with storage(f"setting {name}:{alias} in {self.root}"):
-            state = layout.commit(decide)
-        digest = state.tags[alias].digest
-        return Pin(name=name, version=state.version_of(digest), digest=digest)
-
-    def remove_alias(
-        self,
-        name: str,
-        alias: str,
-        *,
-        expect: str | None = None,
-        actor: str | None = None,
-        reason: str = "",
-    ) -> Digest:
-        """Remove an alias; give the digest that it meant.
-
-        Raises
-        ------
-        NotFound
-            When there is no such alias.
-        Conflict
-            When it does not mean what was expected; nothing was changed.
-        """
-        check_alias(alias)
-        if expect is not None:
-            check_digest(expect)
-        signature = Signature.of(actor, reason)
-        layout = self._layout(check_model(name))
-        removed: builtins.list[Digest] = []
-        with storage(f"removing {name}:{alias} from {self.root}"):
-            layout.commit(removal(layout, alias, expect, signature, removed.append))
-        return removed[-1]
-
-    def rollback(
-        self,
-        name: str,
-        alias: str,
-        *,
-        expect: str | None = None,
-        actor: str | None = None,
-        reason: str = "",
-    ) -> Pin:
-        """Let an alias mean again what it meant before; once more goes one step further back.
-
-        Parameters
-        ----------
-        name, alias
-            Which.
-        expect
-            The digest that it must mean now; None for whatever it means.
-        actor, reason
-            Who and why, for the journal.
-
-        Raises
-        ------
-        NotFound
-            When it meant nothing before.
-        Conflict
-            When it does not mean what was expected, or what it meant has been withdrawn; nothing
-            was changed.
-        Corrupt
-            When a file of that version is damaged; the alias stays where it was.
-        """
-        check_alias(alias)
-        if expect is not None:
-            check_digest(expect)
-        signature = Signature.of(actor, reason)
-        layout = self._layout(check_model(name))
-        with storage(f"rolling back {name}:{alias} in {self.root}"):
-            state = layout.commit(rollback(layout, alias, expect, signature))
-        digest = state.tags[alias].digest
-        return Pin(name=name, version=state.version_of(digest), digest=digest)
-
-    def withdraw(
-        self, name: str, version: str, *, actor: str | None = None, reason: str = ""
-    ) -> Digest:
-        """Take a version out of use, for good; give its digest.
-
-        The name stays taken: only the same bytes can be published under it again. Its files go
-        with the next gc, unless an alias meant it lately.
-
-        Raises
-        ------
+        BadInput
+            When it is no JSON object.
         NotFound
             When there is no such version.
-        Conflict
-            When an alias means it; nothing was changed.
         """
-        check_version(version)
-        signature = Signature.of(actor, reason)
-        layout = self._layout(check_model(name))
-        with storage(f"withdrawing {name}:{version} from {self.root}"):
-            state = layout.commit(withdrawal(layout, version, signature))
-        return state.withdrawn[version]
+        noted = {CREATED: rfc3339(created or datetime.now(UTC), what="the evaluation")}
+        return self._attach(ref, "eval", lambda _: evaluation, noted, Signature.of(actor, reason))
+
+    def sign(self, ref: str, key: bytes, *, actor: str | None = None, reason: str = "") -> str:
+        """Sign a version; give the signature's tag. The same key again changes nothing.
+
+        Parameters
+        ----------
+        ref
+            As for resolve.
+        key
+            An Ed25519 private key: PEM, PKCS#8, not encrypted.
+        actor, reason
+            Who and why, for the journal.
+
+        Raises
+        ------
+        BadInput
+            When it is no such key, or the extra ``[sign]`` is not installed.
+        NotFound
+            When there is no such version.
+        Corrupt
+            When a file of the version is damaged: that is not signed.
+        """
+
+        def content(pin: Pin) -> bytes:
+            return sign(key, name=pin.name, version=str(pin.version), digest=pin.digest)
+
+        return self._attach(ref, "sig", content, {}, Signature.of(actor, reason))
+
+    def _attach(
+        self,
+        ref: str,
+        kind: str,
+        content: Callable[[Pin], bytes],
+        annotations: Mapping[str, str],
+        signature: Signature,
+    ) -> str:
+        layout, pin, subject, _ = self._find(ref)
+        if pin.version is None:
+            raise NotFound(f"{pin}: is no version any more")
+        layout.check(subject, what=str(pin))
+        package = build_attachment(kind, pin.name, subject, content(pin), annotations)
+        with storage(f"attaching to {pin} in {self.root}"):
+            with contextlib.suppress(FileNotFoundError):  # as in publish
+                layout.stage(package.blobs)
+            state = layout.commit(attachment(layout, kind, package, subject, signature))
+        prefix = tag_prefix(subject.digest, kind)
+        tags = state.tags.of(package.descriptor.digest)
+        return next(tag for tag in tags if tag.startswith(prefix))
 
     def gc(
         self, name: str | None = None, *, grace: float = GRACE, dry_run: bool = False

@@ -82,6 +82,26 @@ def details(found: Details) -> Iterator[str]:
             for stage, figures in sorted(found.stages.items(), key=_stage_order)
         ]
         yield from _table([("STAGE", "ACCURACY", "AGREEMENT"), *stages])
+    if found.attachments:
+        yield ""
+        yield from _attachments(found)
+
+
+def _attachments(found: Details) -> Iterator[str]:
+    rows = [("ATTACHED", "TIME", "WHAT", "DIGEST")]
+    for each in found.attachments:
+        what = "-"
+        if each.kind == "sig":
+            what = f"signed by key {each.document['signatures'][0]['keyid'][:12]}"
+        elif isinstance(stages := each.document.get("stages"), dict):
+            what = ", ".join(
+                f"{stage} {_percent(figures, 'accuracy')}"
+                for stage, figures in sorted(stages.items(), key=_stage_order)
+                if isinstance(figures, dict)
+            )
+        name = each.tag.partition(".")[2]
+        rows.append((name, each.created or "-", what, each.digest[:_SHORT]))
+    yield from _table(rows)
 
 
 def _stage_order(item: tuple[str, object]) -> tuple[int, str]:
@@ -154,6 +174,8 @@ def collected(found: Sequence[Collected], *, dry_run: bool) -> Iterator[str]:
     for each in found:
         for digest in each.blobs:
             yield f"{each.model}: {digest}"
+        for tag in each.tags:
+            yield f"{each.model}:{tag}"
     blobs = sum(len(each.blobs) for each in found)
     size, leftovers = sum(each.size for each in found), sum(each.leftovers for each in found)
     verb = "would remove" if dry_run else "removed"

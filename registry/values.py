@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .references import Digest
 
 __all__ = [
+    "Attached",
     "Changed",
     "Collected",
     "Details",
@@ -93,6 +94,23 @@ class Details:
     stages: Mapping[str, Mapping[str, Any]] | None
     """Figures of each stage from ``eval.json``, likewise."""
     manifest: Mapping[str, Any]
+    attachments: tuple[Attached, ...] = ()
+    """What was attached later, in the order of the tags."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attached:
+    """An evaluation or a signature of a version."""
+
+    tag: str
+    kind: str
+    """``eval`` or ``sig``."""
+    digest: Digest
+    """Of its manifest."""
+    created: str
+    """RFC 3339, UTC; empty for a signature, which states no time."""
+    document: Mapping[str, Any]
+    """The evaluation, or the signature's envelope."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -183,3 +201,5 @@ class Collected:
     """Bytes of the blobs."""
     leftovers: int
     """Unfinished files."""
+    tags: tuple[str, ...]
+    """Attachments of versions that are gone."""

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from .attachments import parse_attachment, split_tag
 from .deep import check_file
-from .documents import canonical
+from .documents import canonical, parse_json
+from .dsse import read_envelope
 from .errors import BadReference, Corrupt, StorageError
 from .files import read_regular
 from .journal import Change, State, entry_name, render_index
@@ -87,7 +89,7 @@ def verify_model(layout: Layout, *, deep: bool) -> Findings:
         _check_end(layout, head, found)
         if index is not None:
             _check_index(index, then, head, found)
-    found.references = len(seen)
+    found.references = sum(split_tag(tag) is None for tag in seen)
     _check_blobs(layout, seen, found, deep=deep)
     _check_leftovers(layout, found)
     return found
@@ -114,10 +116,11 @@ def _examined(
         where = f".journal/{entry_name(change.generation)}"
         if change.to_bytes() != data:
             found.problem(where, "is not in canonical form")
-        try:
-            check_tag(change.tag)
-        except BadReference as e:
-            found.problem(where, e)
+        if split_tag(change.tag) is None:
+            try:
+                check_tag(change.tag)
+            except BadReference as e:
+                found.problem(where, e)
         moved = change.source is not None and change.target is not None
         if moved and is_version(change.tag):
             found.problem(where, f"moves {change.tag}: versions are immutable", (change.tag,))
@@ -181,6 +184,10 @@ def _check_blobs(
         meaning.setdefault(target, []).append(tag)
     for target, tags in meaning.items():
         breaks = tuple(tags)
+        if split_tag(tags[0]) is not None:
+            for blob in _check_attachment(layout, target, breaks, found, deep=deep):
+                needed.setdefault(blob, set()).update(breaks)
+            continue
         needed.setdefault(target, set()).update(breaks)
         manifest = _check_manifest(layout, target, breaks, found)
         for layer in () if manifest is None else manifest.layers:
@@ -197,6 +204,36 @@ def _check_blobs(
             found.problem(_path(blob.digest), e, tuple(sorted(users)))
     found.blobs = len({blob.digest for blob in needed})
     _check_unused(layout, {blob.digest for blob in needed}, found)
+
+
+def _check_attachment(
+    layout: Layout, target: Descriptor, tags: tuple[str, ...], found: Findings, *, deep: bool
+) -> tuple[Descriptor, ...]:
+    """Check the content of an attachment's manifest; give the blobs that it needs, and itself."""
+    try:
+        data = layout.read(target, what="manifest")
+    except _BROKEN:
+        return (target,)
+    try:
+        attachment = parse_attachment(data, what="manifest")
+    except Corrupt as e:
+        found.problem(_path(target.digest), e, tags)
+        return (target,)
+    if canonical(attachment.document) != data:
+        found.problem(_path(target.digest), "the manifest is not in canonical form", tags)
+    for tag in tags:
+        if split_tag(tag) != (attachment.subject.digest, attachment.kind):
+            what = f"is of kind {attachment.kind} and attached to {attachment.subject.digest}"
+            found.problem(_path(target.digest), what, (tag,))
+    if deep:
+        try:
+            content = layout.read(attachment.content, what="attachment")
+            if attachment.kind == "sig":
+                read_envelope(content, attachment.subject.digest, what="signature")
+            parse_json(content, what="attachment")
+        except _BROKEN as e:
+            found.problem(_path(attachment.content.digest), e, tags)
+    return target, *attachment.blobs
 
 
 def _check_manifest(

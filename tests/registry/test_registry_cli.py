@@ -5,43 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING
 
 import pytest
-from registry_support import CREATED, STAGES, model_files, publish
+from registry_support import CREATED, STAGES, Run, model_files, publish
 
-from spikewatch.registry import Registry, bundled, cli, options
+from spikewatch.registry import Registry, bundled, options
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-class Result(NamedTuple):
-    code: int | str | None
-    out: str
-    err: str
-
-
-class Run(Protocol):
-    def __call__(self, *args: str) -> Result: ...
-
-
-@pytest.fixture
-def run(
-    registry: Registry, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Run:
-    """Run the program on the test's registry."""
-    monkeypatch.setenv("SPIKEWATCH_REGISTRY", str(registry.root))
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def call(*args: str) -> Result:
-        monkeypatch.setattr(sys, "argv", ["spikewatch-registry", *args])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        return Result(caught.value.code, *capsys.readouterr())
-
-    return call
 
 
 def test_init_makes_a_registry(run: Run, tmp_path: Path) -> None:

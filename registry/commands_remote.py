@@ -129,6 +129,7 @@ def serve(
 
 def _print(done: Transfer, verb: str, *, as_json: bool) -> None:
     tags = f" ({', '.join(done.tags)})" if done.tags else ""
-    said = f"{verb} {done.remote}{tags}: {done.blobs} blobs, {done.size} bytes sent"
+    along = f", {done.attached} attached" if done.attached else ""
+    said = f"{verb} {done.remote}{tags}: {done.blobs} blobs, {done.size} bytes sent{along}"
     document = dataclasses.asdict(done) | {"pin": pinned(done.pin)}
     echo(document, [said, str(done.pin)], as_json=as_json)

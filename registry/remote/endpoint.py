@@ -169,7 +169,8 @@ def _referrers(layout: Layout, ref: str, query: Mapping[str, list[str]]) -> Repl
         if tag.startswith(prefix)
     ]
     headers = {"Content-Type": _INDEX_TYPE}
-    wanted = query.get("artifactType")
+    # No media type has a blank, and not every client knows to write "+" as %2B.
+    wanted = [each.replace(" ", "+") for each in query.get("artifactType", [])]
     if wanted:
         found = [each for each in found if each.get("artifactType") in wanted]
         headers["OCI-Filters-Applied"] = "artifactType"

@@ -7,6 +7,9 @@ Every method is one operation that is safe to repeat, and is repeated when it fa
 
 from __future__ import annotations
 
+import re
+from functools import partial
+from types import NoneType
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import quote, urljoin
 
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["Repository"]
 
 _MAX_ERROR: Final = 2**16
+_MAX_PAGES: Final = 100
+_NEXT: Final = re.compile(r'<([^<>]*)>\s*;\s*rel="?next')
 _DIGEST: Final = "docker-content-digest"
 _OK: Final = 200
 _CREATED: Final = 201
@@ -91,6 +96,41 @@ class Repository:
                 return digest_of(self._manifest(tag))
 
         return self._transport.retried(ask)
+
+    def tags(self) -> list[str]:
+        """List the tags; none when the registry knows no such repository.
+
+        Raises
+        ------
+        Corrupt
+            When it answers with something else, or without end.
+        RemoteError
+            When the registry cannot be reached, or refuses.
+        """
+        tags: list[str] = []
+        url = f"{self._url}tags/list"
+        for _ in range(_MAX_PAGES):
+            page, following = self._transport.retried(partial(self._page, url))
+            tags += page
+            if following is None:
+                return tags
+            url = following
+        raise Corrupt(f"{self._named('tags')}: more than {_MAX_PAGES} pages")
+
+    def _page(self, url: str) -> tuple[list[str], str | None]:
+        answer = self._ask("GET", url, limit=MAX_MANIFEST)
+        if answer.status == _NOT_FOUND:
+            return [], None
+        self._check(answer, _OK, what="tags")
+        what = self._named("tags")
+        document = parse_json(answer.body, what=what)
+        # Docker's registry says null for none.
+        tags = document.get("tags") if isinstance(document, dict) else 0
+        if not isinstance(tags, list | NoneType):
+            raise Corrupt(f"{what}: 'tags' is {shown(tags)}, not a list")
+        link = _NEXT.search(answer.headers.get("link", ""))
+        following = None if link is None else joined(answer.url, link[1])
+        return [tag for tag in tags or [] if isinstance(tag, str)], following
 
     def manifest(self, wanted: str) -> bytes:
         """Fetch a manifest, by tag or digest.

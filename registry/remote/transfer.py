@@ -6,10 +6,12 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ..changes import Signature, check_new, publication
+from ..attachments import split_tag
+from ..changes import Signature, attachment, check_new, publication
 from ..documents import MANIFEST_TYPE, Descriptor, canonical
 from ..errors import BadReference, Conflict, Corrupt
 from ..files import storage
+from ..journal import State
 from ..layout import Layout
 from ..lookup import find
 from ..manifest import parse_config, parse_manifest
@@ -21,6 +23,7 @@ from ..references import (
 )
 from ..values import Pin
 from .address import Address
+from .attached import fetch_attached, send_attached
 from .repository import Repository
 from .transport import wait
 
@@ -51,6 +54,8 @@ class Transfer:
     """Blobs that went over the wire; the others were there already."""
     size: int
     """Bytes of these."""
+    attached: int
+    """Evaluations and signatures of the version that went along."""
 
 
 def push(
@@ -61,7 +66,7 @@ def push(
     plain_http: bool = False,
     pause: Callable[[float], None] = wait,
 ) -> Transfer:
-    """Copy a version to another registry, byte for byte.
+    """Copy a version to another registry, byte for byte, with what is attached to it.
 
     It gets its version as a tag there and, when an alias was named, the alias as well. A version
     that means something else there stays, and nothing is sent. That check and the write are two
@@ -73,7 +78,7 @@ def push(
         As for `Registry.resolve`.
     remote
         ``HOST/REPOSITORY``; with ``:TAG``, that tag instead of the alias; with ``@sha256:...``,
-        no tag at all, and the digest must be the version's.
+        no tag but those of attachments, and the digest must be the version's.
     plain_http
         Allow HTTP to other machines.
     pause
@@ -93,7 +98,8 @@ def push(
     address = Address.parse(remote, plain_http=plain_http)
     pin = registry.resolve(ref)
     layout = Layout(registry.root / pin.name)
-    target = find(layout, layout.state(), Reference(name=pin.name, digest=pin.digest))
+    state = layout.state()
+    target = find(layout, state, Reference(name=pin.name, digest=pin.digest))
     manifest = layout.manifest(target, what=str(pin))
     data = layout.read(target, what=str(pin))
     if address.digest not in {None, pin.digest}:
@@ -115,7 +121,15 @@ def push(
                 sent = sent[0] + 1, sent[1] + blob.size
         for tag in tags or (pin.digest,):
             repository.put_manifest(tag, data, pin.digest)
-    return Transfer(pin=pin, remote=str(address.at()), tags=tags, blobs=sent[0], size=sent[1])
+        attached = send_attached(repository, layout, state, pin.digest)
+    return Transfer(
+        pin=pin,
+        remote=str(address.at()),
+        tags=tags,
+        blobs=sent[0],
+        size=sent[1],
+        attached=attached,
+    )
 
 
 def _tags(manifest: Manifest, reference: Reference, address: Address) -> tuple[str, ...]:
@@ -149,11 +163,12 @@ def pull(
     reason: str | None = None,
     pause: Callable[[float], None] = wait,
 ) -> Transfer:
-    """Copy a version from another registry, byte for byte; no alias moves.
+    """Copy a version from another registry, byte for byte, with what is attached to it.
 
     Everything is fetched into memory and verified before anything is written: manifest, config
     and every file by size and digest, and all of it by the rules for what is published here. Then
-    it is published as by `Registry.publish`. Whatever fails, the registry is as it was.
+    it is published as by `Registry.publish`. Whatever fails, the registry is as it was. No alias
+    moves.
 
     Parameters
     ----------
@@ -216,8 +231,8 @@ def fetch(
     distinct = _distinct(manifest, what=what)
     layout = Layout(registry.root / name)
     with storage(f"reading {layout.path}"):
-        if layout.exists:
-            check_new(layout, layout.state(), found, target)
+        state = layout.state() if layout.exists else State()
+    check_new(layout, state, found, target)
     blobs: dict[Digest, bytes] = {}
     fetched: list[Descriptor] = []
     for blob in distinct:
@@ -228,18 +243,25 @@ def fetch(
         blobs[blob.digest] = content
     parse_config(blobs[manifest.config.digest], manifest, what=f"{what}: config")
     blobs[target.digest] = data
+    held = {state.tags[tag].digest for tag in state.tags if split_tag(tag) is not None}
+    attached = fetch_attached(repository, target, held)
     with storage(f"pulling {name}:{found} into {registry.root}"):
         layout.create()
         # As in Registry.publish: what a collector took meanwhile is staged again by the commit.
         with contextlib.suppress(FileNotFoundError):
             layout.stage(blobs)
         layout.commit(publication(layout, found, target, signature, blobs))
+        for each in attached:
+            with contextlib.suppress(FileNotFoundError):
+                layout.stage(each.package.blobs)
+            layout.commit(attachment(layout, each.kind, each.package, target, signature))
     return Transfer(
         pin=Pin(name=name, version=found, digest=target.digest),
         remote=str(address.at()),
         tags=() if address.tag is None else (address.tag,),
         blobs=len(fetched),
         size=sum(blob.size for blob in fetched),
+        attached=len(attached),
     )
 
 

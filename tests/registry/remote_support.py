@@ -100,6 +100,8 @@ class Handler(BaseHTTPRequestHandler):
             self.reply(401, body, WWW_Authenticate=challenge)
         elif "/blobs/uploads/" in self.path:
             self.upload()
+        elif "/tags/list" in self.path:
+            self.tags()
         elif "/blobs/" in self.path:
             digest = self.path.rpartition("/")[2]
             if state.blob_host is not None and self.command == "GET":
@@ -139,6 +141,15 @@ class Handler(BaseHTTPRequestHandler):
             return
         self.state.blobs[digest] = self.body
         self.reply(201)
+
+    def tags(self) -> None:
+        """List the tags, two on a page."""
+        tags = sorted(tag for tag in self.state.manifests if ":" not in tag)
+        start = int(parse_qs(urlsplit(self.path).query).get("from", ["0"])[0])
+        more = f"{urlsplit(self.path).path}?from={start + 2}"
+        link = {"Link": f'<{more}>; rel="next"'} if tags[start + 2 :] else {}
+        page = tags[start : start + 2] or None  # as Docker's registry says that there are none
+        self.reply(200, json.dumps({"name": "x", "tags": page}).encode(), **link)
 
     def blob(self, digest: str) -> None:
         if digest in self.state.blobs:

@@ -724,6 +724,7 @@ def test_the_program_pushes_and_pulls(
         "tags": ["production"],
         "blobs": 4,
         "size": size,
+        "attached": 0,
     }
     code, out, err = run("pull", upstream.remote(":2.0.0"), "--registry", str(edge.root))
     assert (code, out) == (2, "")

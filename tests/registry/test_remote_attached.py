@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 from foreign import docker_registry, needs, run
-from registry_support import CREATED, publish, snapshot
-from remote_support import FakeRegistry, sha256
+from registry_support import CREATED, snapshot
+from remote_support import FakeRegistry, publish, sha256
 
 from spikewatch.registry import Corrupt, Pin, Registry
 from spikewatch.registry.remote import Follower, pull, push

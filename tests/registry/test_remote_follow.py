@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import structlog
-from registry_support import CREATED, model_files, publish, snapshot
-from remote_support import FakeRegistry, hang_up, sha256
+from registry_support import CREATED, snapshot
+from remote_support import FakeRegistry, hang_up, model_files, publish, sha256
 
 from spikewatch.registry import BadInput, BadReference, Corrupt, NotFound, Registry, cli
 from spikewatch.registry.remote import Follower, follow, push, transport

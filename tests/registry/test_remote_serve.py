@@ -16,8 +16,8 @@ import oras.client
 import pytest
 import structlog
 from foreign import needs, run
-from registry_support import model_files, publish, snapshot
-from remote_support import sha256
+from registry_support import snapshot
+from remote_support import model_files, publish, sha256
 
 from spikewatch.registry import BadInput, Pin, Registry, RemoteError, cli
 from spikewatch.registry.remote import pull, server

@@ -11,8 +11,8 @@ import pytest
 from foreign import docker_registry, needs, run
 from modelpack_client import ModelPackClient
 from modelpack_client.schema import CONFIG_SCHEMA
-from registry_support import CREATED, model_files, publish, snapshot
-from remote_support import sha256
+from registry_support import CREATED, snapshot
+from remote_support import model_files, publish, sha256
 
 from spikewatch.registry import Corrupt, Registry, bundled
 from spikewatch.registry.remote import pull, push

@@ -34,6 +34,9 @@ RELU_PERCENTILE: Final = 99.9
 _SCALES: Final = np.geomspace(0.35, 1.2, 48)
 """Scales tried for a row, relative to the one that maps its largest weight to the largest level."""
 
+_SLOPES: Final = np.linspace(0.4, 1.0, 25)
+"""Slopes tried for the line that stands for tanh or sigmoid, relative to the steepest slope of these."""
+
 _RIDGE: Final = 1e-3
 """Share of the mean second moment added to each line's own, so that lines silent in calibration still count."""
 
@@ -169,7 +172,7 @@ def hidden_ranges(network: ElmanNetwork, pre: F64, h: F64, percentile: float) ->
         return Ranges(low=np.zeros(n), span=np.ones(n), slope=slope, offset=offset)
     low, span, steepest = (-1.0, 2.0, 1.0) if network.activation == "Tanh" else (0.0, 1.0, 0.25)
     middle = low + span / 2
-    slopes = steepest * np.linspace(0.4, 1.0, 25)
+    slopes = steepest * _SLOPES
     errors = [
         ((np.clip(slope * pre + middle, low, low + span) - h) ** 2).mean(axis=0) for slope in slopes
     ]

@@ -13,7 +13,7 @@ from spikewatch.convert.closed_form import closed_form
 from spikewatch.convert.constrain import constrain
 from spikewatch.convert.match import hidden_neurons, match
 from spikewatch.convert.spiking import read_counts
-from spikewatch.convert.widen import spare_copies, widened
+from spikewatch.convert.widen import spare_copies, turned, widened
 from spikewatch.simcore import QuestionCore
 
 if TYPE_CHECKING:
@@ -38,6 +38,16 @@ def test_several_units_for_each_hidden_unit_are_an_equal_network(copies: int) ->
     again = widened(network, copies)
     np.testing.assert_allclose(again.logits(sentences()), network.logits(sentences()), atol=1e-9)
     assert again.n_hidden == copies * network.n_hidden
+
+
+def test_turned_units_saturate_where_spikes_forget_it_and_are_an_equal_network() -> None:
+    network = replace(float_network(d=8, n=6), b=np.array([3.0, -3.0, 3.0, -3.0, 0.0, 3.0]))
+    again = turned(network, sentences())
+    np.testing.assert_allclose(again.logits(sentences()), network.logits(sentences()), atol=1e-9)
+    states = np.concatenate([h for _, _, _, h in again.trace(sentences())])
+    assert (states.mean(axis=0)[[0, 1, 2, 3, 5]] < -0.5).all()
+    relu = float_network(activation="Relu")
+    assert turned(relu, sentences()) is relu
 
 
 def test_copies_leave_the_words_as_many_lines_as_they_need() -> None:

@@ -97,7 +97,7 @@ def constrain(
     ranges = hidden_ranges(network, pre, h, percentile)
     width = network.embedding.shape[1]
     if max_lines is not None:
-        gate = gate_lines(network.readout)
+        gate = gate_lines(network.readout, network.head)
         width = max_lines - network.n_hidden - gate
         if width < 1:
             raise ConstraintError(
@@ -140,6 +140,7 @@ def constrain(
         readout_bias=network.c + network.C @ ranges.low + out_shift,
         direction=network.direction,
         readout=network.readout,
+        head=network.head,
     )
 
 

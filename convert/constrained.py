@@ -38,6 +38,11 @@ FIELDS: Final = {
 }
 """The arrays of a constrained network as they are stored."""
 
+Head = Literal["core", "host"]
+
+HEADS: Final[tuple[Head, ...]] = ("core", "host")
+"""Where a placed network's head is computed."""
+
 MAX_FAN_IN: Final = 64
 """Lines of a core: 256 axons, four to a line (one of each type)."""
 
@@ -71,6 +76,8 @@ class ConstrainedNetwork:
         Order of reading.
     readout : {"last", "mean"}
         What the readout reads: r above.
+    head : {"core", "host"}
+        Where the answer is computed: by neurons of the core, or by the host from the hidden units' spikes.
 
     """
 
@@ -86,7 +93,8 @@ class ConstrainedNetwork:
     readout_scale: NDArray[np.float64]
     readout_bias: NDArray[np.float64]
     direction: Literal["forward", "reverse"]
-    readout: Literal["last", "mean"] = "last"
+    readout: Literal["last", "mean", "max"] = "last"
+    head: Head = "core"
 
     @property
     def n_in(self) -> int:
@@ -137,6 +145,7 @@ class ConstrainedNetwork:
             rows=network.rows,
             direction=network.direction,
             readout=network.readout,
+            head=network.head,
         )
 
     def hidden(

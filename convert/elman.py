@@ -92,6 +92,11 @@ class ElmanNetwork:
         """Outputs of the head."""
         return len(self.c)
 
+    @property
+    def placed_readout(self) -> Literal["last", "mean", "max"]:
+        """What the placed network reads: a core has no largest states, and learns the answer from their mean."""
+        return "mean" if self.readout == "max" and self.head == "core" else self.readout
+
     def activate(self, pre: NDArray[np.float64]) -> NDArray[np.float64]:
         """Apply clip, f and its ceiling."""
         bounded = np.clip(pre, -self.clip, self.clip)

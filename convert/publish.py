@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ..registry import Pin, Registry
+from ..simcore import CoreImage
 from ..simcore.classifier import read_labels, read_tokenizer
 from .card import model_card
 from .constrained import HEADS
@@ -255,7 +256,7 @@ def evaluate(reference: str, *, registry: Registry, data: Path) -> dict[str, Any
     """
     questions = read_questions(data, labelled=False)
     model = registry.load(reference)
-    for name in ("model.onnx", FILE):
+    for name in ("core.safetensors", "model.onnx", FILE):
         if name not in model.files:
             raise ModelFileError(
                 f"{model.pin}: {name} is missing, its earlier stages cannot be run"
@@ -263,6 +264,8 @@ def evaluate(reference: str, *, registry: Registry, data: Path) -> dict[str, Any
     network, float_model = read_model_bytes(
         model.files["model.onnx"], what=f"{model.pin}: model.onnx"
     )
+    image = CoreImage.from_bytes(model.files["core.safetensors"])
+    network = replace(network, head="core" if image.head_bias is None else "host")
     evaluation = evaluate_stages(
         questions=questions,
         files=model.files,

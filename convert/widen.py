@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def spare_copies(network: ElmanNetwork) -> int:
     """Count the units that each hidden unit can become while the words keep the lines that W x needs."""
-    lines = MAX_FAN_IN - gate_lines(network.readout, network.head)
+    lines = MAX_FAN_IN - gate_lines(network.placed_readout, network.head)
     copies = 1
     while True:
         hidden = (copies + 1) * network.n_hidden

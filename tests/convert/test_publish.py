@@ -152,19 +152,31 @@ class TestPublish:
         for key in ("float_by_recurrence", "stages", "responses", "utilisation"):
             assert again[key] == figures[key]
 
-    @pytest.mark.parametrize(
-        ("model", "message"),
-        [
-            ("bi", "network: bidirectional, but the core reads in one direction"),
-            ("max", "network: its head reads the largest states over time, but the core reads"),
-        ],
-    )
-    def test_what_is_read_but_no_core_can_hold_is_refused(
-        self, folder: Path, model: str, message: str
+    @pytest.mark.parametrize("readout", ["core", "host"])
+    def test_a_network_that_reads_its_largest_states_is_published(
+        self, folder: Path, readout: str
     ) -> None:
         labels = folder / "five.json"
         labels.write_text(json.dumps(TINY_LABELS[:5]))
-        made = source(folder, model=KERAS / f"{model}.onnx", labels=labels)
+        _, converted = publish(
+            source(folder, model=KERAS / "max.onnx", labels=labels),
+            registry=folder / "r",
+            name="max",
+            version="1.0.0",
+            recipe=CLOSED,
+            readout=readout,
+        )
+        again = evaluate(
+            "max:1.0.0", registry=Registry(folder / "r"), data=folder / "calibrate.txt"
+        )
+        assert again["stages"] == converted.evaluation["stages"]
+        assert again["stages"]["spiking"]["agreement"] > 0.8
+
+    def test_what_is_read_but_no_core_can_hold_is_refused(self, folder: Path) -> None:
+        labels = folder / "five.json"
+        labels.write_text(json.dumps(TINY_LABELS[:5]))
+        made = source(folder, model=KERAS / "bi.onnx", labels=labels)
+        message = "network: bidirectional, but the core reads in one direction"
         with pytest.raises(ConstraintError, match=message):
             publish(made, registry=folder / "r", name="wide", version="1.0.0")
         assert not (folder / "r").exists()

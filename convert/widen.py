@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .constrained import MAX_FAN_IN
-from .place import gate_lines, readout_copies
+from .place import gate_lines, spare_neurons
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 
 def spare_copies(network: ElmanNetwork) -> int:
     """Count the units that each hidden unit can become while the words keep the lines that W x needs."""
-    lines = MAX_FAN_IN - gate_lines(network.readout)
+    lines = MAX_FAN_IN - gate_lines(network.placed_readout, network.head)
     copies = 1
     while True:
         hidden = (copies + 1) * network.n_hidden
         words = min(network.embedding.shape[1], network.n_hidden)
-        if hidden + words > lines or readout_copies(hidden, network.classes) < 8:
+        needed = 8 * network.classes if network.head == "core" else 0
+        if hidden + words > lines or spare_neurons(hidden, network.head) < needed:
             return copies
         copies += 1
 

@@ -24,6 +24,7 @@ def add_reading(app: typer.Typer) -> None:
         (resolve, None),
         (history, None),
         (diff, None),
+        (export, None),
         (verify, None),
     ):
         app.command(name)(command)
@@ -108,6 +109,21 @@ def diff(
     document = dataclasses.asdict(found)
     document |= {"left": pinned(found.left), "right": pinned(found.right)}
     echo(document, tables.difference(found), as_json=as_json)
+
+
+def export(
+    ref: Annotated[
+        str, typer.Argument(metavar="REF", help="As elsewhere, or just the model's name.")
+    ],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The archive; replaced.")],
+    *,
+    registry: Root = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a version, or a whole model, to an OCI archive that skopeo reads."""
+    found = readable(registry).export(ref, file)
+    lines = [f"{file}: {found.name}:{tag}" for tag in found.tags]
+    echo(dataclasses.asdict(found), [*lines, f"{found.size} bytes"], as_json=as_json)
 
 
 def verify(

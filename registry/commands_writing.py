@@ -36,6 +36,7 @@ def add_writing(app: typer.Typer) -> None:
     """Add the commands to the program."""
     for command in (init, rollback, attach, sign, withdraw, repair, gc):
         app.command()(command)
+    app.command("import")(import_)
     app.add_typer(alias_app, name="alias")
 
 
@@ -129,6 +130,24 @@ def sign(
 def _attached(store: Registry, ref: str, tag: str, *, as_json: bool) -> None:
     pin = store.resolve(ref)
     echo({"tag": tag} | pinned(pin), [f"{pin} has {tag.partition('.')[2]}"], as_json=as_json)
+
+
+def import_(
+    source: Annotated[
+        Path, typer.Argument(metavar="SOURCE", help="An OCI archive, or a layout's directory.")
+    ],
+    *,
+    alias: Annotated[
+        str | None, typer.Option(metavar="ALIAS", help="Moved to the version, if it is one.")
+    ] = None,
+    reason: Reason = "",
+    actor: Actor = None,
+    registry: Root = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take versions from an OCI archive or layout, all verified before any is visible."""
+    pins = writable(registry).import_(source, alias=alias, actor=actor, reason=reason)
+    echo([pinned(pin) for pin in pins], [str(pin) for pin in pins], as_json=as_json)
 
 
 def withdraw(

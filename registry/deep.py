@@ -24,15 +24,24 @@ def check_file(path: str, data: bytes) -> None:
     Raises
     ------
     Corrupt
-        When a tensor of a safetensors file lies outside of it, JSON is none, or an ONNX graph is
+        When a tensor of a safetensors file lies outside of it, or JSON, text or an ONNX graph is
         none.
     """
     if path.endswith(".safetensors"):
         read_tensors(data, what=path)
     elif path.endswith(".json"):
         parse_json(data, what=path)
-    elif path.endswith(".onnx") and find_spec("onnx"):
+    elif not path.endswith(".onnx"):
+        _check_text(path, data)
+    elif find_spec("onnx"):
         _check_graph(path, data)
+
+
+def _check_text(path: str, data: bytes) -> None:
+    try:
+        data.decode()
+    except UnicodeDecodeError as e:
+        raise Corrupt(f"{path}: not text in UTF-8: {e.reason} at byte {e.start}") from None
 
 
 def _check_graph(path: str, data: bytes) -> None:

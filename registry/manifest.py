@@ -27,10 +27,12 @@ __all__ = [
     "CREATED",
     "MAX_LAYER",
     "MAX_MANIFEST",
+    "TITLE",
     "VERSION",
     "Manifest",
     "Package",
     "build",
+    "check_kind",
     "check_path",
     "parse_config",
     "parse_manifest",
@@ -219,14 +221,31 @@ def _layer(path: str, data: bytes) -> dict[str, Any]:
     check_path(path)
     if len(data) > MAX_LAYER:
         raise BadInput(f"file {shown(path)}: {len(data)} bytes, more than the limit of {MAX_LAYER}")
+    media_type = _kind(path)
+    # oras names the file by the title, ModelPack's tools by the filepath.
+    named = {"annotations": {TITLE: path, _FILEPATH: path}}
+    return Descriptor.of(data, media_type).to_json() | named
+
+
+def _kind(path: str) -> str:
     base = path.rpartition("/")[2]
     media_type = next((kind for glob, kind in _LAYER_TYPES if fnmatchcase(base, glob)), None)
     if media_type is None:
         allowed = ", ".join(glob for glob, _ in _LAYER_TYPES)
         raise BadInput(f"file {shown(path)}: not a kind of file that a model holds ({allowed})")
-    # oras names the file by the title, ModelPack's tools by the filepath.
-    named = {"annotations": {TITLE: path, _FILEPATH: path}}
-    return Descriptor.of(data, media_type).to_json() | named
+    return media_type
+
+
+def check_kind(path: str, media_type: str) -> None:
+    """See that a file from outside could have been published here.
+
+    Raises
+    ------
+    BadInput
+        When models hold no such files, or it is called something else than it would be here.
+    """
+    if _kind(path) != media_type:
+        raise BadInput(f"file {shown(path)}: is {shown(media_type)}, not {_kind(path)!r}")
 
 
 def _annotations(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .archive import write_archive
+from .attachments import split_tag
 from .deep import left_out
 from .details import config_of, describe, list_entries, stages_of
 from .difference import compare
@@ -17,7 +19,7 @@ from .layout import Layout
 from .lookup import find
 from .references import Reference, check_model, check_tag, is_model
 from .signatures import unsigned
-from .values import Difference, Entry, Event, Model, Pin, Problem, Report
+from .values import Difference, Entry, Event, Exported, Model, Pin, Problem, Report
 from .verify import verify_model
 
 if TYPE_CHECKING:
@@ -220,6 +222,48 @@ class Reader:
         """
         return compare(self.load(left), self.load(right), stages_of)
 
+    def export(self, ref: str, path: Path) -> Exported:
+        """Write a version, or a whole model, to an OCI archive, with what is attached.
+
+        Manifests are byte for byte those of the registry, and the same content gives the same file.
+        It appears when it is whole. skopeo reads it as ``oci-archive:FILE:1.0.0``.
+
+        Parameters
+        ----------
+        ref
+            As for resolve: the version, the alias when one is named, and its attachments. Or just
+            the model's name: all versions, aliases and attachments.
+        path
+            The archive; one that is there is replaced.
+
+        Raises
+        ------
+        NotFound
+            When the reference means nothing.
+        Corrupt
+            When any of it is damaged; no file is written.
+        BadInput
+            When there can be no file of that name.
+        """
+        if ":" in ref or "@" in ref:
+            layout, pin, target, state = self._find(ref)
+            if pin.version is None:
+                raise NotFound(f"{pin}: is no version any more")
+            alias = Reference.parse(ref).tag
+            tags = {pin.version: target} | ({alias: target} if alias else {})
+            for tag in state.tags:
+                part = split_tag(tag)
+                if part is not None and part[0] == pin.digest:
+                    tags[tag] = state.tags[tag]
+        else:
+            layout = self._layout(check_model(ref))
+            tags = dict(layout.state().tags)
+        if not tags:
+            raise NotFound(f"model {layout.name}: has no versions")
+        with storage(f"exporting to {path}"):
+            size = write_archive(layout, tags, Path(path))
+        return Exported(name=layout.name, tags=tuple(sorted(tags)), size=size)
+
     def verify(
         self, name: str | None = None, *, deep: bool = False, key: bytes | None = None
     ) -> Report:
@@ -252,6 +296,7 @@ class Reader:
         names = self.models() if name is None else [check_model(name)]
         with storage(f"verifying {self.root}"):
             parts = [verify_model(self._layout(each), deep=deep) for each in names]
+            halted = sorted(self.root.glob(".quarantine/*"))
             unfinished = sorted(path.name for path in self.root.glob(".new-*"))
         return Report(
             models=len(parts),
@@ -265,6 +310,7 @@ class Reader:
             notes=(
                 *(note for part in parts for note in part.notes),
                 *(left_out() if deep else ()),
+                *(f"{path.name}: an import that was never finished" for path in halted),
                 *(f"{name}: a model that was never finished" for name in unfinished),
             ),
         )

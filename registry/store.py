@@ -19,10 +19,12 @@ from .changes import (
     move,
     publication,
 )
-from .collect import Age, collect
+from .collect import Age, collect, remove_old
 from .dsse import sign
 from .errors import BadInput, NotFound, StorageError
 from .files import storage, sync_folder
+from .importing import QUARANTINE, admit, quarantined
+from .incoming import examine
 from .layout import Layout
 from .manifest import CREATED, build, rfc3339
 from .reader import bundled
@@ -238,6 +240,54 @@ class Registry(Tagger):
         tags = state.tags.of(package.descriptor.digest)
         return next(tag for tag in tags if tag.startswith(prefix))
 
+    def import_(
+        self,
+        source: Path,
+        *,
+        alias: str | None = None,
+        actor: str | None = None,
+        reason: str = "",
+    ) -> builtins.list[Pin]:
+        """Take versions and attachments from an OCI archive or layout.
+
+        An archive is unpacked into quarantine; everything is verified, as strictly as by publish
+        and ``verify(deep=True)``, before any of it becomes visible. Aliases of the source are not
+        taken: what is in production here is decided here.
+
+        Parameters
+        ----------
+        source
+            A tar file as by export or ``skopeo copy ... oci-archive:FILE``, or a layout's directory.
+        alias
+            Moved to the version, when the source has exactly one.
+        actor, reason
+            Who and why, for the journal.
+
+        Returns
+        -------
+        list of Pin
+            The versions that the source has, whether or not they were here.
+
+        Raises
+        ------
+        Corrupt
+            When anything in the source is wrong; nothing was changed.
+        Conflict
+            When a version is here with other bytes; nothing was changed.
+        NotFound
+            When there is no source, or an attachment's version is neither there nor here.
+        """
+        source = Path(source)
+        if alias is not None:
+            check_alias(alias)
+        signature = Signature.of(actor, reason or f"imported from {source.name}")
+        with storage(f"importing {source} into {self.root}"):
+            if not source.exists():
+                raise NotFound(f"import {source}: no such file or directory")
+            with quarantined(self.root, source) as folder:
+                incoming = examine(folder, what=f"import {source}")
+                return admit(Layout(self.root / incoming.name), incoming, alias, signature)
+
     def gc(
         self, name: str | None = None, *, grace: float = GRACE, dry_run: bool = False
     ) -> builtins.list[Collected]:
@@ -273,6 +323,7 @@ class Registry(Tagger):
             for path in self.root.glob(".new-*"):
                 if unfinished.passes(path) and not dry_run:
                     shutil.rmtree(path, ignore_errors=True)
+            remove_old(self.root / QUARANTINE, unfinished, dry_run=dry_run)
         return found
 
     def repair(self, name: str) -> Report:

@@ -18,6 +18,7 @@ __all__ = [
     "Difference",
     "Entry",
     "Event",
+    "Exported",
     "Layer",
     "Model",
     "Pin",
@@ -189,6 +190,16 @@ class Difference:
     config: tuple[Changed, ...]
     figures: tuple[Changed, ...]
     """The stages' figures."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Exported:
+    """What was written to an archive."""
+
+    name: str
+    tags: tuple[str, ...]
+    size: int
+    """Bytes of the archive."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

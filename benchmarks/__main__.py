@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from benchmarks import chip, core, end_to_end, questions
+from benchmarks import chip, convert, core, end_to_end, questions
 from benchmarks.tables import machine
 
 ALL = {
@@ -14,6 +14,7 @@ ALL = {
     "chip": chip.main,
     "questions": questions.main,
     "end-to-end": end_to_end.main,
+    "convert": convert.main,
 }
 HANDICAPS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 """Settings that may make NumPy choose slow products: measured with them, the ratios would flatter us."""

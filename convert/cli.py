@@ -123,11 +123,19 @@ def publish(
     labels: Annotated[Path, typer.Option(help="labels.json: class names in order of the outputs.")],
     calibrate: Annotated[
         Path,
-        typer.Option(help="Calibration questions (.txt, .jsonl, .tsv, .label); labels unused."),
+        typer.Option(help="Calibration questions (.txt, .jsonl, .tsv, .label)."),
     ],
     registry: Annotated[Path, typer.Option(help="Registry folder; made where it is missing.")],
     name: Annotated[str, typer.Option(help="Model name.")],
     version: Annotated[str, typer.Option(help="Version, SemVer.")],
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="closed-form, distill or labels (calibration questions' own); default: distill"
+            " where torch is installed."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the distillation.", min=0)] = 0,
     alias: Annotated[str | None, typer.Option(help="Alias to move to this version.")] = None,
     evaluate: Annotated[
         Path | None,
@@ -159,6 +167,8 @@ def publish(
         registry=registry,
         name=name,
         version=version,
+        recipe=recipe,
+        seed=seed,
         alias=alias,
         created=_created(),
         actor=actor,

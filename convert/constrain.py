@@ -19,6 +19,7 @@ import numpy as np
 
 from .constrained import LEVEL_MAX, LEVEL_MIN, MAX_FAN_IN, ConstrainedNetwork, T
 from .errors import ConstraintError
+from .place import gate_lines
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,7 +39,7 @@ _RIDGE: Final = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class _Ranges:
+class Ranges:
     """Hidden states as activities: h = low + span a / 15, and f(pre) ~ clip(slope pre + offset, low, low + span)."""
 
     low: F64
@@ -59,7 +60,11 @@ class _Inputs:
 
 
 def constrain(
-    network: ElmanNetwork, questions: list[NDArray[np.int64]], *, max_lines: int | None = MAX_FAN_IN
+    network: ElmanNetwork,
+    questions: list[NDArray[np.int64]],
+    *,
+    max_lines: int | None = MAX_FAN_IN,
+    percentile: float = RELU_PERCENTILE,
 ) -> ConstrainedNetwork:
     """Constrain a float network to 16 weight levels and 16 activity levels, and to the lines of one core.
 
@@ -82,13 +87,15 @@ def constrain(
     pre = np.concatenate([p for _, _, p, _ in trace])
     h = np.concatenate([s for _, _, _, s in trace])
     read = np.concatenate([network.rows[ids] for ids, _, _, _ in trace])
-    ranges = _hidden_ranges(network, pre, h)
+    ranges = hidden_ranges(network, pre, h, percentile)
     width = network.embedding.shape[1]
     if max_lines is not None:
-        width = max_lines - network.n_hidden - 1  # one line is the readout's gate
+        gate = gate_lines(network.readout)
+        width = max_lines - network.n_hidden - gate
         if width < 1:
             raise ConstraintError(
-                f"network: {network.n_hidden} hidden units + 1 gate + 1 input, limit {max_lines} lines"
+                f"network: {network.n_hidden} hidden units{' + 1 gate' * gate} + 1 input,"
+                f" limit {max_lines} lines"
             )
     inputs = _inputs(network, read, width)
     initial = -ranges.low / ranges.span * T
@@ -104,13 +111,14 @@ def constrain(
     fixed = network.b + inputs.base + network.U @ ranges.low
     bias = to_activity[:, 0] * (ranges.slope * fixed + ranges.offset - ranges.low)
     levels, scale, shift = quantise_rows(matrix, drive, LEVEL_MIN, LEVEL_MAX)
-    last = np.zeros((len(questions), network.n_hidden))
+    read_out = np.zeros((len(questions), network.n_hidden))
     for _, alive, _, states in trace:
-        last[alive] = (states - ranges.low) / ranges.span * T
+        a = np.clip((states - ranges.low) / ranges.span * T, 0, T)
+        read_out[alive] = a if network.readout == "last" else read_out[alive] + a
+    if network.readout == "mean":
+        read_out /= np.array([len(q) for q in questions])[:, None]
     head = network.C * (ranges.span / T)
-    out_levels, out_scale, out_shift = quantise_rows(
-        head, np.clip(last, 0, T), -LEVEL_MAX, -LEVEL_MIN
-    )
+    out_levels, out_scale, out_shift = quantise_rows(head, read_out, -LEVEL_MAX, -LEVEL_MIN)
     return ConstrainedNetwork(
         projection=inputs.projection,
         origin=inputs.origin,
@@ -124,11 +132,12 @@ def constrain(
         readout_scale=out_scale,
         readout_bias=network.c + network.C @ ranges.low + out_shift,
         direction=network.direction,
+        readout=network.readout,
     )
 
 
 def _states_before(
-    trace: list[tuple[NDArray[np.int64], NDArray[np.intp], F64, F64]], ranges: _Ranges, initial: F64
+    trace: list[tuple[NDArray[np.int64], NDArray[np.intp], F64, F64]], ranges: Ranges, initial: F64
 ) -> list[F64]:
     before = []
     n = len(trace[0][1])
@@ -139,15 +148,15 @@ def _states_before(
     return before
 
 
-def _hidden_ranges(network: ElmanNetwork, pre: F64, h: F64) -> _Ranges:
+def hidden_ranges(network: ElmanNetwork, pre: F64, h: F64, percentile: float) -> Ranges:
     """Choose what activity 0 and 15 of each hidden unit stand for, and the line that f is replaced by."""
     n = network.n_hidden
     if network.activation == "Relu":
         ceiling = np.full(n, network.clip)
         if not np.isfinite(network.clip):
-            ceiling = np.percentile(h, RELU_PERCENTILE, axis=0)
+            ceiling = np.percentile(h, percentile, axis=0)
             ceiling = np.where(ceiling > 0, ceiling, max(float(ceiling.max()), 1.0))
-        return _Ranges(low=np.zeros(n), span=ceiling, slope=np.ones(n), offset=np.zeros(n))
+        return Ranges(low=np.zeros(n), span=ceiling, slope=np.ones(n), offset=np.zeros(n))
     low, span, steepest = (-1.0, 2.0, 1.0) if network.activation == "Tanh" else (0.0, 1.0, 0.25)
     middle = low + span / 2
     slopes = steepest * np.linspace(0.4, 1.0, 25)
@@ -155,7 +164,7 @@ def _hidden_ranges(network: ElmanNetwork, pre: F64, h: F64) -> _Ranges:
         ((np.clip(slope * pre + middle, low, low + span) - h) ** 2).mean(axis=0) for slope in slopes
     ]
     slope = slopes[np.argmin(errors, axis=0)]
-    return _Ranges(
+    return Ranges(
         low=np.full(n, low), span=np.full(n, span), slope=slope, offset=np.full(n, middle)
     )
 

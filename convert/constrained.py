@@ -11,7 +11,7 @@ from ..simcore import Encoder
 from ..simcore.tensors import Field
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -46,7 +46,7 @@ class ConstrainedNetwork:
     """An Elman network in activity units.
 
     One step:  a_t = clip(floor(s (q_in x_t + q_rec a_{t-1}) + B + 1/2), 0, 15),  x_t the code of word t;
-    answer:  argmax of  s_c (q_out a_last) + B_c.
+    answer:  argmax of  s_c (q_out r) + B_c,  r the activities after the last word, or their mean over all words.
 
     Attributes
     ----------
@@ -68,6 +68,8 @@ class ConstrainedNetwork:
         s_c and B_c.
     direction : {"forward", "reverse"}
         Order of reading.
+    readout : {"last", "mean"}
+        What the readout reads: r above.
 
     """
 
@@ -83,6 +85,7 @@ class ConstrainedNetwork:
     readout_scale: NDArray[np.float64]
     readout_bias: NDArray[np.float64]
     direction: Literal["forward", "reverse"]
+    readout: Literal["last", "mean"] = "last"
 
     @property
     def n_in(self) -> int:
@@ -118,12 +121,18 @@ class ConstrainedNetwork:
     ) -> ConstrainedNetwork:
         """Put a constrained network together again from its tensors and the float network it came from."""
         codes = network.embedding @ tensors["projection"] + tensors["origin"]
-        return cls(**tensors, codes=codes, rows=network.rows, direction=network.direction)
+        return cls(
+            **tensors,
+            codes=codes,
+            rows=network.rows,
+            direction=network.direction,
+            readout=network.readout,
+        )
 
     def hidden(
         self, questions: list[NDArray[np.int64]], *, rounded: bool = True
     ) -> NDArray[np.float64]:
-        """Run the questions; return the activities after each one's last word, float64 (n, n_hidden).
+        """Run the questions; return the activities that are read out, float64 (n, n_hidden).
 
         Parameters
         ----------
@@ -133,22 +142,44 @@ class ConstrainedNetwork:
             True: activities at 16 levels (the integer model); False: only the weights are constrained.
 
         """
+        a = np.repeat(self.initial[None], len(questions), axis=0)
+        total = np.zeros_like(a)
+        for alive, _, after in self.trace(questions, rounded=rounded):
+            a[alive] = after
+            total[alive] += after
+        if self.readout == "last":
+            return a
+        return np.asarray(total / np.array([len(q) for q in questions])[:, None])
+
+    def trace(
+        self, questions: list[NDArray[np.int64]], *, rounded: bool = True
+    ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]]:
+        """Run the questions step by step (see `hidden`).
+
+        Yields
+        ------
+        alive : intp (m,)
+            The questions that have a word in this step.
+        before, after : float64 (m, n_hidden)
+            What each hidden unit sums up, in activities, and its activity.
+
+        """
         codes = self.rounded_codes().astype(np.float64) if rounded else np.clip(self.codes, 0, T)
         W, U = np.split(self.levels.astype(np.float64) * self.scale[:, None], [self.n_in], axis=1)
         a = np.repeat(self.initial[None], len(questions), axis=0)
         for ids, alive in steps(questions, self.direction):
             pre = codes[self.rows[ids]] @ W.T + a[alive] @ U.T + self.bias
             a[alive] = np.clip(np.floor(pre + 0.5) if rounded else pre, 0, T)
-        return a
+            yield alive, pre, a[alive]
 
     def logits(
         self, questions: list[NDArray[np.int64]], *, rounded: bool = True
     ) -> NDArray[np.float64]:
         """Run the questions; return the readout, float64 (n, classes) (see `hidden`)."""
         a = self.hidden(questions, rounded=rounded)
-        return self.readout(a)
+        return self.read_out(a)
 
-    def readout(self, a: NDArray[np.float64]) -> NDArray[np.float64]:
+    def read_out(self, a: NDArray[np.float64]) -> NDArray[np.float64]:
         """Read activities (n, n_hidden) out as logits (n, classes)."""
         return a @ self.readout_levels.T * self.readout_scale + self.readout_bias
 

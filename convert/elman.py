@@ -24,7 +24,7 @@ ACTIVATIONS: Final[dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ElmanNetwork:
-    """h_t = f(clip(W x_t + U h_{t-1} + b)),  logits = C h_last + c   (Elman 1990; ONNX operator RNN).
+    """h_t = f(clip(W x_t + U h_{t-1} + b)),  logits = C r + c   (Elman 1990; ONNX operator RNN).
 
     Attributes
     ----------
@@ -44,6 +44,8 @@ class ElmanNetwork:
         Order in which the words are read.
     C : float64 (classes, n_hidden)
     c : float64 (classes,)
+    readout : {"last", "mean"}
+        What the head reads, r: the state after the last word, or the mean of the states after every word.
 
     """
 
@@ -57,6 +59,7 @@ class ElmanNetwork:
     direction: Literal["forward", "reverse"]
     C: NDArray[np.float64]
     c: NDArray[np.float64]
+    readout: Literal["last", "mean"] = "last"
 
     @property
     def n_hidden(self) -> int:
@@ -87,7 +90,24 @@ class ElmanNetwork:
 
     def logits(self, questions: list[NDArray[np.int64]]) -> NDArray[np.float64]:
         """Run questions of at least one word each; return float64 (n, classes)."""
-        last = np.zeros((len(questions), self.n_hidden))
-        for _, alive, _, h in self.trace(questions):
-            last[alive] = h
-        return last @ self.C.T + self.c
+        return self.every_logits(questions)[
+            np.arange(len(questions)), [len(q) - 1 for q in questions]
+        ]
+
+    def every_logits(self, questions: list[NDArray[np.int64]]) -> NDArray[np.float64]:
+        """Run questions; return the logits after every word in the direction of reading, float64 (n, steps, classes).
+
+        Steps after a question's last word repeat the last answer.
+        """
+        steps = max(len(q) for q in questions)
+        read = np.zeros((steps, len(questions), self.n_hidden))
+        total = np.zeros((len(questions), self.n_hidden))
+        for t, (_, alive, _, h) in enumerate(self.trace(questions)):
+            if t:
+                read[t] = read[t - 1]
+            if self.readout == "mean":
+                total[alive] += h
+                read[t, alive] = total[alive] / (t + 1)
+            else:
+                read[t, alive] = h
+        return (read @ self.C.T + self.c).transpose(1, 0, 2)

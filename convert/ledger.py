@@ -1,7 +1,8 @@
 """The ledger: what every stage of constraining answers, and how often it is right.
 
 Stages (docs/conversion.md): `float`, the model file in onnxruntime; `weights`, 16 weight levels; `activities`, 16
-activity levels as well; `fan-in`, at most 64 lines as well: the integer model; `spiking`, the core, spike for spike.
+activity levels as well; `fan-in`, at most 64 lines as well; `integer`, the integer model that the core comes from:
+distilled, or the same as `fan-in`; `spiking`, the core, spike for spike.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from .elman import ElmanNetwork
     from .read import FloatModel
 
-STAGES: Final = ("float", "weights", "activities", "fan-in", "spiking")
+STAGES: Final = ("float", "weights", "activities", "fan-in", "integer", "spiking")
 """The stages of constraining, in order."""
 
 FILE: Final = "constrained.safetensors"
@@ -53,23 +54,34 @@ class Constrained:
     wide : ConstrainedNetwork
         With inputs as wide as the float network's: stages `weights` and `activities`.
     core : ConstrainedNetwork
-        Within the core's lines: stage `fan-in`; the same object as `wide` where that fits.
+        The integer model that the core comes from: stage `integer`; the same object as `wide` where that fits.
+    closed : ConstrainedNetwork or None
+        Within the core's lines in closed form: stage `fan-in`, where `core` was distilled from it; None: `core` is.
 
     """
 
     wide: ConstrainedNetwork
     core: ConstrainedNetwork
+    closed: ConstrainedNetwork | None = None
 
     def to_bytes(self) -> bytes:
-        """Serialise both as one safetensors file."""
-        tensors = {f"core.{name}": array for name, array in self.core.tensors().items()}
-        if self.wide is not self.core:
-            tensors |= {f"wide.{name}": array for name, array in self.wide.tensors().items()}
-        metadata = {"format": _FORMAT, "version": _VERSION, "parts": self._parts()}
+        """Serialise all that differ as one safetensors file."""
+        networks = self._different()
+        tensors = {
+            f"{part}.{name}": array
+            for part, network in networks.items()
+            for name, array in network.tensors().items()
+        }
+        metadata = {"format": _FORMAT, "version": _VERSION, "parts": len(networks)}
         return pack(tensors, metadata)
 
-    def _parts(self) -> int:
-        return 1 if self.wide is self.core else 2
+    def _different(self) -> dict[str, ConstrainedNetwork]:
+        networks = {"core": self.core}
+        if self.closed is not None:
+            networks["closed"] = self.closed
+        if self.wide is not self.core and self.wide is not self.closed:
+            networks["wide"] = self.wide
+        return networks
 
     @classmethod
     def from_bytes(cls, data: bytes, network: ElmanNetwork) -> Constrained:
@@ -81,11 +93,9 @@ class Constrained:
             The bytes are not such a file.
 
         """
-        parts = 2 if b'"wide.scale"' in data[:65_536] else 1
-        fields = {
-            f"{p}.{n}": _prefixed(p, f) for p in ("core", "wide")[:parts] for n, f in FIELDS.items()
-        }
-        lengths = {f"{p}.{n}": v for p in ("core", "wide") for n, v in _LENGTHS.items()}
+        parts = [p for p in ("core", "closed", "wide") if f'"{p}.scale"'.encode() in data[:65_536]]
+        fields = {f"{p}.{n}": _prefixed(p, f) for p in parts for n, f in FIELDS.items()}
+        lengths = {f"{p}.{n}": v for p in parts for n, v in _LENGTHS.items()}
         tensors, _ = unpack(
             data,
             what=FILE,
@@ -95,11 +105,14 @@ class Constrained:
             limits=lengths,
             error=ConstraintError,
         )
-        networks = [
-            ConstrainedNetwork.from_tensors({n: tensors[f"{p}.{n}"] for n in FIELDS}, network)
-            for p in ("core", "wide")[:parts]
-        ]
-        return cls(core=networks[0], wide=networks[-1])
+        if "core" not in parts:
+            raise ConstraintError(f"{FILE}: tensor core.scale is missing")
+        networks = {
+            p: ConstrainedNetwork.from_tensors({n: tensors[f"{p}.{n}"] for n in FIELDS}, network)
+            for p in parts
+        }
+        core, closed = networks["core"], networks.get("closed")
+        return cls(core=core, closed=closed, wide=networks.get("wide", closed or core))
 
 
 def _prefixed(part: str, field: Field) -> Field:
@@ -153,7 +166,8 @@ def evaluate_stages(
         "float": float_model.logits(words),
         "weights": constrained.wide.logits(words, rounded=False),
         "activities": constrained.wide.logits(words),
-        "fan-in": constrained.core.logits(words),
+        "fan-in": (constrained.closed or constrained.core).logits(words),
+        "integer": constrained.core.logits(words),
     }
     predicted = {stage: np.full(len(questions), -1) for stage in found}
     for stage, logits in found.items():
@@ -180,9 +194,15 @@ def describe_data(path: Path) -> dict[str, str]:
     return {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
-def _truth(questions: Sequence[Question], labels: Sequence[str]) -> NDArray[np.int64] | None:
-    if any(q.label is None for q in questions):
-        return None
+def label_indices(questions: Sequence[Question], labels: Sequence[str]) -> NDArray[np.int64]:
+    """Return the labels of questions that all have one as numbers, int64 (questions,).
+
+    Raises
+    ------
+    DataError
+        A label that the model does not know.
+
+    """
     index = {label: i for i, label in enumerate(labels)}
     for q in questions:
         if q.label not in index:
@@ -190,6 +210,12 @@ def _truth(questions: Sequence[Question], labels: Sequence[str]) -> NDArray[np.i
                 f"label {q.label!r} of {q.text[:60]!r}: the model knows {', '.join(labels)}"
             )
     return np.array([index[str(q.label)] for q in questions])
+
+
+def _truth(questions: Sequence[Question], labels: Sequence[str]) -> NDArray[np.int64] | None:
+    if any(q.label is None for q in questions):
+        return None
+    return label_indices(questions, labels)
 
 
 def _confusion(

@@ -18,7 +18,7 @@ from ..simcore import CoreImage, QuestionCore, limits
 from .constrained import ConstrainedNetwork, T
 from .errors import ConstraintError
 from .place import Neurons, place, readout_copies
-from .spiking import hidden_steps, last_counts
+from .spiking import hidden_steps, read_counts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,10 +42,17 @@ COPIES_MAX: Final = 16
 """Readout neurons of a class: 16 staggered ones resolve 1/16 of a spike; more cost events and change no label."""
 
 
-def hidden_neurons(network: ConstrainedNetwork) -> Neurons:
+def hidden_neurons(network: ConstrainedNetwork, *, floor: float = 0.0) -> Neurons:
     """Derive the hidden neurons in closed form.
 
     The gain is the largest that keeps theta and leak inside the chip's limits.
+
+    Parameters
+    ----------
+    network
+        The network.
+    floor
+        Lowest potential in thresholds, at most 0.
 
     Raises
     ------
@@ -75,6 +82,7 @@ def hidden_neurons(network: ConstrainedNetwork) -> Neurons:
         threshold=threshold.astype(np.int64),
         leak=leak.astype(np.int64),
         potential=potential.astype(np.int64),
+        floor=np.maximum(np.round(floor * threshold), -limits.THRESHOLD_MAX).astype(np.int64),
     )
 
 
@@ -83,12 +91,14 @@ def match_hidden(
     neurons: Neurons,
     questions: list[NDArray[np.int64]],
     *,
+    states: NDArray[np.float64] | None = None,
     rounds: int = 6,
-) -> Neurons:
-    """Move leaks until every unit's mean spike count on the questions is the model's.
+) -> tuple[Neurons, float]:
+    """Move leaks until every unit's mean spike count on the questions is the one wanted.
 
-    The model is asked with the activities that the core really had (the spike counts of the step before), so each
-    unit's own response is matched, not the errors of others.
+    Without `states` that is the model's, which is asked with the activities that the core really had (the spike
+    counts of the step before), so each unit's own response is matched, not the errors of others.  With `states`
+    errors of others are made good as well.
 
     Parameters
     ----------
@@ -96,29 +106,34 @@ def match_hidden(
         The layer to match.
     questions
         Word ids of the calibration questions.
+    states
+        float64 (steps of all questions, n_hidden): the activities wanted, in the order of `hidden_steps`.
     rounds
         Corrections made; the one with the smallest mean error is returned.
 
+    Returns
+    -------
+    Neurons and float
+        The neurons, and their mean absolute error in spikes.
+
     """
+    matrix = (network.levels * network.scale[:, None]).T
     best, best_error = neurons, np.inf
     for _ in range(rounds + 1):
-        total = np.zeros(network.n_hidden)
-        absolute = 0.0
-        seen = 0
-        for _alive, inputs, counts in hidden_steps(network, neurons, questions):
-            wanted = np.floor(
-                inputs @ (network.levels * network.scale[:, None]).T + network.bias + 0.5
-            )
-            error = counts - np.clip(wanted, 0, T)
-            total += error.sum(axis=0)
-            absolute += float(np.abs(error).sum())
-            seen += len(error)
-        if absolute / seen < best_error:
-            best, best_error = neurons, absolute / seen
-        change = np.round(total / seen * neurons.threshold / T)
+        ran = list(hidden_steps(network, neurons, questions))
+        counts = np.concatenate([c for _, _, c in ran])
+        wanted = states
+        if wanted is None:
+            inputs = np.concatenate([i for _, i, _ in ran])
+            wanted = np.floor(inputs @ matrix + network.bias + 0.5)
+        error = counts - np.clip(wanted, 0, T)
+        size = float(np.abs(error).mean())
+        if size < best_error:
+            best, best_error = neurons, size
+        change = np.round(error.mean(axis=0) * neurons.threshold / T)
         leak = np.clip(neurons.leak - change, -limits.LEAK_MAX, limits.LEAK_MAX)
         neurons = replace(neurons, leak=leak.astype(np.int64))
-    return best
+    return best, best_error
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -133,8 +148,8 @@ class Matched:
         Its populations.
     agreement : float
         Share of the calibration questions on which the core gives the float network's label, 0..1.
-    method : {"closed-form", "matched"}
-        Whether the hidden responses were moved, or the closed form agreed better.
+    method : {"closed-form", "matched", "refitted"}
+        Whether the hidden responses were moved, or the closed form agreed better; or how they were given.
 
     """
 
@@ -149,6 +164,7 @@ def match(
     network: ConstrainedNetwork,
     questions: list[NDArray[np.int64]],
     labels: NDArray[np.int64],
+    hidden: Neurons | None = None,
 ) -> Matched:
     """Place the network and match its responses on calibration questions.
 
@@ -160,6 +176,8 @@ def match(
         Word ids of the calibration questions, each at least one word.
     labels
         int64: the float network's label of each question.
+    hidden
+        Hidden neurons that were matched already; None: those of the closed form, or matched to the model.
 
     Raises
     ------
@@ -167,11 +185,15 @@ def match(
         The network does not fit one core.
 
     """
-    closed = hidden_neurons(network)
-    candidates = {"closed-form": closed, "matched": match_hidden(network, closed, questions)}
+    if hidden is None:
+        closed = hidden_neurons(network)
+        matched, _ = match_hidden(network, closed, questions)
+        candidates = {"closed-form": closed, "matched": matched}
+    else:
+        candidates = {"refitted": hidden}
     results = [
-        _with_readout(network, hidden, questions, labels, method)
-        for method, hidden in candidates.items()
+        _with_readout(network, neurons, questions, labels, method)
+        for method, neurons in candidates.items()
     ]
     return max(results, key=lambda r: r.agreement)
 
@@ -185,7 +207,7 @@ def _with_readout(
 ) -> Matched:
     """Find the readout's range: of a few candidates, the one whose counts on the core agree best."""
     best: Matched | None = None
-    for low, high in _readout_ranges(network.readout(last_counts(network, hidden, questions))):
+    for low, high in _readout_ranges(network, hidden, questions):
         readout = readout_neurons(network, low, high)
         image = place(network, hidden, readout)
         agreement = float((core_labels(image, network, questions) == labels).mean())
@@ -198,15 +220,25 @@ def _with_readout(
     return best
 
 
-def _readout_ranges(logits: NDArray[np.float64]) -> list[tuple[float, float]]:
+def _readout_ranges(
+    network: ConstrainedNetwork, hidden: Neurons, questions: list[NDArray[np.int64]]
+) -> list[tuple[float, float]]:
     """List ranges of logits that the readout's counts could span.
 
-    A narrow range resolves more; a wide one keeps the swings of single ticks off floor and ceiling.
+    A narrow range resolves more; a wide one keeps the swings of single ticks off floor and ceiling.  Where the mean
+    is read, the range is that of single words: a class that loses ground at one word cannot take its spikes back, so
+    the range must reach down to where hardly any word takes ground.
     """
-    ordered = np.sort(logits, axis=1)
+    if network.readout == "mean":
+        counts = [c for _, _, c in hidden_steps(network, hidden, questions)]
+        ordered = np.sort(network.read_out(np.concatenate(counts)), axis=1)
+        lows = np.percentile(ordered[:, 0], [0, 2, 20])
+    else:
+        ordered = np.sort(network.read_out(read_counts(network, hidden, questions)), axis=1)
+        lows = np.percentile(ordered[:, -2], [1, 20])
     ranges = set()
     for high in np.percentile(ordered[:, -1], [99, 100]):
-        for low in np.percentile(ordered[:, -2], [1, 20]):
+        for low in lows:
             for wider in READOUT_MARGINS:
                 margin = wider * (high - low)
                 if high > low:
@@ -215,26 +247,60 @@ def _readout_ranges(logits: NDArray[np.float64]) -> list[tuple[float, float]]:
 
 
 def readout_neurons(network: ConstrainedNetwork, low: float, high: float) -> Neurons:
-    """Derive the readout neurons that count logits from low (no spike) to high (READOUT_CEILING spikes).
+    """Derive the readout neurons that count logits from low (no spike) to high (READOUT_CEILING spikes a step).
 
     Neuron k of a class starts (k + 1/2) / copies of a spike ahead, so that the class's total resolves fractions of
     a spike.
     """
     copies = min(readout_copies(network.n_hidden, network.classes), COPIES_MAX)
     per_logit = READOUT_CEILING / (high - low)
-    threshold = READOUT_GAIN / (network.readout_scale * per_logit)
     stagger = (np.arange(copies) + 0.5) / copies
-    drive = (network.readout_bias[:, None] - low) * per_logit + stagger
-    leak = np.round(drive * threshold[:, None] / T - GATE_LIFT)
+    drive = (
+        network.readout_bias[:, None] - low
+    ) * per_logit  # spikes a step that the bias is worth
+    if network.readout == "mean":
+        return _integrating(network, per_logit, drive, stagger)
+    threshold = READOUT_GAIN / (network.readout_scale * per_logit)
+    leak = np.round((drive + stagger) * threshold[:, None] / T - GATE_LIFT)
     n = network.classes * copies
     return Neurons(
         gain=np.full(n, READOUT_GAIN),
-        threshold=np.clip(np.round(np.repeat(threshold, copies)), 1, limits.THRESHOLD_MAX).astype(
-            np.int64
-        ),
+        threshold=_repeated(threshold, copies),
         leak=np.clip(leak, -limits.LEAK_MAX, limits.LEAK_MAX).astype(np.int64).reshape(-1),
         potential=np.zeros(n, dtype=np.int64),
+        floor=np.zeros(n, dtype=np.int64),
     )
+
+
+def _integrating(
+    network: ConstrainedNetwork,
+    per_logit: float,
+    drive: NDArray[np.float64],
+    stagger: NDArray[np.float64],
+) -> Neurons:
+    """Derive readout neurons that add up all steps; they start as far below as the leak lifts them in the first."""
+    copies = len(stagger)
+    per_gain = 1 / (network.readout_scale * per_logit)  # threshold of gain 1
+    bound = np.full(network.classes, float(GAIN_MAX))
+    leak_of_gain = np.abs(drive[:, 0]) * per_gain / T
+    np.divide(limits.LEAK_MAX, leak_of_gain, out=bound, where=leak_of_gain > 0)
+    gain = np.clip(np.floor(np.minimum(bound, limits.THRESHOLD_MAX / per_gain)), 1, GAIN_MAX)
+    threshold = gain * per_gain
+    leak = np.clip(np.round(drive[:, 0] * threshold / T), -limits.LEAK_MAX, limits.LEAK_MAX)
+    start = np.minimum(stagger * threshold[:, None], threshold[:, None] - 1) - T * leak[:, None]
+    start = np.minimum(np.floor(start), np.floor(threshold[:, None]) - 1)
+    return Neurons(
+        gain=np.repeat(gain, copies).astype(np.int64),
+        threshold=_repeated(threshold, copies),
+        leak=np.repeat(leak, copies).astype(np.int64),
+        potential=start.astype(np.int64).reshape(-1),
+        floor=np.full(start.size, -limits.THRESHOLD_MAX),
+    )
+
+
+def _repeated(threshold: NDArray[np.float64], copies: int) -> NDArray[np.int64]:
+    whole = np.clip(np.round(np.repeat(threshold, copies)), 1, limits.THRESHOLD_MAX)
+    return whole.astype(np.int64)
 
 
 def core_labels(

@@ -8,6 +8,10 @@ The readout sits on the same core, several neurons to a class.  Its codebook is 
 gate line's axons are all of type 0: each adds 8 g.  Between questions' words the leak holds readout membranes at
 the floor; in the drain step the gate spikes at every tick and lifts them by as much as the leak takes, so what they
 count is the last word's hidden activity alone.
+
+Where the mean over all words is read (`readout="mean"`), the readout neurons integrate the hidden spikes of every
+step: there is no gate, and their floor is as low as the chip allows, so that what speaks against a class at one word
+still counts at the next.
 """
 
 from __future__ import annotations
@@ -43,6 +47,8 @@ class Neurons:
         g, 1..31.
     threshold, leak, potential : int64 (n,)
         As in the core image.
+    floor : int64 (n,)
+        Lowest potential, at most 0.
 
     """
 
@@ -50,6 +56,7 @@ class Neurons:
     threshold: NDArray[np.int64]
     leak: NDArray[np.int64]
     potential: NDArray[np.int64]
+    floor: NDArray[np.int64]
 
 
 def readout_copies(n_hidden: int, classes: int) -> int:
@@ -57,7 +64,12 @@ def readout_copies(n_hidden: int, classes: int) -> int:
     return (limits.NEURONS - COPIES * n_hidden) // classes
 
 
-def check_fit(n_in: int, n_hidden: int, classes: int) -> None:
+def gate_lines(readout: str) -> int:
+    """Lines that the readout's gate takes from the words and hidden units."""
+    return 1 if readout == "last" else 0
+
+
+def check_fit(n_in: int, n_hidden: int, classes: int, readout: str = "last") -> None:
     """Refuse a network that one core cannot hold.
 
     Raises
@@ -66,10 +78,12 @@ def check_fit(n_in: int, n_hidden: int, classes: int) -> None:
         Naming the broken limit.
 
     """
-    lines = n_in + n_hidden + 1
+    gate = gate_lines(readout)
+    lines = n_in + n_hidden + gate
     if lines > MAX_FAN_IN:
         raise ConstraintError(
-            f"network: {n_in} input lines + {n_hidden} hidden units + 1 gate = {lines} lines, limit {MAX_FAN_IN}"
+            f"network: {n_in} input lines + {n_hidden} hidden units{' + 1 gate' * gate} = {lines} lines,"
+            f" limit {MAX_FAN_IN}"
         )
     if readout_copies(n_hidden, classes) < 1:
         raise ConstraintError(
@@ -98,12 +112,14 @@ def place(network: ConstrainedNetwork, hidden: Neurons, readout: Neurons) -> Cor
         A parameter breaks a limit of the neuron.
 
     """
-    check_fit(network.n_in, network.n_hidden, network.classes)
+    check_fit(network.n_in, network.n_hidden, network.classes, network.readout)
+    gated = bool(gate_lines(network.readout))
     n_in, n_hidden = network.n_in, network.n_hidden
     arrays = blank(1)
     gate = n_in + n_hidden
     arrays["axon_type"][0] = np.arange(limits.AXONS) % COPIES
-    arrays["axon_type"][0, COPIES * gate : COPIES * gate + GATE_AXONS] = 0
+    if gated:
+        arrays["axon_type"][0, COPIES * gate : COPIES * gate + GATE_AXONS] = 0
     units = np.repeat(np.arange(n_hidden), COPIES)
     copy = np.tile(np.arange(COPIES), n_hidden)
     k = len(readout.gain) // network.classes
@@ -115,7 +131,8 @@ def place(network: ConstrainedNetwork, hidden: Neurons, readout: Neurons) -> Cor
     synapses[COPIES * n_in : COPIES * gate, len(units) : neurons] = level_bits(
         -network.readout_levels
     )[classes].T
-    synapses[COPIES * gate : COPIES * gate + GATE_AXONS, len(units) : neurons] = 1
+    if gated:
+        synapses[COPIES * gate : COPIES * gate + GATE_AXONS, len(units) : neurons] = 1
     arrays["crossbar"][0] = np.packbits(synapses, axis=1, bitorder="little")
 
     gains = np.concatenate([hidden.gain[units], -readout.gain])
@@ -123,7 +140,7 @@ def place(network: ConstrainedNetwork, hidden: Neurons, readout: Neurons) -> Cor
     for name in ("leak", "threshold", "potential"):
         values = np.concatenate([getattr(hidden, name)[units], getattr(readout, name)])
         arrays[name][0, :neurons] = values
-    arrays["neg_threshold"][0, :neurons] = 0
+    arrays["neg_threshold"][0, :neurons] = -np.concatenate([hidden.floor[units], readout.floor])
     arrays["kappa"][0, :neurons] = 1
     arrays["reset_mode"][0, :neurons] = 1
 
@@ -132,7 +149,7 @@ def place(network: ConstrainedNetwork, hidden: Neurons, readout: Neurons) -> Cor
     arrays["delay"][0, : len(units)] = T
     arrays["target_core"][0, len(units) : neurons] = limits.TARGET_OUTPUT
     arrays["target_axon"][0, len(units) : neurons] = classes
-    arrays["inputs"] = _input_axons(n_in, gate)
+    arrays["inputs"] = _input_axons(n_in, gate if gated else -1)
     arrays["outputs"] = np.stack(
         [np.zeros_like(classes), np.arange(len(units), neurons), classes], axis=1
     ).astype(np.int32)
@@ -141,7 +158,8 @@ def place(network: ConstrainedNetwork, hidden: Neurons, readout: Neurons) -> Cor
         word_lines=n_in,
         direction=network.direction,
         drain_steps=1,
-        gate_line=n_in,
+        gate_line=n_in if gated else -1,
+        readout=network.readout,
     )
     return CoreImage(**arrays, coding=coding).validate()
 
@@ -166,8 +184,8 @@ def level_bits(levels: NDArray[np.int8]) -> NDArray[np.uint8]:
 
 
 def _input_axons(n_in: int, gate: int) -> NDArray[np.int32]:
-    """List (line, core, axon) for the word lines and the gate, which is input line n_in."""
-    lines = np.repeat(np.arange(n_in + 1), COPIES)
-    first = np.repeat(np.append(COPIES * np.arange(n_in), COPIES * gate), COPIES)
-    axons = first + np.tile(np.arange(COPIES), n_in + 1)
+    """List (line, core, axon) for the word lines, and for the gate, input line n_in, where there is one (not -1)."""
+    first = COPIES * np.append(np.arange(n_in), [gate] * (gate >= 0))
+    axons = np.repeat(first, COPIES) + np.tile(np.arange(COPIES), len(first))
+    lines = np.repeat(np.arange(len(first)), COPIES)
     return np.stack([lines, np.zeros_like(lines), axons], axis=1).astype(np.int32)

@@ -12,21 +12,20 @@ from ..registry import Pin, Registry
 from ..simcore import Classifier
 from ..simcore.classifier import read_labels, read_tokenizer
 from .card import model_card
-from .constrain import constrain
 from .data import Question, read_questions
 from .errors import ConvertError, DataError, ModelFileError
-from .ledger import FILE, Constrained, describe_data, evaluate_stages
-from .match import Matched, match
-from .place import readout_copies
+from .ledger import FILE, Constrained, describe_data, evaluate_stages, label_indices
+from .place import gate_lines, readout_copies
 from .read import read_model, read_model_bytes
+from .recipe import bring_to_core, choose_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
     from pathlib import Path
 
-    from .constrained import ConstrainedNetwork
     from .elman import ElmanNetwork
+    from .recipe import Finished
 
 MIN_CALIBRATION: Final = 16
 """Fewest calibration questions: below, a unit's mean response is noise."""
@@ -80,7 +79,12 @@ class Converted:
 
 
 def convert(
-    source: Source, *, title: str, note: Callable[[str], None] = lambda _: None
+    source: Source,
+    *,
+    title: str,
+    recipe: str | None = None,
+    seed: int = 0,
+    note: Callable[[str], None] = lambda _: None,
 ) -> Converted:
     """Turn a trained network into the files of a model: read, constrain, match, place, check.
 
@@ -90,6 +94,10 @@ def convert(
         Where everything is.
     title
         Name and version for the model card.
+    recipe
+        See `recipe.RECIPES`; None: distil where torch is installed, otherwise the closed form.
+    seed
+        Seed of the distillation.
     note
         Called with one line before each step.
 
@@ -105,26 +113,27 @@ def convert(
     questions = _calibration(read_questions(source.calibrate, labelled=False))
     held_out = read_questions(source.evaluate, labelled=False) if source.evaluate else questions
     splitter = _splitter(tokenizer, labels, network)
-    words = [np.array(ids, dtype=np.int64) for ids in splitter([q.text for q in questions]) if ids]
+    split = [np.array(ids, dtype=np.int64) for ids in splitter([q.text for q in questions])]
+    spoken = [i for i, ids in enumerate(split) if len(ids)]
+    words = [split[i] for i in spoken]
     if len(words) < MIN_CALIBRATION:
         raise DataError(
             f"{source.calibrate}: {len(words)} questions with words, at least {MIN_CALIBRATION} needed"
         )
-    note(f"constraining on {len(words)} calibration questions")
-    core = constrain(network, words)
-    fits = core.n_in == network.embedding.shape[1]
-    constrained = Constrained(
-        core=core, wide=core if fits else constrain(network, words, max_lines=None)
-    )
-    note("matching responses on the simulated core")
-    matched = match(core, words, float_model.logits(words).argmax(axis=1))
+    labelled = all(q.label is not None for q in questions)
+    chosen = choose_recipe(recipe, labelled=labelled, note=note)
+    truth = None
+    if chosen == "labels":
+        truth = label_indices(questions, read_labels(labels))[spoken]
+    finished = bring_to_core(network, words, chosen, truth=truth, seed=seed, note=note)
+    core, matched = finished.placed, finished.matched
     files = {
         "core.safetensors": matched.image.to_bytes(),
         "encoder.safetensors": core.encoder().to_bytes(),
         "tokenizer.json": tokenizer,
         "labels.json": labels,
         "model.onnx": float_model.data,
-        FILE: constrained.to_bytes(),
+        FILE: finished.constrained.to_bytes(),
     }
     if source.training:
         files["training.json"] = _read_bytes(source.training)
@@ -133,11 +142,11 @@ def convert(
         questions=held_out,
         classifier=Classifier.from_files(files),
         float_model=float_model,
-        constrained=constrained,
+        constrained=finished.constrained,
     )
     evaluation["data"] = describe_data(source.evaluate or source.calibrate)
     evaluation["calibration"] = {**describe_data(source.calibrate), "questions": len(words)}
-    evaluation["network"] = _describe(network, core, matched)
+    evaluation["network"] = _describe(network, finished)
     files["eval.json"] = _json(evaluation)
     files["MODEL_CARD.md"] = model_card(title, evaluation, _training(files)).encode()
     return Converted(files=files, evaluation=evaluation)
@@ -149,6 +158,8 @@ def publish(
     registry: Path,
     name: str,
     version: str,
+    recipe: str | None = None,
+    seed: int = 0,
     alias: str | None = None,
     created: datetime | None = None,
     actor: str | None = None,
@@ -163,6 +174,8 @@ def publish(
         Where everything is.
     registry, name, version
         Where it goes: the registry's folder, made when it is missing; a version is published once.
+    recipe, seed
+        See `convert`.
     alias
         Alias to move to the new version.
     created
@@ -178,7 +191,7 @@ def publish(
         Something does not fit; the registry is untouched.
 
     """
-    converted = convert(source, title=f"{name} {version}", note=note)
+    converted = convert(source, title=f"{name} {version}", recipe=recipe, seed=seed, note=note)
     note(f"publishing {name}:{version}")
     network = converted.evaluation["network"]
     pin = Registry.init(registry).publish(
@@ -268,7 +281,8 @@ def _splitter(
     return split
 
 
-def _describe(network: ElmanNetwork, core: ConstrainedNetwork, matched: Matched) -> dict[str, Any]:
+def _describe(network: ElmanNetwork, finished: Finished) -> dict[str, Any]:
+    core, matched = finished.placed, finished.matched
     copies = len(matched.readout.gain) // core.classes
     return {
         "activation": network.activation,
@@ -279,11 +293,15 @@ def _describe(network: ElmanNetwork, core: ConstrainedNetwork, matched: Matched)
         "input_lines": core.n_in,
         "hidden_units": core.n_hidden,
         "classes": core.classes,
-        "lines_used": core.n_in + core.n_hidden + 1,
+        "units_per_float_unit": core.n_hidden // network.n_hidden,
+        "readout": core.readout,
+        "lines_used": core.n_in + core.n_hidden + gate_lines(core.readout),
         "readout_neurons_per_class": copies,
         "readout_neurons_possible": readout_copies(core.n_hidden, core.classes),
         "responses": matched.method,
+        "recipe": finished.recipe,
         "calibration_agreement": matched.agreement,
+        "closed_form_agreement": finished.closed_form_agreement,
     }
 
 

@@ -42,8 +42,8 @@ def hidden_steps(
     codes = network.rounded_codes()
     pattern = spike_pattern(T)
     levels = network.levels.astype(np.float32)
-    gain, leak, threshold = (
-        values.astype(np.float32) for values in (neurons.gain, neurons.leak, neurons.threshold)
+    gain, leak, threshold, floor = (
+        getattr(neurons, name).astype(np.float32) for name in ("gain", "leak", "threshold", "floor")
     )
     n = len(questions)
     V = np.repeat(neurons.potential[None].astype(np.float32), n, axis=0)
@@ -58,7 +58,7 @@ def hidden_steps(
         for t in range(T):
             v = np.clip(v + drive[:, t], limits.POTENTIAL_MIN, limits.POTENTIAL_MAX) + leak
             fire = v >= threshold
-            v = np.maximum(np.where(fire, v - threshold, v), np.float32(0))
+            v = np.maximum(np.where(fire, v - threshold, v), floor)
             fired[:, t] = fire
         V[alive] = v
         inputs = np.concatenate([code, train[alive].sum(axis=1)], axis=1).astype(np.float64)
@@ -66,11 +66,13 @@ def hidden_steps(
         yield alive, inputs, fired.sum(axis=1).astype(np.float64)
 
 
-def last_counts(
+def read_counts(
     network: ConstrainedNetwork, neurons: Neurons, questions: list[NDArray[np.int64]]
 ) -> NDArray[np.float64]:
-    """Count the spikes of every hidden unit in each question's last step, float64 (questions, n_hidden)."""
-    last = np.zeros((len(questions), network.n_hidden))
+    """Count the spikes that are read out: of each question's last step, or the mean of all, float64 (n, n_hidden)."""
+    read = np.zeros((len(questions), network.n_hidden))
     for alive, _, counts in hidden_steps(network, neurons, questions):
-        last[alive] = counts
-    return last
+        read[alive] = counts if network.readout == "last" else read[alive] + counts
+    if network.readout == "mean":
+        read /= np.array([len(q) for q in questions])[:, None]
+    return read

@@ -4,10 +4,11 @@ Every tick of a step, in the integers of the core (held exactly by float32)::
 
     V += g * sum_i q_ji s_i(t) + leak
     if V >= theta: spike, V -= theta
-    elif V < 0:    V = 0
+    elif V < floor:  V = floor
 
-with g = 31, theta = round(g / scale) and leak = round(bias * theta). V starts at half of theta and
-carries over from step to step. An input line of activity a spikes at the ticks t of 0..14 with
+with g = 31, theta = round(g / scale) and leak = round(bias * theta), where the parameters are not
+given otherwise. V starts at half of theta, or where its parameters say, and carries over from step
+to step. An input line of activity a spikes at the ticks t of 0..14 with
 floor((t + 1) a / 15) > floor(t a / 15); a hidden spike arrives 15 ticks later, at the same tick of
 the next step.
 """
@@ -36,10 +37,25 @@ _PATTERN: Final = torch.from_numpy(spike_pattern(T).astype("float32"))  # [activ
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class HiddenNeurons:
-    """Integer parameters of the hidden neurons, as float32 tensors [n_hidden]."""
+    """Integer parameters of the hidden neurons, as float32 tensors [n_hidden].
+
+    Attributes
+    ----------
+    threshold, leak
+        theta and the leak.
+    gain
+        g; None: 31 for all.
+    potential
+        V before the first word; None: half of theta.
+    floor
+        Lowest V, at most 0; None: 0.
+    """
 
     threshold: torch.Tensor
     leak: torch.Tensor
+    gain: torch.Tensor | None = None
+    potential: torch.Tensor | None = None
+    floor: torch.Tensor | None = None
 
 
 def hidden_neurons(scale: torch.Tensor, bias: torch.Tensor) -> HiddenNeurons:
@@ -80,15 +96,20 @@ class HiddenSpikes:
         alive: torch.Tensor,
     ) -> None:
         n_in = codes.shape[2]
-        weights = GAIN * levels.detach().t()
+        gain = GAIN if neurons.gain is None else neurons.gain
+        weights = gain * levels.detach().t()
         self._threshold = neurons.threshold
+        self._floor = torch.zeros(1) if neurons.floor is None else neurons.floor
         self._recurrent = weights[n_in:]
         self._alive = alive[:, :, None]
         with torch.no_grad():
             # Ticks before questions: what one tick needs lies together in memory.
             spikes = _PATTERN[codes.long()].permute(0, 3, 1, 2)  # [steps, tick, questions, n_in]
             self._drive = spikes @ weights[:n_in] + neurons.leak
-            self._rest = torch.floor(self._threshold / 2).expand(codes.shape[1], -1)
+            rest = neurons.potential
+            if rest is None:
+                rest = torch.floor(self._threshold / 2)
+            self._rest = rest.expand(codes.shape[1], -1)
         self._potential = self._rest
         self._train = torch.zeros(T, codes.shape[1], len(levels))
 
@@ -102,7 +123,7 @@ class HiddenSpikes:
             v += arriving
             torch.ge(v, self._threshold, out=spikes)
             v.addcmul_(self._threshold, spikes, value=-1)
-            v.clamp_(min=0)  # after a spike v >= 0 anyway
+            torch.maximum(v, self._floor, out=v)  # after a spike v >= 0 anyway
         self._potential = torch.where(self._alive[t], v, self._rest)
         self._train = fired * self._alive[t]
         return self._train.sum(dim=0)

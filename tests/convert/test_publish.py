@@ -37,6 +37,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+CLOSED = "closed-form"
+
+
 def source(folder: Path, **changes: Path) -> Source:
     files: dict[str, Any] = {
         "model": folder / "model.onnx",
@@ -54,6 +57,7 @@ class TestPublish:
             registry=folder / "registry",
             name="tiny",
             version="1.0.0",
+            recipe=CLOSED,
             alias="production",
         )
         model = Registry(folder / "registry").load("tiny:production")
@@ -61,7 +65,8 @@ class TestPublish:
         figures = json.loads(model.files["eval.json"])
         assert figures == json.loads(json.dumps(converted.evaluation))
         assert list(figures["stages"]) == sorted(figures["stages"])
-        assert set(figures["stages"]) == {"float", "weights", "activities", "fan-in", "spiking"}
+        stages = {"float", "weights", "activities", "fan-in", "integer", "spiking"}
+        assert set(figures["stages"]) == stages
         assert figures["stages"]["float"]["agreement"] == 1.0
         assert figures["stages"]["spiking"]["agreement"] > 0.6
         assert figures["questions"] == 61
@@ -70,21 +75,33 @@ class TestPublish:
         answers = Classifier.from_files(model.files).classify(["Who wrote Hamlet?"])
         assert answers.label[0] >= 0
 
-    def test_evaluating_the_published_model_gives_the_published_figures(self, folder: Path) -> None:
+    @pytest.mark.parametrize("recipe", [None, CLOSED], ids=["default", "closed form"])
+    def test_evaluating_the_published_model_gives_the_published_figures(
+        self, folder: Path, recipe: str | None
+    ) -> None:
         """The stages are run again from what the registry holds alone."""
+        if recipe is None:
+            pytest.importorskip("torch", reason="distilling needs the extra [train]")
         data = folder / "held-out.tsv"
         _, converted = publish(
-            source(folder, evaluate=data), registry=folder / "r", name="tiny", version="1.0.0"
+            source(folder, evaluate=data),
+            registry=folder / "r",
+            name="tiny",
+            version="1.0.0",
+            recipe=recipe,
         )
         figures = evaluate("tiny:1.0.0", registry=Registry(folder / "r"), data=data)
         for key in ("stages", "confusion", "per_question", "questions", "data"):
             assert figures[key] == converted.evaluation[key]
+        network = converted.evaluation["network"]
+        if recipe is None and network["recipe"] == "distill":
+            assert network["calibration_agreement"] >= network["closed_form_agreement"]
 
     def test_wide_inputs_are_counted_before_and_after_the_fan_in_limit(self, folder: Path) -> None:
         w = weights(d=80)
         w["W"] /= 4
         save(elman(w), folder / "model.onnx")
-        publish(source(folder), registry=folder / "r", name="wide", version="1.0.0")
+        publish(source(folder), registry=folder / "r", name="wide", version="1.0.0", recipe=CLOSED)
         figures = evaluate(
             "wide:1.0.0", registry=Registry(folder / "r"), data=folder / "calibrate.txt"
         )
@@ -96,7 +113,12 @@ class TestPublish:
         created = datetime(2026, 1, 1, tzinfo=UTC)
         pins = [
             publish(
-                source(folder), registry=folder / r, name="tiny", version="1.0.0", created=created
+                source(folder),
+                registry=folder / r,
+                name="tiny",
+                version="1.0.0",
+                recipe=CLOSED,
+                created=created,
             )[0]
             for r in ("a", "b")
         ]
@@ -109,6 +131,7 @@ class TestPublish:
             registry=folder / "r",
             name="tiny",
             version="1.0.0",
+            recipe=CLOSED,
         )
         card = Registry(folder / "r").load("tiny:1.0.0").files["MODEL_CARD.md"].decode()
         assert card.startswith("# tiny 1.0.0\n")
@@ -135,6 +158,7 @@ def arguments(folder: Path, *more: str) -> list[str]:
         "tiny",
         "--version",
         "1.0.0",
+        *(() if "--recipe" in more else ("--recipe", CLOSED)),
         *more,
     ]
 
@@ -189,6 +213,46 @@ class TestCommandLine:
         assert message in last
         assert not (folder / "registry").exists()
 
+    @pytest.mark.parametrize(
+        ("recipe", "message"),
+        [
+            ("labels", "--recipe labels: the calibration questions have no labels"),
+            ("magic", "--recipe magic: expected closed-form, distill, labels"),
+        ],
+    )
+    def test_a_recipe_that_cannot_be_followed_is_one_line(
+        self,
+        folder: Path,
+        recipe: str,
+        message: str,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        monkeypatch.setattr(
+            "sys.argv", ["spikewatch-convert", *arguments(folder, "--recipe", recipe)]
+        )
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        assert stopped.value.code == 2
+        last = capsys.readouterr().err.strip().splitlines()[-1]
+        assert last == f"spikewatch-convert: {message}"
+        assert not (folder / "registry").exists()
+
+    def test_without_torch_the_closed_form_is_published_and_says_so(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("spikewatch.convert.recipe.find_spec", lambda _: None)
+        notes: list[str] = []
+        _, converted = publish(
+            source(folder),
+            registry=folder / "r",
+            name="tiny",
+            version="1.0.0",
+            note=notes.append,
+        )
+        assert converted.evaluation["network"]["recipe"] == CLOSED
+        assert any(line.startswith("torch is not installed: ") for line in notes)
+
     def test_a_vocabulary_larger_than_the_embedding_is_refused(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -202,7 +266,13 @@ class TestCommandLine:
     def test_an_unknown_label_in_the_data_is_refused(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        publish(source(folder), registry=folder / "registry", name="tiny", version="1.0.0")
+        publish(
+            source(folder),
+            registry=folder / "registry",
+            name="tiny",
+            version="1.0.0",
+            recipe=CLOSED,
+        )
         (folder / "odd.tsv").write_text("XYZ\twho wrote hamlet\n")
         command = ["evaluate", "tiny:1.0.0", "--registry", str(folder / "registry")]
         monkeypatch.setattr(
@@ -225,7 +295,7 @@ class TestCommandLine:
         capsys: pytest.CaptureFixture[str],
     ) -> None:
         for name in [n for n in sys.modules if n.startswith("spikewatch.convert.")]:
-            if name.rpartition(".")[2] in {"publish", "read", "ledger"}:
+            if name.rpartition(".")[2] in {"publish", "read", "ledger", "recipe"}:
                 monkeypatch.delitem(sys.modules, name)
         monkeypatch.setitem(sys.modules, module, None)
         monkeypatch.setattr("sys.argv", ["spikewatch-convert", *arguments(folder)])

@@ -1,0 +1,62 @@
+"""Settings of a distillation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["DistilSettings"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DistilSettings:
+    """Everything that decides a distilled network beside the float network, its start and the questions.
+
+    Attributes
+    ----------
+    epochs, rate
+        Passes over the calibration questions with 16 weight levels and 16 activity levels, and their peak learning
+        rate.
+    spiking_epochs, spiking_rate
+        Passes of a round with the spikes in the loop, after that.
+    spiking_rounds, least_gain, enough
+        Most rounds; another one is begun while the last one raised the share of calibration questions that the core
+        answers as wanted by at least `least_gain`, and that is below `enough`.
+    floor
+        Lowest potential of the spiking student's hidden neurons, in thresholds: below 0 a neuron remembers a part of
+        what inhibited it, and the order of a step's spikes matters less.
+    batch
+        Questions in one step of the optimiser.
+    replaced, share
+        Share of the questions that are changed in a pass, and of their words that are replaced: the teacher answers
+        any sentence, so changed ones are as good as new ones.
+    code_factor, spiking_code_factor
+        Learning rate of the encoder's projection relative to the others'; a fast one learns the calibration
+        questions' words by heart (agreement on held-out questions of the large tanh network 0.78 instead of 0.88).
+    every
+        Weight of the answers after every word, relative to the last one's.
+    average
+        Decay of the running mean of the weights; the mean is the result.
+    label_share
+        Share of the true labels in the targets, where there are labels.
+    seed
+        Seed of everything random.
+
+    """
+
+    epochs: int = 48
+    rate: float = 3e-3
+    spiking_epochs: int = 48
+    spiking_rate: float = 2e-3
+    spiking_rounds: int = 3
+    least_gain: float = 0.005
+    enough: float = 0.97
+    floor: float = -0.5
+    batch: int = 64
+    replaced: float = 1.0
+    share: float = 0.3
+    code_factor: float = 0.1
+    spiking_code_factor: float = 0.3
+    every: float = 1.0
+    average: float = 0.98
+    label_share: float = 0.5
+    seed: int = 0

@@ -1,0 +1,105 @@
+"""The closed form: ceilings, copies and refits keep what a float network answers, and leave the grid alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from test_constrain import float_network, grid_network, sentences
+
+from spikewatch.convert.closed_form import closed_form
+from spikewatch.convert.constrain import constrain
+from spikewatch.convert.match import hidden_neurons, match
+from spikewatch.convert.spiking import read_counts
+from spikewatch.convert.widen import spare_copies, widened
+from spikewatch.simcore import QuestionCore
+
+if TYPE_CHECKING:
+    from spikewatch.convert.elman import ElmanNetwork
+
+
+def growing_network() -> ElmanNetwork:
+    """Make a ReLU network whose states grow over a sentence, as unbounded ones do."""
+    network = float_network(3, activation="Relu")
+    return replace(network, U=network.U + 1.2 * np.eye(network.n_hidden))
+
+
+def remembering_network() -> ElmanNetwork:
+    """Make a tanh network whose states are large and last, so that its spikes' errors do, too."""
+    network = float_network(1, d=24, n=16)
+    return replace(network, U=network.U + 0.6 * np.eye(network.n_hidden))
+
+
+@pytest.mark.parametrize("copies", [2, 3])
+def test_several_units_for_each_hidden_unit_are_an_equal_network(copies: int) -> None:
+    network = float_network()
+    again = widened(network, copies)
+    np.testing.assert_allclose(again.logits(sentences()), network.logits(sentences()), atol=1e-9)
+    assert again.n_hidden == copies * network.n_hidden
+
+
+def test_copies_leave_the_words_as_many_lines_as_they_need() -> None:
+    assert spare_copies(float_network(d=8, n=10, classes=4)) == 5
+    assert spare_copies(float_network(d=64, n=16, classes=6)) == 2
+    assert spare_copies(float_network(d=64, n=40, classes=6)) == 1
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_network_on_the_grid_is_left_as_it_is(seed: int) -> None:
+    network = grid_network(seed)
+    closed = closed_form(network, sentences())
+    assert closed.on_grid
+    assert closed.neurons is None
+    plain = constrain(network, sentences())
+    assert (closed.spiking.levels == plain.levels).all()
+    assert (closed.spiking.scale == plain.scale).all()
+
+
+@pytest.mark.parametrize(
+    "network", [remembering_network(), growing_network()], ids=["tanh", "relu"]
+)
+def test_the_closed_form_answers_more_like_the_float_network_than_plain_rounding(
+    network: ElmanNetwork,
+) -> None:
+    held_out, some = sentences(99), sentences()[:200]
+    wanted = network.logits(held_out).argmax(axis=1)
+    labels = network.logits(some).argmax(axis=1)
+    plain = constrain(network, some)
+    closed = closed_form(network, some)
+    cores = [
+        (match(plain, some, labels).image, plain),
+        (match(closed.spiking, some, labels, closed.neurons).image, closed.spiking),
+    ]
+    before, after = (
+        float((QuestionCore(image, n.encoder()).answer(held_out).label == wanted).mean())
+        for image, n in cores
+    )
+    assert after > before + 0.02
+
+
+@pytest.mark.parametrize("activation", ["Tanh", "Relu"])
+def test_the_mean_over_all_words_is_read_on_the_core(activation: str) -> None:
+    """The readout neurons add up all words' hidden spikes as the host would."""
+    network = replace(float_network(2, activation=activation), readout="mean")
+    constrained = constrain(network, sentences())
+    assert constrained.n_in + constrained.n_hidden <= 64
+    neurons = hidden_neurons(constrained)
+    labels = network.logits(sentences()).argmax(axis=1)
+    matched = match(constrained, sentences(), labels, neurons)
+    coding = matched.image.coding
+    assert coding is not None
+    assert (coding.readout, coding.gate_line) == ("mean", -1)
+    held_out = sentences(99)
+    host = constrained.read_out(read_counts(constrained, neurons, held_out)).argmax(axis=1)
+    core = QuestionCore(matched.image, constrained.encoder()).answer(held_out).label
+    assert (core == host).mean() > 0.95
+
+
+def test_the_mean_of_the_states_is_what_the_float_head_reads() -> None:
+    network = replace(float_network(), readout="mean")
+    ids = sentences()[0]
+    states = np.stack([s[0] for _, _, _, s in network.trace([ids])])
+    wanted = network.C @ states.mean(axis=0) + network.c
+    np.testing.assert_allclose(network.logits([ids])[0], wanted, atol=1e-12)

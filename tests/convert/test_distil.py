@@ -1,0 +1,84 @@
+"""Distillation: the student's spikes are the core's, and it learns what the closed form could not hold."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from test_closed_form import remembering_network
+from test_constrain import float_network, sentences
+
+torch = pytest.importorskip("torch", reason="distilling needs the extra [train]")
+
+from spikewatch.convert.constrain import constrain  # noqa: E402
+from spikewatch.convert.distil import DistilSettings, distil  # noqa: E402
+from spikewatch.convert.distil.questions import pack  # noqa: E402
+from spikewatch.convert.distil.student import Student  # noqa: E402
+from spikewatch.convert.match import hidden_neurons  # noqa: E402
+from spikewatch.convert.spiking import read_counts  # noqa: E402
+
+if TYPE_CHECKING:
+    from spikewatch.convert.constrained import ConstrainedNetwork
+    from spikewatch.convert.elman import ElmanNetwork
+
+QUICK = DistilSettings(epochs=6, spiking_epochs=6, batch=16)
+
+
+@pytest.mark.parametrize("readout", ["last", "mean"])
+@pytest.mark.parametrize("floor", [0.0, -0.5])
+@pytest.mark.parametrize("direction", ["forward", "reverse"])
+def test_the_student_in_training_counts_the_cores_spikes(
+    readout: str, floor: float, direction: str
+) -> None:
+    network = replace(float_network(), readout=readout, direction=direction)
+    constrained = constrain(network, sentences())
+    student = Student(constrained, network.embedding, floor)
+    questions = sentences(7, 50)
+    with torch.no_grad():
+        found = student(*pack(questions, direction), "spiking")[-1].numpy()
+    again = student.constrained(network.embedding)
+    neurons = hidden_neurons(again, floor=floor)
+    wanted = again.read_out(read_counts(again, neurons, questions))
+    np.testing.assert_allclose(found, wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize("readout", ["last", "mean"])
+def test_the_student_in_training_is_the_integer_network(readout: str) -> None:
+    network = replace(float_network(), readout=readout)
+    student = Student(constrain(network, sentences()), network.embedding)
+    questions = sentences(7, 50)
+    with torch.no_grad():
+        found = student(*pack(questions, "forward"), "integer").numpy()
+    wanted = student.constrained(network.embedding).logits(questions)
+    np.testing.assert_allclose(found[-1], wanted, atol=1e-3)
+
+
+def agreement(constrained: ConstrainedNetwork, network: ElmanNetwork) -> float:
+    held_out = sentences(99)
+    counts = read_counts(constrained, hidden_neurons(constrained), held_out)
+    wanted = network.logits(held_out).argmax(axis=1)
+    return float((constrained.read_out(counts).argmax(axis=1) == wanted).mean())
+
+
+def test_spikes_in_the_loop_make_the_core_agree_and_are_repeatable() -> None:
+    network = remembering_network()
+    start = constrain(network, sentences())
+    taught, again = (distil(start, "spiking", network, sentences(), QUICK) for _ in range(2))
+    assert agreement(taught, network) > agreement(start, network) + 0.04
+    for name, values in taught.tensors().items():
+        assert values.tobytes() == again.tensors()[name].tobytes()
+
+
+def test_labels_teach_what_the_float_network_does_not_know() -> None:
+    """Labels that the teacher contradicts everywhere: the student follows them in part."""
+    network = float_network()
+    truth = (network.logits(sentences()).argmax(axis=1) + 1) % network.classes
+    start = constrain(network, sentences())
+    settings = replace(QUICK, label_share=1.0, every=0.0, replaced=0.0)
+    taught = distil(start, "integer", network, sentences(), settings, labels=truth)
+    before, after = (
+        (n.logits(sentences()).argmax(axis=1) == truth).mean() for n in (start, taught)
+    )
+    assert after > before + 0.12

@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from benchmarks import chip, convert, core, end_to_end, questions
+from benchmarks import chip, convert, core, end_to_end, paper, questions
 from benchmarks.tables import machine
 
 ALL = {
@@ -15,6 +15,7 @@ ALL = {
     "questions": questions.main,
     "end-to-end": end_to_end.main,
     "convert": convert.main,
+    "paper": paper.main,
 }
 HANDICAPS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 """Settings that may make NumPy choose slow products: measured with them, the ratios would flatter us."""

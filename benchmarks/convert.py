@@ -96,13 +96,13 @@ def answers(finished: Finished, questions: Ids) -> NDArray[np.int32]:
     return core.answer(questions).label
 
 
-def measure(case: Case) -> tuple[list[str], dict[str, float]]:
+def measure(case: Case, ways: tuple[Recipe, ...] = WAYS) -> tuple[list[str], dict[str, float]]:
     """Convert in every way; return the row, and the points lost in each way."""
     right = case.held_out_labels
     floats = case.network.logits(case.held_out).argmax(axis=1)
     accuracy = float((floats == right).mean())
     row, lost = [f"{accuracy:.1%}"], {}
-    for way in WAYS:
+    for way in ways:
         begin = time.process_time()
         finished = bring_to_core(case.network, case.calibrate, way, truth=case.calibrate_labels)
         minutes = (time.process_time() - begin) / 60

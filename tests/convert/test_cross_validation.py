@@ -77,7 +77,7 @@ def test_every_question_is_answered_once_by_a_seed_at_every_stage(out: Path) -> 
     assert [(line["seed"], line["fold"]) for line in lines] == [(0, 0), (0, 1), (0, 2)]
     assert sum(line["questions"] for line in lines) == summary["questions"] == 120
     assert set(summary["stages"]) == {
-        *("teachers", "float", "weights", "activities", "fan-in", "spiking"),
+        *("teachers", "float", "weights", "activities", "fan-in", "integer", "spiking"),
     }
     right = sum(line["stages"]["spiking"] * line["questions"] for line in lines)
     assert summary["stages"]["spiking"]["mean"] == pytest.approx(right / 120, abs=1e-5)

@@ -165,6 +165,9 @@ def main(folder: Path, each: int) -> None:
             header = data.index(b"crossbarTypes")
         path = folder / "bad" / name
         for k in range(each):
+            path.unlink(
+                missing_ok=True
+            )  # a file system may sync a file that is cut and written anew
             if name == "zipped.json.gz" and k % 2:
                 plain = mutated(gzip.decompress(data), rng, len(data))
                 path.write_bytes(gzip.compress(plain, 1))

@@ -234,7 +234,7 @@ def _train(
         progress(stage=stage, done=done, total=passes)
 
     *teaching, learning = np.random.default_rng(seed).spawn(len(settings.teachers) + 1)
-    teachers = train_teachers(corpus, table, own, classes, settings, teaching, passed)
+    teachers = train_teachers(corpus, material, own, settings, teaching, passed)
     net = ElmanNet(table, own, classes, settings)
     fit(net, corpus, teachers, settings, learning, lambda: passed("network"))
     return teachers, net

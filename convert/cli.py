@@ -63,6 +63,12 @@ def train(
     dev: Annotated[
         int | None, typer.Option(help="Questions held out, 0 for none; default: 500.")
     ] = None,
+    search: Annotated[
+        bool,
+        typer.Option(
+            "--search", help="Try splits of the lines on a fifth of the training questions first."
+        ),
+    ] = False,
     validation: Annotated[
         Path | None,
         typer.Option(help="cross-validation.json of the same recipe, to stand in training.json."),
@@ -81,6 +87,7 @@ def train(
             seed=seed,
             dev=dev,
             fine=fine,
+            search=search,
             validation=validation,
             progress=progress,
         )

@@ -72,7 +72,7 @@ def question_table(evaluation: Mapping[str, Any]) -> Rows:
 def use_table(evaluation: Mapping[str, Any]) -> Rows:
     """Lay out how much of each limit is used."""
     rows = [
-        [what, f"{use['used']:,}", f"{use['limit']:,}", f"{use['used'] / use['limit']:.0%}"]
+        [what, f"{use['used']:,}", f"{use['limit']:,}", f"{100 * use['used'] / use['limit']:.3g}%"]
         for what, use in evaluation["utilisation"].items()
     ]
     return ["limit", "used", "of", "share"], rows
@@ -133,14 +133,14 @@ def show(evaluation: Mapping[str, Any], file: TextIO | None = None) -> None:
     parts["Per question"] = question_table(evaluation)
     parts["Use of the limits"] = use_table(evaluation)
     for title, (head, rows) in parts.items():
-        shown = Table(title=title, title_justify="left")
+        shown = Table(title=title, title_justify="left", caption_justify="left")
+        if head[0] == "activity":
+            shown.caption = unit_line(evaluation["responses"])
         for i, name in enumerate(head):
             shown.add_column(name, justify="right" if i else "left", no_wrap=True)
         for row in rows:
             shown.add_row(*row)
         console.print(shown)
-    if evaluation["responses"] is not None:
-        console.print(unit_line(evaluation["responses"]))
 
 
 def _percent(value: float | None) -> str:

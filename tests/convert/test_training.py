@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -166,6 +167,30 @@ class TestTrain:
 
         assert read(tmp_path / "same") == read(trained)
         assert read(tmp_path / "other")["model.onnx"] != read(trained)["model.onnx"]
+
+    def test_searches_the_split_of_the_lines_on_its_training_part(
+        self, data: Path, vectors: Path, tmp_path: Path
+    ) -> None:
+        settings = replace(SMALL, teachers=(), epochs=3, spiking_epochs=1)
+        calls: list[tuple[int, int]] = []
+
+        train(
+            data,
+            vectors,
+            tmp_path,
+            settings=settings,
+            search=True,
+            progress=lambda *, stage, done, total: calls.append((done, total)),  # noqa: ARG005
+        )
+
+        record = json.loads((tmp_path / "training.json").read_text())
+        trials = record["search"]["trials"]
+        best = max(trials, key=lambda trial: trial["spiking"])
+        assert [t["n_hidden"] for t in trials] == [32, 40, 48, 54]
+        assert all(t["n_in"] + t["n_hidden"] == 63 for t in trials)
+        assert record["settings"] | best == record["settings"] | {"spiking": best["spiking"]}
+        assert calls == [*[(n, 16) for n in range(1, 17)], *[(n, 4) for n in range(1, 5)]]
+        assert "the first 48 were answered" in record["search"]["rule"]
 
     def test_works_without_teachers_and_tells_its_progress(
         self, data: Path, vectors: Path, tmp_path: Path

@@ -204,7 +204,8 @@ def _record(
             "Elman network on the grid of the core (16 weight levels, 16 activity levels), trained by"
             " back-propagation through time with straight-through gradients, then with the core's"
             " spike counts forward and the gradient of the clipped rate model backward; targets are"
-            " the mean answers of the teachers to questions with words replaced at random"
+            " the mean answers of the teachers to questions with words replaced at random; recurrent"
+            " teachers learn the finest labels of the data"
             if settings.teachers
             else "as with teachers, but the targets are the smoothed labels"
         ),

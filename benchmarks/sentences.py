@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 LONGEST: Final = 30
 """Words of the longest generated sentence."""
 
+_GENERATED: Final = 6_500
+_SEED: Final = 20_261_124
+"""Of the cuts: no setting of the conversion was chosen on what it holds out."""
+
 _PLACES: Final = {
     "NORTH": "oslo bergen tampere malmo uppsala riga vilnius reykjavik",
     "SOUTH": "rome naples athens seville lisbon valletta palermo cordoba",
@@ -66,32 +70,45 @@ class Corpus:
     held_out: list[tuple[str, str]]
 
 
-def generated(seed: int = 2016) -> Corpus:
-    """Generate 4,000 training, 1,500 calibration and 1,000 held-out sentences, all different."""
-    rng = np.random.default_rng(seed)
+def generated(*, development: bool = False) -> Corpus:
+    """Generate 4,000 training, 1,500 calibration and 1,000 held-out sentences, all different.
+
+    Those of the development are others.
+    """
+    rng = np.random.default_rng(_SEED)
     sentences: dict[str, str] = {}
-    while len(sentences) < 6_500:
+    while len(sentences) < 2 * _GENERATED:
         label, text = _report(rng)
         if len(text.split()) <= LONGEST:
             sentences.setdefault(text, label)
-    return _parts("generated", [(label, text) for text, label in sentences.items()], 4_000)
+    pairs = [(label, text) for text, label in sentences.items()]
+    return _parts("generated", pairs[_GENERATED:] if development else pairs[:_GENERATED], 1_000)
 
 
-def trec(path: Path, seed: int = 2016) -> Corpus:
-    """Cut TREC's training questions: 1,000 held out, 1,500 for calibration, the others for training."""
+def trec(path: Path, *, development: bool = False) -> Corpus:
+    """Cut TREC's training questions: 1,000 held out, 1,500 for calibration, the others for training.
+
+    The development's parts are cut from all but the 1,000: settings chosen on them know nothing of these.
+    """
     questions = {q.text: str(q.label) for q in read_questions(path, labelled=True)}
     pairs = [(label, text) for text, label in questions.items()]
-    order = np.random.default_rng(seed).permutation(len(pairs))
-    return _parts("TREC", [pairs[i] for i in order], len(pairs) - 2_500)
+    rng = np.random.default_rng(_SEED)
+    pairs = [pairs[i] for i in rng.permutation(len(pairs))]
+    if development:
+        kept = pairs[1_000:]
+        return _parts("TREC", [kept[i] for i in rng.permutation(len(kept))], 800)
+    return _parts("TREC", pairs, 1_000)
 
 
-def _parts(name: str, pairs: list[tuple[str, str]], train: int) -> Corpus:
+def _parts(name: str, pairs: list[tuple[str, str]], held_out: int) -> Corpus:
+    """Cut in three; there are one and a half times as many sentences for calibration as held out."""
+    seen = held_out + held_out * 3 // 2
     return Corpus(
         name=name,
         labels=sorted({label for label, _ in pairs}),
-        train=pairs[:train],
-        calibrate=pairs[train : train + 1_500],
-        held_out=pairs[train + 1_500 : train + 2_500],
+        held_out=pairs[:held_out],
+        calibrate=pairs[held_out:seen],
+        train=pairs[seen:],
     )
 
 

@@ -142,6 +142,13 @@ def publish(
             " where torch is installed."
         ),
     ] = None,
+    readout: Annotated[
+        str,
+        typer.Option(
+            help="core: neurons of the core read the answer out; host: the core's hidden spikes"
+            " leave it, and the head is computed by the daemon."
+        ),
+    ] = "core",
     seed: Annotated[int, typer.Option(help="Seed of the distillation.", min=0)] = 0,
     alias: Annotated[str | None, typer.Option(help="Alias to move to this version.")] = None,
     evaluate: Annotated[
@@ -180,6 +187,7 @@ def publish(
         name=name,
         version=version,
         recipe=recipe,
+        readout=readout,
         seed=seed,
         alias=alias,
         created=_created(),

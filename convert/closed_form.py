@@ -19,7 +19,7 @@ from .constrain import constrain, hidden_ranges, quantise_rows
 from .constrained import LEVEL_MAX, LEVEL_MIN, ConstrainedNetwork, T
 from .match import hidden_neurons, match_hidden
 from .spiking import hidden_steps, read_counts
-from .widen import spare_copies, widened
+from .widen import spare_copies, turned, widened
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,6 +109,7 @@ def closed_form(network: ElmanNetwork, questions: list[NDArray[np.int64]]) -> Cl
             copies=1,
             on_grid=True,
         )
+    network = turned(network, questions)
     # one unit of the core for each hidden unit, or several, whose spikes' errors differ and average out
     best, most = None, -1.0
     for copies in sorted({1, spare_copies(network)}, reverse=True):

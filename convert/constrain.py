@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from .constrained import LEVEL_MAX, LEVEL_MIN, MAX_FAN_IN, ConstrainedNetwork, T
+from .constrained import LEVEL_MAX, LEVEL_MIN, MAX_FAN_IN, ConstrainedNetwork, T, over_time
 from .errors import ConstraintError
 from .place import gate_lines
 
@@ -33,6 +33,9 @@ RELU_PERCENTILE: Final = 99.9
 
 _SCALES: Final = np.geomspace(0.35, 1.2, 48)
 """Scales tried for a row, relative to the one that maps its largest weight to the largest level."""
+
+_SLOPES: Final = np.linspace(0.4, 1.0, 25)
+"""Slopes tried for the line that stands for tanh or sigmoid, relative to the steepest slope of these."""
 
 _RIDGE: Final = 1e-3
 """Share of the mean second moment added to each line's own, so that lines silent in calibration still count."""
@@ -80,16 +83,12 @@ def constrain(
     Raises
     ------
     ConstraintError
-        The hidden layer leaves no line for the inputs, or the network reads both directions or the largest
-        states over time.
+        The hidden layer leaves no line for the inputs, or the network reads both directions.
 
     """
     if network.backward is not None:
         raise ConstraintError("network: bidirectional, but the core reads in one direction")
-    if network.readout == "max":
-        raise ConstraintError(
-            "network: its head reads the largest states over time, but the core reads the last or their mean"
-        )
+    readout = network.placed_readout
     trace = network.trace(questions)
     pre = np.concatenate([p for _, _, p, _ in trace])
     h = np.concatenate([s for _, _, _, s in trace])
@@ -97,7 +96,7 @@ def constrain(
     ranges = hidden_ranges(network, pre, h, percentile)
     width = network.embedding.shape[1]
     if max_lines is not None:
-        gate = gate_lines(network.readout)
+        gate = gate_lines(readout, network.head)
         width = max_lines - network.n_hidden - gate
         if width < 1:
             raise ConstraintError(
@@ -118,12 +117,12 @@ def constrain(
     fixed = network.b + inputs.base + network.U @ ranges.low
     bias = to_activity[:, 0] * (ranges.slope * fixed + ranges.offset - ranges.low)
     levels, scale, shift = quantise_rows(matrix, drive, LEVEL_MIN, LEVEL_MAX)
-    read_out = np.zeros((len(questions), network.n_hidden))
-    for _, alive, _, states in trace:
-        a = np.clip((states - ranges.low) / ranges.span * T, 0, T)
-        read_out[alive] = a if network.readout == "last" else read_out[alive] + a
-    if network.readout == "mean":
-        read_out /= np.array([len(q) for q in questions])[:, None]
+    activities = (
+        (alive, np.clip((states - ranges.low) / ranges.span * T, 0, T))
+        for _, alive, _, states in trace
+    )
+    words = np.array([len(q) for q in questions])
+    read_out = over_time(activities, words, network.n_hidden, readout)
     head = network.C * (ranges.span / T)
     out_levels, out_scale, out_shift = quantise_rows(head, read_out, -LEVEL_MAX, -LEVEL_MIN)
     return ConstrainedNetwork(
@@ -139,7 +138,8 @@ def constrain(
         readout_scale=out_scale,
         readout_bias=network.c + network.C @ ranges.low + out_shift,
         direction=network.direction,
-        readout=network.readout,
+        readout=readout,
+        head=network.head,
     )
 
 
@@ -169,7 +169,7 @@ def hidden_ranges(network: ElmanNetwork, pre: F64, h: F64, percentile: float) ->
         return Ranges(low=np.zeros(n), span=np.ones(n), slope=slope, offset=offset)
     low, span, steepest = (-1.0, 2.0, 1.0) if network.activation == "Tanh" else (0.0, 1.0, 0.25)
     middle = low + span / 2
-    slopes = steepest * np.linspace(0.4, 1.0, 25)
+    slopes = steepest * _SLOPES
     errors = [
         ((np.clip(slope * pre + middle, low, low + span) - h) ** 2).mean(axis=0) for slope in slopes
     ]

@@ -103,6 +103,16 @@ def unit_line(found: Mapping[str, Any]) -> str:
     )
 
 
+def head_line(evaluation: Mapping[str, Any]) -> str:
+    """Say where the answer is computed."""
+    if evaluation["head"] == "core":
+        return "Readout: neurons of the core."
+    return (
+        "Readout: the host weighs the spikes of the core's hidden units; what that takes is not in ticks, power and"
+        " energy, which are the chip's."
+    )
+
+
 def show(evaluation: Mapping[str, Any], file: TextIO | None = None) -> None:
     """Print an evaluation: stages, classes, responses, the core's work and its use.
 
@@ -124,6 +134,7 @@ def show(evaluation: Mapping[str, Any], file: TextIO | None = None) -> None:
             else ""
         )
     )
+    console.print(head_line(evaluation))
     parts = {"Stages": stage_table(evaluation)}
     if evaluation["classes"] is not None:
         parts["Classes"] = class_table(evaluation)

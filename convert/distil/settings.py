@@ -49,7 +49,7 @@ class DistilSettings:
     spiking_rate: float = 2e-3
     spiking_rounds: int = 3
     least_gain: float = 0.005
-    enough: float = 0.97
+    enough: float = 0.99
     floor: float = -0.5
     batch: int = 64
     replaced: float = 1.0

@@ -2,7 +2,8 @@
 
 It runs in two ways on the same weights.  `integer`: weights and activities at 16 levels, straight-through.
 `spiking`: the activities are the spike counts of the simulated core, the gradient is that of the clipped rate model,
-word by word, through the counts that really drove each step.
+word by word, through the counts that really drove each step.  In this model, too, what drives a neuron beyond a spike
+at every tick is left for its next step: otherwise nothing would tell a saturated unit that it will fire too long.
 """
 
 from __future__ import annotations
@@ -95,16 +96,23 @@ class Student(nn.Module):
             spikes = HiddenSpikes(self._neurons(q), q, torch.round(codes.detach() * T), alive)
         initial = self.initial.expand(ids.shape[1], -1)
         state, total = initial, torch.zeros_like(initial)
+        left = torch.zeros_like(initial)
         read = []
         for t in range(len(ids)):
-            rate = torch.clamp(drive[t] + state @ matrix[n_in:], 0, 1)
-            rate = (
-                activities(rate) if spikes is None else spikes.step(t) / T + (rate - rate.detach())
-            )
+            rate = drive[t] + state @ matrix[n_in:]
+            if spikes is None:
+                rate = activities(torch.clamp(rate, 0, 1))
+            else:
+                rate = rate + left
+                left = torch.relu(rate - 1) * alive[t][:, None]
+                rate = torch.clamp(rate, 0, 1)
+                rate = spikes.step(t) / T + (rate - rate.detach())
             state = torch.where(alive[t][:, None], rate, initial)
             if self.start.readout == "mean":
                 total = total + rate * alive[t][:, None]
-            read.append(total if self.start.readout == "mean" else state)
+            elif self.start.readout == "max":
+                total = torch.maximum(total, rate * alive[t][:, None])
+            read.append(state if self.start.readout == "last" else total)
         answers = torch.stack(read)
         if self.start.readout == "mean":
             answers = answers / alive.cumsum(dim=0).clamp(min=1)[:, :, None]

@@ -64,11 +64,11 @@ class Corpus:
         """Count every word id, int64 [vocabulary]."""
         return np.bincount(np.concatenate(self.ids), minlength=vocabulary)
 
-    def classes_of_fine(self) -> NDArray[np.int64]:
-        """Tell the class of each fine label, int64 [fine labels]; 0 for one that no question has."""
-        classes = np.zeros(int(self.fine.max()) + 1, dtype=np.int64)
-        classes[self.fine] = self.labels
-        return classes
+    def membership(self, classes: int) -> NDArray[np.float32]:
+        """Tell which class each fine label is of, [fine labels, classes]; all 0 for one without a question."""
+        membership = np.zeros((int(self.fine.max()) + 1, classes), dtype=np.float32)
+        membership[self.fine, self.labels] = 1
+        return membership
 
     def augmented(
         self, replace: float, generator: np.random.Generator

@@ -59,7 +59,7 @@ _TRIES: Final = 3
 
 
 class Focus:
-    """Finds the focus of questions, and remembers it.
+    """Finds the focus of questions.
 
     Parameters
     ----------
@@ -74,16 +74,29 @@ class Focus:
         function = np.array([word in _FUNCTION_WORDS for word in words])
         self._function = function
         self._nouns = nouns & ~function
-        self._found: dict[tuple[int, ...], int] = {}
         ids = {word: i for i, word in enumerate(words)}
         self._what, self._who = ids.get("what", -1), ids.get("who", -1)
 
     def find(self, ids: Sequence[int]) -> int:
         """Return the place of the focus in a question's word ids, -1 where there is none."""
-        key = tuple(ids)
-        if key not in self._found:
-            self._found[key] = self._search(key)
-        return self._found[key]
+        words = [self._words[i] for i in ids]
+        asking = self._asking(words)
+        place = asking + 1
+        for _ in range(_TRIES):
+            while place < len(ids) and self._function[ids[place]]:
+                place += 1
+            if place == len(ids):
+                return -1
+            end = place
+            while self._run_goes_on(ids, place, end):
+                end += 1
+            after = words[end + 1 : end + 2]
+            # `What is Spain's capital?` asks for the capital.
+            owner = after == ["'s"] and words[asking + 1] in _VERB_WORDS
+            if not owner and not (after == ["of"] and words[end] in _KIND_OF):
+                return end
+            place = end + 2
+        return -1
 
     def places(self, ids: torch.Tensor, alive: torch.Tensor) -> torch.Tensor:
         """Find the focus of packed questions (see `corpus.pack`); return its row, int64 [questions].
@@ -101,27 +114,6 @@ class Focus:
         first = ids[-1]
         return torch.where(first == self._what, 0, torch.where(first == self._who, 1, 2))
 
-    def _search(self, ids: tuple[int, ...]) -> int:
-        words = [self._words[i] for i in ids]
-        asking = self._asking(words)
-        place = asking + 1
-        for _ in range(_TRIES):
-            while place < len(ids) and self._function[ids[place]]:
-                place += 1
-            if place == len(ids):
-                return -1
-            end = place
-            while self._goes_on(ids, place, end):
-                end += 1
-            after = words[end + 1 : end + 2]
-            owner = (
-                after == ["'s"] and words[asking + 1] in _VERB_WORDS
-            )  # `What is Spain's capital?`
-            if not owner and not (after == ["of"] and words[end] in _KIND_OF):
-                return end
-            place = end + 2
-        return -1
-
     def _asking(self, words: Sequence[str]) -> int:
         """Find the question word: -1, in front of all, where there is none."""
         for n, group in enumerate(_ASKING):
@@ -132,8 +124,6 @@ class Focus:
                     return i
         return -1
 
-    def _goes_on(self, ids: tuple[int, ...], start: int, end: int) -> bool:
-        following = ids[end + 1 : end + 2]
-        return (
-            bool(following) and bool(self._nouns[following[0]]) and end - start < _LONGEST_RUN - 1
-        )
+    def _run_goes_on(self, ids: Sequence[int], start: int, end: int) -> bool:
+        longest = min(len(ids), start + _LONGEST_RUN)
+        return end + 1 < longest and bool(self._nouns[ids[end + 1]])

@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LinearTeacher", "train_linear"]
 
-_BUCKETS: Final = (
-    1 << 18
-)  # a TREC question has 35 features; all of TREC's have 100,000 different ones
+_BUCKETS: Final = 1 << 18  # TREC's questions have 100,000 different features
 _FACTORS: Final = (1, 1_000_003, 31_337)  # of the words of an n-gram, the last read first
 _APART: Final = 100_003  # between the kinds of features
 _LEFT_OUT: Final = 0.5

@@ -53,27 +53,27 @@ class Teacher(nn.Module):
         `lstm`, `gru` or `cnn`.
     table, own
         See `Words`.
-    classes
-        int64 [fine labels]: the class of each fine label. It learns the fine ones, which say more of
-        what a question is about, and adds up their probabilities.
+    membership
+        See `Corpus.membership`. It learns the fine labels, which say more of what a question is about,
+        and adds up their probabilities.
     own_dropout
         Share of words' own corrections left out.
     """
 
-    belongs: torch.Tensor
+    membership: torch.Tensor
 
     def __init__(
         self,
         kind: str,
         table: WordTable,
         own: torch.Tensor,
-        classes: NDArray[np.int64],
+        membership: NDArray[np.float32],
         own_dropout: float,
     ) -> None:
         super().__init__()
         width = table.matrix.shape[1]
         self.own_dropout = own_dropout
-        self.register_buffer("belongs", functional.one_hot(torch.from_numpy(classes)).float())
+        self.register_buffer("membership", torch.from_numpy(membership))
         self.words = Words(table, own, width, _OWN_SPREAD)
         self.recurrent: nn.LSTM | nn.GRU | None = None
         if kind == "lstm":
@@ -84,11 +84,11 @@ class Teacher(nn.Module):
             self.convolutions = nn.ModuleList(
                 nn.Conv1d(width, _HIDDEN, k, padding=k - 1) for k in _KERNELS
             )
-        self.head = nn.Linear(4 * _HIDDEN, len(classes))
+        self.head = nn.Linear(4 * _HIDDEN, len(membership))
 
     def forward(self, ids: torch.Tensor, alive: torch.Tensor) -> torch.Tensor:
         """Read packed questions (see `corpus.pack`); return log probabilities, [questions, classes]."""
-        return (self.fine(ids, alive).softmax(dim=1) @ self.belongs).clamp(min=_LEAST).log()
+        return (self.fine(ids, alive).softmax(dim=1) @ self.membership).clamp(min=_LEAST).log()
 
     def fine(self, ids: torch.Tensor, alive: torch.Tensor) -> torch.Tensor:
         """Read packed questions; return the logits of the fine labels, [questions, fine labels]."""
@@ -139,9 +139,8 @@ def train_teachers(
             train_linear(linear, corpus, settings.teacher_epochs, generator, one_more)
             teachers.append(linear)
         else:
-            teacher = Teacher(
-                kind, material.table, own, corpus.classes_of_fine(), settings.own_dropout
-            )
+            membership = corpus.membership(len(material.labels))
+            teacher = Teacher(kind, material.table, own, membership, settings.own_dropout)
             _train(teacher, corpus, settings, generator, one_more)
             teachers.append(teacher)
     return teachers

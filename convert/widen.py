@@ -44,9 +44,10 @@ def turned(network: ElmanNetwork, questions: list[NDArray[np.int64]]) -> ElmanNe
     """Turn the sign of tanh units, so that they saturate at -1 rather than at 1: an equal network.
 
     What inhibits a silent neuron is forgotten at its floor, but what drives a neuron that fires at every tick piles
-    up, and keeps it firing for as long again.
+    up, and keeps it firing for as long again.  Where the head reads the largest states, none is turned: the largest
+    state would become the smallest.
     """
-    if network.activation != "Tanh":
+    if network.activation != "Tanh" or network.readout == "max":
         return network
     pre = np.concatenate([p for _, _, p, _ in network.trace(questions)])
     above, below = (np.maximum(side - 1, 0).mean(axis=0) for side in (pre, -pre))

@@ -49,6 +49,8 @@ def test_turned_units_saturate_where_spikes_forget_it_and_are_an_equal_network()
     assert (states.mean(axis=0)[[0, 1, 2, 3, 5]] < -0.5).all()
     relu = float_network(activation="Relu")
     assert turned(relu, sentences()) is relu
+    largest = replace(network, readout="max")
+    assert turned(largest, sentences()) is largest
 
 
 def test_copies_leave_the_words_as_many_lines_as_they_need() -> None:

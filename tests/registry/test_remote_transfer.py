@@ -575,9 +575,25 @@ EMPTY = hashlib.sha256(b"{}").hexdigest()
             "is said to have two sizes",
         ),
         (
+            lambda d: d["layers"][0]["annotations"].update({"org.cncf.model.filepath": "x.pkl"}),
+            Corrupt,
+            "file 'x.pkl': not a kind of file that a model holds",
+        ),
+        (
+            lambda d: d["layers"][0].update(mediaType="application/vnd.cncf.model.doc.v1.raw"),
+            Corrupt,
+            "file 'core.safetensors': is 'application/vnd.cncf.model.doc.v1.raw', not",
+        ),
+        (lambda d: d.update(layers=[]), Corrupt, "has no files"),
+        (
             lambda d: d["annotations"].pop("org.opencontainers.image.version"),
             Corrupt,
-            "states no version",
+            "version '': must be SemVer",
+        ),
+        (
+            lambda d: d["annotations"].update({"org.opencontainers.image.version": "1.0.1"}),
+            Conflict,
+            r"is version 1\.0\.1, not 1\.0\.0 as expected",
         ),
         (
             lambda d: d["annotations"].update({"org.opencontainers.image.version": "latest"}),
@@ -598,6 +614,17 @@ def test_a_manifest_that_publish_would_not_make_is_refused(
     push(registry, "trec:1.0.0", upstream.remote())
     altered(upstream, change)
     with pytest.raises(kind, match=said):
+        pull(edge, upstream.remote(":1.0.0"))
+    assert snapshot(edge.root) == {}
+
+
+def test_a_file_that_is_not_what_it_is_called_is_refused(
+    registry: Registry, edge: Registry, upstream: FakeRegistry
+) -> None:
+    files = {"core.safetensors": b"cos\nsystem\n(S'true'\ntR."}
+    registry.publish("trec", "1.0.0", files, created=CREATED)
+    push(registry, "trec:1.0.0", upstream.remote())
+    with pytest.raises(Corrupt, match=r"models/trec:1\.0\.0: core\.safetensors: "):
         pull(edge, upstream.remote(":1.0.0"))
     assert snapshot(edge.root) == {}
 
@@ -746,5 +773,5 @@ def test_the_journal_says_where_a_version_came_from(
     push(registry, "trec:1.0.0", upstream.remote())
     pull(edge, upstream.remote(":1.0.0"), actor="box 7")
     entry = json.loads((edge.root / "trec" / ".journal" / "00000001.json").read_bytes())
-    assert (entry["op"], entry["actor"]) == ("publish", "box 7")
+    assert (entry["op"], entry["actor"]) == ("pull", "box 7")
     assert entry["reason"] == f"pulled from {upstream.remote(':1.0.0')}"

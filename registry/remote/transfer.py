@@ -230,28 +230,15 @@ def fetch(
     for expected in (version, address.tag):
         if expected is not None and is_version(expected) and expected != found:
             raise Conflict(f"{what}: is version {found}, not {expected} as expected")
-    distinct = _distinct(manifest, what=what)
     layout = Layout(registry.root / name)
     with storage(f"reading {layout.path}"):
         state = layout.state() if layout.exists else State()
     check_new(layout, state, found, target)
-    blobs: dict[Digest, bytes] = {}
-    fetched: list[Descriptor] = []
-    for blob in distinct:
-        content = _held(layout, blob)
-        if content is None:
-            content = repository.blob(blob, what=what)
-            fetched.append(blob)
-        blobs[blob.digest] = content
-    parse_config(blobs[manifest.config.digest], manifest, what=f"{what}: config")
-    for layer in manifest.layers:
-        try:
-            check_file(layer.path, blobs[layer.digest])
-        except Corrupt as e:
-            raise Corrupt(f"{what}: {e}") from None
+    blobs, fetched = _fetch_blobs(repository, layout, manifest, what=what)
     blobs[target.digest] = data
     held = {state.tags[tag].digest for tag in state.tags if split_tag(tag) is not None}
     attached = fetch_attached(repository, target, held)
+    # Everything is verified: from here on only this machine can fail.
     with storage(f"pulling {name}:{found} into {registry.root}"):
         layout.create()
         # As in Registry.publish: what a collector took meanwhile is staged again by the commit.
@@ -272,13 +259,34 @@ def fetch(
     )
 
 
+def _fetch_blobs(
+    repository: Repository, layout: Layout, manifest: Manifest, *, what: str
+) -> tuple[dict[Digest, bytes], list[Descriptor]]:
+    """Get config and files, verified, and say which of them came over the wire."""
+    blobs: dict[Digest, bytes] = {}
+    fetched: list[Descriptor] = []
+    for blob in _distinct(manifest, what=what):
+        content = _held(layout, blob)
+        if content is None:
+            content = repository.blob(blob, what=what)
+            fetched.append(blob)
+        blobs[blob.digest] = content
+    parse_config(blobs[manifest.config.digest], manifest, what=f"{what}: config")
+    for layer in manifest.layers:
+        try:
+            check_file(layer.path, blobs[layer.digest])
+        except Corrupt as e:
+            raise Corrupt(f"{what}: {e}") from None
+    return blobs, fetched
+
+
 def _check_manifest(manifest: Manifest, data: bytes, *, what: str) -> str:
     """See that publish could have made a manifest; give its version."""
-    if canonical(manifest.document) != data:
-        raise Corrupt(f"{what}: the manifest is not in canonical form")
     if not manifest.layers:
         raise Corrupt(f"{what}: has no files")
     try:
+        if canonical(manifest.document) != data:
+            raise Corrupt(f"{what}: the manifest is not in canonical form")
         for layer in manifest.layers:
             check_kind(layer.path, layer.media_type)
         return check_version(manifest.version or "")

@@ -37,6 +37,8 @@ def origin(url: str) -> tuple[str, str, int]:
     RemoteError
         When it is no URL of a host by HTTP or HTTPS.
     """
+    if not (url.isascii() and url.isprintable()):  # it may come from a server, and be shown
+        raise RemoteError(f"{shown(url)}: is not a URL")
     try:
         parts = parse_url(url)
     except LocationParseError:

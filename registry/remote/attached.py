@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from ..attachments import parse_attachment, split_tag, tag_prefix
 from ..documents import MANIFEST_TYPE, Descriptor, canonical, parse_json
 from ..dsse import read_envelope
-from ..errors import Corrupt
+from ..errors import BadInput, Corrupt
 from ..manifest import Package
 
 if TYPE_CHECKING:
@@ -109,8 +109,11 @@ def _fetch(repository: Repository, tag: str, kind: str, subject: Descriptor) -> 
     what = str(repository.address.at(tag=tag))
     data = repository.manifest(tag)
     attachment = parse_attachment(data, what=f"{what}: manifest")
-    if canonical(attachment.document) != data:
-        raise Corrupt(f"{what}: the manifest is not in canonical form")
+    try:
+        if canonical(attachment.document) != data:
+            raise Corrupt(f"{what}: the manifest is not in canonical form")
+    except BadInput as e:  # half of a surrogate pair
+        raise Corrupt(f"{what}: {e}") from None
     said = attachment.kind, attachment.subject.digest, attachment.subject.size
     if said != (kind, subject.digest, subject.size):
         raise Corrupt(f"{what}: is of kind {said[0]} and attached to {said[1]}")

@@ -89,9 +89,9 @@ class Authorization:
             answer = self._ask("GET", f"{realm}{mark}{urlencode(asked)}", secret=basic)
         if answer.status != 200:
             raise RemoteError(
-                f"{self._address.host}: denied: {realm} gave no token, status {answer.status}"
+                f"{self._address.host}: denied: {shown(realm)} gave no token, status {answer.status}"
             )
-        return _token_in(answer, what=realm)
+        return _token_in(answer, what=shown(realm))
 
     def _ask(
         self,

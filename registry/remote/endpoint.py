@@ -73,24 +73,30 @@ def answer(root: Path, target: str) -> Reply:
     target
         Path and query of the request.
     """
-    parts = urlsplit(target)
-    path = unquote(parts.path)
-    if path in {"/v2", "/v2/"}:
-        return Reply(body=b"{}", headers={"Content-Type": _JSON})
-    match = _PATH.fullmatch(path)
-    if match is None:
-        return refusal(404, "NOT_FOUND", "no such path")
     try:
-        layout = _layout(root, match["name"])
-        query = parse_qs(parts.query)
-        if match["list"]:
-            return _tags(layout, query)
-        reply = {"manifests": _manifest, "blobs": _blob, "referrers": _referrers}[match["kind"]]
-        return reply(layout, match["ref"], query)
+        return _routed(root, target)
     except _Refused as e:
         return e.reply
     except RegistryError as e:
         return refusal(500, "UNKNOWN", "damaged here; spikewatch-registry verify", str(e))
+
+
+def _routed(root: Path, target: str) -> Reply:
+    try:
+        parts = urlsplit(target)
+    except ValueError:
+        raise _Refused(404, "NOT_FOUND", "no such path") from None
+    path, query = unquote(parts.path), parse_qs(parts.query)
+    if path in {"/v2", "/v2/"}:
+        return Reply(body=b"{}", headers={"Content-Type": _JSON})
+    match = _PATH.fullmatch(path)
+    if match is None:
+        raise _Refused(404, "NOT_FOUND", "no such path")
+    layout = _layout(root, match["name"])
+    if match["list"]:
+        return _tags(layout, query)
+    reply = {"manifests": _manifest, "blobs": _blob, "referrers": _referrers}[match["kind"]]
+    return reply(layout, match["ref"], query)
 
 
 def _layout(root: Path, name: str) -> Layout:

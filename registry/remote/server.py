@@ -44,6 +44,7 @@ class _Handler(BaseHTTPRequestHandler):
     server_version = "spikewatch-registry"
     sys_version = ""
     timeout = SILENCE_S
+    disable_nagle_algorithm = True  # head and body are two writes
     server: Server
 
     def _read(self) -> None:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 from ..attachments import split_tag
 from ..changes import Signature, attachment, check_new, publication
+from ..deep import check_file
 from ..documents import MANIFEST_TYPE, Descriptor, canonical
-from ..errors import BadReference, Conflict, Corrupt
+from ..errors import BadInput, BadReference, Conflict, Corrupt
 from ..files import storage
 from ..journal import State
 from ..layout import Layout
 from ..lookup import find
-from ..manifest import parse_config, parse_manifest
+from ..manifest import check_kind, parse_config, parse_manifest
 from ..references import (
     Reference,
     check_model,
@@ -225,32 +226,25 @@ def fetch(
     data = repository.manifest(wanted)
     target = Descriptor.of(data, MANIFEST_TYPE)
     manifest = parse_manifest(data, what=f"{what}: manifest")
-    found = _checked_version(manifest, data, version, what=what)
-    if address.digest is not None and address.tag not in {None, found} and is_version(address.tag):
-        raise Conflict(f"{what}: is version {found}")
-    distinct = _distinct(manifest, what=what)
+    found = _check_manifest(manifest, data, what=what)
+    for expected in (version, address.tag):
+        if expected is not None and is_version(expected) and expected != found:
+            raise Conflict(f"{what}: is version {found}, not {expected} as expected")
     layout = Layout(registry.root / name)
     with storage(f"reading {layout.path}"):
         state = layout.state() if layout.exists else State()
     check_new(layout, state, found, target)
-    blobs: dict[Digest, bytes] = {}
-    fetched: list[Descriptor] = []
-    for blob in distinct:
-        content = _held(layout, blob)
-        if content is None:
-            content = repository.blob(blob, what=what)
-            fetched.append(blob)
-        blobs[blob.digest] = content
-    parse_config(blobs[manifest.config.digest], manifest, what=f"{what}: config")
+    blobs, fetched = _fetch_blobs(repository, layout, manifest, what=what)
     blobs[target.digest] = data
     held = {state.tags[tag].digest for tag in state.tags if split_tag(tag) is not None}
     attached = fetch_attached(repository, target, held)
+    # Everything is verified: from here on only this machine can fail.
     with storage(f"pulling {name}:{found} into {registry.root}"):
         layout.create()
         # As in Registry.publish: what a collector took meanwhile is staged again by the commit.
         with contextlib.suppress(FileNotFoundError):
             layout.stage(blobs)
-        layout.commit(publication(layout, found, target, signature, blobs))
+        layout.commit(publication(layout, found, target, signature, blobs, operation="pull"))
         for each in attached:
             with contextlib.suppress(FileNotFoundError):
                 layout.stage(each.package.blobs)
@@ -265,19 +259,39 @@ def fetch(
     )
 
 
-def _checked_version(manifest: Manifest, data: bytes, expected: str | None, *, what: str) -> str:
-    """Give the version that a manifest from outside states; it is one that publish could make."""
-    if canonical(manifest.document) != data:
-        raise Corrupt(f"{what}: the manifest is not in canonical form")
-    if manifest.version is None:
-        raise Corrupt(f"{what}: the manifest states no version")
+def _fetch_blobs(
+    repository: Repository, layout: Layout, manifest: Manifest, *, what: str
+) -> tuple[dict[Digest, bytes], list[Descriptor]]:
+    """Get config and files, verified, and say which of them came over the wire."""
+    blobs: dict[Digest, bytes] = {}
+    fetched: list[Descriptor] = []
+    for blob in _distinct(manifest, what=what):
+        content = _held(layout, blob)
+        if content is None:
+            content = repository.blob(blob, what=what)
+            fetched.append(blob)
+        blobs[blob.digest] = content
+    parse_config(blobs[manifest.config.digest], manifest, what=f"{what}: config")
+    for layer in manifest.layers:
+        try:
+            check_file(layer.path, blobs[layer.digest])
+        except Corrupt as e:
+            raise Corrupt(f"{what}: {e}") from None
+    return blobs, fetched
+
+
+def _check_manifest(manifest: Manifest, data: bytes, *, what: str) -> str:
+    """See that publish could have made a manifest; give its version."""
+    if not manifest.layers:
+        raise Corrupt(f"{what}: has no files")
     try:
-        found = check_version(manifest.version)
-    except BadReference as e:
+        if canonical(manifest.document) != data:
+            raise Corrupt(f"{what}: the manifest is not in canonical form")
+        for layer in manifest.layers:
+            check_kind(layer.path, layer.media_type)
+        return check_version(manifest.version or "")
+    except (BadInput, BadReference) as e:
         raise Corrupt(f"{what}: {e}") from None
-    if expected not in {None, found}:
-        raise Conflict(f"{what}: is version {found}, not {expected} as expected")
-    return found
 
 
 def _held(layout: Layout, blob: Descriptor) -> bytes | None:

@@ -240,10 +240,7 @@ class Transport:
         self, method: str, url: str, response: urllib3.BaseHTTPResponse, limit: int
     ) -> Answer:
         if response.status in _PASSING:
-            raise _Passing(
-                f"{method} {url}: status {response.status} {response.reason or ''}".rstrip(),
-                _asked_wait(response),
-            )
+            raise _Passing(f"{method} {url}: status {response.status}", _asked_wait(response))
         hasher, chunks = hashlib.sha256(), []
         size, announced = 0, response.headers.get("Content-Length", "")
         deadline = time.monotonic() + PATIENCE_S + limit / PACE
@@ -277,6 +274,7 @@ def _asked_wait(response: urllib3.BaseHTTPResponse) -> float | None:
 
 
 def _said(e: Exception) -> str:
-    """Give an error of urllib3 without the repr of its connection."""
+    """Give an error of urllib3 on one line, without the repr of its connection."""
     text = str(e.args[-1] if e.args else e)
-    return text.partition(">: ")[2] or text or type(e).__name__
+    text = text.partition(">: ")[2] or text or type(e).__name__
+    return text if text.isprintable() else shown(text)  # a server's first line may be in it

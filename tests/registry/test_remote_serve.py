@@ -121,6 +121,7 @@ NOTHING = f"sha256:{64 * '0'}"
     [
         ("/", 404, "NOT_FOUND"),
         ("/v2/trec", 404, "NOT_FOUND"),
+        ("//[", 404, "NOT_FOUND"),
         ("/v2/trec/manifests/2.0.0", 404, "MANIFEST_UNKNOWN"),
         (f"/v2/trec/manifests/{NOTHING}", 404, "MANIFEST_UNKNOWN"),
         (f"/v2/trec/blobs/{NOTHING}", 404, "BLOB_UNKNOWN"),

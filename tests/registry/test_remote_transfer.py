@@ -354,7 +354,7 @@ def test_a_wait_that_is_too_long_is_not_waited(
 ) -> None:
     publish(registry, "1.0.0")
     upstream.fail("GET", "/manifests/", lambda handler: handler.reply(429, Retry_After="3600"))
-    with pytest.raises(RemoteError, match="status 429 .*; it asks to wait 3600 s"):
+    with pytest.raises(RemoteError, match="status 429; it asks to wait 3600 s"):
         pull(edge, upstream.remote(":1.0.0"), pause=pause)
     assert waits == []
 
@@ -415,6 +415,8 @@ SIZE = len(model_files()["core.safetensors"])
         (CORE, lambda h: h.reply(307, Location=h.path), RemoteError, "more than 5 redirects"),
         (CORE, lambda h: h.reply(307, Location="file:///etc"), RemoteError, "is not a URL of"),
         (CORE, lambda h: h.reply(307, Location="http://[::"), RemoteError, "is not a URL"),
+        (CORE, lambda h: h.reply(307, Location="http://\x1b[2J/"), RemoteError, r"x1b.*not a URL"),
+        (CORE, lambda h: h.wfile.write(b"\x1b[2J\n"), RemoteError, r"\\x1b"),
         (
             CORE,
             lambda h: h.reply(307, Location="http://192.0.2.1/x"),
@@ -575,9 +577,26 @@ EMPTY = hashlib.sha256(b"{}").hexdigest()
             "is said to have two sizes",
         ),
         (
+            lambda d: d["layers"][0]["annotations"].update({"org.cncf.model.filepath": "x.pkl"}),
+            Corrupt,
+            "file 'x.pkl': not a kind of file that a model holds",
+        ),
+        (
+            lambda d: d["layers"][0].update(mediaType="application/vnd.cncf.model.doc.v1.raw"),
+            Corrupt,
+            "file 'core.safetensors': is 'application/vnd.cncf.model.doc.v1.raw', not",
+        ),
+        (lambda d: d.update(layers=[]), Corrupt, "has no files"),
+        (lambda d: d["annotations"].update(x="\ud800"), Corrupt, "not a JSON document"),
+        (
             lambda d: d["annotations"].pop("org.opencontainers.image.version"),
             Corrupt,
-            "states no version",
+            "version '': must be SemVer",
+        ),
+        (
+            lambda d: d["annotations"].update({"org.opencontainers.image.version": "1.0.1"}),
+            Conflict,
+            r"is version 1\.0\.1, not 1\.0\.0 as expected",
         ),
         (
             lambda d: d["annotations"].update({"org.opencontainers.image.version": "latest"}),
@@ -598,6 +617,17 @@ def test_a_manifest_that_publish_would_not_make_is_refused(
     push(registry, "trec:1.0.0", upstream.remote())
     altered(upstream, change)
     with pytest.raises(kind, match=said):
+        pull(edge, upstream.remote(":1.0.0"))
+    assert snapshot(edge.root) == {}
+
+
+def test_a_file_that_is_not_what_it_is_called_is_refused(
+    registry: Registry, edge: Registry, upstream: FakeRegistry
+) -> None:
+    files = {"core.safetensors": b"cos\nsystem\n(S'true'\ntR."}
+    registry.publish("trec", "1.0.0", files, created=CREATED)
+    push(registry, "trec:1.0.0", upstream.remote())
+    with pytest.raises(Corrupt, match=r"models/trec:1\.0\.0: core\.safetensors: "):
         pull(edge, upstream.remote(":1.0.0"))
     assert snapshot(edge.root) == {}
 
@@ -746,5 +776,5 @@ def test_the_journal_says_where_a_version_came_from(
     push(registry, "trec:1.0.0", upstream.remote())
     pull(edge, upstream.remote(":1.0.0"), actor="box 7")
     entry = json.loads((edge.root / "trec" / ".journal" / "00000001.json").read_bytes())
-    assert (entry["op"], entry["actor"]) == ("publish", "box 7")
+    assert (entry["op"], entry["actor"]) == ("pull", "box 7")
     assert entry["reason"] == f"pulled from {upstream.remote(':1.0.0')}"

@@ -37,10 +37,10 @@ def row(what: str, result: str) -> None:
 def test_publishers(
     tmp_path: Path, registry: Registry, fault: Callable[[], None], name: str
 ) -> None:
-    found = publish_from_many(tmp_path, registry, fault, workers=16, publishes=20)
+    found = publish_from_many(tmp_path, registry, fault, workers=8, publishes=40)
     assert found.lost == 0
     row(
-        f"16 processes x 20 publishes, 40 alias moves each, {name}",
+        f"8 processes x 40 publishes, 80 alias moves each, {name}",
         f"{found.lost} of {found.acknowledged} lost, {found.reads} whole reads, none torn",
     )
 

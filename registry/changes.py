@@ -20,7 +20,7 @@ from .history import target_before
 from .journal import Change, State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Mapping
+    from collections.abc import Callable, Mapping
 
     from .documents import Descriptor
     from .layout import Layout
@@ -32,7 +32,6 @@ __all__ = [
     "Signature",
     "attachment",
     "check_new",
-    "dead_attachments",
     "forgotten",
     "move",
     "publication",
@@ -180,21 +179,15 @@ def attachment(
     return decide
 
 
-def forgotten(kept: Container[Digest], signature: Signature) -> Callable[[State], Change | None]:
-    """Decide that one attachment goes, the subject of which is not kept."""
+def forgotten(tag: str, subject: Digest, signature: Signature) -> Callable[[State], Change | None]:
+    """Decide that an attachment goes, unless its version is there again."""
 
     def decide(state: State) -> Change | None:
-        for tag in dead_attachments(state, kept):
-            return _change(state, "gc", tag, None, signature)
-        return None
+        if tag not in state.tags or state.tags.of(subject):
+            return None
+        return _change(state, "gc", tag, None, signature)
 
     return decide
-
-
-def dead_attachments(state: State, kept: Container[Digest]) -> list[str]:
-    """List the attachments the subjects of which are not kept."""
-    parts = ((tag, split_tag(tag)) for tag in sorted(state.tags))
-    return [tag for tag, part in parts if part is not None and part[0] not in kept]
 
 
 def move(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from .attachments import split_tag
-from .changes import Signature, dead_attachments, forgotten
+from .changes import Signature, forgotten
 from .history import recent_targets
 from .references import Digest, is_digest
 from .values import Collected
@@ -62,7 +62,7 @@ def collect(layout: Layout, age: Age, *, dry_run: bool) -> Collected:
     dead = _forget(layout, dry_run=dry_run)
     with layout.locked():
         state = layout.state()
-        needed = _needed(layout, state, dead)
+        needed = _needed(layout, state, dead if dry_run else [])
         blobs = [path for path in _unused(layout, needed) if age.passes(path)]
         sizes = [path.lstat().st_size for path in blobs]
         if not dry_run:
@@ -83,11 +83,12 @@ def _forget(layout: Layout, *, dry_run: bool) -> list[str]:
     state = layout.state()
     kept = {state.tags[tag].digest for tag in state.tags if split_tag(tag) is None}
     kept |= {target.digest for target in recent_targets(layout, state, WINDOW)}
-    dead = dead_attachments(state, kept)
+    parts = {tag: part[0] for tag in sorted(state.tags) if (part := split_tag(tag)) is not None}
+    dead = {tag: subject for tag, subject in parts.items() if subject not in kept}
     signature = Signature.of(None, "its version is gone")
-    for _ in () if dry_run else dead:
-        layout.commit(forgotten(kept, signature))
-    return dead
+    for tag, subject in () if dry_run else dead.items():
+        layout.commit(forgotten(tag, subject, signature))
+    return list(dead)
 
 
 def _needed(layout: Layout, state: State, dead: list[str]) -> set[Digest]:

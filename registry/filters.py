@@ -148,11 +148,6 @@ class Selection:
         paths = [condition.path for condition in self.where]
         return tuple(dict.fromkeys(paths + ([] if self.order in _ORDERS else [self.order])))
 
-    @property
-    def chooses(self) -> bool:
-        """Whether any version could be left out."""
-        return bool(self.labels or self.where or self.since or self.until)
-
     def _takes(self, entry: Entry, labels: Iterable[str]) -> bool:
         if not set(self.labels) <= set(labels):
             return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import shutil
 import subprocess
@@ -266,6 +267,24 @@ def test_attachments_go_with_their_version(store: Registry, key: Ed25519PrivateK
     assert len(store.show("trec:1.0.0").attachments) == 2
     with pytest.raises(NotFound, match="is withdrawn"):
         store.attach("trec:1.1.0", EVALUATION, created=CREATED)
+
+
+def test_an_attachment_stays_when_its_version_comes_back_meanwhile(
+    store: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(store, "1.1.0")
+    store.attach("trec:1.1.0", EVALUATION, created=CREATED)
+    store.withdraw("trec", "1.1.0")
+    others = Registry(store.root)
+
+    def late(*_: object) -> None:
+        monkeypatch.undo()
+        publish(others, "1.1.0")
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    store.gc(grace=0)
+    assert len(store.show("trec:1.1.0").attachments) == 1
+    assert store.verify().ok
 
 
 def test_damage_to_an_attachment_is_found(store: Registry) -> None:

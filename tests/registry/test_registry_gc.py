@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import random
 import time
-from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
-from registry_support import CREATED, Gate, flip, fork, model_files, publish, snapshot, wait
+from registry_support import CREATED, flip, model_files, publish, snapshot
+from scenarios import race_collector
 
 from spikewatch.registry import Conflict, Corrupt, NotFound, Registry, RegistryError
 
@@ -138,36 +138,9 @@ def test_whatever_happens_what_is_live_can_be_loaded(registry: Registry, seed: i
 def test_publishers_race_a_collector_and_lose_nothing(
     tmp_path: Path, registry: Registry, grace: float
 ) -> None:
-    publishers, each = 4, 10
-    publish(registry, "99.0.0", "production")
-    stop, gate = tmp_path / "stop", Gate()
-
-    def work(worker: int) -> None:
-        gate.enter()
-        for n in range(each):
-            publish(Registry(registry.root), f"{worker}.{n}.0")
-            if n % 2:
-                registry.withdraw("trec", f"{worker}.{n}.0")
-
-    def sweep() -> None:
-        gate.enter()
-        while not stop.exists():
-            registry.gc(grace=grace)
-
-    sweeper = fork(sweep)
-    children = [fork(partial(work, w)) for w in range(publishers)]
-    gate.open()
-    codes = [wait(child) for child in children]
-    stop.touch()
-    assert codes == [0] * publishers
-    assert wait(sweeper) == 0
-    expected = {f"{w}.{n}.0" for w in range(publishers) for n in range(0, each, 2)} | {"99.0.0"}
-    assert {entry.tag for entry in registry.list() if entry.kind == "version"} == expected
-    registry.gc(grace=0)
-    report = registry.verify()
-    assert report.ok, report.problems
-    for version in expected:
-        assert registry.load(f"trec:{version}").files == model_files(version)
+    landed, sweeps = race_collector(tmp_path, registry, grace=grace, publishers=4, publishes=25)
+    assert landed == 100
+    assert sweeps > 0
 
 
 def test_a_blob_under_two_names_stays_while_one_of_them_needs_it(registry: Registry) -> None:

@@ -9,6 +9,7 @@ import pytest
 from foreign import needs, run
 from registry_support import model_files, publish
 from remote_support import sha256
+from scenarios import move_while_skopeo_reads
 
 from spikewatch.registry import Corrupt
 
@@ -61,3 +62,7 @@ def test_a_write_by_skopeo_into_the_store_is_drift(registry: Registry, tmp_path:
     )
     assert registry.repair("trec").ok
     assert registry.resolve("trec:production") == first
+
+
+def test_skopeo_reads_while_an_alias_moves(registry: Registry, tmp_path: Path) -> None:
+    assert move_while_skopeo_reads(tmp_path, registry, reads=40) > 0

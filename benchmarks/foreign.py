@@ -41,11 +41,13 @@ class Recipe:
     Attributes
     ----------
     activation : {"relu", "tanh"}
-    readout : {"last", "mean"}
+    readout : {"last", "mean", "max"}
     width, hidden : int
         Components of the embedding, and hidden units.
     exporter : {"old", "present"}
         PyTorch's exporter: `dynamo=False`, which writes an RNN node, or the default, which unrolls the words.
+    both : bool
+        Whether a second layer reads the words in reverse.
 
     """
 
@@ -53,10 +55,12 @@ class Recipe:
     readout: str
     width: int
     hidden: int
-    exporter: str
+    exporter: str = "old"
+    both: bool = False
 
     def __str__(self) -> str:
-        return f"{self.activation}, {self.readout}, {self.width}/{self.hidden}"
+        units = f"2 x {self.hidden}" if self.both else f"{self.hidden}"
+        return f"{self.activation}, {self.readout}, {self.width}/{units}"
 
 
 def _recipe(activation: str, readout: str, size: tuple[int, int]) -> Recipe:
@@ -81,24 +85,33 @@ class Net(nn.Module):
         self.readout = recipe.readout
         self.embedding = nn.Embedding(words, recipe.width)
         self.rnn = nn.RNN(
-            recipe.width, recipe.hidden, nonlinearity=recipe.activation, batch_first=True
+            recipe.width,
+            recipe.hidden,
+            nonlinearity=recipe.activation,
+            batch_first=True,
+            bidirectional=recipe.both,
         )
         self.dropout = nn.Dropout(_DROPOUT)
-        self.head = nn.Linear(recipe.hidden, classes)
+        self.head = nn.Linear(recipe.hidden * (1 + recipe.both), classes)
         # small words and states that stay (Le et al. 2015): otherwise 16 units that are read after the last word
         # forget the first ones, and answer 20 points fewer
         nn.init.normal_(self.embedding.weight, std=0.1)
         nn.init.eye_(self.rnn.weight_hh_l0)
+        if recipe.both:
+            nn.init.eye_(self.rnn.weight_hh_l0_reverse)
 
     def forward(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """Read padded ids [batch, time]; return logits [batch, classes]."""
         words = self.dropout(self.embedding(ids))
         packed = pack_padded_sequence(words, lengths, batch_first=True, enforce_sorted=False)
         states, last = self.rnn(packed)
-        read = last[0]
+        read = torch.cat(list(last), dim=1)
         if self.readout == "mean":
             padded, _ = pad_packed_sequence(states, batch_first=True)
             read = padded.sum(dim=1) / lengths[:, None]
+        elif self.readout == "max":
+            padded, _ = pad_packed_sequence(states, batch_first=True, padding_value=-torch.inf)
+            read = padded.amax(dim=1)
         return self.head(self.dropout(read))
 
 
@@ -112,7 +125,10 @@ class Whole(nn.Module):
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         """Read ids [batch, time]; return logits [batch, classes]."""
         states, last = self.net.rnn(self.net.embedding(ids))
-        return self.net.head(last[0] if self.net.readout == "last" else states.mean(dim=1))
+        if self.net.readout == "last":
+            return self.net.head(torch.cat(list(last), dim=1))
+        read = states.mean(dim=1) if self.net.readout == "mean" else states.amax(dim=1)
+        return self.net.head(read)
 
 
 def tokenizer(corpus: Corpus) -> Tokenizer:
@@ -134,6 +150,7 @@ def trained(corpus: Corpus, recipe: Recipe, cache: Path) -> Path:
     what = hashlib.sha256(b"".join(s.read_bytes() for s in _SOURCES)).hexdigest()[:12]
     held_out = hashlib.sha256(repr(corpus.held_out).encode()).hexdigest()[:6]
     name = f"{recipe.activation}-{recipe.readout}-{recipe.hidden}-{recipe.exporter}"
+    name += "-both" if recipe.both else ""
     folder = cache / f"{what}-{corpus.name}-{held_out}-{name}"
     if not (folder / "model.onnx").exists():
         words = tokenizer(corpus)

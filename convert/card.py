@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .tables import (
     class_table,
     confusion_table,
+    head_line,
     question_table,
     response_table,
     stage_table,
@@ -124,14 +125,14 @@ def _stages(evaluation: Mapping[str, Any]) -> list[str]:
 
 def _core(evaluation: Mapping[str, Any]) -> list[str]:
     network = evaluation["network"]
-    rows = [
-        ["lines", f"{network['lines_used']} of 64"],
-        ["readout neurons per class", str(network["readout_neurons_per_class"])],
-    ]
+    rows = [["lines", f"{network['lines_used']} of 64"]]
+    if evaluation["head"] == "core":
+        rows.append(["readout neurons per class", str(network["readout_neurons_per_class"])])
     head, more = question_table(evaluation)
     return [
         *table(head, rows + more),
         "",
+        head_line(evaluation),
         "Power and energy are estimates for the chip (methods: docs/power.md), never measurements of the host.",
     ]
 

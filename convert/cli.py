@@ -63,6 +63,12 @@ def train(
     dev: Annotated[
         int | None, typer.Option(help="Questions held out, 0 for none; default: 500.")
     ] = None,
+    search: Annotated[
+        bool,
+        typer.Option(
+            "--search", help="Try splits of the lines on a fifth of the training questions first."
+        ),
+    ] = False,
     validation: Annotated[
         Path | None,
         typer.Option(help="cross-validation.json of the same recipe, to stand in training.json."),
@@ -81,6 +87,7 @@ def train(
             seed=seed,
             dev=dev,
             fine=fine,
+            search=search,
             validation=validation,
             progress=progress,
         )
@@ -135,6 +142,13 @@ def publish(
             " where torch is installed."
         ),
     ] = None,
+    readout: Annotated[
+        str,
+        typer.Option(
+            help="core: neurons of the core read the answer out; host: the core's hidden spikes"
+            " leave it, and the head is computed by the daemon."
+        ),
+    ] = "core",
     seed: Annotated[int, typer.Option(help="Seed of the distillation.", min=0)] = 0,
     alias: Annotated[str | None, typer.Option(help="Alias to move to this version.")] = None,
     evaluate: Annotated[
@@ -173,6 +187,7 @@ def publish(
         name=name,
         version=version,
         recipe=recipe,
+        readout=readout,
         seed=seed,
         alias=alias,
         created=_created(),

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from .constrained import LEVEL_MAX, LEVEL_MIN, MAX_FAN_IN, ConstrainedNetwork, T
+from .constrained import LEVEL_MAX, LEVEL_MIN, MAX_FAN_IN, ConstrainedNetwork, T, over_time
 from .errors import ConstraintError
 from .place import gate_lines
 
@@ -83,16 +83,12 @@ def constrain(
     Raises
     ------
     ConstraintError
-        The hidden layer leaves no line for the inputs, or the network reads both directions or the largest
-        states over time.
+        The hidden layer leaves no line for the inputs, or the network reads both directions.
 
     """
     if network.backward is not None:
         raise ConstraintError("network: bidirectional, but the core reads in one direction")
-    if network.readout == "max":
-        raise ConstraintError(
-            "network: its head reads the largest states over time, but the core reads the last or their mean"
-        )
+    readout = network.placed_readout
     trace = network.trace(questions)
     pre = np.concatenate([p for _, _, p, _ in trace])
     h = np.concatenate([s for _, _, _, s in trace])
@@ -100,7 +96,7 @@ def constrain(
     ranges = hidden_ranges(network, pre, h, percentile)
     width = network.embedding.shape[1]
     if max_lines is not None:
-        gate = gate_lines(network.readout)
+        gate = gate_lines(readout, network.head)
         width = max_lines - network.n_hidden - gate
         if width < 1:
             raise ConstraintError(
@@ -121,12 +117,12 @@ def constrain(
     fixed = network.b + inputs.base + network.U @ ranges.low
     bias = to_activity[:, 0] * (ranges.slope * fixed + ranges.offset - ranges.low)
     levels, scale, shift = quantise_rows(matrix, drive, LEVEL_MIN, LEVEL_MAX)
-    read_out = np.zeros((len(questions), network.n_hidden))
-    for _, alive, _, states in trace:
-        a = np.clip((states - ranges.low) / ranges.span * T, 0, T)
-        read_out[alive] = a if network.readout == "last" else read_out[alive] + a
-    if network.readout == "mean":
-        read_out /= np.array([len(q) for q in questions])[:, None]
+    activities = (
+        (alive, np.clip((states - ranges.low) / ranges.span * T, 0, T))
+        for _, alive, _, states in trace
+    )
+    words = np.array([len(q) for q in questions])
+    read_out = over_time(activities, words, network.n_hidden, readout)
     head = network.C * (ranges.span / T)
     out_levels, out_scale, out_shift = quantise_rows(head, read_out, -LEVEL_MAX, -LEVEL_MIN)
     return ConstrainedNetwork(
@@ -142,7 +138,8 @@ def constrain(
         readout_scale=out_scale,
         readout_bias=network.c + network.C @ ranges.low + out_shift,
         direction=network.direction,
-        readout=network.readout,
+        readout=readout,
+        head=network.head,
     )
 
 

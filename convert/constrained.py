@@ -9,10 +9,9 @@ import numpy as np
 
 from ..simcore import Encoder
 from ..simcore.tensors import Field
-from .errors import ConstraintError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -38,6 +37,11 @@ FIELDS: Final = {
 }
 """The arrays of a constrained network as they are stored."""
 
+Head = Literal["core", "host"]
+
+HEADS: Final[tuple[Head, ...]] = ("core", "host")
+"""Where a placed network's head is computed."""
+
 MAX_FAN_IN: Final = 64
 """Lines of a core: 256 axons, four to a line (one of each type)."""
 
@@ -47,7 +51,8 @@ class ConstrainedNetwork:
     """An Elman network in activity units.
 
     One step:  a_t = clip(floor(s (q_in x_t + q_rec a_{t-1}) + B + 1/2), 0, 15),  x_t the code of word t;
-    answer:  argmax of  s_c (q_out r) + B_c,  r the activities after the last word, or their mean over all words.
+    answer:  argmax of  s_c (q_out r) + B_c,  r the activities after the last word, or their mean, or each unit's
+    largest, over all words.
 
     Attributes
     ----------
@@ -69,8 +74,10 @@ class ConstrainedNetwork:
         s_c and B_c.
     direction : {"forward", "reverse"}
         Order of reading.
-    readout : {"last", "mean"}
-        What the readout reads: r above.
+    readout : {"last", "mean", "max"}
+        What the readout reads: r above; "max" only where the host computes the head.
+    head : {"core", "host"}
+        Where the answer is computed: by neurons of the core, or by the host from the hidden units' spikes.
 
     """
 
@@ -86,7 +93,8 @@ class ConstrainedNetwork:
     readout_scale: NDArray[np.float64]
     readout_bias: NDArray[np.float64]
     direction: Literal["forward", "reverse"]
-    readout: Literal["last", "mean"] = "last"
+    readout: Literal["last", "mean", "max"] = "last"
+    head: Head = "core"
 
     @property
     def n_in(self) -> int:
@@ -120,23 +128,15 @@ class ConstrainedNetwork:
     def from_tensors(
         cls, tensors: Mapping[str, NDArray[Any]], network: ElmanNetwork
     ) -> ConstrainedNetwork:
-        """Put a constrained network together again from its tensors and the float network it came from.
-
-        Raises
-        ------
-        ConstraintError
-            It cannot have come from that network, whose head reads the largest states.
-
-        """
-        if network.readout == "max":
-            raise ConstraintError("network: its head reads the largest states, which no core does")
+        """Put a constrained network together again from its tensors and the float network it came from."""
         codes = network.embedding @ tensors["projection"] + tensors["origin"]
         return cls(
             **tensors,
             codes=codes,
             rows=network.rows,
             direction=network.direction,
-            readout=network.readout,
+            readout=network.placed_readout,
+            head=network.head,
         )
 
     def hidden(
@@ -152,14 +152,8 @@ class ConstrainedNetwork:
             True: activities at 16 levels (the integer model); False: only the weights are constrained.
 
         """
-        a = np.repeat(self.initial[None], len(questions), axis=0)
-        total = np.zeros_like(a)
-        for alive, _, after in self.trace(questions, rounded=rounded):
-            a[alive] = after
-            total[alive] += after
-        if self.readout == "last":
-            return a
-        return np.asarray(total / np.array([len(q) for q in questions])[:, None])
+        states = ((alive, after) for alive, _, after in self.trace(questions, rounded=rounded))
+        return over_time(states, np.array([len(q) for q in questions]), self.n_hidden, self.readout)
 
     def trace(
         self, questions: list[NDArray[np.int64]], *, rounded: bool = True
@@ -192,6 +186,33 @@ class ConstrainedNetwork:
     def read_out(self, a: NDArray[np.float64]) -> NDArray[np.float64]:
         """Read activities (n, n_hidden) out as logits (n, classes)."""
         return a @ self.readout_levels.T * self.readout_scale + self.readout_bias
+
+
+def over_time(
+    states: Iterable[tuple[NDArray[np.intp], NDArray[np.float64]]],
+    words: NDArray[np.int64],
+    n_hidden: int,
+    readout: str,
+) -> NDArray[np.float64]:
+    """Reduce activities after every word, none below 0, to what is read of each question, float64 (n, n_hidden).
+
+    Parameters
+    ----------
+    states
+        For every step: the questions that have a word in it, and their activities (m, n_hidden).
+    words
+        Words of each question, at least one.
+    n_hidden, readout
+        See `ConstrainedNetwork`.
+
+    """
+    read = np.zeros((len(words), n_hidden))
+    for alive, after in states:
+        if readout == "max":
+            read[alive] = np.maximum(read[alive], after)
+        else:
+            read[alive] = after if readout == "last" else read[alive] + after
+    return read / words[:, None] if readout == "mean" else read
 
 
 def steps(

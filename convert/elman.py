@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from .constrained import Head
+
 ACTIVATIONS: Final[dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]]] = {
     "Relu": lambda x: np.maximum(x, 0),
     "Tanh": np.tanh,
@@ -54,6 +56,8 @@ class ElmanNetwork:
         it are the same, so the reader gives a bounded Relu equal `clip` and `ceiling`.
     alpha, beta : float
         HardSigmoid is alpha x + beta, bounded to 0..1; no other activation uses them.
+    head : {"core", "host"}
+        Where the head is to be computed when the network has been placed: on the core, or on the host.
     backward : ElmanNetwork or None
         The second direction of a bidirectional network: a layer with its own W, U and b that reads the same words in
         reverse.  r is then this layer's states followed by the second one's, and C spans both; the second layer's own
@@ -75,6 +79,7 @@ class ElmanNetwork:
     ceiling: float = float("inf")
     alpha: float = 0.2
     beta: float = 0.5
+    head: Head = "core"
     backward: ElmanNetwork | None = None
 
     @property
@@ -86,6 +91,11 @@ class ElmanNetwork:
     def classes(self) -> int:
         """Outputs of the head."""
         return len(self.c)
+
+    @property
+    def placed_readout(self) -> Literal["last", "mean", "max"]:
+        """What the placed network reads: a core has no largest states, and learns the answer from their mean."""
+        return "mean" if self.readout == "max" and self.head == "core" else self.readout
 
     def activate(self, pre: NDArray[np.float64]) -> NDArray[np.float64]:
         """Apply clip, f and its ceiling."""

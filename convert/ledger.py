@@ -152,8 +152,9 @@ def evaluate_stages(
     Returns
     -------
     dict
-        `questions`; `without_words`; `float_by_recurrence`: questions whose length the model file cannot take, so that
-        the float stage is the proven recurrence; `stages`: see `stage_figures`; `confusion` {labels, matrix} (rows:
+        `head`: where the answer is computed, "core" or "host"; `questions`; `without_words`; `float_by_recurrence`:
+        questions whose length the model file cannot take, so that the float stage is the proven recurrence;
+        `stages`: see `stage_figures`; `confusion` {labels, matrix} (rows:
         the truth, columns: the spiking answers, the last column: no answer) and `classes` (see `class_figures`), None
         without labels; `responses`: see `figures.responses`; `per_question`: means of spikes, synaptic events, ticks,
         power (uW) and energy (uJ) on the core; `utilisation` {limit: {used, limit}}.
@@ -189,6 +190,7 @@ def evaluate_stages(
     confusion = None if truth is None else confusion_matrix(truth, answers.label, labels)
     placed, _ = unplace(image, encoder)
     return {
+        "head": "core" if image.head_bias is None else "host",
         "questions": len(questions),
         "without_words": len(questions) - len(spoken),
         "float_by_recurrence": sum(not float_model.runs(q) for q in words),

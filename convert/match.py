@@ -17,10 +17,13 @@ import numpy as np
 from ..simcore import CoreImage, QuestionCore, limits
 from .constrained import ConstrainedNetwork, T
 from .errors import ConstraintError
-from .place import Neurons, place, readout_copies
+from .head import host_heads
+from .place import HostHead, Neurons, place, readout_copies
 from .spiking import hidden_steps, read_counts
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
 GAIN_MAX: Final = limits.WEIGHT_MAX // 8
@@ -144,8 +147,10 @@ class Matched:
     ----------
     image : CoreImage
         The core.
-    hidden, readout : Neurons
-        Its populations.
+    hidden : Neurons
+        Its hidden neurons.
+    readout : Neurons or HostHead
+        Its readout neurons, or the head that the host computes.
     agreement : float
         Share of the calibration questions on which the core gives the float network's label, 0..1.
     method : {"closed-form", "matched", "refitted"}
@@ -155,7 +160,7 @@ class Matched:
 
     image: CoreImage
     hidden: Neurons
-    readout: Neurons
+    readout: Neurons | HostHead
     agreement: float
     method: str
 
@@ -165,6 +170,8 @@ def match(
     questions: list[NDArray[np.int64]],
     labels: NDArray[np.int64],
     hidden: Neurons | None = None,
+    *,
+    logits: NDArray[np.float64] | None = None,
 ) -> Matched:
     """Place the network and match its responses on calibration questions.
 
@@ -178,6 +185,8 @@ def match(
         int64: the float network's label of each question.
     hidden
         Hidden neurons that were matched already; None: those of the closed form, or matched to the model.
+    logits
+        float64 (questions, classes): the float network's, for a head on the host to be fitted to.
 
     Raises
     ------
@@ -192,7 +201,7 @@ def match(
     else:
         candidates = {"refitted": hidden}
     results = [
-        _with_readout(network, neurons, questions, labels, method)
+        _with_readout(network, neurons, questions, labels, logits, method)
         for method, neurons in candidates.items()
     ]
     return max(results, key=lambda r: r.agreement)
@@ -203,12 +212,18 @@ def _with_readout(
     hidden: Neurons,
     questions: list[NDArray[np.int64]],
     labels: NDArray[np.int64],
+    logits: NDArray[np.float64] | None,
     method: str,
 ) -> Matched:
-    """Find the readout's range: of a few candidates, the one whose counts on the core agree best."""
+    """Find the readout's range, or the host's head: of a few candidates, the one that agrees best."""
+    candidates: Iterable[Neurons | HostHead]
+    if network.head == "host":
+        candidates = host_heads(network, read_counts(network, hidden, questions), logits)
+    else:
+        ranges = _readout_ranges(network, hidden, questions)
+        candidates = (readout_neurons(network, low, high) for low, high in ranges)
     best: Matched | None = None
-    for low, high in _readout_ranges(network, hidden, questions):
-        readout = readout_neurons(network, low, high)
+    for readout in candidates:
         image = place(network, hidden, readout)
         agreement = float((core_labels(image, network, questions) == labels).mean())
         if best is None or agreement > best.agreement:

@@ -9,6 +9,9 @@ gate line's axons are all of type 0: each adds 8 g.  Between questions' words th
 the floor; in the drain step the gate spikes at every tick and lifts them by as much as the leak takes, so what they
 count is the last word's hidden activity alone.
 
+With `head="host"` there is no readout and no gate: each hidden unit has a fifth neuron, equal to its four, which
+leaves by an output line of its own, in the step of the word; the image holds the host's head (simcore/head.py).
+
 Where the mean over all words is read (`readout="mean"`), the readout neurons integrate the hidden spikes of every
 step: there is no gate, and their floor is as low as the chip allows, so that what speaks against a class at one word
 still counts at the next.
@@ -16,7 +19,7 @@ still counts at the next.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -59,17 +62,37 @@ class Neurons:
     floor: NDArray[np.int64]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class HostHead:
+    """The head as the host computes it: scores = weights @ spikes + bias, the bias once a word where all are read.
+
+    Attributes
+    ----------
+    weights : int32 (classes, n_hidden)
+    bias : int32 (classes,)
+
+    """
+
+    weights: NDArray[np.int32]
+    bias: NDArray[np.int32]
+
+
 def readout_copies(n_hidden: int, classes: int) -> int:
     """Neurons that the core has left for each class."""
     return (limits.NEURONS - COPIES * n_hidden) // classes
 
 
-def gate_lines(readout: str) -> int:
+def spare_neurons(n_hidden: int, head: str) -> int:
+    """Neurons that hidden units leave free on the core; less than none: they do not fit."""
+    return limits.NEURONS - (COPIES + (head == "host")) * n_hidden
+
+
+def gate_lines(readout: str, head: str) -> int:
     """Lines that the readout's gate takes from the words and hidden units."""
-    return 1 if readout == "last" else 0
+    return 1 if readout == "last" and head == "core" else 0
 
 
-def check_fit(n_in: int, n_hidden: int, classes: int, readout: str = "last") -> None:
+def check_fit(network: ConstrainedNetwork) -> None:
     """Refuse a network that one core cannot hold.
 
     Raises
@@ -78,21 +101,27 @@ def check_fit(n_in: int, n_hidden: int, classes: int, readout: str = "last") -> 
         Naming the broken limit.
 
     """
-    gate = gate_lines(readout)
+    n_in, n_hidden, classes = network.n_in, network.n_hidden, network.classes
+    gate = gate_lines(network.readout, network.head)
     lines = n_in + n_hidden + gate
     if lines > MAX_FAN_IN:
         raise ConstraintError(
             f"network: {n_in} input lines + {n_hidden} hidden units{' + 1 gate' * gate} = {lines} lines,"
             f" limit {MAX_FAN_IN}"
         )
-    if readout_copies(n_hidden, classes) < 1:
+    if network.head == "host" and spare_neurons(n_hidden, "host") < 0:
+        raise ConstraintError(
+            f"network: {n_hidden} hidden units x {COPIES + 1} copies ="
+            f" {(COPIES + 1) * n_hidden} neurons, limit {limits.NEURONS}"
+        )
+    if network.head == "core" and readout_copies(n_hidden, classes) < 1:
         raise ConstraintError(
             f"network: {n_hidden} hidden units x {COPIES} copies + {classes} readout neurons ="
             f" {COPIES * n_hidden + classes} neurons, limit {limits.NEURONS}"
         )
 
 
-def place(network: ConstrainedNetwork, hidden: Neurons, readout: Neurons) -> CoreImage:
+def place(network: ConstrainedNetwork, hidden: Neurons, readout: Neurons | HostHead) -> CoreImage:
     """Put a constrained network on one core.
 
     Parameters
@@ -102,7 +131,7 @@ def place(network: ConstrainedNetwork, hidden: Neurons, readout: Neurons) -> Cor
     hidden
         One row for each hidden unit.
     readout
-        k rows for each class, class by class.
+        k rows for each class, class by class; or the head, where the host computes it.
 
     Raises
     ------
@@ -112,8 +141,8 @@ def place(network: ConstrainedNetwork, hidden: Neurons, readout: Neurons) -> Cor
         A parameter breaks a limit of the neuron.
 
     """
-    check_fit(network.n_in, network.n_hidden, network.classes, network.readout)
-    gated = bool(gate_lines(network.readout))
+    check_fit(network)
+    gated = bool(gate_lines(network.readout, network.head))
     n_in, n_hidden = network.n_in, network.n_hidden
     arrays = blank(1)
     gate = n_in + n_hidden
@@ -122,25 +151,22 @@ def place(network: ConstrainedNetwork, hidden: Neurons, readout: Neurons) -> Cor
         arrays["axon_type"][0, COPIES * gate : COPIES * gate + GATE_AXONS] = 0
     units = np.repeat(np.arange(n_hidden), COPIES)
     copy = np.tile(np.arange(COPIES), n_hidden)
-    k = len(readout.gain) // network.classes
-    classes = np.repeat(np.arange(network.classes), k)
-    neurons = len(units) + len(classes)
+    columns, population, lines = _leaving(network, hidden, readout)
+    neurons = len(units) + len(lines)
 
     synapses = np.zeros((limits.AXONS, limits.NEURONS), dtype=np.uint8)
     synapses[: COPIES * gate, : len(units)] = level_bits(network.levels)[units].T
-    synapses[COPIES * n_in : COPIES * gate, len(units) : neurons] = level_bits(
-        -network.readout_levels
-    )[classes].T
+    synapses[: COPIES * gate, len(units) : neurons] = columns
     if gated:
         synapses[COPIES * gate : COPIES * gate + GATE_AXONS, len(units) : neurons] = 1
     arrays["crossbar"][0] = np.packbits(synapses, axis=1, bitorder="little")
 
-    gains = np.concatenate([hidden.gain[units], -readout.gain])
+    gains = np.concatenate([hidden.gain[units], population.gain])
     arrays["weights"][0, :neurons] = gains[:, None] * CODEBOOK
     for name in ("leak", "threshold", "potential"):
-        values = np.concatenate([getattr(hidden, name)[units], getattr(readout, name)])
+        values = np.concatenate([getattr(hidden, name)[units], getattr(population, name)])
         arrays[name][0, :neurons] = values
-    arrays["neg_threshold"][0, :neurons] = -np.concatenate([hidden.floor[units], readout.floor])
+    arrays["neg_threshold"][0, :neurons] = -np.concatenate([hidden.floor[units], population.floor])
     arrays["kappa"][0, :neurons] = 1
     arrays["reset_mode"][0, :neurons] = 1
 
@@ -148,20 +174,33 @@ def place(network: ConstrainedNetwork, hidden: Neurons, readout: Neurons) -> Cor
     arrays["target_axon"][0, : len(units)] = COPIES * (n_in + units) + copy
     arrays["delay"][0, : len(units)] = T
     arrays["target_core"][0, len(units) : neurons] = limits.TARGET_OUTPUT
-    arrays["target_axon"][0, len(units) : neurons] = classes
+    arrays["target_axon"][0, len(units) : neurons] = lines
     arrays["inputs"] = _input_axons(n_in, gate if gated else -1)
     arrays["outputs"] = np.stack(
-        [np.zeros_like(classes), np.arange(len(units), neurons), classes], axis=1
+        [np.zeros_like(lines), np.arange(len(units), neurons), lines], axis=1
     ).astype(np.int32)
+    if isinstance(readout, HostHead):
+        arrays |= {"head_weights": readout.weights, "head_bias": readout.bias}
     coding = Coding(
         ticks_per_step=T,
         word_lines=n_in,
         direction=network.direction,
-        drain_steps=1,
+        drain_steps=1 if network.head == "core" else 0,
         gate_line=n_in if gated else -1,
         readout=network.readout,
     )
     return CoreImage(**arrays, coding=coding).validate()
+
+
+def _leaving(
+    network: ConstrainedNetwork, hidden: Neurons, readout: Neurons | HostHead
+) -> tuple[NDArray[np.uint8], Neurons, NDArray[np.intp]]:
+    """List the neurons that leave the core: their columns of the crossbar, without the gate, and output lines."""
+    if isinstance(readout, HostHead):
+        return level_bits(network.levels).T, hidden, np.arange(network.n_hidden)
+    classes = np.repeat(np.arange(network.classes), len(readout.gain) // network.classes)
+    levels = np.pad(-network.readout_levels, ((0, 0), (network.n_in, 0)))
+    return level_bits(levels)[classes].T, replace(readout, gain=-readout.gain), classes
 
 
 def level_bits(levels: NDArray[np.int8]) -> NDArray[np.uint8]:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from ..registry import Pin, Registry
+from ..simcore import CoreImage
 from ..simcore.classifier import read_labels, read_tokenizer
 from .card import model_card
+from .constrained import HEADS
 from .data import Question, read_questions
 from .errors import ConvertError, DataError, ModelFileError
 from .ledger import FILE, Constrained, describe_data, evaluate_stages, label_indices
-from .place import gate_lines, readout_copies
+from .place import HostHead, gate_lines, readout_copies
 from .read import read_model, read_model_bytes
 from .recipe import bring_to_core, choose_recipe
 from .vectors import read_vectors, vocabulary_table
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from .constrained import Head
     from .elman import ElmanNetwork
     from .recipe import Finished
     from .tokenizer import WordTable
@@ -87,6 +90,7 @@ def convert(
     *,
     title: str,
     recipe: str | None = None,
+    readout: str = "core",
     seed: int = 0,
     note: Callable[[str], None] = lambda _: None,
 ) -> Converted:
@@ -100,6 +104,8 @@ def convert(
         Name and version for the model card.
     recipe
         See `recipe.RECIPES`; None: distil where torch is installed, otherwise the closed form.
+    readout
+        Where the head is computed: "core", by neurons, or "host", from the hidden units' spikes.
     seed
         Seed of the distillation.
     note
@@ -111,10 +117,12 @@ def convert(
         Something does not fit; one line naming it.
 
     """
+    where = _readout(readout)
     labels, tokenizer = _read_bytes(source.labels), _read_bytes(source.tokenizer)
     vectors = _vocabulary(source.vectors, tokenizer, note) if source.vectors else None
     note(f"reading {source.model.name}")
     network, float_model = read_model(source.model, vectors=vectors)
+    network = replace(network, head=where)
     questions = _calibration(read_questions(source.calibrate, labelled=False))
     held_out = read_questions(source.evaluate, labelled=False) if source.evaluate else questions
     splitter = _splitter(tokenizer, labels, network)
@@ -164,6 +172,7 @@ def publish(
     name: str,
     version: str,
     recipe: str | None = None,
+    readout: str = "core",
     seed: int = 0,
     alias: str | None = None,
     created: datetime | None = None,
@@ -179,7 +188,7 @@ def publish(
         Where everything is.
     registry, name, version
         Where it goes: the registry's folder, made when it is missing; a version is published once.
-    recipe, seed
+    recipe, readout, seed
         See `convert`.
     alias
         Alias to move to the new version.
@@ -196,7 +205,14 @@ def publish(
         Something does not fit; the registry is untouched.
 
     """
-    converted = convert(source, title=f"{name} {version}", recipe=recipe, seed=seed, note=note)
+    converted = convert(
+        source,
+        title=f"{name} {version}",
+        recipe=recipe,
+        readout=readout,
+        seed=seed,
+        note=note,
+    )
     note(f"publishing {name}:{version}")
     network = converted.evaluation["network"]
     pin = Registry.init(registry).publish(
@@ -217,6 +233,7 @@ def publish(
             "org.opencontainers.image.description": (
                 f"Elman RNN {network['input_lines']}-{network['hidden_units']}-{network['classes']}"
                 " on one TrueNorth core"
+                + (", its head on the host" if converted.evaluation["head"] == "host" else "")
             ),
         },
     )
@@ -239,7 +256,7 @@ def evaluate(reference: str, *, registry: Registry, data: Path) -> dict[str, Any
     """
     questions = read_questions(data, labelled=False)
     model = registry.load(reference)
-    for name in ("model.onnx", FILE):
+    for name in ("core.safetensors", "model.onnx", FILE):
         if name not in model.files:
             raise ModelFileError(
                 f"{model.pin}: {name} is missing, its earlier stages cannot be run"
@@ -247,6 +264,8 @@ def evaluate(reference: str, *, registry: Registry, data: Path) -> dict[str, Any
     network, float_model = read_model_bytes(
         model.files["model.onnx"], what=f"{model.pin}: model.onnx"
     )
+    image = CoreImage.from_bytes(model.files["core.safetensors"])
+    network = replace(network, head="core" if image.head_bias is None else "host")
     evaluation = evaluate_stages(
         questions=questions,
         files=model.files,
@@ -254,6 +273,14 @@ def evaluate(reference: str, *, registry: Registry, data: Path) -> dict[str, Any
         constrained=Constrained.from_bytes(model.files[FILE], network),
     )
     return {"model": str(model.pin), "data": describe_data(data), **evaluation}
+
+
+def _readout(wanted: str) -> Head:
+    """Check where the head is to be computed."""
+    for head in HEADS:
+        if head == wanted:
+            return head
+    raise ConvertError(f"--readout {wanted}: expected {', '.join(HEADS)}")
 
 
 def _calibration(questions: list[Question]) -> list[Question]:
@@ -298,7 +325,10 @@ def _vocabulary(path: Path, tokenizer: bytes, note: Callable[[str], None]) -> Wo
 
 def _describe(network: ElmanNetwork, finished: Finished) -> dict[str, Any]:
     core, matched = finished.placed, finished.matched
-    copies = len(matched.readout.gain) // core.classes
+    copies, possible = 0, 0
+    if not isinstance(matched.readout, HostHead):
+        copies = len(matched.readout.gain) // core.classes
+        possible = readout_copies(core.n_hidden, core.classes)
     return {
         "activation": network.activation,
         "clip": network.clip if np.isfinite(network.clip) else None,
@@ -310,9 +340,9 @@ def _describe(network: ElmanNetwork, finished: Finished) -> dict[str, Any]:
         "classes": core.classes,
         "units_per_float_unit": core.n_hidden // network.n_hidden,
         "readout": core.readout,
-        "lines_used": core.n_in + core.n_hidden + gate_lines(core.readout),
+        "lines_used": core.n_in + core.n_hidden + gate_lines(core.readout, core.head),
         "readout_neurons_per_class": copies,
-        "readout_neurons_possible": readout_copies(core.n_hidden, core.classes),
+        "readout_neurons_possible": possible,
         "responses": matched.method,
         "recipe": finished.recipe,
         "calibration_agreement": matched.agreement,

@@ -114,12 +114,13 @@ def bring_to_core(
 
     """
     note(f"constraining in closed form on {len(questions)} calibration questions")
-    labels = network.logits(questions).argmax(axis=1)
+    logits = network.logits(questions)
+    labels = logits.argmax(axis=1)
     closed = closed_form(network, questions)
     wide = _wide(network, closed, questions)
     finished = Finished(
         placed=closed.spiking,
-        matched=(first := match(closed.spiking, questions, labels, closed.neurons)),
+        matched=(first := match(closed.spiking, questions, labels, closed.neurons, logits=logits)),
         constrained=Constrained(core=closed.integer, wide=wide),
         recipe="closed-form",
         closed_form_agreement=first.agreement,
@@ -157,7 +158,8 @@ def _distilled(
 
     settings = DistilSettings(seed=seed)
     true = truth if recipe == "labels" else None
-    wanted = network.logits(questions).argmax(axis=1) if true is None else true
+    logits = network.logits(questions)
+    wanted = logits.argmax(axis=1) if true is None else true
     note(f"distilling the integer network in {settings.epochs} passes")
     integer = distil(closed.integer, "integer", network, questions, settings, labels=true)
     spiking, matched, most = integer, finished.matched, -1.0
@@ -175,7 +177,8 @@ def _distilled(
             labels=true,
             floor=settings.floor,
         )
-        found = match(tried, questions, wanted, hidden_neurons(tried, floor=settings.floor))
+        neurons = hidden_neurons(tried, floor=settings.floor)
+        found = match(tried, questions, wanted, neurons, logits=logits)
         gained = found.agreement - most
         if gained > 0:
             spiking, matched, most = tried, found, found.agreement

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..simcore import limits, spike_pattern
-from .constrained import ConstrainedNetwork, T, steps
+from .constrained import ConstrainedNetwork, T, over_time, steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,10 +69,7 @@ def hidden_steps(
 def read_counts(
     network: ConstrainedNetwork, neurons: Neurons, questions: list[NDArray[np.int64]]
 ) -> NDArray[np.float64]:
-    """Count the spikes that are read out: of each question's last step, or the mean of all, float64 (n, n_hidden)."""
-    read = np.zeros((len(questions), network.n_hidden))
-    for alive, _, counts in hidden_steps(network, neurons, questions):
-        read[alive] = counts if network.readout == "last" else read[alive] + counts
-    if network.readout == "mean":
-        read /= np.array([len(q) for q in questions])[:, None]
-    return read
+    """Count the spikes that are read out (see `ConstrainedNetwork.readout`), float64 (n, n_hidden)."""
+    counted = ((alive, counts) for alive, _, counts in hidden_steps(network, neurons, questions))
+    words = np.array([len(q) for q in questions])
+    return over_time(counted, words, network.n_hidden, network.readout)

@@ -72,7 +72,7 @@ def question_table(evaluation: Mapping[str, Any]) -> Rows:
 def use_table(evaluation: Mapping[str, Any]) -> Rows:
     """Lay out how much of each limit is used."""
     rows = [
-        [what, f"{use['used']:,}", f"{use['limit']:,}", f"{use['used'] / use['limit']:.0%}"]
+        [what, f"{use['used']:,}", f"{use['limit']:,}", f"{100 * use['used'] / use['limit']:.3g}%"]
         for what, use in evaluation["utilisation"].items()
     ]
     return ["limit", "used", "of", "share"], rows
@@ -103,6 +103,16 @@ def unit_line(found: Mapping[str, Any]) -> str:
     )
 
 
+def head_line(evaluation: Mapping[str, Any]) -> str:
+    """Say where the answer is computed."""
+    if evaluation["head"] == "core":
+        return "Readout: neurons of the core."
+    return (
+        "Readout: the host weighs the spikes of the core's hidden units; what that takes is not in ticks, power and"
+        " energy, which are the chip's."
+    )
+
+
 def show(evaluation: Mapping[str, Any], file: TextIO | None = None) -> None:
     """Print an evaluation: stages, classes, responses, the core's work and its use.
 
@@ -124,6 +134,7 @@ def show(evaluation: Mapping[str, Any], file: TextIO | None = None) -> None:
             else ""
         )
     )
+    console.print(head_line(evaluation))
     parts = {"Stages": stage_table(evaluation)}
     if evaluation["classes"] is not None:
         parts["Classes"] = class_table(evaluation)
@@ -133,14 +144,14 @@ def show(evaluation: Mapping[str, Any], file: TextIO | None = None) -> None:
     parts["Per question"] = question_table(evaluation)
     parts["Use of the limits"] = use_table(evaluation)
     for title, (head, rows) in parts.items():
-        shown = Table(title=title, title_justify="left")
+        shown = Table(title=title, title_justify="left", caption_justify="left")
+        if head[0] == "activity":
+            shown.caption = unit_line(evaluation["responses"])
         for i, name in enumerate(head):
             shown.add_column(name, justify="right" if i else "left", no_wrap=True)
         for row in rows:
             shown.add_row(*row)
         console.print(shown)
-    if evaluation["responses"] is not None:
-        console.print(unit_line(evaluation["responses"]))
 
 
 def _percent(value: float | None) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .constrained import MAX_FAN_IN
-from .place import gate_lines, readout_copies
+from .place import gate_lines, spare_neurons
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 
 def spare_copies(network: ElmanNetwork) -> int:
     """Count the units that each hidden unit can become while the words keep the lines that W x needs."""
-    lines = MAX_FAN_IN - gate_lines(network.readout)
+    lines = MAX_FAN_IN - gate_lines(network.placed_readout, network.head)
     copies = 1
     while True:
         hidden = (copies + 1) * network.n_hidden
         words = min(network.embedding.shape[1], network.n_hidden)
-        if hidden + words > lines or readout_copies(hidden, network.classes) < 8:
+        needed = 8 * network.classes if network.head == "core" else 0
+        if hidden + words > lines or spare_neurons(hidden, network.head) < needed:
             return copies
         copies += 1
 
@@ -43,9 +44,10 @@ def turned(network: ElmanNetwork, questions: list[NDArray[np.int64]]) -> ElmanNe
     """Turn the sign of tanh units, so that they saturate at -1 rather than at 1: an equal network.
 
     What inhibits a silent neuron is forgotten at its floor, but what drives a neuron that fires at every tick piles
-    up, and keeps it firing for as long again.
+    up, and keeps it firing for as long again.  Where the head reads the largest states, none is turned: the largest
+    state would become the smallest.
     """
-    if network.activation != "Tanh":
+    if network.activation != "Tanh" or network.readout == "max":
         return network
     pre = np.concatenate([p for _, _, p, _ in network.trace(questions)])
     above, below = (np.maximum(side - 1, 0).mean(axis=0) for side in (pre, -pre))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from .classifier import Classifier
-from .coding import Coding
+from .coding import MAX_WORDS, Coding
 from .encoder import Encoder
 from .errors import ImageError, InputError, ModelError, SimcoreError
 from .image import CoreImage, blank
 from .power import METHODS, Energy, estimate
-from .questions import MAX_WORDS, NO_WORDS, TOO_LONG, Answers, QuestionCore, spike_pattern
+from .questions import NO_WORDS, TOO_LONG, Answers, QuestionCore, spike_pattern
 from .run import Outcome, Simulator, pack_lines
 
 __all__ = [

@@ -36,7 +36,8 @@ cdef extern from "_program.h":
 cdef enum:
     OUT_LANES = 8 * NEURONS  # output neurons with their padding, at most
     MAX_TICKS = 255  # of a step
-    MAX_WORDS = 1024  # of a question (questions.py)
+    MAX_WORDS = 1024  # of a question (coding.py)
+    MAX_LINES = 256  # output lines whose largest counts are read (head.py)
 
 
 cdef struct Tables:
@@ -45,7 +46,8 @@ cdef struct Tables:
     int delay, T, drain_steps, lanes, hidden, drives, gate_spikes
     int drive_0  # of the tail's lanes
     int64_t copies  # neurons that every hidden spike stands for; 0: see spikes_of_lane
-    bint reverse, mean
+    bint reverse, every, largest
+    int lines  # output lines
     const int32_t* potential  # of the lanes, U, in the order of lane_place
     const int32_t* spikes_of_lane  # neurons that one hidden spike stands for
     const int32_t* outputs  # (5, output lanes): U, leak, alpha, floor, guard
@@ -186,15 +188,30 @@ cdef inline bint look_up(
     return True
 
 
+cdef inline void keep_largest(int lines, int32_t* counts, int32_t* of_step) noexcept nogil:
+    """Let counts be the largest of any step so far, and begin another step."""
+    cdef int k
+    for k in range(lines):
+        counts[k] = max(counts[k], of_step[k])
+        of_step[k] = 0
+
+
 cdef bint run_question(
     const Tables* net, const uint64_t* word_signals, const int32_t* word_spikes, const uint64_t* gate_signals,
     const int32_t* rows, int64_t words, int32_t* counts, State* s
 ) noexcept nogil:
     """Answer one question; return whether a potential passed its guard, and the answer is void."""
     cdef uint64_t both[MAX_TICKS]
+    cdef int32_t of_step[MAX_LINES]
+    cdef int32_t* into = counts
     cdef const uint64_t* signals
     cdef int T = net.T, ticks, slot = 0, offset, i, row
-    cdef int64_t step, steps = words + net.drain_steps, read = 1 if net.mean else words
+    cdef int64_t step, steps = words + net.drain_steps, read = 1 if net.every else words
+    if net.drain_steps == 0:
+        read -= 1
+    if net.largest:
+        into = of_step
+        memset(of_step, 0, net.lines * sizeof(int32_t))
     begin(net, s)
     for step in range(steps):
         signals = gate_signals
@@ -211,10 +228,12 @@ cdef bint run_question(
         offset = 0
         while offset < T:
             ticks = min(net.delay - slot, T - offset)
-            if block(net, s, slot, ticks, signals + offset, counts if step >= read else NULL):
+            if block(net, s, slot, ticks, signals + offset, into if step >= read else NULL):
                 return True
             offset += ticks
             slot = (slot + ticks) % net.delay
+        if net.largest:
+            keep_largest(net.lines, counts, of_step)
     s.sent_hidden += on_their_way(net, s)
     return False
 
@@ -234,7 +253,8 @@ cdef class ProgramRunner:
 
     Beside the fields of Program: `word_signals` (code rows, T) are the signals of each code at each tick of a step,
     `word_spikes` (code rows,) its input spikes, `gate_signals` (T,) and `gate_spikes` those of the gate line in a step
-    that is read, `word_rows` (words,) the code row of each word id; `mean` says that every step but the first is read.
+    that is read, `word_rows` (words,) the code row of each word id; `every` says that all steps are read, but for a
+    first one that drain steps make up for, `largest` that each of the output `lines` counts its largest step.
     """
 
     cdef Tables net
@@ -274,7 +294,9 @@ cdef class ProgramRunner:
         int32_t gate_spikes,
         int drain_steps,
         bint reverse,
-        bint mean,
+        bint every,
+        bint largest,
+        int lines,
         int64_t longest,
     ):
         cdef Tables* net = &self.net
@@ -290,6 +312,8 @@ cdef class ProgramRunner:
         self.word_signals, self.word_spikes, self.word_rows = word_signals, word_spikes, word_rows
         if longest > MAX_WORDS:
             raise ValueError(f"questions of {longest} words, limit {MAX_WORDS}")
+        if largest and lines > MAX_LINES:
+            raise ValueError(f"largest counts of {lines} lines, limit {MAX_LINES}")
         self.gate_signals, self.longest = gate_signals, longest
         net.layer.sums = &sums[0, 0, 0]
         net.layer.alpha = &placed[1, 0]
@@ -308,7 +332,8 @@ cdef class ProgramRunner:
             if spikes_of_lane[j] != spikes_of_lane[0]:
                 net.copies = 0
         net.delay, net.T, net.drain_steps = delay, gate_signals.shape[0], drain_steps
-        net.reverse, net.mean, net.gate_spikes = reverse, mean, gate_spikes
+        net.reverse, net.gate_spikes = reverse, gate_spikes
+        net.every, net.largest, net.lines = every, largest, lines
         net.spikes_of_lane = &spikes_of_lane[0] if hidden else NULL
         net.output_lanes = outputs.shape[1]
         net.outputs = &outputs[0, 0] if outputs.shape[1] else NULL

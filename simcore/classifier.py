@@ -28,13 +28,13 @@ class Classifier:
     Parameters
     ----------
     image
-        A core image with a coding; output line = class.
+        A core image with a coding; output line = class, unless it has a head.
     encoder
         The code of each word id.
     tokenizer
         Hugging Face tokenizer whose word ids the encoder knows.
     labels
-        Class names in the order of the output lines.
+        Class names in the order of the output lines, or of the head's rows.
     kernel_name
         See `Simulator`.
 
@@ -54,9 +54,10 @@ class Classifier:
         labels: Sequence[str],
         kernel_name: str | None = None,
     ) -> None:
-        if len(labels) != image.output_lines:
+        if len(labels) != image.classes:
+            what = "output lines" if image.head_bias is None else "classes"
             raise ModelError(
-                f"labels: {len(labels)} names, but the core image has {image.output_lines} output lines"
+                f"labels: {len(labels)} names, but the core image has {image.classes} {what}"
             )
         highest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
         if highest >= len(encoder.rows):

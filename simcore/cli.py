@@ -116,6 +116,8 @@ def inspect(
             f" read {coding.direction},\n{'':16}drain steps {coding.drain_steps}, gate line {coding.gate_line},"
             f" reads the {coding.readout}"
         )
+    if network.image.head_bias is not None:
+        typer.echo(f"head            on the host, {network.image.classes} classes")
     typer.echo("\nlargest                         used    limit        %")
     for use in found.use:
         typer.echo(f"{use.what:24}{use.used:12}{use.limit:9}{use.percent:9.1f}")

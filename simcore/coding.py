@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
@@ -13,6 +13,12 @@ from .errors import ImageError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+MAX_WORDS: Final = 1024
+"""Longest question in words."""
+
+READOUTS: Final = ("last", "mean", "max")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,13 +34,14 @@ class Coding:
     direction : {"forward", "reverse"}
         The order in which the words of a question are read (ONNX `direction`).
     drain_steps : int
-        Steps run after the last word.
+        Steps run after the last word; 0 where the output lines spike in the step of the word itself.
     gate_line : int
         Input line that spikes at every tick of the steps that are read, and opens the readout; -1: there is none.
-    readout : {"last", "mean"}
+    readout : {"last", "mean", "max"}
         What is read: "last", the drain steps alone, so what the last word left behind; "mean", every step but the
-        first, whose readout nothing has reached, so the hidden units' spikes of all words.  Output spikes are counted
-        in the steps that are read.
+        first, whose readout nothing has reached, so the hidden units' spikes of all words.  Without drain steps these
+        are the last word's step, and every step.  Output spikes are counted in the steps that are read; with "max",
+        which reads as "mean" does, each line counts the step in which it spiked most.
 
     """
 
@@ -43,7 +50,7 @@ class Coding:
     direction: Literal["forward", "reverse"] = "forward"
     drain_steps: int = 1
     gate_line: int = -1
-    readout: Literal["last", "mean"] = "last"
+    readout: Literal["last", "mean", "max"] = "last"
 
     def __post_init__(self) -> None:
         """Check every field.
@@ -57,7 +64,7 @@ class Coding:
         ranges = {
             "ticks_per_step": (1, 255),
             "word_lines": (1, limits.AXONS),
-            "drain_steps": (1, 16),
+            "drain_steps": (0, 16),
             "gate_line": (-1, limits.AXONS - 1),
         }
         for name, (low, high) in ranges.items():
@@ -66,8 +73,8 @@ class Coding:
                 raise ImageError(f"coding: {name} is {value!r}, limits {low}..{high}")
         if self.direction not in ("forward", "reverse"):
             raise ImageError(f"coding: direction is {self.direction!r}, not forward or reverse")
-        if self.readout not in ("last", "mean"):
-            raise ImageError(f"coding: readout is {self.readout!r}, not last or mean")
+        if self.readout not in READOUTS:
+            raise ImageError(f"coding: readout is {self.readout!r}, not last, mean or max")
         if 0 <= self.gate_line < self.word_lines:
             raise ImageError(
                 f"coding: gate_line {self.gate_line} is one of the {self.word_lines} word lines"
@@ -80,8 +87,8 @@ class Coding:
 
     def steps_read(self, words: NDArray[np.int64]) -> NDArray[np.int64]:
         """Count the last steps of each question that are read, int64, for questions of so many words."""
-        drain = np.full(len(words), self.drain_steps, dtype=np.int64)
-        return drain if self.readout == "last" else drain + words - 1
+        last = np.full(len(words), max(self.drain_steps, 1), dtype=np.int64)
+        return last if self.readout == "last" else last + words - 1
 
 
 def read_coding(value: Any) -> Coding | None:

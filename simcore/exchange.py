@@ -280,8 +280,8 @@ def _bare(image: CoreImage, *, keep_grid: bool) -> CoreImage:
         _warn("the numbers of the input lines: the format names inputs by core and axon")
     if image.coding is None:
         return image
-    _warn("the coding: how questions are presented")
-    return replace(image, coding=None)
+    _warn("the coding: how questions are presented, and what the host makes of the answer")
+    return replace(image, coding=None, head_weights=None, head_bias=None)
 
 
 def _warn(what: str) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from . import limits
 from .coding import Coding, read_coding
 from .errors import ImageError
+from .head import check_head
 from .tensors import Field, check_shape, pack, read, unpack
 
 __all__ = ["GRID_MAX", "MAX_LINES", "Coding", "CoreImage", "blank"]
@@ -24,6 +25,9 @@ FORMAT: Final = "core-image"
 VERSION: Final = 1
 MAX_LINES: Final = 2**20
 """Most input or output lines of an image: our own bound, far above a chip's 4096 x 256 axons of use."""
+
+MAX_CLASSES: Final = 2**12
+"""Most classes of a head: our own bound."""
 
 GRID_MAX: Final = 2**16 - 1
 """Highest x and y of a core in a grid: our own bound, 1,024 chips of 64 x 64 cores on a side."""
@@ -51,11 +55,15 @@ _TENSORS: Final = {
     "inputs": Field(dtype="int32", shape=("input connections", 3)),
     "outputs": Field(dtype="int32", shape=("output connections", 3)),
     "grid": Field(dtype="int32", shape=(_C, 2), optional=True),
+    "head_weights": Field(dtype="int32", shape=("classes", "output lines"), optional=True),
+    "head_bias": Field(dtype="int32", shape=("classes",), optional=True),
 }
 _LENGTHS: Final = {
     _C: limits.MAX_CORES,
     "input connections": limits.MAX_CORES * _A,
     "output connections": limits.MAX_CORES * _N,
+    "classes": MAX_CLASSES,
+    "output lines": MAX_LINES,
 }
 _RANGES: Final = {
     "axon_type": (0, limits.AXON_TYPES - 1),
@@ -125,6 +133,8 @@ class CoreImage:
     grid : int32 (cores, 2) or None
         Place (x, y) of each core, 0..65535 each; None: not placed.  In a grid, a neuron reaches cores within +-255 in
         x and in y.
+    head_weights, head_bias : int32 (classes, output lines) and (classes,), or None
+        What the host makes of the spikes on the output lines (see `head.py`); None: every output line is a class.
     coding : Coding or None
         How questions are presented; None for a network that is no classifier.
 
@@ -151,6 +161,8 @@ class CoreImage:
     inputs: I32
     outputs: I32
     grid: I32 | None = None
+    head_weights: I32 | None = None
+    head_bias: I32 | None = None
     coding: Coding | None = None
 
     @property
@@ -167,6 +179,11 @@ class CoreImage:
     def output_lines(self) -> int:
         """Number of output lines: one more than the highest one used."""
         return int(self.outputs[:, 2].max()) + 1 if len(self.outputs) else 0
+
+    @property
+    def classes(self) -> int:
+        """Number of classes that a classifier tells apart: rows of its head, or output lines."""
+        return self.output_lines if self.head_bias is None else len(self.head_bias)
 
     def synapses(self) -> NDArray[np.bool_]:
         """Unpack the crossbar: bool (cores, 256 axons, 256 neurons)."""
@@ -192,6 +209,7 @@ class CoreImage:
         self._check_routes()
         self._check_grid()
         self._check_lines()
+        check_head(self)
         return self
 
     def _check_routes(self) -> None:

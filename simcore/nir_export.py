@@ -121,7 +121,7 @@ def losses(image: CoreImage) -> list[str]:
     if image.grid is not None:
         found.append("grid: where the cores are placed")
     if image.coding is not None:
-        found.append("coding: how questions are presented")
+        found.append("coding: how questions are presented, and what the host makes of the answer")
     return found
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import accumulate, chain, pairwise
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
 from ._dispatch import kernel
+from .coding import MAX_WORDS
 from .errors import InputError, ModelError
+from .head import head_scores
 from .program import derive
 from .run import Outcome, Simulator, in_threads, pack_lines, shares
 
@@ -22,9 +24,6 @@ if TYPE_CHECKING:
     from .image import Coding, CoreImage
     from .program import Program
 
-MAX_WORDS: Final = 1024
-"""Longest question in words."""
-
 NO_WORDS: Final = -1
 """`Answers.label` of a text that holds no word; nothing was simulated."""
 
@@ -35,7 +34,8 @@ _VOID: Final = -3
 """`Answers.label` of a question that the program kernel leaves to the chip kernel."""
 
 _STEPS_AT_ONCE: Final = 16_384
-"""Steps whose input raster the chip kernel holds in memory at once: 16 MiB at 15 ticks and 64 lines."""
+"""Steps whose rasters the chip kernel holds in memory at once: 16 MiB at 15 ticks and 64 input lines, and as much
+again for every 34 output lines with the readout "max"."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,7 +47,8 @@ class Answers:
     label : int32 (n,)
         Index into the classifier's labels; NO_WORDS or TOO_LONG where nothing was simulated.
     scores : int32 (n, classes)
-        Output spikes of each class in the drain steps; the label is the first of the largest.
+        Output spikes of each class in the steps that are read, or what the head on the host makes of these; the label
+        is the first of the largest.
     spikes : int64 (n, 3)
         Input, hidden and output spikes (see `Outcome.spikes`).
     synaptic_events : int64 (n,)
@@ -97,7 +98,7 @@ class QuestionCore:
     Parameters
     ----------
     image
-        A core image with a coding; output line = class.
+        A core image with a coding; without a head, output line = class.
     encoder
         The code of each word id.
     kernel_name
@@ -134,13 +135,12 @@ class QuestionCore:
         self.image = image
         self.encoder = encoder
         self._coding = image.coding
-        self._classes = image.output_lines
         self._simulator = Simulator(image, kernel_name)
         self._program: Any = None
         program = derive(image) if use_program and kernel_name != "reference" else None
         if program is not None and len(encoder.codes):
             self._program = kernel(kernel_name).ProgramRunner(
-                **_runner_arguments(program, image.coding, encoder)
+                **_runner_arguments(program, image.coding, encoder, image.output_lines)
             )
 
     @property
@@ -192,10 +192,10 @@ class QuestionCore:
         if len(starts) == 0 or starts[0] != 0 or starts[-1] != len(ids):
             raise InputError(f"starts: must rise from 0 to the {len(ids)} words")
         n = len(starts) - 1
-        answers = Answers.empty(n, self._classes)
+        answers = Answers.empty(n, self.image.output_lines)
         if self._program is None:
             self._answer_on_chip(ids, starts, answers, np.arange(n), threads)
-            return answers
+            return self._weighed(answers)
         work, arrays = self._program.answer, answers.arrays
         if threads == 1 or n <= 1:
             found = work(ids, starts, 0, n, *arrays)
@@ -208,7 +208,17 @@ class QuestionCore:
         if found:
             void = np.flatnonzero(answers.label == _VOID)
             self._answer_on_chip(ids, starts, answers, void, threads)
-        return answers
+        return self._weighed(answers)
+
+    def _weighed(self, answers: Answers) -> Answers:
+        """Apply the head, where the image has one."""
+        if self.image.head_weights is None:
+            return answers
+        run = answers.label >= 0
+        scores = head_scores(self.image, answers.scores, answers.words)
+        scores[~run] = 0
+        label = np.where(run, scores.argmax(axis=1), answers.label).astype(np.int32)
+        return replace(answers, label=label, scores=scores)
 
     def _refuse_unknown(self, ids: NDArray[np.int64]) -> None:
         """Refuse the first word id that the encoder does not know."""
@@ -233,6 +243,8 @@ class QuestionCore:
         for array in answers.arrays[1:5]:
             array[chosen] = 0
         chosen = chosen[(words > 0) & (words <= MAX_WORDS)]
+        if not len(chosen):
+            return
         steps = np.diff(starts)[chosen] + self._coding.drain_steps
         for first, last in _pieces(steps):
             piece = chosen[first:last]
@@ -241,8 +253,11 @@ class QuestionCore:
             read = ids[np.repeat(starts[piece], words) + within]
             self._refuse_unknown(read)
             outcome = self._simulate(self.encoder.rows[read], words, threads)
-            answers.label[piece] = outcome.counts.argmax(axis=1)
-            answers.scores[piece] = outcome.counts
+            counts = outcome.counts
+            if outcome.raster is not None:
+                counts = self._largest(outcome.raster, words)
+            answers.label[piece] = counts.argmax(axis=1)
+            answers.scores[piece] = counts
             answers.spikes[piece] = outcome.spikes
             answers.synaptic_events[piece] = outcome.synaptic_events
             answers.ticks[piece] = steps[first:last] * self._coding.ticks_per_step
@@ -269,8 +284,20 @@ class QuestionCore:
             pack_lines(raster.reshape(-1, simulator.lines)),
             np.concatenate([[0], np.cumsum(steps)]) * coding.ticks_per_step,
             counted=coding.steps_read(words) * coding.ticks_per_step,
+            record=coding.readout == "max",
             threads=threads,
         )
+
+    def _largest(self, raster: NDArray[np.uint16], words: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Count the spikes on each output line in every step; return the largest counts of the steps read."""
+        T, read = self._coding.ticks_per_step, self._coding.steps_read(words)
+        steps = words + self._coding.drain_steps
+        counts = raster.reshape(len(raster) // T, T, -1).sum(axis=1, dtype=np.int32)
+        ends = np.cumsum(steps)
+        windows = np.stack([ends - read, ends], axis=1).reshape(-1)
+        # every other window is one that is read; the last one ends with the raster
+        found = np.maximum.reduceat(counts, windows[:-1], axis=0)[::2]
+        return np.asarray(found, dtype=np.int32)
 
 
 def spike_pattern(ticks: int) -> NDArray[np.bool_]:
@@ -286,7 +313,9 @@ def spike_pattern(ticks: int) -> NDArray[np.bool_]:
     return (t + 1) * a // ticks > t * a // ticks
 
 
-def _runner_arguments(program: Program, coding: Coding, encoder: Encoder) -> dict[str, Any]:
+def _runner_arguments(
+    program: Program, coding: Coding, encoder: Encoder, output_lines: int
+) -> dict[str, Any]:
     """List what the kernel's ProgramRunner takes: the program, and the signals of every code and of the gate."""
     T = coding.ticks_per_step
     lines = np.zeros(coding.lines, dtype=np.uint64)
@@ -308,7 +337,9 @@ def _runner_arguments(program: Program, coding: Coding, encoder: Encoder) -> dic
         "gate_spikes": int(T * spikes[gate]) if gate >= 0 else 0,
         "drain_steps": coding.drain_steps,
         "reverse": coding.direction == "reverse",
-        "mean": coding.readout == "mean",
+        "every": coding.readout != "last",
+        "largest": coding.readout == "max",
+        "lines": output_lines,
         "longest": MAX_WORDS,
     }
 

@@ -110,7 +110,9 @@ class Student(nn.Module):
             state = torch.where(alive[t][:, None], rate, initial)
             if self.start.readout == "mean":
                 total = total + rate * alive[t][:, None]
-            read.append(total if self.start.readout == "mean" else state)
+            elif self.start.readout == "max":
+                total = torch.maximum(total, rate * alive[t][:, None])
+            read.append(state if self.start.readout == "last" else total)
         answers = torch.stack(read)
         if self.start.readout == "mean":
             answers = answers / alive.cumsum(dim=0).clamp(min=1)[:, :, None]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from .command import train
 from .crossvalidate import Validation, cross_validate
 from .progress import OnProgress, progress_bar
-from .run import FILES, TrainingReport, train
+from .run import FILES, TrainingReport
 from .settings import TrainingSettings
 
 __all__ = [

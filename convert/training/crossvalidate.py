@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import TrainingError
-from ..publish import Source, convert
 from ..tables import table
 from .corpus import folds as deal
+from .counted import train_and_count
 from .material import read_material
 from .progress import OnProgress, silent
-from .run import CALIBRATION_FILE, DEV_FILE, train_on
 from .settings import TrainingSettings
 from .validation import Fold, read_folds, recipe, summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from .corpus import Split
     from .material import Material
@@ -139,27 +137,14 @@ def _one(
     progress: OnProgress,
 ) -> Fold:
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="spikewatch-fold-") as folder:
-        out = Path(folder)
-        rule = f"fold {number}"
-        report = train_on(
-            material, part, out, seed=seed, settings=settings, rule=rule, progress=progress
-        )
-        source = Source(
-            model=out / "model.onnx",
-            tokenizer=out / "tokenizer.json",
-            labels=out / "labels.json",
-            calibrate=out / CALIBRATION_FILE,
-            evaluate=out / DEV_FILE,
-        )
-        evaluation = convert(source, title=rule).evaluation
-    taught = {k: v for k, v in report.accuracies.items() if k == "teachers"}
+    rule = f"fold {number}"
+    found = train_and_count(material, part, settings, seed=seed, rule=rule, progress=progress)
     return Fold(
         recipe=digest,
         seed=seed,
         fold=number,
-        questions=evaluation["questions"],
-        stages=taught | {k: v["accuracy"] for k, v in evaluation["stages"].items()},
+        questions=found.questions,
+        stages=found.stages,
         minutes=round((time.monotonic() - started) / 60, 2),
     )
 

@@ -1,4 +1,4 @@
-"""The whole training: files in, four files and a report out."""
+"""Training on one part of the questions: the network's files and a report."""
 
 from __future__ import annotations
 
@@ -6,22 +6,18 @@ import json
 import time
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
 
 from ..errors import TrainingError
-from .corpus import split
 from .export import to_onnx
 from .loop import accuracy, fit
-from .material import read_material
 from .network import WAYS, ElmanNet, own_words
-from .progress import OnProgress, silent
-from .settings import TrainingSettings
+from .progress import silent
 from .teacher import answers, train_teachers
-from .validation import read_validation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -33,8 +29,10 @@ if TYPE_CHECKING:
     from .corpus import Corpus, Split
     from .export import GridNetwork
     from .material import Material
+    from .progress import OnProgress
+    from .settings import TrainingSettings
 
-__all__ = ["FILES", "TrainingReport", "train", "train_on"]
+__all__ = ["FILES", "TrainingReport", "train_on"]
 
 FILES: Final = ("model.onnx", "tokenizer.json", "labels.json", "training.json")
 """What `train` writes for `publish`."""
@@ -84,86 +82,6 @@ class TrainingReport:
         return f"{text}; on {self.dev} held-out questions: {figures}"
 
 
-def train(
-    data: Path,
-    vectors: Path,
-    out: Path,
-    *,
-    wordnet: Path | None = None,
-    seed: int = 0,
-    settings: TrainingSettings | None = None,
-    dev: int | None = None,
-    fine: bool = False,
-    validation: Path | None = None,
-    progress: OnProgress = silent,
-) -> TrainingReport:
-    """Train an Elman network for one core, and write it as an ONNX model with its tokenizer.
-
-    The same seed on the same machine and libraries gives the same model. Everything runs on one
-    thread. The dev split decides nothing: it is answered once, at the end.
-
-    Parameters
-    ----------
-    data
-        Labelled questions (`.label`, `.tsv` or `.jsonl`).
-    vectors
-        Word vectors (`.vec` or `.vec.gz`).
-    out
-        Folder for the files; made where it is missing, written to at the end only.
-    wordnet
-        Folder of WordNet's files, for what it knows about the words; None: vectors alone.
-    seed
-        Of weights, order, augmentation and dropout, 0 or more; the split has its own seed.
-    settings
-        None: the defaults for the number of classes, which made the bundled models.
-    dev
-        Questions to hold out instead of as many as the settings say.
-    fine
-        Train on TREC's fine labels.
-    validation
-        The `cross-validation.json` of the same recipe, whose figures then stand in `training.json`.
-    progress
-        Called after every pass over the questions.
-
-    Raises
-    ------
-    DataError
-        A file cannot be read.
-    TrainingError
-        The questions do not suffice, a setting does not fit, the validation is of something else, or
-        `out` cannot be written.
-    """
-    if seed < 0:
-        raise TrainingError(f"seed: {seed}, at least 0 is needed")
-    material = read_material(data, vectors, wordnet, fine=fine)
-    settings = settings or TrainingSettings.for_classes(len(material.labels))
-    if dev is not None:
-        settings = replace(settings, dev=dev)
-    settings.check_classes(len(material.labels))
-    extra = {}
-    if validation is not None:
-        extra["cross_validation"] = read_validation(validation, material, settings)
-    parts = split(material.corpus, settings.dev, settings.dev_seed)
-    material.check(parts)
-    rule = (
-        f"numpy PCG64({settings.dev_seed}).permutation of the questions that hold a word; the first"
-        f" {settings.dev} are the dev split; of the others, those with the same words as one of the"
-        " dev split are dropped"
-        if settings.dev
-        else "none: every question that holds a word is trained on"
-    )
-    return train_on(
-        material,
-        parts,
-        out,
-        seed=seed,
-        settings=settings,
-        rule=rule,
-        extra=extra,
-        progress=progress,
-    )
-
-
 def train_on(
     material: Material,
     parts: Split,
@@ -175,14 +93,14 @@ def train_on(
     extra: Mapping[str, Any] | None = None,
     progress: OnProgress = silent,
 ) -> TrainingReport:
-    """Train on one part of the material, answer the other, and write the files (see `train`).
+    """Train on one part of the material, answer the other, and write the files.
 
     Parameters
     ----------
     material, parts
         Data, and how it is split.
     out, seed, settings, progress
-        See `train`.
+        See `command.train`.
     rule
         How the split was made, for `training.json`.
     extra
@@ -234,7 +152,7 @@ def _train(
         progress(stage=stage, done=done, total=passes)
 
     *teaching, learning = np.random.default_rng(seed).spawn(len(settings.teachers) + 1)
-    teachers = train_teachers(corpus, table, own, classes, settings, teaching, passed)
+    teachers = train_teachers(corpus, material, own, settings, teaching, passed)
     net = ElmanNet(table, own, classes, settings)
     fit(net, corpus, teachers, settings, learning, lambda: passed("network"))
     return teachers, net
@@ -286,7 +204,8 @@ def _record(
             "Elman network on the grid of the core (16 weight levels, 16 activity levels), trained by"
             " back-propagation through time with straight-through gradients, then with the core's"
             " spike counts forward and the gradient of the clipped rate model backward; targets are"
-            " the mean answers of the teachers to questions with words replaced at random"
+            " the mean answers of the teachers to questions with words replaced at random; recurrent"
+            " teachers learn the finest labels of the data"
             if settings.teachers
             else "as with teachers, but the targets are the smoothed labels"
         ),

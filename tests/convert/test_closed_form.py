@@ -12,6 +12,7 @@ from test_constrain import float_network, grid_network, sentences
 from spikewatch.convert.closed_form import closed_form
 from spikewatch.convert.constrain import constrain
 from spikewatch.convert.match import hidden_neurons, match
+from spikewatch.convert.recipe import bring_to_core
 from spikewatch.convert.spiking import read_counts
 from spikewatch.convert.widen import spare_copies, turned, widened
 from spikewatch.simcore import QuestionCore
@@ -48,6 +49,8 @@ def test_turned_units_saturate_where_spikes_forget_it_and_are_an_equal_network()
     assert (states.mean(axis=0)[[0, 1, 2, 3, 5]] < -0.5).all()
     relu = float_network(activation="Relu")
     assert turned(relu, sentences()) is relu
+    largest = replace(network, readout="max")
+    assert turned(largest, sentences()) is largest
 
 
 def test_copies_leave_the_words_as_many_lines_as_they_need() -> None:
@@ -105,6 +108,25 @@ def test_the_mean_over_all_words_is_read_on_the_core(activation: str) -> None:
     host = constrained.read_out(read_counts(constrained, neurons, held_out)).argmax(axis=1)
     core = QuestionCore(matched.image, constrained.encoder()).answer(held_out).label
     assert (core == host).mean() > 0.95
+
+
+@pytest.mark.parametrize("activation", ["Tanh", "Relu"])
+def test_the_largest_states_are_read_by_the_host_and_learnt_from_the_mean_by_a_core(
+    activation: str,
+) -> None:
+    network = replace(float_network(2, activation=activation), readout="max")
+    held_out = sentences(99)
+    wanted = network.logits(held_out).argmax(axis=1)
+    agreement = {}
+    for head in ("core", "host"):
+        finished = bring_to_core(replace(network, head=head), sentences(), "closed-form")
+        image = finished.matched.image
+        assert image.coding is not None
+        assert image.coding.readout == {"core": "mean", "host": "max"}[head]
+        answers = QuestionCore(image, finished.placed.encoder()).answer(held_out)
+        agreement[head] = (answers.label == wanted).mean()
+    assert agreement["host"] > 0.8
+    assert agreement["core"] > 0.5
 
 
 def test_the_mean_of_the_states_is_what_the_float_head_reads() -> None:

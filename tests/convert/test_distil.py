@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 QUICK = DistilSettings(epochs=6, spiking_epochs=6, batch=16)
 
 
-@pytest.mark.parametrize("readout", ["last", "mean"])
+@pytest.mark.parametrize("readout", ["last", "mean", "max"])
 @pytest.mark.parametrize("floor", [0.0, -0.5])
 @pytest.mark.parametrize("direction", ["forward", "reverse"])
 def test_the_student_in_training_counts_the_cores_spikes(
     readout: str, floor: float, direction: str
 ) -> None:
-    network = replace(float_network(), readout=readout, direction=direction)
+    network = replace(float_network(), readout=readout, direction=direction, head="host")
     constrained = constrain(network, sentences())
     student = Student(constrained, network.embedding, floor)
     questions = sentences(7, 50)
@@ -44,9 +44,9 @@ def test_the_student_in_training_counts_the_cores_spikes(
     np.testing.assert_allclose(found, wanted, atol=1e-4)
 
 
-@pytest.mark.parametrize("readout", ["last", "mean"])
+@pytest.mark.parametrize("readout", ["last", "mean", "max"])
 def test_the_student_in_training_is_the_integer_network(readout: str) -> None:
-    network = replace(float_network(), readout=readout)
+    network = replace(float_network(), readout=readout, head="host")
     student = Student(constrain(network, sentences()), network.embedding)
     questions = sentences(7, 50)
     with torch.no_grad():

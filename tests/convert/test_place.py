@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,10 +11,11 @@ from hypothesis import strategies as st
 from support import TINY_WORDS, tiny_image, tiny_network
 
 from spikewatch.convert.errors import ConstraintError
+from spikewatch.convert.head import host_heads
 from spikewatch.convert.match import core_labels, hidden_neurons, match, readout_neurons
 from spikewatch.convert.place import CODEBOOK, level_bits, place
-from spikewatch.convert.spiking import hidden_steps
-from spikewatch.simcore import CoreImage, Simulator, pack_lines, spike_pattern
+from spikewatch.convert.spiking import hidden_steps, read_counts
+from spikewatch.simcore import CoreImage, QuestionCore, Simulator, pack_lines, spike_pattern
 
 T = 15
 
@@ -73,6 +76,36 @@ def test_recurrent_counts_used_for_matching_are_the_cores(seed: int) -> None:
     lines[:, :-1] = spike_pattern(T)[codes].transpose(0, 2, 1).reshape(-1, network.n_in)
     outcome = Simulator(image).run(pack_lines(lines), [0, len(lines)])
     assert outcome.spikes[0, 1] == 4 * total
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 10_000), readout=st.sampled_from(["last", "mean"]))
+def test_a_head_on_the_host_gets_the_counts_that_it_was_fitted_to(seed: int, readout: str) -> None:
+    network = replace(tiny_network(seed), head="host", readout=readout)
+    neurons = hidden_neurons(network)
+    asked = questions(6, seed)
+    counts = read_counts(network, neurons, asked)
+    logits = np.random.default_rng(seed).normal(size=(6, 6))
+    words = np.array([len(q) for q in asked])[:, None] if readout == "mean" else 1
+    for head in host_heads(network, counts, logits):
+        image = place(network, neurons, head)
+        assert image.output_lines == network.n_hidden
+        wanted = words * (counts @ head.weights.T + head.bias)
+        got = QuestionCore(image, network.encoder()).answer(asked).scores
+        np.testing.assert_allclose(got, wanted, atol=1e-3)
+
+
+def test_a_head_on_the_host_takes_a_fifth_neuron_of_every_unit_and_no_gate() -> None:
+    message = r"^network: 52 hidden units x 5 copies = 260 neurons, limit 256$"
+    for n_hidden in (51, 52):
+        network = replace(tiny_network(n_in=64 - n_hidden, n_hidden=n_hidden), head="host")
+        head = host_heads(network, np.zeros((0, 0)), None)[0]
+        if n_hidden == 51:
+            image = place(network, hidden_neurons(network), head)
+            assert image.synapses()[0].any(axis=1).all()
+        else:
+            with pytest.raises(ConstraintError, match=message):
+                place(network, hidden_neurons(network), head)
 
 
 def test_matched_responses_agree_at_least_as_well_as_the_closed_form() -> None:

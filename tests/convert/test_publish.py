@@ -98,6 +98,30 @@ class TestPublish:
         if recipe is None and network["recipe"] == "distill":
             assert network["calibration_agreement"] >= network["closed_form_agreement"]
 
+    def test_a_model_with_its_head_on_the_host_is_published_and_says_so(self, folder: Path) -> None:
+        _, converted = publish(
+            source(folder),
+            registry=folder / "r",
+            name="tiny",
+            version="1.0.0",
+            recipe=CLOSED,
+            readout="host",
+        )
+        found = converted.evaluation
+        again = evaluate(
+            "tiny:1.0.0", registry=Registry(folder / "r"), data=folder / "calibrate.txt"
+        )
+        assert again["head"] == found["head"] == "host"
+        assert again["stages"] == found["stages"]
+        assert found["stages"]["spiking"]["agreement"] > 0.8
+        assert found["per_question"]["ticks"] == 15 * found["per_question"]["words"]
+        model = Registry(folder / "r").load("tiny:1.0.0")
+        card = model.files["MODEL_CARD.md"].decode()
+        assert "Readout: the host weighs the spikes of the core's hidden units; " in card
+        assert "readout neurons per class" not in card
+        answers = Classifier.from_files(model.files).classify(["Who wrote Hamlet?"])
+        assert answers.scores.shape == (1, 6)
+
     def test_wide_inputs_are_counted_before_and_after_the_fan_in_limit(self, folder: Path) -> None:
         w = weights(d=80)
         w["W"] /= 4
@@ -128,19 +152,31 @@ class TestPublish:
         for key in ("float_by_recurrence", "stages", "responses", "utilisation"):
             assert again[key] == figures[key]
 
-    @pytest.mark.parametrize(
-        ("model", "message"),
-        [
-            ("bi", "network: bidirectional, but the core reads in one direction"),
-            ("max", "network: its head reads the largest states over time, but the core reads"),
-        ],
-    )
-    def test_what_is_read_but_no_core_can_hold_is_refused(
-        self, folder: Path, model: str, message: str
+    @pytest.mark.parametrize("readout", ["core", "host"])
+    def test_a_network_that_reads_its_largest_states_is_published(
+        self, folder: Path, readout: str
     ) -> None:
         labels = folder / "five.json"
         labels.write_text(json.dumps(TINY_LABELS[:5]))
-        made = source(folder, model=KERAS / f"{model}.onnx", labels=labels)
+        _, converted = publish(
+            source(folder, model=KERAS / "max.onnx", labels=labels),
+            registry=folder / "r",
+            name="max",
+            version="1.0.0",
+            recipe=CLOSED,
+            readout=readout,
+        )
+        again = evaluate(
+            "max:1.0.0", registry=Registry(folder / "r"), data=folder / "calibrate.txt"
+        )
+        assert again["stages"] == converted.evaluation["stages"]
+        assert again["stages"]["spiking"]["agreement"] > 0.8
+
+    def test_what_is_read_but_no_core_can_hold_is_refused(self, folder: Path) -> None:
+        labels = folder / "five.json"
+        labels.write_text(json.dumps(TINY_LABELS[:5]))
+        made = source(folder, model=KERAS / "bi.onnx", labels=labels)
+        message = "network: bidirectional, but the core reads in one direction"
         with pytest.raises(ConstraintError, match=message):
             publish(made, registry=folder / "r", name="wide", version="1.0.0")
         assert not (folder / "r").exists()
@@ -227,23 +263,28 @@ class TestCommandLine:
         assert re.search(r"lines \(fan-in\) +│ +\d+ │ +64 │", table.stdout)
 
     @pytest.mark.parametrize(
-        ("recipe", "message"),
+        ("more", "message"),
         [
-            ("labels", "--recipe labels: the calibration questions have no labels"),
-            ("magic", "--recipe magic: expected closed-form, distill, labels"),
+            (
+                ("--recipe", "labels"),
+                "--recipe labels: the calibration questions have no labels",
+            ),
+            (
+                ("--recipe", "magic"),
+                "--recipe magic: expected closed-form, distill, labels",
+            ),
+            (("--readout", "edge"), "--readout edge: expected core, host"),
         ],
     )
     def test_a_recipe_that_cannot_be_followed_is_one_line(
         self,
         folder: Path,
-        recipe: str,
+        more: tuple[str, str],
         message: str,
         monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str],
     ) -> None:
-        monkeypatch.setattr(
-            "sys.argv", ["spikewatch-convert", *arguments(folder, "--recipe", recipe)]
-        )
+        monkeypatch.setattr("sys.argv", ["spikewatch-convert", *arguments(folder, *more)])
         with pytest.raises(SystemExit) as stopped:
             main()
         assert stopped.value.code == 2

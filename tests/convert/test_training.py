@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,7 @@ VERBS = {"HUM": "who wrote", "LOC": "where is", "NUM": "how many are"}
 SMALL = TrainingSettings(
     n_in=5,
     n_hidden=7,
-    teachers=("cnn", "gru", "ngram"),
+    teachers=("cnn", "gru", "linear"),
     teacher_epochs=4,
     texts=6,
     epochs=25,
@@ -167,6 +168,30 @@ class TestTrain:
         assert read(tmp_path / "same") == read(trained)
         assert read(tmp_path / "other")["model.onnx"] != read(trained)["model.onnx"]
 
+    def test_searches_the_split_of_the_lines_on_its_training_part(
+        self, data: Path, vectors: Path, tmp_path: Path
+    ) -> None:
+        settings = replace(SMALL, teachers=(), epochs=3, spiking_epochs=1)
+        calls: list[tuple[int, int]] = []
+
+        train(
+            data,
+            vectors,
+            tmp_path,
+            settings=settings,
+            search=True,
+            progress=lambda *, stage, done, total: calls.append((done, total)),  # noqa: ARG005
+        )
+
+        record = json.loads((tmp_path / "training.json").read_text())
+        trials = record["search"]["trials"]
+        best = max(trials, key=lambda trial: trial["spiking"])
+        assert [t["n_hidden"] for t in trials] == [32, 40, 48, 54]
+        assert all(t["n_in"] + t["n_hidden"] == 63 for t in trials)
+        assert record["settings"] | best == record["settings"] | {"spiking": best["spiking"]}
+        assert calls == [*[(n, 16) for n in range(1, 17)], *[(n, 4) for n in range(1, 5)]]
+        assert "the first 48 were answered" in record["search"]["rule"]
+
     def test_works_without_teachers_and_tells_its_progress(
         self, data: Path, vectors: Path, tmp_path: Path
     ) -> None:
@@ -249,7 +274,7 @@ class TestTrainRefuses:
             ({"n_hidden": 0}, "n_hidden: 0, at least 1 is needed"),
             ({"epochs": -1}, "epochs: -1, at least 0 is needed"),
             ({"replace": 1.0}, "replace: 1.0, expected 0 <= replace < 1"),
-            ({"teachers": ("bert",)}, "teachers: 'bert', expected lstm, gru, cnn or ngram"),
+            ({"teachers": ("bert",)}, "teachers: 'bert', expected lstm, gru, cnn or linear"),
         ],
     )
     def test_settings_out_of_range(self, setting: dict[str, object], message: str) -> None:
@@ -475,6 +500,7 @@ class TestCorpus:
         return Corpus(
             ids=ids,
             labels=rng.integers(0, 3, count),
+            fine=rng.integers(0, 7, count),
             questions=tuple(Question(text=str(i), label="x") for i in range(count)),
         )
 
@@ -526,6 +552,7 @@ class TestCorpus:
         corpus = Corpus(
             ids=tuple(np.array([ord(c) for c in q.text]) for q in questions),
             labels=np.zeros(len(questions), dtype=np.int64),
+            fine=np.zeros(len(questions), dtype=np.int64),
             questions=tuple(questions),
         )
 
@@ -538,7 +565,7 @@ class TestCorpus:
         tokenizer = Tokenizer.from_file(str(trained / "tokenizer.json"))
         questions = [Question(text="?!", label="HUM"), Question(text="who", label="HUM")]
 
-        corpus = encode(questions, tokenizer, ["HUM"])
+        corpus = encode(questions, questions, tokenizer)
 
         assert [q.text for q in corpus.questions] == ["who"]
 

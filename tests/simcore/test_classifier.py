@@ -13,11 +13,15 @@ from hypothesis import strategies as st
 from images import neuron
 from support import TINY_LABELS, TINY_WORDS, tiny_image, tiny_model_files, tiny_network
 
+from spikewatch.convert.head import host_heads
+from spikewatch.convert.match import hidden_neurons
+from spikewatch.convert.place import place
 from spikewatch.simcore import (
     MAX_WORDS,
     NO_WORDS,
     TOO_LONG,
     Classifier,
+    CoreImage,
     InputError,
     ModelError,
     QuestionCore,
@@ -79,6 +83,40 @@ def test_a_mean_readout_counts_every_step_but_the_first() -> None:
     assert answers.scores[1].tolist() == one_word.scores[0].tolist()
 
 
+@pytest.mark.parametrize("readout", ["last", "mean", "max"])
+@pytest.mark.parametrize("kernel", ["reference", None])
+def test_the_host_weighs_the_hidden_spikes_of_the_steps_that_are_read(
+    readout: str, kernel: str | None
+) -> None:
+    """Replayed by hand: no gate and no drain step, spikes of every step counted apart, and the head in plain Python."""
+    network = replace(tiny_network(), head="host")
+    head = host_heads(network, np.zeros((0, 0)), None)[0]
+    image = place(network, hidden_neurons(network), head)
+    assert image.coding is not None
+    image = replace(image, coding=replace(image.coding, readout=readout))
+    ids = [TINY_WORDS.index(w) for w in ("who", "wrote", "hamlet")]
+    spikes = spike_pattern(15)[network.rounded_codes()[ids[::-1]]].transpose(0, 2, 1)
+    outcome = Simulator(image, "reference").run(
+        pack_lines(spikes.reshape(45, -1)), [0, 45], record=True
+    )
+    assert outcome.raster is not None
+    counts = outcome.raster.reshape(3, 15, -1).sum(axis=1).astype(int)
+    read = {"last": counts[-1], "mean": counts.sum(axis=0), "max": counts.max(axis=0)}[readout]
+    times = 3 if readout == "mean" else 1
+    scores = [
+        sum(int(w) * int(n) for w, n in zip(row, read, strict=True)) + times * int(bias)
+        for row, bias in zip(head.weights, head.bias, strict=True)
+    ]
+
+    answers = QuestionCore(image, network.encoder(), kernel).answer([ids, [], [ids[0]]])
+
+    assert answers.scores[0].tolist() == scores
+    assert answers.label.tolist()[:2] == [scores.index(max(scores)), NO_WORDS]
+    assert answers.scores[1].tolist() == [0] * 6
+    assert answers.spikes[0].tolist() == outcome.spikes[0].tolist()
+    assert answers.ticks.tolist() == [45, 0, 15]
+
+
 def test_texts_without_words_are_answered_with_no_words(classifier: Classifier) -> None:
     answers = classifier.classify(["", "?!", "who"])
     assert answers.label[:2].tolist() == [NO_WORDS, NO_WORDS]
@@ -136,6 +174,12 @@ def test_any_unicode_text_is_answered(classifier: Classifier, text: str) -> None
     assert label == NO_WORDS or 0 <= label < len(TINY_LABELS)
 
 
+def host_image() -> CoreImage:
+    """Place the tiny network with its head on the host."""
+    network = replace(tiny_network(), head="host")
+    return place(network, hidden_neurons(network), host_heads(network, np.zeros((0, 0)), None)[0])
+
+
 BROKEN = {
     "missing": ({"labels.json": None}, "model: labels.json is missing"),
     "labels not JSON": ({"labels.json": b"["}, "labels.json: not JSON"),
@@ -144,6 +188,10 @@ BROKEN = {
     "too few labels": (
         {"labels.json": json.dumps(["a", "b"]).encode()},
         "labels: 2 names, but the core image has 6 output lines",
+    ),
+    "too few labels of a head": (
+        {"core.safetensors": host_image().to_bytes(), "labels.json": b'["a", "b"]'},
+        "labels: 2 names, but the core image has 6 classes",
     ),
     "tokenizer": ({"tokenizer.json": b"{}"}, "tokenizer.json: "),
     "tokenizer not UTF-8": ({"tokenizer.json": b"\xff"}, "tokenizer.json: not UTF-8"),

@@ -182,13 +182,50 @@ def test_arrays_of_another_shape_or_type_are_refused(
         ({"ticks_per_step": 0}, "coding: ticks_per_step is 0, limits 1..255"),
         ({"word_lines": "4"}, "coding: word_lines is '4', limits 1..256"),
         ({"direction": ["reverse"]}, "coding: direction is ['reverse'], not forward or reverse"),
-        ({"readout": "max"}, "coding: readout is 'max', not last or mean"),
+        ({"readout": "sum"}, "coding: readout is 'sum', not last, mean or max"),
         ({"gate_line": 2}, "coding: gate_line 2 is one of the 3 word lines"),
     ],
 )
 def test_a_coding_checks_itself(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ImageError, match=f"^{re.escape(message)}$"):
         Coding(**({"ticks_per_step": 15, "word_lines": 3} | fields))
+
+
+def with_head(**fields: Any) -> CoreImage:
+    """Make a neuron on output line 0 with a head of two classes."""
+    head = {"head_weights": np.ones((2, 1), np.int32), "head_bias": np.zeros(2, np.int32)}
+    coding = Coding(ticks_per_step=15, word_lines=4, drain_steps=0)
+    return replace(neuron(), **(head | {"coding": coding} | fields))
+
+
+def test_a_head_survives_the_file() -> None:
+    image = CoreImage.from_bytes(with_head().to_bytes())
+    assert image.head_weights is not None
+    assert (image.head_weights.tolist(), image.classes) == ([[1], [1]], 2)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"head_bias": None}, "head: one of head_weights and head_bias is missing"),
+        ({"coding": None}, "head: the image states no coding, so it is no classifier"),
+        (
+            {"head_weights": np.ones((2, 3), np.int32)},
+            "head: 2 classes of 3 lines, but the image has 1 output lines",
+        ),
+        (
+            {"head_weights": np.ones((3, 1), np.int32)},
+            "head_bias: shape (2,), expected length 3 where it has 2",
+        ),
+        (
+            {"head_weights": np.full((2, 1), -(2**31), np.int32)},
+            "head: a score could reach 32212254720, limit 2147483647",
+        ),
+    ],
+)
+def test_a_head_that_does_not_fit_is_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ImageError, match=f"^{re.escape(message)}$"):
+        with_head(**fields).validate()
 
 
 class TestHostileFiles:

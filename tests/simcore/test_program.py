@@ -75,10 +75,15 @@ def classifiers(draw: st.DrawFn) -> tuple[CoreImage, Encoder]:
         ticks_per_step=ticks,
         word_lines=lines - (gate >= 0),
         direction=draw(st.sampled_from(["forward", "reverse"])),
-        drain_steps=draw(st.integers(1, 3)),
+        drain_steps=draw(st.integers(0, 3)),
         gate_line=gate,
-        readout=draw(st.sampled_from(["last", "mean"])),
+        readout=draw(st.sampled_from(["last", "mean", "max"])),
     )
+    if draw(st.booleans()) and len(out):
+        classes, most = draw(st.integers(1, 4)), draw(st.sampled_from([1, 100]))
+        shape = (classes, int(arrays["target_axon"][0, out].max()) + 1)
+        arrays["head_weights"] = rng.integers(-most, most + 1, shape).astype(np.int32)
+        arrays["head_bias"] = rng.integers(-most, most + 1, classes).astype(np.int32)
     codes = rng.integers(0, ticks + 1, (WORDS - 2, coding.word_lines)).astype(np.uint8)
     encoder = Encoder(codes=codes, rows=rng.integers(0, WORDS - 2, WORDS).astype(np.int32))
     return CoreImage(**arrays, coding=coding).validate(), encoder

@@ -1,0 +1,122 @@
+"""Heads on the core and on the host, for networks that one reads as easily as the other, and for those it does not.
+
+The networks are trained and exported as those of `convert` are, on TREC's questions, and published by the defaults.
+Trained networks are kept in the folder that SPIKEWATCH_BENCH_CACHE names, by default a new temporary one.
+
+`python -m benchmarks.readout development` does the same with other sentences: settings are chosen on these alone.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from benchmarks.convert import SHARED
+from benchmarks.foreign import Recipe, trained
+from benchmarks.sentences import trec
+from benchmarks.tables import show
+from spikewatch.convert.data import read_questions
+from spikewatch.convert.publish import Source, convert
+from spikewatch.simcore import Classifier
+
+RECIPES: Final = [
+    Recipe(activation="relu", readout="last", width=64, hidden=40),
+    Recipe(activation="tanh", readout="mean", width=64, hidden=40),
+]
+HEADS: Final = ("core", "host")
+_REPEATS: Final = 7
+
+if TYPE_CHECKING:
+    from benchmarks.sentences import Corpus
+
+
+def measure(folder: Path, head: str, recipe: str | None = None) -> list[str]:
+    """Convert the network of a folder as `publish` does; return its row."""
+    source = Source(
+        model=folder / "model.onnx",
+        tokenizer=folder / "tokenizer.json",
+        labels=folder / "labels.json",
+        calibrate=folder / "calibrate.txt",
+        evaluate=folder / "held_out.tsv",
+    )
+    begin = time.process_time()
+    made = convert(source, title="benchmark", recipe=recipe, readout=head)
+    minutes = (time.process_time() - begin) / 60
+    found = made.evaluation
+    floats, core = (found["stages"][stage]["accuracy"] for stage in ("float", "spiking"))
+    question = found["per_question"]
+    return [
+        head,
+        str(question["cores"]),
+        f"{found['network']['input_lines']}/{found['network']['hidden_units']}",
+        f"{floats:.1%}",
+        f"{core:.1%}",
+        f"{found['stages']['spiking']['agreement']:.1%}",
+        f"{100 * (floats - core):+.1f}",
+        f"{minutes:.1f}",
+        f"{question['ticks']:.0f}",
+        f"{question['synaptic_events']:,.0f}",
+        f"{question['energy_uj']['static_marginal']:.2f}",
+        f"{_speed(made.files, folder / 'held_out.tsv'):,.0f}",
+    ]
+
+
+def _speed(files: dict[str, bytes], data: Path) -> float:
+    """Answer the held-out questions in one batch on one thread; return questions/s, the median."""
+    classifier = Classifier.from_files(files)
+    ids = classifier.word_ids([q.text for q in read_questions(data, labelled=True)])
+    times = []
+    for _ in range(_REPEATS):
+        begin = time.perf_counter()
+        classifier.answer_ids(ids)
+        times.append(time.perf_counter() - begin)
+    return len(ids) / float(np.median(times))
+
+
+HEAD: Final = [
+    "network",
+    "head on",
+    "cores",
+    "lines/units",
+    "float",
+    "spiking",
+    "agreement",
+    "lost",
+    "min",
+    "ticks a question",
+    "synaptic events",
+    "energy, uJ",
+    "questions/s",
+]
+
+
+def table(title: str, corpus: Corpus, recipes: list[Recipe], cache: Path) -> None:
+    """Print a table of networks, each with its head on the core and on the host."""
+    rows = []
+    for recipe in recipes:
+        folder = trained(corpus, recipe, cache)
+        for head in HEADS:
+            rows.append([str(recipe), *measure(folder, head)])
+            print("#", *rows[-1], flush=True)
+    show(f"{title}, TREC, {len(corpus.held_out):,} held-out questions", HEAD, rows)
+
+
+def main(*, development: bool = False) -> None:
+    """Print the tables."""
+    if not SHARED.exists():
+        print("\nreadout: ../shared is absent, so there are no questions")
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        cache = Path(os.environ.get("SPIKEWATCH_BENCH_CACHE", temporary))
+        corpus = trec(SHARED, development=development)
+        table("Head on the core and on the host", corpus, RECIPES, cache)
+
+
+if __name__ == "__main__":
+    main(development=sys.argv[1:] == ["development"])

@@ -1,0 +1,106 @@
+"""Training as users call it: read the files, split, search where asked, train on what is not held out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ..errors import TrainingError
+from .corpus import split
+from .material import read_material
+from .progress import OnProgress, silent
+from .run import TrainingReport, train_on
+from .search import best_split
+from .settings import TrainingSettings
+from .validation import read_validation
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["train"]
+
+
+def train(
+    data: Path,
+    vectors: Path,
+    out: Path,
+    *,
+    wordnet: Path | None = None,
+    seed: int = 0,
+    settings: TrainingSettings | None = None,
+    dev: int | None = None,
+    fine: bool = False,
+    search: bool = False,
+    validation: Path | None = None,
+    progress: OnProgress = silent,
+) -> TrainingReport:
+    """Train an Elman network for one core, and write it as an ONNX model with its tokenizer.
+
+    The same seed on the same machine and libraries gives the same model. Everything runs on one
+    thread. The dev split decides nothing: it is answered once, at the end.
+
+    Parameters
+    ----------
+    data
+        Labelled questions (`.label`, `.tsv` or `.jsonl`).
+    vectors
+        Word vectors (`.vec` or `.vec.gz`).
+    out
+        Folder for the files; made where it is missing, written to at the end only.
+    wordnet
+        Folder of WordNet's files, for what it knows about the words; None: vectors alone.
+    seed
+        Of weights, order, augmentation and dropout, 0 or more; the split has its own seed.
+    settings
+        None: the defaults for the number of classes, which made the bundled models.
+    dev
+        Questions to hold out instead of as many as the settings say.
+    fine
+        Train on TREC's fine labels.
+    search
+        Choose how inputs and hidden units share the lines by trial on a fifth of the training part
+        (see `search.best_split`), instead of as the settings say.
+    validation
+        The `cross-validation.json` of the same recipe, whose figures then stand in `training.json`.
+    progress
+        Called after every pass over the questions.
+
+    Raises
+    ------
+    DataError
+        A file cannot be read.
+    TrainingError
+        The questions do not suffice, a setting does not fit, the validation is of something else, or
+        `out` cannot be written.
+    """
+    if seed < 0:
+        raise TrainingError(f"seed: {seed}, at least 0 is needed")
+    material = read_material(data, vectors, wordnet, fine=fine)
+    settings = settings or TrainingSettings.for_classes(len(material.labels))
+    if dev is not None:
+        settings = replace(settings, dev=dev)
+    settings.check_classes(len(material.labels))
+    extra: dict[str, Any] = {}
+    parts = split(material.corpus, settings.dev, settings.dev_seed)
+    material.check(parts)
+    if search:
+        settings, extra["search"] = best_split(material, parts.train, settings, seed, progress)
+    if validation is not None:
+        extra["cross_validation"] = read_validation(validation, material, settings)
+    rule = (
+        f"numpy PCG64({settings.dev_seed}).permutation of the questions that hold a word; the first"
+        f" {settings.dev} are the dev split; of the others, those with the same words as one of the"
+        " dev split are dropped"
+        if settings.dev
+        else "none: every question that holds a word is trained on"
+    )
+    return train_on(
+        material,
+        parts,
+        out,
+        seed=seed,
+        settings=settings,
+        rule=rule,
+        extra=extra,
+        progress=progress,
+    )

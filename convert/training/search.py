@@ -1,0 +1,91 @@
+"""A search for the best use of the core's lines and neurons."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from ..constrained import MAX_FAN_IN
+from ..errors import TrainingError
+from ..place import readout_copies
+from .corpus import split
+from .counted import train_and_count
+
+if TYPE_CHECKING:
+    from .corpus import Corpus
+    from .material import Material
+    from .progress import OnProgress
+    from .settings import TrainingSettings
+
+__all__ = ["best_split"]
+
+_HIDDEN: Final = (32, 40, 48, 54)
+_INNER: Final = 5  # a fifth of the training questions is answered in every trial
+_SEED: Final = 2017
+
+
+def best_split(
+    material: Material,
+    corpus: Corpus,
+    settings: TrainingSettings,
+    seed: int,
+    progress: OnProgress,
+) -> tuple[TrainingSettings, dict[str, Any]]:
+    """Try splits of the lines between inputs and hidden units, which leave more or fewer readout neurons.
+
+    Each trial is a whole training on four fifths of the questions, put on a simulated core, which answers the
+    last fifth. The core that answers best is taken; of equals the one with fewer hidden units, which leaves
+    more neurons to the readout.
+
+    Parameters
+    ----------
+    material
+        What is trained on.
+    corpus
+        The training part: no held-out question takes part.
+    settings
+        All other settings.
+    seed, progress
+        See `run.train_on`.
+
+    Returns
+    -------
+    settings
+        With the split found.
+    facts
+        What was compared, for `training.json`.
+
+    Raises
+    ------
+    TrainingError
+        No split leaves each class a readout neuron, or the questions do not suffice.
+    """
+    classes = len(material.labels)
+    sizes = [n for n in _HIDDEN if readout_copies(n, classes) >= 1]
+    if not sizes:
+        raise TrainingError(
+            f"{classes} classes: no split that is tried leaves each of them a readout neuron"
+        )
+    inner = split(corpus, len(corpus) // _INNER, _SEED)
+    trials: list[dict[str, Any]] = []
+    for n, hidden in enumerate(sizes):
+        tried = replace(settings, n_in=MAX_FAN_IN - 1 - hidden, n_hidden=hidden)
+
+        def shown(*, stage: str, done: int, total: int, n: int = n) -> None:
+            progress(
+                stage=f"trial {n + 1}, {stage}", done=n * total + done, total=len(sizes) * total
+            )
+
+        found = train_and_count(
+            material, inner, tried, seed=seed, rule="inner split of a search", progress=shown
+        )
+        trials.append({"n_in": tried.n_in, "n_hidden": hidden, "spiking": found.stages["spiking"]})
+    best = max(trials, key=lambda trial: trial["spiking"])
+    facts = {
+        "rule": (
+            f"numpy PCG64({_SEED}).permutation of the training questions; the first"
+            f" {len(inner.dev)} were answered by cores of networks trained on the others"
+        ),
+        "trials": trials,
+    }
+    return replace(settings, n_in=best["n_in"], n_hidden=best["n_hidden"]), facts

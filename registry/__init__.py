@@ -8,6 +8,7 @@ from .errors import (
     Corrupt,
     NotFound,
     RegistryError,
+    RemoteError,
     StorageError,
 )
 from .reader import bundled
@@ -52,6 +53,7 @@ __all__ = [
     "Reference",
     "Registry",
     "RegistryError",
+    "RemoteError",
     "Report",
     "StorageError",
     "bundled",

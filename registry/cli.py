@@ -7,6 +7,7 @@ import sys
 import typer
 
 from .commands_reading import add_reading
+from .commands_remote import add_remote
 from .commands_writing import add_writing
 from .errors import RegistryError
 
@@ -19,6 +20,7 @@ app = typer.Typer(
 )
 add_reading(app)
 add_writing(app)
+add_remote(app)
 
 
 def main() -> None:

@@ -67,7 +67,7 @@ class Change:
     previous: Digest | None
     """Digest of the entry before; None for the first."""
     operation: str
-    """``publish``, ``withdraw``, ``alias``, ``rollback``, ``remove``, ``import``, ``attach`` or
+    """``publish``, ``withdraw``, ``alias``, ``rollback``, ``remove``, ``import``, ``pull``, ``attach`` or
     ``gc``; readers apply every operation the same way."""
     tag: str
     source: Digest | None

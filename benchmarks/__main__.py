@@ -9,7 +9,17 @@ from importlib import import_module
 
 from benchmarks.tables import machine
 
-ALL = ("core", "chip", "questions", "end-to-end", "convert", "ablation", "readout", "paper")
+ALL = (
+    "core",
+    "chip",
+    "questions",
+    "end-to-end",
+    "convert",
+    "ablation",
+    "readout",
+    "paper",
+    "registry",
+)
 """Modules of this folder; each is imported when it is asked for, since torch alone takes 190 MiB."""
 
 HANDICAPS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")

@@ -1,7 +1,7 @@
-"""What every step of the closed form is worth: points lost from float to spiking with it and without it.
+"""What every step of the closed form is worth: points lost from float as the steps come one after the other.
 
-Each step has a plain counterpart here, which takes its place in the converter.  `with those above`: the steps come one
-after the other, from plain rounding to the closed form as it is; `alone left out`: all the others stay.
+Each step has a plain counterpart here, which takes its place in the converter: the first row has the counterparts
+alone, the last one the closed form as it is.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from unittest import mock
 
 import numpy as np
 
-from benchmarks.convert import SHARED, measure
+from benchmarks.convert import SHARED, Way, measure
 from benchmarks.foreign import RECIPES, trained
 from benchmarks.sentences import generated, trec
 from benchmarks.tables import show
@@ -29,6 +29,14 @@ if TYPE_CHECKING:
     from spikewatch.convert.place import Neurons
 
     F64 = NDArray[np.float64]
+
+
+NETWORKS: Final = [
+    recipe
+    for recipe in RECIPES
+    if recipe.readout == "last" and recipe.hidden == {"relu": 40, "tanh": 16}[recipe.activation]
+]
+"""One whose inputs are wider than the lines left, and one that leaves lines for more units."""
 
 
 def full_range_row(row: F64, H: F64, low: int, high: int) -> tuple[NDArray[np.int8], float]:
@@ -67,9 +75,9 @@ def unmatched(
     return neurons, 0.0
 
 
-def unfitted(current: ConstrainedNetwork, *_: Any) -> ConstrainedNetwork:
+def unchanged(network: Any, *_: Any) -> Any:
     """Leave a network as it is."""
-    return current
+    return network
 
 
 STEPS: Final[dict[str, dict[str, Any]]] = {
@@ -86,41 +94,38 @@ STEPS: Final[dict[str, dict[str, Any]]] = {
         "closed_form.FLOORS": (0.0,),
     },
     "refitted on real spikes": {
-        "closed_form._refit_hidden": unfitted,
-        "closed_form._refit_head": unfitted,
+        "closed_form._refit_hidden": unchanged,
+        "closed_form._refit_head": unchanged,
     },
+    "tanh turned to saturate at the floor": {"closed_form.turned": unchanged},
     "several units for each": {"closed_form.spare_copies": lambda _: 1},
 }
 """Steps of the closed form in their order, each with what takes its place."""
 
 
-def lost(folder: Path, without: list[str]) -> float:
-    """Convert in closed form without some steps; return the points lost on held-out sentences."""
+def without(folder: Path, steps: list[str]) -> Way:
+    """Convert the network of a folder in closed form with the plain counterparts of some steps."""
     with ExitStack() as plain:
-        for step in without:
+        for step in steps:
             for name, other in STEPS[step].items():
                 plain.enter_context(mock.patch(f"spikewatch.convert.{name}", other))
-        return measure(folder, "closed form").lost
+        return measure(folder, "closed form")
 
 
 def main() -> None:
     """Print the table."""
     corpus = trec(SHARED) if SHARED.exists() else generated()
-    recipes = [recipe for recipe in RECIPES if recipe.readout == "last"]
     names = list(STEPS)
+    rows = [[name] for name in ("none: plain rounding", *names)]
+    head = ["steps, one after the other"]
     with tempfile.TemporaryDirectory() as temporary:
         cache = Path(os.environ.get("SPIKEWATCH_BENCH_CACHE", temporary))
-        columns = []
-        for recipe in recipes:
+        for recipe in NETWORKS:
+            head += [f"{recipe}: integer", "spiking", "agreement"]
             folder = trained(corpus, recipe, cache)
-            columns.append([lost(folder, names[i:]) for i in range(len(names) + 1)])
-            columns.append([float("nan"), *[lost(folder, [name]) for name in names]])
-            print("#", recipe, *[[f"{v:+.1f}" for v in c] for c in columns[-2:]], flush=True)
-    head = ["step of the closed form"]
-    for recipe in recipes:
-        head += [f"{recipe}: with those above", "alone left out"]
-    rows = [
-        [name, *["" if np.isnan(column[i]) else f"{column[i]:+.1f}" for column in columns]]
-        for i, name in enumerate(["none: plain rounding", *names])
-    ]
-    show(f"Points lost in closed form, {corpus.name}, held-out sentences", head, rows)
+            for i, row in enumerate(rows):
+                found = without(folder, names[i:])
+                integer = 100 * (found.floats - found.integer)
+                row += [f"{integer:+.1f}", f"{found.lost:+.1f}", f"{found.agreement:.1%}"]
+                print("#", recipe, row[0], *row[-3:], flush=True)
+    show(f"Points lost by the closed form, {corpus.name}, held-out sentences", head, rows)

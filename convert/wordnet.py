@@ -71,7 +71,8 @@ class _PartOfSpeech:
             stem = word.removesuffix(ending)
             if stem and stem != word and stem + instead in self.senses:
                 return stem + instead
-        return None
+        # The tokenizer drops the last dot of u.s.
+        return self.base_form(f"{word}.") if "." in word and not word.endswith(".") else None
 
     def ancestors(self, synset: str) -> set[str]:
         """Collect a synset and everything above it."""
@@ -96,8 +97,6 @@ class WordNet:
         found: dict[str, float] = {}
         for part in self.parts:
             base = part.base_form(word)
-            if base is None and "." in word:
-                base = part.base_form(f"{word}.")  # the tokenizer drops the last dot of u.s.
             if base is None:
                 continue
             found[part.name] = 1.0
@@ -110,6 +109,10 @@ class WordNet:
                 for name in names:
                     found[name] = found.get(name, 0.0) + share
         return found
+
+    def is_noun(self, word: str) -> bool:
+        """Tell whether a word can be a noun."""
+        return any(part.name == "noun" and part.base_form(word) for part in self.parts)
 
     def features(self, words: Sequence[str]) -> NDArray[np.float32]:
         """Bring the features of many words down to a few components, by their principal axes.

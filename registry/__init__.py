@@ -8,21 +8,43 @@ from .errors import (
     Corrupt,
     NotFound,
     RegistryError,
+    RemoteError,
     StorageError,
 )
+from .reader import bundled
 from .references import Digest, Reference
-from .store import Registry, bundled
-from .values import Details, Entry, Layer, Model, Pin, Problem, Report
+from .store import Registry
+from .values import (
+    Attached,
+    Changed,
+    Collected,
+    Details,
+    Difference,
+    Entry,
+    Event,
+    Exported,
+    Layer,
+    Model,
+    Pin,
+    Problem,
+    Report,
+)
 
 __all__ = [
     "ABSENT",
+    "Attached",
     "BadInput",
     "BadReference",
+    "Changed",
+    "Collected",
     "Conflict",
     "Corrupt",
     "Details",
+    "Difference",
     "Digest",
     "Entry",
+    "Event",
+    "Exported",
     "Layer",
     "Model",
     "NotFound",
@@ -31,6 +53,7 @@ __all__ = [
     "Reference",
     "Registry",
     "RegistryError",
+    "RemoteError",
     "Report",
     "StorageError",
     "bundled",

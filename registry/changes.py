@@ -11,23 +11,39 @@ import os
 import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from .errors import BadInput, Conflict, shown
+from .attachments import split_tag, tag_prefix
+from .errors import BadInput, Conflict, Corrupt, NotFound, shown
+from .history import target_before
 from .journal import Change, State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from .documents import Descriptor
     from .layout import Layout
+    from .manifest import Package
     from .references import Digest
 
-__all__ = ["ABSENT", "Signature", "check_new", "move", "publication"]
+__all__ = [
+    "ABSENT",
+    "Signature",
+    "attachment",
+    "check_new",
+    "forgotten",
+    "move",
+    "publication",
+    "removal",
+    "rollback",
+    "withdrawal",
+]
 
 ABSENT: Final = "absent"
 """As the expected state of an alias: it must not exist yet."""
 _MAX_TEXT: Final = 4096
+_NOTHING: Final[Mapping[Digest, bytes]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,7 +81,7 @@ def _user() -> str:
 
 
 def _change(
-    state: State, operation: str, tag: str, target: Descriptor, signature: Signature
+    state: State, operation: str, tag: str, target: Descriptor | None, signature: Signature
 ) -> Change:
     current = state.tags.get(tag)
     now = datetime.now(UTC).replace(tzinfo=None)
@@ -88,9 +104,14 @@ def check_new(layout: Layout, state: State, version: str, target: Descriptor) ->
     Raises
     ------
     Conflict
-        When the version is there with another digest.
+        When the version is there with another digest, or was.
     """
     current = state.tags.get(version)
+    if state.withdrawn.get(version, target.digest) != target.digest:
+        raise Conflict(
+            f"{layout.name}:{version} was {state.withdrawn[version]} before it was withdrawn and "
+            f"cannot become {target.digest}; versions are immutable"
+        )
     if current is not None and current.digest != target.digest:
         raise Conflict(
             f"{layout.name}:{version} is published as {current.digest} and cannot become "
@@ -100,15 +121,71 @@ def check_new(layout: Layout, state: State, version: str, target: Descriptor) ->
 
 
 def publication(
-    layout: Layout, version: str, target: Descriptor, signature: Signature
+    layout: Layout,
+    version: str,
+    target: Descriptor,
+    signature: Signature,
+    blobs: Mapping[Digest, bytes] = _NOTHING,
+    *,
+    operation: str = "publish",
 ) -> Callable[[State], Change | None]:
-    """Decide a new version: absent so far, and all its blobs sound in the store."""
+    """Decide a new version: absent so far, and all its blobs sound in the store.
+
+    Parameters
+    ----------
+    blobs
+        Staged before; staged again when a collector without grace took them meanwhile. It cannot
+        come back between the decision and the commit.
+    """
 
     def decide(state: State) -> Change | None:
         if not check_new(layout, state, version, target):
             return None
-        layout.check(target, what=f"{layout.name}:{version}")
-        return _change(state, "publish", version, target, signature)
+        try:
+            layout.check(target, what=f"{layout.name}:{version}")
+        except Corrupt:
+            if not blobs:
+                raise
+            layout.stage(blobs)
+            layout.check(target, what=f"{layout.name}:{version}")
+        return _change(state, operation, version, target, signature)
+
+    return decide
+
+
+def attachment(
+    layout: Layout, kind: str, package: Package, subject: Descriptor, signature: Signature
+) -> Callable[[State], Change | None]:
+    """Decide a new attachment of a version that is there, under the next free number."""
+
+    def decide(state: State) -> Change | None:
+        if state.version_of(subject.digest) is None:
+            raise NotFound(f"model {layout.name}: no version is {subject.digest}")
+        prefix = tag_prefix(subject.digest, kind)
+        if any(tag.startswith(prefix) for tag in state.tags.of(package.descriptor.digest)):
+            return None
+        taken = [
+            int(tag.removeprefix(prefix))
+            for tag in state.tags
+            if split_tag(tag) == (subject.digest, kind)
+        ]
+        tag = f"{prefix}{max(taken, default=0) + 1}"
+        try:
+            layout.check(package.descriptor, what=f"{layout.name}:{tag}")
+        except Corrupt:
+            layout.stage(package.blobs)
+        return _change(state, "attach", tag, package.descriptor, signature)
+
+    return decide
+
+
+def forgotten(tag: str, subject: Digest, signature: Signature) -> Callable[[State], Change | None]:
+    """Decide that an attachment goes, unless its version is there again."""
+
+    def decide(state: State) -> Change | None:
+        if tag not in state.tags or state.tags.of(subject):
+            return None
+        return _change(state, "gc", tag, None, signature)
 
     return decide
 
@@ -129,13 +206,78 @@ def move(
     """
 
     def decide(state: State) -> Change | None:
-        current = state.tags.get(alias)
-        found = ABSENT if current is None else current.digest
-        if expect not in {None, found}:
-            raise Conflict(f"{layout.name}:{alias} is {found}, not {expect} as expected")
-        if found == target.digest:
+        if _expected(layout, state, alias, expect) == target.digest:
             return None
         layout.check(target, what=f"{layout.name}:{alias}")
         return _change(state, "alias", alias, target, signature)
+
+    return decide
+
+
+def _expected(layout: Layout, state: State, alias: str, expect: Digest | str | None) -> str:
+    """Give the digest that an alias means, or ABSENT, when it is what the caller expects."""
+    current = state.tags.get(alias)
+    found = ABSENT if current is None else current.digest
+    if expect not in {None, found}:
+        raise Conflict(f"{layout.name}:{alias} is {found}, not {expect} as expected")
+    return found
+
+
+def rollback(
+    layout: Layout, alias: str, expect: Digest | str | None, signature: Signature
+) -> Callable[[State], Change]:
+    """Decide that an alias means again what it meant before; the target is sound."""
+
+    def decide(state: State) -> Change:
+        _expected(layout, state, alias, expect)
+        target = target_before(layout, state, alias)
+        layout.check(target, what=f"{layout.name}:{alias}")
+        return _change(state, "rollback", alias, target, signature)
+
+    return decide
+
+
+def removal(
+    layout: Layout,
+    alias: str,
+    expect: Digest | str | None,
+    signature: Signature,
+    tell: Callable[[Digest], object],
+) -> Callable[[State], Change]:
+    """Decide that an alias goes.
+
+    Parameters
+    ----------
+    tell
+        Told what the alias meant.
+    """
+
+    def decide(state: State) -> Change:
+        _expected(layout, state, alias, expect)
+        if alias not in state.tags:
+            raise NotFound(f"model {layout.name}: no alias {alias!r}")
+        tell(state.tags[alias].digest)
+        return _change(state, "remove", alias, None, signature)
+
+    return decide
+
+
+def withdrawal(
+    layout: Layout, version: str, signature: Signature
+) -> Callable[[State], Change | None]:
+    """Decide that a version goes: no alias means it."""
+
+    def decide(state: State) -> Change | None:
+        if version not in state.tags:
+            if version in state.withdrawn:
+                return None
+            raise NotFound(f"model {layout.name}: no version {version!r}")
+        aliases = state.aliases_of(state.tags[version].digest)
+        if aliases:
+            raise Conflict(
+                f"{layout.name}:{version} is {', '.join(aliases)}; move that first, a version in "
+                "use cannot be withdrawn"
+            )
+        return _change(state, "withdraw", version, None, signature)
 
     return decide

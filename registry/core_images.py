@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from .errors import BadReference, NotFound, RegistryError
-from .store import Registry, bundled
+from .reader import Reader, bundled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +33,7 @@ def core_image(reference: str, root: Path | None) -> bytes:
         When the model is damaged or holds no core image.
     """
     try:
-        files = Registry(bundled() if root is None else root).load(reference, [_FILE]).files
+        files = Reader(bundled() if root is None else root).load(reference, [_FILE]).files
     except (BadReference, NotFound) as e:
         raise LookupError(str(e)) from e
     except RegistryError as e:

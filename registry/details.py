@@ -5,26 +5,33 @@ The files are read generically: what is in them is their publisher's business.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from .documents import parse_json
+from .attachments import TYPES, split_tag, tag_prefix
+from .documents import parse_json, take
+from .dsse import read_envelope
 from .errors import Corrupt
+from .filters import figure
 from .manifest import CREATED, parse_config
-from .references import is_version, version_key
-from .values import Details, Entry
+from .references import is_alias, is_version, version_key
+from .values import Attached, Details, Entry, Pin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from .documents import Descriptor
+    from .filters import Selection
+    from .journal import State
     from .layout import Layout
     from .manifest import Manifest
-    from .values import Pin
+    from .references import Digest
+    from .values import Model
 
-__all__ = ["config_of", "describe", "entries_of"]
+__all__ = ["config_of", "describe", "list_entries", "stages_of"]
 
 
-def describe(layout: Layout, pin: Pin, manifest: Manifest, *, aliases: tuple[str, ...]) -> Details:
+def describe(layout: Layout, pin: Pin, manifest: Manifest, state: State) -> Details:
     """Tell everything about one version but its files.
 
     Raises
@@ -35,42 +42,91 @@ def describe(layout: Layout, pin: Pin, manifest: Manifest, *, aliases: tuple[str
     return Details(
         pin=pin,
         created=manifest.annotations.get(CREATED, ""),
-        aliases=aliases,
+        aliases=state.aliases_of(pin.digest),
         annotations=manifest.annotations,
         config=config_of(layout, pin, manifest),
         layers=manifest.layers,
         labels=_labels(_document(layout, pin, manifest, "labels.json")),
         stages=_stages(_document(layout, pin, manifest, "eval.json")),
         manifest=manifest.document,
+        attachments=tuple(_attached(layout, state, pin)),
     )
 
 
-def entries_of(layout: Layout) -> Iterator[Entry]:
-    """List versions, oldest first by SemVer, then aliases."""
-    state = layout.state()
-    versions = sorted(filter(is_version, state.tags), key=version_key)
-    aliases = sorted(set(state.tags) - set(versions))
-    names = {state.tags[version].digest: version for version in versions}
-    created = {target.digest: _created(layout, target) for target in state.tags.values()}
-    for kind, tags in (("version", versions), ("alias", aliases)):
-        for tag in tags:
-            digest = state.tags[tag].digest
-            yield Entry(
-                name=layout.name,
+def _attached(layout: Layout, state: State, pin: Pin) -> Iterator[Attached]:
+    """Read what was attached to a version, verified."""
+    for kind in TYPES:
+        prefix = tag_prefix(pin.digest, kind)
+        tags = [tag for tag in state.tags if split_tag(tag) == (pin.digest, kind)]
+        for tag in sorted(tags, key=lambda tag: int(tag.removeprefix(prefix))):
+            what = f"{layout.name}:{tag}"
+            found = layout.attachment(state.tags[tag], what=what)
+            data = layout.read(found.content, what=what)
+            if kind == "sig":
+                read_envelope(data, pin.digest, what=what)
+            yield Attached(
                 tag=tag,
                 kind=kind,
-                version=names.get(digest),
-                digest=digest,
-                created=created[digest],
+                digest=state.tags[tag].digest,
+                created=found.annotations.get(CREATED, ""),
+                document=take({"content": parse_json(data, what=what)}, "content", dict, what=what),
             )
 
 
-def _created(layout: Layout, target: Descriptor) -> str | None:
-    """Say when a version was made; None when its manifest is damaged."""
+def list_entries(layouts: Sequence[Layout], selection: Selection) -> list[Entry]:
+    """List the versions asked for, then the aliases that mean one of them."""
+    versions: list[Entry] = []
+    aliases: dict[tuple[str, Digest], list[str]] = {}
+    labels: dict[Digest, tuple[str, ...]] = {}
+    for layout in layouts:
+        state = layout.state()
+        for tag in sorted(filter(is_alias, state.tags)):
+            aliases.setdefault((layout.name, state.tags[tag].digest), []).append(tag)
+        for tag in sorted(filter(is_version, state.tags), key=version_key):
+            entry, labels[entry.digest] = _entry(layout, tag, state.tags[tag], selection)
+            versions.append(entry)
+    chosen = selection.choose(versions, labels)
+    places = {name: i for i, name in enumerate(dict.fromkeys(entry.name for entry in chosen))}
+    pointing = [
+        replace(entry, tag=alias, kind="alias")
+        for entry in chosen
+        for alias in aliases.get((entry.name, entry.digest), [])
+    ]
+    pointing.sort(key=lambda entry: (places[entry.name], entry.tag))
+    if selection.order != "version":
+        return chosen + pointing
+    return sorted(chosen + pointing, key=lambda entry: places[entry.name])
+
+
+def _entry(
+    layout: Layout, tag: str, target: Descriptor, selection: Selection
+) -> tuple[Entry, tuple[str, ...]]:
+    """Describe a version as far as it is needed to choose it; give its labels, too."""
+    entry = Entry(
+        name=layout.name, tag=tag, kind="version", version=tag, digest=target.digest, created=None
+    )
     try:
-        return layout.manifest(target, what=layout.name).annotations.get(CREATED)
+        manifest = layout.manifest(target, what=layout.name)
+        pin = Pin(name=layout.name, version=tag, digest=target.digest)
+        labels = None
+        if selection.labels:
+            labels = _labels(_document(layout, pin, manifest, "labels.json"))
+        found = {}
+        if selection.figures:
+            document = _document(layout, pin, manifest, "eval.json")
+            found = {path: figure(document, path) for path in selection.figures}
     except Corrupt:
-        return None  # a list must still show the other versions
+        return entry, ()  # a list must still show the other versions
+    figures = {path: value for path, value in found.items() if value is not None}
+    return replace(entry, created=manifest.annotations.get(CREATED), figures=figures), labels or ()
+
+
+def stages_of(model: Model) -> Mapping[str, Mapping[str, Any]]:
+    """Read the stages' figures of a loaded model; none when it has no such file."""
+    if "eval.json" not in model.files:
+        return {}
+    what = f"{model.pin}: eval.json"
+    return _stages(parse_json(model.files["eval.json"], what=what)) or {}
 
 
 def config_of(layout: Layout, pin: Pin, manifest: Manifest) -> Mapping[str, Any]:

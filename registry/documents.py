@@ -116,11 +116,20 @@ class Descriptor:
     digest: Digest
     size: int
     """Bytes."""
+    artifact_type: str | None = None
+    """Of a manifest: what kind of thing it describes."""
 
     @classmethod
-    def of(cls, data: bytes, media_type: str) -> Descriptor:
-        """Describe bytes."""
-        return cls(media_type=media_type, digest=digest_of(data), size=len(data))
+    def of(cls, data: bytes, media_type: str, artifact_type: str | None = None) -> Descriptor:
+        """Describe bytes; a manifest is that of a model unless it is said what else."""
+        if media_type == MANIFEST_TYPE and artifact_type is None:
+            artifact_type = ARTIFACT_TYPE
+        return cls(
+            media_type=media_type,
+            digest=digest_of(data),
+            size=len(data),
+            artifact_type=artifact_type,
+        )
 
     @classmethod
     def from_json(cls, document: object, *, what: str) -> Descriptor:
@@ -138,11 +147,19 @@ class Descriptor:
             digest = check_digest(take(document, "digest", str, what=what))
         except BadReference as e:
             raise Corrupt(f"{what}: {e}") from None
-        return cls(media_type=take(document, "mediaType", str, what=what), digest=digest, size=size)
+        artifact_type = None
+        if isinstance(document, dict) and "artifactType" in document:
+            artifact_type = take(document, "artifactType", str, what=what)
+        return cls(
+            media_type=take(document, "mediaType", str, what=what),
+            digest=digest,
+            size=size,
+            artifact_type=artifact_type,
+        )
 
     def to_json(self) -> dict[str, Any]:
-        """Give the JSON object; a manifest's descriptor also states the artifact type."""
+        """Give the JSON object."""
         document = {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
-        if self.media_type == MANIFEST_TYPE:
-            document["artifactType"] = ARTIFACT_TYPE
+        if self.artifact_type is not None:
+            document["artifactType"] = self.artifact_type
         return document

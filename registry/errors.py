@@ -38,8 +38,12 @@ class Conflict(RegistryError):
 
 
 class Corrupt(RegistryError):
-    """Bytes in the store are not what the registry wrote: they were refused."""
+    """Bytes are not what was published, in the store or as another one sent them: refused."""
 
 
 class StorageError(RegistryError):
     """The file system refused: no permission, no space, no hard links."""
+
+
+class RemoteError(RegistryError):
+    """Another registry, or the way to it, failed or refused; nothing was changed here."""

@@ -11,9 +11,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .errors import Corrupt, StorageError
 
@@ -21,9 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["read_regular", "storage", "sync_folder", "write_temporary"]
+__all__ = ["Fingerprint", "fingerprint", "read_regular", "storage", "sync_folder", "temporaries"]
 
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # a FIFO must not block us
+_SYNCS = 8  # at the same time
+_TICK = 50_000_000  # ns, more than any file system's
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
@@ -87,39 +91,59 @@ def _read_all(descriptor: int, size: int) -> bytes:
     return b"".join(chunks)
 
 
-def write_temporary(folder: Path, data: bytes) -> Path:
-    """Write the bytes to a new file with a random name and fsync it; nothing is left on failure.
+@contextmanager
+def temporaries(folder: Path, *contents: bytes) -> Iterator[list[Path]]:
+    """Write new files with random names and fsync them; within the block they can get their names.
 
     Parameters
     ----------
     folder
-        Made when absent; on the file system of the later name.
-    data
-        The whole content.
+        Made when absent; on the file system of the later names.
+    contents
+        The whole content of each.
 
-    Returns
-    -------
-    Path
-        The file; the caller renames, links or removes it.
+    Yields
+    ------
+    list of Path
+        The files, in order; those that are still there at the end of the block are removed.
     """
-    path = folder / uuid.uuid4().hex
+    paths = [folder / uuid.uuid4().hex for _ in contents]
     try:
-        descriptor = os.open(path, _CREATE, 0o666)
-    except FileNotFoundError:  # neither git nor a wheel carries an empty directory
-        folder.mkdir(exist_ok=True)
-        descriptor = os.open(path, _CREATE, 0o666)
-    try:
+        descriptors: list[int] = []
         try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(descriptor, view) :]
-            os.fsync(descriptor)
+            for path, data in zip(paths, contents, strict=True):
+                descriptors.append(_create(path))
+                view = memoryview(data)
+                while view:
+                    view = view[os.write(descriptors[-1], view) :]
+            _sync_all(descriptors)
         finally:
-            os.close(descriptor)
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
-    return path
+            for descriptor in descriptors:
+                os.close(descriptor)
+        yield paths
+    finally:
+        for path in paths:
+            path.unlink(missing_ok=True)
+
+
+def _create(path: Path) -> int:
+    try:
+        return os.open(path, _CREATE, 0o666)
+    except FileNotFoundError:  # neither git nor a wheel carries an empty directory
+        path.parent.mkdir(exist_ok=True)
+        return os.open(path, _CREATE, 0o666)
+
+
+def _sync_all(descriptors: list[int]) -> None:
+    """Fsync files at the same time: the file system then writes its own journal once for all."""
+    if not descriptors:
+        return
+    first, *others = descriptors
+    with ThreadPoolExecutor(_SYNCS) as pool:  # starts a thread for each task, up to these
+        waiting = [pool.submit(os.fsync, descriptor) for descriptor in others]
+        os.fsync(first)
+        for done in waiting:
+            done.result()
 
 
 def sync_folder(folder: Path) -> None:
@@ -129,3 +153,31 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+class Fingerprint(NamedTuple):
+    """What tells that a file is the one that was read; every write changes it."""
+
+    device: int
+    inode: int
+    size: int
+    modified: int
+    changed: int
+
+    @property
+    def settled(self) -> bool:
+        """Whether a later write would show: not so within the clock's tick of the last one."""
+        return time.time_ns() - self.changed > _TICK
+
+
+def fingerprint(path: Path) -> Fingerprint | None:
+    """Take the fingerprint of a regular file; None when it is none."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    if not stat.S_ISREG(found.st_mode):
+        return None
+    return Fingerprint(
+        found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+    )

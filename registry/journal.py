@@ -7,12 +7,15 @@ is the state at one generation in the form that OCI tools read; it states which.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from .documents import Descriptor, canonical, parse_json, take
 from .errors import BadReference, Corrupt, shown
-from .references import Digest, check_digest, digest_of, is_version
+from .references import Digest, check_digest, check_version, digest_of, is_alias, is_version
+from .tags import REF_NAME, Tags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,7 +39,6 @@ MAX_INDEX: Final = 64 * 2**20
 _DIGITS: Final = 8  # of a generation in its file's name
 
 INDEX_TYPE: Final = "application/vnd.oci.image.index.v1+json"
-REF_NAME: Final = "org.opencontainers.image.ref.name"
 GENERATION: Final = "org.spikewatch.generation"
 HEAD: Final = "org.spikewatch.journal"
 """Digest of the journal entry of that generation: without it, the newest entry, which no other
@@ -44,7 +46,12 @@ names, could be edited unnoticed."""
 CHECKSUM: Final = "org.spikewatch.checksum"
 """Digest of ``index.json`` with this value's digits as zeros: a file that another program wrote is
 known at once, without a replay."""
+WITHDRAWN: Final = "org.spikewatch.withdrawn"
+"""The withdrawn versions, as a JSON object of version to digest; absent when there are none."""
 _ZERO: Final = Digest("sha256:" + 64 * "0")
+
+
+_MARK: Final = f'"{CHECKSUM}":"'.encode()
 
 
 def entry_name(generation: int) -> str:
@@ -60,7 +67,8 @@ class Change:
     previous: Digest | None
     """Digest of the entry before; None for the first."""
     operation: str
-    """``publish`` or ``alias``; readers apply every operation the same way."""
+    """``publish``, ``withdraw``, ``alias``, ``rollback``, ``remove``, ``import``, ``pull``, ``attach`` or
+    ``gc``; readers apply every operation the same way."""
     tag: str
     source: Digest | None
     """What the tag meant before; None when it was absent."""
@@ -131,8 +139,10 @@ class State:
     generation: int = 0
     head: Digest | None = None
     """Digest of the journal entry of that generation; None for generation 0."""
-    tags: Mapping[str, Descriptor] = field(default_factory=dict)
-    """Version or alias to manifest."""
+    tags: Tags = field(default_factory=Tags)
+    """Version, alias or attachment to manifest."""
+    withdrawn: Mapping[str, Digest] = field(default_factory=dict)
+    """Versions that are gone, with what they were: no other bytes may ever take their names."""
 
     def then(self, changes: Iterator[tuple[Change, bytes]], *, what: str) -> State:
         """Apply the journal's next entries.
@@ -149,10 +159,12 @@ class State:
         Corrupt
             When an entry does not follow from the one before it.
         """
-        generation, head, tags = self.generation, self.head, dict(self.tags)
+        generation, head = self.generation, self.head
+        moved: dict[str, Descriptor | None] = {}
+        withdrawn = dict(self.withdrawn)
         for change, data in changes:
             where = f"{what}/{entry_name(generation + 1)}"
-            current = tags.get(change.tag)
+            current = (moved if change.tag in moved else self.tags).get(change.tag)
             if change.generation != generation + 1:
                 raise Corrupt(f"{where}: 'gen' is {change.generation}, not {generation + 1}")
             if change.previous != head:
@@ -164,29 +176,21 @@ class State:
                     f"{where}: 'from' is {change.source}, but {change.tag} was "
                     f"{'absent' if current is None else current.digest}"
                 )
-            if change.target is None:
-                tags.pop(change.tag, None)
-            else:
-                tags[change.tag] = change.target
+            moved[change.tag] = change.target
+            withdrawn.pop(change.tag, None)
+            if change.target is None and change.source is not None and is_version(change.tag):
+                withdrawn[change.tag] = change.source
             generation, head = generation + 1, digest_of(data)
-        return State(generation=generation, head=head, tags=tags)
+        tags = self.tags.changed(moved) if moved else self.tags
+        return State(generation=generation, head=head, tags=tags, withdrawn=withdrawn)
 
     def version_of(self, digest: Digest) -> str | None:
         """Find the version with this digest; a manifest names its version, so there is one."""
-        for tag, target in self.tags.items():
-            if target.digest == digest and is_version(tag):
-                return tag
-        return None
+        return next(filter(is_version, self.tags.of(digest)), None)
 
     def aliases_of(self, digest: Digest) -> tuple[str, ...]:
         """List the aliases that mean this digest, in order."""
-        return tuple(
-            sorted(t for t, to in self.tags.items() if to.digest == digest and not is_version(t))
-        )
-
-    def breaks(self, digest: Digest) -> tuple[str, ...]:
-        """List every tag that means this digest, in order."""
-        return tuple(sorted(tag for tag, target in self.tags.items() if target.digest == digest))
+        return tuple(sorted(filter(is_alias, self.tags.of(digest))))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -197,25 +201,32 @@ class Index:
     generation: int
     head: Digest | None
     """As in State."""
-    tags: Mapping[str, Descriptor]
+    tags: Tags
+    withdrawn: Mapping[str, Digest]
+    """As in State."""
     intact: bool
     """Whether the registry wrote these bytes; another program leaves the old checksum, or none."""
+
+    @property
+    def state(self) -> State:
+        """The state that it is a snapshot of."""
+        return State(
+            generation=self.generation, head=self.head, tags=self.tags, withdrawn=self.withdrawn
+        )
 
 
 def render_index(state: State) -> bytes:
     """Write ``index.json``: the same state gives the same bytes."""
-    manifests = [
-        target.to_json() | {"annotations": {REF_NAME: tag}}
-        for tag, target in sorted(state.tags.items())
-    ]
     annotations = {GENERATION: str(state.generation), CHECKSUM: str(_ZERO)}
     if state.head is not None:
         annotations[HEAD] = state.head
+    if state.withdrawn:
+        annotations[WITHDRAWN] = canonical(state.withdrawn).decode()
     data = canonical(
         {
             "schemaVersion": 2,
             "mediaType": INDEX_TYPE,
-            "manifests": manifests,
+            "manifests": state.tags.to_json(),
             "annotations": annotations,
         }
     )
@@ -230,28 +241,42 @@ def parse_index(data: bytes, *, what: str) -> Index:
     Corrupt
         When it cannot be read as an index of ours, whoever wrote it.
     """
-    document = parse_json(data, what=what)
+    # What the registry wrote has no key twice: the quick parser of the standard library will do.
+    intact = _is_intact(data)
+    document = json.loads(data) if intact else parse_json(data, what=what)
     annotations = take(document, "annotations", dict, what=what)
     number = take(annotations, GENERATION, str, what=f"{what}: annotations")
     if not (number.isascii() and number.isdigit() and len(number) <= _DIGITS):
         raise Corrupt(
             f"{what}: generation {shown(number)} is not a number of 1 to {_DIGITS} digits"
         )
-    tags: dict[str, Descriptor] = {}
+    entries: dict[str, Any] = {}
     for i, entry in enumerate(take(document, "manifests", list, what=what)):
-        where = f"{what}: manifests[{i}]"
         tag = _tag(entry)
-        if tag in tags:
-            raise Corrupt(f"{where}: {shown(tag)} appears twice")
+        if tag in entries:
+            raise Corrupt(f"{what}: manifests[{i}]: {shown(tag)} appears twice")
         if tag is not None:
-            tags[tag] = Descriptor.from_json(entry, what=where)
+            entries[tag] = entry
     return Index(
         data=data,
         generation=int(number),
         head=_digest_or_none(annotations, HEAD, what=what),
-        tags=tags,
-        intact=_is_intact(data, annotations.get(CHECKSUM)),
+        tags=Tags(entries, what=what),
+        withdrawn=_withdrawn(annotations, what=what),
+        intact=intact,
     )
+
+
+def _withdrawn(annotations: Mapping[str, Any], *, what: str) -> dict[str, Digest]:
+    if WITHDRAWN not in annotations:
+        return {}
+    where = f"{what}: {WITHDRAWN}"
+    text = take(dict(annotations), WITHDRAWN, str, what=f"{what}: annotations")
+    document = parse_json(text.encode(), what=where)
+    try:
+        return {check_version(tag): check_digest(digest) for tag, digest in document.items()}
+    except (AttributeError, TypeError, BadReference) as e:
+        raise Corrupt(f"{where}: {e}") from None
 
 
 def _tag(entry: object) -> str | None:
@@ -261,7 +286,18 @@ def _tag(entry: object) -> str | None:
     return tag if isinstance(tag, str) else None
 
 
-def _is_intact(data: bytes, checksum: object) -> bool:
-    if not isinstance(checksum, str) or not checksum.isascii():
+def _is_intact(data: bytes) -> bool:
+    """Tell whether the checksum is that of the bytes, without reading them as JSON.
+
+    In canonical form the annotations come first, and nothing before them is of free text.
+    """
+    start = data.find(_MARK)
+    if start < 0:
         return False
-    return digest_of(data.replace(checksum.encode(), _ZERO.encode(), 1)) == checksum
+    start += len(_MARK)
+    end = start + len(_ZERO)
+    checksum = data[start:end]
+    hashed = hashlib.sha256(data[:start])
+    hashed.update(_ZERO.encode())
+    hashed.update(memoryview(data)[end:])
+    return checksum == b"sha256:" + hashed.hexdigest().encode()

@@ -23,8 +23,9 @@ import shutil
 import uuid
 from typing import TYPE_CHECKING, Final
 
+from .attachments import TYPES, Attachment, parse_attachment
 from .errors import Corrupt
-from .files import read_regular, sync_folder, write_temporary
+from .files import fingerprint, read_regular, sync_folder, temporaries
 from .journal import MAX_ENTRY, MAX_INDEX, Change, State, entry_name, parse_index, render_index
 from .manifest import MAX_MANIFEST, Manifest, parse_manifest
 from .references import digest_of
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .documents import Descriptor
+    from .files import Fingerprint
     from .journal import Index
     from .references import Digest
 
@@ -62,6 +64,7 @@ class Layout:
         self.journal = path / ".journal"
         self.ingest = path / ".ingest"
         self.index = path / "index.json"
+        self._seen: tuple[Fingerprint, Index] | None = None
 
     @property
     def exists(self) -> bool:
@@ -77,11 +80,9 @@ class Layout:
         try:
             for folder in (new.blobs, new.journal, new.ingest):
                 folder.mkdir(parents=True)
-            for path, data in (
-                (made / "oci-layout", LAYOUT),
-                (new.index, render_index(State())),
-            ):
-                write_temporary(new.ingest, data).replace(path)
+            with temporaries(new.ingest, LAYOUT, render_index(State())) as (marker, index):
+                marker.replace(made / "oci-layout")
+                index.replace(new.index)
             for folder in (new.blobs, new.blobs.parent, new.journal, made):
                 sync_folder(folder)
             made.rename(self.path)
@@ -139,18 +140,33 @@ class Layout:
             raise Corrupt(f"{what}: manifest of {descriptor.size} bytes, limit {MAX_MANIFEST}")
         return parse_manifest(self.read(descriptor, what=what), what=f"{what}: manifest")
 
-    def check(self, descriptor: Descriptor, *, what: str) -> Manifest:
-        """Read and check a manifest and every blob it names.
+    def attachment(self, descriptor: Descriptor, *, what: str) -> Attachment:
+        """Read and check the manifest of an attachment.
+
+        Raises
+        ------
+        Corrupt
+            When its bytes or its content are wrong.
+        """
+        if descriptor.size > MAX_MANIFEST:
+            raise Corrupt(f"{what}: manifest of {descriptor.size} bytes, limit {MAX_MANIFEST}")
+        return parse_attachment(self.read(descriptor, what=what), what=f"{what}: manifest")
+
+    def check(self, descriptor: Descriptor, *, what: str) -> tuple[Descriptor, ...]:
+        """Read and check a manifest and every blob it names; give those blobs.
 
         Raises
         ------
         Corrupt
             When any of them is missing or wrong.
         """
-        manifest = self.manifest(descriptor, what=what)
-        for blob in manifest.blobs:
+        if descriptor.artifact_type in TYPES.values():
+            blobs = self.attachment(descriptor, what=what).blobs
+        else:
+            blobs = self.manifest(descriptor, what=what).blobs
+        for blob in blobs:
             self.read(blob, what=what)
-        return manifest
+        return blobs
 
     def read_index(self) -> Index:
         """Read ``index.json``.
@@ -160,11 +176,19 @@ class Layout:
         Corrupt
             When it is missing or not ours.
         """
+        # An index as it was when it was last read is not read again. It may have been overtaken
+        # since: then the journal has newer entries, which readers apply in any case.
+        seen = fingerprint(self.index)
+        if seen is not None and self._seen is not None and self._seen[0] == seen:
+            return self._seen[1]
         try:
             data = read_regular(self.index, limit=MAX_INDEX)
         except FileNotFoundError:
             raise Corrupt(f"{self.index}: is missing") from None
-        return parse_index(data, what=str(self.index))
+        index = parse_index(data, what=str(self.index))
+        if seen is not None and index.intact and seen.settled and seen == fingerprint(self.index):
+            self._seen = seen, index
+        return index
 
     def entry(self, generation: int) -> tuple[Change, bytes] | None:
         """Read a journal entry; None when there is none.
@@ -203,9 +227,7 @@ class Layout:
                 f"{self.index}: names {index.head} as journal entry {index.generation}, which is "
                 f"{'missing' if entry is None else digest_of(entry[1])}"
             )
-        return State(generation=index.generation, head=index.head, tags=index.tags).then(
-            self.entries(index.generation), what=str(self.journal)
-        )
+        return index.state.then(self.entries(index.generation), what=str(self.journal))
 
     # Writing
 
@@ -217,10 +239,13 @@ class Layout:
         blobs
             Digest to bytes that have it.
         """
+        missing = {}
         for digest, data in blobs.items():
-            path = self.blob_path(digest)
-            if not self._holds(path, data):
-                self._name(write_temporary(self.ingest, data), path)
+            if not self._holds(self.blob_path(digest), data):
+                missing[self.blob_path(digest)] = data
+        with temporaries(self.ingest, *missing.values()) as written:
+            for temporary, path in zip(written, missing, strict=True):
+                temporary.replace(path)
         sync_folder(self.blobs)
 
     @staticmethod
@@ -233,14 +258,6 @@ class Layout:
         except (FileNotFoundError, PermissionError, Corrupt):
             return False  # a fresh copy is younger still
         return True
-
-    @staticmethod
-    def _name(temporary: Path, path: Path) -> None:
-        try:
-            temporary.replace(path)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
 
     def commit(self, decide: Callable[[State], Change | None]) -> State:
         """Commit one change, against other processes and crashes.
@@ -261,17 +278,20 @@ class Layout:
         Corrupt
             When the journal is damaged.
         """
-        with self._locked():
+        with self.locked():
             while True:
                 state = self.state()
                 change = decide(state)
                 if change is None:
                     self._publish_index(state)
                     return state
-                if self._claim(change):
-                    state = state.then(iter([(change, change.to_bytes())]), what=str(self.journal))
-                    self._publish_index(state)
-                    return state
+                entry = change.to_bytes()
+                then = state.then(iter([(change, entry)]), what=str(self.journal))
+                # Both are written before the commit: one wait for the disk instead of two.
+                with temporaries(self.ingest, entry, render_index(then)) as (claim, index):
+                    if self._claim(change.generation, claim):
+                        self._swap_index(then, index)
+                        return then
                 if self.state().generation <= state.generation:
                     path = self.journal / entry_name(change.generation)
                     raise Corrupt(f"{path}: is in the way and cannot be read")
@@ -285,7 +305,7 @@ class Layout:
             When the journal is damaged: it does not chain, or lacks an entry that an intact index
             names.
         """
-        with self._locked():
+        with self.locked():
             try:
                 intact = self.read_index().intact
             except Corrupt:
@@ -293,11 +313,12 @@ class Layout:
             if intact:
                 self.state()  # the index is to be trusted: the journal must have what it names
             state = State().then(self.entries(0), what=str(self.journal))
-            self._name(write_temporary(self.ingest, LAYOUT), self.path / "oci-layout")
+            with temporaries(self.ingest, LAYOUT) as (marker,):
+                marker.replace(self.path / "oci-layout")
             self._publish_index(state)
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Keep other writers waiting. A courtesy: correctness rests on the link alone."""
         descriptor = os.open(
             self.journal / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666
@@ -312,37 +333,39 @@ class Layout:
         finally:
             os.close(descriptor)  # drops the lock, as the kernel does for a killed process
 
-    def _claim(self, change: Change) -> bool:
+    def _claim(self, generation: int, temporary: Path) -> bool:
         """Link the entry into the journal; False when another process took the generation."""
-        temporary = write_temporary(self.ingest, change.to_bytes())
-        path = self.journal / entry_name(change.generation)
+        path = self.journal / entry_name(generation)
         try:
             path.hardlink_to(temporary)
         except FileExistsError:
             # NFS may lose the reply of a link that was made, and report the retry's failure.
             if temporary.stat().st_nlink != 2 or not path.samefile(temporary):
                 return False
-        finally:
-            temporary.unlink(missing_ok=True)
         sync_folder(self.journal)
         return True
 
     def _publish_index(self, state: State) -> None:
-        """Swap ``index.json`` until it is the journal's last state.
-
-        Without a working lock a slower process may put an older index over ours. Whoever swaps last
-        looks at the journal after that, so the last index is the newest.
-        """
+        """Make ``index.json`` this state, unless it is so."""
         data = render_index(state)
         try:
             if read_regular(self.index, limit=MAX_INDEX) == data:
                 return
         except (FileNotFoundError, Corrupt):
             pass
-        while True:
-            self._name(write_temporary(self.ingest, data), self.index)
-            sync_folder(self.path)
-            newer = state.then(self.entries(state.generation), what=str(self.journal))
-            if newer.generation == state.generation:
-                return
-            state, data = newer, render_index(newer)
+        with temporaries(self.ingest, data) as (index,):
+            self._swap_index(state, index)
+
+    def _swap_index(self, state: State, temporary: Path) -> None:
+        """Swap ``index.json`` until it is the journal's last state.
+
+        Without a working lock a slower process may put an older index over ours. Whoever swaps last
+        looks at the journal after that, so the last index is the newest.
+
+        The directory is not fsynced: should a power failure bring the index of before back, its
+        readers apply the journal's tail, as they do between the commit and this.
+        """
+        temporary.replace(self.index)
+        newer = state.then(self.entries(state.generation), what=str(self.journal))
+        if newer.generation > state.generation:
+            self._publish_index(newer)

@@ -37,9 +37,11 @@ def find(layout: Layout, state: State, reference: Reference) -> Descriptor:
     """
     tag, digest = reference.tag, reference.digest
     if tag is None:
-        named = (target for target in state.tags.values() if target.digest == digest)
-        return next(named, None) or _unnamed(layout, reference)
+        named = [] if digest is None else state.tags.of(digest)
+        return state.tags[named[0]] if named else _unnamed(layout, reference)
     target = state.tags.get(tag)
+    if target is None and tag in state.withdrawn:
+        raise NotFound(f"{layout.name}:{tag}@{state.withdrawn[tag]} is withdrawn")
     if target is None:
         kind = "version" if is_version(tag) else "alias"
         raise NotFound(f"model {layout.name}: no {kind} {tag!r}")
@@ -55,7 +57,9 @@ def _unnamed(layout: Layout, reference: Reference) -> Descriptor:
         raise missing
     try:
         data = read_regular(layout.blob_path(reference.digest), limit=MAX_MANIFEST)
-        target = Descriptor(media_type=MANIFEST_TYPE, digest=reference.digest, size=len(data))
+        target = Descriptor.of(data, MANIFEST_TYPE)
+        if target.digest != reference.digest:
+            raise missing
         layout.manifest(target, what=str(reference))
     except (FileNotFoundError, Corrupt):  # no blob, or one that is a layer
         raise missing from None

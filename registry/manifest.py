@@ -27,13 +27,16 @@ __all__ = [
     "CREATED",
     "MAX_LAYER",
     "MAX_MANIFEST",
+    "TITLE",
     "VERSION",
     "Manifest",
     "Package",
     "build",
+    "check_kind",
     "check_path",
     "parse_config",
     "parse_manifest",
+    "rfc3339",
 ]
 
 MAX_LAYER: Final = 64 * 2**20
@@ -218,23 +221,37 @@ def _layer(path: str, data: bytes) -> dict[str, Any]:
     check_path(path)
     if len(data) > MAX_LAYER:
         raise BadInput(f"file {shown(path)}: {len(data)} bytes, more than the limit of {MAX_LAYER}")
-    base = path.rpartition("/")[2]
-    media_type = next((kind for glob, kind in _LAYER_TYPES if fnmatchcase(base, glob)), None)
-    if media_type is None:
-        allowed = ", ".join(glob for glob, _ in _LAYER_TYPES)
-        raise BadInput(f"file {shown(path)}: not a kind of file that a model holds ({allowed})")
+    media_type = _kind(path)
     # oras names the file by the title, ModelPack's tools by the filepath.
     named = {"annotations": {TITLE: path, _FILEPATH: path}}
     return Descriptor.of(data, media_type).to_json() | named
 
 
+def _kind(path: str) -> str:
+    base = path.rpartition("/")[2]
+    media_type = next((kind for glob, kind in _LAYER_TYPES if fnmatchcase(base, glob)), None)
+    if media_type is None:
+        allowed = ", ".join(glob for glob, _ in _LAYER_TYPES)
+        raise BadInput(f"file {shown(path)}: not a kind of file that a model holds ({allowed})")
+    return media_type
+
+
+def check_kind(path: str, media_type: str) -> None:
+    """See that a file from outside could have been published here.
+
+    Raises
+    ------
+    BadInput
+        When models hold no such files, or it is called something else than it would be here.
+    """
+    if _kind(path) != media_type:
+        raise BadInput(f"file {shown(path)}: is {shown(media_type)}, not {_kind(path)!r}")
+
+
 def _annotations(
     name: str, version: str, created: datetime, more: Mapping[str, str]
 ) -> dict[str, str]:
-    if created.tzinfo is None:
-        raise BadInput(f"{name}:{version}: created {created} has no time zone")
-    time = created.astimezone(UTC).replace(microsecond=0, tzinfo=None)
-    ours = {TITLE: name, VERSION: version, CREATED: f"{time.isoformat()}Z"}
+    ours = {TITLE: name, VERSION: version, CREATED: rfc3339(created, what=f"{name}:{version}")}
     untyped: Mapping[Any, Any] = more  # an integer would pass as JSON, but not as an annotation
     for key, value in untyped.items():
         if not isinstance(key, str) or not isinstance(value, str) or key in ours:
@@ -243,6 +260,20 @@ def _annotations(
                 "title, version and created are set by publish"
             )
     return ours | dict(more)
+
+
+def rfc3339(created: datetime, *, what: str) -> str:
+    """Write a time in UTC, to the second.
+
+    Raises
+    ------
+    BadInput
+        When it has no time zone.
+    """
+    if created.tzinfo is None:
+        raise BadInput(f"{what}: created {created} has no time zone")
+    time = created.astimezone(UTC).replace(microsecond=0, tzinfo=None)
+    return f"{time.isoformat()}Z"
 
 
 def _model_descriptor(name: str, version: str, annotations: Mapping[str, str]) -> dict[str, Any]:

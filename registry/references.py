@@ -26,6 +26,8 @@ __all__ = [
     "check_model",
     "check_version",
     "digest_of",
+    "is_alias",
+    "is_digest",
     "is_model",
     "is_version",
     "version_key",
@@ -105,7 +107,8 @@ def check_version(text: str) -> str:
     )
 
 
-def _is_alias(text: str) -> bool:
+def is_alias(text: str) -> bool:
+    """Tell whether the text is an alias."""
     return (
         len(text) <= ALIAS_LENGTH
         and _ALIAS.fullmatch(text) is not None
@@ -122,13 +125,18 @@ def check_alias(text: str) -> str:
     BadReference
         When it is not.
     """
-    if not _is_alias(text):
+    if not is_alias(text):
         raise BadReference(
             f"alias {shown(text)}: must be 1 to {ALIAS_LENGTH} lower-case letters and digits in "
             "parts joined by '-', begin with a letter, and look neither like a version (v1) nor "
             "like a digest (sha256-)"
         )
     return text
+
+
+def is_digest(text: str) -> bool:
+    """Tell whether the text is a digest."""
+    return _DIGEST.fullmatch(text) is not None
 
 
 def check_digest(text: str) -> Digest:
@@ -139,7 +147,7 @@ def check_digest(text: str) -> Digest:
     BadReference
         When it is not.
     """
-    if _DIGEST.fullmatch(text) is None:
+    if not is_digest(text):
         raise BadReference(
             f"digest {shown(text)}: must be 'sha256:' and 64 lower-case hexadecimal digits"
         )

@@ -2,55 +2,54 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
-from .changes import ABSENT, Signature, check_new, move, publication
-from .details import config_of, describe, entries_of
-from .errors import BadReference, Corrupt, NotFound, StorageError, shown
-from .files import storage, sync_folder
-from .layout import Layout
-from .lookup import complete, find
-from .manifest import build
-from .references import (
-    Reference,
-    check_alias,
-    check_digest,
-    check_model,
-    check_version,
-    is_model,
+from .attachments import build_attachment, tag_prefix
+from .changes import (
+    ABSENT,
+    Signature,
+    attachment,
+    check_new,
+    move,
+    publication,
 )
-from .values import Entry, Model, Pin, Report
-from .verify import verify_model
+from .collect import Age, collect, remove_old
+from .dsse import sign
+from .errors import BadInput, NotFound, StorageError
+from .files import storage, sync_folder
+from .importing import QUARANTINE, admit, quarantined
+from .incoming import examine
+from .layout import Layout
+from .manifest import CREATED, build, rfc3339
+from .reader import bundled
+from .references import check_alias, check_model, check_version
+from .tagger import Tagger
+from .values import Collected, Pin, Report
 
 if TYPE_CHECKING:
     import builtins  # `list` is a method here
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
-    from .documents import Descriptor
-    from .journal import State
-    from .manifest import Manifest
-    from .values import Details
 
 __all__ = ["ABSENT", "Registry", "bundled"]
 
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+GRACE: Final = 3600.0
+"""Seconds for which gc leaves alone what nothing needs: a publisher may be about to."""
 
 
-def bundled() -> Path:
-    """Give the directory of the registry that is shipped with the package; read-only."""
-    return Path(__file__).parent / "bundled"
-
-
-class Registry:
+class Registry(Tagger):
     """A directory of models that people trust with production.
 
     Published versions never change, a publish is never lost, every byte handed out has passed its
-    digest. Readers (all but init, publish, set_alias and repair) write nothing and take no lock, so they
-    work on a read-only directory and beside any number of writers.
+    digest. The methods of `Reader` write nothing and take no lock; those of `Tagger` move
+    aliases and withdraw versions.
 
     Parameters
     ----------
@@ -63,15 +62,8 @@ class Registry:
         When the directory does not exist.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = Path(root)
-        with storage(f"opening registry {self.root}"):
-            exists = self.root.is_dir()
-        if not exists:
-            raise NotFound(f"registry {self.root}: no such directory")
-
     @classmethod
-    def init(cls, root: Path) -> Registry:
+    def init(cls, root: Path) -> Self:
         """Create the directory when it is absent, and check that it can hold a registry.
 
         Raises
@@ -94,146 +86,6 @@ class Registry:
                 probe.unlink(missing_ok=True)
                 link.unlink(missing_ok=True)
         return cls(root)
-
-    # Reading
-
-    def models(self) -> builtins.list[str]:
-        """List the names of the models, in order."""
-        with storage(f"reading {self.root}"):
-            return sorted(
-                path.name
-                for path in self.root.iterdir()
-                if is_model(path.name) and Layout(path).exists
-            )
-
-    def list(self, name: str | None = None) -> builtins.list[Entry]:
-        """List versions (oldest first, by SemVer) and then aliases, of one model or of all.
-
-        Raises
-        ------
-        NotFound
-            When the model does not exist.
-        """
-        names = self.models() if name is None else [check_model(name)]
-        return [entry for each in names for entry in entries_of(self._layout(each))]
-
-    def resolve(self, ref: str) -> Pin:
-        """Say what a reference means now.
-
-        Parameters
-        ----------
-        ref
-            ``model:1.0.0``, ``model:production``, ``model@sha256:...``, or
-            ``model:1.0.0@sha256:...``.
-
-        Raises
-        ------
-        BadReference
-            When it is no reference.
-        NotFound
-            When nothing has this name.
-        Conflict
-            When tag and digest do not agree.
-        """
-        return self._find(ref)[1]
-
-    def load(self, ref: str, names: Iterable[str] | None = None) -> Model:
-        """Load a model's files; every byte returned has passed its digest.
-
-        Parameters
-        ----------
-        ref
-            As for resolve.
-        names
-            The files to read; None for all.
-
-        Raises
-        ------
-        NotFound
-            When the model, or one of the files, does not exist.
-        Corrupt
-            When any byte is not what was published.
-        """
-        layout, pin, manifest, _ = self._open(ref)
-        layers = manifest.files
-        files = {}
-        for name in layers if names is None else names:
-            if name not in layers:
-                raise NotFound(f"{pin}: has no file {shown(name)}")
-            files[name] = layout.read(layers[name], what=f"{pin}: {name}")
-        return Model(
-            pin=pin,
-            files=files,
-            config=config_of(layout, pin, manifest),
-            annotations=manifest.annotations,
-        )
-
-    def show(self, ref: str) -> Details:
-        """Tell everything about one version but its files.
-
-        Raises
-        ------
-        NotFound
-            When it does not exist.
-        Corrupt
-            When the manifest, the config, the labels or the figures are not what was published.
-        """
-        layout, pin, manifest, state = self._open(ref)
-        return describe(layout, pin, manifest, aliases=state.aliases_of(pin.digest))
-
-    def verify(self, name: str | None = None) -> Report:
-        """Check every byte and every rule, of one model or of all; never stops at a problem.
-
-        The journal must chain from its first entry and replay to the index; every reference must
-        lead to a canonical manifest, config and layers with their digests and sizes. What cannot
-        be seen: the newest entries removed from the journal *and* the index put back to match.
-
-        Raises
-        ------
-        NotFound
-            When the model does not exist.
-        """
-        names = self.models() if name is None else [check_model(name)]
-        with storage(f"verifying {self.root}"):
-            parts = [verify_model(self._layout(each)) for each in names]
-            unfinished = sorted(path.name for path in self.root.glob(".new-*"))
-        return Report(
-            models=len(parts),
-            references=sum(part.references for part in parts),
-            blobs=sum(part.blobs for part in parts),
-            size=sum(part.size for part in parts),
-            problems=tuple(problem for part in parts for problem in part.problems),
-            notes=(
-                *(note for part in parts for note in part.notes),
-                *(f"{name}: a model that was never finished" for name in unfinished),
-            ),
-        )
-
-    def _layout(self, name: str) -> Layout:
-        layout = Layout(self.root / name)
-        with storage(f"reading {layout.path}"):
-            exists = layout.exists
-        if not exists:
-            raise NotFound(f"registry {self.root}: no model {name!r}")
-        return layout
-
-    def _find(self, ref: str) -> tuple[Layout, Pin, Descriptor, State]:
-        reference = Reference.parse(ref)
-        layout = self._layout(reference.name)
-        state = layout.state()
-        target = find(layout, state, reference)
-        version = state.version_of(target.digest)
-        return layout, Pin(name=layout.name, version=version, digest=target.digest), target, state
-
-    def _open(self, ref: str) -> tuple[Layout, Pin, Manifest, State]:
-        layout, pin, target, state = self._find(ref)
-        manifest = layout.manifest(target, what=str(pin))
-        if pin.version not in {None, manifest.version}:
-            # A tool that moved a version's tag inside the layout.
-            raise Corrupt(f"{pin}: the manifest is of version {shown(manifest.version)}")
-        return layout, pin, manifest, state
-
-    # Writing
 
     def publish(
         self,
@@ -278,7 +130,7 @@ class Registry:
         BadReference, BadInput
             When something given is refused; nothing was written.
         Conflict
-            When the version exists with other bytes; nothing was changed.
+            When the version exists, or existed, with other bytes; nothing was changed.
         """
         check_model(name)
         check_version(version)
@@ -297,56 +149,182 @@ class Registry:
         with storage(f"publishing {name}:{version} to {self.root}"):
             layout.create()
             check_new(layout, layout.state(), version, package.descriptor)  # before staging
-            layout.stage(package.blobs)
-            layout.commit(publication(layout, version, package.descriptor, signature))
+            # A collector without grace may take a file that is being written. It cannot under the
+            # lock, where the commit looks at every blob and stages again what is missing.
+            with contextlib.suppress(FileNotFoundError):
+                layout.stage(package.blobs)
+            layout.commit(
+                publication(layout, version, package.descriptor, signature, package.blobs)
+            )
             if alias is not None:
                 layout.commit(move(layout, alias, package.descriptor, None, signature))
         return Pin(name=name, version=version, digest=package.descriptor.digest)
 
-    def set_alias(
+    def attach(
         self,
-        name: str,
-        alias: str,
         ref: str,
+        evaluation: bytes,
         *,
-        expect: str | None = None,
+        created: datetime | None,
         actor: str | None = None,
         reason: str = "",
-    ) -> Pin:
-        """Let an alias point to a version whose every byte is sound.
+    ) -> str:
+        """Attach a later evaluation to a version, which stays as it is; give the new tag.
 
         Parameters
         ----------
-        name, alias
-            The alias is made when it is absent.
         ref
-            What it shall mean: a reference to the same model, or just ``1.0.0``, another alias,
-            or ``sha256:...``.
-        expect
-            The digest that it must mean now, or ABSENT; None for whatever it means.
+            As for resolve.
+        evaluation
+            A JSON object, best of the form of ``eval.json``.
+        created
+            When it was made; None for now. The same bytes and time again are a success.
         actor, reason
             Who and why, for the journal.
 
         Raises
         ------
-        Conflict
-            When the alias does not mean what was expected; nothing was changed.
+        BadInput
+            When it is no JSON object.
         NotFound
-            When the reference means nothing.
-        Corrupt
-            When a file of the version is damaged; the alias stays where it was.
+            When there is no such version.
         """
-        check_model(name)
-        check_alias(alias)
-        if expect is not None and expect != ABSENT:
-            check_digest(expect)
-        signature = Signature.of(actor, reason)
-        layout, pin, target, _ = self._find(complete(name, ref))
-        if layout.name != name:
-            raise BadReference(f"alias {name}:{alias}: cannot point to another model, {ref}")
-        with storage(f"setting {name}:{alias} in {self.root}"):
-            layout.commit(move(layout, alias, target, expect, signature))
-        return pin
+        noted = {CREATED: rfc3339(created or datetime.now(UTC), what="the evaluation")}
+        return self._attach(ref, "eval", lambda _: evaluation, noted, Signature.of(actor, reason))
+
+    def sign(self, ref: str, key: bytes, *, actor: str | None = None, reason: str = "") -> str:
+        """Sign a version; give the signature's tag. The same key again changes nothing.
+
+        Parameters
+        ----------
+        ref
+            As for resolve.
+        key
+            An Ed25519 private key: PEM, PKCS#8, not encrypted.
+        actor, reason
+            Who and why, for the journal.
+
+        Raises
+        ------
+        BadInput
+            When it is no such key, or the extra ``[sign]`` is not installed.
+        NotFound
+            When there is no such version.
+        Corrupt
+            When a file of the version is damaged: that is not signed.
+        """
+
+        def content(pin: Pin) -> bytes:
+            return sign(key, name=pin.name, version=str(pin.version), digest=pin.digest)
+
+        return self._attach(ref, "sig", content, {}, Signature.of(actor, reason))
+
+    def _attach(
+        self,
+        ref: str,
+        kind: str,
+        content: Callable[[Pin], bytes],
+        annotations: Mapping[str, str],
+        signature: Signature,
+    ) -> str:
+        layout, pin, subject, _ = self._find(ref)
+        if pin.version is None:
+            raise NotFound(f"{pin}: is no version any more")
+        layout.check(subject, what=str(pin))
+        package = build_attachment(kind, pin.name, subject, content(pin), annotations)
+        with storage(f"attaching to {pin} in {self.root}"):
+            with contextlib.suppress(FileNotFoundError):  # as in publish
+                layout.stage(package.blobs)
+            state = layout.commit(attachment(layout, kind, package, subject, signature))
+        prefix = tag_prefix(subject.digest, kind)
+        tags = state.tags.of(package.descriptor.digest)
+        return next(tag for tag in tags if tag.startswith(prefix))
+
+    def import_(
+        self,
+        source: Path,
+        *,
+        alias: str | None = None,
+        actor: str | None = None,
+        reason: str = "",
+    ) -> builtins.list[Pin]:
+        """Take versions and attachments from an OCI archive or layout.
+
+        An archive is unpacked into quarantine; everything is verified, as strictly as by publish
+        and ``verify(deep=True)``, before any of it becomes visible. Aliases of the source are not
+        taken: what is in production here is decided here.
+
+        Parameters
+        ----------
+        source
+            A tar file as by export or ``skopeo copy ... oci-archive:FILE``, or a layout's directory.
+        alias
+            Moved to the version, when the source has exactly one.
+        actor, reason
+            Who and why, for the journal.
+
+        Returns
+        -------
+        list of Pin
+            The versions that the source has, whether or not they were here.
+
+        Raises
+        ------
+        Corrupt
+            When anything in the source is wrong; nothing was changed.
+        Conflict
+            When a version is here with other bytes; nothing was changed.
+        NotFound
+            When there is no source, or an attachment's version is neither there nor here.
+        """
+        source = Path(source)
+        if alias is not None:
+            check_alias(alias)
+        signature = Signature.of(actor, reason or f"imported from {source.name}")
+        with storage(f"importing {source} into {self.root}"):
+            if not source.exists():
+                raise NotFound(f"import {source}: no such file or directory")
+            with quarantined(self.root, source) as folder:
+                incoming = examine(folder, what=f"import {source}")
+                return admit(Layout(self.root / incoming.name), incoming, alias, signature)
+
+    def gc(
+        self, name: str | None = None, *, grace: float = GRACE, dry_run: bool = False
+    ) -> builtins.list[Collected]:
+        """Remove the bytes that nothing needs, and the files that crashes left.
+
+        Kept is what any version or alias means, and what each alias meant the last ten times, so
+        that a rollback finds it. Writers wait meanwhile; where flock does nothing, the grace alone
+        protects a publish under way.
+
+        Parameters
+        ----------
+        name
+            One model only.
+        grace
+            Seconds; younger files stay.
+        dry_run
+            Say what would go, and remove nothing.
+
+        Raises
+        ------
+        BadInput
+            When the grace is negative.
+        Corrupt
+            When anything that is kept is damaged; nothing of that model was removed.
+        """
+        if not grace >= 0:
+            raise BadInput(f"grace {grace}: must be at least 0 seconds")
+        age = Age.of(grace)
+        names = self.models() if name is None else [check_model(name)]
+        with storage(f"collecting in {self.root}"):
+            found = [collect(self._layout(each), age, dry_run=dry_run) for each in names]
+            unfinished = Age.of(max(grace, GRACE))  # no lock keeps a model that is being made
+            for path in self.root.glob(".new-*"):
+                if unfinished.passes(path) and not dry_run:
+                    shutil.rmtree(path, ignore_errors=True)
+            remove_old(self.root / QUARANTINE, unfinished, dry_run=dry_run)
+        return found
 
     def repair(self, name: str) -> Report:
         """Write a model's ``index.json`` anew from its journal, and verify the model.

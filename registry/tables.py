@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from .values import Details, Entry, Report
+    from .values import Collected, Details, Difference, Entry, Event, Report
 
-__all__ = ["details", "entries", "report"]
+__all__ = ["collected", "details", "difference", "entries", "events", "report"]
 
 # The order in which a network is constrained; eval.json is sorted by name.
 _STAGES = ("float", "weights", "activities", "fan-in", "integer", "spiking")
@@ -39,7 +39,9 @@ def entries(found: Sequence[Entry]) -> Iterator[str]:
         aliases.setdefault((entry.name, entry.digest), [])
         if entry.kind == "alias":
             aliases[entry.name, entry.digest].append(entry.tag)
-    rows = [("MODEL", "VERSION", "CREATED", "ALIASES", "DIGEST")]
+    figures = list(dict.fromkeys(path for entry in found for path in entry.figures))
+    head = ("MODEL", "VERSION", "CREATED", "ALIASES", "DIGEST")
+    rows = [(*head, *(path.upper() for path in figures))]
     for entry in found:
         names = aliases.pop((entry.name, entry.digest), None)
         if names is not None:
@@ -50,6 +52,7 @@ def entries(found: Sequence[Entry]) -> Iterator[str]:
                     entry.created or "damaged",
                     ",".join(names) or "-",
                     entry.digest[:_SHORT],
+                    *(_number(entry.figures.get(path)) for path in figures),
                 )
             )
     yield from _table(rows)
@@ -79,6 +82,26 @@ def details(found: Details) -> Iterator[str]:
             for stage, figures in sorted(found.stages.items(), key=_stage_order)
         ]
         yield from _table([("STAGE", "ACCURACY", "AGREEMENT"), *stages])
+    if found.attachments:
+        yield ""
+        yield from _attachments(found)
+
+
+def _attachments(found: Details) -> Iterator[str]:
+    rows = [("ATTACHED", "TIME", "WHAT", "DIGEST")]
+    for each in found.attachments:
+        what = "-"
+        if each.kind == "sig":
+            what = f"signed by key {each.document['signatures'][0]['keyid'][:12]}"
+        elif isinstance(stages := each.document.get("stages"), dict):
+            what = ", ".join(
+                f"{stage} {_percent(figures, 'accuracy')}"
+                for stage, figures in sorted(stages.items(), key=_stage_order)
+                if isinstance(figures, dict)
+            )
+        name = each.tag.partition(".")[2]
+        rows.append((name, each.created or "-", what, each.digest[:_SHORT]))
+    yield from _table(rows)
 
 
 def _stage_order(item: tuple[str, object]) -> tuple[int, str]:
@@ -95,6 +118,68 @@ def _short(value: Any) -> str:
 def _percent(figures: Mapping[str, Any], key: str) -> str:
     value = figures.get(key)
     return f"{100 * value:.1f} %" if isinstance(value, (int, float)) else "-"
+
+
+def _number(value: object) -> str:
+    return "-" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def events(found: Sequence[Event]) -> Iterator[str]:
+    """Give one line for each change."""
+    rows = [("NO", "TIME", "WHO", "WHAT", "FROM", "TO", "WHY")]
+    rows += [
+        (
+            str(event.generation),
+            event.time,
+            event.actor,
+            f"{event.operation} {event.tag}",
+            _meant(event.source, event.source_version),
+            _meant(event.target, event.target_version),
+            event.reason or "-",
+        )
+        for event in found
+    ]
+    yield from _table(rows)
+
+
+def _meant(digest: str | None, version: str | None) -> str:
+    return version or ("-" if digest is None else digest[:_SHORT])
+
+
+def difference(found: Difference) -> Iterator[str]:
+    """Give what differs between two versions, kind by kind."""
+    yield f"left   {found.left}"
+    yield f"right  {found.right}"
+    parts = {
+        "FILE": found.files,
+        "TENSOR": found.tensors,
+        "CONFIG": found.config,
+        "FIGURE": found.figures,
+    }
+    for title, changes in parts.items():
+        if changes:
+            yield ""
+            rows = [(each.what, _side(each.left), _side(each.right)) for each in changes]
+            yield from _table([(title, "LEFT", "RIGHT"), *rows])
+    if not any(parts.values()):
+        yield "nothing differs but what the manifests say"
+
+
+def _side(value: Any) -> str:
+    return _number(value) if value is None or isinstance(value, float) else _short(value)
+
+
+def collected(found: Sequence[Collected], *, dry_run: bool) -> Iterator[str]:
+    """Give one line for each model, and the sum."""
+    for each in found:
+        for digest in each.blobs:
+            yield f"{each.model}: {digest}"
+        for tag in each.tags:
+            yield f"{each.model}:{tag}"
+    blobs = sum(len(each.blobs) for each in found)
+    size, leftovers = sum(each.size for each in found), sum(each.leftovers for each in found)
+    verb = "would remove" if dry_run else "removed"
+    yield f"{verb} {blobs} blobs of {size} bytes, and {leftovers} unfinished files"
 
 
 def report(found: Report) -> Iterator[str]:

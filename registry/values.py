@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -10,7 +10,21 @@ if TYPE_CHECKING:
 
     from .references import Digest
 
-__all__ = ["Details", "Entry", "Layer", "Model", "Pin", "Problem", "Report"]
+__all__ = [
+    "Attached",
+    "Changed",
+    "Collected",
+    "Details",
+    "Difference",
+    "Entry",
+    "Event",
+    "Exported",
+    "Layer",
+    "Model",
+    "Pin",
+    "Problem",
+    "Report",
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +65,8 @@ class Entry:
     digest: Digest
     created: str | None
     """RFC 3339, UTC; None when the manifest cannot be read (verify says why)."""
+    figures: Mapping[str, float] = field(default_factory=dict)
+    """Those that the list was chosen or sorted by."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,6 +95,23 @@ class Details:
     stages: Mapping[str, Mapping[str, Any]] | None
     """Figures of each stage from ``eval.json``, likewise."""
     manifest: Mapping[str, Any]
+    attachments: tuple[Attached, ...] = ()
+    """What was attached later, in the order of the tags."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attached:
+    """An evaluation or a signature of a version."""
+
+    tag: str
+    kind: str
+    """``eval`` or ``sig``."""
+    digest: Digest
+    """Of its manifest."""
+    created: str
+    """RFC 3339, UTC; empty for a signature, which states no time."""
+    document: Mapping[str, Any]
+    """The evaluation, or the signature's envelope."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,3 +143,74 @@ class Report:
     def ok(self) -> bool:
         """True when there is no problem."""
         return not self.problems
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """One change of a model, as its journal tells it."""
+
+    generation: int
+    """Counts from 1."""
+    time: str
+    """RFC 3339, UTC: the clock of who changed it."""
+    actor: str
+    operation: str
+    tag: str
+    """The version or alias that was changed."""
+    source: Digest | None
+    """What it meant before; None when it was absent."""
+    source_version: str | None
+    target: Digest | None
+    """What it means since; None when it was removed."""
+    target_version: str | None
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Changed:
+    """One thing that two versions do not have alike."""
+
+    what: str
+    left: Any
+    """None when only the right has it."""
+    right: Any
+    """None when only the left has it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Difference:
+    """What differs between two versions."""
+
+    left: Pin
+    right: Pin
+    files: tuple[Changed, ...]
+    """Their sizes; a file that differs may be of the same size."""
+    tensors: tuple[Changed, ...]
+    """Type and shape of what differs in the safetensors files that both have."""
+    config: tuple[Changed, ...]
+    figures: tuple[Changed, ...]
+    """The stages' figures."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Exported:
+    """What was written to an archive."""
+
+    name: str
+    tags: tuple[str, ...]
+    size: int
+    """Bytes of the archive."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Collected:
+    """What gc removed from one model, or would remove."""
+
+    model: str
+    blobs: tuple[Digest, ...]
+    size: int
+    """Bytes of the blobs."""
+    leftovers: int
+    """Unfinished files."""
+    tags: tuple[str, ...]
+    """Attachments of versions that are gone."""

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from .documents import canonical
+from .attachments import parse_attachment, split_tag
+from .deep import check_file
+from .documents import canonical, parse_json
+from .dsse import read_envelope
 from .errors import BadReference, Corrupt, StorageError
 from .files import read_regular
 from .journal import Change, State, entry_name, render_index
@@ -50,21 +53,30 @@ class Findings:
         self.notes.append(f"{self.model}: {what}")
 
 
-def verify_model(layout: Layout) -> Findings:
+def verify_model(layout: Layout, *, deep: bool) -> Findings:
     """Check one model; every problem is collected, none is raised.
 
     Writers may go on meanwhile: the index is read before the journal, so a change between the two
     looks like the tail that a crash leaves.
+
+    Parameters
+    ----------
+    layout
+        The model.
+    deep
+        Also read its files as what their names say they are.
     """
     found = Findings(model=layout.name)
     _check_marker(layout, found)
     index = None
+    # Damage to the journal must not hide damage to blobs: what only the index names counts too.
+    seen: dict[str, Descriptor] = {}
     try:
         index = layout.read_index()
+        seen |= index.tags
     except _BROKEN as e:
         found.problem("index.json", e)
-    # Damage to the journal must not hide damage to blobs: what only the index names counts too.
-    seen = {} if index is None else dict(index.tags)
+        index = None
     changes = _examined(layout, found, seen)
     try:
         then = State().then(
@@ -77,8 +89,8 @@ def verify_model(layout: Layout) -> Findings:
         _check_end(layout, head, found)
         if index is not None:
             _check_index(index, then, head, found)
-    found.references = len(seen)
-    _check_blobs(layout, State(tags=seen), found)
+    found.references = sum(split_tag(tag) is None for tag in seen)
+    _check_blobs(layout, seen, found, deep=deep)
     _check_leftovers(layout, found)
     return found
 
@@ -99,20 +111,26 @@ def _examined(
     layout: Layout, found: Findings, seen: dict[str, Descriptor]
 ) -> Iterator[tuple[Change, bytes]]:
     """Pass the journal's entries on, each checked for itself, and keep what every tag means."""
+    gone: dict[str, Digest | None] = {}
     for change, data in layout.entries(0):
         where = f".journal/{entry_name(change.generation)}"
         if change.to_bytes() != data:
             found.problem(where, "is not in canonical form")
-        try:
-            check_tag(change.tag)
-        except BadReference as e:
-            found.problem(where, e)
+        if split_tag(change.tag) is None:
+            try:
+                check_tag(change.tag)
+            except BadReference as e:
+                found.problem(where, e)
         moved = change.source is not None and change.target is not None
         if moved and is_version(change.tag):
             found.problem(where, f"moves {change.tag}: versions are immutable", (change.tag,))
         if change.target is None:
             seen.pop(change.tag, None)
+            gone[change.tag] = change.source
         else:
+            if is_version(change.tag) and gone.get(change.tag) not in {None, change.target.digest}:
+                what = f"{change.tag} was other bytes before it was withdrawn"
+                found.problem(where, what, (change.tag,))
             seen[change.tag] = change.target
         yield change, data
 
@@ -155,22 +173,67 @@ def _digest(tags: Mapping[str, Descriptor], tag: str) -> str:
     return tags[tag].digest if tag in tags else "absent"
 
 
-def _check_blobs(layout: Layout, state: State, found: Findings) -> None:
+def _check_blobs(
+    layout: Layout, seen: Mapping[str, Descriptor], found: Findings, *, deep: bool
+) -> None:
     """Read every blob once; say which tags need the bad ones."""
     needed: dict[Descriptor, set[str]] = {}
-    for target in set(state.tags.values()):
-        breaks = state.breaks(target.digest)
+    names: dict[Digest, set[str]] = {}
+    meaning: dict[Descriptor, list[str]] = {}
+    for tag, target in sorted(seen.items()):
+        meaning.setdefault(target, []).append(tag)
+    for target, tags in meaning.items():
+        breaks = tuple(tags)
+        if split_tag(tags[0]) is not None:
+            for blob in _check_attachment(layout, target, breaks, found, deep=deep):
+                needed.setdefault(blob, set()).update(breaks)
+            continue
         needed.setdefault(target, set()).update(breaks)
         manifest = _check_manifest(layout, target, breaks, found)
+        for layer in () if manifest is None else manifest.layers:
+            names.setdefault(layer.digest, set()).add(layer.path)
         for blob in () if manifest is None else manifest.blobs:
             needed.setdefault(blob, set()).update(breaks)
-    for blob, tags in sorted(needed.items(), key=lambda item: item[0].digest):
+    for blob, users in sorted(needed.items(), key=lambda item: item[0].digest):
         try:
-            found.size += len(layout.read(blob, what="blob"))
+            data = layout.read(blob, what="blob")
+            found.size += len(data)
+            for name in sorted(names.get(blob.digest, ())) if deep else ():
+                check_file(name, data)
         except _BROKEN as e:
-            found.problem(_path(blob.digest), e, tuple(sorted(tags)))
+            found.problem(_path(blob.digest), e, tuple(sorted(users)))
     found.blobs = len({blob.digest for blob in needed})
     _check_unused(layout, {blob.digest for blob in needed}, found)
+
+
+def _check_attachment(
+    layout: Layout, target: Descriptor, tags: tuple[str, ...], found: Findings, *, deep: bool
+) -> tuple[Descriptor, ...]:
+    """Check the content of an attachment's manifest; give the blobs that it needs, and itself."""
+    try:
+        data = layout.read(target, what="manifest")
+    except _BROKEN:
+        return (target,)
+    try:
+        attachment = parse_attachment(data, what="manifest")
+    except Corrupt as e:
+        found.problem(_path(target.digest), e, tags)
+        return (target,)
+    if canonical(attachment.document) != data:
+        found.problem(_path(target.digest), "the manifest is not in canonical form", tags)
+    for tag in tags:
+        if split_tag(tag) != (attachment.subject.digest, attachment.kind):
+            what = f"is of kind {attachment.kind} and attached to {attachment.subject.digest}"
+            found.problem(_path(target.digest), what, (tag,))
+    if deep:
+        try:
+            content = layout.read(attachment.content, what="attachment")
+            if attachment.kind == "sig":
+                read_envelope(content, attachment.subject.digest, what="signature")
+            parse_json(content, what="attachment")
+        except _BROKEN as e:
+            found.problem(_path(attachment.content.digest), e, tags)
+    return target, *attachment.blobs
 
 
 def _check_manifest(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ..data import Question
 
-__all__ = ["Corpus", "Split", "batches", "encode", "folds", "pack", "split"]
+__all__ = ["Corpus", "Split", "batches", "class_names", "encode", "folds", "pack", "split"]
 
 _LENGTH_NOISE: Final = (
     2.5  # words; mixes neighbouring lengths, so that batches differ between passes
@@ -36,12 +36,16 @@ class Corpus:
         int64 word ids of each question, at least one each.
     labels
         int64 [questions]: index of the class.
+    fine
+        int64 [questions]: index of the finest label that the data gives; that of the class, where it
+        gives none.
     questions
         The questions themselves.
     """
 
     ids: tuple[NDArray[np.int64], ...]
     labels: NDArray[np.int64]
+    fine: NDArray[np.int64]
     questions: tuple[Question, ...]
 
     def __len__(self) -> int:
@@ -52,12 +56,19 @@ class Corpus:
         return Corpus(
             ids=tuple(self.ids[i] for i in chosen),
             labels=self.labels[list(chosen)],
+            fine=self.fine[list(chosen)],
             questions=tuple(self.questions[i] for i in chosen),
         )
 
     def word_counts(self, vocabulary: int) -> NDArray[np.int64]:
         """Count every word id, int64 [vocabulary]."""
         return np.bincount(np.concatenate(self.ids), minlength=vocabulary)
+
+    def membership(self, classes: int) -> NDArray[np.float32]:
+        """Tell which class each fine label is of, [fine labels, classes]; all 0 for one without a question."""
+        membership = np.zeros((int(self.fine.max()) + 1, classes), dtype=np.float32)
+        membership[self.fine, self.labels] = 1
+        return membership
 
     def augmented(
         self, replace: float, generator: np.random.Generator
@@ -96,16 +107,34 @@ class Split:
     duplicates: int
 
 
-def encode(questions: Sequence[Question], tokenizer: Tokenizer, labels: Sequence[str]) -> Corpus:
-    """Tokenise labelled questions; one without any word is left out."""
-    index = {label: i for i, label in enumerate(labels)}
+def encode(questions: Sequence[Question], fine: Sequence[Question], tokenizer: Tokenizer) -> Corpus:
+    """Tokenise labelled questions; one without any word is left out.
+
+    Parameters
+    ----------
+    questions, fine
+        The same questions with the labels to learn, and with the finest that there are.
+    tokenizer
+        Text to word ids.
+    """
     encodings = tokenizer.encode_batch([question.text for question in questions])
     kept = [i for i, encoding in enumerate(encodings) if encoding.ids]
     return Corpus(
         ids=tuple(np.array(encodings[i].ids, dtype=np.int64) for i in kept),
-        labels=np.array([index[questions[i].label or ""] for i in kept], dtype=np.int64),
+        labels=_numbered(questions)[kept],
+        fine=_numbered(fine)[kept],
         questions=tuple(questions[i] for i in kept),
     )
+
+
+def class_names(questions: Sequence[Question]) -> tuple[str, ...]:
+    """Sort the labels that there are; their places are the numbers of the classes."""
+    return tuple(sorted({question.label or "" for question in questions}))
+
+
+def _numbered(questions: Sequence[Question]) -> NDArray[np.int64]:
+    index = {label: i for i, label in enumerate(class_names(questions))}
+    return np.array([index[question.label or ""] for question in questions], dtype=np.int64)
 
 
 def split(corpus: Corpus, dev: int, seed: int) -> Split:

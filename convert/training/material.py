@@ -14,7 +14,8 @@ from ..tokenizer import WordTable, build_tokenizer
 from ..vectors import read_vectors
 from ..wordnet import FILES as WORDNET_FILES
 from ..wordnet import read_wordnet
-from .corpus import Corpus, encode
+from .corpus import Corpus, class_names, encode
+from .focus import Focus
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +37,8 @@ class Material:
         Raw text to word ids.
     table
         Vectors of the words, with WordNet's components behind those of the vector file.
+    focus
+        Finds the word that a question asks about.
     labels
         Class names in order of the outputs.
     corpus
@@ -46,6 +49,7 @@ class Material:
 
     tokenizer: Tokenizer
     table: WordTable
+    focus: Focus
     labels: tuple[str, ...]
     corpus: Corpus
     sources: dict[str, Any]
@@ -79,22 +83,25 @@ def read_material(data: Path, vectors: Path, wordnet: Path | None, *, fine: bool
         A file cannot be read.
     """
     questions = read_questions(data, labelled=True, fine=fine)
-    labels = tuple(sorted({question.label or "" for question in questions}))
     tokenizer, table = build_tokenizer(read_vectors(vectors))
     sources: dict[str, Any] = {
         "data": {"file": data.name, "sha256": _sha256(data), "fine": fine},
         "vectors": {"file": vectors.name, "sha256": _sha256(vectors)},
     }
+    ids = tokenizer.get_vocab()
+    words = sorted(ids, key=ids.__getitem__)
+    nouns = np.ones(len(words), dtype=np.bool_)
     if wordnet is not None:
-        ids = tokenizer.get_vocab()
-        features = read_wordnet(wordnet).features(sorted(ids, key=ids.__getitem__))
-        table = _joined(table, features)
+        dictionary = read_wordnet(wordnet)
+        table = _joined(table, dictionary.features(words))
+        nouns = np.array([dictionary.is_noun(word) for word in words])
         sources["wordnet"] = {"sha256": _sha256(*(wordnet / name for name in WORDNET_FILES))}
     return Material(
         tokenizer=tokenizer,
         table=table,
-        labels=labels,
-        corpus=encode(questions, tokenizer, labels),
+        focus=Focus(words, nouns),
+        labels=class_names(questions),
+        corpus=encode(questions, read_questions(data, labelled=True, fine=True), tokenizer),
         sources=sources,
     )
 

@@ -152,7 +152,7 @@ def _train(
         progress(stage=stage, done=done, total=passes)
 
     *teaching, learning = np.random.default_rng(seed).spawn(len(settings.teachers) + 1)
-    teachers = train_teachers(corpus, table, own, classes, settings, teaching, passed)
+    teachers = train_teachers(corpus, material, own, settings, teaching, passed)
     net = ElmanNet(table, own, classes, settings)
     fit(net, corpus, teachers, settings, learning, lambda: passed("network"))
     return teachers, net
@@ -204,7 +204,8 @@ def _record(
             "Elman network on the grid of the core (16 weight levels, 16 activity levels), trained by"
             " back-propagation through time with straight-through gradients, then with the core's"
             " spike counts forward and the gradient of the clipped rate model backward; targets are"
-            " the mean answers of the teachers to questions with words replaced at random"
+            " the mean answers of the teachers to questions with words replaced at random; recurrent"
+            " teachers learn the finest labels of the data"
             if settings.teachers
             else "as with teachers, but the targets are the smoothed labels"
         ),

@@ -28,7 +28,7 @@ class TrainingSettings:
     n_in, n_hidden
         Input lines and hidden units; with the readout's gate they share the core's 64 lines.
     teachers
-        Kinds of the models that teach: `lstm`, `gru`, `cnn` and `ngram`, any number of each.
+        Kinds of the models that teach: `lstm`, `gru`, `cnn` and `linear`, any number of each.
         With none the student learns from the labels alone.
     teacher_epochs, teacher_rate, teacher_word_rate
         Passes over the training questions, peak learning rates of weights and of own vectors.
@@ -61,7 +61,7 @@ class TrainingSettings:
 
     n_in: int = 15
     n_hidden: int = 48
-    teachers: tuple[str, ...] = ("gru", "ngram")
+    teachers: tuple[str, ...] = ("gru", "linear")
     teacher_epochs: int = 12
     teacher_rate: float = 2e-3
     teacher_word_rate: float = 1e-2
@@ -90,8 +90,8 @@ class TrainingSettings:
             if not 0 <= getattr(self, name) < 1:
                 raise TrainingError(f"{name}: {getattr(self, name)}, expected 0 <= {name} < 1")
         for kind in self.teachers:
-            if kind not in {"lstm", "gru", "cnn", "ngram"}:
-                raise TrainingError(f"teachers: {kind!r}, expected lstm, gru, cnn or ngram")
+            if kind not in {"lstm", "gru", "cnn", "linear"}:
+                raise TrainingError(f"teachers: {kind!r}, expected lstm, gru, cnn or linear")
         lines = self.n_in + self.n_hidden + 1
         if lines > MAX_FAN_IN:
             raise TrainingError(

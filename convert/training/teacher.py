@@ -16,8 +16,8 @@ from torch import nn
 from torch.nn import functional
 
 from .corpus import batches, pack
+from .linear import LinearTeacher, train_linear
 from .network import Words
-from .ngrams import NGramTeacher, train_ngrams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from ..tokenizer import WordTable
     from .corpus import Corpus
+    from .material import Material
     from .settings import TrainingSettings
 
 __all__ = ["Teacher", "answers", "train_teachers"]
@@ -39,6 +40,7 @@ _REPLACE: Final = (
     0.2  # highest share of replaced words; labels must stay true, so below the student's
 )
 _SMOOTHING: Final = 0.05
+_LEAST: Final = 1e-9  # probability whose logarithm is still taken
 _AT_ONCE: Final = 250  # questions
 
 
@@ -51,18 +53,27 @@ class Teacher(nn.Module):
         `lstm`, `gru` or `cnn`.
     table, own
         See `Words`.
-    classes
-        Outputs.
+    membership
+        See `Corpus.membership`. It learns the fine labels, which say more of what a question is about,
+        and adds up their probabilities.
     own_dropout
         Share of words' own corrections left out.
     """
 
+    membership: torch.Tensor
+
     def __init__(
-        self, kind: str, table: WordTable, own: torch.Tensor, classes: int, own_dropout: float
+        self,
+        kind: str,
+        table: WordTable,
+        own: torch.Tensor,
+        membership: NDArray[np.float32],
+        own_dropout: float,
     ) -> None:
         super().__init__()
         width = table.matrix.shape[1]
         self.own_dropout = own_dropout
+        self.register_buffer("membership", torch.from_numpy(membership))
         self.words = Words(table, own, width, _OWN_SPREAD)
         self.recurrent: nn.LSTM | nn.GRU | None = None
         if kind == "lstm":
@@ -73,10 +84,14 @@ class Teacher(nn.Module):
             self.convolutions = nn.ModuleList(
                 nn.Conv1d(width, _HIDDEN, k, padding=k - 1) for k in _KERNELS
             )
-        self.head = nn.Linear(4 * _HIDDEN, classes)
+        self.head = nn.Linear(4 * _HIDDEN, len(membership))
 
     def forward(self, ids: torch.Tensor, alive: torch.Tensor) -> torch.Tensor:
-        """Read packed questions (see `corpus.pack`); return the logits, [questions, classes]."""
+        """Read packed questions (see `corpus.pack`); return log probabilities, [questions, classes]."""
+        return (self.fine(ids, alive).softmax(dim=1) @ self.membership).clamp(min=_LEAST).log()
+
+    def fine(self, ids: torch.Tensor, alive: torch.Tensor) -> torch.Tensor:
+        """Read packed questions; return the logits of the fine labels, [questions, fine labels]."""
         vectors, corrections = self.words(ids, self.own_dropout)
         x = functional.dropout(vectors + corrections, _INPUT_DROPOUT, self.training)
         x = x * alive[:, :, None]
@@ -93,9 +108,8 @@ class Teacher(nn.Module):
 
 def train_teachers(
     corpus: Corpus,
-    table: WordTable,
+    material: Material,
     own: torch.Tensor,
-    classes: int,
     settings: TrainingSettings,
     generators: Sequence[np.random.Generator],
     passed: Callable[[str], None],
@@ -106,10 +120,10 @@ def train_teachers(
     ----------
     corpus
         The training part.
-    table, own
+    material
+        What is known of words, and the classes.
+    own
         See `Words`.
-    classes
-        Outputs.
     settings
         Kinds and schedule.
     generators
@@ -120,12 +134,13 @@ def train_teachers(
     teachers: list[nn.Module] = []
     for i, (kind, generator) in enumerate(zip(settings.teachers, generators, strict=True)):
         one_more = partial(passed, f"teacher {i + 1} {kind}")
-        if kind == "ngram":
-            ngrams = NGramTeacher(classes)
-            train_ngrams(ngrams, corpus, settings.teacher_epochs, generator, one_more)
-            teachers.append(ngrams)
+        if kind == "linear":
+            linear = LinearTeacher(material.table, material.focus, len(material.labels))
+            train_linear(linear, corpus, settings.teacher_epochs, generator, one_more)
+            teachers.append(linear)
         else:
-            teacher = Teacher(kind, table, own, classes, settings.own_dropout)
+            membership = corpus.membership(len(material.labels))
+            teacher = Teacher(kind, material.table, own, membership, settings.own_dropout)
             _train(teacher, corpus, settings, generator, one_more)
             teachers.append(teacher)
     return teachers
@@ -138,7 +153,7 @@ def _train(
     generator: np.random.Generator,
     passed: Callable[[], None],
 ) -> None:
-    """Train on the labels, in place; `passed` is called after every pass."""
+    """Train on the fine labels, in place; `passed` is called after every pass."""
     own = teacher.words.correction
     rest = [p for p in teacher.parameters() if p is not own]
     optimiser = torch.optim.AdamW(
@@ -151,13 +166,13 @@ def _train(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, [settings.teacher_rate, settings.teacher_word_rate], total_steps=max(steps, 1)
     )
-    labels = torch.from_numpy(corpus.labels)
+    labels = torch.from_numpy(corpus.fine)
     lengths = np.array([len(ids) for ids in corpus.ids])
     teacher.train()
     for _ in range(settings.teacher_epochs):
         texts = corpus.augmented(min(_REPLACE, settings.replace), generator)
         for chosen in batches(lengths, settings.batch, generator):
-            logits = teacher(*pack([texts[i] for i in chosen]))
+            logits = teacher.fine(*pack([texts[i] for i in chosen]))
             loss = functional.cross_entropy(logits, labels[chosen], label_smoothing=_SMOOTHING)
             optimiser.zero_grad()
             torch.autograd.backward(loss)

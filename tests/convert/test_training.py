@@ -38,7 +38,7 @@ VERBS = {"HUM": "who wrote", "LOC": "where is", "NUM": "how many are"}
 SMALL = TrainingSettings(
     n_in=5,
     n_hidden=7,
-    teachers=("cnn", "gru", "ngram"),
+    teachers=("cnn", "gru", "linear"),
     teacher_epochs=4,
     texts=6,
     epochs=25,
@@ -274,7 +274,7 @@ class TestTrainRefuses:
             ({"n_hidden": 0}, "n_hidden: 0, at least 1 is needed"),
             ({"epochs": -1}, "epochs: -1, at least 0 is needed"),
             ({"replace": 1.0}, "replace: 1.0, expected 0 <= replace < 1"),
-            ({"teachers": ("bert",)}, "teachers: 'bert', expected lstm, gru, cnn or ngram"),
+            ({"teachers": ("bert",)}, "teachers: 'bert', expected lstm, gru, cnn or linear"),
         ],
     )
     def test_settings_out_of_range(self, setting: dict[str, object], message: str) -> None:
@@ -500,6 +500,7 @@ class TestCorpus:
         return Corpus(
             ids=ids,
             labels=rng.integers(0, 3, count),
+            fine=rng.integers(0, 7, count),
             questions=tuple(Question(text=str(i), label="x") for i in range(count)),
         )
 
@@ -551,6 +552,7 @@ class TestCorpus:
         corpus = Corpus(
             ids=tuple(np.array([ord(c) for c in q.text]) for q in questions),
             labels=np.zeros(len(questions), dtype=np.int64),
+            fine=np.zeros(len(questions), dtype=np.int64),
             questions=tuple(questions),
         )
 
@@ -563,7 +565,7 @@ class TestCorpus:
         tokenizer = Tokenizer.from_file(str(trained / "tokenizer.json"))
         questions = [Question(text="?!", label="HUM"), Question(text="who", label="HUM")]
 
-        corpus = encode(questions, tokenizer, ["HUM"])
+        corpus = encode(questions, questions, tokenizer)
 
         assert [q.text for q in corpus.questions] == ["who"]
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from registry_support import Result, Run
 
-from spikewatch.registry import Registry
+from spikewatch.registry import Registry, cli
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,3 +26,21 @@ def no_leaked_descriptor() -> Iterator[None]:
     yield
     after = len(list(folder.iterdir())) if folder.is_dir() else 0
     assert after <= before
+
+
+@pytest.fixture
+def run(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Run:
+    """Run the program on the test's registry."""
+    monkeypatch.setenv("SPIKEWATCH_REGISTRY", str(registry.root))
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*args: str) -> Result:
+        monkeypatch.setattr(sys, "argv", ["spikewatch-registry", *args])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        return Result(caught.value.code, *capsys.readouterr())
+
+    return call

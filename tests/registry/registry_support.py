@@ -8,7 +8,7 @@ import os
 import sys
 import traceback
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +23,16 @@ STAGES = {
     "float": {"accuracy": 0.86, "agreement": 1.0},
     "spiking": {"accuracy": 0.845, "agreement": 0.97},
 }
+
+
+class Result(NamedTuple):
+    code: int | str | None
+    out: str
+    err: str
+
+
+class Run(Protocol):
+    def __call__(self, *args: str) -> Result: ...
 
 
 def model_files(seed: str = "") -> dict[str, bytes]:
@@ -45,6 +55,20 @@ def snapshot(root: Path) -> dict[str, bytes]:
         for path in sorted(root.rglob("*"))
         if path.is_file() and path.name != "lock"
     }
+
+
+def flip(path: Path) -> None:
+    """Change one bit in the middle of a file."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def blob_of(registry: Registry, ref: str, path: str) -> Path:
+    """Give the blob that holds a file of a model."""
+    layers = {layer.path: layer.digest for layer in registry.show(ref).layers}
+    name = ref.partition(":")[0]
+    return registry.root / name / "blobs" / "sha256" / layers[path].removeprefix("sha256:")
 
 
 def checksummed(index: dict[str, Any]) -> bytes:

@@ -5,44 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING
 
 import pytest
-from registry_support import CREATED, STAGES, model_files, publish
+from registry_support import CREATED, STAGES, Run, model_files, publish
 
-from spikewatch.registry import Registry, cli
-from spikewatch.registry import store as store_module
+from spikewatch.registry import Registry, bundled, options
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-class Result(NamedTuple):
-    code: int | str | None
-    out: str
-    err: str
-
-
-class Run(Protocol):
-    def __call__(self, *args: str) -> Result: ...
-
-
-@pytest.fixture
-def run(
-    registry: Registry, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Run:
-    """Run the program on the test's registry."""
-    monkeypatch.setenv("SPIKEWATCH_REGISTRY", str(registry.root))
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def call(*args: str) -> Result:
-        monkeypatch.setattr(sys, "argv", ["spikewatch-registry", *args])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        return Result(caught.value.code, *capsys.readouterr())
-
-    return call
 
 
 def test_init_makes_a_registry(run: Run, tmp_path: Path) -> None:
@@ -76,6 +47,7 @@ def test_list_shows_versions_with_their_aliases(run: Run, registry: Registry) ->
         "version": "1.2.0",
         "digest": first.digest,
         "created": "2026-01-01T00:00:00Z",
+        "figures": {},
     }
 
 
@@ -195,6 +167,67 @@ def test_alias_set_moves_an_alias(run: Run, registry: Registry) -> None:
     assert run("alias", "set", "trec", "new", "1.0.0", "--expect", "absent").code == 0
 
 
+def test_the_way_to_production_and_back_can_be_followed(run: Run, registry: Registry) -> None:
+    for version in ("1.0.0", "1.1.0"):
+        publish(registry, version)
+        args = ("production", version, "--as", "ann", "--reason", f"try {version}")
+        assert run("alias", "set", "trec", *args).code == 0
+    first, second = (registry.resolve(f"trec:{version}") for version in ("1.0.0", "1.1.0"))
+    args = ("rollback", "trec", "production", "--as", "bob", "--reason", "too slow")
+    refused = run(*args, "--expect", first.digest)
+    assert refused.code == 2
+    assert run(*args, "--expect", second.digest) == (0, f"trec:production is {first} again\n", "")
+    rows = [line.split("  ") for line in run("history", "trec", "production").out.splitlines()]
+    found = [[cell.strip() for cell in row if cell.strip()] for row in rows]
+    assert found[0] == ["NO", "TIME", "WHO", "WHAT", "FROM", "TO", "WHY"]
+    assert [[row[0], *row[2:]] for row in found[1:]] == [
+        ["2", "ann", "alias production", "-", "1.0.0", "try 1.0.0"],
+        ["4", "ann", "alias production", "1.0.0", "1.1.0", "try 1.1.0"],
+        ["5", "bob", "rollback production", "1.1.0", "1.0.0", "too slow"],
+    ]
+    events = json.loads(run("history", "trec", "--json").out)
+    assert len(events) == 5
+    assert events[4]["actor"] == "bob"
+    at = ("history", "trec", "production", "--at", events[3]["time"])
+    assert run(*at).out in {
+        f"{second}\n",
+        f"{first}\n",
+    }  # the rollback may be in the same millisecond
+    assert json.loads(run(*at, "--json").out)["name"] == "trec"
+    missing = run("history", "trec", "--at", "2026-01-01")
+    assert (missing.code, missing.err.count("\n")) == (2, 1)
+    assert run("alias", "rm", "trec", "production", "--json").code == 0
+    assert run("alias", "rm", "trec", "production").code == 2
+    assert run("rollback", "trec", "production", "--json").code == 0
+
+
+def test_list_diff_withdraw_and_gc_print_what_they_found(run: Run, registry: Registry) -> None:
+    first, second = publish(registry, "1.0.0", "production"), publish(registry, "1.1.0")
+    out = run("list", "--where", "spiking.accuracy>0.8", "--sort", "-created").out
+    assert out.splitlines()[0].endswith("DIGEST               SPIKING.ACCURACY")
+    assert out.splitlines()[1].endswith("0.845")
+    assert run("list", "--label", "NUM").out == "no models\n"
+    assert run("diff", "trec:1.0.0", "trec:1.1.0").out == (
+        f"left   {first}\nright  {second}\n\n"
+        "FILE              LEFT        RIGHT\n"
+        "core.safetensors  2048 bytes  2048 bytes\n"
+    )
+    assert json.loads(run("diff", "trec:1.0.0", "trec:1.1.0", "--json").out)["tensors"] == []
+    same = run("diff", "trec:1.0.0", "trec:1.0.0").out
+    assert same.endswith("\nnothing differs but what the manifests say\n")
+    assert run("withdraw", "trec", "1.0.0").code == 2
+    result = run("withdraw", "trec", "1.1.0", "--reason", "licence")
+    assert result == (0, f"trec:1.1.0@{second.digest} is withdrawn\n", "")
+    assert json.loads(run("withdraw", "trec", "1.1.0", "--json").out)["was"] == second.digest
+    assert run("gc").out == "removed 0 blobs of 0 bytes, and 0 unfinished files\n"
+    plan = run("gc", "--grace", "0", "--dry-run").out
+    assert plan.splitlines()[-1].startswith("would remove 3 blobs of ")
+    assert f"trec: {second.digest}" in plan
+    assert run("gc", "--grace", "0").out == plan.replace("would remove", "removed")
+    assert json.loads(run("gc", "--json").out)[0]["model"] == "trec"
+    assert run("verify", "--deep").code == 1  # a core image of random bytes
+
+
 def test_verify_exits_0_when_clean_and_1_when_not(run: Run, registry: Registry) -> None:
     pin = publish(registry, "1.0.0", "production")
     publish(registry, "1.0.0", name="area")
@@ -271,7 +304,7 @@ def test_reading_commands_default_to_the_bundled_registry(
 ) -> None:
     pin = publish(registry, "1.0.0")
     monkeypatch.delenv("SPIKEWATCH_REGISTRY")
-    monkeypatch.setattr(cli, "bundled", lambda: registry.root)
+    monkeypatch.setattr(options, "bundled", lambda: registry.root)
     assert run("resolve", "trec:1.0.0") == (0, f"{pin}\n", "")
     assert run("verify").code == 0
     message = "spikewatch-registry: say which registry to change: --registry DIR, or SPIKEWATCH_REGISTRY\n"
@@ -313,4 +346,4 @@ def test_the_library_does_not_import_the_command_line_library() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
     assert result.stdout == "False\n"
-    assert store_module.bundled().parent.name == "registry"
+    assert bundled().parent.name == "registry"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import shutil
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from foreign import needs, run
 from registry_support import model_files, publish
+from remote_support import sha256
+from scenarios import move_while_skopeo_reads
 
 from spikewatch.registry import Corrupt
 
@@ -18,18 +18,11 @@ if TYPE_CHECKING:
 
     from spikewatch.registry import Registry
 
-SKOPEO = shutil.which("skopeo")
-pytestmark = pytest.mark.skipif(
-    SKOPEO is None, reason="NO FOREIGN JUDGE: skopeo is not installed (apt-get install skopeo)"
-)
+pytestmark = needs("skopeo")
 
 
 def skopeo(*args: str) -> bytes:
-    return subprocess.run(["skopeo", *args], capture_output=True, check=True, timeout=60).stdout
-
-
-def sha256(data: bytes) -> str:
-    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+    return run("skopeo", *args)
 
 
 @pytest.mark.parametrize("version", ["1.0.0", "1.0.0-rc.1", "1.0.0-a--b.0"])
@@ -69,3 +62,7 @@ def test_a_write_by_skopeo_into_the_store_is_drift(registry: Registry, tmp_path:
     )
     assert registry.repair("trec").ok
     assert registry.resolve("trec:production") == first
+
+
+def test_skopeo_reads_while_an_alias_moves(registry: Registry, tmp_path: Path) -> None:
+    assert move_while_skopeo_reads(tmp_path, registry, reads=40) > 0

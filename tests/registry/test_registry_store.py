@@ -322,7 +322,7 @@ def test_moving_an_alias_to_where_it_is_writes_nothing(registry: Registry) -> No
         ("production", "sha256:" + "0" * 64, None, NotFound),
         ("production", "sha256:12", None, BadReference),
         ("production", "other:1.0.0", None, BadReference),
-        ("production", "missing:1.0.0", None, NotFound),
+        ("production", "missing:1.0.0", None, BadReference),
         ("production", "1.0.0", "1.0.0", BadReference),
         ("production", "1.0.0", "", BadReference),
         ("production", "1.0.0", "sha256:", BadReference),

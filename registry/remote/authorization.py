@@ -1,0 +1,136 @@
+"""Answers to a registry that asks who is there: basic and token authentication.
+
+https://distribution.github.io/distribution/spec/auth/token/ and ``/oauth/``
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlencode
+from urllib.request import parse_http_list, parse_keqv_list
+
+from ..documents import parse_json
+from ..errors import Corrupt, RemoteError, shown
+from .address import origin
+from .credentials import credentials_for
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from .address import Address
+    from .transport import Answer, Transport
+
+__all__ = ["Authorization"]
+
+_MAX_TOKEN: Final = 2**20
+
+
+class Authorization:
+    """What proves to one registry that we may read, or write, one repository.
+
+    Parameters
+    ----------
+    address
+        The repository.
+    writing
+        Whether to ask for the right to write.
+    """
+
+    def __init__(self, transport: Transport, address: Address, *, writing: bool) -> None:
+        self._transport = transport
+        self._address = address
+        self._origin = origin(address.base)
+        self._actions = "pull,push" if writing else "pull"
+        self._value: str | None = None
+
+    def headers(self, url: str) -> Mapping[str, str]:
+        """Give the header for a URL; nothing for any other host than the registry's own."""
+        if self._value is None or origin(url) != self._origin:
+            return {}
+        return {"Authorization": self._value}
+
+    def answer(self, challenges: Sequence[str]) -> bool:
+        """Prepare for the registry's challenge; False when nothing better is to be had.
+
+        Raises
+        ------
+        RemoteError
+            When the token's server fails or refuses.
+        BadInput
+            When the credentials cannot be read.
+        """
+        offered = dict(map(_challenge, challenges))
+        before = self._value
+        if "bearer" in offered:
+            self._value = f"Bearer {self._token(offered['bearer'])}"
+        elif "basic" in offered:
+            found = credentials_for(self._address.host)
+            self._value = None if found is None or found.is_token else found.basic
+        return self._value not in {None, before}
+
+    def _token(self, challenge: Mapping[str, str]) -> str:
+        realm = challenge.get("realm", "")
+        found = credentials_for(self._address.host)
+        asked = {
+            "service": challenge.get("service", ""),
+            "scope": f"repository:{self._address.repository}:{self._actions}",
+        }
+        if found is not None and found.is_token:
+            form = {
+                **asked,
+                "grant_type": "refresh_token",
+                "refresh_token": found.secret,
+                "client_id": "spikewatch",
+            }
+            answer = self._ask("POST", realm, body=urlencode(form).encode())
+        else:
+            mark = "&" if "?" in realm else "?"
+            basic = {} if found is None else {"Authorization": found.basic}
+            answer = self._ask("GET", f"{realm}{mark}{urlencode(asked)}", secret=basic)
+        if answer.status != 200:
+            raise RemoteError(
+                f"{self._address.host}: denied: {shown(realm)} gave no token, status {answer.status}"
+            )
+        return _token_in(answer, what=shown(realm))
+
+    def _ask(
+        self,
+        method: str,
+        url: str,
+        *,
+        secret: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+    ) -> Answer:
+        where = origin(url)
+        form = {} if body is None else {"Content-Type": "application/x-www-form-urlencoded"}
+        return self._transport.exchange(
+            method,
+            url,
+            # The registry names who checks its users; a redirect from there names nobody.
+            authorize=lambda hop: (secret or {}) if origin(hop) == where else {},
+            headers=form,
+            body=body,
+            limit=_MAX_TOKEN,
+        )
+
+
+def _challenge(value: str) -> tuple[str, Mapping[str, str]]:
+    """Read ``Bearer realm="https://...",service="..."``."""
+    scheme, _, rest = value.partition(" ")
+    pairs = [pair for pair in parse_http_list(rest) if "=" in pair]
+    return scheme.lower(), {k.lower(): v for k, v in parse_keqv_list(pairs).items()}
+
+
+def _token_in(answer: Answer, *, what: str) -> str:
+    try:
+        document = parse_json(answer.body, what=what)
+    except Corrupt as e:
+        raise RemoteError(str(e)) from None
+    for key in ("token", "access_token"):
+        token = document.get(key) if isinstance(document, dict) else None
+        if isinstance(token, str) and token:
+            # A line break in it would be a header of the server's choice.
+            if token.isascii() and token.isprintable():
+                return token
+            raise RemoteError(f"{what}: gave {shown(token)} as a token")
+    raise RemoteError(f"{what}: gave no token")

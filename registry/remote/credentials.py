@@ -1,0 +1,151 @@
+"""User names and passwords for registries, from Docker's config file.
+
+``docker login``, ``skopeo login --compat-auth-file`` and ``oras login`` write it:
+``$DOCKER_CONFIG/config.json``, by default ``~/.docker/config.json``. Helper programs that keep the
+secrets elsewhere (``credHelpers``, ``credsStore``) are asked as Docker asks them:
+https://github.com/docker/docker-credential-helpers
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+import re
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ..documents import parse_json
+from ..errors import BadInput, Corrupt, StorageError, shown
+from ..files import read_regular
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Credentials", "credentials_for"]
+
+_MAX_CONFIG: Final = 2**20
+_HELPER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_HELPER_S: Final = 30.0
+# By this user name a helper says that the secret is an identity token.
+_TOKEN_USER: Final = "<token>"  # noqa: S105 -- a user name, and no secret
+_HUB_KEY: Final = "https://index.docker.io/v1/"
+_HUB_NAMES: Final = {"docker.io", "index.docker.io", "registry-1.docker.io"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Credentials:
+    """Who asks, and the proof of it; neither is shown in a traceback."""
+
+    user: str = field(repr=False)
+    secret: str = field(repr=False)
+    is_token: bool = False
+    """Whether the secret is an identity token, to be exchanged for an access token."""
+
+    @property
+    def basic(self) -> str:
+        """The value of an Authorization header."""
+        pair = base64.b64encode(f"{self.user}:{self.secret}".encode()).decode()
+        return f"Basic {pair}"
+
+
+def _config_path() -> Path:
+    folder = os.environ.get("DOCKER_CONFIG")
+    return (Path(folder) if folder else Path("~/.docker").expanduser()) / "config.json"
+
+
+def credentials_for(host: str) -> Credentials | None:
+    """Find the credentials for a registry; None when there are none.
+
+    Parameters
+    ----------
+    host
+        With the port, as in the address.
+
+    Raises
+    ------
+    BadInput
+        When the config file is there and cannot be read, or a helper fails.
+    """
+    path = _config_path()
+    try:
+        config = parse_json(read_regular(path.resolve(), limit=_MAX_CONFIG), what=str(path))
+    except FileNotFoundError:
+        return None
+    except (Corrupt, StorageError) as e:
+        raise BadInput(f"Docker's config file: {e}") from None
+    keys = [host, f"https://{host}", f"https://{host}/v1/", f"https://{host}/v2/"]
+    if host in _HUB_NAMES:
+        keys.append(_HUB_KEY)
+    auths, helpers = (_object(config, key, path) for key in ("auths", "credHelpers"))
+    for key in keys:
+        if key in helpers:
+            return _ask(helpers[key], key)
+    for key in keys:
+        found = _stored(_object(auths, key, path), f"{path}: auths {key}")
+        if found is not None:
+            return found
+    store = config.get("credsStore")
+    if not store:
+        return None
+    # Only what login has noted is asked for: a helper may open a window or take seconds.
+    return next((_ask(store, key) for key in keys if key in auths), None)
+
+
+def _object(document: Any, key: str, path: Path) -> Mapping[str, Any]:
+    value = document.get(key) if isinstance(document, dict) else None
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise BadInput(f"Docker's config file: {path}: {key!r} is not an object")
+    return value
+
+
+def _stored(entry: Mapping[str, Any], what: str) -> Credentials | None:
+    """Read an entry that holds the secret itself."""
+    token = entry.get("identitytoken")
+    if isinstance(token, str) and token:
+        return Credentials(user=_TOKEN_USER, secret=token, is_token=True)
+    user, secret = entry.get("username"), entry.get("password")
+    encoded = entry.get("auth")
+    if isinstance(encoded, str) and encoded:
+        try:
+            user, _, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            raise BadInput(f"Docker's config file: {what}: 'auth' is not base64") from None
+    if not isinstance(user, str) or not isinstance(secret, str) or not user:
+        return None
+    return Credentials(user=user, secret=secret)
+
+
+def _ask(helper: object, key: str) -> Credentials | None:
+    """Ask a helper program; None when it has no credentials for the registry."""
+    if not isinstance(helper, str) or _HELPER.fullmatch(helper) is None:
+        raise BadInput(f"Docker's config file: credential helper {shown(helper)}: not a name")
+    program = f"docker-credential-{helper}"
+    try:
+        done = subprocess.run(
+            [program, "get"],
+            input=key.encode(),
+            capture_output=True,
+            timeout=_HELPER_S,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise BadInput(f"{program}: named in Docker's config file, and not on PATH") from None
+    except (OSError, subprocess.TimeoutExpired) as e:
+        raise BadInput(f"{program}: {e}") from None
+    if done.returncode:
+        said = (done.stdout or done.stderr).decode(errors="replace").strip()
+        if "credentials not found" in said:
+            return None
+        raise BadInput(f"{program}: exit code {done.returncode}: {shown(said)}")
+    try:
+        answer = json.loads(done.stdout)
+        user, secret = answer["Username"], answer["Secret"]
+    except (ValueError, KeyError, TypeError):
+        raise BadInput(f"{program}: did not answer with credentials") from None
+    return Credentials(user=str(user), secret=str(secret), is_token=user == _TOKEN_USER)

@@ -1,0 +1,190 @@
+"""What a read-only OCI registry answers, from a store: no sockets here.
+
+https://github.com/opencontainers/distribution-spec/blob/main/spec.md, "Pull" and
+"Content Discovery".
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qs, unquote, urlencode, urlsplit
+
+from ..documents import MANIFEST_TYPE, canonical, parse_json
+from ..errors import BadReference, Corrupt, NotFound, RegistryError
+from ..files import read_regular, storage
+from ..layout import Layout
+from ..lookup import find
+from ..manifest import MAX_LAYER
+from ..references import Reference, check_digest, digest_of, is_model
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from ..documents import Descriptor
+    from ..references import Digest
+
+__all__ = ["Reply", "answer", "refusal"]
+
+_JSON: Final = "application/json"
+_INDEX_TYPE: Final = "application/vnd.oci.image.index.v1+json"
+_PATH: Final = re.compile(
+    r"/v2/(?P<name>[^/]+)/(?:(?P<list>tags/list)|(?P<kind>manifests|blobs|referrers)/(?P<ref>[^/]+))"
+)
+_MAX_PAGE: Final = 10_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reply:
+    """An answer, whole: its body has been verified before its first byte is sent."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    error: str | None = None
+    """What went wrong here, for the log and not for the client."""
+
+
+class _Refused(Exception):
+    def __init__(self, status: int, code: str, message: str, error: str | None = None) -> None:
+        super().__init__(message)
+        self.reply = refusal(status, code, message, error)
+
+
+def refusal(status: int, code: str, message: str, error: str | None = None) -> Reply:
+    """Give an error in the form of the specification."""
+    return Reply(
+        status=status,
+        body=canonical({"errors": [{"code": code, "message": message}]}),
+        headers={"Content-Type": _JSON},
+        error=error,
+    )
+
+
+def answer(root: Path, target: str) -> Reply:
+    """Answer GET, and HEAD but for the body.
+
+    Parameters
+    ----------
+    root
+        The registry's directory.
+    target
+        Path and query of the request.
+    """
+    try:
+        return _routed(root, target)
+    except _Refused as e:
+        return e.reply
+    except RegistryError as e:
+        return refusal(500, "UNKNOWN", "damaged here; spikewatch-registry verify", str(e))
+
+
+def _routed(root: Path, target: str) -> Reply:
+    try:
+        parts = urlsplit(target)
+    except ValueError:
+        raise _Refused(404, "NOT_FOUND", "no such path") from None
+    path, query = unquote(parts.path), parse_qs(parts.query)
+    if path in {"/v2", "/v2/"}:
+        return Reply(body=b"{}", headers={"Content-Type": _JSON})
+    match = _PATH.fullmatch(path)
+    if match is None:
+        raise _Refused(404, "NOT_FOUND", "no such path")
+    layout = _layout(root, match["name"])
+    if match["list"]:
+        return _tags(layout, query)
+    reply = {"manifests": _manifest, "blobs": _blob, "referrers": _referrers}[match["kind"]]
+    return reply(layout, match["ref"], query)
+
+
+def _layout(root: Path, name: str) -> Layout:
+    layout = Layout(root / name)
+    with storage(f"reading {layout.path}"):
+        exists = is_model(name) and layout.exists
+    if not exists:
+        raise _Refused(404, "NAME_UNKNOWN", "no such model")
+    return layout
+
+
+def _digest(text: str) -> Digest:
+    try:
+        return check_digest(text)
+    except BadReference as e:
+        raise _Refused(400, "DIGEST_INVALID", str(e)) from None
+
+
+def _content(data: bytes, media_type: str, digest: Digest) -> Reply:
+    headers = {
+        "Content-Type": media_type,
+        "Docker-Content-Digest": digest,
+        "ETag": f'"{digest}"',
+    }
+    return Reply(body=data, headers=headers)
+
+
+def _manifest(layout: Layout, ref: str, _: Mapping[str, list[str]]) -> Reply:
+    state = layout.state()
+    digest, tag = (_digest(ref), None) if ":" in ref else (None, ref)
+    reference = Reference(name=layout.name, tag=tag, digest=digest)
+    try:
+        target = find(layout, state, reference)
+    except NotFound:
+        raise _Refused(404, "MANIFEST_UNKNOWN", "no such version, alias or digest") from None
+    data = layout.read(target, what=str(reference))
+    return _content(data, MANIFEST_TYPE, target.digest)
+
+
+def _blob(layout: Layout, ref: str, _: Mapping[str, list[str]]) -> Reply:
+    if ":" not in ref:
+        raise _Refused(404, "BLOB_UNKNOWN", "no such blob")
+    digest = _digest(ref)
+    try:
+        data = read_regular(layout.blob_path(digest), limit=MAX_LAYER)
+    except FileNotFoundError:
+        raise _Refused(404, "BLOB_UNKNOWN", "no such blob") from None
+    found = digest_of(data)
+    if found != digest:
+        raise Corrupt(f"{layout.name}: blob {digest} holds bytes with {found}")
+    return _content(data, "application/octet-stream", digest)
+
+
+def _tags(layout: Layout, query: Mapping[str, list[str]]) -> Reply:
+    """List the tags in their order, a page at a time when it is asked for."""
+    last, number = (query.get(key, [""])[0] for key in ("last", "n"))
+    tags = sorted(tag for tag in layout.state().tags if tag > last)
+    headers = {"Content-Type": _JSON}
+    if number:
+        if not (number.isascii() and number.isdigit() and int(number[:9]) <= _MAX_PAGE):
+            raise _Refused(400, "UNSUPPORTED", f"n must be a number of at most {_MAX_PAGE}")
+        page = tags[: int(number)]
+        if page and len(page) < len(tags):
+            more = urlencode({"n": number, "last": page[-1]})
+            headers["Link"] = f'</v2/{layout.name}/tags/list?{more}>; rel="next"'
+        tags = page
+    return Reply(body=canonical({"name": layout.name, "tags": tags}), headers=headers)
+
+
+def _referrers(layout: Layout, ref: str, query: Mapping[str, list[str]]) -> Reply:
+    """List what was attached to a manifest: tags that begin with its digest."""
+    prefix = f"{_digest(ref).replace(':', '-')}."
+    found = [
+        _described(layout, tag, target)
+        for tag, target in sorted(layout.state().tags.items())
+        if tag.startswith(prefix)
+    ]
+    headers = {"Content-Type": _INDEX_TYPE}
+    # No media type has a blank, and not every client knows to write "+" as %2B.
+    wanted = [each.replace(" ", "+") for each in query.get("artifactType", [])]
+    if wanted:
+        found = [each for each in found if each.get("artifactType") in wanted]
+        headers["OCI-Filters-Applied"] = "artifactType"
+    index = {"schemaVersion": 2, "mediaType": _INDEX_TYPE, "manifests": found}
+    return Reply(body=canonical(index), headers=headers)
+
+
+def _described(layout: Layout, tag: str, target: Descriptor) -> dict[str, Any]:
+    document = parse_json(layout.read(target, what=tag), what=tag)
+    kept = {key: document[key] for key in ("artifactType", "annotations") if key in document}
+    return target.to_json() | kept

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from spikewatch.convert.training import TrainingSettings
+from spikewatch.convert.training.corpus import pack
+from spikewatch.convert.training.focus import Focus
+from spikewatch.convert.training.material import read_material
+from spikewatch.convert.training.network import own_words
+from spikewatch.convert.training.teacher import Teacher, answers, train_teachers
+
+if TYPE_CHECKING:
+    from spikewatch.convert.training.material import Material
+
+NO_NOUNS = {"live", "won"}
+THINGS = {
+    "HUM:ind": ("poet", "king", "actor", "singer", "painter"),
+    "HUM:gr": ("team", "band", "company", "party", "army"),
+    "LOC:city": ("city", "town", "capital", "village", "suburb"),
+    "LOC:other": ("lake", "river", "island", "mountain", "desert"),
+}
+PLACES = ("spain", "peru", "chad", "cuba", "fiji", "iran")
+
+
+@pytest.mark.parametrize(
+    ("text", "focus"),
+    [
+        ("what is the oldest city in spain", "city"),
+        ("what river city did he live in", "city"),
+        ("in what city is it", "city"),
+        ("what poet won", "poet"),  # a word that is no noun ends the run
+        ("what kind of dog is it", "dog"),
+        ("what is the name of the dog", "dog"),
+        ("what is spain 's capital", "capital"),
+        ("name a city", "city"),
+        ("who was the poet of spain", "poet"),
+        ("how many cities are there", "cities"),
+        ("dog", "dog"),
+        ("who is it", None),
+        ("the dog is who", None),
+    ],
+)
+def test_the_focus_ends_the_first_run_of_nouns_behind_the_question_word(
+    text: str, focus: str | None
+) -> None:
+    words = text.split()
+    finder = Focus(words, np.array([word not in NO_NOUNS for word in words]))
+
+    place = finder.find([words.index(word) for word in words])
+
+    assert (words[place] if place >= 0 else None) == focus
+
+
+def test_the_focus_of_packed_questions_is_found_in_their_rows() -> None:
+    words = ["what", "is", "the", "poet", "of", "a", "city"]
+    finder = Focus(words, np.ones(len(words), dtype=np.bool_))
+    long, short, none = (np.array(ids) for ids in ([0, 1, 2, 3, 4, 5, 6], [0, 6], [0, 1]))
+    ids, alive = pack([long, short, none])
+
+    places = finder.places(ids, alive).tolist()
+
+    assert [int(ids[place, i]) for i, place in enumerate(places[:2])] == [3, 6]
+    assert places[2] == -1
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
+    """Questions by thing and place, each thing's vector close to those of the same fine label."""
+    folder = tmp_path_factory.mktemp("material")
+    rng = np.random.default_rng(8)
+    vectors = {word: rng.normal(size=12) for word in ("what", "is", "the", "in", *PLACES)}
+    for things in THINGS.values():
+        centre = 2 * rng.normal(size=12)
+        vectors |= {thing: centre + 0.3 * rng.normal(size=12) for thing in things}
+    rows = [f"{word} {' '.join(f'{x:.3f}' for x in v)}" for word, v in vectors.items()]
+    (folder / "words.vec").write_text("\n".join([f"{len(rows)} 12", *rows]))
+    lines = [
+        f"{label} What is the {place} {thing} in {elsewhere} ?"
+        for label, things in THINGS.items()
+        for thing in things
+        for place in PLACES
+        for elsewhere in PLACES[:3]
+    ]
+    (folder / "questions.label").write_text("\n".join(lines))
+    return read_material(folder / "questions.label", folder / "words.vec", None, fine=False)
+
+
+def taught(material: Material, kind: str, epochs: int) -> tuple[torch.nn.Module, float]:
+    """Train a teacher without each fine label's last thing; return its share of those answered right."""
+    new = {things[-1] for things in THINGS.values()}
+    held_out = [bool(new & set(q.text.split())) for q in material.corpus.questions]
+    train = material.corpus.take(np.flatnonzero(~np.array(held_out)).tolist())
+    dev = material.corpus.take(np.flatnonzero(held_out).tolist())
+    own = own_words(train.word_counts(len(material.table.rows)), 2)
+    settings = TrainingSettings(teachers=(kind,), teacher_epochs=epochs)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        (teacher,) = train_teachers(
+            train, material, own, settings, [np.random.default_rng(1)], lambda _: None
+        )
+    right = answers([teacher], dev.ids).argmax(dim=1).numpy() == dev.labels
+    return teacher, float(right.mean())
+
+
+def test_a_linear_teacher_answers_for_things_that_it_knows_by_their_vectors_alone(
+    material: Material,
+) -> None:
+    _, accuracy = taught(material, "linear", 20)
+
+    assert accuracy >= 0.9
+
+
+def test_a_recurrent_teacher_learns_fine_labels_and_answers_with_classes(
+    material: Material,
+) -> None:
+    teacher, accuracy = taught(material, "gru", 6)
+    assert isinstance(teacher, Teacher)
+    packed = pack(material.corpus.ids)
+
+    with torch.no_grad():
+        fine = teacher.fine(*packed).softmax(dim=1)
+        classes = teacher(*packed).exp()
+
+    assert accuracy >= 0.9
+    assert (fine.argmax(dim=1).numpy() == material.corpus.fine).mean() >= 0.9
+    assert material.labels == ("HUM", "LOC")
+    # HUM:gr, HUM:ind, LOC:city, LOC:other
+    summed = torch.stack([fine[:, :2].sum(dim=1), fine[:, 2:].sum(dim=1)], dim=1)
+    torch.testing.assert_close(classes, summed)

@@ -1,0 +1,208 @@
+"""Archives out and in: what skopeo carries, what comes back, and that nothing half-way is seen."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from foreign_layout import GOOD, good_files
+from registry_support import CREATED, Run, blob_of, flip, snapshot
+from test_registry_attachments import EVALUATION, pem, public_pem
+
+from spikewatch.registry import BadInput, Conflict, Corrupt, NotFound, Registry
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+needs_skopeo = pytest.mark.skipif(
+    shutil.which("skopeo") is None,
+    reason="NO FOREIGN JUDGE: skopeo is not installed (apt-get install skopeo)",
+)
+
+
+def skopeo(*args: str) -> bytes:
+    return subprocess.run(["skopeo", *args], capture_output=True, check=True, timeout=60).stdout
+
+
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
+
+
+@pytest.fixture
+def store(registry: Registry) -> Registry:
+    for version in ("1.0.0", "1.1.0"):
+        registry.publish("trec", version, good_files(version), created=CREATED, actor="ci")
+    registry.set_alias("trec", "production", "1.1.0")
+    registry.attach("trec:1.1.0", EVALUATION, created=CREATED)
+    registry.sign("trec:1.1.0", pem(KEY))
+    return registry
+
+
+@pytest.fixture
+def edge(tmp_path: Path) -> Registry:
+    return Registry.init(tmp_path / "edge")
+
+
+def test_a_whole_model_goes_out_and_comes_in(
+    store: Registry, edge: Registry, tmp_path: Path
+) -> None:
+    archive = tmp_path / "trec.tar"
+    found = store.export("trec", archive)
+    assert found.size == archive.stat().st_size
+    assert len(found.tags) == 5
+    pins = edge.import_(archive, actor="ann", reason="for the edge")
+    assert pins == [store.resolve("trec:1.0.0"), store.resolve("trec:1.1.0")]
+    for version in ("1.0.0", "1.1.0"):
+        assert edge.load(f"trec:{version}").files == good_files(version)
+    assert edge.show("trec:1.1.0").attachments == store.show("trec:1.1.0").attachments
+    assert edge.verify("trec:1.1.0", deep=True, key=public_pem(KEY)).ok
+    with pytest.raises(NotFound):
+        edge.resolve("trec:production")  # what is in production here is decided here
+    events = edge.history("trec")
+    assert {e.operation for e in events} == {"import", "attach"}
+    assert {(e.actor, e.reason) for e in events} == {("ann", "for the edge")}
+    assert not list(edge.root.glob(".*"))
+    before = snapshot(edge.root)
+    assert edge.import_(archive) == pins  # again: all there
+    assert snapshot(edge.root) == before
+
+
+def test_the_same_content_is_the_same_archive(store: Registry, tmp_path: Path) -> None:
+    store.export("trec", tmp_path / "a.tar")
+    store.export("trec", tmp_path / "b.tar")
+    assert (tmp_path / "a.tar").read_bytes() == (tmp_path / "b.tar").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["a.tar", "b.tar"]
+
+
+def test_one_version_goes_with_what_is_attached_to_it(
+    store: Registry, edge: Registry, tmp_path: Path
+) -> None:
+    found = store.export("trec:production", tmp_path / "a.tar")
+    assert found.tags[:2] == ("1.1.0", "production")
+    assert len(found.tags) == 4
+    (pin,) = edge.import_(tmp_path / "a.tar", alias="production")
+    assert edge.resolve("trec:production") == pin
+    assert len(edge.show("trec:1.1.0").attachments) == 2
+    assert store.export("trec:1.0.0", tmp_path / "b.tar").tags == ("1.0.0",)
+
+
+def test_a_layout_can_be_imported_where_it_is(store: Registry, edge: Registry) -> None:
+    before = snapshot(store.root)
+    assert len(edge.import_(store.root / "trec")) == 2
+    assert snapshot(store.root) == before
+    assert edge.verify(deep=True).ok
+
+
+@needs_skopeo
+def test_skopeo_carries_an_archive_and_back(
+    store: Registry, edge: Registry, tmp_path: Path
+) -> None:
+    archive, copy = tmp_path / "a.tar", tmp_path / "b.tar"
+    store.export("trec", archive)
+    pin = store.resolve("trec:production")
+    for tag in ("1.1.0", "production"):
+        raw = skopeo("inspect", "--raw", f"oci-archive:{archive}:{tag}")
+        assert f"sha256:{hashlib.sha256(raw).hexdigest()}" == pin.digest
+    skopeo("copy", f"oci-archive:{archive}:production", f"oci-archive:{copy}:production")
+    assert edge.import_(copy) == [pin]
+    # Straight from the store, and without a name of its own.
+    other = Registry.init(tmp_path / "other")
+    skopeo("copy", f"oci:{store.root}/trec:1.0.0", f"oci-archive:{tmp_path}/c.tar")
+    assert other.import_(tmp_path / "c.tar") == [store.resolve("trec:1.0.0")]
+
+
+@needs_skopeo
+def test_skopeo_carries_attachments(store: Registry, edge: Registry, tmp_path: Path) -> None:
+    store.export("trec:1.1.0", tmp_path / "a.tar")
+    hexadecimal = store.resolve("trec:1.1.0").digest.removeprefix("sha256:")
+    for tag in ("1.1.0", f"sha256-{hexadecimal}.eval-1", f"sha256-{hexadecimal}.sig-1"):
+        skopeo("copy", f"oci-archive:{tmp_path}/a.tar:{tag}", f"oci:{tmp_path}/layout:{tag}")
+    edge.import_(tmp_path / "layout")
+    assert edge.verify("trec:1.1.0", key=public_pem(KEY)).ok
+    assert len(edge.show("trec:1.1.0").attachments) == 2
+    # An attachment alone needs its version.
+    only = tmp_path / "only.tar"
+    tag = f"sha256-{hexadecimal}.sig-1"
+    skopeo("copy", f"oci-archive:{tmp_path}/a.tar:{tag}", f"oci-archive:{only}:{tag}")
+    assert edge.import_(only) == []
+    with pytest.raises(NotFound, match=r"no version is sha256:\w+, of an attachment$"):
+        Registry.init(tmp_path / "empty").import_(only)
+
+
+def test_an_import_that_would_change_a_version_changes_nothing(
+    store: Registry, edge: Registry, tmp_path: Path
+) -> None:
+    store.export("trec", tmp_path / "a.tar")
+    edge.publish("trec", "1.1.0", good_files("mine"), created=CREATED)
+    before = snapshot(edge.root)
+    with pytest.raises(Conflict, match="versions are immutable"):
+        edge.import_(tmp_path / "a.tar")
+    assert snapshot(edge.root) == before
+
+
+def test_what_cannot_be_imported_or_exported_is_refused(
+    store: Registry, edge: Registry, tmp_path: Path
+) -> None:
+    store.export("trec", tmp_path / "a.tar")
+    before = snapshot(tmp_path)
+    with pytest.raises(BadInput, match="the source has 2 versions, not 1"):
+        edge.import_(tmp_path / "a.tar", alias="production")
+    with pytest.raises(NotFound, match="no such file or directory"):
+        edge.import_(tmp_path / "none.tar")
+    with pytest.raises(NotFound):
+        store.export("trec:9.0.0", tmp_path / "b.tar")
+    with pytest.raises(NotFound):
+        store.export("qa", tmp_path / "b.tar")
+    for place in (tmp_path, tmp_path / "none" / "b.tar"):
+        with pytest.raises(BadInput, match="is a directory, or its directory does not exist$"):
+            store.export("trec", place)
+    assert snapshot(tmp_path) == before
+
+
+def test_a_damaged_version_is_not_exported(store: Registry, tmp_path: Path) -> None:
+    flip(blob_of(store, "trec:1.0.0", "core.safetensors"))
+    before = snapshot(tmp_path)
+    with pytest.raises(Corrupt):
+        store.export("trec", tmp_path / "a.tar")
+    assert snapshot(tmp_path) == before
+    store.export("trec:1.1.0", tmp_path / "a.tar")
+
+
+def test_an_import_that_was_killed_is_noted_and_collected(edge: Registry) -> None:
+    (edge.root / ".quarantine" / "0123" / "blobs").mkdir(parents=True)
+    assert edge.verify().notes == ("0123: an import that was never finished",)
+    edge.gc(grace=0)
+    assert edge.verify().notes != ()  # it may be under way
+    os.utime(edge.root / ".quarantine" / "0123", (0, 0))
+    edge.gc()
+    assert edge.verify().notes == ()
+
+
+def test_the_program_exports_and_imports(
+    run: Run, store: Registry, edge: Registry, tmp_path: Path
+) -> None:
+    archive = tmp_path / "a.tar"
+    result = run("export", "trec:1.0.0", str(archive))
+    assert result.out == f"{archive}: trec:1.0.0\n{archive.stat().st_size} bytes\n"
+    pin = store.resolve("trec:1.0.0")
+    where = ("--registry", str(edge.root))
+    assert run("import", str(archive), "--alias", "production", *where) == (0, f"{pin}\n", "")
+    assert run("resolve", "trec:production", *where).out == f"{pin}\n"
+    assert json.loads(run("import", str(archive), "--json", *where).out)[0]["pin"] == str(pin)
+    assert json.loads(run("export", "trec", str(archive), "--json").out)["name"] == "trec"
+
+
+def test_the_good_layout_of_the_hostile_corpus_is_good(edge: Registry, tmp_path: Path) -> None:
+    """So that what is refused there is refused for what was done to it."""
+    (tmp_path / "good.tar").write_bytes(GOOD().tar())
+    (pin,) = edge.import_(tmp_path / "good.tar")
+    assert edge.load(str(pin)).files == good_files("1.0.0")
+    ours = Registry.init(tmp_path / "ours")
+    created = datetime(2026, 1, 1, tzinfo=UTC)
+    assert ours.publish("trec", "1.0.0", good_files("1.0.0"), created=created) == pin

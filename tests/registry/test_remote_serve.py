@@ -1,0 +1,305 @@
+"""The read-only endpoint: what it answers, to whom, and what it never hands out."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import oras.client
+import pytest
+import structlog
+from foreign import needs, run
+from registry_support import snapshot
+from remote_support import model_files, publish, sha256
+
+from spikewatch.registry import BadInput, Pin, Registry, RemoteError, cli
+from spikewatch.registry.remote import pull, server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+
+
+@contextmanager
+def running(registry: Registry) -> Iterator[server.Server]:
+    with structlog.testing.capture_logs():
+        endpoint = server.Server(registry, "0", structlog.get_logger())
+        thread = threading.Thread(target=endpoint.serve_forever, args=(0.01,))
+        thread.start()
+        yield endpoint
+        endpoint.stop()
+        thread.join()
+
+
+@pytest.fixture
+def endpoint(registry: Registry) -> Iterator[server.Server]:
+    with running(registry) as found:
+        yield found
+
+
+@pytest.fixture
+def pin(registry: Registry) -> Pin:
+    return publish(registry, "1.0.0", "production")
+
+
+class Got(NamedTuple):
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def code(self) -> Any:
+        return json.loads(self.body)["errors"][0]["code"]
+
+
+def ask(endpoint: server.Server, method: str, path: str, body: bytes | None = None) -> Got:
+    connection = http.client.HTTPConnection("127.0.0.1", endpoint.server_port, timeout=30)
+    try:
+        connection.request(method, path, body)
+        response = connection.getresponse()
+        return Got(response.status, dict(response.getheaders()), response.read())
+    finally:
+        connection.close()
+
+
+def test_manifests_come_by_version_alias_and_digest(endpoint: server.Server, pin: Pin) -> None:
+    assert ask(endpoint, "GET", "/v2/").status == 200
+    for wanted in ("1.0.0", "production", pin.digest):
+        got = ask(endpoint, "GET", f"/v2/trec/manifests/{wanted}")
+        assert got.status == 200
+        assert sha256(got.body) == got.headers["Docker-Content-Digest"] == pin.digest
+        assert got.headers["Content-Type"] == MANIFEST
+        head = ask(endpoint, "HEAD", f"/v2/trec/manifests/{wanted}")
+        assert (head.status, head.body) == (200, b"")
+        assert head.headers["Content-Length"] == str(len(got.body))
+
+
+def test_files_come_by_digest(endpoint: server.Server, pin: Pin) -> None:
+    assert pin.version
+    for data in model_files("1.0.0").values():
+        got = ask(endpoint, "GET", f"/v2/trec/blobs/{sha256(data)}")
+        assert (got.status, got.body) == (200, data)
+        assert ask(endpoint, "HEAD", f"/v2/trec/blobs/{sha256(data)}").body == b""
+
+
+def test_tags_are_listed_in_pages(endpoint: server.Server, registry: Registry) -> None:
+    for version in ("1.0.0", "1.1.0", "1.2.0"):
+        publish(registry, version, "production")
+    path, seen = "/v2/trec/tags/list?n=3", []
+    while path:
+        got = ask(endpoint, "GET", path)
+        seen.append(json.loads(got.body)["tags"])
+        path = got.headers.get("Link", "").partition(">")[0][1:]
+    assert seen == [["1.0.0", "1.1.0", "1.2.0"], ["production"]]
+    assert json.loads(ask(endpoint, "GET", "/v2/trec/tags/list").body) == {
+        "name": "trec",
+        "tags": ["1.0.0", "1.1.0", "1.2.0", "production"],
+    }
+    assert ask(endpoint, "GET", "/v2/trec/tags/list?n=x").status == 400
+
+
+def test_nothing_attached_is_an_empty_index(endpoint: server.Server, pin: Pin) -> None:
+    got = ask(endpoint, "GET", f"/v2/trec/referrers/{pin.digest}?artifactType=x")
+    assert (got.status, json.loads(got.body)["manifests"]) == (200, [])
+    assert got.headers["OCI-Filters-Applied"] == "artifactType"
+
+
+NOTHING = f"sha256:{64 * '0'}"
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("/", 404, "NOT_FOUND"),
+        ("/v2/trec", 404, "NOT_FOUND"),
+        ("//[", 404, "NOT_FOUND"),
+        ("/v2/trec/manifests/2.0.0", 404, "MANIFEST_UNKNOWN"),
+        (f"/v2/trec/manifests/{NOTHING}", 404, "MANIFEST_UNKNOWN"),
+        (f"/v2/trec/blobs/{NOTHING}", 404, "BLOB_UNKNOWN"),
+        ("/v2/trec/blobs/1.0.0", 404, "BLOB_UNKNOWN"),
+        ("/v2/area/manifests/1.0.0", 404, "NAME_UNKNOWN"),
+        ("/v2/models/trec/manifests/1.0.0", 404, "NOT_FOUND"),
+        ("/v2/trec/manifests/sha256:12", 400, "DIGEST_INVALID"),
+        ("/v2/trec/blobs/sha256:12", 400, "DIGEST_INVALID"),
+        ("/v2/trec/blobs/md5:d41d8cd98f00b204e9800998ecf8427e", 400, "DIGEST_INVALID"),
+        ("/v2/trec/referrers/x", 400, "DIGEST_INVALID"),
+        ("/v2/../../etc/passwd", 404, "NOT_FOUND"),
+        ("/v2/../manifests/1.0.0", 404, "NAME_UNKNOWN"),
+        ("/v2/./manifests/1.0.0", 404, "NAME_UNKNOWN"),
+        ("/v2/%2e%2e/manifests/1.0.0", 404, "NAME_UNKNOWN"),
+        ("/v2/trec/blobs/../../index.json", 404, "NOT_FOUND"),
+        ("/v2/trec/blobs/..%2f..%2findex.json", 404, "NOT_FOUND"),
+        ("/v2/trec/blobs/sha256:..%2f..%2findex.json", 404, "NOT_FOUND"),
+        ("/v2/trec/manifests/%00", 404, "MANIFEST_UNKNOWN"),
+        ("/v2/trec/manifests/%ff", 404, "MANIFEST_UNKNOWN"),
+    ],
+)
+def test_what_is_not_there_is_refused(
+    endpoint: server.Server, pin: Pin, path: str, status: int, code: str
+) -> None:
+    assert pin.version
+    for method in ("GET", "HEAD"):
+        got = ask(endpoint, method, path)
+        assert got.status == status
+        assert method == "HEAD" or got.code == code
+
+
+@pytest.mark.parametrize("method", ["PUT", "POST", "PATCH", "DELETE"])
+def test_nothing_can_be_written(
+    endpoint: server.Server, registry: Registry, pin: Pin, method: str
+) -> None:
+    before = snapshot(registry.root)
+    for path in (f"/v2/trec/manifests/{pin.digest}", "/v2/trec/blobs/uploads/", "/"):
+        got = ask(endpoint, method, path, b"x" * 1000)
+        assert (got.status, got.code, got.headers["Allow"]) == (405, "UNSUPPORTED", "GET, HEAD")
+    assert snapshot(registry.root) == before
+
+
+def test_a_damaged_file_is_never_handed_out(
+    endpoint: server.Server, registry: Registry, pin: Pin, tmp_path: Path
+) -> None:
+    digest = sha256(model_files("1.0.0")["core.safetensors"])
+    (registry.root / "trec" / "blobs" / "sha256" / digest[7:]).write_bytes(b"x" * 2048)
+    got = ask(endpoint, "GET", f"/v2/trec/blobs/{digest}")
+    assert (got.status, got.code) == (500, "UNKNOWN")
+    assert str(registry.root) not in got.body.decode()
+    edge = Registry.init(tmp_path / "edge")
+    with pytest.raises(RemoteError, match="status 500"):
+        pull(edge, f"{endpoint.address}/trec:1.0.0", pause=lambda _: None)
+    assert list(edge.root.iterdir()) == []
+    (registry.root / "trec" / "index.json").write_bytes(b"{}")
+    assert ask(endpoint, "GET", f"/v2/trec/manifests/{pin.digest}").status == 500
+
+
+def test_an_edge_pulls_what_is_served(
+    endpoint: server.Server, registry: Registry, pin: Pin, tmp_path: Path
+) -> None:
+    edge = Registry.init(tmp_path / "edge")
+    assert pull(edge, f"{endpoint.address}/trec:production").pin == pin
+    assert edge.load(str(pin)) == registry.load(str(pin))
+
+
+def test_readers_share_the_endpoint_with_a_writer(
+    endpoint: server.Server, registry: Registry
+) -> None:
+    versions = [f"1.{i}.0" for i in range(12)]
+    publish(registry, versions[0], "production")
+    stop, failures, reads = threading.Event(), [], []
+
+    def read() -> None:
+        while not stop.is_set():
+            got = ask(endpoint, "GET", "/v2/trec/manifests/production")
+            if got.status != 200 or sha256(got.body) != got.headers["Docker-Content-Digest"]:
+                failures.append(got)
+            reads.append(got.headers["Docker-Content-Digest"])
+
+    threads = [threading.Thread(target=read) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    pins = [publish(registry, version, "production") for version in versions]
+    final = ask(endpoint, "GET", "/v2/trec/manifests/production")
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert sha256(final.body) == pins[-1].digest
+    assert set(reads) <= {pin.digest for pin in pins}
+
+
+def test_too_many_connections_are_turned_away(
+    registry: Registry, pin: Pin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert pin.version
+    monkeypatch.setattr(server, "MAX_CONNECTIONS", 1)
+    with (
+        running(registry) as endpoint,
+        socket.create_connection(("127.0.0.1", endpoint.server_port)) as idle,
+    ):
+        idle.sendall(b"GET /v2/ HTTP/1.1\r\n\r\n")
+        assert idle.recv(12) == b"HTTP/1.1 200"
+        got = ask(endpoint, "GET", "/v2/")
+        assert (got.status, got.headers["Retry-After"]) == (503, "1")
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [b"\x16\x03\x01 tls\r\n\r\n", b"GET\r\n\r\n", b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n"],
+)
+def test_what_is_no_request_ends_its_connection_alone(
+    endpoint: server.Server, pin: Pin, request_line: bytes
+) -> None:
+    with socket.create_connection(("127.0.0.1", endpoint.server_port), timeout=30) as stranger:
+        stranger.sendall(request_line)
+        while stranger.recv(65536):
+            pass
+    assert ask(endpoint, "GET", f"/v2/trec/manifests/{pin.digest}").status == 200
+
+
+@pytest.mark.parametrize("listen", ["", "x", "127.0.0.1", "127.0.0.1:99999", "host:port", "a b:1"])
+def test_what_is_no_address_is_refused(registry: Registry, listen: str) -> None:
+    with pytest.raises(BadInput, match="must be HOST:PORT"):
+        server.Server(registry, listen, structlog.get_logger())
+
+
+def test_an_address_in_use_is_one_clear_line(endpoint: server.Server, registry: Registry) -> None:
+    with pytest.raises(BadInput, match="Address already in use"):
+        server.Server(registry, endpoint.address, structlog.get_logger())
+
+
+@needs("skopeo")
+def test_skopeo_copies_and_lists_what_is_served(
+    endpoint: server.Server, pin: Pin, tmp_path: Path
+) -> None:
+    remote = f"docker://{endpoint.address}/trec"
+    tls = "--src-tls-verify=false"
+    run("skopeo", "copy", tls, f"{remote}:production", f"oci:{tmp_path}/tag:1.0.0")
+    run("skopeo", "copy", tls, f"{remote}@{pin.digest}", f"oci:{tmp_path}/digest:1.0.0")
+    for copy in ("tag", "digest"):
+        raw = run("skopeo", "inspect", "--raw", f"oci:{tmp_path}/{copy}:1.0.0")
+        assert sha256(raw) == pin.digest
+    tags = json.loads(run("skopeo", "list-tags", "--tls-verify=false", remote))["Tags"]
+    assert tags == ["1.0.0", "production"]
+    run(
+        *("skopeo", "sync", tls, "--src", "docker", "--dest", "dir"),
+        *(f"{endpoint.address}/trec", f"{tmp_path}/synced"),
+    )
+    synced = {path.read_bytes() for path in (tmp_path / "synced").rglob("manifest.json")}
+    assert {sha256(data) for data in synced} == {pin.digest}
+
+
+def test_oras_pulls_what_is_served(endpoint: server.Server, pin: Pin, tmp_path: Path) -> None:
+    client = oras.client.OrasClient(insecure=True)
+    for reference in (":production", f"@{pin.digest}"):
+        out = tmp_path / reference[1:5]
+        client.pull(target=f"{endpoint.address}/trec{reference}", outdir=str(out))
+        assert snapshot(out) == model_files("1.0.0")
+
+
+def test_the_program_serves_until_it_is_told_to_end(registry: Registry, pin: Pin) -> None:
+    program = f"from {cli.__name__} import main; main()"
+    arguments = ["serve", "--listen", "127.0.0.1:0", "--registry", str(registry.root)]
+    with subprocess.Popen(
+        [sys.executable, "-c", program, *arguments], stdout=subprocess.PIPE, text=True
+    ) as process:
+        lines = process.stdout or []
+        ready = json.loads(next(iter(lines)))
+        assert ready["event"] == "serve.ready"
+        host, _, port = ready["listen"].partition(":")
+        idle = http.client.HTTPConnection(host, int(port), timeout=30)
+        idle.request("GET", f"/v2/trec/manifests/{pin.digest}")
+        assert idle.getresponse().read()
+        process.send_signal(signal.SIGTERM)
+        request, stopped = map(json.loads, lines)
+        idle.close()
+    assert process.returncode == 0
+    assert (request["event"], request["status"]) == ("serve.request", 200)
+    assert stopped["event"] == "serve.stopped"

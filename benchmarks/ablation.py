@@ -95,7 +95,7 @@ STEPS: Final[dict[str, dict[str, Any]]] = {
     },
     "refitted on real spikes": {
         "closed_form._refit_hidden": unchanged,
-        "closed_form._refit_head": unchanged,
+        "closed_form.refit_head": unchanged,
     },
     "tanh turned to saturate at the floor": {"closed_form.turned": unchanged},
     "several units for each": {"closed_form.spare_copies": lambda _: 1},

@@ -44,7 +44,7 @@ def main() -> None:
         "\nfsync is of a new file of 600 bytes and of its directory, one after the other, measured "
         "first; a publish waits for the disk four times, an alias move twice, each for several "
         "files at once. 'processor' is the median of the time spent computing, which other work on the "
-        "machine does not lengthen by waiting. 'first look' is by a process that has not read this index before."
+        "machine does not lengthen by waiting. 'first look' is by a Registry that has not read this index before."
     )
 
 

@@ -119,6 +119,7 @@ def test_the_use_of_every_limit_is_counted() -> None:
 def test_the_tables_of_a_wide_confusion_are_not_cut() -> None:
     labels = [f"class{i:02}" for i in range(50)]
     evaluation = {
+        "head": "core",
         "questions": 50,
         "without_words": 0,
         "float_by_recurrence": 7,

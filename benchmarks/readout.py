@@ -29,6 +29,14 @@ RECIPES: Final = [
     Recipe(activation="relu", readout="last", width=64, hidden=40),
     Recipe(activation="tanh", readout="mean", width=64, hidden=40),
 ]
+LARGEST: Final = [
+    Recipe(activation="relu", readout="max", width=64, hidden=40),
+    Recipe(activation="tanh", readout="max", width=24, hidden=16),
+]
+BOTH: Final = [
+    Recipe(activation="tanh", readout="last", width=24, hidden=16, both=True),
+    Recipe(activation="tanh", readout="last", width=64, hidden=40, both=True),
+]
 HEADS: Final = ("core", "host")
 _REPEATS: Final = 7
 
@@ -116,6 +124,8 @@ def main(*, development: bool = False) -> None:
         cache = Path(os.environ.get("SPIKEWATCH_BENCH_CACHE", temporary))
         corpus = trec(SHARED, development=development)
         table("Head on the core and on the host", corpus, RECIPES, cache)
+        table("Largest states", corpus, LARGEST, cache)
+        table("Both directions", corpus, BOTH, cache)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from .constrained import MAX_FAN_IN
 from .tables import (
     class_table,
     confusion_table,
@@ -18,6 +19,8 @@ from .tables import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+CORES: Final = {1: "one TrueNorth core", 2: "two TrueNorth cores"}
 
 PAPER: Final = {"float": 0.85, "fan-in": 0.784, "spiking": 0.74}
 """Accuracies of Diehl et al. 2016 on TREC, by the stage they stand beside (2015 workshop figures)."""
@@ -46,7 +49,7 @@ def model_card(
         (
             f"An Elman RNN with {network['input_lines']} input lines, {network['hidden_units']} hidden units"
             f" ({network['activation']}) and {network['classes']} classes, constrained to 16 weight levels and"
-            " 16 activity levels and placed on one TrueNorth core (256 axons x 256 neurons)."
+            f" 16 activity levels and placed on {CORES[network['cores']]} (256 axons x 256 neurons)."
         ),
         "",
         "## Stages",
@@ -125,7 +128,7 @@ def _stages(evaluation: Mapping[str, Any]) -> list[str]:
 
 def _core(evaluation: Mapping[str, Any]) -> list[str]:
     network = evaluation["network"]
-    rows = [["lines", f"{network['lines_used']} of 64"]]
+    rows = [["lines", f"{network['lines_used']} of {MAX_FAN_IN * network['cores']}"]]
     if evaluation["head"] == "core":
         rows.append(["readout neurons per class", str(network["readout_neurons_per_class"])])
     head, more = question_table(evaluation)

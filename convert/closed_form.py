@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from .constrain import constrain, hidden_ranges, quantise_rows
-from .constrained import LEVEL_MAX, LEVEL_MIN, ConstrainedNetwork, T
+from .constrained import LEVEL_MAX, LEVEL_MIN, MAX_FAN_IN, ConstrainedNetwork, T
 from .match import hidden_neurons, match_hidden
 from .spiking import hidden_steps, read_counts
 from .widen import spare_copies, turned, widened
@@ -83,7 +83,9 @@ class ClosedForm:
     on_grid: bool
 
 
-def closed_form(network: ElmanNetwork, questions: list[NDArray[np.int64]]) -> ClosedForm:
+def closed_form(
+    network: ElmanNetwork, questions: list[NDArray[np.int64]], *, lines: int | None = None
+) -> ClosedForm:
     """Constrain a float network to one core in closed form.
 
     Parameters
@@ -92,6 +94,8 @@ def closed_form(network: ElmanNetwork, questions: list[NDArray[np.int64]]) -> Cl
         The float network.
     questions
         Word ids of the calibration questions, each at least one word.
+    lines
+        Lines that it may take of a core that it shares; None: it has one of its own.
 
     Raises
     ------
@@ -99,7 +103,7 @@ def closed_form(network: ElmanNetwork, questions: list[NDArray[np.int64]]) -> Cl
         The hidden layer leaves no line for the inputs.
 
     """
-    plain = constrain(network, questions)
+    plain = constrain(network, questions, max_lines=lines or MAX_FAN_IN)
     if _lies_on_grid(network, plain, questions):
         return ClosedForm(
             integer=plain,
@@ -112,8 +116,8 @@ def closed_form(network: ElmanNetwork, questions: list[NDArray[np.int64]]) -> Cl
     network = turned(network, questions)
     # one unit of the core for each hidden unit, or several, whose spikes' errors differ and average out
     best, most = None, -1.0
-    for copies in sorted({1, spare_copies(network)}, reverse=True):
-        found, agreement = _with_copies(widened(network, copies), copies, questions)
+    for copies in sorted({1, 1 if lines else spare_copies(network)}, reverse=True):
+        found, agreement = _with_copies(widened(network, copies), copies, questions, lines)
         if agreement > most:
             best, most = found, agreement
     if best is None:
@@ -122,10 +126,10 @@ def closed_form(network: ElmanNetwork, questions: list[NDArray[np.int64]]) -> Cl
 
 
 def _with_copies(
-    wide: ElmanNetwork, copies: int, questions: list[NDArray[np.int64]]
+    wide: ElmanNetwork, copies: int, questions: list[NDArray[np.int64]], lines: int | None
 ) -> tuple[ClosedForm, float]:
     """Constrain and refit a widened network; return it and the agreement of its spikes with the float network."""
-    percentile, integer = choose(wide, questions)
+    percentile, integer = choose(wide, questions, lines or MAX_FAN_IN)
     trace = wide.trace(questions)
     h = np.concatenate([s for _, _, _, s in trace])
     ranges = hidden_ranges(wide, np.concatenate([p for _, _, p, _ in trace]), h, percentile)
@@ -147,7 +151,7 @@ def _with_copies(
 
 
 def choose(
-    network: ElmanNetwork, questions: list[NDArray[np.int64]]
+    network: ElmanNetwork, questions: list[NDArray[np.int64]], lines: int = MAX_FAN_IN
 ) -> tuple[float, ConstrainedNetwork]:
     """Choose the ceilings of unbounded ReLU units by the integer model's agreement with the float network.
 
@@ -160,7 +164,7 @@ def choose(
     labels = network.logits(questions).argmax(axis=1)
     unbounded = network.activation == "Relu" and not np.isfinite(network.clip)
     found = {
-        percentile: constrain(network, questions, percentile=percentile)
+        percentile: constrain(network, questions, max_lines=lines, percentile=percentile)
         for percentile in (PERCENTILES if unbounded else PERCENTILES[:1])
     }
     agreement = {p: (n.logits(questions).argmax(axis=1) == labels).mean() for p, n in found.items()}
@@ -215,7 +219,7 @@ def refit(
                 current, hidden_neurons(current, floor=floor), questions, states=wanted, rounds=3
             )
             counts = read_counts(current, neurons, questions)
-            for candidate in (current, _refit_head(current, counts, head)):
+            for candidate in (current, refit_head(current, counts, head)):
                 agreement = float((candidate.read_out(counts).argmax(axis=1) == labels).mean())
                 if agreement > most:
                     best, most = (candidate, neurons), agreement
@@ -245,7 +249,7 @@ def _refit_hidden(
     return replace(current, levels=levels, scale=scale, bias=bias)
 
 
-def _refit_head(current: ConstrainedNetwork, counts: F64, logits: F64) -> ConstrainedNetwork:
+def refit_head(current: ConstrainedNetwork, counts: F64, logits: F64) -> ConstrainedNetwork:
     """Fit the head to the float network's logits, up to what is equal for all classes."""
     wanted = logits - logits.mean(axis=1, keepdims=True)
     fitted, mean = _least_squares(

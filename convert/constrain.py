@@ -87,7 +87,7 @@ def constrain(
 
     """
     if network.backward is not None:
-        raise ConstraintError("network: bidirectional, but the core reads in one direction")
+        raise ConstraintError("network: bidirectional, its directions are constrained one by one")
     readout = network.placed_readout
     trace = network.trace(questions)
     pre = np.concatenate([p for _, _, p, _ in trace])

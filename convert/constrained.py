@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
@@ -34,8 +34,14 @@ FIELDS: Final = {
     "readout_levels": Field(dtype="int8", shape=("classes", "hidden units")),
     "readout_scale": Field(dtype="float64", shape=("classes",)),
     "readout_bias": Field(dtype="float64", shape=("classes",)),
+    "backward": Field(dtype="int32", shape=(2,), optional=True),
 }
 """The arrays of a constrained network as they are stored."""
+
+OPPOSITE: Final[dict[str, Literal["forward", "reverse"]]] = {
+    "forward": "reverse",
+    "reverse": "forward",
+}
 
 Head = Literal["core", "host"]
 
@@ -78,6 +84,9 @@ class ConstrainedNetwork:
         What the readout reads: r above; "max" only where the host computes the head.
     head : {"core", "host"}
         Where the answer is computed: by neurons of the core, or by the host from the hidden units' spikes.
+    backward_lines, backward_units : int
+        Of a bidirectional network: the last so many input lines and hidden units are those of the second direction.
+        In each step they read the word from the other end, and no line of one direction reaches the other's units.
 
     """
 
@@ -95,6 +104,8 @@ class ConstrainedNetwork:
     direction: Literal["forward", "reverse"]
     readout: Literal["last", "mean", "max"] = "last"
     head: Head = "core"
+    backward_lines: int = 0
+    backward_units: int = 0
 
     @property
     def n_in(self) -> int:
@@ -122,7 +133,11 @@ class ConstrainedNetwork:
 
     def tensors(self) -> dict[str, NDArray[Any]]:
         """List the arrays that `from_tensors` needs, by name; codes and rows follow from the float network."""
-        return {name: np.ascontiguousarray(getattr(self, name)) for name in FIELDS}
+        names = [name for name, field in FIELDS.items() if not field.optional]
+        tensors = {name: np.ascontiguousarray(getattr(self, name)) for name in names}
+        if self.backward_lines:
+            tensors["backward"] = np.array([self.backward_lines, self.backward_units], np.int32)
+        return tensors
 
     @classmethod
     def from_tensors(
@@ -130,8 +145,12 @@ class ConstrainedNetwork:
     ) -> ConstrainedNetwork:
         """Put a constrained network together again from its tensors and the float network it came from."""
         codes = network.embedding @ tensors["projection"] + tensors["origin"]
+        arrays = dict(tensors)
+        lines, units = arrays.pop("backward", np.zeros(2)).tolist()
         return cls(
-            **tensors,
+            **arrays,
+            backward_lines=int(lines),
+            backward_units=int(units),
             codes=codes,
             rows=network.rows,
             direction=network.direction,
@@ -171,10 +190,52 @@ class ConstrainedNetwork:
         codes = self.rounded_codes().astype(np.float64) if rounded else np.clip(self.codes, 0, T)
         W, U = np.split(self.levels.astype(np.float64) * self.scale[:, None], [self.n_in], axis=1)
         a = np.repeat(self.initial[None], len(questions), axis=0)
-        for ids, alive in steps(questions, self.direction):
-            pre = codes[self.rows[ids]] @ W.T + a[alive] @ U.T + self.bias
+        for code, alive in self.read(codes, questions):
+            pre = code @ W.T + a[alive] @ U.T + self.bias
             a[alive] = np.clip(np.floor(pre + 0.5) if rounded else pre, 0, T)
             yield alive, pre, a[alive]
+
+    def read(
+        self, codes: NDArray[Any], questions: list[NDArray[np.int64]]
+    ) -> Iterator[tuple[NDArray[Any], NDArray[np.intp]]]:
+        """Yield for each step the rows of `codes` (rows, n_in) that are read, and the questions that have a word."""
+        back = self.backward_lines
+        ends = steps(questions, OPPOSITE[self.direction] if back else self.direction)
+        for (ids, alive), (others, _) in zip(steps(questions, self.direction), ends, strict=True):
+            code = codes[self.rows[ids]]
+            if back:
+                code[:, -back:] = codes[self.rows[others], -back:]
+            yield code, alive
+
+    def ways(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Tell which direction input lines and hidden units belong to: int (n_in,) and (n_hidden,), 0 or 1."""
+        lines = np.arange(self.n_in) >= self.n_in - self.backward_lines
+        units = np.arange(self.n_hidden) >= self.n_hidden - self.backward_units
+        return lines.astype(np.intp), units.astype(np.intp)
+
+    def connected(self) -> NDArray[np.bool_]:
+        """Tell which weights there are, bool (n_hidden, n_in + n_hidden): none from one direction to the other."""
+        lines, units = self.ways()
+        return np.asarray(units[:, None] == np.concatenate([lines, units])[None])
+
+    def half(self, way: int) -> ConstrainedNetwork:
+        """Take one direction out of a bidirectional network; half of the readout's bias goes with each."""
+        lines, units = (kind == way for kind in self.ways())
+        return replace(
+            self,
+            projection=self.projection[:, lines],
+            origin=self.origin[lines],
+            codes=self.codes[:, lines],
+            levels=self.levels[units][:, np.concatenate([lines, units])],
+            scale=self.scale[units],
+            bias=self.bias[units],
+            initial=self.initial[units],
+            readout_levels=self.readout_levels[:, units],
+            readout_bias=self.readout_bias / 2,
+            direction=OPPOSITE[self.direction] if way else self.direction,
+            backward_lines=0,
+            backward_units=0,
+        )
 
     def logits(
         self, questions: list[NDArray[np.int64]], *, rounded: bool = True
@@ -186,6 +247,28 @@ class ConstrainedNetwork:
     def read_out(self, a: NDArray[np.float64]) -> NDArray[np.float64]:
         """Read activities (n, n_hidden) out as logits (n, classes)."""
         return a @ self.readout_levels.T * self.readout_scale + self.readout_bias
+
+
+def joined(forward: ConstrainedNetwork, backward: ConstrainedNetwork) -> ConstrainedNetwork:
+    """Put the hidden layers of two directions side by side; the readout is left empty (no classes)."""
+    parts = (forward, backward)
+    n_in, n_hidden = (sum(getattr(p, n) for p in parts) for n in ("n_in", "n_hidden"))
+    arrays: dict[str, Any] = {
+        name: np.concatenate([getattr(p, name) for p in parts], axis=-1)
+        for name in ("projection", "origin", "codes", "scale", "bias", "initial")
+    }
+    network = replace(
+        forward,
+        **arrays,
+        levels=np.zeros((n_hidden, n_in + n_hidden), dtype=np.int8),
+        readout_levels=np.zeros((0, n_hidden), dtype=np.int8),
+        readout_scale=np.zeros(0),
+        readout_bias=np.zeros(0),
+        backward_lines=backward.n_in,
+        backward_units=backward.n_hidden,
+    )
+    network.levels[network.connected()] = np.concatenate([p.levels.reshape(-1) for p in parts])
+    return network
 
 
 def over_time(

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 
 from .constrained import steps
-from .errors import ConstraintError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -150,14 +149,10 @@ class ElmanNetwork:
     def every_logits(self, questions: list[NDArray[np.int64]]) -> NDArray[np.float64]:
         """Run questions; return the logits after every word in the direction of reading, float64 (n, steps, classes).
 
-        Steps after a question's last word repeat the last answer.
-
-        Raises
-        ------
-        ConstraintError
-            The network is bidirectional: it has read no word before it has read all.
-
+        Steps after a question's last word repeat the last answer.  A bidirectional network answers for as many words
+        from either end.
         """
+        read = self._every_read(questions)
         if self.backward is not None:
-            raise ConstraintError("network: bidirectional, it has no answer before the last word")
-        return (self._every_read(questions) @ self.C.T + self.c).transpose(1, 0, 2)
+            read = np.concatenate([read, self.backward._every_read(questions)], axis=2)  # noqa: SLF001 - its own kind
+        return (read @ self.C.T + self.c).transpose(1, 0, 2)

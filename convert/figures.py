@@ -111,10 +111,10 @@ def utilisation(image: CoreImage, network: ConstrainedNetwork) -> dict[str, dict
     levels = len(np.unique(network.levels))
     activities = len(np.unique(network.rounded_codes()))
     gate = image.coding is not None and image.coding.gate_line >= 0
-    lines = network.n_in + network.n_hidden + int(gate)
+    lines = network.n_in + network.n_hidden + int(gate) * image.cores
     return {
         **inspect(image).as_json()["use"],
-        "lines (fan-in)": {"used": lines, "limit": MAX_FAN_IN},
+        "lines (fan-in)": {"used": lines, "limit": MAX_FAN_IN * image.cores},
         "weight levels": {"used": levels, "limit": 16},
         "activity levels of the inputs": {"used": activities, "limit": T + 1},
     }

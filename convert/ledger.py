@@ -8,7 +8,7 @@ distilled, or the same as `fan-in`; `spiking`, the core, spike for spike.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -117,7 +117,9 @@ class Constrained:
         if "core" not in parts:
             raise ConstraintError(f"{FILE}: tensor core.scale is missing")
         networks = {
-            p: ConstrainedNetwork.from_tensors({n: tensors[f"{p}.{n}"] for n in FIELDS}, network)
+            p: ConstrainedNetwork.from_tensors(
+                {n: tensors[f"{p}.{n}"] for n in FIELDS if f"{p}.{n}" in tensors}, network
+            )
             for p in parts
         }
         core, closed = networks["core"], networks.get("closed")
@@ -127,7 +129,7 @@ class Constrained:
 def _prefixed(part: str, field: Field) -> Field:
     """Let named lengths of both parts differ."""
     shape = tuple(f"{part}.{n}" if isinstance(n, str) else n for n in field.shape)
-    return Field(dtype=field.dtype, shape=shape)
+    return replace(field, shape=shape)
 
 
 def evaluate_stages(

@@ -18,7 +18,7 @@ from ..simcore import CoreImage, QuestionCore, limits
 from .constrained import ConstrainedNetwork, T
 from .errors import ConstraintError
 from .head import host_heads
-from .place import HostHead, Neurons, place, readout_copies
+from .place import Neurons, Readout, apart, place, readout_copies
 from .spiking import hidden_steps, read_counts
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ class Matched:
         The core.
     hidden : Neurons
         Its hidden neurons.
-    readout : Neurons or HostHead
+    readout : Readout
         Its readout neurons, or the head that the host computes.
     agreement : float
         Share of the calibration questions on which the core gives the float network's label, 0..1.
@@ -160,7 +160,7 @@ class Matched:
 
     image: CoreImage
     hidden: Neurons
-    readout: Neurons | HostHead
+    readout: Readout
     agreement: float
     method: str
 
@@ -216,11 +216,19 @@ def _with_readout(
     method: str,
 ) -> Matched:
     """Find the readout's range, or the host's head: of a few candidates, the one that agrees best."""
-    candidates: Iterable[Neurons | HostHead]
+    candidates: Iterable[Readout]
     if network.head == "host":
         candidates = host_heads(network, read_counts(network, hidden, questions), logits)
+    elif apart(network):
+        halves = network.half(0), network.half(1)
+        neurons = [hidden.of(np.flatnonzero(network.ways()[1] == way)) for way in (0, 1)]
+        ranges = _readout_ranges(list(zip(halves, neurons, strict=True)), questions)
+        candidates = (
+            (readout_neurons(halves[0], low, high), readout_neurons(halves[1], low, high))
+            for low, high in ranges
+        )
     else:
-        ranges = _readout_ranges(network, hidden, questions)
+        ranges = _readout_ranges([(network, hidden)], questions)
         candidates = (readout_neurons(network, low, high) for low, high in ranges)
     best: Matched | None = None
     for readout in candidates:
@@ -236,20 +244,26 @@ def _with_readout(
 
 
 def _readout_ranges(
-    network: ConstrainedNetwork, hidden: Neurons, questions: list[NDArray[np.int64]]
+    parts: list[tuple[ConstrainedNetwork, Neurons]], questions: list[NDArray[np.int64]]
 ) -> list[tuple[float, float]]:
     """List ranges of logits that the readout's counts could span.
 
     A narrow range resolves more; a wide one keeps the swings of single ticks off floor and ceiling.  Where the mean
     is read, the range is that of single words: a class that loses ground at one word cannot take its spikes back, so
-    the range must reach down to where hardly any word takes ground.
+    the range must reach down to where hardly any word takes ground.  So it must where a class gets its spikes from
+    two cores, the `parts`.
     """
-    if network.readout == "mean":
-        counts = [c for _, _, c in hidden_steps(network, hidden, questions)]
-        ordered = np.sort(network.read_out(np.concatenate(counts)), axis=1)
+    counted = [
+        np.concatenate([c for _, _, c in hidden_steps(network, hidden, questions)])
+        if network.readout == "mean"
+        else read_counts(network, hidden, questions)
+        for network, hidden in parts
+    ]
+    logits = [n.read_out(c) for (n, _), c in zip(parts, counted, strict=True)]
+    ordered = np.sort(np.concatenate(logits), axis=1)
+    if parts[0][0].readout == "mean" or len(parts) > 1:
         lows = np.percentile(ordered[:, 0], [0, 2, 20])
     else:
-        ordered = np.sort(network.read_out(read_counts(network, hidden, questions)), axis=1)
         lows = np.percentile(ordered[:, -2], [1, 20])
     ranges = set()
     for high in np.percentile(ordered[:, -1], [99, 100]):

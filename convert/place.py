@@ -19,13 +19,13 @@ still counts at the next.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from ..simcore import Coding, CoreImage, Encoder, blank, limits
-from .constrained import MAX_FAN_IN, ConstrainedNetwork, T
+from .constrained import MAX_FAN_IN, ConstrainedNetwork, T, joined
 from .errors import ConstraintError
 
 if TYPE_CHECKING:
@@ -61,6 +61,15 @@ class Neurons:
     potential: NDArray[np.int64]
     floor: NDArray[np.int64]
 
+    def of(self, units: NDArray[Any]) -> Neurons:
+        """Take some of them, chosen by an index."""
+        return Neurons(**{f.name: getattr(self, f.name)[units] for f in fields(self)})
+
+    def and_these(self, more: Neurons) -> Neurons:
+        """Join two populations."""
+        names = [f.name for f in fields(self)]
+        return Neurons(**{n: np.concatenate([getattr(self, n), getattr(more, n)]) for n in names})
+
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class HostHead:
@@ -77,6 +86,10 @@ class HostHead:
     bias: NDArray[np.int32]
 
 
+Readout = Neurons | HostHead | tuple[Neurons, Neurons]
+"""Readout neurons of one core or of two, or the head on the host."""
+
+
 def readout_copies(n_hidden: int, classes: int) -> int:
     """Neurons that the core has left for each class."""
     return (limits.NEURONS - COPIES * n_hidden) // classes
@@ -90,6 +103,14 @@ def spare_neurons(n_hidden: int, head: str) -> int:
 def gate_lines(readout: str, head: str) -> int:
     """Lines that the readout's gate takes from the words and hidden units."""
     return 1 if readout == "last" and head == "core" else 0
+
+
+def apart(network: ConstrainedNetwork) -> bool:
+    """Tell whether the directions of a bidirectional network need a core each."""
+    lines = network.n_in + network.n_hidden + gate_lines(network.readout, network.head)
+    spare = spare_neurons(network.n_hidden, network.head)
+    room = spare >= (network.classes if network.head == "core" else 0)
+    return network.backward_lines > 0 and not (lines <= MAX_FAN_IN and room)
 
 
 def check_fit(network: ConstrainedNetwork) -> None:
@@ -121,8 +142,8 @@ def check_fit(network: ConstrainedNetwork) -> None:
         )
 
 
-def place(network: ConstrainedNetwork, hidden: Neurons, readout: Neurons | HostHead) -> CoreImage:
-    """Put a constrained network on one core.
+def place(network: ConstrainedNetwork, hidden: Neurons, readout: Readout) -> CoreImage:
+    """Put a constrained network on one core, or the directions of a bidirectional one on two.
 
     Parameters
     ----------
@@ -131,7 +152,8 @@ def place(network: ConstrainedNetwork, hidden: Neurons, readout: Neurons | HostH
     hidden
         One row for each hidden unit.
     readout
-        k rows for each class, class by class; or the head, where the host computes it.
+        k rows for each class, class by class, where there are two cores for each of them; or the head, where the host
+        computes it.
 
     Raises
     ------
@@ -141,6 +163,10 @@ def place(network: ConstrainedNetwork, hidden: Neurons, readout: Neurons | HostH
         A parameter breaks a limit of the neuron.
 
     """
+    if apart(network):
+        return _place_apart(network, hidden, readout)
+    if isinstance(readout, tuple):
+        raise ConstraintError("network: readouts for two cores, but it fits one")
     check_fit(network)
     gated = bool(gate_lines(network.readout, network.head))
     n_in, n_hidden = network.n_in, network.n_hidden
@@ -188,6 +214,47 @@ def place(network: ConstrainedNetwork, hidden: Neurons, readout: Neurons | HostH
         drain_steps=1 if network.head == "core" else 0,
         gate_line=n_in if gated else -1,
         readout=network.readout,
+        backward_lines=network.backward_lines,
+    )
+    return CoreImage(**arrays, coding=coding).validate()
+
+
+def _place_apart(network: ConstrainedNetwork, hidden: Neurons, readout: Readout) -> CoreImage:
+    """Put each direction on a core of its own; their class counts add up on common output lines."""
+    _, of_units = network.ways()
+    images = []
+    for way in (0, 1):
+        units = np.flatnonzero(of_units == way)
+        if isinstance(readout, HostHead):
+            own: Readout = replace(readout, weights=readout.weights[:, units].copy())
+        else:
+            own = readout[way] if isinstance(readout, tuple) else readout
+        images.append(place(network.half(way), hidden.of(units), own))
+    first = images[0]
+    arrays = {n: np.concatenate([getattr(i, n) for i in images]) for n in blank(1)}
+    core = arrays["target_core"][1]
+    core[core == 0] = 1
+    forward_lines = network.n_in - network.backward_lines
+    # the gate follows the words of both
+    inputs = arrays["inputs"]
+    gate = np.flatnonzero(inputs[: len(first.inputs), 0] == forward_lines)
+    inputs[len(first.inputs) :] += np.array([forward_lines, 1, 0], dtype=np.int32)
+    inputs[gate, 0] = network.n_in
+    outputs = arrays["outputs"]
+    shift = first.output_lines if isinstance(readout, HostHead) else 0
+    outputs[len(first.outputs) :] += np.array([1, 0, shift], dtype=np.int32)
+    arrays["target_axon"][1, core == limits.TARGET_OUTPUT] += shift
+    if isinstance(readout, HostHead):
+        arrays |= {"head_weights": readout.weights, "head_bias": readout.bias}
+    gated = bool(gate_lines(network.readout, network.head))
+    coding = Coding(
+        ticks_per_step=T,
+        word_lines=network.n_in,
+        direction=network.direction,
+        drain_steps=1 if network.head == "core" else 0,
+        gate_line=network.n_in if gated else -1,
+        readout=network.readout,
+        backward_lines=network.backward_lines,
     )
     return CoreImage(**arrays, coding=coding).validate()
 
@@ -231,12 +298,12 @@ def _input_axons(n_in: int, gate: int) -> NDArray[np.int32]:
 
 
 def unplace(image: CoreImage, encoder: Encoder) -> tuple[ConstrainedNetwork, Neurons]:
-    """Take the hidden layer of a placed network from its core again.
+    """Take the hidden layer of a placed network from its cores again.
 
     Parameters
     ----------
     image, encoder
-        A core that `place` made, and its encoder.
+        Cores that `place` made, and their encoder.
 
     Returns
     -------
@@ -247,33 +314,47 @@ def unplace(image: CoreImage, encoder: Encoder) -> tuple[ConstrainedNetwork, Neu
     Raises
     ------
     ConstraintError
-        The image has no coding, or more than one core.
+        The image has no coding, or more than two cores.
 
     """
-    if image.coding is None or image.cores != 1:
+    coding = image.coding
+    if coding is None or image.cores > 2:
         raise ConstraintError(
             f"core image: {image.cores} cores or no coding, expected one placed network"
         )
-    n_in = image.coding.word_lines
-    at = np.arange(0, int((image.target_core[0] == 0).sum()), COPIES)
+    if image.cores == 1:
+        network, neurons = _unplace_core(image, 0, encoder.codes, encoder.rows, coding)
+        return replace(network, backward_lines=coding.backward_lines), neurons
+    codes = np.split(encoder.codes, [coding.word_lines - coding.backward_lines], axis=1)
+    (first, hidden), (second, more) = (
+        _unplace_core(image, core, codes[core], encoder.rows, coding) for core in (0, 1)
+    )
+    return joined(first, second), hidden.and_these(more)
+
+
+def _unplace_core(
+    image: CoreImage, core: int, codes: NDArray[np.uint8], rows: NDArray[np.int32], coding: Coding
+) -> tuple[ConstrainedNetwork, Neurons]:
+    n_in = codes.shape[1]
+    at = np.arange(0, int((image.target_core[core] == core).sum()), COPIES)
     n = len(at)
-    bits = np.unpackbits(image.crossbar[0], axis=1, bitorder="little")[: COPIES * (n_in + n), at]
+    bits = np.unpackbits(image.crossbar[core], axis=1, bitorder="little")
+    bits = bits[: COPIES * (n_in + n), at]
     levels = np.tensordot(bits.reshape(n_in + n, COPIES, n), CODEBOOK, axes=(1, 0)).T
     values = {
-        name: getattr(image, name)[0, at].astype(np.int64)
+        name: getattr(image, name)[core, at].astype(np.int64)
         for name in ("threshold", "leak", "potential")
     }
     neurons = Neurons(
-        gain=image.weights[0, at, COPIES - 1].astype(np.int64),
-        floor=-image.neg_threshold[0, at].astype(np.int64),
+        gain=image.weights[core, at, COPIES - 1].astype(np.int64),
+        floor=-image.neg_threshold[core, at].astype(np.int64),
         **values,
     )
-    codes = encoder.codes.astype(np.float64)
     network = ConstrainedNetwork(
-        projection=np.eye(n_in),
+        projection=np.zeros((0, n_in)),  # no word vectors are known behind the codes
         origin=np.zeros(n_in),
-        codes=codes,
-        rows=encoder.rows,
+        codes=codes.astype(np.float64),
+        rows=rows,
         levels=levels.astype(np.int8),
         scale=neurons.gain / neurons.threshold,
         bias=neurons.leak * T / neurons.threshold,
@@ -281,7 +362,7 @@ def unplace(image: CoreImage, encoder: Encoder) -> tuple[ConstrainedNetwork, Neu
         readout_levels=np.zeros((0, n), dtype=np.int8),
         readout_scale=np.zeros(0),
         readout_bias=np.zeros(0),
-        direction=image.coding.direction,
-        readout=image.coding.readout,
+        direction=coding.direction,
+        readout=coding.readout,
     )
     return network, neurons

@@ -11,7 +11,7 @@ import numpy as np
 from ..registry import Pin, Registry
 from ..simcore import CoreImage
 from ..simcore.classifier import read_labels, read_tokenizer
-from .card import model_card
+from .card import CORES, model_card
 from .constrained import HEADS
 from .data import Question, read_questions
 from .errors import ConvertError, DataError, ModelFileError
@@ -232,7 +232,7 @@ def publish(
         annotations={
             "org.opencontainers.image.description": (
                 f"Elman RNN {network['input_lines']}-{network['hidden_units']}-{network['classes']}"
-                " on one TrueNorth core"
+                f" on {CORES[network['cores']]}"
                 + (", its head on the host" if converted.evaluation["head"] == "host" else "")
             ),
         },
@@ -327,8 +327,11 @@ def _describe(network: ElmanNetwork, finished: Finished) -> dict[str, Any]:
     core, matched = finished.placed, finished.matched
     copies, possible = 0, 0
     if not isinstance(matched.readout, HostHead):
-        copies = len(matched.readout.gain) // core.classes
-        possible = readout_copies(core.n_hidden, core.classes)
+        parts = matched.readout if isinstance(matched.readout, tuple) else (matched.readout,)
+        hidden = [core.n_hidden] if len(parts) == 1 else [core.half(w).n_hidden for w in (0, 1)]
+        copies = sum(len(part.gain) for part in parts) // core.classes
+        possible = sum(readout_copies(n, core.classes) for n in hidden)
+    units = network.n_hidden + (0 if network.backward is None else network.backward.n_hidden)
     return {
         "activation": network.activation,
         "clip": network.clip if np.isfinite(network.clip) else None,
@@ -338,9 +341,12 @@ def _describe(network: ElmanNetwork, finished: Finished) -> dict[str, Any]:
         "input_lines": core.n_in,
         "hidden_units": core.n_hidden,
         "classes": core.classes,
-        "units_per_float_unit": core.n_hidden // network.n_hidden,
+        "units_per_float_unit": core.n_hidden // units,
         "readout": core.readout,
-        "lines_used": core.n_in + core.n_hidden + gate_lines(core.readout, core.head),
+        "cores": matched.image.cores,
+        "lines_used": core.n_in
+        + core.n_hidden
+        + matched.image.cores * gate_lines(core.readout, core.head),
         "readout_neurons_per_class": copies,
         "readout_neurons_possible": possible,
         "responses": matched.method,

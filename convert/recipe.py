@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, Literal
 
+from .both import both_directions
 from .closed_form import closed_form
 from .constrain import constrain
 from .errors import ConvertError
@@ -110,14 +111,17 @@ def bring_to_core(
     Raises
     ------
     ConstraintError
-        The network does not fit one core.
+        The network does not fit one core, or a bidirectional one two.
 
     """
     note(f"constraining in closed form on {len(questions)} calibration questions")
     logits = network.logits(questions)
     labels = logits.argmax(axis=1)
-    closed = closed_form(network, questions)
-    wide = _wide(network, closed, questions)
+    if network.backward is None:
+        closed = closed_form(network, questions)
+        wide = _wide(network, closed, questions)
+    else:
+        closed, wide = both_directions(network, questions)
     finished = Finished(
         placed=closed.spiking,
         matched=(first := match(closed.spiking, questions, labels, closed.neurons, logits=logits)),

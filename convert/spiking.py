@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..simcore import limits, spike_pattern
-from .constrained import ConstrainedNetwork, T, over_time, steps
+from .constrained import ConstrainedNetwork, T, over_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,8 +48,7 @@ def hidden_steps(
     n = len(questions)
     V = np.repeat(neurons.potential[None].astype(np.float32), n, axis=0)
     train = np.zeros((n, T, network.n_hidden), dtype=np.float32)
-    for ids, alive in steps(questions, network.direction):
-        code = codes[network.rows[ids]]
+    for code, alive in network.read(codes, questions):
         spikes = np.concatenate([pattern[code].transpose(0, 2, 1), train[alive]], axis=2)
         # float32 holds these integers exactly: |drive| < 2**24
         drive = (spikes.astype(np.float32) @ levels.T) * gain

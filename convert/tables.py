@@ -66,7 +66,8 @@ def question_table(evaluation: Mapping[str, Any]) -> Rows:
             for m, e in mean["energy_uj"].items()
         ],
     ]
-    return [f"on {mean['cores']} core", "mean"], rows
+    cores = mean["cores"]
+    return [f"on {cores} core{'s' * (cores > 1)}", "mean"], rows
 
 
 def use_table(evaluation: Mapping[str, Any]) -> Rows:

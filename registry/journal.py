@@ -250,13 +250,7 @@ def parse_index(data: bytes, *, what: str) -> Index:
         raise Corrupt(
             f"{what}: generation {shown(number)} is not a number of 1 to {_DIGITS} digits"
         )
-    entries: dict[str, Any] = {}
-    for i, entry in enumerate(take(document, "manifests", list, what=what)):
-        tag = _tag(entry)
-        if tag in entries:
-            raise Corrupt(f"{what}: manifests[{i}]: {shown(tag)} appears twice")
-        if tag is not None:
-            entries[tag] = entry
+    entries = _entries(take(document, "manifests", list, what=what), what=what)
     return Index(
         data=data,
         generation=int(number),
@@ -279,11 +273,20 @@ def _withdrawn(annotations: Mapping[str, Any], *, what: str) -> dict[str, Digest
         raise Corrupt(f"{where}: {e}") from None
 
 
-def _tag(entry: object) -> str | None:
-    """Give the tag of an index entry; skopeo leaves entries without one where it moved a tag."""
-    annotations = entry.get("annotations") if isinstance(entry, dict) else None
-    tag = annotations.get(REF_NAME) if isinstance(annotations, dict) else None
-    return tag if isinstance(tag, str) else None
+def _entries(manifests: list[Any], *, what: str) -> dict[str, Any]:
+    """Sort the entries by tag."""
+    entries: dict[str, Any] = {}
+    for i, entry in enumerate(manifests):
+        try:
+            tag = entry["annotations"][REF_NAME]
+        except (KeyError, TypeError, IndexError):
+            continue  # skopeo leaves entries without a tag where it moved one
+        if not isinstance(tag, str):
+            continue
+        if tag in entries:
+            raise Corrupt(f"{what}: manifests[{i}]: {shown(tag)} appears twice")
+        entries[tag] = entry
+    return entries
 
 
 def _is_intact(data: bytes) -> bool:

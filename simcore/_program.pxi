@@ -46,7 +46,7 @@ cdef struct Tables:
     int delay, T, drain_steps, lanes, hidden, drives, gate_spikes
     int drive_0  # of the tail's lanes
     int64_t copies  # neurons that every hidden spike stands for; 0: see spikes_of_lane
-    bint reverse, every, largest
+    bint reverse, both, every, largest
     int lines  # output lines
     const int32_t* potential  # of the lanes, U, in the order of lane_place
     const int32_t* spikes_of_lane  # neurons that one hidden spike stands for
@@ -197,11 +197,13 @@ cdef inline void keep_largest(int lines, int32_t* counts, int32_t* of_step) noex
 
 
 cdef bint run_question(
-    const Tables* net, const uint64_t* word_signals, const int32_t* word_spikes, const uint64_t* gate_signals,
-    const int32_t* rows, int64_t words, int32_t* counts, State* s
+    const Tables* net, const uint64_t* word_signals, const int32_t* word_spikes, const uint64_t* back_signals,
+    const int32_t* back_spikes, const uint64_t* gate_signals, const int32_t* rows, int64_t words,
+    int32_t* counts, State* s
 ) noexcept nogil:
     """Answer one question; return whether a potential passed its guard, and the answer is void."""
-    cdef uint64_t both[MAX_TICKS]
+    cdef uint64_t joined[MAX_TICKS]
+    cdef const uint64_t* others
     cdef int32_t of_step[MAX_LINES]
     cdef int32_t* into = counts
     cdef const uint64_t* signals
@@ -219,10 +221,17 @@ cdef bint run_question(
             row = rows[words - 1 - step if net.reverse else step]
             s.sent_in += word_spikes[row]
             signals = word_signals + <int64_t> row * T
+            if net.both:
+                row = rows[step if net.reverse else words - 1 - step]
+                s.sent_in += back_spikes[row]
+                others = back_signals + <int64_t> row * T
+                for i in range(T):
+                    joined[i] = signals[i] | others[i]
+                signals = joined
             if step >= read:
                 for i in range(T):
-                    both[i] = signals[i] | gate_signals[i]
-                signals = both
+                    joined[i] = signals[i] | gate_signals[i]
+                signals = joined
         if step >= read:
             s.sent_in += net.gate_spikes
         offset = 0
@@ -252,7 +261,8 @@ cdef class ProgramRunner:
     """A program.Program made ready to answer questions; safe to use from several threads.
 
     Beside the fields of Program: `word_signals` (code rows, T) are the signals of each code at each tick of a step,
-    `word_spikes` (code rows,) its input spikes, `gate_signals` (T,) and `gate_spikes` those of the gate line in a step
+    `word_spikes` (code rows,) its input spikes, `back_signals` and `back_spikes` those of the lines that read from the
+    other end, where `both` says that there are any, `gate_signals` (T,) and `gate_spikes` those of the gate line in a step
     that is read, `word_rows` (words,) the code row of each word id; `every` says that all steps are read, but for a
     first one that drain steps make up for, `largest` that each of the output `lines` counts its largest step.
     """
@@ -261,6 +271,8 @@ cdef class ProgramRunner:
     cdef const uint64_t[:, ::1] word_signals
     cdef const int32_t[::1] word_spikes
     cdef const int32_t[::1] word_rows
+    cdef const uint64_t[:, ::1] back_signals
+    cdef const int32_t[::1] back_spikes
     cdef const uint64_t[::1] gate_signals
     cdef int64_t longest
     cdef object kept
@@ -290,6 +302,9 @@ cdef class ProgramRunner:
         const uint64_t[:, ::1] word_signals,
         const int32_t[::1] word_spikes,
         const int32_t[::1] word_rows,
+        const uint64_t[:, ::1] back_signals,
+        const int32_t[::1] back_spikes,
+        bint both,
         const uint64_t[::1] gate_signals,
         int32_t gate_spikes,
         int drain_steps,
@@ -310,6 +325,7 @@ cdef class ProgramRunner:
             output_spikes, exit_start, exits, leaving_spikes, leaving_start, leaving_exits,
         )
         self.word_signals, self.word_spikes, self.word_rows = word_signals, word_spikes, word_rows
+        self.back_signals, self.back_spikes = back_signals, back_spikes
         if longest > MAX_WORDS:
             raise ValueError(f"questions of {longest} words, limit {MAX_WORDS}")
         if largest and lines > MAX_LINES:
@@ -332,7 +348,7 @@ cdef class ProgramRunner:
             if spikes_of_lane[j] != spikes_of_lane[0]:
                 net.copies = 0
         net.delay, net.T, net.drain_steps = delay, gate_signals.shape[0], drain_steps
-        net.reverse, net.gate_spikes = reverse, gate_spikes
+        net.reverse, net.both, net.gate_spikes = reverse, both, gate_spikes
         net.every, net.largest, net.lines = every, largest, lines
         net.spikes_of_lane = &spikes_of_lane[0] if hidden else NULL
         net.output_lanes = outputs.shape[1]
@@ -393,8 +409,8 @@ cdef class ProgramRunner:
                     void = -1 - q
                     break
                 if run_question(
-                    &self.net, &self.word_signals[0, 0], &self.word_spikes[0], &self.gate_signals[0], rows, n,
-                    &scores[q, 0], &s,
+                    &self.net, &self.word_signals[0, 0], &self.word_spikes[0], &self.back_signals[0, 0],
+                    &self.back_spikes[0], &self.gate_signals[0], rows, n, &scores[q, 0], &s,
                 ):
                     label[q] = VOID
                     void += 1

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 MAX_WORDS: Final = 1024
 """Longest question in words."""
 
+_UNSTATED: Final = {"readout", "backward_lines"}
+"""What images of spikewatch 0.1 do not state."""
+
 READOUTS: Final = ("last", "mean", "max")
 
 
@@ -33,6 +36,9 @@ class Coding:
         Input lines 0..word_lines-1 carry the code of a word.
     direction : {"forward", "reverse"}
         The order in which the words of a question are read (ONNX `direction`).
+    backward_lines : int
+        The last so many word lines carry the code of the word read from the other end, so that both directions of a
+        bidirectional network have read all words in the same step; 0: none.
     drain_steps : int
         Steps run after the last word; 0 where the output lines spike in the step of the word itself.
     gate_line : int
@@ -51,6 +57,7 @@ class Coding:
     drain_steps: int = 1
     gate_line: int = -1
     readout: Literal["last", "mean", "max"] = "last"
+    backward_lines: int = 0
 
     def __post_init__(self) -> None:
         """Check every field.
@@ -66,6 +73,7 @@ class Coding:
             "word_lines": (1, limits.AXONS),
             "drain_steps": (0, 16),
             "gate_line": (-1, limits.AXONS - 1),
+            "backward_lines": (0, limits.AXONS),
         }
         for name, (low, high) in ranges.items():
             value = getattr(self, name)
@@ -75,6 +83,10 @@ class Coding:
             raise ImageError(f"coding: direction is {self.direction!r}, not forward or reverse")
         if self.readout not in READOUTS:
             raise ImageError(f"coding: readout is {self.readout!r}, not last, mean or max")
+        if self.backward_lines > self.word_lines:
+            raise ImageError(
+                f"coding: {self.backward_lines} backward lines of {self.word_lines} word lines"
+            )
         if 0 <= self.gate_line < self.word_lines:
             raise ImageError(
                 f"coding: gate_line {self.gate_line} is one of the {self.word_lines} word lines"
@@ -103,7 +115,6 @@ def read_coding(value: Any) -> Coding | None:
     if value is None:
         return None
     names = {f.name for f in fields(Coding)}
-    # images of spikewatch 0.1 do not state the readout
-    if not isinstance(value, dict) or set(value) not in (names, names - {"readout"}):
+    if not isinstance(value, dict) or not names - _UNSTATED <= set(value) <= names:
         raise ImageError(f"coding: {json.dumps(value)[:80]}, expected the fields {sorted(names)}")
     return Coding(**value)

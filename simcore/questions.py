@@ -268,16 +268,19 @@ class QuestionCore:
         steps = words + coding.drain_steps
         first = np.cumsum(steps) - steps
         within = np.arange(len(rows)) - np.repeat(np.cumsum(words) - words, words)
-        place = np.repeat(first, words) + within
-        if coding.direction == "reverse":
-            place = np.repeat(first + words - 1, words) - within
+        forward, reverse = (
+            np.repeat(first, words) + within,
+            np.repeat(first + words - 1, words) - within,
+        )
+        place, other = (forward, reverse) if coding.direction == "forward" else (reverse, forward)
         gate = np.zeros((coding.ticks_per_step, simulator.lines), dtype=np.bool_)
         if coding.gate_line >= 0:
             gate[:, coding.gate_line] = True
         raster = np.zeros((int(steps.sum()), *gate.shape), dtype=np.bool_)
-        raster[place, :, : coding.word_lines] = spike_pattern(coding.ticks_per_step)[
-            self.encoder.codes[rows]
-        ].transpose(0, 2, 1)
+        spikes = spike_pattern(coding.ticks_per_step)[self.encoder.codes[rows]].transpose(0, 2, 1)
+        split = coding.word_lines - coding.backward_lines
+        raster[place, :, :split] = spikes[:, :, :split]
+        raster[other, :, split : coding.word_lines] = spikes[:, :, split:]
         later = np.arange(len(raster)) - np.repeat(first, steps)
         raster[later >= np.repeat(steps - coding.steps_read(words), steps)] |= gate
         return simulator.run(
@@ -322,16 +325,25 @@ def _runner_arguments(
     spikes = np.zeros(coding.lines, dtype=np.int64)
     fed = len(program.line_signals)
     lines[:fed], spikes[:fed] = program.line_signals, program.line_spikes
-    pattern = spike_pattern(T)
-    word_signals = np.zeros((len(encoder.codes), T), dtype=np.uint64)
-    for line in range(coding.word_lines):
-        word_signals |= np.where(pattern, lines[line], np.uint64(0))[encoder.codes[:, line]]
+    split = coding.word_lines - coding.backward_lines
+
+    def of_codes(first: int, last: int) -> tuple[NDArray[np.uint64], NDArray[np.int32]]:
+        signals = np.zeros((len(encoder.codes), T), dtype=np.uint64)
+        for line in range(first, last):
+            signals |= np.where(spike_pattern(T), lines[line], np.uint64(0))[encoder.codes[:, line]]
+        return signals, (encoder.codes[:, first:last] @ spikes[first:last]).astype(np.int32)
+
+    word_signals, word_spikes = of_codes(0, split)
+    back_signals, back_spikes = of_codes(split, coding.word_lines)
     gate = coding.gate_line
     arguments = {f.name: getattr(program, f.name) for f in fields(program)}
     del arguments["line_signals"], arguments["line_spikes"]
     return arguments | {
         "word_signals": word_signals,
-        "word_spikes": (encoder.codes @ spikes[: coding.word_lines]).astype(np.int32),
+        "word_spikes": word_spikes,
+        "back_signals": back_signals,
+        "back_spikes": back_spikes,
+        "both": coding.backward_lines > 0,
         "word_rows": encoder.rows,
         "gate_signals": np.full(T, lines[gate] if gate >= 0 else 0, dtype=np.uint64),
         "gate_spikes": int(T * spikes[gate]) if gate >= 0 else 0,

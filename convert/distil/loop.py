@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from ..constrained import OPPOSITE
 from .questions import batches, changed, pack
 from .student import Student
 
@@ -100,8 +101,11 @@ def _fit(
         for chosen in batches(lengths, settings.batch, rng):
             _set_rate(optimiser, rate, done, total)
             ids, alive = pack([texts[i] for i in chosen], student.start.direction)
+            ends = None
+            if student.start.backward_lines:
+                ends, _ = pack([texts[i] for i in chosen], OPPOSITE[student.start.direction])
             wanted = _aligned(targets[chosen], lengths[chosen], len(ids))
-            loss = _loss(student(ids, alive, way), wanted, alive, settings.every)
+            loss = _loss(student(ids, alive, way, ends), wanted, alive, settings.every)
             optimiser.zero_grad()
             torch.autograd.backward(loss)
             torch.nn.utils.clip_grad_norm_(student.parameters(), _GRADIENT_BOUND)

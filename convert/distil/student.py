@@ -47,6 +47,7 @@ class Student(nn.Module):
     """
 
     embedding: torch.Tensor
+    connected: torch.Tensor
     rows: torch.Tensor
 
     def __init__(
@@ -58,6 +59,7 @@ class Student(nn.Module):
         # components of unit spread learn at one rate
         self.spread = np.maximum(embedding.std(axis=0), 1e-12)
         self.register_buffer("embedding", _tensor(embedding / self.spread))
+        self.register_buffer("connected", _tensor(start.connected().astype(np.float64)))
         self.register_buffer("rows", torch.from_numpy(start.rows.astype(np.int64)))
         self.projection = nn.Parameter(_tensor(start.projection * self.spread[:, None] / T))
         self.origin = nn.Parameter(_tensor(start.origin / T))
@@ -74,7 +76,13 @@ class Student(nn.Module):
         rates = self.embedding[rows] @ self.projection + self.origin
         return activities(torch.clamp(rates, 0, 1))
 
-    def forward(self, ids: torch.Tensor, alive: torch.Tensor, way: Way) -> torch.Tensor:
+    def forward(
+        self,
+        ids: torch.Tensor,
+        alive: torch.Tensor,
+        way: Way,
+        ends: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """Read packed questions; return the logits after every word, [steps, questions, classes].
 
         Parameters
@@ -83,11 +91,19 @@ class Student(nn.Module):
             int64 and bool [steps, questions], see `pack`.
         way
             See the module.
+        ends
+            int64 [steps, questions]: the words from the other end, for a bidirectional network.
         """
         rows, place = torch.unique(self.rows[ids], return_inverse=True)
-        codes = self.codes(rows)[place]
+        table = self.codes(rows)
+        codes = table[place]
+        if ends is not None:
+            # the same words of the same questions, in another order
+            split = codes.shape[2] - self.start.backward_lines
+            other = table[torch.searchsorted(rows, self.rows[ends])]
+            codes = torch.cat([codes[:, :, :split], other[:, :, split:]], dim=2)
         scale = self.log_scale.exp()
-        q = levels(self.weights, scale, LEVEL_MIN, LEVEL_MAX)
+        q = levels(self.weights * self.connected, scale, LEVEL_MIN, LEVEL_MAX)
         n_in = codes.shape[2]
         matrix = (q * scale).t()
         drive = codes @ matrix[:n_in] + self.bias
@@ -145,7 +161,7 @@ class Student(nn.Module):
     @torch.no_grad()
     def constrained(self, embedding: NDArray[np.float64]) -> ConstrainedNetwork:
         """Return the network as it stands on the grid, for the word vectors that it was made with."""
-        q = levels(self.weights, self.log_scale.exp(), LEVEL_MIN, LEVEL_MAX)
+        q = levels(self.weights * self.connected, self.log_scale.exp(), LEVEL_MIN, LEVEL_MAX)
         head_scale = self.log_head_scale.exp()
         head = levels(self.head, head_scale, -LEVEL_MAX, -LEVEL_MIN)
         projection = self.projection.double().numpy() * T / self.spread[:, None]

@@ -96,3 +96,33 @@ def save(model: onnx.ModelProto, path: Path) -> Path:
     """Write a model to a file."""
     path.write_bytes(model.SerializeToString())
     return path
+
+
+def both_ways(
+    forward: dict[str, NDArray[Any]], reverse: dict[str, NDArray[Any]]
+) -> onnx.ModelProto:
+    """Build a bidirectional ReLU network whose head reads both last states, from the weights of two directions."""
+    n = forward["R"].shape[2]
+    w = {name: np.concatenate([forward[name], reverse[name]]) for name in ("W", "R", "B")}
+    w["embedding"], w["c"] = forward["embedding"], forward["c"]
+    w["C"] = np.concatenate([forward["C"], reverse["C"]], axis=1)
+    w["shape"] = np.array([0, 2 * n], dtype=np.int64)
+    options = {"hidden_size": n, "direction": "bidirectional", "activations": ["Relu", "Relu"]}
+    nodes = [
+        helper.make_node("Gather", ["embedding", "ids"], ["x"]),
+        helper.make_node("RNN", ["x", "W", "R", "B", "lengths"], ["", "Y_h"], **options),
+        helper.make_node("Transpose", ["Y_h"], ["last"], perm=[1, 0, 2]),
+        helper.make_node("Reshape", ["last", "shape"], ["h"]),
+        helper.make_node("Gemm", ["h", "C", "c"], ["logits"], transB=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "both ways",
+        [
+            helper.make_tensor_value_info("ids", TensorProto.INT64, ["time", "batch"]),
+            helper.make_tensor_value_info("lengths", TensorProto.INT32, ["batch"]),
+        ],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", len(w["c"])])],
+        [numpy_helper.from_array(a, name) for name, a in w.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)

@@ -12,6 +12,7 @@ from test_constrain import float_network, sentences
 
 torch = pytest.importorskip("torch", reason="distilling needs the extra [train]")
 
+from spikewatch.convert.both import both_directions  # noqa: E402
 from spikewatch.convert.constrain import constrain  # noqa: E402
 from spikewatch.convert.distil import DistilSettings, distil  # noqa: E402
 from spikewatch.convert.distil.questions import pack  # noqa: E402
@@ -53,6 +54,28 @@ def test_the_student_in_training_is_the_integer_network(readout: str) -> None:
         found = student(*pack(questions, "forward"), "integer").numpy()
     wanted = student.constrained(network.embedding).logits(questions)
     np.testing.assert_allclose(found[-1], wanted, atol=1e-3)
+
+
+@pytest.mark.parametrize("way", ["integer", "spiking"])
+def test_the_student_reads_both_directions_and_keeps_them_apart(way: str) -> None:
+    parts = float_network(), replace(float_network(5), direction="reverse")
+    network = replace(
+        parts[0], C=np.concatenate([p.C for p in parts], axis=1), backward=parts[1], head="host"
+    )
+    closed, _ = both_directions(network, sentences()[:200])
+    student = Student(closed.spiking, network.embedding)
+    with torch.no_grad():
+        student.weights += 0.3  # as training might, between the directions as well
+    asked = sentences(7, 50)
+    ids, alive = pack(asked, "forward")
+    with torch.no_grad():
+        found = student(ids, alive, way, pack(asked, "reverse")[0])[-1].numpy()
+    again = student.constrained(network.embedding)
+    assert not again.levels[~again.connected()].any()
+    wanted = again.logits(asked)
+    if way == "spiking":
+        wanted = again.read_out(read_counts(again, hidden_neurons(again), asked))
+    np.testing.assert_allclose(found, wanted, atol=1e-3)
 
 
 def agreement(constrained: ConstrainedNetwork, network: ElmanNetwork) -> float:

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import TINY_WORDS, tiny_image, tiny_network
 
+from spikewatch.convert.constrained import ConstrainedNetwork, joined
 from spikewatch.convert.errors import ConstraintError
 from spikewatch.convert.head import host_heads
 from spikewatch.convert.match import core_labels, hidden_neurons, match, readout_neurons
-from spikewatch.convert.place import CODEBOOK, level_bits, place
+from spikewatch.convert.place import CODEBOOK, level_bits, place, unplace
 from spikewatch.convert.spiking import hidden_steps, read_counts
 from spikewatch.simcore import CoreImage, QuestionCore, Simulator, pack_lines, spike_pattern
 
@@ -93,6 +94,83 @@ def test_a_head_on_the_host_gets_the_counts_that_it_was_fitted_to(seed: int, rea
         wanted = words * (counts @ head.weights.T + head.bias)
         got = QuestionCore(image, network.encoder()).answer(asked).scores
         np.testing.assert_allclose(got, wanted, atol=1e-3)
+
+
+def two_directions(readout: str, head: str) -> ConstrainedNetwork:
+    """Make a bidirectional network of 6 + 5 hidden units, whose second direction reads 4 of 10 lines."""
+    parts = [
+        replace(
+            tiny_network(seed, n_in=n_in, n_hidden=n),
+            projection=np.zeros((0, n_in)),
+            readout=readout,
+            head=head,
+        )
+        for seed, n_in, n in ((1, 6, 6), (2, 4, 5))
+    ]
+    more = tiny_network(3, n_hidden=11)
+    return replace(
+        joined(*parts),
+        readout_levels=more.readout_levels,
+        readout_scale=more.readout_scale,
+        readout_bias=more.readout_bias,
+    )
+
+
+@pytest.mark.parametrize("readout", ["last", "mean", "max"])
+def test_both_directions_spike_on_one_core_as_each_does_alone_and_on_two(
+    readout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = two_directions(readout, "host")
+    neurons = hidden_neurons(network)
+    asked = questions(8, 5)
+    alone = [
+        read_counts(network.half(way), neurons.of(np.flatnonzero(network.ways()[1] == way)), asked)
+        for way in (0, 1)
+    ]
+    assert (network.half(0).direction, network.half(1).direction) == ("reverse", "forward")
+    counts = np.concatenate(alone, axis=1)
+    np.testing.assert_array_equal(read_counts(network, neurons, asked), counts)
+    head = host_heads(network, counts, None)[0]
+    scores = []
+    for cores in (1, 2):
+        if cores == 2:
+            monkeypatch.setattr("spikewatch.convert.place.apart", lambda n: n.backward_lines > 0)
+        image = place(network, neurons, head)
+        assert image.cores == cores
+        core = QuestionCore(image, network.encoder())
+        assert core.has_program == (cores == 1)
+        scores.append(core.answer(asked).scores)
+        layer, placed = unplace(image, network.encoder())
+        np.testing.assert_array_equal(read_counts(layer, placed, asked), counts)
+    words = np.array([len(q) for q in asked])[:, None] if readout == "mean" else 1
+    np.testing.assert_allclose(scores[0], words * (counts @ head.weights.T + head.bias), atol=1e-3)
+    np.testing.assert_array_equal(scores[0], scores[1])
+
+
+@pytest.mark.parametrize("readout", ["last", "mean"])
+def test_class_counts_of_two_cores_are_those_of_each_core_together(
+    readout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = two_directions(readout, "core")
+    neurons = hidden_neurons(network)
+    monkeypatch.setattr("spikewatch.convert.place.apart", lambda n: n.backward_lines > 0)
+    halves = [network.half(way) for way in (0, 1)]
+    readouts = [readout_neurons(half, -5.0, 10.0) for half in halves]
+    image = place(network, neurons, (readouts[0], readouts[1]))
+    asked = questions(8, 5)
+    answers = QuestionCore(image, network.encoder()).answer(asked)
+    alone = [
+        QuestionCore(
+            place(half, neurons.of(np.flatnonzero(network.ways()[1] == way)), readouts[way]),
+            half.encoder(),
+        ).answer(asked)
+        for way, half in enumerate(halves)
+    ]
+    np.testing.assert_array_equal(answers.scores, alone[0].scores + alone[1].scores)
+    np.testing.assert_array_equal(answers.spikes, alone[0].spikes + alone[1].spikes)
+    np.testing.assert_array_equal(
+        answers.synaptic_events, alone[0].synaptic_events + alone[1].synaptic_events
+    )
 
 
 def test_a_head_on_the_host_takes_a_fifth_neuron_of_every_unit_and_no_gate() -> None:

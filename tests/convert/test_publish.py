@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from networks import elman, save, weights
+from networks import both_ways, elman, save, weights
 from support import TINY_LABELS, TINY_WORDS, tiny_tokenizer
 from typer.testing import CliRunner
 
@@ -172,13 +172,38 @@ class TestPublish:
         assert again["stages"] == converted.evaluation["stages"]
         assert again["stages"]["spiking"]["agreement"] > 0.8
 
-    def test_what_is_read_but_no_core_can_hold_is_refused(self, folder: Path) -> None:
-        labels = folder / "five.json"
-        labels.write_text(json.dumps(TINY_LABELS[:5]))
-        made = source(folder, model=KERAS / "bi.onnx", labels=labels)
-        message = "network: bidirectional, but the core reads in one direction"
+    @pytest.mark.parametrize(("readout", "cores"), [("core", 1), ("core", 2), ("host", 2)])
+    def test_a_bidirectional_network_is_published_on_one_core_or_on_two(
+        self, folder: Path, readout: str, cores: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        if cores == 2:
+            # the small network would fit one
+            monkeypatch.setattr("spikewatch.convert.both.LEAST_WORDS", 100.0)
+        save(both_ways(weights(d=12), weights(1, d=12)), folder / "model.onnx")
+        _, converted = publish(
+            source(folder),
+            registry=folder / "r",
+            name="bi",
+            version="1.0.0",
+            recipe=CLOSED,
+            readout=readout,
+        )
+        again = evaluate("bi:1.0.0", registry=Registry(folder / "r"), data=folder / "calibrate.txt")
+        assert again["stages"] == converted.evaluation["stages"]
+        assert again["stages"]["spiking"]["agreement"] > 0.6
+        assert again["per_question"]["cores"] == cores
+        assert again["per_question"]["power_uw"]["paper"] == pytest.approx(cores * 17.09, abs=0.01)
+        assert again["utilisation"]["lines (fan-in)"]["limit"] == 64 * cores
+        assert again["responses"]["units"][0]["correlation"] > 0.5
+        assert converted.evaluation["network"]["direction"] == "bidirectional"
+        card = Registry(folder / "r").load("bi:1.0.0").files["MODEL_CARD.md"].decode()
+        assert f"placed on {('one TrueNorth core', 'two TrueNorth cores')[cores - 1]} " in card
+
+    def test_more_units_than_a_core_has_lines_are_refused(self, folder: Path) -> None:
+        save(elman(weights(d=12, n=70), activation="Relu"), folder / "model.onnx")
+        message = r"network: 70 hidden units \+ 1 gate \+ 1 input, limit 64 lines"
         with pytest.raises(ConstraintError, match=message):
-            publish(made, registry=folder / "r", name="wide", version="1.0.0")
+            publish(source(folder), registry=folder / "r", name="wide", version="1.0.0")
         assert not (folder / "r").exists()
 
     def test_equal_input_gives_an_equal_digest(self, folder: Path) -> None:

@@ -83,6 +83,28 @@ def test_a_mean_readout_counts_every_step_but_the_first() -> None:
     assert answers.scores[1].tolist() == one_word.scores[0].tolist()
 
 
+@pytest.mark.parametrize("kernel", ["reference", None])
+def test_backward_lines_carry_the_words_from_the_other_end(kernel: str | None) -> None:
+    """Replayed by hand: four lines read the words in reverse, the last two of them forward."""
+    network = tiny_network()
+    image = tiny_image(network)
+    assert image.coding is not None
+    image = replace(image, coding=replace(image.coding, backward_lines=2))
+    ids = [TINY_WORDS.index(w) for w in ("who", "wrote", "hamlet")]
+    activities = np.zeros((4, network.n_in + 1), dtype=np.uint8)
+    activities[:3, :4] = network.rounded_codes()[ids[::-1], :4]
+    activities[:3, 4:6] = network.rounded_codes()[ids, 4:]
+    activities[3, -1] = 15
+    spikes = spike_pattern(15)[activities].transpose(0, 2, 1).reshape(60, -1)
+    outcome = Simulator(image, "reference").run(pack_lines(spikes), [0, 60], counted=[15])
+
+    answers = QuestionCore(image, network.encoder(), kernel).answer([ids])
+
+    assert answers.scores[0].tolist() == outcome.counts[0].tolist()
+    assert answers.spikes[0].tolist() == outcome.spikes[0].tolist()
+    assert answers.synaptic_events[0] == outcome.synaptic_events[0]
+
+
 @pytest.mark.parametrize("readout", ["last", "mean", "max"])
 @pytest.mark.parametrize("kernel", ["reference", None])
 def test_the_host_weighs_the_hidden_spikes_of_the_steps_that_are_read(

@@ -183,6 +183,7 @@ def test_arrays_of_another_shape_or_type_are_refused(
         ({"word_lines": "4"}, "coding: word_lines is '4', limits 1..256"),
         ({"direction": ["reverse"]}, "coding: direction is ['reverse'], not forward or reverse"),
         ({"readout": "sum"}, "coding: readout is 'sum', not last, mean or max"),
+        ({"backward_lines": 4}, "coding: 4 backward lines of 3 word lines"),
         ({"gate_line": 2}, "coding: gate_line 2 is one of the 3 word lines"),
     ],
 )

@@ -78,6 +78,7 @@ def classifiers(draw: st.DrawFn) -> tuple[CoreImage, Encoder]:
         drain_steps=draw(st.integers(0, 3)),
         gate_line=gate,
         readout=draw(st.sampled_from(["last", "mean", "max"])),
+        backward_lines=draw(st.sampled_from([0, (lines - (gate >= 0)) // 2])),
     )
     if draw(st.booleans()) and len(out):
         classes, most = draw(st.integers(1, 4)), draw(st.sampled_from([1, 100]))

@@ -123,7 +123,6 @@ def test_the_tables_of_a_wide_confusion_are_not_cut() -> None:
         "questions": 50,
         "without_words": 0,
         "float_by_recurrence": 7,
-        "head": "core",
         "stages": stage_figures(PREDICTED, TRUTH),
         "confusion": confusion_matrix(np.arange(50), np.arange(50, dtype=np.int32), labels),
         "classes": {},

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from . import tables
+from .filters import moment
 from .options import (
     Actor,
     Alias,
@@ -20,7 +21,9 @@ from .options import (
     Ref,
     Root,
     echo,
+    folder_files,
     given,
+    given_object,
     named,
     pinned,
     writable,
@@ -34,7 +37,7 @@ alias_app = typer.Typer(help="Names that can move from version to version.", no_
 
 def add_writing(app: typer.Typer) -> None:
     """Add the commands to the program."""
-    for command in (init, rollback, attach, sign, withdraw, repair, gc):
+    for command in (init, publish, rollback, attach, sign, withdraw, repair, gc):
         app.command()(command)
     app.command("import")(import_)
     app.add_typer(alias_app, name="alias")
@@ -44,6 +47,42 @@ def init(*, registry: Root = None, as_json: AsJson = False) -> None:
     """Create a registry, or check that there can be one."""
     root = Registry.init(named(registry)).root
     echo({"registry": str(root)}, [f"{root} is a registry"], as_json=as_json)
+
+
+def publish(
+    name: Name,
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="SemVer, such as 1.0.0.")],
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="FOLDER", help="The model's files, at the paths that they keep."),
+    ],
+    *,
+    alias: Annotated[str | None, typer.Option(metavar="ALIAS", help="Moved to it.")] = None,
+    created: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="RFC 3339; part of the digest. Default: now."),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="What ModelPack's config says of a model, as JSON."),
+    ] = None,
+    reason: Reason = "",
+    actor: Actor = None,
+    registry: Root = None,
+    as_json: AsJson = False,
+) -> None:
+    """Publish the files of a folder as a version, for good."""
+    pin = writable(registry).publish(
+        name,
+        version,
+        folder_files(source),
+        created=None if created is None else moment(created),
+        config={} if config is None else given_object(config),
+        alias=alias,
+        actor=actor,
+        reason=reason,
+    )
+    echo(pinned(pin), [f"published {pin}"], as_json=as_json)
 
 
 @alias_app.command("set")

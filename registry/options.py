@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .errors import BadInput
-from .files import read_regular
-from .manifest import MAX_MANIFEST
+from .documents import parse_json
+from .errors import BadInput, Corrupt
+from .files import read_regular, storage
+from .manifest import MAX_LAYER, MAX_MANIFEST
 from .reader import Reader, bundled
 from .store import Registry
 
@@ -32,7 +33,9 @@ __all__ = [
     "Ref",
     "Root",
     "echo",
+    "folder_files",
     "given",
+    "given_object",
     "named",
     "pinned",
     "readable",
@@ -103,6 +106,48 @@ def given(path: Path) -> bytes:
         return read_regular(path, limit=MAX_MANIFEST)
     except FileNotFoundError:
         raise BadInput(f"{path}: no such file") from None
+
+
+def given_object(path: Path) -> dict[str, Any]:
+    """Read a JSON object that the user names.
+
+    Raises
+    ------
+    BadInput
+        When it cannot be read, or is anything else.
+    """
+    found = parse_json(given(path), what=str(path))
+    if not isinstance(found, dict):
+        raise BadInput(f"{path}: is a JSON {type(found).__name__}, expected an object")
+    return found
+
+
+def folder_files(folder: Path) -> dict[str, bytes]:
+    """Read every file below a folder that the user names; hidden files are not left out.
+
+    Returns
+    -------
+    dict of str to bytes
+        Path below the folder, with slashes, to content.
+
+    Raises
+    ------
+    BadInput
+        When it is no folder, is empty, or holds a link, a device or a file beyond the limit.
+    """
+    if not folder.is_dir():
+        raise BadInput(f"{folder}: no such folder")
+    with storage(f"reading {folder}"):
+        paths = sorted(p for p in folder.rglob("*") if p.is_symlink() or not p.is_dir())
+    if not paths:
+        raise BadInput(f"{folder}: holds no file")
+    try:
+        return {
+            path.relative_to(folder).as_posix(): read_regular(path, limit=MAX_LAYER)
+            for path in paths
+        }
+    except Corrupt as e:
+        raise BadInput(str(e)) from None
 
 
 def echo(document: Any, lines: Iterable[str], *, as_json: bool) -> None:

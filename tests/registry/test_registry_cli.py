@@ -13,6 +13,7 @@ from registry_support import CREATED, STAGES, Run, model_files, publish
 from spikewatch.registry import Registry, bundled, options
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -21,6 +22,72 @@ def test_init_makes_a_registry(run: Run, tmp_path: Path) -> None:
     assert run("init", "--registry", str(root)) == (0, f"{root} is a registry\n", "")
     assert root.is_dir()
     assert json.loads(run("init", "--registry", str(root), "--json").out) == {"registry": str(root)}
+
+
+def test_publish_takes_the_files_of_a_folder(run: Run, registry: Registry, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    (folder / "docs").mkdir(parents=True)
+    files = model_files() | {"docs/notes.md": b"# notes"}
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    config = tmp_path / "config.json"
+    config.write_text('{"architecture": "elman"}')
+    arguments = ("publish", "trec", "1.0.0", str(folder), "--alias", "production")
+    arguments += ("--created", "2026-01-01T00:00:00Z", "--config", str(config), "--as", "ci")
+
+    found = run(*arguments, "--reason", "first")
+
+    model = registry.load("trec:production")
+    assert found == (0, f"published {model.pin}\n", "")
+    assert model.files == files
+    assert model.config["architecture"] == "elman"
+    assert model.pin == registry.publish(
+        "trec", "1.0.0", files, created=CREATED, config={"architecture": "elman"}
+    )
+    assert run(*arguments, "--json").code == 0  # the same bytes again
+    assert [change.actor for change in registry.history("trec")] == ["ci", "ci"]
+    (folder / "labels.json").write_bytes(b"[]")
+    assert run(*arguments).code == 2
+    assert registry.load("trec:1.0.0").files == files
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda _: None, "model: no such folder"),
+        (lambda folder: folder.mkdir(), "model: holds no file"),
+        (lambda folder: folder.mkdir() or (folder / "a.json").symlink_to("/x"), "symbolic link"),
+        (lambda folder: folder.mkdir() or (folder / "a.pkl").touch(), "'a.pkl'"),
+    ],
+)
+def test_publish_refuses_in_one_line(
+    run: Run, registry: Registry, tmp_path: Path, make: Callable[[Path], object], message: str
+) -> None:
+    make(tmp_path / "model")
+
+    found = run("publish", "trec", "1.0.0", str(tmp_path / "model"))
+
+    assert (found.code, found.out, found.err.count("\n")) == (2, "", 1)
+    assert message in found.err
+    assert registry.models() == []
+
+
+def test_publish_refuses_a_config_that_is_no_object(
+    run: Run, registry: Registry, tmp_path: Path
+) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "labels.json").write_bytes(b"[]")
+    config = tmp_path / "config.json"
+    config.write_text("5")
+
+    found = run("publish", "trec", "1.0.0", str(tmp_path / "model"), "--config", str(config))
+
+    assert found == (
+        2,
+        "",
+        f"spikewatch-registry: {config}: is a JSON int, expected an object\n",
+    )
+    assert registry.models() == []
 
 
 def test_list_shows_versions_with_their_aliases(run: Run, registry: Registry) -> None:

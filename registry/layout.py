@@ -136,9 +136,7 @@ class Layout:
         Corrupt
             When its bytes or its content are wrong.
         """
-        if descriptor.size > MAX_MANIFEST:
-            raise Corrupt(f"{what}: manifest of {descriptor.size} bytes, limit {MAX_MANIFEST}")
-        return parse_manifest(self.read(descriptor, what=what), what=f"{what}: manifest")
+        return parse_manifest(self._manifest_bytes(descriptor, what), what=f"{what}: manifest")
 
     def attachment(self, descriptor: Descriptor, *, what: str) -> Attachment:
         """Read and check the manifest of an attachment.
@@ -148,9 +146,12 @@ class Layout:
         Corrupt
             When its bytes or its content are wrong.
         """
+        return parse_attachment(self._manifest_bytes(descriptor, what), what=f"{what}: manifest")
+
+    def _manifest_bytes(self, descriptor: Descriptor, what: str) -> bytes:
         if descriptor.size > MAX_MANIFEST:
             raise Corrupt(f"{what}: manifest of {descriptor.size} bytes, limit {MAX_MANIFEST}")
-        return parse_attachment(self.read(descriptor, what=what), what=f"{what}: manifest")
+        return self.read(descriptor, what=what)
 
     def check(self, descriptor: Descriptor, *, what: str) -> tuple[Descriptor, ...]:
         """Read and check a manifest and every blob it names; give those blobs.

@@ -6,16 +6,51 @@ from typing import TYPE_CHECKING
 
 import pytest
 from registry_support import Result, Run
+from remote_support import FakeRegistry
 
 from spikewatch.registry import Registry, cli
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Registry:
     return Registry.init(tmp_path / "models")
+
+
+@pytest.fixture
+def edge(tmp_path: Path) -> Registry:
+    return Registry.init(tmp_path / "edge")
+
+
+@pytest.fixture
+def upstream() -> Iterator[FakeRegistry]:
+    with FakeRegistry() as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep the user's own Docker config out of it."""
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
+    return tmp_path / "docker"
+
+
+@pytest.fixture
+def waits() -> list[float]:
+    return []
+
+
+@pytest.fixture
+def pause(waits: list[float]) -> Callable[[float], None]:
+    """Note the waits between attempts instead of waiting."""
+
+    def note(seconds: float) -> None:
+        if seconds:
+            waits.append(seconds)
+
+    return note
 
 
 @pytest.fixture(autouse=True)

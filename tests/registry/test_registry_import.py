@@ -44,11 +44,6 @@ def store(registry: Registry) -> Registry:
     return registry
 
 
-@pytest.fixture
-def edge(tmp_path: Path) -> Registry:
-    return Registry.init(tmp_path / "edge")
-
-
 def test_a_whole_model_goes_out_and_comes_in(
     store: Registry, edge: Registry, tmp_path: Path
 ) -> None:

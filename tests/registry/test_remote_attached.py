@@ -22,7 +22,7 @@ from spikewatch.registry.remote import Follower, pull, push
 from spikewatch.registry.remote.endpoint import answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -32,17 +32,6 @@ PUBLIC = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicK
 
 def evaluation(accuracy: float) -> bytes:
     return json.dumps({"stages": {"spiking": {"accuracy": accuracy}}}).encode()
-
-
-@pytest.fixture
-def upstream() -> Iterator[FakeRegistry]:
-    with FakeRegistry() as server:
-        yield server
-
-
-@pytest.fixture
-def edge(tmp_path: Path) -> Registry:
-    return Registry.init(tmp_path / "edge")
 
 
 @pytest.fixture

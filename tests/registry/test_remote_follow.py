@@ -18,25 +18,12 @@ from spikewatch.registry import BadInput, BadReference, Corrupt, NotFound, Regis
 from spikewatch.registry.remote import Follower, follow, push, transport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-
-@pytest.fixture
-def upstream() -> Iterator[FakeRegistry]:
-    with FakeRegistry() as server:
-        yield server
-
-
-@pytest.fixture
-def edge(tmp_path: Path) -> Registry:
-    return Registry.init(tmp_path / "edge")
+    from collections.abc import Callable
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "BACKOFF_S", 0.0)
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
 
 
 def release(registry: Registry, upstream: FakeRegistry, version: str) -> str:

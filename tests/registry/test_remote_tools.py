@@ -28,11 +28,6 @@ def upstream(tmp_path: Path) -> Iterator[str]:
         yield host
 
 
-@pytest.fixture
-def edge(tmp_path: Path) -> Registry:
-    return Registry.init(tmp_path / "edge")
-
-
 @needs("docker-registry")
 def test_dockers_registry_takes_and_gives_every_byte(
     registry: Registry, edge: Registry, upstream: str

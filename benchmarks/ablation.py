@@ -43,7 +43,7 @@ def full_range_row(row: F64, H: F64, low: int, high: int) -> tuple[NDArray[np.in
     """Let a row's largest weight be the largest level."""
     scale = float(max(row.max() / high, row.min() / low)) or 1.0
     levels = np.clip(np.round(row / scale), low, high)
-    levels, scale = constrain._descend(row, levels, scale, H, low, high)  # noqa: SLF001
+    levels, scale = constrain.descend(row, levels, scale, H, low, high)
     return levels.astype(np.int8), scale
 
 
@@ -82,7 +82,7 @@ def unchanged(network: Any, *_: Any) -> Any:
 
 STEPS: Final[dict[str, dict[str, Any]]] = {
     "scale of each row searched": {"constrain._quantise_row": full_range_row},
-    "rounding compensates errors": {"constrain._descend": nearest},
+    "rounding compensates errors": {"constrain.descend": nearest},
     "activity ranges by calibration": {
         "closed_form.PERCENTILES": (100.0,),
         "constrain._SLOPES": np.ones(1),

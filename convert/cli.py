@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def _fail(message: str) -> NoReturn:
-    print(f"{PROGRAM}: {message}", file=sys.stderr)  # noqa: T201 - the one place that speaks to stderr
+    typer.echo(f"{PROGRAM}: {message}", err=True)
     sys.exit(2)
 
 
@@ -75,11 +75,10 @@ def train(
     ] = None,
 ) -> None:
     """Train an Elman RNN for one core: quantisation-aware, then with the spikes in the loop."""
-    from .training import progress_bar  # noqa: PLC0415 - torch takes seconds to import
-    from .training import train as run  # noqa: PLC0415
+    from . import training  # noqa: PLC0415 - torch takes seconds to import
 
-    with progress_bar() as progress:
-        report = run(
+    with training.progress_bar() as progress:
+        report = training.train(
             data,
             vectors,
             out,
@@ -105,11 +104,10 @@ def cross_validate(
     fine: Fine = False,
 ) -> None:
     """Train and publish without each fold, and count the answers to it, stage by stage."""
-    from .training import cross_validate as run  # noqa: PLC0415 - torch takes seconds to import
-    from .training import progress_bar  # noqa: PLC0415
+    from . import training  # noqa: PLC0415 - torch takes seconds to import
 
-    with progress_bar() as progress:
-        found = run(
+    with training.progress_bar() as progress:
+        found = training.cross_validate(
             data,
             vectors,
             out,
@@ -169,10 +167,9 @@ def publish(
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Read, constrain, match, place and check a trained network, and publish it."""
-    from .publish import Source  # noqa: PLC0415 - onnxruntime takes a second to import
-    from .publish import publish as run  # noqa: PLC0415
+    from . import publish as publishing  # noqa: PLC0415 - onnxruntime takes a second to import
 
-    source = Source(
+    source = publishing.Source(
         model=model,
         tokenizer=tokenizer,
         labels=labels,
@@ -181,7 +178,7 @@ def publish(
         training=training,
         vectors=vectors,
     )
-    pin, converted = run(
+    pin, converted = publishing.publish(
         source,
         registry=registry,
         name=name,
@@ -231,7 +228,10 @@ def _created() -> datetime:
         return datetime.now(UTC).replace(microsecond=0)
     if not epoch.isdecimal():
         raise ConvertError(f"SOURCE_DATE_EPOCH: {epoch!r}, expected seconds since 1970")
-    return datetime.fromtimestamp(int(epoch), UTC)
+    try:
+        return datetime.fromtimestamp(int(epoch), UTC)
+    except (ValueError, OverflowError):
+        raise ConvertError(f"SOURCE_DATE_EPOCH: {epoch}, beyond the year 9999") from None
 
 
 def _say(text: str) -> None:

@@ -280,11 +280,11 @@ def _quantise_row(row: F64, H: F64, low: int, high: int) -> tuple[NDArray[np.int
     q = np.clip(np.round(row / scales[:, None]), low, high)
     left = row - scales[:, None] * q
     best = int(np.argmin(np.einsum("si,ij,sj->s", left, H, left)))
-    q, s = _descend(row, q[best], float(scales[best]), H, low, high)
+    q, s = descend(row, q[best], float(scales[best]), H, low, high)
     return q.astype(np.int8), s
 
 
-def _descend(row: F64, q: F64, s: float, H: F64, low: int, high: int) -> tuple[F64, float]:
+def descend(row: F64, q: F64, s: float, H: F64, low: int, high: int) -> tuple[F64, float]:
     """Move levels up or down one at a time while that lowers the error, refitting the scale in between."""
     diagonal = np.diag(H)
     tolerance = 1e-12 * float(row @ H @ row)

@@ -121,12 +121,12 @@ class ElmanNetwork:
 
     def read(self, questions: list[NDArray[np.int64]]) -> NDArray[np.float64]:
         """Run questions; return what the head reads of them, r, float64 (n, values)."""
-        r = self._every_read(questions)[[len(q) - 1 for q in questions], np.arange(len(questions))]
+        r = self.every_read(questions)[[len(q) - 1 for q in questions], np.arange(len(questions))]
         if self.backward is None:
             return r
         return np.concatenate([r, self.backward.read(questions)], axis=1)
 
-    def _every_read(self, questions: list[NDArray[np.int64]]) -> NDArray[np.float64]:
+    def every_read(self, questions: list[NDArray[np.int64]]) -> NDArray[np.float64]:
         """Return what the head would read of this direction after every word, float64 (steps, n, n_hidden)."""
         read = np.zeros((max(len(q) for q in questions), len(questions), self.n_hidden))
         total = np.zeros((len(questions), self.n_hidden))
@@ -152,7 +152,7 @@ class ElmanNetwork:
         Steps after a question's last word repeat the last answer.  A bidirectional network answers for as many words
         from either end.
         """
-        read = self._every_read(questions)
+        read = self.every_read(questions)
         if self.backward is not None:
-            read = np.concatenate([read, self.backward._every_read(questions)], axis=2)  # noqa: SLF001 - its own kind
+            read = np.concatenate([read, self.backward.every_read(questions)], axis=2)
         return (read @ self.C.T + self.c).transpose(1, 0, 2)

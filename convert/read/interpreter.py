@@ -141,6 +141,7 @@ def _run_node(frame: Frame, node: onnx.NodeProto, scope: ChainMap[str, Any]) -> 
         return _results(frame, node, values, scope)
     except Unsupported as e:
         raise ModelFileError(f"node {name!r}: {e}") from None
+    # what numpy and onnx's reference operators raise on shapes and values that do not fit
     except (ValueError, IndexError, TypeError, RuntimeError, NotImplementedError) as e:
         line = str(e).strip().partition("\n")[0][:200]
         raise WrongLayout(f"node {name!r}: operator {node.op_type} fails: {line}") from None

@@ -167,6 +167,7 @@ def publish(
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Read, constrain, match, place and check a trained network, and publish it."""
+    created = _created()  # before the import: onnx reads SOURCE_DATE_EPOCH as well, unchecked
     from . import publish as publishing  # noqa: PLC0415 - onnxruntime takes a second to import
 
     source = publishing.Source(
@@ -187,7 +188,7 @@ def publish(
         readout=readout,
         seed=seed,
         alias=alias,
-        created=_created(),
+        created=created,
         actor=actor,
         reason=reason,
         note=lambda line: typer.echo(line, err=True),

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +21,6 @@ from spikewatch.convert.cli import main
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 
 def changed(name: str, value: float) -> bytes:
@@ -209,6 +212,28 @@ def test_wrong_input_is_one_line_and_leaves_the_registry_alone(
     assert message in errors[0]
     assert "Traceback" not in err
     assert contents(folder / "registry") == before
+
+
+@pytest.mark.parametrize("epoch", ["99999999999999999", "-5", "soon"])
+def test_a_time_of_publishing_that_is_none_is_refused_before_anything_is_read(
+    epoch: str, tmp_path: Path
+) -> None:
+    program = [str(Path(sys.executable).parent / "spikewatch-convert"), "publish", "absent.onnx"]
+    files = ["--tokenizer", "a", "--labels", "a", "--calibrate", "a"]
+    where = ["--registry", str(tmp_path / "models"), "--name", "tiny", "--version", "1.0.0"]
+
+    found = subprocess.run(
+        [*program, *files, *where],
+        env={**os.environ, "SOURCE_DATE_EPOCH": epoch},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (found.returncode, found.stdout) == (2, "")
+    assert found.stderr.startswith("spikewatch-convert: SOURCE_DATE_EPOCH: ")
+    assert found.stderr.count("\n") == 1
+    assert not (tmp_path / "models").exists()
 
 
 def test_a_model_of_word_vectors_is_published_with_the_vocabulary_s_table(

@@ -231,7 +231,7 @@ def _created() -> datetime:
         raise ConvertError(f"SOURCE_DATE_EPOCH: {epoch!r}, expected seconds since 1970")
     try:
         return datetime.fromtimestamp(int(epoch), UTC)
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError, OSError):
         raise ConvertError(f"SOURCE_DATE_EPOCH: {epoch}, beyond the year 9999") from None
 
 

@@ -44,10 +44,10 @@ def write_archive(layout: Layout, tags: Mapping[str, Descriptor], path: Path) ->
     Corrupt
         When any of it is damaged: no file is written.
     BadInput
-        When the path is a directory, or there is none for it.
+        When the path is anything but a regular file, or there is no directory for it.
     """
-    if path.is_dir() or not path.parent.is_dir():
-        raise BadInput(f"{path}: is a directory, or its directory does not exist")
+    if path.is_symlink() or (path.exists() and not path.is_file()) or not path.parent.is_dir():
+        raise BadInput(f"{path}: is no regular file, or its directory does not exist")
     blobs: dict[str, Descriptor] = {}
     for tag, target in tags.items():
         for blob in (target, *layout.check(target, what=f"{layout.name}:{tag}")):

@@ -7,6 +7,7 @@ two programs that read a lax document differently disagree on what was verified.
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -64,12 +65,19 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return document
 
 
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"{text[:20]} is beyond the range of a number")
+    return value
+
+
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
 def parse_json(data: bytes, *, what: str) -> Any:
-    """Read a JSON document strictly: UTF-8, no key twice, no NaN.
+    """Read a JSON document strictly: UTF-8, no key twice, no NaN, infinity or half a surrogate pair.
 
     Parameters
     ----------
@@ -84,13 +92,17 @@ def parse_json(data: bytes, *, what: str) -> Any:
         When the bytes are anything else.
     """
     try:
-        return json.loads(
+        document = json.loads(
             data.decode(),
             object_pairs_hook=_no_duplicates,
             parse_constant=_no_constant,
+            parse_float=_finite,
         )
+        if b"\\u" in data:  # half of a surrogate pair is no text: UnicodeEncodeError, a ValueError
+            json.dumps(document, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as e:
         raise Corrupt(f"{what}: not valid JSON: {e}") from None
+    return document
 
 
 def take(document: object, key: str, kind: type[_T], *, what: str) -> _T:

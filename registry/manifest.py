@@ -268,11 +268,14 @@ def rfc3339(created: datetime, *, what: str) -> str:
     Raises
     ------
     BadInput
-        When it has no time zone.
+        When it has no time zone, or is out of range in UTC.
     """
     if created.tzinfo is None:
         raise BadInput(f"{what}: created {created} has no time zone")
-    time = created.astimezone(UTC).replace(microsecond=0, tzinfo=None)
+    try:
+        time = created.astimezone(UTC).replace(microsecond=0, tzinfo=None)
+    except OverflowError:
+        raise BadInput(f"{what}: created {created} is in no year of 1 to 9999 in UTC") from None
     return f"{time.isoformat()}Z"
 
 

@@ -135,7 +135,9 @@ def folder_files(folder: Path) -> dict[str, bytes]:
     BadInput
         When it is no folder, is empty, or holds a link, a device or a file beyond the limit.
     """
-    if not folder.is_dir():
+    with storage(f"reading {folder}"):
+        exists = folder.is_dir()
+    if not exists:
         raise BadInput(f"{folder}: no such folder")
     with storage(f"reading {folder}"):
         paths = sorted(p for p in folder.rglob("*") if p.is_symlink() or not p.is_dir())

@@ -117,7 +117,10 @@ def _short(value: Any) -> str:
 
 def _percent(figures: Mapping[str, Any], key: str) -> str:
     value = figures.get(key)
-    return f"{100 * value:.1f} %" if isinstance(value, (int, float)) else "-"
+    try:
+        return f"{100 * value:.1f} %" if isinstance(value, (int, float)) else "-"
+    except OverflowError:  # a whole number of hundreds of digits
+        return "-"
 
 
 def _number(value: object) -> str:

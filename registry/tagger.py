@@ -56,8 +56,7 @@ class Tagger(Reader):
         """
         check_model(name)
         check_alias(alias)
-        if expect is not None and expect != ABSENT:
-            check_digest(expect)
+        _check_expected(expect)
         signature = Signature.of(actor, reason)
         reference = Reference.parse(complete(name, ref))
         if reference.name != name:
@@ -92,8 +91,7 @@ class Tagger(Reader):
             When it does not mean what was expected; nothing was changed.
         """
         check_alias(alias)
-        if expect is not None:
-            check_digest(expect)
+        _check_expected(expect)
         signature = Signature.of(actor, reason)
         layout = self._layout(check_model(name))
         removed: list[Digest] = []
@@ -132,8 +130,7 @@ class Tagger(Reader):
             When a file of that version is damaged; the alias stays where it was.
         """
         check_alias(alias)
-        if expect is not None:
-            check_digest(expect)
+        _check_expected(expect)
         signature = Signature.of(actor, reason)
         layout = self._layout(check_model(name))
         with storage(f"rolling back {name}:{alias} in {self.root}"):
@@ -162,3 +159,9 @@ class Tagger(Reader):
         with storage(f"withdrawing {name}:{version} from {self.root}"):
             state = layout.commit(withdrawal(layout, version, signature))
         return state.withdrawn[version]
+
+
+def _check_expected(expect: str | None) -> None:
+    """Check what an alias is expected to mean: a digest, ABSENT, or None for anything."""
+    if expect is not None and expect != ABSENT:
+        check_digest(expect)

@@ -117,7 +117,7 @@ class Authorization:
 def _challenge(value: str) -> tuple[str, Mapping[str, str]]:
     """Read ``Bearer realm="https://...",service="..."``."""
     scheme, _, rest = value.partition(" ")
-    pairs = [pair for pair in parse_http_list(rest) if "=" in pair]
+    pairs = [pair for pair in parse_http_list(rest) if pair.partition("=")[2]]
     return scheme.lower(), {k.lower(): v for k, v in parse_keqv_list(pairs).items()}
 
 

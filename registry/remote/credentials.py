@@ -9,8 +9,6 @@ https://github.com/docker/docker-credential-helpers
 from __future__ import annotations
 
 import base64
-import binascii
-import json
 import os
 import re
 import subprocess
@@ -54,7 +52,10 @@ class Credentials:
 
 def _config_path() -> Path:
     folder = os.environ.get("DOCKER_CONFIG")
-    return (Path(folder) if folder else Path("~/.docker").expanduser()) / "config.json"
+    try:
+        return (Path(folder) if folder else Path("~/.docker").expanduser()) / "config.json"
+    except RuntimeError as e:  # neither HOME nor an entry for the user, as in bare containers
+        raise BadInput(f"Docker's config file: {e}: set HOME or DOCKER_CONFIG") from None
 
 
 def credentials_for(host: str) -> Credentials | None:
@@ -77,6 +78,8 @@ def credentials_for(host: str) -> Credentials | None:
         return None
     except (Corrupt, StorageError) as e:
         raise BadInput(f"Docker's config file: {e}") from None
+    if not isinstance(config, dict):
+        raise BadInput(f"Docker's config file: {path}: is not an object")
     keys = [host, f"https://{host}", f"https://{host}/v1/", f"https://{host}/v2/"]
     if host in _HUB_NAMES:
         keys.append(_HUB_KEY)
@@ -114,7 +117,7 @@ def _stored(entry: Mapping[str, Any], what: str) -> Credentials | None:
     if isinstance(encoded, str) and encoded:
         try:
             user, _, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:
             raise BadInput(f"Docker's config file: {what}: 'auth' is not base64") from None
     if not isinstance(user, str) or not isinstance(secret, str) or not user:
         return None
@@ -144,8 +147,8 @@ def _ask(helper: object, key: str) -> Credentials | None:
             return None
         raise BadInput(f"{program}: exit code {done.returncode}: {shown(said)}")
     try:
-        answer = json.loads(done.stdout)
+        answer = parse_json(done.stdout, what=program)
         user, secret = answer["Username"], answer["Secret"]
-    except (ValueError, KeyError, TypeError):
+    except (Corrupt, KeyError, TypeError):
         raise BadInput(f"{program}: did not answer with credentials") from None
     return Credentials(user=str(user), secret=str(secret), is_token=user == _TOKEN_USER)

@@ -50,6 +50,7 @@ PACE: Final = 16_000
 """A body may take PATIENCE_S and a second for each so many bytes of its limit."""
 _CHUNK: Final = 2**18
 _MAX_HOPS: Final = 5
+_DIGITS: Final = 18  # of a length: more are beyond every limit
 _REDIRECTS: Final = {301, 302, 303, 307, 308}
 _PASSING: Final = {408, 429, 500, 502, 503, 504}
 """Statuses that another attempt may not meet again."""
@@ -245,8 +246,8 @@ class Transport:
         size, announced = 0, response.headers.get("Content-Length", "")
         deadline = time.monotonic() + PATIENCE_S + limit / PACE
         if method != "HEAD":
-            if announced.isdecimal() and int(announced) > limit:
-                raise Corrupt(f"{url}: {announced} bytes, more than the limit of {limit}")
+            if announced.isdecimal() and (len(announced) > _DIGITS or int(announced) > limit):
+                raise Corrupt(f"{url}: {announced[:_DIGITS]} bytes, more than the limit of {limit}")
             while chunk := response.read1(_CHUNK):
                 size += len(chunk)
                 if size > limit:
@@ -269,7 +270,7 @@ class Transport:
 def _asked_wait(response: urllib3.BaseHTTPResponse) -> float | None:
     try:
         return _RETRY_AFTER.get_retry_after(response)
-    except InvalidHeader:
+    except (InvalidHeader, ValueError, OverflowError):  # numbers and years beyond any sense
         return None
 
 

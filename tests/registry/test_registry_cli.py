@@ -56,6 +56,7 @@ def test_publish_takes_the_files_of_a_folder(run: Run, registry: Registry, tmp_p
     [
         (lambda _: None, "model: no such folder"),
         (lambda folder: folder.mkdir(), "model: holds no file"),
+        (lambda folder: folder.touch(), "model: no such folder"),
         (lambda folder: folder.mkdir() or (folder / "a.json").symlink_to("/x"), "symbolic link"),
         (lambda folder: folder.mkdir() or (folder / "a.pkl").touch(), "'a.pkl'"),
     ],
@@ -70,6 +71,45 @@ def test_publish_refuses_in_one_line(
     assert (found.code, found.out, found.err.count("\n")) == (2, "", 1)
     assert message in found.err
     assert registry.models() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--created", "0001-01-01T00:00:00+14:00"), "no year of 1 to 9999"),
+        (("--created", "9999-12-31T23:59:59-14:00"), "no year of 1 to 9999"),
+    ],
+)
+def test_publish_refuses_a_time_beyond_the_calendar(
+    run: Run, registry: Registry, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    (tmp_path / "labels.json").write_bytes(b"[]")
+
+    found = run("publish", "trec", "1.0.0", str(tmp_path), *arguments)
+
+    assert (found.code, found.out, found.err.count("\n")) == (2, "", 1)
+    assert message in found.err
+    assert registry.models() == []
+
+
+def test_a_folder_whose_name_is_too_long_is_one_line(run: Run, registry: Registry) -> None:
+    found = run("publish", "trec", "1.0.0", 300 * "a")
+
+    assert (found.code, found.err.count("\n")) == (2, 1)
+    assert "File name too long" in found.err
+    assert registry.models() == []
+
+
+@pytest.mark.parametrize("labels", [b'["\\ud800"]', b"[1e999]"])
+def test_json_that_no_program_could_read_is_one_line(
+    run: Run, registry: Registry, labels: bytes
+) -> None:
+    registry.publish("trec", "1.0.0", {"labels.json": labels}, created=CREATED)
+
+    found = run("show", "trec:1.0.0", "--json")
+
+    assert (found.code, found.out, found.err.count("\n")) == (2, "", 1)
+    assert "labels.json: not valid JSON" in found.err
 
 
 def test_publish_refuses_a_config_that_is_no_object(

@@ -154,9 +154,13 @@ def test_what_cannot_be_imported_or_exported_is_refused(
         store.export("trec:9.0.0", tmp_path / "b.tar")
     with pytest.raises(NotFound):
         store.export("qa", tmp_path / "b.tar")
-    for place in (tmp_path, tmp_path / "none" / "b.tar"):
-        with pytest.raises(BadInput, match="is a directory, or its directory does not exist$"):
-            store.export("trec", place)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link.tar").symlink_to(tmp_path / "b.tar")
+    for place in ("", "none/b.tar", "pipe", "link.tar"):
+        with pytest.raises(BadInput, match="is no regular file, or its directory does not exist$"):
+            store.export("trec", tmp_path / place)
+    assert (tmp_path / "pipe").is_fifo()
+    assert (tmp_path / "link.tar").is_symlink()
     assert snapshot(tmp_path) == before
 
 

@@ -107,6 +107,9 @@ def test_a_credential_helper_is_asked(
     ("text", "said"),
     [
         ("{", "not valid JSON"),
+        ("[]", "is not an object"),
+        ('{"auths": {"HOST": {"auth": "\u00e9"}}}', "'auth' is not base64"),
+        ('{"auths": {"HOST": {"username": "\\ud800", "password": "x"}}}', "not valid JSON"),
         ('{"auths": []}', "'auths' is not an object"),
         ('{"auths": {"HOST": {"auth": "%%%"}}}', "'auth' is not base64"),
         ('{"credHelpers": {"HOST": "../evil"}}', "credential helper '../evil': not a name"),

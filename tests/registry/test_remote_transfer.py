@@ -162,7 +162,11 @@ EMPTY = hashlib.sha256(b"{}").hexdigest()
             "file 'core.safetensors': is 'application/vnd.cncf.model.doc.v1.raw', not",
         ),
         (lambda d: d.update(layers=[]), Corrupt, "has no files"),
-        (lambda d: d["annotations"].update(x="\ud800"), Corrupt, "not a JSON document"),
+        (
+            lambda d: d["annotations"].update(x="\ud800"),
+            Corrupt,
+            "not valid JSON.*surrogates not allowed",
+        ),
         (
             lambda d: d["annotations"].pop("org.opencontainers.image.version"),
             Corrupt,

@@ -147,7 +147,7 @@ def publish(
             " leave it, and the head is computed by the daemon."
         ),
     ] = "core",
-    seed: Annotated[int, typer.Option(help="Seed of the distillation.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the distillation.", min=0, max=2**32)] = 0,
     alias: Annotated[str | None, typer.Option(help="Alias to move to this version.")] = None,
     evaluate: Annotated[
         Path | None,
@@ -168,9 +168,10 @@ def publish(
 ) -> None:
     """Read, constrain, match, place and check a trained network, and publish it."""
     created = _created()  # before the import: onnx reads SOURCE_DATE_EPOCH as well, unchecked
-    from . import publish as publishing  # noqa: PLC0415 - onnxruntime takes a second to import
+    from .publish import Source  # noqa: PLC0415 - onnxruntime takes a second to import
+    from .publish import publish as run  # noqa: PLC0415 - likewise
 
-    source = publishing.Source(
+    source = Source(
         model=model,
         tokenizer=tokenizer,
         labels=labels,
@@ -179,7 +180,7 @@ def publish(
         training=training,
         vectors=vectors,
     )
-    pin, converted = publishing.publish(
+    pin, converted = run(
         source,
         registry=registry,
         name=name,

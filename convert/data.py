@@ -119,7 +119,12 @@ def _parse_jsonl(line: str, where: str) -> Question:
         raise DataError(f"{where}: 'text' is {_show(text)}, not a string")
     if label is not None and not isinstance(label, str):
         raise DataError(f"{where}: 'label' is {_show(label)}, not a string")
-    return Question(text=text.strip(), label=label)
+    try:
+        f"{text}{label}".encode()
+    except UnicodeEncodeError:
+        raise DataError(f"{where}: half a surrogate pair: {_show(line)}") from None
+    # a label stands in one field of one line of a .tsv as well
+    return Question(text=text.strip(), label=None if label is None else " ".join(label.split()))
 
 
 def _parse_txt(line: str, where: str) -> Question:

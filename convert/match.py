@@ -60,7 +60,7 @@ def hidden_neurons(network: ConstrainedNetwork, *, floor: float = 0.0) -> Neuron
     Raises
     ------
     ConstraintError
-        A unit whose scale or bias no gain can express, by number.
+        A unit whose scale no gain can express, by number.
 
     """
     s, B = network.scale, network.bias

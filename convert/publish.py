@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ..registry import Pin, Registry
+from ..registry.references import check_alias, check_model, check_version
 from ..simcore import CoreImage
 from ..simcore.classifier import read_labels, read_tokenizer
 from .card import CORES, model_card
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from .elman import ElmanNetwork
     from .recipe import Finished
     from .tokenizer import WordTable
+
+MAX_WORD_ID: Final = 10**7
+"""Highest word id that gets a row of its own from --vectors: our own bound, for memory."""
 
 MIN_CALIBRATION: Final = 16
 """Fewest calibration questions: below, a unit's mean response is noise."""
@@ -205,6 +209,10 @@ def publish(
         Something does not fit; the registry is untouched.
 
     """
+    check_model(name)
+    check_version(version)
+    if alias is not None:
+        check_alias(alias)
     converted = convert(
         source,
         title=f"{name} {version}",
@@ -316,6 +324,11 @@ def _splitter(
 def _vocabulary(path: Path, tokenizer: bytes, note: Callable[[str], None]) -> WordTable:
     """Look the tokenizer's words up in a file of vectors."""
     vocabulary = read_tokenizer(tokenizer).get_vocab(with_added_tokens=True)
+    if not vocabulary:
+        raise DataError("tokenizer.json: holds no word")
+    highest = max(vocabulary.values())
+    if highest > MAX_WORD_ID:
+        raise DataError(f"tokenizer.json: word id {highest}, limit {MAX_WORD_ID} with --vectors")
     table, missing = vocabulary_table(vocabulary, read_vectors(path))
     if missing == len(vocabulary):
         raise DataError(f"{path}: holds none of the {missing} words of the tokenizer")
@@ -361,7 +374,7 @@ def _training(files: dict[str, bytes]) -> dict[str, Any] | None:
         return None
     try:
         training = json.loads(files["training.json"])
-    except ValueError:
+    except (ValueError, RecursionError):
         raise DataError("training.json: not JSON") from None
     if not isinstance(training, dict):
         raise DataError("training.json: expected an object")

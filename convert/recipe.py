@@ -11,7 +11,7 @@ from .closed_form import closed_form
 from .constrain import constrain
 from .errors import ConvertError
 from .ledger import Constrained
-from .match import hidden_neurons, match
+from .match import core_labels, hidden_neurons, match
 from .widen import widened
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ class Finished:
     constrained : Constrained
         The networks of the earlier stages.
     recipe : {"closed-form", "distill", "labels"}
-        What `placed` comes from: the closed form, where a distillation agreed no better.
+        What `placed` comes from: the closed form, where a distillation to the float network's
+        answers agreed worse; with `labels` it is always the distillation.
     closed_form_agreement : float
         Share of the calibration questions on which the closed form's core gives the float network's label.
 
@@ -188,7 +189,11 @@ def _distilled(
             spiking, matched, most = tried, found, found.agreement
         if gained < settings.least_gain or most >= settings.enough:
             break
-    if true is None and matched.agreement < finished.matched.agreement:
+    if true is not None:
+        # chosen by the labels, but stated as for the other recipes: agreement with the float network
+        answered = core_labels(matched.image, spiking, questions)
+        matched = replace(matched, agreement=float((answered == logits.argmax(axis=1)).mean()))
+    elif matched.agreement < finished.matched.agreement:
         return finished
     return replace(
         finished,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import TrainingError
 from .corpus import split
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["train"]
+
+_SEED_MAX: Final = 2**63 - 1  # torch takes no larger one
 
 
 def train(
@@ -73,8 +75,8 @@ def train(
         The questions do not suffice, a setting does not fit, the validation is of something else, or
         `out` cannot be written.
     """
-    if seed < 0:
-        raise TrainingError(f"seed: {seed}, at least 0 is needed")
+    if not 0 <= seed <= _SEED_MAX:
+        raise TrainingError(f"seed: {seed}, expected 0..{_SEED_MAX}")
     material = read_material(data, vectors, wordnet, fine=fine)
     settings = settings or TrainingSettings.for_classes(len(material.labels))
     if dev is not None:
@@ -85,6 +87,9 @@ def train(
     material.check(parts)
     if search:
         settings, extra["search"] = best_split(material, parts.train, settings, seed, progress)
+        extra["selection"] = (
+            "inputs and hidden units by the search below, on the training part; otherwise a fixed schedule"
+        )
     if validation is not None:
         extra["cross_validation"] = read_validation(validation, material, settings)
     rule = (

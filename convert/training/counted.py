@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..publish import Source, convert
+from ..errors import TrainingError
+from ..publish import MIN_CALIBRATION, Source, convert
 from .run import CALIBRATION_FILE, DEV_FILE, train_on
 
 if TYPE_CHECKING:
@@ -53,7 +54,17 @@ def train_and_count(
         See `run.train_on`.
     rule
         How the split was made.
+
+    Raises
+    ------
+    TrainingError
+        A part holds too few questions.
     """
+    if len(part.train) < MIN_CALIBRATION or not len(part.dev):
+        raise TrainingError(
+            f"{rule}: {len(part.train)} questions to train on and {len(part.dev)} held out, at least"
+            f" {MIN_CALIBRATION} and 1 are needed"
+        )
     with tempfile.TemporaryDirectory(prefix="spikewatch-counted-") as folder:
         out = Path(folder)
         report = train_on(

@@ -113,7 +113,10 @@ def train_linear(
 
 
 def _bucket(kind: int, *words: torch.Tensor) -> torch.Tensor:
-    """Hash up to three words, or small numbers, of one kind of feature; 0 is left for none."""
+    """Hash up to three words, or small numbers, of one kind of feature.
+
+    0 stands for none: the few features that fall there are lost.
+    """
     products = [word * factor for word, factor in zip(words, _FACTORS, strict=False)]
     return (sum(products[1:], products[0]) + kind * _APART) % _BUCKETS
 

@@ -67,15 +67,19 @@ def read_folds(path: Path, expected: str) -> list[Fold]:
     Raises
     ------
     TrainingError
-        A line cannot be read, or is of another recipe.
+        The file or a line cannot be read, or a line is of another recipe.
     """
-    if not path.exists():
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
         return []
+    except (OSError, UnicodeDecodeError) as e:
+        raise TrainingError(f"{path}: {e}") from None
     found = []
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
+    for number, line in enumerate(lines, start=1):
         try:
             fold = Fold(**json.loads(line))
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, RecursionError):
             raise TrainingError(f"{path}:{number}: not a line of a cross-validation") from None
         if fold.recipe != expected:
             raise TrainingError(
@@ -133,7 +137,7 @@ def read_validation(path: Path, material: Material, settings: TrainingSettings) 
         validated = found["recipe"]
     except OSError as e:
         raise TrainingError(f"{path}: {e.strerror or e}") from None
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError):
         raise TrainingError(f"{path}: not the summary of a cross-validation") from None
     if validated != expected:
         raise TrainingError(f"{path}: of recipe {validated}, this one is {expected}")

@@ -108,6 +108,30 @@ def test_a_folder_of_another_recipe_is_refused(files: tuple[Path, Path], out: Pa
     assert (out / "folds.jsonl").read_text() == before
 
 
+@pytest.mark.parametrize("content", [None, b"\xff", b"[" * 100_000])
+def test_figures_that_cannot_be_read_are_refused(
+    files: tuple[Path, Path], tmp_path: Path, content: bytes | None
+) -> None:
+    lines = tmp_path / "folds.jsonl"
+    if content is None:
+        lines.mkdir()
+    else:
+        lines.write_bytes(content)
+
+    with pytest.raises(TrainingError, match=r"folds\.jsonl"):
+        cross_validate(*files, tmp_path, folds=3, seeds=1, settings=SETTINGS)
+
+
+def test_parts_that_are_too_small_are_refused_before_the_training(
+    files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    data = tmp_path / "few.tsv"
+    data.write_text("HUM\tWho wrote Hamlet?\nLOC\tWhere is Paris?\n" * 6)
+
+    with pytest.raises(TrainingError, match=r"^fold 0: \d+ questions to train on and 6 held out"):
+        cross_validate(data, files[1], tmp_path / "out", folds=2, seeds=1, settings=SETTINGS)
+
+
 def test_a_training_of_the_same_recipe_carries_the_figures(
     files: tuple[Path, Path], out: Path, tmp_path: Path
 ) -> None:

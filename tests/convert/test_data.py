@@ -94,6 +94,7 @@ class TestJsonlFiles:
         [
             ("[1]", "not a JSON object: '[1]'"),
             ('{"label": "HUM"}', "'text' is None, not a string"),
+            ('{"text": "\\ud800"}', 'half a surrogate pair: \'{"text": "\\\\ud800"}\''),
             ('{"text": "Who?", "label": 3}', "'label' is 3, not a string"),
             ('{"text": "Who?"}', 'no label in \'{"text": "Who?"}\''),
             ('{"text": " ", "label": "HUM"}', 'no text in \'{"text": " ", "label": "HUM"}\''),
@@ -106,6 +107,11 @@ class TestJsonlFiles:
             read_questions(path, labelled=True)
 
         assert str(caught.value) == f"{path}:2: {message}"
+
+    def test_labels_stand_in_one_field_of_one_line(self, tmp_path: Path) -> None:
+        path = written(tmp_path, "q.jsonl", json.dumps({"label": " a\tb\nc ", "text": "Who?"}))
+
+        assert read_questions(path, labelled=True)[0].label == "a b c"
 
     def test_that_are_no_json_or_nested_too_deep_are_refused(self, tmp_path: Path) -> None:
         for content in ("{", "[" * 100_000):

@@ -191,6 +191,7 @@ class TestTrain:
         assert record["settings"] | best == record["settings"] | {"spiking": best["spiking"]}
         assert calls == [*[(n, 16) for n in range(1, 17)], *[(n, 4) for n in range(1, 5)]]
         assert "the first 48 were answered" in record["search"]["rule"]
+        assert record["selection"].startswith("inputs and hidden units by the search")
 
     def test_works_without_teachers_and_tells_its_progress(
         self, data: Path, vectors: Path, tmp_path: Path
@@ -302,7 +303,7 @@ class TestTrainRefuses:
         assert str(caught.value) == message
 
     def test_a_negative_seed(self, data: Path, vectors: Path, tmp_path: Path) -> None:
-        with pytest.raises(TrainingError, match=r"^seed: -1, at least 0 is needed$"):
+        with pytest.raises(TrainingError, match=r"^seed: -1, expected 0\.\.9223372036854775807$"):
             train(data, vectors, tmp_path, seed=-1)
 
 

@@ -236,6 +236,26 @@ def test_a_time_of_publishing_that_is_none_is_refused_before_anything_is_read(
     assert not (tmp_path / "models").exists()
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--name", "Tiny"), ("--name", "\udcff"), ("--version", "2"), ("--alias", "v2")],
+)
+def test_a_name_that_the_registry_will_not_take_is_refused_before_the_conversion(
+    option: str,
+    value: str,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("sys.argv", [*arguments(folder, version="2.0.0"), option, value])
+    before = contents(folder / "registry")
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    printed = capsys.readouterr()
+    assert (stopped.value.code, printed.out, printed.err.count("\n")) == (2, "", 1)
+    assert contents(folder / "registry") == before
+
+
 def test_a_model_of_word_vectors_is_published_with_the_vocabulary_s_table(
     folder: Path,
     tmp_path: Path,

@@ -31,9 +31,11 @@ def run(configuration: Configuration) -> None:
     """Watch a spool and answer every file that arrives in its in/."""
     settings = configuration.load().settings
     from . import logs  # noqa: PLC0415 - put and status start without the log's library
+    from .observed import Observed  # noqa: PLC0415 - likewise
     from .serve import serve  # noqa: PLC0415 - ... and without the simulator
 
-    serve(settings, logs.logger(logs.style(settings.log_format)))
+    observed = Observed()
+    serve(settings, logs.configured(settings, observed), observed)
 
 
 @app.command()

@@ -66,6 +66,9 @@ class Settings:
         Path | None, About("Root of the model registry; without it, the bundled one.")
     ] = None
     model: Annotated[str, About("NAME:VERSION, NAME:ALIAS or NAME@sha256:DIGEST.")] = DEFAULT_MODEL
+    model_poll_s: Annotated[
+        float, About("Seconds between two looks at what the reference means.", 0.01, 3600)
+    ] = 2.0
     once: Annotated[bool, About("Stop when what was there is answered.", fixed=True)] = False
     log_format: Annotated[
         str,
@@ -81,7 +84,7 @@ class Settings:
     ] = 128
     linger_s: Annotated[float, About("Seconds a finished file waits for others.", 0, 10)] = 0.02
     max_line_bytes: Annotated[
-        int, About("Longest line; a longer one fails its file.", 1024, 1 << 30)
+        int, About("Longest line; a longer one fails its file.", 1, 1 << 30)
     ] = 1 << 20
     max_attempts: Annotated[
         int, About("Claims without a result until a file is put aside.", 1, 100)
@@ -99,7 +102,7 @@ class Settings:
     ] = 0.25
     retry_last_s: Annotated[float, About("Longest such pause in seconds.", 0.001, 3600)] = 30.0
     min_free_bytes: Annotated[
-        int, About("Bytes left free in the spool; with less, nothing is claimed.", 0, 1 << 50)
+        int, About("Bytes left free in the spool; with less, nothing is claimed.", 0, 1 << 62)
     ] = 16 << 20
     min_free_inodes: Annotated[int, About("Inodes left free, likewise.", 0, 1 << 40)] = 256
 

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from .durable import Durability
 from .errors import DaemonError
 from .settings import DEFAULT_MODEL, Settings
 
@@ -40,6 +41,10 @@ def run(
     once: Annotated[
         bool, typer.Option("--once", help="Stop when what was there is answered.")
     ] = False,
+    durability: Annotated[
+        Durability,
+        typer.Option("--durability", help="What is waited for: strict, file or process."),
+    ] = Durability.STRICT,
     log_format: Annotated[
         str, typer.Option("--log-format", help="json, console, or auto: console on a terminal.")
     ] = "auto",
@@ -48,7 +53,9 @@ def run(
     from . import logs  # noqa: PLC0415 - put and status start without the log's library
     from .serve import serve  # noqa: PLC0415 - ... and without the simulator
 
-    settings = Settings(spool=spool, registry=registry, model=model, once=once)
+    settings = Settings(
+        spool=spool, registry=registry, model=model, durability=durability, once=once
+    )
     serve(settings, logs.logger(logs.style(log_format)))
 
 

@@ -72,7 +72,7 @@ def serve(
         stop = Stop(bell)
         stack.enter_context(stopping(stop.ask))
         try:
-            spool = stack.enter_context(Spool.make(settings.spool))
+            spool = stack.enter_context(Spool.make(settings.spool, settings.durability))
             spool.lock()
             _log_start(log, settings)
             model = load(settings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Final
 
+from .durable import Durability
 from .errors import SettingsError
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ class Settings:
         Root of the model registry; None is the one that ships with spikewatch.
     model
         Reference of the model (`name:version`, `name:alias`, `name@sha256:...`).
+    durability
+        What results are to survive (see `Durability`).
     once
         Stop when everything that was there is answered.
     batch_questions
@@ -54,6 +57,7 @@ class Settings:
     spool: Path
     registry: Path | None = None
     model: str = DEFAULT_MODEL
+    durability: Durability = Durability.STRICT
     once: bool = False
     batch_questions: int = 512
     group_files: int = 128

@@ -79,7 +79,7 @@ def serve(
         )
         stack.enter_context(handled(stop=stop.ask, reload=reloads.ask))
         try:
-            spool = stack.enter_context(Spool.make(settings.spool))
+            spool = stack.enter_context(Spool.make(settings.spool, settings.durability))
             spool.lock()
             _log_start(log, settings)
             source = Source(settings.registry, settings.model)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import MISSING, dataclass, fields
+from enum import EnumType
 from pathlib import Path
 from typing import Annotated, Any, Final, get_args, get_type_hints
 
+from .durable import Durability
 from .errors import SettingsError
 
 DEFAULT_MODEL: Final = "trec:production"
@@ -37,7 +39,7 @@ class About:
     least, most
         Limits of a number.
     choices
-        What a string may be; empty: anything.
+        What a string may be; empty: anything, or what its own type says.
     fixed
         Whether it stays what it was when the daemon started, whatever a reload says.
 
@@ -69,6 +71,9 @@ class Settings:
     model_poll_s: Annotated[
         float, About("Seconds between two looks at what the reference means.", 0.01, 3600)
     ] = 2.0
+    durability: Annotated[
+        Durability, About("What is synced: strict, file or process.", fixed=True)
+    ] = Durability.STRICT
     once: Annotated[bool, About("Stop when what was there is answered.", fixed=True)] = False
     log_format: Annotated[
         str,
@@ -140,6 +145,8 @@ def check(name: str, value: object) -> None:
 
     """
     kind, about = TYPES[name], ABOUT[name]
+    if isinstance(kind, EnumType) and not isinstance(value, kind):
+        raise SettingsError(f"{name}: {value!r}, expected one of {', '.join(kind)}")
     if not _fits(kind, value):
         raise SettingsError(f"{name}: {value!r}, expected {_KINDS[kind]}")
     if isinstance(value, int | float) and not isinstance(value, bool):

@@ -48,6 +48,8 @@ def other(name: str) -> Any:
     default = DEFAULTS.get(name)
     if TYPES[name] is bool:
         return not default
+    if name == "durability":
+        return "file"
     if ABOUT[name].choices:
         return ABOUT[name].choices[0]
     if isinstance(default, int | float):
@@ -104,6 +106,8 @@ def test_flags_come_before_variables_before_the_file(
         ("model = 1", "model: 1, expected a string"),
         ("registry = ''", "registry: '', expected a path"),
         ("log_format = 'xml'", "log_format: 'xml', expected one of json, console, auto"),
+        ("durability = 'none'", "durability: 'none', expected one of strict, file, process"),
+        ("durability = 1", "durability: 1, expected one of strict, file, process"),
         ("scan_s = 1\nscan_s = 2", "Cannot overwrite a value (at end of document)"),
         ("scan_s =", "Invalid value (at end of document)"),
         (b"\xff", "'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"),

@@ -35,7 +35,8 @@ def run(configuration: Configuration) -> None:
     from .serve import serve  # noqa: PLC0415 - ... and without the simulator
 
     observed = Observed()
-    serve(settings, logs.configured(settings, observed), observed)
+    log = logs.configured(settings, observed)
+    serve(settings, log, observed, reread=lambda: configuration.load().settings)
 
 
 @app.command()
@@ -89,6 +90,18 @@ def check(configuration: Configuration, as_json: AsJson = False) -> None:
             typer.echo(f"{'ok  ' if finding.ok else 'FAIL'} {finding.what}: {finding.found}")
     if not good:
         raise typer.Exit(code=1)
+
+
+@app.command()
+@configured("spool")
+def reload(
+    configuration: Configuration,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for the outcome.")] = 60.0,
+) -> None:
+    """Have the running daemon read its configuration and look for a new model."""
+    from .reload import reload as ask  # noqa: PLC0415 - the command has the function's name
+
+    typer.echo(ask(configuration.load().settings.spool, patience_s=timeout))
 
 
 def main() -> None:

@@ -166,6 +166,9 @@ class Observed:
             events.WATCH_RESTARTED: self._restarted,
             events.WATCH_FAILED: self._watch_failed,
             events.WATCH_RESCAN: self._rescan,
+            events.MODEL_SWAPPED: self._swapped,
+            events.MODEL_CURRENT: self._current,
+            events.MODEL_FAILED: self._model_failed,
             events.DISK_LOW: self._disk_low,
             events.DISK_OK: self._disk_ok,
         }
@@ -292,6 +295,19 @@ class Observed:
 
     def _rescan(self, _at: float, event: Mapping[str, Any]) -> None:
         self._sums.missed += event["found"]
+
+    def _swapped(self, _at: float, event: Mapping[str, Any]) -> None:
+        lane = event.get("lane", "")
+        self._sums.reloads["swapped"] += 1
+        self._now.models[lane] = event["to"]
+        self._now.bad_models.pop(lane, None)
+
+    def _current(self, _at: float, event: Mapping[str, Any]) -> None:
+        self._now.bad_models.pop(event.get("lane", ""), None)
+
+    def _model_failed(self, _at: float, event: Mapping[str, Any]) -> None:
+        self._sums.reloads["failed"] += 1
+        self._now.bad_models[event.get("lane", "")] = event["message"]
 
     def _disk_low(self, _at: float, event: Mapping[str, Any]) -> None:
         self._now.room_fault = (

@@ -7,19 +7,18 @@ import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from . import events
-from . import model as models
-from .census import Census
+from . import durable, events
 from .clock import Clock
-from .endpoint import Endpoint, address
 from .errors import SpoolError
-from .health import LOOP, Hearts
-from .monitor import Monitor
+from .follow import Follower
+from .lanes import Lane
+from .model import Source
 from .notify import Notifier
-from .overview import Overview
-from .service import Service
-from .signals import stopping
+from .reload import Reloads
+from .service import LONGEST_NAP_S, Service
+from .signals import handled
 from .spool import Spool
+from .vitals import Vitals
 from .watch import Bell, Watcher
 
 if TYPE_CHECKING:
@@ -41,29 +40,24 @@ class Stop:
         Rung when it is told.
     monotonic
         Time in seconds.
-    grace_s
-        Seconds to finish what is in hand.
 
     """
 
-    def __init__(self, bell: Bell, monotonic: Callable[[], float], *, grace_s: float) -> None:
+    def __init__(self, bell: Bell, monotonic: Callable[[], float]) -> None:
         self._bell = bell
         self._monotonic = monotonic
-        self._grace_s = grace_s
         self._asked_s = 0.0
         self.reason: str | None = None
-        self.tell: Callable[[], None] = lambda: None
 
     def ask(self, reason: str) -> None:
         """Tell it; safe in a signal handler."""
         self._asked_s = self._monotonic()
         self.reason = reason
         self._bell.ring()
-        self.tell()
 
-    def hurry(self) -> bool:
+    def is_overdue(self, grace_s: float) -> bool:
         """Say whether the time to finish what is in hand is over."""
-        return self.reason is not None and self._monotonic() - self._asked_s >= self._grace_s
+        return self.reason is not None and self._monotonic() - self._asked_s >= grace_s
 
 
 def serve(
@@ -71,7 +65,7 @@ def serve(
     log: FilteringBoundLogger,
     observed: Observed,
     *,
-    load: Callable[[Settings], ServedModel] = models.load,
+    reread: Callable[[], Settings] | None = None,
     clock: Clock | None = None,
 ) -> None:
     """Run a daemon until it is told to stop, or with `once` until everything is answered.
@@ -84,15 +78,15 @@ def serve(
         See `logs.logger`.
     observed
         What listens to that log.
-    load
-        Gives the model; a seam for tests.
+    reread
+        Gives the settings as they are configured now, for a reload; None: they stay.
     clock
         Time; a seam for tests.
 
     Raises
     ------
     DaemonError
-        The spool is not usable or in use, or the model cannot be loaded.
+        The spool is not usable or in use, the model cannot be loaded, or HTTP not be served.
 
     """
     clock = clock or Clock()
@@ -100,82 +94,90 @@ def serve(
     with ExitStack() as stack:
         bell = Bell()
         stack.callback(bell.close)
-        stop = Stop(bell, clock.monotonic, grace_s=settings.stop_grace_s)
-        stack.enter_context(stopping(stop.ask))
-        hearts = Hearts(clock.monotonic, limit_s=settings.stall_s)
-        hearts.beat(LOOP)
+        stop = Stop(bell, clock.monotonic)
         notifier = stack.enter_context(Notifier.of(os.environ))
+        vitals = Vitals(settings, observed=observed, notifier=notifier, clock=clock)
+        lanes: dict[str, Lane] = {}
+        reloads = Reloads(
+            settings,
+            reread=reread or (lambda: settings),
+            ended=vitals.ready,
+            lanes=lanes,
+            bell=bell,
+            log=log,
+        )
+
+        def end(reason: str) -> None:
+            stop.ask(reason)
+            vitals.stopping()
+
+        def reload() -> None:
+            vitals.reloading()
+            reloads.ask()
+
+        stack.enter_context(handled(stop=end, reload=reload))
         try:
-            spool = stack.enter_context(Spool.make(settings.spool))
+            spool = stack.enter_context(Spool.make(settings.spool, settings.durability))
             spool.lock()
             _log_start(log, settings)
-            _look_after(stack, settings, observed, hearts, clock, notifier, stop)
-            model = load(settings)
+            stack.enter_context(vitals)
+            source = Source(settings.registry, settings.model)
+            model = source.load()
             watcher = Watcher(settings.spool / "in", bell)
-            service = Service(
-                spool=spool,
-                model=model,
-                settings=settings,
-                watcher=watcher,
-                clock=clock,
-                log=log,
-                hearts=hearts,
-                hurry=stop.hurry,
+
+            def make(model: ServedModel) -> Service:
+                service = Service(
+                    spool=spool,
+                    model=model,
+                    settings=reloads.settings,
+                    watcher=watcher,
+                    clock=clock,
+                    log=log,
+                    hearts=vitals.hearts,
+                    hurry=lambda: stop.is_overdue(reloads.settings.stop_grace_s),
+                )
+                stack.callback(service.close)
+                service.start()
+                return service
+
+            follower = Follower(
+                source=source, model=model, settings=settings, bell=bell, clock=clock, log=log
             )
-            stack.callback(service.close)
-            service.start()
+            stack.callback(follower.close)
+            lane = lanes[""] = Lane(model=model, make=make, follower=follower, log=log, name="")
+            follower.start()
         except OSError as fault:
             raise SpoolError(f"spool {settings.spool}: {fault}") from fault
         log.info(
             events.READY,
             model=model.pin,
+            self_test=model.self_test,
             cores=model.classifier.cores,
             labels=list(model.classifier.labels),
-            waiting=service.waiting,
+            waiting=lane.waiting,
             startup_ms=round((clock.monotonic() - begin) * 1e3, 3),
         )
-        notifier.ready()
-        _loop(service, clock=clock, bell=bell, stop=stop, once=settings.once)
-        log.info(events.STOP, reason=stop.reason or "once", left=service.left())
+        vitals.ready()
+        _loop(lane, clock=clock, bell=bell, stop=stop, reloads=reloads, once=settings.once)
+        log.info(events.STOP, reason=stop.reason or "once", left=_left(spool))
 
 
-def _look_after(
-    stack: ExitStack,
-    settings: Settings,
-    observed: Observed,
-    hearts: Hearts,
-    clock: Clock,
-    notifier: Notifier,
-    stop: Stop,
+def _loop(
+    lane: Lane, *, clock: Clock, bell: Bell, stop: Stop, reloads: Reloads, once: bool
 ) -> None:
-    """Start what tells others how the daemon is: status file, service manager, HTTP."""
-    overview = Overview(
-        settings.spool,
-        observed=observed,
-        hearts=hearts,
-        census=Census(settings.spool, clock.monotonic),
-        clock=clock,
-    )
-
-    def stopping() -> None:
-        overview.stopping = True
-        notifier.stopping()
-
-    stop.tell = stopping
-    if settings.http:
-        host, port = address(settings.http, public=settings.http_public)
-        endpoint = stack.enter_context(Endpoint(overview, host, port))
-        overview.http = endpoint.address
-    stack.enter_context(Monitor(overview, notifier, settings.spool, clock))
-
-
-def _loop(service: Service, *, clock: Clock, bell: Bell, stop: Stop, once: bool) -> None:
     while stop.reason is None:
-        worked = service.turn(clock.monotonic())
-        if once and service.idle:
+        worked = lane.turn(clock.monotonic())
+        reloads.turn()
+        if once and lane.idle:
             return
         if not worked and stop.reason is None:
-            bell.wait(service.nap_s(clock.monotonic()))
+            nap = lane.nap_s(clock.monotonic())
+            bell.wait(LONGEST_NAP_S if nap is None else nap)
+
+
+def _left(spool: Spool) -> int:
+    """Count the inputs in work/ that the next start will find."""
+    return sum(not name.startswith(".") for name in durable.listing(spool.work))
 
 
 def _log_start(log: FilteringBoundLogger, settings: Settings) -> None:

@@ -140,6 +140,13 @@ class Service:
         self._pipeline.model = model
         self._log = self._bare_log.bind(model=model.pin)
 
+    def configure(self, settings: Settings) -> None:
+        """Take other settings: what is open keeps what it was begun with, pauses run out as they were set."""
+        self._settings = settings
+        self._pauses = Pauses(first_s=settings.retry_first_s, last_s=settings.retry_last_s)
+        for part in (self._pipeline, self._settling, self._inbox, self._room, self._retries):
+            part.configure(settings)
+
     @property
     def idle(self) -> bool:
         """True when there is nothing to do and nothing will come of itself."""
@@ -149,10 +156,6 @@ class Service:
     def waiting(self) -> int:
         """Inputs in work/ that wait to be answered."""
         return len(self._retries)
-
-    def left(self) -> int:
-        """Count the inputs in work/ that the next start will find."""
-        return sum(not name.startswith(".") for name in durable.listing(self._spool.work))
 
     def turn(self, now: float) -> bool:
         """Do what there is to do, at most `group_files` inputs of each kind.

@@ -121,7 +121,6 @@ def test_what_is_tried_alone_waits_for_the_next_start_as_well(hand: Bench) -> No
     hand.time.over = True
     hand.turn()
     assert "a.txt" in content(hand.path / "work")
-    assert hand.service.left() == 1
     assert hand.classifier.calls == []
     hand.time.over = False
     hand.run()

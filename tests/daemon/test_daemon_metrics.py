@@ -7,7 +7,8 @@ import os
 import re
 import shutil
 import subprocess
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from daemon_support import Bench, Time
@@ -19,10 +20,6 @@ from spikewatch.daemon.census import Census
 from spikewatch.daemon.health import Hearts
 from spikewatch.daemon.observed import BUCKETS_S, Observed
 from spikewatch.daemon.overview import Overview
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 PIN = "trec:2.0.0@sha256:" + "0" * 64
 TEXT = "text/plain"
@@ -224,3 +221,13 @@ def test_names_of_models_are_told_apart(seen: Seen) -> None:
     labels = f'lane="",name="trec",sha="sha256:{"0" * 64}",version="2.0.0"'
     assert page[f"spikewatch_model_info{{{labels}}}"] == 1
     assert page['spikewatch_build_info{version="1.2.3"}'] == 1
+
+
+def test_the_page_of_the_docs_names_every_metric_and_no_other(
+    seen: Seen, worked: list[dict[str, Any]]
+) -> None:
+    assert worked
+    text = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()
+    stated = set(re.findall(r"`(spikewatch_\w+)(?:\{[a-z,]+\})?`", text))
+    exposed = {f.name + "_total" * (f.type == "counter") for f in parse(seen.page())}
+    assert stated == {name for name in exposed if name.startswith("spikewatch_")}

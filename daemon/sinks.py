@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -48,11 +49,17 @@ class Stream:
         self._stalled = False
         self._poll = select.poll()
         self._poll.register(fd, select.POLLOUT)
+        # Lines come from several threads, and a poll object refuses two at once.
+        self._alone = threading.Lock()
         self.lost = 0
 
     def msg(self, line: str) -> None:
         """Write one line."""
         data = line.encode(errors="backslashreplace") + b"\n"
+        with self._alone:
+            self._write(data)
+
+    def _write(self, data: bytes) -> None:
         try:
             while data:
                 # A pipe that polls as writable takes so many bytes without blocking.
@@ -96,6 +103,7 @@ class RotatedFile:
         self._path = path
         self._max_bytes = max_bytes
         self._keep = keep
+        self._alone = threading.Lock()
         self.lost = 0
         try:
             self._fd, self._size = self._open()
@@ -111,6 +119,10 @@ class RotatedFile:
     def msg(self, line: str) -> None:
         """Write one line, whole or not at all as far as the disk allows it."""
         data = line.encode(errors="backslashreplace") + b"\n"
+        with self._alone:
+            self._write(data)
+
+    def _write(self, data: bytes) -> None:
         try:
             if self._size and self._size + len(data) > self._max_bytes:
                 self._rotate()

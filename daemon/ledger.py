@@ -11,6 +11,7 @@ import json
 import os
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain, count
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,7 @@ def key(name: str, sha256: str) -> str:
     return f"sha256:{sha256}/{names.printable(name)}"
 
 
+@lru_cache(maxsize=4096)
 def temp(name: str) -> str:
     """Name what belongs to an input in tmp/; never too long, never dangerous."""
     return hashlib.sha256(os.fsencode(name)).hexdigest()[:24]
@@ -158,25 +160,36 @@ class Ledger:
     def _place(self, item: Written, base: str) -> bool:
         """Give a result its final name; the result comes last, because its name is the commit."""
         out, tmp, temporary = self._spool.out, self._spool.tmp, temp(item.name)
-        owner, mine = self._key(base), key(item.name, item.sha256)
-        if owner is not None and owner != mine:
-            return False
         if durable.look(out, base + names.RESULT) is not None:
-            # Somebody has taken the summary away: the same bytes are the same answer.
-            return owner == mine or (
-                durable.digest(out, base + names.RESULT)
-                == durable.digest(tmp, temporary + names.RESULT)
-            )
-        if (
-            owner == mine
-        ):  # left by a crash just before the result, or by a reader who took only the result
-            durable.unlink(out, base + names.SUMMARY)
+            return self._is_there(item, base)
         try:
-            durable.link(tmp, temporary + names.SUMMARY, out, base + names.SUMMARY)
+            if not self._place_summary(item, base):
+                return False
             durable.link(tmp, temporary + names.RESULT, out, base + names.RESULT)
         except FileExistsError:
             return False
         return True
+
+    def _place_summary(self, item: Written, base: str) -> bool:
+        out, tmp, temporary = self._spool.out, self._spool.tmp, temp(item.name)
+        try:
+            durable.link(tmp, temporary + names.SUMMARY, out, base + names.SUMMARY)
+        except FileExistsError:
+            if self._key(base) != key(item.name, item.sha256):
+                return False
+            # Left by a crash just before the result, or by a reader who took only the result.
+            durable.unlink(out, base + names.SUMMARY)
+            durable.link(tmp, temporary + names.SUMMARY, out, base + names.SUMMARY)
+        return True
+
+    def _is_there(self, item: Written, base: str) -> bool:
+        """Say whether the result in out/ that has this base is the item's already."""
+        owner = self._key(base)
+        if owner is not None:
+            return owner == key(item.name, item.sha256)
+        # Somebody has taken the summary away: the same bytes are the same answer.
+        result = durable.digest(self._spool.tmp, temp(item.name) + names.RESULT)
+        return durable.digest(self._spool.out, base + names.RESULT) == result
 
     def _retire(self, name: str, sha256: str) -> None:
         work, done = self._spool.work, self._spool.done

@@ -7,17 +7,15 @@ written and the next one is read.  At most three batches are in memory, however 
 from __future__ import annotations
 
 import os
-import stat
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from . import durable, names
-from .errors import AnswerError, InputError
+from .asking import Asking
+from .errors import AnswerError
 from .ledger import temp
-from .reading import Source, questions
 from .results import Tally, records_of
 
 if TYPE_CHECKING:
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
 
     from ..simcore import Answers
     from .clock import Clock
+    from .errors import InputError
     from .model import ServedModel
     from .reading import Question
     from .results import Row
@@ -38,18 +37,6 @@ if TYPE_CHECKING:
 
 ALONE_QUESTIONS: Final = 16
 """Questions in a batch of a request that runs alone: where it dies is known to within so many."""
-
-REPORT_DIGEST_BYTES: Final = 64 << 20
-"""A failed input is read on by so much to state its digest; reading a huge one to its end helps nobody."""
-
-_FILE_TYPES: Final = {
-    stat.S_IFLNK: "symbolic link",
-    stat.S_IFIFO: "named pipe",
-    stat.S_IFSOCK: "socket",
-    stat.S_IFCHR: "device",
-    stat.S_IFBLK: "device",
-    stat.S_IFDIR: "folder",
-}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -204,10 +191,10 @@ class Pipeline:
         progress = self._begin(request)
         done, last = 0, False
         try:
-            with self._opened(progress) as asked:
+            with closing(Asking(self._spool, progress, self._settings)) as asking:
                 while not last:
                     with trial(done):
-                        part = self._read(progress, asked, ALONE_QUESTIONS)
+                        part = self._read(progress, asking, ALONE_QUESTIONS)
                         answers, seconds = _result(lambda: self._simulate([part]))  # noqa: B023 - called at once
                     progress.simulate_s += seconds
                     self._write(part, _rows([part], answers))
@@ -229,10 +216,10 @@ class Pipeline:
             if batch and batch[0].progress.model is not progress.model:
                 yield batch
                 batch, room = [], self._settings.batch_questions
-            with self._opened(progress) as asked:
+            with closing(Asking(self._spool, progress, self._settings)) as asking:
                 last = False
                 while not last:
-                    part = self._read(progress, asked, room)
+                    part = self._read(progress, asking, room)
                     batch.append(part)
                     last = part.last
                     room -= len(part.questions)
@@ -245,24 +232,9 @@ class Pipeline:
     def _begin(self, request: Request) -> Progress:
         return Progress(request=request, model=self.model, started_s=self._clock.wall())
 
-    @contextmanager
-    def _opened(self, progress: Progress) -> Iterator[Iterator[Question]]:
-        """Open an input and give its questions; what it is worth is found out by reading them."""
-        name = progress.request.name
-        fd = durable.open_input(self._spool.work, name)
-        if fd is None:
-            progress.failure = _why_not(self._spool, name)
-            yield iter(())
-            return
-        try:
-            source = Source(fd, max_line_bytes=self._settings.max_line_bytes)
-            yield _checked(source, progress)
-        finally:
-            os.close(fd)
-
-    def _read(self, progress: Progress, asked: Iterator[Question], room: int) -> Part:
+    def _read(self, progress: Progress, asking: Asking, room: int) -> Part:
         begin = self._clock.monotonic()
-        taken = list(islice(asked, room))
+        taken = asking.take(room)
         progress.read_s += self._clock.monotonic() - begin
         return Part(progress=progress, questions=taken, last=len(taken) < room)
 
@@ -308,27 +280,6 @@ class Pipeline:
             os.close(progress.fd)
             progress.fd = -1
         durable.unlink(self._spool.tmp, temp(progress.request.name) + names.RESULT)
-
-
-def _checked(source: Source, progress: Progress) -> Iterator[Question]:
-    """Yield the questions of an input; at its end, or where it breaks off, note digest, size and failure."""
-    limit = REPORT_DIGEST_BYTES
-    try:
-        yield from questions(source, names.kind(progress.request.name))
-    except InputError as e:
-        progress.failure = e
-    progress.sha256 = source.digest_rest(limit)
-    progress.size = source.size
-
-
-def _why_not(spool: Spool, name: str) -> InputError:
-    facts = durable.look(spool.work, name)
-    if facts is None:
-        return InputError("vanished", "it disappeared from work/ before it was read")
-    if not stat.S_ISREG(facts.st_mode):
-        kind = _FILE_TYPES.get(stat.S_IFMT(facts.st_mode), "something else")
-        return InputError("not_regular", f"it is a {kind}, not a regular file")
-    return InputError("unreadable", "no permission to read it")
 
 
 def _finish(batch: list[Part], future: Future[Simulated]) -> tuple[list[Part], Answers | None]:

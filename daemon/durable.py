@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 READ_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """Opening with these neither follows a symlink nor hangs on a FIFO."""
 
-CREATE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+CREATE_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -110,6 +110,11 @@ def sync_folder(fd: int, level: Durability) -> None:
 def link(source: int, name: str, target: int, new_name: str) -> None:
     """Give a file a second name; refuses (FileExistsError) to overwrite and follows no symlink."""
     os.link(name, new_name, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
+
+
+def link_open(fd: int, target: int, new_name: str) -> None:
+    """Give an open file a name, also one that has none yet; refuses (FileExistsError) to overwrite."""
+    os.link(f"/proc/self/fd/{fd}", new_name, dst_dir_fd=target, follow_symlinks=True)
 
 
 def unlink(folder: int, name: str) -> None:

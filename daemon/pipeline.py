@@ -6,14 +6,14 @@ written and the next one is read.  At most three batches are in memory, however 
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from . import durable, names
+from . import names
 from .asking import Asking
+from .draft import Draft
 from .errors import AnswerError
 from .ledger import temp
 from .results import Tally, records_of
@@ -69,8 +69,8 @@ class Progress:
         The request.
     model
         What answers it, from its opening to its last record.
-    fd
-        Its result in tmp/; -1 before it is opened and after it was handed over.
+    result
+        None before it is opened, and after it was handed over.
     started_s
         Wall time of its first read.
     read_s, simulate_s, write_s
@@ -88,7 +88,7 @@ class Progress:
 
     request: Request
     model: ServedModel
-    fd: int = -1
+    result: Draft | None = None
     started_s: float = 0.0
     read_s: float = 0.0
     simulate_s: float = 0.0
@@ -98,10 +98,18 @@ class Progress:
     size: int = 0
     failure: InputError | None = None
 
-    def hand_over(self) -> int:
-        """Give the result's descriptor away: whoever takes it closes it."""
-        fd, self.fd = self.fd, -1
-        return fd
+    def hand_over(self) -> Draft:
+        """Give the result away: whoever takes it closes it."""
+        result, self.result = self.result, None
+        if result is None:
+            raise RuntimeError(f"{self.request.name}: handed over without a result")
+        return result
+
+    def drop(self) -> None:
+        """Give up the half-written result."""
+        if self.result is not None:
+            self.result.close()
+            self.result = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,7 +153,7 @@ class Pipeline:
     def answer(self, requests: Iterable[Request]) -> Iterator[list[Progress]]:
         """Answer requests in order; yield, batch by batch, those whose last record is written or that have failed.
 
-        The caller takes over the results' descriptors.
+        The caller takes over the results.
 
         Raises
         ------
@@ -167,7 +175,7 @@ class Pipeline:
                 yield ended
         finally:
             for progress in in_hand:
-                self._drop(progress)
+                progress.drop()
 
     def answer_alone(
         self, request: Request, trial: Callable[[int], AbstractContextManager[None]]
@@ -200,7 +208,7 @@ class Pipeline:
                     self._write(part, _rows([part], answers))
                     done, last = done + len(part.questions), part.last
         except BaseException:
-            self._drop(progress)
+            progress.drop()
             raise
         return progress
 
@@ -266,20 +274,13 @@ class Pipeline:
         begin = self._clock.monotonic()
         data = records_of(progress.model).lines(part.questions, rows, progress.tally)
         if progress.failure is not None:
-            self._drop(progress)
+            progress.drop()
             return
-        if progress.fd < 0:
+        if progress.result is None:
             name = temp(progress.request.name) + names.RESULT
-            progress.fd = durable.create(self._spool.tmp, name)
-        durable.write_all(progress.fd, data)
+            progress.result = Draft(self._spool.tmp, name)
+        progress.result.write(data)
         progress.write_s += self._clock.monotonic() - begin
-
-    def _drop(self, progress: Progress) -> None:
-        """Give up the half-written result of a request."""
-        if progress.fd >= 0:
-            os.close(progress.fd)
-            progress.fd = -1
-        durable.unlink(self._spool.tmp, temp(progress.request.name) + names.RESULT)
 
 
 def _finish(batch: list[Part], future: Future[Simulated]) -> tuple[list[Part], Answers | None]:

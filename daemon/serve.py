@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import resource
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from . import events
 from . import model as models
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
     from .model import ServedModel
     from .settings import Settings
+
+
+OPEN_FILES: Final = 4096
+"""Enough for two groups of 512 (see `Service`); no more, since some libraries close every possible descriptor."""
 
 
 class Stop:
@@ -65,6 +70,7 @@ def serve(
 
     """
     clock = clock or Clock()
+    _allow_open_files()
     begin = clock.monotonic()
     with ExitStack() as stack:
         bell = Bell()
@@ -103,6 +109,14 @@ def _loop(service: Service, *, clock: Clock, bell: Bell, stop: Stop, once: bool)
             return
         if not worked and stop.reason is None:
             bell.wait(service.nap_s(clock.monotonic()))
+
+
+def _allow_open_files() -> None:
+    """Raise the soft limit, which shells and systemd leave at 1024: a group of files is open at once."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < OPEN_FILES:
+        most = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _log_start(log: FilteringBoundLogger, settings: Settings) -> None:

@@ -60,8 +60,8 @@ class Settings:
     durability: Durability = Durability.STRICT
     once: bool = False
     batch_questions: int = 512
-    group_files: int = 128
-    linger_s: float = 0.02
+    group_files: int = 512
+    linger_s: float = 0.05
     max_line_bytes: int = 1 << 20
     max_attempts: int = 3
     scan_s: float = 1.0

@@ -82,6 +82,11 @@ class Lane:
         self._swap()
         return self._service is not None and self._service.turn(now)
 
+    def finish(self) -> None:
+        """Wait for what is being made final."""
+        if self._service is not None:
+            self._service.finish()
+
     def nap_s(self, now: float) -> float | None:
         """How long it has nothing to do; None for as long as nobody rings."""
         return None if self._service is None else self._service.nap_s(now)

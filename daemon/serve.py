@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import resource
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from . import durable, events
 from .clock import Clock
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from .model import ServedModel
     from .observed import Observed
     from .settings import Settings
+
+
+OPEN_FILES: Final = 4096
+"""Enough for two groups of 512 (see `Service`); no more, since some libraries close every possible descriptor."""
 
 
 class Stop:
@@ -90,6 +95,7 @@ def serve(
 
     """
     clock = clock or Clock()
+    _allow_open_files()
     begin = clock.monotonic()
     with ExitStack() as stack:
         bell = Bell()
@@ -159,6 +165,7 @@ def serve(
         )
         vitals.ready()
         _loop(lane, clock=clock, bell=bell, stop=stop, reloads=reloads, once=settings.once)
+        lane.finish()
         log.info(events.STOP, reason=stop.reason or "once", left=_left(spool))
 
 
@@ -178,6 +185,14 @@ def _loop(
 def _left(spool: Spool) -> int:
     """Count the inputs in work/ that the next start will find."""
     return sum(not name.startswith(".") for name in durable.listing(spool.work))
+
+
+def _allow_open_files() -> None:
+    """Raise the soft limit, which shells and systemd leave at 1024: a group of files is open at once."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < OPEN_FILES:
+        most = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _log_start(log: FilteringBoundLogger, settings: Settings) -> None:

@@ -56,11 +56,23 @@ def put(
 
 @app.command()
 @configured("spool")
-def status(configuration: Configuration, as_json: AsJson = False) -> None:
-    """Show what is in a spool and who works on it."""
+def status(
+    configuration: Configuration,
+    as_json: AsJson = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Keep it on the screen, and current.")
+    ] = False,
+) -> None:
+    """Show what is in a spool, who works on it, and how that goes."""
     from .status import status as look  # noqa: PLC0415 - the command has the function's name
 
-    found = look(configuration.load().settings.spool, now_s=time.time())
+    spool = configuration.load().settings.spool
+    if watch:
+        from . import view  # noqa: PLC0415 - rich is slow to import
+
+        view.watch(spool, view.Console())
+        return
+    found = look(spool, now_s=time.time())
     if as_json:
         typer.echo(json.dumps(found.as_dict()))
         return
@@ -69,6 +81,10 @@ def status(configuration: Configuration, as_json: AsJson = False) -> None:
         typer.echo(f"{name:7}{folder.files:8}{age}")
     pid = found.holder_pid
     typer.echo("no daemon" if pid is None else f"daemon: process {pid or 'unknown'}")
+    if found.daemon is not None:
+        from . import view  # noqa: PLC0415 - rich is slow to import
+
+        view.Console().print(view.view(found, now_s=time.time()))
 
 
 @app.command()

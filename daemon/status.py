@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import names
 from .errors import DaemonError
+from .monitor import STATUS_FILE
 from .spool import FOLDERS, holder
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 _COUNTED = {"out": names.RESULT}
@@ -39,19 +42,22 @@ class Status:
         The daemon that runs on it; None when none does, 0 when its pid is not known.
     folders
         By name.
+    daemon
+        What the daemon that runs on it says of itself (`status.json`); None when none does, or it has not yet.
 
     """
 
     spool: str
     holder_pid: int | None
     folders: dict[str, Folder]
+    daemon: dict[str, Any] | None
 
     def as_dict(self) -> dict[str, Any]:
         """Give it as plain values for JSON."""
         return asdict(self)
 
 
-def status(path: Path, *, now_s: float) -> Status:
+def status(path: Path, *, now_s: float, folders: Sequence[str] = FOLDERS) -> Status:
     """Look at a spool; changes nothing and needs no daemon.
 
     Parameters
@@ -60,6 +66,8 @@ def status(path: Path, *, now_s: float) -> Status:
         The spool.
     now_s
         Wall time, from which ages are counted.
+    folders
+        Which to count: done/ may have grown large.
 
     Raises
     ------
@@ -67,8 +75,19 @@ def status(path: Path, *, now_s: float) -> Status:
         There is no spool at this path.
 
     """
-    folders = {folder: _folder(path / folder, folder, now_s) for folder in FOLDERS}
-    return Status(spool=str(path), holder_pid=holder(path), folders=folders)
+    counted = {folder: _folder(path / folder, folder, now_s) for folder in folders}
+    pid = holder(path)
+    return Status(spool=str(path), holder_pid=pid, folders=counted, daemon=_daemon(path, pid))
+
+
+def _daemon(path: Path, pid: int | None) -> dict[str, Any] | None:
+    """Read what the daemon says, unless it is of one that was there before."""
+    try:
+        document = json.loads((path / STATUS_FILE).read_bytes())
+    except (OSError, ValueError):
+        return None
+    current = isinstance(document, dict) and pid is not None and document.get("pid") == pid
+    return document if current else None
 
 
 def _folder(path: Path, folder: str, now_s: float) -> Folder:

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 
 from . import events
 from .clock import Clock
-from .errors import SpoolError
+from .errors import ServedModelError, SpoolError
 from .follow import Follower
 from .lanes import Lane
 from .model import Source
 from .reload import Reloads
-from .service import LONGEST_NAP_S, Service
+from .service import Service
 from .signals import handled
 from .spool import Spool
 from .watch import Bell, Watcher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from structlog.typing import FilteringBoundLogger
 
@@ -84,27 +84,40 @@ def serve(
             _log_start(log, settings)
             source = Source(settings.registry, settings.model)
             model = source.load()
-            watcher = Watcher(settings.spool / "in", bell)
 
-            def make(model: ServedModel) -> Service:
-                service = Service(
-                    spool=spool,
-                    model=model,
-                    settings=reloads.settings,
-                    watcher=watcher,
-                    clock=clock,
-                    log=log,
+            def open_lane(spool: Spool, source: Source, model: ServedModel | None) -> Lane:
+                its = log.bind(lane=spool.lane) if spool.lane else log
+
+                def make(model: ServedModel) -> Service:
+                    service = Service(
+                        spool=spool,
+                        model=model,
+                        settings=reloads.settings,
+                        watcher=Watcher(spool.inbox_path, bell),
+                        clock=clock,
+                        log=its,
+                    )
+                    try:
+                        service.start()
+                    except BaseException:
+                        service.close()
+                        raise
+                    stack.callback(service.close)
+                    return service
+
+                follower = Follower(
+                    source=source, model=model, settings=settings, bell=bell, clock=clock, log=its
                 )
-                stack.callback(service.close)
-                service.start()
-                return service
+                stack.callback(follower.close)
+                lane = Lane(name=spool.lane, model=model, make=make, follower=follower, log=its)
+                follower.start()
+                return lane
 
-            follower = Follower(
-                source=source, model=model, settings=settings, bell=bell, clock=clock, log=log
-            )
-            stack.callback(follower.close)
-            lane = lanes[""] = Lane(model=model, make=make, follower=follower, log=log, name="")
-            follower.start()
+            lanes[""] = open_lane(spool, source, model)
+            for name, reference in settings.models.items():
+                view = Spool.make(settings.spool, settings.durability, lane=name)
+                stack.enter_context(view)
+                lanes[name] = open_lane(view, Source(settings.registry, reference), None)
         except OSError as fault:
             raise SpoolError(f"spool {settings.spool}: {fault}") from fault
         log.info(
@@ -113,24 +126,36 @@ def serve(
             self_test=model.self_test,
             cores=model.classifier.cores,
             labels=list(model.classifier.labels),
-            waiting=lane.waiting,
+            lanes=list(settings.models),
+            waiting=lanes[""].waiting,
             startup_ms=round((clock.monotonic() - begin) * 1e3, 3),
         )
-        _loop(lane, clock=clock, bell=bell, stop=stop, reloads=reloads, once=settings.once)
+        _loop(lanes, clock=clock, bell=bell, stop=stop, reloads=reloads, once=settings.once)
         log.info(events.STOP, reason=stop.reason or "once")
+    closed = [f"lane {name}: {lane.degraded}" for name, lane in lanes.items() if not lane.model]
+    if settings.once and closed:
+        raise ServedModelError("; ".join(closed))
 
 
 def _loop(
-    lane: Lane, *, clock: Clock, bell: Bell, stop: Stop, reloads: Reloads, once: bool
+    lanes: Mapping[str, Lane],
+    *,
+    clock: Clock,
+    bell: Bell,
+    stop: Stop,
+    reloads: Reloads,
+    once: bool,
 ) -> None:
+    """Give every lane its turn, again and again, so that none starves."""
     while stop.reason is None:
-        worked = lane.turn(clock.monotonic())
+        worked = False
+        for lane in lanes.values():
+            worked = lane.turn(clock.monotonic()) or worked
         reloads.turn()
-        if once and lane.idle:
+        if once and all(lane.idle for lane in lanes.values()):
             return
         if not worked and stop.reason is None:
-            nap = lane.nap_s(clock.monotonic())
-            bell.wait(LONGEST_NAP_S if nap is None else nap)
+            bell.wait(min(lane.nap_s(clock.monotonic()) for lane in lanes.values()))
 
 
 def _log_start(log: FilteringBoundLogger, settings: Settings) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import stat
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import names
 from .errors import DaemonError
-from .spool import FOLDERS, holder
+from .spool import FOLDERS, holder, lanes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,12 +40,15 @@ class Status:
         The daemon that runs on it; None when none does, 0 when its pid is not known.
     folders
         By name.
+    lanes
+        The folders of each lane, likewise.
 
     """
 
     spool: str
     holder_pid: int | None
     folders: dict[str, Folder]
+    lanes: dict[str, dict[str, Folder]]
 
     def as_dict(self) -> dict[str, Any]:
         """Give it as plain values for JSON."""
@@ -67,8 +71,11 @@ def status(path: Path, *, now_s: float) -> Status:
         There is no spool at this path.
 
     """
-    folders = {folder: _folder(path / folder, folder, now_s) for folder in FOLDERS}
-    return Status(spool=str(path), holder_pid=holder(path), folders=folders)
+    found = {
+        lane: {folder: _folder(path / folder / lane, folder, now_s) for folder in FOLDERS}
+        for lane in ("", *lanes(path))
+    }
+    return Status(spool=str(path), holder_pid=holder(path), folders=found.pop(""), lanes=found)
 
 
 def _folder(path: Path, folder: str, now_s: float) -> Folder:
@@ -78,7 +85,9 @@ def _folder(path: Path, folder: str, now_s: float) -> Folder:
             name = entry.name
             wanted = name.endswith(_COUNTED.get(folder, "")) and not name.startswith(".")
             if wanted and not (folder in _UNCOUNTED and name.endswith(_UNCOUNTED[folder])):
-                changed.append(entry.lstat().st_ctime)
+                facts = entry.lstat()
+                if not stat.S_ISDIR(facts.st_mode):  # a lane
+                    changed.append(facts.st_ctime)
     except FileNotFoundError:
         if not path.is_dir():
             raise DaemonError(f"{path.parent} is no spool: {folder}/ is missing") from None

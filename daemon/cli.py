@@ -31,10 +31,12 @@ def run(configuration: Configuration) -> None:
     """Watch a spool and answer every file that arrives in its in/."""
     settings = configuration.load().settings
     from . import logs  # noqa: PLC0415 - put and status start without the log's library
+    from .observed import Observed  # noqa: PLC0415 - likewise
     from .serve import serve  # noqa: PLC0415 - ... and without the simulator
 
-    log = logs.logger(logs.style(settings.log_format))
-    serve(settings, log, reread=lambda: configuration.load().settings)
+    observed = Observed()
+    log = logs.configured(settings, observed)
+    serve(settings, log, observed, reread=lambda: configuration.load().settings)
 
 
 @app.command()

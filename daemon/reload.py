@@ -42,6 +42,8 @@ class Reloads:
         What is in force at the start.
     reread
         Gives the settings as they are configured now.
+    ended
+        Called when a reload is over, however it went.
     lanes
         By name.
     bell
@@ -61,12 +63,14 @@ class Reloads:
         settings: Settings,
         *,
         reread: Callable[[], Settings],
+        ended: Callable[[], None],
         lanes: Mapping[str, Lane],
         bell: Bell,
         log: FilteringBoundLogger,
     ) -> None:
         self.settings = settings
         self._reread = reread
+        self._ended = ended
         self._lanes = lanes
         self._bell = bell
         self._log = log
@@ -123,6 +127,7 @@ class Reloads:
 
     def _outcome(self, *, ok: bool, message: str) -> None:
         self._number += 1
+        self._ended()
         document = {"number": self._number, "pid": os.getpid(), "ok": ok, "message": message}
         path = self.settings.spool / OUTCOME
         with suppress(OSError):  # a full disk: whoever waits for it is told that there is no answer

@@ -94,6 +94,21 @@ class Settings:
             fixed=True,
         ),
     ] = "auto"
+    log_level: Annotated[
+        str,
+        About(
+            "Least level that is written.",
+            choices=("debug", "info", "warning", "error"),
+            fixed=True,
+        ),
+    ] = "info"
+    log_file: Annotated[
+        Path | None, About("File that gets the log's lines as well, as JSON.", fixed=True)
+    ] = None
+    log_file_bytes: Annotated[
+        int, About("Size at which that file is put aside.", 4096, 1 << 50, fixed=True)
+    ] = 64 << 20
+    log_file_count: Annotated[int, About("Files put aside that are kept.", 0, 1000, fixed=True)] = 4
     batch_questions: Annotated[int, About("Questions in one simulator call.", 1, 65536)] = 512
     group_files: Annotated[
         int, About("Files claimed in one turn, and the most made durable together.", 1, 4096)
@@ -121,6 +136,22 @@ class Settings:
         int, About("Bytes left free in the spool; with less, nothing is claimed.", 0, 1 << 62)
     ] = 16 << 20
     min_free_inodes: Annotated[int, About("Inodes left free, likewise.", 0, 1 << 40)] = 256
+    stop_grace_s: Annotated[
+        float, About("Seconds to finish what is in hand, when told to stop.", 0, 3600)
+    ] = 30.0
+    stall_s: Annotated[
+        float,
+        About(
+            "Seconds without a sign of life until a thread counts as hanging.", 1, 3600, fixed=True
+        ),
+    ] = 120.0
+    http: Annotated[
+        str,
+        About("ADDRESS:PORT of health, status and metrics; empty serves none.", fixed=True),
+    ] = ""
+    http_public: Annotated[
+        bool, About("Allow an address that other machines reach.", fixed=True)
+    ] = False
 
     def __post_init__(self) -> None:
         for name in NAMES:

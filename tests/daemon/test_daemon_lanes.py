@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from daemon_support import MODEL, Daemon, content, program, records, until
@@ -35,6 +35,12 @@ def drop(spool: Path, lane: str, name: str, text: str = GOOD) -> None:
     hidden = spool / "tmp" / "put-test"
     hidden.write_text(text)
     hidden.rename(spool / "in" / lane / name)
+
+
+def told(spool: Path) -> dict[str, Any]:
+    """Read what the daemon says of itself."""
+    document: dict[str, Any] = json.loads((spool / "status.json").read_bytes())
+    return document
 
 
 def lane_of(event: dict[str, object]) -> object:
@@ -92,6 +98,10 @@ def test_a_lane_whose_model_cannot_be_loaded_waits_loudly_and_the_others_work(
         drop(spool, "", "b.txt")
         daemon.wait_for("request.done", file="b.txt")
         assert content(spool / "in" / "late") == {"a.txt"}
+        until((spool / "status.json").exists, "the status")
+        until(lambda: told(spool)["inbox"]["files"] == 1, "the status that counts it")
+        assert told(spool)["state"] == "degraded"
+        assert told(spool)["problems"] == [f"model late: {failed['message']}"]
         files = tiny_model_files(2, tested=True)
         models.publish("late", "1.0.0", files, created=None, alias="production")
         assert daemon.wait_for("request.done", lane="late")["file"] == "a.txt"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from . import names
+from .spool import lanes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -76,7 +77,7 @@ class Census:
         disk = os.statvfs(self._path / "out")
         return Counted(
             inbox=self._inbox,
-            work=sum(1 for _ in _inputs(self._path / "work")),
+            work=sum(1 for _ in _inputs(self._path, "work")),
             oldest_s=min(self._arrived.values(), default=None),
             free_bytes=disk.f_bavail * disk.f_frsize,
             free_inodes=disk.f_favail,
@@ -85,21 +86,23 @@ class Census:
     def _look_at_inbox(self) -> None:
         arrived: dict[str, float] = {}
         count = 0
-        for entry in _inputs(self._path / "in"):
+        for entry in _inputs(self._path, "in"):
             count += 1
-            known = self._arrived.get(entry.name)
+            known = self._arrived.get(entry.path)
             if known is None and len(arrived) < AGED_FILES:
                 try:
                     known = entry.stat(follow_symlinks=False).st_ctime
                 except FileNotFoundError:
                     continue  # claimed meanwhile
             if known is not None:
-                arrived[entry.name] = known
+                arrived[entry.path] = known
         self._inbox, self._arrived = count, arrived
 
 
-def _inputs(folder: Path) -> Iterator[os.DirEntry[str]]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if not names.skipped(entry.name) and not entry.is_dir(follow_symlinks=False):
-                yield entry
+def _inputs(path: Path, folder: str) -> Iterator[os.DirEntry[str]]:
+    """Give what lies in a folder of a spool, and in those of its lanes."""
+    for lane in ("", *lanes(path)):
+        with os.scandir(path / folder / lane) as entries:
+            for entry in entries:
+                if not names.skipped(entry.name) and not entry.is_dir(follow_symlinks=False):
+                    yield entry

@@ -44,12 +44,13 @@ def run(configuration: Configuration) -> None:
 def put(
     configuration: Configuration,
     files: Annotated[list[Path], typer.Argument(help="Files to be answered.")],
+    lane: Annotated[str, typer.Option(metavar="NAME", help="Into in/NAME/.")] = "",
 ) -> None:
     """Drop files into a spool, each whole or not at all; print their names."""
+    from .put import opened as open_spool  # noqa: PLC0415 - not needed by --help
     from .put import put as put_file  # noqa: PLC0415 - the command has the function's name
-    from .spool import Spool  # noqa: PLC0415 - not needed by --help
 
-    with Spool.make(configuration.load().settings.spool) as opened:
+    with open_spool(configuration.load().settings.spool, lane) as opened:
         for file in files:
             typer.echo(put_file(opened, file))
 
@@ -76,9 +77,11 @@ def status(
     if as_json:
         typer.echo(json.dumps(found.as_dict()))
         return
-    for name, folder in found.folders.items():
-        age = "" if folder.oldest_age_s is None else f"  oldest {folder.oldest_age_s:.0f} s"
-        typer.echo(f"{name:7}{folder.files:8}{age}")
+    for lane, folders in {"": found.folders, **found.lanes}.items():
+        for name, folder in folders.items():
+            age = "" if folder.oldest_age_s is None else f"  oldest {folder.oldest_age_s:.0f} s"
+            shown = f"{name}/{lane}" if lane else name
+            typer.echo(f"{shown:7}{folder.files:8}{age}")
     pid = found.holder_pid
     typer.echo("no daemon" if pid is None else f"daemon: process {pid or 'unknown'}")
     if found.daemon is not None:

@@ -110,10 +110,11 @@ class Reloads:
             )
         self.settings = settings
         self._log.info(events.CONFIG_RELOADED, changed=changed)
+        moved = {"model", "models", "registry"} & set(changed)
+        references = {"": settings.model, **settings.models}
         for name, lane in self._lanes.items():
             lane.configure(settings)
-            moved = {"model", "registry"} & set(changed)
-            source = Source(settings.registry, settings.model) if moved else None
+            source = Source(settings.registry, references[name]) if moved else None
             self._awaited[name] = lane.follower.ask(source)
         told = f"changed: {', '.join(changed) or 'nothing'}"
         self._said = told + (f"; need a restart: {', '.join(fixed)}" if fixed else "")
@@ -143,6 +144,11 @@ def _allowed(before: Settings, wanted: Settings) -> tuple[Settings, list[str]]:
     """Give the settings that may come into force now, and the names of those that must wait for a restart."""
     fixed = [name for name in _differing(before, wanted) if ABOUT[name].fixed]
     values = {name: getattr(before if name in fixed else wanted, name) for name in NAMES}
+    if (
+        before.models.keys() != wanted.models.keys()
+    ):  # a lane may get another reference, but none comes or goes
+        fixed.append("models")
+        values["models"] = {n: wanted.models.get(n, r) for n, r in before.models.items()}
     return Settings(**values), fixed
 
 

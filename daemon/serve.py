@@ -6,27 +6,29 @@ import importlib.metadata
 import os
 import resource
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from . import durable, events
 from .clock import Clock
-from .errors import SpoolError
+from .errors import ServedModelError, SpoolError
 from .follow import Follower
 from .lanes import Lane
 from .model import Source
 from .notify import Notifier
 from .reload import Reloads
-from .service import LONGEST_NAP_S, Service
+from .service import Service
 from .signals import handled
 from .spool import Spool
 from .vitals import Vitals
 from .watch import Bell, Watcher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from structlog.typing import FilteringBoundLogger
 
+    from .health import Hearts
     from .model import ServedModel
     from .observed import Observed
     from .settings import Settings
@@ -127,31 +129,24 @@ def serve(
             spool.lock()
             _log_start(log, settings)
             stack.enter_context(vitals)
-            source = Source(settings.registry, settings.model)
-            model = source.load()
-            watcher = Watcher(settings.spool / "in", bell)
-
-            def make(model: ServedModel) -> Service:
-                service = Service(
-                    spool=spool,
-                    model=model,
-                    settings=reloads.settings,
-                    watcher=watcher,
-                    clock=clock,
-                    log=log,
-                    hearts=vitals.hearts,
-                    hurry=lambda: stop.is_overdue(reloads.settings.stop_grace_s),
-                )
-                stack.callback(service.close)
-                service.start()
-                return service
-
-            follower = Follower(
-                source=source, model=model, settings=settings, bell=bell, clock=clock, log=log
+            model = Source(settings.registry, settings.model).load()
+            opener = _Opener(
+                stack=stack,
+                reloads=reloads,
+                bell=bell,
+                stop=stop,
+                hearts=vitals.hearts,
+                clock=clock,
+                log=log,
             )
-            stack.callback(follower.close)
-            lane = lanes[""] = Lane(model=model, make=make, follower=follower, log=log, name="")
-            follower.start()
+            spools = [spool]
+            lanes[""] = opener.open(spool, settings.model, model)
+            for name, reference in settings.models.items():
+                view = stack.enter_context(
+                    Spool.make(settings.spool, settings.durability, lane=name)
+                )
+                spools.append(view)
+                lanes[name] = opener.open(view, reference, None)
         except OSError as fault:
             raise SpoolError(f"spool {settings.spool}: {fault}") from fault
         log.info(
@@ -160,26 +155,94 @@ def serve(
             self_test=model.self_test,
             cores=model.classifier.cores,
             labels=list(model.classifier.labels),
-            waiting=lane.waiting,
+            lanes=list(settings.models),
+            waiting=lanes[""].waiting,
             startup_ms=round((clock.monotonic() - begin) * 1e3, 3),
         )
         vitals.ready()
-        _loop(lane, clock=clock, bell=bell, stop=stop, reloads=reloads, once=settings.once)
-        lane.finish()
-        log.info(events.STOP, reason=stop.reason or "once", left=_left(spool))
+        _loop(lanes, clock=clock, bell=bell, stop=stop, reloads=reloads, once=settings.once)
+        for lane in lanes.values():
+            lane.finish()
+        log.info(events.STOP, reason=stop.reason or "once", left=sum(map(_left, spools)))
+    closed = [f"lane {name}: {lane.degraded}" for name, lane in lanes.items() if not lane.model]
+    if settings.once and closed:
+        raise ServedModelError("; ".join(closed))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Opener:
+    """Opens lanes; they are closed by the stack."""
+
+    stack: ExitStack
+    reloads: Reloads
+    bell: Bell
+    stop: Stop
+    hearts: Hearts
+    clock: Clock
+    log: FilteringBoundLogger
+
+    def open(self, spool: Spool, reference: str, model: ServedModel | None) -> Lane:
+        """Open the lane of a spool; without a model, as soon as the reference has one."""
+        log = self.log.bind(lane=spool.lane) if spool.lane else self.log
+        settings = self.reloads.settings
+        follower = Follower(
+            source=Source(settings.registry, reference),
+            model=model,
+            settings=settings,
+            bell=self.bell,
+            clock=self.clock,
+            log=log,
+        )
+        self.stack.callback(follower.close)
+        lane = Lane(
+            name=spool.lane,
+            model=model,
+            make=lambda model: self._service(spool, model, log),
+            follower=follower,
+            log=log,
+        )
+        follower.start()
+        return lane
+
+    def _service(self, spool: Spool, model: ServedModel, log: FilteringBoundLogger) -> Service:
+        service = Service(
+            spool=spool,
+            model=model,
+            settings=self.reloads.settings,
+            watcher=Watcher(spool.inbox_path, self.bell),
+            clock=self.clock,
+            log=log,
+            hearts=self.hearts,
+            hurry=lambda: self.stop.is_overdue(self.reloads.settings.stop_grace_s),
+        )
+        try:
+            service.start()
+        except BaseException:
+            service.close()
+            raise
+        self.stack.callback(service.close)
+        return service
 
 
 def _loop(
-    lane: Lane, *, clock: Clock, bell: Bell, stop: Stop, reloads: Reloads, once: bool
+    lanes: Mapping[str, Lane],
+    *,
+    clock: Clock,
+    bell: Bell,
+    stop: Stop,
+    reloads: Reloads,
+    once: bool,
 ) -> None:
+    """Give every lane its turn, again and again, so that none starves."""
     while stop.reason is None:
-        worked = lane.turn(clock.monotonic())
+        worked = False
+        for lane in lanes.values():
+            worked = lane.turn(clock.monotonic()) or worked
         reloads.turn()
-        if once and lane.idle:
+        if once and all(lane.idle for lane in lanes.values()):
             return
         if not worked and stop.reason is None:
-            nap = lane.nap_s(clock.monotonic())
-            bell.wait(LONGEST_NAP_S if nap is None else nap)
+            bell.wait(min(lane.nap_s(clock.monotonic()) for lane in lanes.values()))
 
 
 def _left(spool: Spool) -> int:

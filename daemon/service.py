@@ -307,7 +307,10 @@ class Service:
     def _claim(self, now: float) -> list[Request]:
         """Claim complete inputs; those whose very bytes are answered already are finished at once."""
         arrivals = {a.name: a for a in self._inbox.ready(now, self._settings.group_files)}
+        lanes = () if self._spool.lane else self._settings.models
         for name in self._inbox.take_folders():
+            if name in lanes:
+                continue
             self._log.warning(events.IGNORED, file=names.printable(name), message="it is a folder")
         waiting = [name for name in arrivals if name in self._retries]
         claimed, busy = self._spool.claim(name for name in arrivals if name not in waiting)

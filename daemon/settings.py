@@ -7,7 +7,8 @@ its help, its limits and whether it may change while the daemon runs stand here 
 from __future__ import annotations
 
 import math
-from dataclasses import MISSING, dataclass, fields
+import re
+from dataclasses import MISSING, dataclass, field, fields
 from enum import EnumType
 from pathlib import Path
 from typing import Annotated, Any, Final, get_args, get_type_hints
@@ -25,7 +26,10 @@ _KINDS: Final[dict[Any, str]] = {
     float: "a number",
     Path: "a path",
     Path | None: "a path",
+    dict[str, str]: "a table of names and references",
 }
+_LANE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_MOST_LANES: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,8 @@ class About:
         What a string may be; empty: anything, or what its own type says.
     fixed
         Whether it stays what it was when the daemon started, whatever a reload says.
+    flag
+        A second name of its flag.
 
     """
 
@@ -50,6 +56,7 @@ class About:
     most: float = math.inf
     choices: tuple[str, ...] = ()
     fixed: bool = False
+    flag: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,6 +75,10 @@ class Settings:
         Path | None, About("Root of the model registry; without it, the bundled one.")
     ] = None
     model: Annotated[str, About("NAME:VERSION, NAME:ALIAS or NAME@sha256:DIGEST.")] = DEFAULT_MODEL
+    models: Annotated[
+        dict[str, str],
+        About("NAME=REFERENCE: in/NAME/ is answered by a model of its own.", flag="--serve"),
+    ] = field(default_factory=dict)
     model_poll_s: Annotated[
         float, About("Seconds between two looks at what the reference means.", 0.01, 3600)
     ] = 2.0
@@ -162,7 +173,9 @@ ABOUT: Final[dict[str, About]] = {
 }
 
 DEFAULTS: Final[dict[str, Any]] = {
-    each.name: each.default for each in fields(Settings) if each.default is not MISSING
+    each.name: each.default if each.default_factory is MISSING else each.default_factory()
+    for each in fields(Settings)
+    if each.default is not MISSING or each.default_factory is not MISSING
 }
 
 
@@ -185,8 +198,20 @@ def check(name: str, value: object) -> None:
             raise SettingsError(f"{name}: {value}, least {about.least}")
         if not value <= about.most:
             raise SettingsError(f"{name}: {value}, most {about.most}")
+    if name == "models":
+        _check_lanes(value)
     if about.choices and value not in about.choices:
         raise SettingsError(f"{name}: {value!r}, expected one of {', '.join(about.choices)}")
+
+
+def _check_lanes(models: Any) -> None:
+    if len(models) > _MOST_LANES:
+        raise SettingsError(f"models: {len(models)} names, most {_MOST_LANES}")
+    for lane in models:
+        if not _LANE.fullmatch(lane):
+            raise SettingsError(
+                f"models: {lane!r}, expected up to 64 letters, digits, - and _, a letter or digit first"
+            )
 
 
 def _fits(kind: Any, value: object) -> bool:
@@ -194,4 +219,8 @@ def _fits(kind: Any, value: object) -> bool:
         return isinstance(value, int | float) and not isinstance(value, bool)
     if kind is int:
         return isinstance(value, int) and not isinstance(value, bool)
+    if kind == dict[str, str]:
+        return isinstance(value, dict) and all(
+            isinstance(text, str) for pair in value.items() for text in pair
+        )
     return isinstance(value, kind)

@@ -49,7 +49,7 @@ class Stream:
         self._stalled = False
         self._poll = select.poll()
         self._poll.register(fd, select.POLLOUT)
-        # Lines come from several threads, and a poll object refuses two at once.
+        # Lines come from several threads; parts of them would mix, and a poll object refuses two at once.
         self._alone = threading.Lock()
         self.lost = 0
 

@@ -45,18 +45,23 @@ class Spool:
         The folder, as it was given.
     durability
         What is waited for.
+    lane
+        Name of the sub-folder of each folder that this is a view of; empty for the folders themselves.
     inbox, work, tmp, out, done, failed
         Descriptors of the folders.
 
     """
 
-    def __init__(self, path: Path, durability: Durability = Durability.STRICT) -> None:
+    def __init__(
+        self, path: Path, durability: Durability = Durability.STRICT, *, lane: str = ""
+    ) -> None:
         self.path = path
         self.durability = durability
+        self.lane = lane
         self._lock = -1
         fds: list[int] = []
         try:
-            fds.extend(os.open(path / folder, durable.FOLDER_FLAGS) for folder in FOLDERS)
+            fds.extend(os.open(path / folder / lane, durable.FOLDER_FLAGS) for folder in FOLDERS)
             volumes = {os.fstat(fd).st_dev for fd in fds}
         except OSError as fault:
             _close(fds)
@@ -69,7 +74,9 @@ class Spool:
         self.inbox, self.work, self.tmp, self.out, self.done, self.failed = fds
 
     @classmethod
-    def make(cls, path: Path, durability: Durability = Durability.STRICT) -> Self:
+    def make(
+        cls, path: Path, durability: Durability = Durability.STRICT, *, lane: str = ""
+    ) -> Self:
         """Open a spool, making the folders that do not exist (mode 0750).
 
         Raises
@@ -82,9 +89,10 @@ class Spool:
             path.mkdir(mode=0o750, parents=True, exist_ok=True)
             for folder in FOLDERS:
                 (path / folder).mkdir(mode=0o750, exist_ok=True)
+                (path / folder / lane).mkdir(mode=0o750, exist_ok=True)
         except OSError as fault:
             raise SpoolError(f"spool {path}: {fault.filename}: {fault.strerror}") from None
-        return cls(path, durability)
+        return cls(path, durability, lane=lane)
 
     def __enter__(self) -> Self:
         return self
@@ -120,10 +128,15 @@ class Spool:
         os.pwrite(fd, b"%d\n" % os.getpid(), 0)
         self._lock = fd
 
+    @property
+    def inbox_path(self) -> Path:
+        """Where the inbox is."""
+        return self.path / "in" / self.lane
+
     def inbox_moved(self) -> bool:
         """Say whether `in/` is another folder by now than the one that was opened."""
         try:
-            now = (self.path / "in").stat()
+            now = self.inbox_path.stat()
         except OSError:
             return True
         return not durable.same_file(now, os.fstat(self.inbox))
@@ -131,7 +144,7 @@ class Spool:
     def reopen_inbox(self) -> bool:
         """Open the folder that is `in/` now; False when there is none on the spool's file system."""
         try:
-            fd = os.open(self.path / "in", durable.FOLDER_FLAGS)
+            fd = os.open(self.inbox_path, durable.FOLDER_FLAGS)
         except OSError:
             return False
         if os.fstat(fd).st_dev != os.fstat(self.work).st_dev:
@@ -199,6 +212,18 @@ class Spool:
         # Between the link and now a producer may have put a new file in the old one's place.
         if durable.same_file(durable.look(self.inbox, name), durable.look(self.work, name)):
             durable.unlink(self.inbox, name)
+
+
+def lanes(path: Path) -> list[str]:
+    """Give the names of a spool's lanes: the folders in in/ that a daemon has work/ for as well."""
+    try:
+        with os.scandir(path / "work") as entries:
+            found = [e.name for e in entries if e.is_dir(follow_symlinks=False)]
+    except OSError:
+        return []
+    return sorted(
+        name for name in found if not name.startswith(".") and (path / "in" / name).is_dir()
+    )
 
 
 def holder(path: Path) -> int | None:

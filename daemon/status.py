@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import stat
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import names
 from .errors import DaemonError
 from .monitor import STATUS_FILE
-from .spool import FOLDERS, holder
+from .spool import FOLDERS, holder, lanes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +43,8 @@ class Status:
         The daemon that runs on it; None when none does, 0 when its pid is not known.
     folders
         By name.
+    lanes
+        The folders of each lane, likewise.
     daemon
         What the daemon that runs on it says of itself (`status.json`); None when none does, or it has not yet.
 
@@ -50,6 +53,7 @@ class Status:
     spool: str
     holder_pid: int | None
     folders: dict[str, Folder]
+    lanes: dict[str, dict[str, Folder]]
     daemon: dict[str, Any] | None
 
     def as_dict(self) -> dict[str, Any]:
@@ -75,9 +79,18 @@ def status(path: Path, *, now_s: float, folders: Sequence[str] = FOLDERS) -> Sta
         There is no spool at this path.
 
     """
-    counted = {folder: _folder(path / folder, folder, now_s) for folder in folders}
+    found = {
+        lane: {folder: _folder(path / folder / lane, folder, now_s) for folder in folders}
+        for lane in ("", *lanes(path))
+    }
     pid = holder(path)
-    return Status(spool=str(path), holder_pid=pid, folders=counted, daemon=_daemon(path, pid))
+    return Status(
+        spool=str(path),
+        holder_pid=pid,
+        folders=found.pop(""),
+        lanes=found,
+        daemon=_daemon(path, pid),
+    )
 
 
 def _daemon(path: Path, pid: int | None) -> dict[str, Any] | None:
@@ -97,7 +110,9 @@ def _folder(path: Path, folder: str, now_s: float) -> Folder:
             name = entry.name
             wanted = name.endswith(_COUNTED.get(folder, "")) and not name.startswith(".")
             if wanted and not (folder in _UNCOUNTED and name.endswith(_UNCOUNTED[folder])):
-                changed.append(entry.lstat().st_ctime)
+                facts = entry.lstat()
+                if not stat.S_ISDIR(facts.st_mode):  # a lane
+                    changed.append(facts.st_ctime)
     except FileNotFoundError:
         if not path.is_dir():
             raise DaemonError(f"{path.parent} is no spool: {folder}/ is missing") from None

@@ -20,7 +20,7 @@ from spikewatch.daemon import logs
 from spikewatch.daemon.clock import Clock
 from spikewatch.daemon.guards import CANARY
 from spikewatch.daemon.health import Hearts
-from spikewatch.daemon.model import ServedModel, load
+from spikewatch.daemon.model import ServedModel, Source
 from spikewatch.daemon.service import Service
 from spikewatch.daemon.settings import Settings
 from spikewatch.daemon.spool import Spool
@@ -244,7 +244,7 @@ def bench(
 ) -> Iterator[Bench]:
     """Make a service on a spool; leaving it is like the end of its process."""
     settings = Settings(spool=path, registry=registry, model=MODEL, **options)
-    model = load(settings)
+    model = Source(settings.registry, settings.model).load()
     classifier = Watched(model)
     log = path.with_suffix(".log")
     fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)

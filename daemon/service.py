@@ -8,7 +8,6 @@ whose work a fault has interrupted.
 from __future__ import annotations
 
 import resource
-import sys
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -75,7 +74,7 @@ class Service:
         log: FilteringBoundLogger,
     ) -> None:
         self._spool = spool
-        settings = replace(settings, group_files=min(settings.group_files, _most_files()))
+        settings = _bounded(settings)
         self._settings = settings
         self._clock = clock
         self._bare_log = log
@@ -131,6 +130,14 @@ class Service:
         """Answer with another model from the next request on; those that are open keep theirs."""
         self._pipeline.model = model
         self._log = self._bare_log.bind(model=model.pin)
+
+    def configure(self, settings: Settings) -> None:
+        """Take other settings: what is open keeps what it was begun with, pauses run out as they were set."""
+        settings = _bounded(settings)
+        self._settings = settings
+        self._pauses = Pauses(first_s=settings.retry_first_s, last_s=settings.retry_last_s)
+        for part in (self._pipeline, self._settling, self._inbox, self._room, self._retries):
+            part.configure(settings)
 
     @property
     def idle(self) -> bool:
@@ -306,11 +313,14 @@ class Service:
 
     def _settle(self, now: float, *, beside: bool = False) -> None:
         """Make the finished requests final; `beside` other work, what comes of it is dealt with by `_land`."""
-        self._land(now)
         group = self._settling.take()
         if beside and group:
-            self._in_flight = group, self._settling.start(group)
-        elif group:
+            started = self._settling.start(group)  # before the log of the one before is written
+            self._land(now)
+            self._in_flight = group, started
+            return
+        self._land(now)
+        if group:
             self._conclude(group, partial(self._settling.settle, group), now)
 
     def _land(self, now: float) -> bool:
@@ -373,9 +383,10 @@ class Service:
             self._room.check(refused=True)
 
 
-def _most_files() -> int:
-    """How many files a group may have: result and summary of each are open, and of the group before them too."""
+def _bounded(settings: Settings) -> Settings:
+    """Bound a group by the descriptors: result and summary of each file are open, and of the group before as well."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return (
-        sys.maxsize if soft == resource.RLIM_INFINITY else max((soft - OTHER_DESCRIPTORS) // 4, 1)
-    )
+    if soft == resource.RLIM_INFINITY:
+        return settings
+    most = max((soft - OTHER_DESCRIPTORS) // 4, 1)
+    return replace(settings, group_files=min(settings.group_files, most))

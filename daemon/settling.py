@@ -69,6 +69,10 @@ class Settling:
         """End the thread, when it has done what it was given."""
         self._thread.shutdown()
 
+    def configure(self, settings: Settings) -> None:
+        """Take other settings."""
+        self._settings = settings
+
     def add(self, progress: Progress) -> None:
         """Take over a finished request, and its result."""
         if not self._group:

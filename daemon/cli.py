@@ -71,7 +71,7 @@ def status(
     if watch:
         from . import view  # noqa: PLC0415 - rich is slow to import
 
-        view.watch(spool, view.Console())
+        view.watch(spool)
         return
     found = look(spool, now_s=time.time())
     if as_json:
@@ -87,7 +87,7 @@ def status(
     if found.daemon is not None:
         from . import view  # noqa: PLC0415 - rich is slow to import
 
-        view.Console().print(view.view(found, now_s=time.time()))
+        view.show(found, now_s=time.time())
 
 
 @app.command()

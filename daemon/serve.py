@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.metadata
 import os
 import resource
@@ -160,6 +161,7 @@ def serve(
             startup_ms=round((clock.monotonic() - begin) * 1e3, 3),
         )
         vitals.ready()
+        gc.freeze()  # what is there now stays: the collector need not look at it again and again
         _loop(lanes, clock=clock, bell=bell, stop=stop, reloads=reloads, once=settings.once)
         for lane in lanes.values():
             lane.finish()

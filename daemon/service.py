@@ -8,7 +8,6 @@ whose work a fault has interrupted.
 from __future__ import annotations
 
 import resource
-import sys
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -18,7 +17,7 @@ from . import durable, events, names
 from .attempts import Attempts
 from .errors import DISK_FULL, AnswerError, InputError, fault_name
 from .guards import MissedEvents, RoomGuard, WatchGuard
-from .health import LOOP, WATCHER
+from .health import LOOP
 from .inbox import Inbox, leases_work
 from .ledger import Ledger
 from .pipeline import Pipeline, Progress, Request
@@ -93,7 +92,7 @@ class Service:
         self._spool = spool
         self._hearts = hearts
         self._hurry = hurry
-        settings = _affordable(settings)
+        settings = _bounded(settings)
         self._settings = settings
         self._clock = clock
         self._bare_log = log
@@ -160,7 +159,7 @@ class Service:
 
     def configure(self, settings: Settings) -> None:
         """Take other settings: what is open keeps what it was begun with, pauses run out as they were set."""
-        settings = _affordable(settings)
+        settings = _bounded(settings)
         self._settings = settings
         self._pauses = Pauses(first_s=settings.retry_first_s, last_s=settings.retry_last_s)
         for part in (self._pipeline, self._settling, self._inbox, self._room, self._retries):
@@ -268,7 +267,6 @@ class Service:
             self._room.check()
             if self._watch.check(now):
                 self._scan(now)
-            (self._hearts.rest if self._watch.blind else self._hearts.beat)(WATCHER)
             pause = (
                 min(self._settings.scan_s, BLIND_SCAN_S)
                 if self._watch.blind
@@ -378,11 +376,14 @@ class Service:
 
     def _settle(self, now: float, *, beside: bool = False) -> None:
         """Make the finished requests final; `beside` other work, what comes of it is dealt with by `_land`."""
-        self._land(now)
         group = self._settling.take()
         if beside and group:
-            self._in_flight = group, self._settling.start(group)
-        elif group:
+            started = self._settling.start(group)  # before the log of the one before is written
+            self._land(now)
+            self._in_flight = group, started
+            return
+        self._land(now)
+        if group:
             self._conclude(group, partial(self._settling.settle, group), now)
 
     def _land(self, now: float) -> bool:
@@ -446,10 +447,10 @@ class Service:
             self._room.check(refused=True)
 
 
-def _affordable(settings: Settings) -> Settings:
-    """Bound a group's files: result and summary of each are open, and of the group before them too."""
+def _bounded(settings: Settings) -> Settings:
+    """Bound a group by the descriptors: result and summary of each file are open, and of the group before as well."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = (
-        sys.maxsize if soft == resource.RLIM_INFINITY else max((soft - OTHER_DESCRIPTORS) // 4, 1)
-    )
+    if soft == resource.RLIM_INFINITY:
+        return settings
+    most = max((soft - OTHER_DESCRIPTORS) // 4, 1)
     return replace(settings, group_files=min(settings.group_files, most))

@@ -142,7 +142,7 @@ class Settings:
     stall_s: Annotated[
         float,
         About(
-            "Seconds without a sign of life until a thread counts as hanging.", 1, 3600, fixed=True
+            "Seconds without a sign of life until a thread counts as hanging.", 5, 3600, fixed=True
         ),
     ] = 120.0
     http: Annotated[

@@ -1,4 +1,4 @@
-"""Command line `spikewatch-convert`: train, publish, evaluate."""
+"""Command line `spikewatch-convert`: train, publish, evaluate, explain, report."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import typer
 from ..registry import Registry, RegistryError, bundled
 from ..simcore import SimcoreError
 from .errors import ConvertError
-from .tables import show
+from .tables import show, show_explanation
 
 PROGRAM = "spikewatch-convert"
 EXTRAS = {"onnx": "convert", "onnxruntime": "convert", "torch": "train"}
@@ -25,6 +25,13 @@ WordNetFolder = Annotated[
     typer.Option(help="Folder of WordNet 3.0's files (Debian: wordnet-base, /usr/share/wordnet)."),
 ]
 Fine = Annotated[bool, typer.Option("--fine", help="TREC's fine labels.")]
+Reference = Annotated[
+    str, typer.Argument(metavar="REF", help="model:version, model:alias or model@digest.")
+]
+Store = Annotated[
+    Path | None, typer.Option("--registry", help="Registry folder; default: the bundled one.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
 
 app = typer.Typer(
     name=PROGRAM,
@@ -164,7 +171,7 @@ def publish(
         str | None, typer.Option(help="Who, for the registry's journal; default: user@host.")
     ] = None,
     reason: Annotated[str, typer.Option(help="Why, for the registry's journal.")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Read, constrain, match, place and check a trained network, and publish it."""
     created = _created()  # before the import: onnx reads SOURCE_DATE_EPOCH as well, unchecked
@@ -203,14 +210,10 @@ def publish(
 
 @app.command()
 def evaluate(
-    reference: Annotated[
-        str, typer.Argument(metavar="REF", help="model:version, model:alias or model@digest.")
-    ],
+    reference: Reference,
     data: Annotated[Path, typer.Option(help="Questions (.label, .tsv, .jsonl, .txt).")],
-    registry: Annotated[
-        Path | None, typer.Option(help="Registry folder; default: the bundled one.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    registry: Store = None,
+    as_json: AsJson = False,
 ) -> None:
     """Count how every stage of a published model answers a file of questions."""
     from .publish import evaluate as run  # noqa: PLC0415 - onnxruntime takes a second to import
@@ -221,6 +224,25 @@ def evaluate(
         return
     _say(figures["model"])
     show(figures)
+
+
+@app.command()
+def explain(
+    reference: Reference,
+    question: Annotated[str, typer.Argument(help="The question, in quotation marks.")],
+    registry: Store = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what the core does with a question, word by word."""
+    from .explain import explain as run  # noqa: PLC0415 - by its module, as all of them
+
+    model = Registry(registry or bundled()).load(reference)
+    found = run(model.files, question)
+    if as_json:
+        _say(json.dumps({"model": str(model.pin), **found.as_json()}, indent=2))
+        return
+    _say(str(model.pin))
+    show_explanation(found)
 
 
 def _created() -> datetime:

@@ -6,10 +6,12 @@ from .classifier import Classifier
 from .coding import MAX_WORDS, Coding
 from .encoder import Encoder
 from .errors import ImageError, InputError, ModelError, SimcoreError
+from .follow import Course, follow
 from .image import CoreImage, blank
 from .power import METHODS, Energy, estimate
-from .questions import NO_WORDS, TOO_LONG, Answers, QuestionCore, spike_pattern
+from .questions import NO_WORDS, TOO_LONG, Answers, QuestionCore
 from .run import Outcome, Simulator, pack_lines
+from .schedule import spike_pattern
 
 __all__ = [
     "MAX_WORDS",
@@ -20,6 +22,7 @@ __all__ = [
     "Classifier",
     "Coding",
     "CoreImage",
+    "Course",
     "Encoder",
     "Energy",
     "ImageError",
@@ -31,6 +34,7 @@ __all__ = [
     "Simulator",
     "blank",
     "estimate",
+    "follow",
     "pack_lines",
     "spike_pattern",
 ]

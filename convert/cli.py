@@ -17,7 +17,13 @@ from .errors import ConvertError
 from .tables import show, show_explanation
 
 PROGRAM = "spikewatch-convert"
-EXTRAS = {"onnx": "convert", "onnxruntime": "convert", "torch": "train"}
+EXTRAS = {
+    "onnx": "convert",
+    "onnxruntime": "convert",
+    "torch": "train",
+    "matplotlib": "report",
+    "jinja2": "report",
+}
 """Libraries that the base install does not bring, and the extra that does."""
 
 WordNetFolder = Annotated[
@@ -243,6 +249,34 @@ def explain(
         return
     _say(str(model.pin))
     show_explanation(found)
+
+
+@app.command()
+def report(
+    reference: Reference,
+    out: Annotated[Path, typer.Option(help="The page: one HTML file that needs nothing else.")],
+    question: Annotated[
+        str | None,
+        typer.Option(
+            help="Question to follow word by word; default: the first of --data, or Who wrote Hamlet?"
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Questions to count the answers of (.label, .tsv, .jsonl, .txt); default: the"
+            " figures as published."
+        ),
+    ] = None,
+    registry: Store = None,
+) -> None:
+    """Write a page on a published model: figures, pictures of the core, energy, digests."""
+    from .report import write_report  # noqa: PLC0415 - matplotlib takes a second to import
+
+    size = write_report(
+        reference, out, registry=Registry(registry or bundled()), question=question, data=data
+    )
+    _say(f"{out}: {size:,} bytes")
 
 
 def _created() -> datetime:

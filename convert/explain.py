@@ -58,8 +58,8 @@ class Explanation:
         The core.
     course : Course
         What it does.
-    hidden : int64 (steps, units) or None
-        Spikes of each hidden unit in each step; None where the core was not placed by this program.
+    units : intp (units, 2) or None
+        Core and first neuron of each hidden unit; None where the core was not placed by this program.
     energy : Energy
         Estimate for the whole question.
 
@@ -70,7 +70,7 @@ class Explanation:
     labels: tuple[str, ...]
     image: CoreImage
     course: Course
-    hidden: NDArray[np.int64] | None
+    units: NDArray[np.intp] | None
     energy: Energy
 
     @property
@@ -82,6 +82,22 @@ class Explanation:
     def ticks_per_step(self) -> int:
         """Ticks of a word."""
         return len(self.course.lines) // len(self.course.spikes)
+
+    @property
+    def unit_spikes(self) -> NDArray[np.bool_] | None:
+        """Spikes of each hidden unit in each tick, bool (ticks, units)."""
+        return (
+            None if self.units is None else self.course.fired[:, self.units[:, 0], self.units[:, 1]]
+        )
+
+    @property
+    def hidden(self) -> NDArray[np.int64] | None:
+        """Spikes of each hidden unit in each step, int64 (steps, units)."""
+        fired = self.unit_spikes
+        if fired is None:
+            return None
+        steps = len(self.course.spikes)
+        return fired.reshape(steps, self.ticks_per_step, -1).sum(axis=1, dtype=np.int64)
 
     @property
     def head(self) -> str:
@@ -107,7 +123,7 @@ class Explanation:
 
     def as_json(self) -> dict[str, Any]:
         """Give the same as a JSON object."""
-        course = self.course
+        course, hidden = self.course, self.hidden
         scores = [dict(zip(self.labels, row, strict=True)) for row in course.evidence.tolist()]
         steps = []
         for s, spikes in enumerate(course.spikes.tolist()):
@@ -118,7 +134,7 @@ class Explanation:
                     "words": words,
                     "code": course.codes[s].tolist() if spoken else None,
                     "spikes": dict(zip(("input", "hidden", "output"), spikes, strict=True)),
-                    "hidden_units": None if self.hidden is None else self.hidden[s].tolist(),
+                    "hidden_units": None if hidden is None else hidden[s].tolist(),
                     "synaptic_events": int(course.synaptic_events[s]),
                     "evidence": scores[s] if spoken else None,
                     "label": self.labels[course.evidence[s].argmax()] if spoken else None,
@@ -183,7 +199,7 @@ def explain(files: Mapping[str, bytes], question: str) -> Explanation:
         labels=classifier.labels,
         image=image,
         course=course,
-        hidden=_hidden(image, course),
+        units=_units(image),
         energy=estimate(
             cores=image.cores,
             ticks=len(course.lines),
@@ -192,12 +208,10 @@ def explain(files: Mapping[str, bytes], question: str) -> Explanation:
     )
 
 
-def _hidden(image: CoreImage, course: Course) -> NDArray[np.int64] | None:
-    """Count the spikes of hidden units in every step."""
+def _units(image: CoreImage) -> NDArray[np.intp] | None:
+    """List core and first neuron of every hidden unit."""
     try:
-        units = [unit_neurons(image, core) for core in range(image.cores)]
+        found = [(c, n) for c in range(image.cores) for n in unit_neurons(image, c).tolist()]
     except ConstraintError:
         return None
-    fired = np.concatenate([course.fired[:, c, at] for c, at in enumerate(units)], axis=1)
-    steps = len(course.spikes)
-    return fired.reshape(steps, len(fired) // steps, -1).sum(axis=1, dtype=np.int64)
+    return np.array(found, dtype=np.intp)

@@ -8,7 +8,7 @@ from .encoder import Encoder
 from .errors import ImageError, InputError, ModelError, SimcoreError
 from .follow import Course, follow
 from .image import CoreImage, blank
-from .power import METHODS, Energy, estimate
+from .power import METHODS, SOURCES, Energy, estimate
 from .questions import NO_WORDS, TOO_LONG, Answers, QuestionCore
 from .run import Outcome, Simulator, pack_lines
 from .schedule import spike_pattern
@@ -17,6 +17,7 @@ __all__ = [
     "MAX_WORDS",
     "METHODS",
     "NO_WORDS",
+    "SOURCES",
     "TOO_LONG",
     "Answers",
     "Classifier",

@@ -55,9 +55,10 @@ def main() -> None:
     except (ConvertError, SimcoreError, RegistryError) as e:
         _fail(str(e))
     except ModuleNotFoundError as e:
-        if e.name not in EXTRAS:
+        name = str(e.name).partition(".")[0]
+        if name not in EXTRAS:
             raise
-        _fail(f"{e.name} is not installed: pip install 'spikewatch[{EXTRAS[e.name]}]'")
+        _fail(f"{name} is not installed: pip install 'spikewatch[{EXTRAS[name]}]'")
 
 
 def _fail(message: str) -> NoReturn:

@@ -91,6 +91,7 @@ def crossbar(material: Material) -> Section:
     if material.placed is None:
         section.missing.append(_NOT_PLACED)
         return section
+    last = "the readout neurons of a class" if image.head_bias is None else "their fifth copies"
     for core in range(image.cores):
         number = f" of core {core}" if image.cores > 1 else ""
         section.plots.append(
@@ -99,7 +100,7 @@ def crossbar(material: Material) -> Section:
                 caption=(
                     f"Crossbar{number}: 256 axons from top to bottom, 256 neurons from left to right; a dot is a"
                     " synapse. Ticks at the left mark lines of four axons, those at the top hidden units of four copies"
-                    " and the readout neurons of a class."
+                    f" and {last}."
                 ),
                 wide=True,
             )

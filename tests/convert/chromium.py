@@ -108,17 +108,17 @@ def browser(profile: Path) -> Iterator[Page]:
     # it reads from 3 and writes to 4; the shell puts the pipes there
     options = "--headless --no-sandbox --disable-gpu --hide-scrollbars --remote-debugging-pipe"
     command = f'exec "$0" {options} "--user-data-dir=$1" 3<&{to_read} 4>&{from_send}'
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [shutil.which("bash") or "bash", "-c", command, PROGRAM, str(profile)],
         pass_fds=(to_read, from_send),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-    )
-    os.close(to_read)
-    os.close(from_send)
-    page = Page(to_send, from_read)
-    try:
-        yield page
-    finally:
-        page.close()
-        process.wait(timeout=30)
+    ) as process:
+        os.close(to_read)
+        os.close(from_send)
+        try:
+            page = Page(to_send, from_read)
+            yield page
+            page.close()
+        finally:
+            process.terminate()

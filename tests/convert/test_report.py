@@ -10,7 +10,7 @@ import subprocess
 import sys
 from html import unescape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import chromium
 import html5lib
@@ -23,6 +23,10 @@ from spikewatch.convert.cli import main
 from spikewatch.convert.errors import ConvertError
 from spikewatch.convert.report import gather, render, write_report
 from spikewatch.registry import Registry, bundled
+from spikewatch.simcore import CoreImage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ROOT = Path(__file__).parents[2]
 LABELLED = ROOT / "examples" / "questions" / "labelled.tsv"
@@ -37,7 +41,7 @@ def production(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def page_of(folder: Path, files: dict[str, bytes], **more: Any) -> str:
+def page_of(folder: Path, files: Mapping[str, bytes], **more: Any) -> str:
     """Publish files and render the report on them."""
     registry = Registry.init(folder / "registry")
     registry.publish("tiny", "1.0.0", files, created=None)
@@ -212,14 +216,11 @@ class TestOtherModels:
         assert row_of(page, "class 3") == ["class 7", "1"]
 
     @pytest.mark.parametrize("kind", ["host", "two cores"])
-    def test_every_kind_of_core_is_drawn(
-        self, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_every_kind_of_core_is_drawn(self, kind: str, tmp_path: Path) -> None:
         model, readout = elman(weights()), "host"
         if kind == "two cores":
-            monkeypatch.setattr("spikewatch.convert.both.LEAST_WORDS", 100.0)
             model, readout = both_ways(weights(d=12), weights(1, d=12)), "core"
-        files = dict(converted(tmp_path, model.SerializeToString(), readout))
+        files = converted(model.SerializeToString(), readout, apart=kind == "two cores")
         page = page_of(tmp_path, files)
         check_valid(page)
         assert len(re.findall(r'id="crossbar-\d-title"', page)) == 1 + (kind == "two cores")
@@ -228,8 +229,6 @@ class TestOtherModels:
     def test_a_core_placed_by_someone_else_is_followed_all_the_same(self, tmp_path: Path) -> None:
         """Its crossbar and weights are not explained, for its units are not known."""
         files = tiny_model_files()
-        from spikewatch.simcore import CoreImage  # noqa: PLC0415
-
         image = CoreImage.from_bytes(files["core.safetensors"])
         image.target_axon[0, [0, 1]] = image.target_axon[0, [1, 0]]
         files["core.safetensors"] = image.to_bytes()
@@ -324,7 +323,10 @@ class TestCommandLine:
     def test_a_page_that_cannot_be_written_leaves_the_old_one(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        out = tmp_path / "report.html"
+        registry = Registry.init(tmp_path / "registry")
+        registry.publish("tiny", "1.0.0", tiny_model_files(), created=None)
+        out = tmp_path / "pages" / "report.html"
+        out.parent.mkdir()
         out.write_text("old")
 
         def full(*_: object) -> None:
@@ -332,8 +334,8 @@ class TestCommandLine:
 
         monkeypatch.setattr(Path, "replace", full)
         with pytest.raises(ConvertError, match="No space left on device"):
-            write_report("trec:1.0.0", out, registry=Registry(bundled()))
-        assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+            write_report("tiny:1.0.0", out, registry=registry)
+        assert [p.name for p in out.parent.iterdir()] == ["report.html"]
         assert out.read_text() == "old"
 
     @pytest.mark.parametrize("module", ["matplotlib", "jinja2"])

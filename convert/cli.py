@@ -35,7 +35,12 @@ Reference = Annotated[
     str, typer.Argument(metavar="REF", help="model:version, model:alias or model@digest.")
 ]
 Store = Annotated[
-    Path | None, typer.Option("--registry", help="Registry folder; default: the bundled one.")
+    Path | None,
+    typer.Option(
+        "--registry",
+        envvar="SPIKEWATCH_REGISTRY",
+        help="Registry folder; default: the bundled one.",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
 
@@ -144,7 +149,12 @@ def publish(
         Path,
         typer.Option(help="Calibration questions (.txt, .jsonl, .tsv, .label)."),
     ],
-    registry: Annotated[Path, typer.Option(help="Registry folder; made where it is missing.")],
+    registry: Annotated[
+        Path,
+        typer.Option(
+            envvar="SPIKEWATCH_REGISTRY", help="Registry folder; made where it is missing."
+        ),
+    ],
     name: Annotated[str, typer.Option(help="Model name.")],
     version: Annotated[str, typer.Option(help="Version, SemVer.")],
     recipe: Annotated[

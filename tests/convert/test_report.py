@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from html import unescape
@@ -267,28 +266,26 @@ class TestOtherModels:
         assert evil in text_of(page)
 
 
-def test_the_commands_of_the_docs_give_equal_bytes_whatever_the_host_is_like(
+def test_equal_models_give_equal_bytes_whatever_the_host_is_like(
     production: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "matplotlibrc").write_text("font.size: 30\naxes.grid: True\n")
     host = {"PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo", "HOME": str(tmp_path), "LC_ALL": "C"}
-    path = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    docs = (ROOT / "docs" / "report.md").read_text()
-    blocks = re.findall(r"^```sh\n(.*?)^```$", docs, re.MULTILINE | re.DOTALL)
+    digest = Registry(bundled()).resolve("trec:production").digest
+    program = str(Path(sys.executable).parent / "spikewatch-convert")
     run = subprocess.run(
-        [shutil.which("bash") or "bash", "-euc", "".join(blocks)],
+        [program, "report", f"trec@{digest}", "--out", "other.html"],
         cwd=tmp_path,
-        env=os.environ | host | path,
+        env=os.environ | host,
         capture_output=True,
         text=True,
         check=False,
     )
     assert (run.returncode, run.stderr) == (0, "")
-    page = (tmp_path / "report.html").read_bytes()
+    page = (tmp_path / "other.html").read_bytes()
     assert page == production.read_bytes()
-    assert f"report.html: {len(page):,} bytes\n" in run.stdout
+    assert run.stdout == f"other.html: {len(page):,} bytes\n"
     assert len(page) < LIMIT
-    assert "“How far is the moon?” is answered NUM" in text_of((tmp_path / "own.html").read_text())
 
 
 class TestCommandLine:

@@ -97,7 +97,8 @@ class Explanation:
         if fired is None:
             return None
         steps = len(self.course.spikes)
-        return fired.reshape(steps, self.ticks_per_step, -1).sum(axis=1, dtype=np.int64)
+        in_steps = fired.reshape(steps, self.ticks_per_step, -1)
+        return np.asarray(in_steps.sum(axis=1), dtype=np.int64)
 
     @property
     def head(self) -> str:

@@ -8,7 +8,6 @@ import numpy as np
 
 from ...simcore import limits
 from ..constrained import LEVEL_MAX, LEVEL_MIN
-from ..errors import ConstraintError
 from ..place import CODEBOOK, COPIES
 from ..tables import step_table
 from .charts import weight_chart
@@ -105,10 +104,7 @@ def crossbar(material: Material) -> Section:
                 wide=True,
             )
         )
-    try:
-        svg, head, rows = corner(image, 0)
-    except ConstraintError:  # pragma: no cover - `placed` has been read in the same way
-        return section
+    svg, head, rows = corner(image, 0)
     section.plots.append(
         Plot(
             svg=svg,

@@ -13,8 +13,6 @@ from .parts import Plot, Section, Table
 from .results import attempt
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from .material import Material
 
 _NAMES = {"paper": "method A", "static_marginal": "method B"}
@@ -32,13 +30,13 @@ def energy(material: Material) -> Section:
     if mean is not None:
         built = attempt(lambda: _mean(mean), "per_question", section.missing)
         if built is not None:
-            taken["mean question"] = built
+            taken["mean question"] = (material.image.cores, *built)
     else:
         section.missing.append("The model states no means over its questions: pass --data FILE.")
     found = material.explanation
     if found is not None:
-        events = int(found.course.synaptic_events.sum())
-        taken["this question"] = (found.image.cores, len(found.course.lines), events)
+        own = float(found.course.synaptic_events.sum())
+        taken["this question"] = (found.image.cores, len(found.course.lines), own)
     if not taken:
         return section
     chart: dict[str, tuple[float, float]] = {}
@@ -74,9 +72,9 @@ def energy(material: Material) -> Section:
     return section
 
 
-def _mean(found: Mapping[str, Any]) -> tuple[int, float, float]:
-    cores = int(found.get("cores", 1))
-    return cores, float(found["ticks"]), float(found["synaptic_events"])
+def _mean(found: Any) -> tuple[float, float]:
+    """Read the mean ticks and synaptic events of a question."""
+    return float(found["ticks"]), float(found["synaptic_events"])
 
 
 def limits(material: Material) -> Section:

@@ -154,18 +154,23 @@ def _count(model: Model, data: Path, questions: list[Question]) -> dict[str, Any
 def _stages(found: Any) -> dict[str, dict[str, Any]]:
     """Put the stages in order, and add what early versions did not state."""
     stages: dict[str, dict[str, Any]] = {}
-    before = None
+    before: float | None = None
     for stage in STAGES:
         if not (isinstance(found, dict) and isinstance(found.get(stage), dict)):
             continue
-        figures = {"accuracy": None, "agreement": None, "agreement_before": None, "loss": None}
-        figures |= found[stage]
-        accuracy = figures["accuracy"]
-        if figures["loss"] is None and accuracy is not None and before is not None:
-            figures["loss"] = before - accuracy
+        stated = {k: _share(found[stage].get(k)) for k in ("accuracy", "agreement", "loss")}
+        accuracy, loss = stated["accuracy"], stated["loss"]
+        if loss is None and accuracy is not None and before is not None:
+            loss = before - accuracy
         before = accuracy
-        stages[stage] = figures
+        agreed = _share(found[stage].get("agreement_before"))
+        stages[stage] = stated | {"loss": loss, "agreement_before": agreed}
     return stages
+
+
+def _share(value: Any) -> float | None:
+    """Take a share as it is, and anything else for one that is not stated."""
+    return float(value) if isinstance(value, int | float) and -1 <= value <= 1 else None
 
 
 def _follow(

@@ -56,8 +56,9 @@ def stages(material: Material) -> Section:
             "Accuracy from stage to stage. The paper's 85, 78.4 and 74 % stand beside the stages that they are of;"
             " they are its authors' figures, on their own test questions."
         )
-        svg = stage_chart(accuracy, means, PAPER)
-        section.plots.append(Plot(svg=svg, caption=caption, table=validation))
+        svg = attempt(lambda: stage_chart(accuracy, means, PAPER), "stages", section.missing)
+        if svg is not None:
+            section.plots.append(Plot(svg=svg, caption=caption, table=validation))
     elif table is not None:
         section.missing.append(
             "The questions have no labels, so accuracy is not known: pass --data FILE with labels."

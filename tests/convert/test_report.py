@@ -239,7 +239,11 @@ class TestOtherModels:
     def test_a_document_of_another_form_cannot_break_the_page(self, tmp_path: Path) -> None:
         files = tiny_model_files()
         odd = {
-            "stages": {"float": {"accuracy": "high"}, "spiking": 3},
+            "stages": {
+                "float": {"accuracy": "high"},
+                "weights": {"accuracy": 7},
+                "spiking": 3,
+            },
             "confusion": {"labels": 7},
             "responses": {"levels": [1]},
             "per_question": {"ticks": "many"},

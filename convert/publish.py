@@ -11,7 +11,8 @@ import numpy as np
 from ..registry import Pin, Registry
 from ..registry.references import check_alias, check_model, check_version
 from ..simcore import CoreImage
-from ..simcore.classifier import read_labels, read_tokenizer
+from ..simcore.classifier import read_labels
+from ..simcore.splitting import read_tokenizer
 from .card import CORES, model_card
 from .constrained import HEADS
 from .data import Question, read_questions

@@ -13,7 +13,7 @@ from spikewatch.convert.data import read_questions
 from spikewatch.convert.publish import evaluate
 from spikewatch.registry import Registry, bundled
 from spikewatch.simcore import Classifier
-from spikewatch.simcore.classifier import read_tokenizer
+from spikewatch.simcore.splitting import read_tokenizer
 
 if TYPE_CHECKING:
     from spikewatch.registry import Model

@@ -130,7 +130,12 @@ def publish(
         Path,
         typer.Option(help="Calibration questions (.txt, .jsonl, .tsv, .label)."),
     ],
-    registry: Annotated[Path, typer.Option(help="Registry folder; made where it is missing.")],
+    registry: Annotated[
+        Path,
+        typer.Option(
+            envvar="SPIKEWATCH_REGISTRY", help="Registry folder; made where it is missing."
+        ),
+    ],
     name: Annotated[str, typer.Option(help="Model name.")],
     version: Annotated[str, typer.Option(help="Version, SemVer.")],
     recipe: Annotated[
@@ -202,13 +207,51 @@ def publish(
 
 
 @app.command()
+def renew(
+    reference: Annotated[
+        str, typer.Argument(metavar="REF", help="model:version, model:alias or model@digest.")
+    ],
+    calibrate: Annotated[
+        Path,
+        typer.Option(help="Questions as they are asked (.txt, .jsonl, .tsv, .label)."),
+    ],
+    registry: Annotated[Path, typer.Option(help="Registry folder.")],
+    version: Annotated[str, typer.Option(help="The new version, SemVer.")],
+    alias: Annotated[str | None, typer.Option(help="Alias to move to this version.")] = None,
+    actor: Annotated[
+        str | None, typer.Option(help="Who, for the registry's journal; default: user@host.")
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why, for the registry's journal.")] = "",
+) -> None:
+    """Publish a model again as it is, with what newer versions of spikewatch add: lookup and golden questions."""
+    created = _created()
+    from .renew import renew as run  # noqa: PLC0415 - onnxruntime takes a second to import
+
+    pin = run(
+        reference,
+        registry=Registry(registry),
+        version=version,
+        calibrate=calibrate,
+        alias=alias,
+        created=created,
+        actor=actor,
+        reason=reason,
+        note=lambda line: typer.echo(line, err=True),
+    )
+    _say(f"published {pin}")
+
+
+@app.command()
 def evaluate(
     reference: Annotated[
         str, typer.Argument(metavar="REF", help="model:version, model:alias or model@digest.")
     ],
     data: Annotated[Path, typer.Option(help="Questions (.label, .tsv, .jsonl, .txt).")],
     registry: Annotated[
-        Path | None, typer.Option(help="Registry folder; default: the bundled one.")
+        Path | None,
+        typer.Option(
+            envvar="SPIKEWATCH_REGISTRY", help="Registry folder; default: the bundled one."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:

@@ -122,8 +122,7 @@ def marks() -> NDArray[np.uint8]:
     spelled = mapped("NFD")
     plain = characters()
     plain = plain[~np.isin(plain, [*spelled, ord("\n")])]
-    low, high = np.int32(ord(_LOWEST)), np.int32(ord(_HIGHEST))
-    found = plain[_moved(plain, low) | _moved(high, plain)]
+    found = plain[_moved(plain, ord(_LOWEST)) | _moved(ord(_HIGHEST), plain)]
     # all of them behind a letter come back sorted by their classes; two of one class do not change places
     ranked = as_points(normalizers.NFD().normalize_str("a" + as_text(found)))[1:]
     rank = 1 + np.cumsum(np.concatenate([[0], _moved(ranked[1:], ranked[:-1])]))

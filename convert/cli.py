@@ -17,7 +17,13 @@ from .errors import ConvertError
 from .tables import show
 
 PROGRAM = "spikewatch-convert"
-EXTRAS = {"onnx": "convert", "onnxruntime": "convert", "torch": "train"}
+EXTRAS = {
+    "onnx": "convert",
+    "onnxruntime": "convert",
+    "scipy": "convert",
+    "tokenizers": "convert",
+    "torch": "train",
+}
 """Libraries that the base install does not bring, and the extra that does."""
 
 WordNetFolder = Annotated[

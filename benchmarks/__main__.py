@@ -13,6 +13,7 @@ ALL = (
     "core",
     "chip",
     "questions",
+    "tokenizing",
     "end-to-end",
     "convert",
     "ablation",

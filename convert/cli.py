@@ -20,6 +20,8 @@ PROGRAM = "spikewatch-convert"
 EXTRAS = {
     "onnx": "convert",
     "onnxruntime": "convert",
+    "scipy": "convert",
+    "tokenizers": "convert",
     "torch": "train",
     "matplotlib": "report",
     "jinja2": "report",
@@ -222,6 +224,39 @@ def publish(
         _say(json.dumps({"model": str(pin), **converted.evaluation}, indent=2))
         return
     show(converted.evaluation)
+    _say(f"published {pin}")
+
+
+@app.command()
+def renew(
+    reference: Reference,
+    calibrate: Annotated[
+        Path,
+        typer.Option(help="Questions as they are asked (.txt, .jsonl, .tsv, .label)."),
+    ],
+    registry: Annotated[Path, typer.Option(help="Registry folder.")],
+    version: Annotated[str, typer.Option(help="The new version, SemVer.")],
+    alias: Annotated[str | None, typer.Option(help="Alias to move to this version.")] = None,
+    actor: Annotated[
+        str | None, typer.Option(help="Who, for the registry's journal; default: user@host.")
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why, for the registry's journal.")] = "",
+) -> None:
+    """Publish a model again as it is, with what newer versions of spikewatch add: lookup and golden questions."""
+    created = _created()
+    from .renew import renew as run  # noqa: PLC0415 - onnxruntime takes a second to import
+
+    pin = run(
+        reference,
+        registry=Registry(registry),
+        version=version,
+        calibrate=calibrate,
+        alias=alias,
+        created=created,
+        actor=actor,
+        reason=reason,
+        note=lambda line: typer.echo(line, err=True),
+    )
     _say(f"published {pin}")
 
 

@@ -70,6 +70,10 @@ def status(configuration: Configuration, as_json: AsJson = False) -> None:
             age = "" if folder.oldest_age_s is None else f"  oldest {folder.oldest_age_s:.0f} s"
             shown = f"{name}/{lane}" if lane else name
             typer.echo(f"{shown:7}{folder.files:8}{age}")
+    if found.shards:
+        for number, pid in found.shards.items():
+            typer.echo(f"shard {number}: {'nobody' if pid is None else f'process {pid}'}")
+        return
     pid = found.holder_pid
     typer.echo("no daemon" if pid is None else f"daemon: process {pid or 'unknown'}")
 
@@ -96,7 +100,7 @@ def check(configuration: Configuration, as_json: AsJson = False) -> None:
 
 
 @app.command()
-@configured("spool")
+@configured("spool", "shard")
 def reload(
     configuration: Configuration,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the outcome.")] = 60.0,
@@ -104,7 +108,8 @@ def reload(
     """Have the running daemon read its configuration and look for a new model."""
     from .reload import reload as ask  # noqa: PLC0415 - the command has the function's name
 
-    typer.echo(ask(configuration.load().settings.spool, patience_s=timeout))
+    settings = configuration.load().settings
+    typer.echo(ask(settings.spool, settings.shard, patience_s=timeout))
 
 
 def main() -> None:

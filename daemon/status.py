@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from . import names
 from .errors import DaemonError
-from .spool import FOLDERS, holder, lanes
+from .shards import holder, lanes, parts, sharing
+from .spool import FOLDERS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +38,9 @@ class Status:
     spool
         Its path.
     holder_pid
-        The daemon that runs on it; None when none does, 0 when its pid is not known.
+        The daemon that runs on it, the first one of several; None when none does, 0 when its pid is not known.
+    shards
+        The daemon of each shard, likewise; empty where the spool is not shared.
     folders
         By name.
     lanes
@@ -47,6 +50,7 @@ class Status:
 
     spool: str
     holder_pid: int | None
+    shards: dict[int, int | None]
     folders: dict[str, Folder]
     lanes: dict[str, dict[str, Folder]]
 
@@ -75,13 +79,19 @@ def status(path: Path, *, now_s: float) -> Status:
         lane: {folder: _folder(path / folder / lane, folder, now_s) for folder in FOLDERS}
         for lane in ("", *lanes(path))
     }
-    return Status(spool=str(path), holder_pid=holder(path), folders=found.pop(""), lanes=found)
+    return Status(
+        spool=str(path),
+        holder_pid=holder(path),
+        shards=sharing(path),
+        folders=found.pop(""),
+        lanes=found,
+    )
 
 
 def _folder(path: Path, folder: str, now_s: float) -> Folder:
     changed = []
     try:
-        for entry in path.iterdir():
+        for entry in (entry for part in parts(path) for entry in part.iterdir()):
             name = entry.name
             wanted = name.endswith(_COUNTED.get(folder, "")) and not name.startswith(".")
             if wanted and not (folder in _UNCOUNTED and name.endswith(_UNCOUNTED[folder])):

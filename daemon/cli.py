@@ -57,11 +57,25 @@ def put(
 
 @app.command()
 @configured("spool")
-def status(configuration: Configuration, as_json: AsJson = False) -> None:
-    """Show what is in a spool and who works on it."""
+def status(
+    configuration: Configuration,
+    as_json: AsJson = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Keep it on the screen, and current.")
+    ] = False,
+) -> None:
+    """Show what is in a spool, who works on it, and how that goes."""
     from .status import status as look  # noqa: PLC0415 - the command has the function's name
 
-    found = look(configuration.load().settings.spool, now_s=time.time())
+    spool = configuration.load().settings.spool
+    if watch:
+        from rich.console import Console  # noqa: PLC0415 - slow to import
+
+        from . import view  # noqa: PLC0415 - likewise
+
+        view.watch(spool, Console())
+        return
+    found = look(spool, now_s=time.time())
     if as_json:
         typer.echo(json.dumps(found.as_dict()))
         return
@@ -76,6 +90,12 @@ def status(configuration: Configuration, as_json: AsJson = False) -> None:
         return
     pid = found.holder_pid
     typer.echo("no daemon" if pid is None else f"daemon: process {pid or 'unknown'}")
+    if found.daemon is not None:
+        from rich.console import Console  # noqa: PLC0415 - slow to import
+
+        from . import view  # noqa: PLC0415 - likewise
+
+        Console().print(view.view(found, now_s=time.time()))
 
 
 @app.command()

@@ -95,6 +95,11 @@ class Lane:
             self._swap(loaded, now)
         return self._service is not None and self._service.turn(now)
 
+    def finish(self) -> None:
+        """Wait for what is being made final."""
+        if self._service is not None:
+            self._service.finish()
+
     def nap_s(self, now: float) -> float:
         """How long it has nothing to do, at most."""
         return LONGEST_NAP_S if self._service is None else self._service.nap_s(now)

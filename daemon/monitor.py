@@ -8,6 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from . import durable
+from .shards import own
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,7 +57,7 @@ class StatusFile:
 
     def __init__(self, spool: Path, shard: Shard | None) -> None:
         self._folder = os.open(spool, durable.FOLDER_FLAGS)
-        self._name = STATUS_FILE if shard is None else shard.own(STATUS_FILE)
+        self._name = own(STATUS_FILE, shard)
 
     def close(self) -> None:
         """Give the descriptor back; the file stays, and says how the run ended."""

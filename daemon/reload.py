@@ -16,7 +16,7 @@ from . import events
 from .errors import DaemonError, SettingsError
 from .model import Source
 from .settings import ABOUT, NAMES, Settings
-from .shards import Shard, holder, sharing
+from .shards import Shard, holder, own, sharing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -129,7 +129,7 @@ class Reloads:
         self._number += 1
         self._ended()
         document = {"number": self._number, "pid": os.getpid(), "ok": ok, "message": message}
-        path = self.settings.spool / outcome_of(Shard.parse(self.settings.shard))
+        path = self.settings.spool / own(OUTCOME, Shard.parse(self.settings.shard))
         with suppress(OSError):  # a full disk: whoever waits for it is told that there is no answer
             new = path.with_suffix(".new")
             new.write_text(json.dumps(document) + "\n")
@@ -183,7 +183,7 @@ def reload(spool: Path, shard: str = "", *, patience_s: float) -> str:
         raise DaemonError(
             f"spool {spool}: no daemon runs on {'it' if which is None else f'shard {which}'}"
         )
-    outcome = spool / outcome_of(which)
+    outcome = spool / own(OUTCOME, which)
     before = _read(outcome)
     try:
         os.kill(pid, signal.SIGHUP)
@@ -200,11 +200,6 @@ def reload(spool: Path, shard: str = "", *, patience_s: float) -> str:
             raise DaemonError(f"process {pid} ended")
         time.sleep(POLL_S)
     raise DaemonError(f"process {pid}: no answer within {patience_s:g} s; it may still reload")
-
-
-def outcome_of(shard: Shard | None) -> str:
-    """Name the file of the outcome."""
-    return OUTCOME if shard is None else shard.own(OUTCOME)
 
 
 def _read(path: Path) -> dict[str, Any]:

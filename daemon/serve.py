@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import resource
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from . import durable, events
 from .clock import Clock
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
     from .model import ServedModel
     from .observed import Observed
     from .settings import Settings
+
+
+OPEN_FILES: Final = 4096
+"""Enough for two groups of 512 (see `Service`); no more, since some libraries close every possible descriptor."""
 
 
 class Stop:
@@ -93,6 +98,7 @@ def serve(
 
     """
     clock = clock or Clock()
+    _allow_open_files()
     begin = clock.monotonic()
     with ExitStack() as stack:
         bell = Bell()
@@ -159,6 +165,8 @@ def serve(
         )
         vitals.ready()
         _loop(lanes, clock=clock, bell=bell, stop=stop, reloads=reloads, once=settings.once)
+        for lane in lanes.values():
+            lane.finish()
         log.info(events.STOP, reason=stop.reason or "once", left=sum(map(_left, spools)))
     closed = [f"lane {name}: {lane.degraded}" for name, lane in lanes.items() if not lane.model]
     if settings.once and closed:
@@ -244,6 +252,14 @@ def _loop(
 def _left(spool: Spool) -> int:
     """Count the inputs in work/ that the next start will find."""
     return sum(not name.startswith(".") for name in durable.listing(spool.work))
+
+
+def _allow_open_files() -> None:
+    """Raise the soft limit, which shells and systemd leave at 1024: a group of files is open at once."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < OPEN_FILES:
+        most = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _log_start(log: FilteringBoundLogger, settings: Settings) -> None:

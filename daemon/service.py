@@ -7,14 +7,18 @@ whose work a fault has interrupted.
 
 from __future__ import annotations
 
+import resource
+import sys
 from contextlib import closing
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from . import durable, events, names
 from .attempts import Attempts
 from .errors import DISK_FULL, AnswerError, InputError, fault_name
 from .guards import MissedEvents, RoomGuard, WatchGuard
-from .health import LOOP, SETTLING, WATCHER
+from .health import LOOP, WATCHER
 from .inbox import Inbox, leases_work
 from .ledger import Ledger
 from .pipeline import Pipeline, Progress, Request
@@ -24,6 +28,7 @@ from .settling import Settling
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
     from contextlib import AbstractContextManager
 
     from structlog.typing import FilteringBoundLogger
@@ -32,6 +37,7 @@ if TYPE_CHECKING:
     from .health import Hearts
     from .model import ServedModel
     from .settings import Settings
+    from .settling import Told
     from .spool import Spool
     from .watch import Watching
 
@@ -39,6 +45,9 @@ LONGEST_NAP_S: Final = 1.0
 
 BLIND_SCAN_S: Final = 0.25
 """Longest time in seconds between two scans while file events do not come."""
+
+OTHER_DESCRIPTORS: Final = 200
+"""Left for all but the groups: folders, watcher, log, inputs."""
 
 
 class _HurriedError(Exception):
@@ -84,6 +93,7 @@ class Service:
         self._spool = spool
         self._hearts = hearts
         self._hurry = hurry
+        settings = _affordable(settings)
         self._settings = settings
         self._clock = clock
         self._bare_log = log
@@ -105,6 +115,7 @@ class Service:
             settings=settings,
             clock=clock,
             log=log,
+            hearts=hearts,
         )
         self._inbox = Inbox(
             spool,
@@ -116,6 +127,7 @@ class Service:
         self._paused_until_s = 0.0
         self._pause_s = 0.0
         self._orphans = False
+        self._in_flight: tuple[list[Progress], Future[list[Told]]] | None = None
 
     def start(self) -> None:
         """Recover what an earlier process left, start to watch, and scan.
@@ -129,9 +141,15 @@ class Service:
         self._seen(self._inbox.scan(now), by="scan")
         self._scan_due_s = now + self._settings.scan_s
 
+    def finish(self) -> None:
+        """Wait for what is being made final; what else is in work/ stays there for the next start."""
+        self._land(self._clock.monotonic())
+
     def close(self) -> None:
-        """Stop watching and simulating.  What is in work/ stays there for the next start."""
+        """Stop watching and simulating."""
+        self.finish()
         self._watch.stop()
+        self._settling.close()
         self._pipeline.close()
         self._attempts.close()
 
@@ -142,6 +160,7 @@ class Service:
 
     def configure(self, settings: Settings) -> None:
         """Take other settings: what is open keeps what it was begun with, pauses run out as they were set."""
+        settings = _affordable(settings)
         self._settings = settings
         self._pauses = Pauses(first_s=settings.retry_first_s, last_s=settings.retry_last_s)
         for part in (self._pipeline, self._settling, self._inbox, self._room, self._retries):
@@ -150,7 +169,8 @@ class Service:
     @property
     def idle(self) -> bool:
         """True when there is nothing to do and nothing will come of itself."""
-        return not (self._orphans or len(self._retries) or self._inbox.expecting)
+        busy = self._orphans or self._in_flight or len(self._retries)
+        return not (busy or self._inbox.expecting)
 
     @property
     def waiting(self) -> int:
@@ -173,8 +193,10 @@ class Service:
         """
         self._hearts.beat(LOOP)
         if now < self._paused_until_s:
-            return False
+            return self._land(now)
         try:
+            if self._orphans or len(self._retries):
+                self._land(now)  # else its inputs would be taken for some that wait
             self._adopt(now)
             self._look(now)
             again = self._take_due(now)
@@ -183,12 +205,14 @@ class Service:
             self._pause(fault, now)
             return False
         self._pause_s = 0.0
+        if not (fresh or again):
+            return self._land(now)
         self._answer(fresh, now)
         for request in again:
             if not self._hurry():
                 self._answer_alone(request, now)
-        self._settle(now)
-        return bool(fresh or again)
+        self._settle(now, beside=self._inbox.expecting)
+        return True
 
     def nap_s(self, now: float) -> float:
         """How long the loop may sleep after a turn that found nothing to do."""
@@ -324,7 +348,7 @@ class Service:
                         del left[progress.request.name]
                         self._settling.add(progress)
                     if self._settling.due:
-                        self._settle(now)
+                        self._settle(now, beside=True)
                     if self._hurry():
                         break
         except OSError as fault:
@@ -352,11 +376,28 @@ class Service:
         if self._settling.due:
             self._settle(now)
 
-    def _settle(self, now: float) -> None:
+    def _settle(self, now: float, *, beside: bool = False) -> None:
+        """Make the finished requests final; `beside` other work, what comes of it is dealt with by `_land`."""
+        self._land(now)
         group = self._settling.take()
+        if beside and group:
+            self._in_flight = group, self._settling.start(group)
+        elif group:
+            self._conclude(group, partial(self._settling.settle, group), now)
+
+    def _land(self, now: float) -> bool:
+        """Wait for the group in the thread; False when there is none."""
+        if self._in_flight is None:
+            return False
+        (group, future), self._in_flight = self._in_flight, None
+        self._conclude(group, future.result, now)
+        return True
+
+    def _conclude(
+        self, group: list[Progress], settled: Callable[[], list[Told]], now: float
+    ) -> None:
         try:
-            with self._hearts.busy(SETTLING):
-                self._settling.settle(group)
+            self._settling.tell(settled())
         except OSError as fault:
             for progress in group:
                 self._retry(progress.request, fault, now)
@@ -403,3 +444,12 @@ class Service:
     def _notice_full_disk(self, fault: Exception) -> None:
         if isinstance(fault, OSError) and fault.errno in DISK_FULL:
             self._room.check(refused=True)
+
+
+def _affordable(settings: Settings) -> Settings:
+    """Bound a group's files: result and summary of each are open, and of the group before them too."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = (
+        sys.maxsize if soft == resource.RLIM_INFINITY else max((soft - OTHER_DESCRIPTORS) // 4, 1)
+    )
+    return replace(settings, group_files=min(settings.group_files, most))

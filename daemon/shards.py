@@ -66,11 +66,6 @@ class Shard:
         """Name of its folders in work/ and tmp/; the dot keeps them from being lanes."""
         return f"{_FOLDER}{self.number}-of-{self.of}"
 
-    def own(self, file: str) -> str:
-        """Name a file of the spool that each shard has for itself: `status-1.json` for `status.json`."""
-        stem, dot, suffix = file.rpartition(".")
-        return f"{stem}-{self.number}{dot}{suffix}"
-
     def takes(self, name: str) -> bool:
         """Say whether an input is this shard's, by its name: the same on every machine and for good.
 
@@ -78,6 +73,14 @@ class Shard:
         """
         digest = hashlib.sha256(os.fsencode(name)).digest()
         return int.from_bytes(digest[:8]) % self.of == self.number - 1
+
+
+def own(file: str, shard: Shard | None) -> str:
+    """Name a file of the spool that each shard has for itself: `status-1.json` for `status.json`."""
+    if shard is None:
+        return file
+    stem, dot, suffix = file.rpartition(".")
+    return f"{stem}-{shard.number}{dot}{suffix}"
 
 
 def lock(path: Path, shard: Shard | None) -> list[int]:

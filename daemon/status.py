@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import stat
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import names
 from .errors import DaemonError
-from .shards import holder, lanes, parts, sharing
+from .monitor import STATUS_FILE
+from .shards import Shard, holder, lanes, own, parts, sharing
 from .spool import FOLDERS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 _COUNTED = {"out": names.RESULT}
@@ -45,6 +48,8 @@ class Status:
         By name.
     lanes
         The folders of each lane, likewise.
+    daemon
+        What the daemon that runs on it says of itself (`status.json`); None when none does, or it has not yet.
 
     """
 
@@ -53,13 +58,14 @@ class Status:
     shards: dict[int, int | None]
     folders: dict[str, Folder]
     lanes: dict[str, dict[str, Folder]]
+    daemon: dict[str, Any] | None
 
     def as_dict(self) -> dict[str, Any]:
         """Give it as plain values for JSON."""
         return asdict(self)
 
 
-def status(path: Path, *, now_s: float) -> Status:
+def status(path: Path, *, now_s: float, folders: Sequence[str] = FOLDERS) -> Status:
     """Look at a spool; changes nothing and needs no daemon.
 
     Parameters
@@ -68,6 +74,8 @@ def status(path: Path, *, now_s: float) -> Status:
         The spool.
     now_s
         Wall time, from which ages are counted.
+    folders
+        Which to count: done/ may have grown large.
 
     Raises
     ------
@@ -76,16 +84,30 @@ def status(path: Path, *, now_s: float) -> Status:
 
     """
     found = {
-        lane: {folder: _folder(path / folder / lane, folder, now_s) for folder in FOLDERS}
+        lane: {folder: _folder(path / folder / lane, folder, now_s) for folder in folders}
         for lane in ("", *lanes(path))
     }
+    pid, shards = holder(path), sharing(path)
     return Status(
         spool=str(path),
-        holder_pid=holder(path),
-        shards=sharing(path),
+        holder_pid=pid,
+        shards=shards,
         folders=found.pop(""),
         lanes=found,
+        daemon=_daemon(path, pid, shards),
     )
+
+
+def _daemon(path: Path, pid: int | None, shards: dict[int, int | None]) -> dict[str, Any] | None:
+    """Read what the daemon says, unless it is of one that was there before."""
+    number = next((n for n, its in shards.items() if its is not None and its == pid), None)
+    shard = None if number is None else Shard(number=number, of=len(shards))
+    try:
+        document = json.loads((path / own(STATUS_FILE, shard)).read_bytes())
+    except (OSError, ValueError):
+        return None
+    current = isinstance(document, dict) and pid is not None and document.get("pid") == pid
+    return document if current else None
 
 
 def _folder(path: Path, folder: str, now_s: float) -> Folder:

@@ -89,20 +89,25 @@ def test_a_sink_that_fails_loses_lines_and_raises_nothing() -> None:
 
 
 def test_lines_of_several_threads_are_all_written_whole(tmp_path: Path) -> None:
-    path = tmp_path / "log"
+    path, full = tmp_path / "log", tmp_path / "file"
     fd = os.open(path, os.O_WRONLY | os.O_CREAT)
-    sink = Stream(fd)
+    sinks = [Stream(fd), RotatedFile(full, max_bytes=5_000_000, keep=4)]
     lines = [str(i) * 9_000 for i in range(8)]
 
     def write(line: str) -> None:
         for _ in range(200):
-            sink.msg(line)
+            for sink in sinks:
+                sink.msg(line)
 
     with ThreadPoolExecutor(len(lines)) as pool:
         assert list(pool.map(write, lines)) == [None] * len(lines)
     os.close(fd)
-    assert Counter(path.read_text().splitlines()) == dict.fromkeys(lines, 200)
-    assert sink.lost == 0
+    expected = dict.fromkeys(lines, 200)
+    assert Counter(path.read_text().splitlines()) == expected
+    rotated = sorted(tmp_path.glob("file*"))
+    assert len(rotated) == 3, "14.4 MB in files of at most 5 MB"
+    assert Counter("".join(file.read_text() for file in rotated).splitlines()) == expected
+    assert [sink.lost for sink in sinks] == [0, 0]
 
 
 def test_a_reader_that_sleeps_delays_nothing_and_the_loss_is_told_when_it_wakes() -> None:

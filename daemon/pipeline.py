@@ -11,6 +11,7 @@ import stat
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -247,7 +248,7 @@ class Pipeline:
             yield iter(())
             return
         try:
-            source = Source(fd, max_line_bytes=self._settings.max_line_bytes)
+            source = Source(partial(os.read, fd), max_line_bytes=self._settings.max_line_bytes)
             yield _checked(source, progress)
         finally:
             os.close(fd)

@@ -102,6 +102,42 @@ def check(
         raise typer.Exit(code=1)
 
 
+@app.command()
+def batch(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(help="Files, or globs in quotes: paths, or URLs of any fsspec store."),
+    ],
+    out: Annotated[str, typer.Option("--out", help="Folder of the results, a path or a URL.")],
+    scheduler: Annotated[
+        str | None,
+        typer.Option("--scheduler", help="Address of a Dask scheduler; else this machine works."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", help="Processes on this machine; default: its cores.")
+    ] = None,
+    registry: RegistryOption = None,
+    model: ModelOption = DEFAULT_MODEL,
+    part_mib: Annotated[
+        float | None, typer.Option("--part-mib", help="MiB of an input for one task; default: 4.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Answer what is finished again.")] = False,
+) -> None:
+    """Answer corpora on Dask: many files at once, whole or not at all; a second run goes on."""
+    from .batch import commands  # noqa: PLC0415 - Dask is an extra, and takes seconds to import
+
+    given = {"workers": workers, "part_mib": part_mib}
+    commands.batch(
+        inputs=inputs,
+        out=out,
+        scheduler=scheduler,
+        registry=registry,
+        model=model,
+        force=force,
+        **{name: value for name, value in given.items() if value is not None},
+    )
+
+
 def main() -> None:
     """Run the program; an error of ours is one line on standard error and exit code 2."""
     try:

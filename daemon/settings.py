@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Final
 
 from .errors import SettingsError
+from .reading import MAX_LINE_BYTES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +59,7 @@ class Settings:
     batch_questions: int = 512
     group_files: int = 128
     linger_s: float = 0.02
-    max_line_bytes: int = 1 << 20
+    max_line_bytes: int = MAX_LINE_BYTES
     max_attempts: int = 3
     scan_s: float = 1.0
     settle_s: float = 1.0

@@ -30,6 +30,7 @@ RETRIES: Final = 2
 QUIET: Final = {
     "logging.distributed": "critical",
     "distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "critical",
+    "distributed.comm.timeouts.connect": "5s",  # a result may lie on a worker that has just died
     "distributed.admin.large-graph-warning-threshold": "1GiB",  # a model is sent on purpose, once
 }
 """Settings of Dask: the death of a worker is our business, and no news to the user."""
@@ -132,7 +133,7 @@ def carry_out(
     from distributed import CancelledError, KilledWorker, as_completed  # noqa: PLC0415 - see connected
 
     waiting, suspects = deque(calls), deque[Call]()
-    running: dict[str, Call] = {}
+    running: dict[Any, Call] = {}
     alone = False
     done = as_completed()
 
@@ -164,7 +165,7 @@ def carry_out(
         waiting.extendleft(reversed(list(then(call, outcome))))
 
 
-def _result(future: Future) -> Any:
+def _result(future: Future[Any]) -> Any:
     try:
         return future.result()
     except Exception as e:  # noqa: BLE001 - handed on as a value

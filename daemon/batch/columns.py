@@ -14,6 +14,8 @@ from .stores import asking
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from ..reading import Question
     from ..results import Row
 
@@ -107,7 +109,7 @@ class Columns:
         kind = self._schema.field("id").type
         return pa.array(map(str, ids) if kind == pa.string() else ids, kind)
 
-    def _struct(self, name: str, values: Sequence[Any], void: Any) -> Any:
+    def _struct(self, name: str, values: NDArray[Any], void: Any) -> Any:
         kind = self._schema.field(name).type
         return pa.StructArray.from_arrays(
             [pa.array(column) for column in values], fields=list(kind), mask=pa.array(void)

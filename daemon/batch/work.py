@@ -11,7 +11,7 @@ import zlib
 from dataclasses import asdict, dataclass
 from itertools import islice
 from threading import Lock
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
 
 from .. import names
 from ..errors import InputError
@@ -20,12 +20,14 @@ from ..results import Records, Tally
 from . import parts, stores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from ..reading import Question
     from ..results import Row
     from .parts import Head, Part, Scan
     from .stores import Store
+
+Value = TypeVar("Value")
 
 FORMAT: Final = 1
 """Version of partitions and manifest: what was finished by another is answered again."""
@@ -259,7 +261,7 @@ def _rows(model: ServedModel, records: Records, batch: list[Question]) -> Iterat
         raise InputError("simulator", f"{type(e).__name__}: {e}", stage="simulate") from e
 
 
-def _or_failure(work: Any) -> Any:
+def _or_failure(work: Callable[[], Value]) -> Value | Failure:
     try:
         return work()
     except InputError as e:

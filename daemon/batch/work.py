@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import lzma
+import os
 import re
 import zlib
 from dataclasses import asdict, dataclass
@@ -276,6 +277,8 @@ _lock = Lock()
 
 def _served(model: PackedModel) -> ServedModel:
     """Give the model of this process, made once; a worker that serves several batches keeps the last."""
+    # A task is to use one core, as Dask sees to with its own settings for the libraries that it knows.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     with _lock:
         if model.pin not in _models:
             _models.clear()

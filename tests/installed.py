@@ -1,4 +1,4 @@
-"""Ask the installed package one question; `make dist` and cibuildwheel run it, with the base install and no checkout."""
+"""Ask the installed package one question: run by `make dist` and cibuildwheel, with the base install alone."""
 
 from __future__ import annotations
 

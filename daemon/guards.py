@@ -28,10 +28,14 @@ class RoomGuard:
 
     def __init__(self, spool: Spool, settings: Settings, log: FilteringBoundLogger) -> None:
         self._spool = spool
-        self._bytes = settings.min_free_bytes
-        self._inodes = settings.min_free_inodes
         self._log = log
         self.room = True
+        self.configure(settings)
+
+    def configure(self, settings: Settings) -> None:
+        """Take other limits, from the next check on."""
+        self._bytes = settings.min_free_bytes
+        self._inodes = settings.min_free_inodes
 
     def check(self, *, refused: bool = False) -> None:
         """Look at the disk; `refused` says that it has just refused a write for want of room."""

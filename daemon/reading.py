@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 TEXT_COLUMN: Final = "text"
 ID_COLUMN: Final = "id"
 
-MAX_LINE_BYTES: Final = 1 << 20
-"""Longest line in bytes, unless the settings say otherwise."""
-
 DELIMITERS: Final = {".csv": ",", ".tsv": "\t"}
 """Suffixes of tables, and what stands between two fields."""
 

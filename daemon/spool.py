@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING, Final, Self
 
 from . import durable
+from .durable import Durability
 from .errors import SpoolBusyError, SpoolError
 
 if TYPE_CHECKING:
@@ -42,13 +43,16 @@ class Spool:
     ----------
     path
         The folder, as it was given.
+    durability
+        What is waited for.
     inbox, work, tmp, out, done, failed
         Descriptors of the folders.
 
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, durability: Durability = Durability.STRICT) -> None:
         self.path = path
+        self.durability = durability
         self._lock = -1
         fds: list[int] = []
         try:
@@ -65,7 +69,7 @@ class Spool:
         self.inbox, self.work, self.tmp, self.out, self.done, self.failed = fds
 
     @classmethod
-    def make(cls, path: Path) -> Self:
+    def make(cls, path: Path, durability: Durability = Durability.STRICT) -> Self:
         """Open a spool, making the folders that do not exist (mode 0750).
 
         Raises
@@ -80,7 +84,7 @@ class Spool:
                 (path / folder).mkdir(mode=0o750, exist_ok=True)
         except OSError as fault:
             raise SpoolError(f"spool {path}: {fault.filename}: {fault.strerror}") from None
-        return cls(path)
+        return cls(path, durability)
 
     def __enter__(self) -> Self:
         return self
@@ -166,7 +170,7 @@ class Spool:
             else:
                 linked.append(name)
         if linked:
-            os.fsync(self.work)
+            durable.sync_folder(self.work, self.durability)
         for name in linked:
             if durable.look(self.work, name) is not None:
                 self._unlink_claimed(name)

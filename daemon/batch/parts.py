@@ -11,15 +11,19 @@ import csv
 import hashlib
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from ..errors import InputError
-from ..reading import DELIMITERS, MAX_LINE_BYTES, Source, questions, records
+from ..reading import DELIMITERS, Source, questions, records
+from ..settings import DEFAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..reading import Question
+
+MAX_LINE_BYTES: Final[int] = DEFAULTS["max_line_bytes"]
+"""Longest line, as for the daemon."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from .. import model as models
 from ..errors import BatchError, ServedModelError
-from ..model import FILES
 from . import stores
 from .cluster import Call, WorkersDied, carry_out, connected
 from .manifest import NAME, Answered, manifest, total
@@ -190,16 +190,15 @@ def _failure(fault: BaseException) -> Failure:
 
 
 def _load(settings: BatchSettings) -> tuple[PackedModel, ServedModel]:
-    from ...registry import Registry, RegistryError, bundled  # noqa: PLC0415 - as in model.load
-    from ...simcore import SimcoreError  # noqa: PLC0415 - likewise
+    from ...registry import Registry, RegistryError, bundled  # noqa: PLC0415 - as in model.py
 
+    served = models.Source(settings.registry, settings.model).load()
     root = Path(bundled()) if settings.registry is None else settings.registry
     try:
-        model = Registry(root).load(settings.model, names=FILES)
-        packed = PackedModel(pin=str(model.pin), files=dict(model.files))
-        return packed, packed.unpack()
-    except (RegistryError, SimcoreError, OSError) as e:
+        files = Registry(root).load(served.pin, names=models.FILES).files
+    except (RegistryError, OSError) as e:
         raise ServedModelError(f"model {settings.model}: {e}") from e
+    return PackedModel(pin=served.pin, files=dict(files)), served
 
 
 def _tidy(store: Store, each: Answered) -> None:

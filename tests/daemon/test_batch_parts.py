@@ -17,7 +17,7 @@ from pyarrow import parquet as pq
 
 from spikewatch.daemon.batch import parquet, parts, stores
 from spikewatch.daemon.errors import BatchError, InputError
-from spikewatch.daemon.reading import MAX_LINE_BYTES, Question, Source, questions
+from spikewatch.daemon.reading import Question, Source, questions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,7 @@ SCRAPS = st.lists(
 
 
 def whole(data: bytes, kind: str) -> list[Question]:
-    return list(questions(Source(BytesIO(data).read, max_line_bytes=MAX_LINE_BYTES), kind))
+    return list(questions(Source(BytesIO(data).read, max_line_bytes=parts.MAX_LINE_BYTES), kind))
 
 
 def table(rows: list[list[str]], **options: Any) -> bytes:

@@ -7,18 +7,21 @@ import hashlib
 import json
 import os
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from daemon_support import Bench, Hand, content, records
+from daemon_support import Bench, Hand, Watched, content, records
+from support import tiny_model_files
 
 from spikewatch.daemon import durable
-from spikewatch.simcore import MAX_WORDS
+from spikewatch.daemon.durable import Durability
+from spikewatch.daemon.model import ServedModel
+from spikewatch.simcore import MAX_WORDS, Classifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
     MakeBench = Callable[..., AbstractContextManager[Bench]]
 
@@ -346,6 +349,38 @@ def test_a_large_file_is_answered_in_bounded_batches(make_bench: MakeBench) -> N
         assert [e["file"] for e in hand.events("request.done")] == ["tiny.txt", "large.txt"]
 
 
+def test_a_swap_between_two_requests_of_one_claim_keeps_each_with_its_own_model(
+    hand: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = Watched(
+        ServedModel(classifier=Classifier.from_files(tiny_model_files(seed=3)), pin="second")
+    )
+    real = durable.open_input
+
+    def swapping(folder: int, name: str) -> int | None:
+        if name == "a.txt":
+            hand.service.swap(ServedModel(classifier=second, pin="tiny:2.0.0@sha256:0"))
+        return real(folder, name)
+
+    monkeypatch.setattr(durable, "open_input", swapping)
+    text = "who wrote the capital of france\nhow far is the moon\nwhen did a stand in hamlet"
+    hand.drop("a.txt", text)
+    hand.drop("bb.txt", text + " ?")
+    hand.turn()
+    pins = {e["file"]: e["model"] for e in hand.events("request.done")}
+    assert pins["a.txt"].startswith("tiny:1.0.0@")
+    assert pins["bb.txt"] == "tiny:2.0.0@sha256:0"
+    answers = {}
+    for name, model in (("a.txt", hand.classifier), ("bb.txt", second)):
+        asked = [r["text"] for r in hand.out(f"{name}.jsonl")]
+        assert model.calls == [asked]
+        answers[name] = [list(r["scores"].values()) for r in hand.out(f"{name}.jsonl")]
+        assert answers[name] == model._inner.classify(asked).scores.tolist()
+        summary = json.loads((hand.path / "out" / f"{name}.summary.json").read_text())
+        assert summary["model"] == pins[name]
+    assert answers["a.txt"] != answers["bb.txt"]
+
+
 def test_a_backlog_larger_than_a_group_is_answered(make_bench: MakeBench) -> None:
     with make_bench(group_files=3) as hand:
         for i in range(10):
@@ -398,6 +433,36 @@ def test_faults_of_the_machine_are_retried_and_lose_nothing(
     complaints = hand.events("request.retry") + hand.events("daemon.fault")
     assert {e["code"] for e in complaints} <= {errno.errorcode[number]}
     assert complaints
+
+
+@pytest.mark.parametrize(
+    ("level", "synced"),
+    [
+        (Durability.STRICT, {"work", "out", "done", "failed", "file"}),
+        (Durability.FILE, {"file"}),
+        (Durability.PROCESS, set()),
+    ],
+)
+def test_each_durability_waits_for_what_it_says(
+    make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch, level: Durability, synced: set[str]
+) -> None:
+    seen: set[str] = set()
+    real = os.fsync
+
+    def fsync(fd: int) -> None:
+        path = Path(f"/proc/self/fd/{fd}").readlink()
+        seen.add(path.name if path.is_dir() else "file")
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with make_bench(durability=level) as hand:
+        hand.drop("a.txt", GOOD)
+        hand.drop("b.txt", b"\xff")
+        hand.run()
+        assert seen == synced
+        assert content(hand.path / "done") == {"a.txt"}
+        assert hand.out("a.txt.jsonl")[0]["text"] == GOOD
+        assert failed(hand, "b.txt")["code"] == "bad_utf8"
 
 
 def test_a_full_disk_stops_claims_until_there_is_room(make_bench: MakeBench) -> None:

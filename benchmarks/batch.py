@@ -48,7 +48,7 @@ def cluster(processes: int, threads: int) -> Iterator[str]:
     from distributed import LocalCluster  # noqa: PLC0415 - likewise
 
     with LocalCluster(
-        n_workers=processes, threads_per_worker=threads, dashboard_address=None
+        n_workers=processes, threads_per_worker=threads, dashboard_address="127.0.0.1:0"
     ) as started:
         yield started.scheduler_address
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from .configuration import PREFIX, Configuration  # noqa: TC001 - `configured` reads the annotations
+from .configuration import PREFIX, Configuration
 from .errors import DaemonError
 from .options import configured
 from .settings import ABOUT, DEFAULT_MODEL

@@ -10,6 +10,7 @@ import codecs
 import csv
 import hashlib
 import json
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from . import durable
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
 
 TEXT_COLUMN: Final = "text"
 ID_COLUMN: Final = "id"
+
+READ_BYTES: Final = 1 << 16
+"""Bytes read at a time: of lines of one character, they make 32,768 questions, some 5 MiB."""
+
+TABLE_ROWS: Final = 512
+"""Rows of a table that are handed on together."""
 
 DELIMITERS: Final = {".csv": ",", ".tsv": "\t"}
 """Suffixes of tables, and what stands between two fields."""
@@ -68,7 +75,7 @@ class Source:
         read: Callable[[int], bytes],
         *,
         max_line_bytes: int,
-        chunk_bytes: int = durable.CHUNK_BYTES,
+        chunk_bytes: int = READ_BYTES,
         first_line: int = 1,
     ) -> None:
         self._read = read
@@ -77,6 +84,7 @@ class Source:
         self._hash = hashlib.sha256()
         self._line = first_line
         self._mark = codecs.BOM_UTF8 if first_line == 1 else b""
+        self._ended = False
         self.size = 0
 
     @property
@@ -87,7 +95,7 @@ class Source:
     def digest_rest(self, limit: int) -> str | None:
         """Read on to the end and give the digest of the whole input; None when more than `limit` bytes are left."""
         left = limit
-        while chunk := self._read(durable.CHUNK_BYTES):
+        while not self._ended and (chunk := self._read(durable.CHUNK_BYTES)):
             self._hash.update(chunk)
             self.size += len(chunk)
             left -= len(chunk)
@@ -95,8 +103,8 @@ class Source:
                 return None
         return self.sha256
 
-    def lines(self) -> Iterator[tuple[int, str]]:
-        """Yield (line number from 1, line without its LF); a byte order mark at the start is no text.
+    def blocks(self) -> Iterator[tuple[int, list[str]]]:
+        """Yield (number of the first line, from 1, and lines without LF); a byte order mark at the start is no text.
 
         Raises
         ------
@@ -104,13 +112,18 @@ class Source:
             `line_too_long` or `bad_utf8`, with the line.
 
         """
-        for block in self._blocks():
+        for block in self._whole_lines():
             first = self._line
             lines = self._decode(block).split("\n")
             self._line += len(lines)
+            yield first, lines
+
+    def lines(self) -> Iterator[tuple[int, str]]:
+        """Yield (line number, line) one by one (see `blocks`)."""
+        for first, lines in self.blocks():
             yield from enumerate(lines, first)
 
-    def _blocks(self) -> Iterator[bytes]:
+    def _whole_lines(self) -> Iterator[bytes]:
         """Yield whole lines, many at a time, without the last LF."""
         rest = b""
         while data := self._read(self._chunk):
@@ -127,6 +140,7 @@ class Source:
                 continue
             yield rest + chunk[:last]
             rest = chunk[last + 1 :]
+        self._ended = True
         if rest:
             yield rest
 
@@ -141,8 +155,8 @@ class Source:
             ) from None
 
 
-def questions(source: Source, kind: str | None) -> Iterator[Question]:
-    """Yield the questions of an input.
+def questions(source: Source, kind: str | None) -> Iterator[list[Question]]:
+    """Yield the questions of an input, some at a time.
 
     Parameters
     ----------
@@ -155,16 +169,17 @@ def questions(source: Source, kind: str | None) -> Iterator[Question]:
     ------
     InputError
         `unknown_suffix`, `empty`, `no_record` (there are lines, but none can be read), `no_text_column`, and
-        what `Source.lines` raises.
+        what `Source.blocks` raises.
 
     """
     readable, first_fault = False, None
     count = 0
-    for count, question in enumerate(records(source, kind), 1):  # noqa: B007 - counts past the loop
-        if not readable:
-            readable = question.fault is None
-            first_fault = first_fault or question
-        yield question
+    for block in records(source, kind):
+        if block and not readable:
+            readable = any(question.fault is None for question in block)
+            first_fault = first_fault or block[0]
+        count += len(block)
+        yield block
     if count == 0:
         raise InputError("empty", f"no question in {source.size} bytes")
     if not readable and first_fault is not None and first_fault.fault is not None:
@@ -174,7 +189,7 @@ def questions(source: Source, kind: str | None) -> Iterator[Question]:
         )
 
 
-def records(source: Source, kind: str | None) -> Iterator[Question]:
+def records(source: Source, kind: str | None) -> Iterator[list[Question]]:
     """Yield the questions of an input, or of a part of one, in which there may be none (see `questions`)."""
     reader = _READERS.get(kind or "")
     if reader is None:
@@ -182,16 +197,22 @@ def records(source: Source, kind: str | None) -> Iterator[Question]:
     return reader(source)
 
 
-def _text_questions(source: Source) -> Iterator[Question]:
-    for number, line in source.lines():
-        if line and not line.isspace():
-            yield Question(number, line.removesuffix("\r"))
+def _text_questions(source: Source) -> Iterator[list[Question]]:
+    for first, lines in source.blocks():
+        yield [
+            Question(number, line.removesuffix("\r"))
+            for number, line in enumerate(lines, first)
+            if line and not line.isspace()
+        ]
 
 
-def _json_questions(source: Source) -> Iterator[Question]:
-    for number, line in source.lines():
-        if line and not line.isspace():
-            yield _json_question(number, line)
+def _json_questions(source: Source) -> Iterator[list[Question]]:
+    for first, lines in source.blocks():
+        yield [
+            _json_question(number, line)
+            for number, line in enumerate(lines, first)
+            if line and not line.isspace()
+        ]
 
 
 def _json_question(number: int, line: str) -> Question:
@@ -235,7 +256,13 @@ def _text(value: Any) -> str | Fault:
     return value
 
 
-def _table_questions(source: Source, delimiter: str) -> Iterator[Question]:
+def _table_questions(source: Source, delimiter: str) -> Iterator[list[Question]]:
+    rows = _rows(source, delimiter)
+    while block := list(islice(rows, TABLE_ROWS)):
+        yield block
+
+
+def _rows(source: Source, delimiter: str) -> Iterator[Question]:
     # The limit is the module's, for want of a narrower one: nobody else here reads tables.
     csv.field_size_limit(source.max_line_bytes)
     lines = _Lines(source)
@@ -324,7 +351,7 @@ def _json_type(value: Any) -> str:
     return kinds.get(type(value), "number")
 
 
-_READERS: Final[dict[str, Callable[[Source], Iterator[Question]]]] = {
+_READERS: Final[dict[str, Callable[[Source], Iterator[list[Question]]]]] = {
     ".txt": _text_questions,
     ".jsonl": _json_questions,
     ".csv": lambda source: _table_questions(source, DELIMITERS[".csv"]),

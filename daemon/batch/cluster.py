@@ -30,6 +30,7 @@ RETRIES: Final = 2
 QUIET: Final = {
     "logging.distributed": "critical",
     "distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "critical",
+    "distributed.nanny.pre-spawn-environ.DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
     "distributed.comm.timeouts.connect": "5s",  # a result may lie on a worker that has just died
     "distributed.admin.large-graph-warning-threshold": "1GiB",  # a model is sent on purpose, once
 }
@@ -77,7 +78,10 @@ def connected(scheduler: str | None, *, workers: int) -> Iterator[Client]:
         # One thread each: reading and writing hold the interpreter's lock, so threads do not help (measured).
         with (
             LocalCluster(
-                n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None
+                n_workers=workers,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address="127.0.0.1:0",
             ) as local,
             Client(local) as client,
         ):

@@ -11,10 +11,11 @@ import csv
 import hashlib
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from ..errors import InputError
-from ..reading import DELIMITERS, Source, questions, records
+from ..reading import DELIMITERS, READ_BYTES, Source, questions, records
 from ..settings import DEFAULTS
 
 if TYPE_CHECKING:
@@ -102,8 +103,8 @@ class _Followed(Source):
 
     """
 
-    def __init__(self, file: BinaryIO) -> None:
-        super().__init__(self._take, max_line_bytes=MAX_LINE_BYTES)
+    def __init__(self, file: BinaryIO, *, chunk_bytes: int = READ_BYTES) -> None:
+        super().__init__(self._take, max_line_bytes=MAX_LINE_BYTES, chunk_bytes=chunk_bytes)
         self._file = file
         self._ahead = b""  # read, but not yet digested
         self._digested = 0
@@ -111,11 +112,20 @@ class _Followed(Source):
         self.at = 0
         self.line = 0
 
+    def blocks(self) -> Iterator[tuple[int, list[str]]]:
+        for first, lines in super().blocks():
+            self._pass(first + len(lines) - 1, lines)
+            yield first, lines
+
     def lines(self) -> Iterator[tuple[int, str]]:
-        for number, line in super().lines():
-            self.line = number
-            self.at += 1 + (len(line) if line.isascii() else len(line.encode()))
-            yield number, line
+        for first, lines in super().blocks():
+            for number, line in enumerate(lines, first):
+                self._pass(number, [line])
+                yield number, line
+
+    def _pass(self, last: int, lines: list[str]) -> None:
+        self.line = last
+        self.at += sum(1 + len(line if line.isascii() else line.encode()) for line in lines)
 
     def cut(self) -> str:
         """End a part behind the last line that was taken; give its digest."""
@@ -140,7 +150,7 @@ class _Followed(Source):
 
 
 def scan(file: BinaryIO, kind: str, *, part_bytes: int | None) -> Scan:
-    """Read an input to its end, and cut it behind the first question that fills a part.
+    """Read an input to its end, and cut it behind the first questions that fill a part, as its reader hands them on.
 
     Parameters
     ----------
@@ -160,7 +170,9 @@ def scan(file: BinaryIO, kind: str, *, part_bytes: int | None) -> Scan:
     head = Head()
     if kind in DELIMITERS and part_bytes is not None:
         head = _head(file, kind)
-    source = _Followed(file)
+    least = len(codecs.BOM_UTF8)  # a source must see it at once
+    chunk_bytes = min(READ_BYTES, max(least, part_bytes or READ_BYTES))
+    source = _Followed(file, chunk_bytes=chunk_bytes)
     parts: list[Part] = []
     first, record = 0, 1
 
@@ -230,7 +242,7 @@ def asked(file: BinaryIO, kind: str, head: Head, part: Part) -> Iterator[Iterato
 
     first_line = part.record - (head.lines if part.first else 0)
     source = Source(take, max_line_bytes=MAX_LINE_BYTES, first_line=first_line)
-    yield records(source, kind)
+    yield chain.from_iterable(records(source, kind))
     if total.hexdigest() != part.sha256:
         raise changed()
 

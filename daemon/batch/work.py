@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
 from .. import names
 from ..errors import InputError
 from ..model import ServedModel
-from ..results import Records, Tally
+from ..results import Tally, records_of
 from . import parts, stores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from ..reading import Question
-    from ..results import Row
+    from ..results import Records, Row
     from .parts import Head, Part, Scan
     from .stores import Store
 
@@ -220,7 +220,7 @@ def _answer(
 def _fill_lines(
     model: ServedModel, source: Source, head: Head, part: Part, file: BinaryIO, out: BinaryIO
 ) -> Tally:
-    records, tally = Records(model), Tally()
+    records, tally = records_of(model), Tally()
     with parts.asked(file, source.kind or "", head, part) as asked:
         while batch := list(islice(asked, BATCH_QUESTIONS)):
             data = records.lines(batch, _rows(model, records, batch), tally)
@@ -234,7 +234,7 @@ def _fill_parquet(
 ) -> Tally:
     from . import columns, parquet  # noqa: PLC0415 - as in _scan
 
-    records, tally = Records(model), Tally()
+    records, tally = records_of(model), Tally()
     asked = parquet.Asked(file, part)
     written = columns.Columns(out, model.classifier.labels, strings=asked.strings)
     for batch in asked.batches(BATCH_QUESTIONS):

@@ -6,6 +6,8 @@ import gzip
 import json
 import random
 import shutil
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -54,17 +56,17 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write 300 questions in every form that is read."""
+    """Write 1,100 questions in every form that is read."""
     folder = tmp_path_factory.mktemp("corpus")
     rng = random.Random(4)
-    texts = [ask(rng) for _ in range(300)]
+    texts = [ask(rng) for _ in range(1100)]
     (folder / "a.txt").write_text("\n".join(texts) + "\n")
     lines = [json.dumps({"text": text, "id": f"q{i}"}) for i, text in enumerate(texts)]
     (folder / "b.jsonl").write_text("\n".join([*lines, "{bad"]) + "\n")
     rows = [f'"{text},\nis it?"' for text in texts]
     (folder / "c.csv").write_text("text\n" + "\n".join(rows) + "\n")
     (folder / "d.txt.gz").write_bytes(gzip.compress(("\n".join(texts) + "\n").encode(), mtime=0))
-    pq.write_table(pa.table({"text": [*texts, None]}), folder / "e.parquet", row_group_size=50)
+    pq.write_table(pa.table({"text": [*texts, None]}), folder / "e.parquet", row_group_size=150)
     return folder
 
 
@@ -81,9 +83,9 @@ def test_every_form_is_answered_as_the_daemon_answers_it(
     two: Cluster, registry: Path, corpus: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    outcome = two.run(registry, [f"{corpus}/*"], out, part_mib=2**-10)
+    outcome = two.run(registry, [f"{corpus}/*"], out, part_mib=2**-7)
     assert outcome.progress.reused == 0
-    assert (outcome.questions_ok, outcome.questions_failed, outcome.failures) == (1500, 2, [])
+    assert (outcome.questions_ok, outcome.questions_failed, outcome.failures) == (5500, 2, [])
     spool = tmp_path / "spool"
     shutil.copy(corpus / "d.txt.gz", tmp_path)
     (tmp_path / "d.txt").write_bytes(gzip.decompress((tmp_path / "d.txt.gz").read_bytes()))
@@ -100,7 +102,7 @@ def test_every_form_is_answered_as_the_daemon_answers_it(
     lines = records(spool / "out" / "a.txt.jsonl")
     assert [{k: v for k, v in row.items() if k != "error"} for row in rows[:-1]] == lines
     assert rows[-1]["error"] == {"code": "no_text", "message": "null in column 'text'"}
-    assert (rows[-1]["id"], rows[-1]["label"], rows[-1]["spikes"]) == (301, None, None)
+    assert (rows[-1]["id"], rows[-1]["label"], rows[-1]["spikes"]) == (1101, None, None)
 
 
 def test_the_manifest_adds_up_what_the_results_say(
@@ -131,7 +133,7 @@ def test_a_second_run_answers_only_what_changed(
 ) -> None:
     mine, out = tmp_path / "mine", tmp_path / "out"
     shutil.copytree(corpus, mine)
-    options = {"part_mib": 2**-9}
+    options = {"part_mib": 2**-7}
     first = two.run(registry, [f"{mine}/*"], out, **options)
     written, told = inodes(out), (out / "manifest.json").read_bytes()
     again = two.run(registry, [f"{mine}/*"], out, **options)
@@ -234,7 +236,14 @@ def test_bad_files_are_told_in_the_manifest_and_the_others_are_answered(tmp_path
         "what.doc": b"who",
     }.items():
         (tmp_path / name).write_bytes(data)
-    run = program("batch", f"{tmp_path}/*.*", "--out", tmp_path / "out", "--workers", "1")
+    command = [sys.executable, "-m", "spikewatch.daemon.cli", "batch", f"{tmp_path}/*.*"]
+    run = subprocess.run(
+        [*command, "--out", tmp_path / "out", "--workers", "1"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
     assert (run.returncode, run.stdout) == (
         1,
         f"1 of 7 inputs, 1 of 1 questions, 1 of 1 partitions new: {tmp_path}/out/manifest.json\n",

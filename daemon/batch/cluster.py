@@ -75,7 +75,7 @@ def connected(scheduler: str | None, *, workers: int) -> Iterator[Client]:
     from distributed import Client, LocalCluster  # noqa: PLC0415
 
     if scheduler is None:
-        # One thread each: reading and writing hold the interpreter's lock, so threads do not help (measured).
+        # One thread each: reading and writing hold the interpreter's lock.
         with (
             LocalCluster(
                 n_workers=workers,

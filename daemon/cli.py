@@ -10,9 +10,10 @@ from typing import Annotated
 
 import typer
 
-from .configuration import Configuration  # noqa: TC001 - `configured` reads the annotations
+from .configuration import PREFIX, Configuration
 from .errors import DaemonError
 from .options import configured
+from .settings import ABOUT, DEFAULT_MODEL
 
 app = typer.Typer(
     help="Answer the question files that are dropped into a folder, on a simulated neuromorphic core.",
@@ -117,6 +118,47 @@ def check(configuration: Configuration, as_json: AsJson = False) -> None:
             typer.echo(f"{'ok  ' if finding.ok else 'FAIL'} {finding.what}: {finding.found}")
     if not good:
         raise typer.Exit(code=1)
+
+
+@app.command()
+def batch(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(help="Files, or globs in quotes: paths, or URLs of any fsspec store."),
+    ],
+    out: Annotated[str, typer.Option("--out", help="Folder of the results, a path or a URL.")],
+    scheduler: Annotated[
+        str | None,
+        typer.Option("--scheduler", help="Address of a Dask scheduler; else this machine works."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", help="Processes on this machine; default: its cores.")
+    ] = None,
+    registry: Annotated[
+        Path | None,
+        typer.Option(envvar=PREFIX + "REGISTRY", help=ABOUT["registry"].help),
+    ] = None,
+    model: Annotated[
+        str, typer.Option(envvar=PREFIX + "MODEL", help=ABOUT["model"].help)
+    ] = DEFAULT_MODEL,
+    part_mib: Annotated[
+        float | None, typer.Option("--part-mib", help="MiB of an input for one task; default: 4.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Answer what is finished again.")] = False,
+) -> None:
+    """Answer corpora on Dask: many files at once, whole or not at all; a second run goes on."""
+    from .batch import commands  # noqa: PLC0415 - Dask is an extra, and takes seconds to import
+
+    given = {"workers": workers, "part_mib": part_mib}
+    commands.batch(
+        inputs=inputs,
+        out=out,
+        scheduler=scheduler,
+        registry=registry,
+        model=model,
+        force=force,
+        **{name: value for name, value in given.items() if value is not None},
+    )
 
 
 @app.command()

@@ -25,6 +25,14 @@ setup(
                 extra_compile_args=["-O3", "-fwrapv", *flags],
             )
             for name, flags in VARIANTS.items()
+        ]
+        + [
+            Extension(
+                "spikewatch.simcore._lookup",
+                ["simcore/_lookup.pyx"],
+                depends=["simcore/_lookup.h"],
+                extra_compile_args=["-O3"],
+            )
         ],
         compiler_directives={"language_level": "3"},
     ),

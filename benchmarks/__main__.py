@@ -13,12 +13,14 @@ ALL = (
     "core",
     "chip",
     "questions",
+    "tokenizing",
     "end-to-end",
     "convert",
     "ablation",
     "readout",
     "paper",
     "registry",
+    "batch",
 )
 """Modules of this folder; each is imported when it is asked for, since torch alone takes 190 MiB."""
 

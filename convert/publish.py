@@ -11,22 +11,25 @@ import numpy as np
 from ..registry import Pin, Registry
 from ..registry.references import check_alias, check_model, check_version
 from ..simcore import Classifier, CoreImage, golden
-from ..simcore.classifier import read_labels, read_tokenizer
+from ..simcore.classifier import read_labels
+from ..simcore.splitting import read_tokenizer
 from .card import CORES, model_card
 from .constrained import HEADS
 from .data import Question, read_questions
 from .errors import ConvertError, DataError, ModelFileError
 from .ledger import FILE, Constrained, describe_data, evaluate_stages, label_indices
+from .lookup import lookup_file
 from .place import HostHead, gate_lines, readout_copies
 from .read import read_model, read_model_bytes
 from .recipe import bring_to_core, choose_recipe
 from .vectors import read_vectors, vocabulary_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
     from pathlib import Path
 
+    from ..registry import Model
     from .constrained import Head
     from .elman import ElmanNetwork
     from .recipe import Finished
@@ -152,7 +155,10 @@ def convert(
         "model.onnx": float_model.data,
         FILE: finished.constrained.to_bytes(),
     }
-    files[golden.FILE] = golden.make(Classifier.from_files(files), _golden(questions, spoken))
+    files |= lookup_file(tokenizer, [q.text for q in questions], note)
+    files[golden.FILE] = golden.make(
+        Classifier.from_files(files), golden_questions([questions[i].text for i in spoken])
+    )
     if source.training:
         files["training.json"] = _read_bytes(source.training)
     note(f"evaluating every stage on {len(held_out)} questions")
@@ -263,8 +269,12 @@ def evaluate(reference: str, *, registry: Registry, data: Path) -> dict[str, Any
         The model or the data cannot be read.
 
     """
+    return evaluate_model(registry.load(reference), data)
+
+
+def evaluate_model(model: Model, data: Path) -> dict[str, Any]:
+    """Evaluate every stage of a loaded model (see `evaluate`)."""
     questions = read_questions(data, labelled=False)
-    model = registry.load(reference)
     for name in ("core.safetensors", "model.onnx", FILE):
         if name not in model.files:
             raise ModelFileError(
@@ -300,10 +310,10 @@ def _calibration(questions: list[Question]) -> list[Question]:
     return [questions[i] for i in chosen]
 
 
-def _golden(questions: list[Question], spoken: list[int]) -> list[str]:
-    """Choose the golden questions: evenly over the calibration questions that hold words."""
-    chosen = np.linspace(0, len(spoken) - 1, golden.QUESTIONS).astype(int)
-    return [questions[spoken[i]].text for i in chosen]
+def golden_questions(texts: Sequence[str]) -> list[str]:
+    """Choose the golden questions of a model: evenly over questions that hold words."""
+    chosen = np.linspace(0, len(texts) - 1, golden.QUESTIONS).astype(int)
+    return [texts[i] for i in chosen]
 
 
 def _splitter(

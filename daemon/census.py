@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from . import names
-from .spool import lanes
+from .shards import lanes, parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -100,9 +100,9 @@ class Census:
 
 
 def _inputs(path: Path, folder: str) -> Iterator[os.DirEntry[str]]:
-    """Give what lies in a folder of a spool, and in those of its lanes."""
-    for lane in ("", *lanes(path)):
-        with os.scandir(path / folder / lane) as entries:
+    """Give what lies in a folder of a spool, and in those of its lanes and shards."""
+    for part in (p for lane in ("", *lanes(path)) for p in parts(path / folder / lane)):
+        with os.scandir(part) as entries:
             for entry in entries:
                 if not names.skipped(entry.name) and not entry.is_dir(follow_symlinks=False):
                     yield entry

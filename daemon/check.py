@@ -10,7 +10,8 @@ from . import durable
 from .errors import DaemonError
 from .inbox import leases_work
 from .model import Source
-from .spool import Spool, holder
+from .shards import holder
+from .spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

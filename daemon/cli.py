@@ -10,9 +10,10 @@ from typing import Annotated
 
 import typer
 
-from .configuration import Configuration  # noqa: TC001 - `configured` reads the annotations
+from .configuration import PREFIX, Configuration
 from .errors import DaemonError
 from .options import configured
+from .settings import ABOUT, DEFAULT_MODEL
 
 app = typer.Typer(
     help="Answer the question files that are dropped into a folder, on a simulated neuromorphic core.",
@@ -69,9 +70,11 @@ def status(
 
     spool = configuration.load().settings.spool
     if watch:
-        from . import view  # noqa: PLC0415 - rich is slow to import
+        from rich.console import Console  # noqa: PLC0415 - slow to import
 
-        view.watch(spool)
+        from . import view  # noqa: PLC0415 - likewise
+
+        view.watch(spool, Console())
         return
     found = look(spool, now_s=time.time())
     if as_json:
@@ -82,12 +85,18 @@ def status(
             age = "" if folder.oldest_age_s is None else f"  oldest {folder.oldest_age_s:.0f} s"
             shown = f"{name}/{lane}" if lane else name
             typer.echo(f"{shown:7}{folder.files:8}{age}")
+    if found.shards:
+        for number, pid in found.shards.items():
+            typer.echo(f"shard {number}: {'nobody' if pid is None else f'process {pid}'}")
+        return
     pid = found.holder_pid
     typer.echo("no daemon" if pid is None else f"daemon: process {pid or 'unknown'}")
     if found.daemon is not None:
-        from . import view  # noqa: PLC0415 - rich is slow to import
+        from rich.console import Console  # noqa: PLC0415 - slow to import
 
-        view.show(found, now_s=time.time())
+        from . import view  # noqa: PLC0415 - likewise
+
+        Console().print(view.view(found, now_s=time.time()))
 
 
 @app.command()
@@ -112,7 +121,48 @@ def check(configuration: Configuration, as_json: AsJson = False) -> None:
 
 
 @app.command()
-@configured("spool")
+def batch(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(help="Files, or globs in quotes: paths, or URLs of any fsspec store."),
+    ],
+    out: Annotated[str, typer.Option("--out", help="Folder of the results, a path or a URL.")],
+    scheduler: Annotated[
+        str | None,
+        typer.Option("--scheduler", help="Address of a Dask scheduler; else this machine works."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", help="Processes on this machine; default: its cores.")
+    ] = None,
+    registry: Annotated[
+        Path | None,
+        typer.Option(envvar=PREFIX + "REGISTRY", help=ABOUT["registry"].help),
+    ] = None,
+    model: Annotated[
+        str, typer.Option(envvar=PREFIX + "MODEL", help=ABOUT["model"].help)
+    ] = DEFAULT_MODEL,
+    part_mib: Annotated[
+        float | None, typer.Option("--part-mib", help="MiB of an input for one task; default: 4.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Answer what is finished again.")] = False,
+) -> None:
+    """Answer corpora on Dask: many files at once, whole or not at all; a second run goes on."""
+    from .batch import commands  # noqa: PLC0415 - Dask is an extra, and takes seconds to import
+
+    given = {"workers": workers, "part_mib": part_mib}
+    commands.batch(
+        inputs=inputs,
+        out=out,
+        scheduler=scheduler,
+        registry=registry,
+        model=model,
+        force=force,
+        **{name: value for name, value in given.items() if value is not None},
+    )
+
+
+@app.command()
+@configured("spool", "shard")
 def reload(
     configuration: Configuration,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the outcome.")] = 60.0,
@@ -120,7 +170,8 @@ def reload(
     """Have the running daemon read its configuration and look for a new model."""
     from .reload import reload as ask  # noqa: PLC0415 - the command has the function's name
 
-    typer.echo(ask(configuration.load().settings.spool, patience_s=timeout))
+    settings = configuration.load().settings
+    typer.echo(ask(settings.spool, settings.shard, patience_s=timeout))
 
 
 def main() -> None:

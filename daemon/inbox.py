@@ -104,7 +104,7 @@ class Inbox:
         """Take names from the watcher: look at them at once; give those that are new."""
         new = []
         for name in seen:
-            if names.skipped(name):
+            if names.skipped(name) or not self._spool.takes(name):
                 continue
             candidate = self._candidates.get(name)
             if candidate is None:
@@ -126,6 +126,8 @@ class Inbox:
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     folders.add(name)
+                    continue
+                if not self._spool.takes(name):
                     continue
                 if len(self._candidates) >= WINDOW:
                     self.full = True

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..simcore import Answers
 
 FILES: Final = ("core.safetensors", "encoder.safetensors", "tokenizer.json", "labels.json")
-"""What is loaded of a published model, beside its golden questions."""
+"""What is loaded of a published model, beside its golden questions and its lookup."""
 
 SelfTest = Literal["passed", "none"]
 
@@ -100,11 +100,12 @@ class Source:
 
         """
         from ..registry import RegistryError  # noqa: PLC0415 - likewise
-        from ..simcore import Classifier, SimcoreError, golden  # noqa: PLC0415 - nor numpy and tokenizers
+        from ..simcore import Classifier, SimcoreError, golden  # noqa: PLC0415 - nor numpy
+        from ..simcore.splitting import LOOKUP_FILE  # noqa: PLC0415 - likewise
 
         try:
             wanted = self._reference if pin is None else f"{pin.name}@{pin.digest}"
-            model = self._open().load(wanted, names=FILES, optional=(golden.FILE,))
+            model = self._open().load(wanted, names=FILES, optional=(golden.FILE, LOOKUP_FILE))
             classifier = Classifier.from_files(model.files)
             if golden.FILE in model.files:
                 golden.verify(classifier, model.files[golden.FILE])

@@ -8,6 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from . import durable
+from .shards import own
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from .clock import Clock
     from .notify import Notifier
     from .overview import Overview
+    from .shards import Shard
 
 STATUS_FILE: Final = "status.json"
 
@@ -43,6 +45,8 @@ class StatusFile:
     ----------
     spool
         The spool's path.
+    shard
+        Whose file it is; each shard has its own.
 
     Raises
     ------
@@ -51,8 +55,9 @@ class StatusFile:
 
     """
 
-    def __init__(self, spool: Path) -> None:
+    def __init__(self, spool: Path, shard: Shard | None) -> None:
         self._folder = os.open(spool, durable.FOLDER_FLAGS)
+        self._name = own(STATUS_FILE, shard)
 
     def close(self) -> None:
         """Give the descriptor back; the file stays, and says how the run ended."""
@@ -67,10 +72,10 @@ class StatusFile:
             The disk; the old one stays.
 
         """
-        new = f".{STATUS_FILE}.new"
+        new = f".{self._name}.new"
         data = json.dumps(document).encode() + b"\n"
         os.close(durable.create(self._folder, new, data))
-        os.rename(new, STATUS_FILE, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        os.rename(new, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
 
 
 class Monitor:
@@ -86,13 +91,23 @@ class Monitor:
         The spool's path.
     clock
         Time.
+    shard
+        The daemon's share of the spool; None for all.
 
     """
 
-    def __init__(self, overview: Overview, notifier: Notifier, spool: Path, clock: Clock) -> None:
+    def __init__(
+        self,
+        overview: Overview,
+        notifier: Notifier,
+        spool: Path,
+        clock: Clock,
+        *,
+        shard: Shard | None = None,
+    ) -> None:
         self._overview = overview
         self._notifier = notifier
-        self._file = StatusFile(spool)
+        self._file = StatusFile(spool, shard)
         self._clock = clock
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="monitor", daemon=True)

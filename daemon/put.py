@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from . import durable, names
 from .errors import PutError
-from .spool import PUT_PREFIX, Spool, lanes
+from .shards import lanes
+from .spool import PUT_PREFIX, Spool
 
 if TYPE_CHECKING:
     from pathlib import Path

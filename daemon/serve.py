@@ -19,6 +19,7 @@ from .model import Source
 from .notify import Notifier
 from .reload import Reloads
 from .service import Service
+from .shards import Shard
 from .signals import handled
 from .spool import Spool
 from .vitals import Vitals
@@ -126,7 +127,10 @@ def serve(
 
         stack.enter_context(handled(stop=end, reload=reload))
         try:
-            spool = stack.enter_context(Spool.make(settings.spool, settings.durability))
+            shard = Shard.parse(settings.shard)
+            spool = stack.enter_context(
+                Spool.make(settings.spool, settings.durability, shard=shard)
+            )
             spool.lock()
             _log_start(log, settings)
             stack.enter_context(vitals)
@@ -144,7 +148,7 @@ def serve(
             lanes[""] = opener.open(spool, settings.model, model)
             for name, reference in settings.models.items():
                 view = stack.enter_context(
-                    Spool.make(settings.spool, settings.durability, lane=name)
+                    Spool.make(settings.spool, settings.durability, lane=name, shard=shard)
                 )
                 spools.append(view)
                 lanes[name] = opener.open(view, reference, None)
@@ -268,5 +272,6 @@ def _log_start(log: FilteringBoundLogger, settings: Settings) -> None:
         spool=str(settings.spool),
         registry="bundled" if settings.registry is None else str(settings.registry),
         reference=settings.model,
+        shard=settings.shard,
         once=settings.once,
     )

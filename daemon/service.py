@@ -8,6 +8,7 @@ whose work a fault has interrupted.
 from __future__ import annotations
 
 import resource
+import sys
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -92,7 +93,7 @@ class Service:
         self._spool = spool
         self._hearts = hearts
         self._hurry = hurry
-        settings = _bounded(settings)
+        settings = _affordable(settings)
         self._settings = settings
         self._clock = clock
         self._bare_log = log
@@ -159,7 +160,7 @@ class Service:
 
     def configure(self, settings: Settings) -> None:
         """Take other settings: what is open keeps what it was begun with, pauses run out as they were set."""
-        settings = _bounded(settings)
+        settings = _affordable(settings)
         self._settings = settings
         self._pauses = Pauses(first_s=settings.retry_first_s, last_s=settings.retry_last_s)
         for part in (self._pipeline, self._settling, self._inbox, self._room, self._retries):
@@ -447,10 +448,10 @@ class Service:
             self._room.check(refused=True)
 
 
-def _bounded(settings: Settings) -> Settings:
-    """Bound a group by the descriptors: result and summary of each file are open, and of the group before as well."""
+def _affordable(settings: Settings) -> Settings:
+    """Bound a group's files: result and summary of each are open, and of the group before them too."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        return settings
-    most = max((soft - OTHER_DESCRIPTORS) // 4, 1)
+    most = (
+        sys.maxsize if soft == resource.RLIM_INFINITY else max((soft - OTHER_DESCRIPTORS) // 4, 1)
+    )
     return replace(settings, group_files=min(settings.group_files, most))

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, get_args, get_type_hints
 
 from .durable import Durability
 from .errors import SettingsError
+from .shards import Shard
 
 DEFAULT_MODEL: Final = "trec:production"
 """The bundled model, used when neither a registry nor a model is named."""
@@ -79,6 +80,9 @@ class Settings:
         dict[str, str],
         About("NAME=REFERENCE: in/NAME/ is answered by a model of its own.", flag="--serve"),
     ] = field(default_factory=dict)
+    shard: Annotated[
+        str, About("I/N: answer one of N shares of the names, beside other daemons.", fixed=True)
+    ] = ""
     model_poll_s: Annotated[
         float, About("Seconds between two looks at what the reference means.", 0.01, 3600)
     ] = 2.0
@@ -200,6 +204,8 @@ def check(name: str, value: object) -> None:
             raise SettingsError(f"{name}: {value}, most {about.most}")
     if name == "models":
         _check_lanes(value)
+    if name == "shard" and isinstance(value, str):
+        Shard.parse(value)
     if about.choices and value not in about.choices:
         raise SettingsError(f"{name}: {value!r}, expected one of {', '.join(about.choices)}")
 

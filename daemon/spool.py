@@ -7,31 +7,26 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-import time
 from typing import TYPE_CHECKING, Final, Self
 
-from . import durable
+from . import durable, shards
 from .durable import Durability
-from .errors import SpoolBusyError, SpoolError
+from .errors import SpoolError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-FOLDERS: Final = ("in", "work", "tmp", "out", "done", "failed")
+    from .shards import Shard
 
-LOCK: Final = "lock"
+FOLDERS: Final = ("in", "work", "tmp", "out", "done", "failed")
 
 PUT_PREFIX: Final = "put-"
 """Names in tmp/ that belong to `spikewatchd put`, not to the daemon."""
 
 PUT_OLD_S: Final = 36 * 3600.0
 """Age in seconds at which a producer's leftover is removed (Maildir's figure)."""
-
-LOCK_PATIENCE_S: Final = 0.25
-"""How long a starting daemon waits for the lock: `status` holds it for an instant."""
 
 _NO_LINK: Final = frozenset({errno.EPERM, errno.EMLINK})
 
@@ -47,21 +42,31 @@ class Spool:
         What is waited for.
     lane
         Name of the sub-folder of each folder that this is a view of; empty for the folders themselves.
+    shard
+        Which share of the names is taken; None: all.
     inbox, work, tmp, out, done, failed
         Descriptors of the folders.
 
     """
 
     def __init__(
-        self, path: Path, durability: Durability = Durability.STRICT, *, lane: str = ""
+        self,
+        path: Path,
+        durability: Durability = Durability.STRICT,
+        *,
+        lane: str = "",
+        shard: Shard | None = None,
     ) -> None:
         self.path = path
         self.durability = durability
         self.lane = lane
-        self._lock = -1
+        self.shard = shard
+        self._locks: list[int] = []
         fds: list[int] = []
         try:
-            fds.extend(os.open(path / folder / lane, durable.FOLDER_FLAGS) for folder in FOLDERS)
+            fds.extend(
+                os.open(folder, durable.FOLDER_FLAGS) for folder in _folders(path, lane, shard)
+            )
             volumes = {os.fstat(fd).st_dev for fd in fds}
         except OSError as fault:
             _close(fds)
@@ -75,7 +80,12 @@ class Spool:
 
     @classmethod
     def make(
-        cls, path: Path, durability: Durability = Durability.STRICT, *, lane: str = ""
+        cls,
+        path: Path,
+        durability: Durability = Durability.STRICT,
+        *,
+        lane: str = "",
+        shard: Shard | None = None,
     ) -> Self:
         """Open a spool, making the folders that do not exist (mode 0750).
 
@@ -90,9 +100,11 @@ class Spool:
             for folder in FOLDERS:
                 (path / folder).mkdir(mode=0o750, exist_ok=True)
                 (path / folder / lane).mkdir(mode=0o750, exist_ok=True)
+            for made in _folders(path, lane, shard):
+                made.mkdir(mode=0o750, exist_ok=True)
         except OSError as fault:
             raise SpoolError(f"spool {path}: {fault.filename}: {fault.strerror}") from None
-        return cls(path, durability, lane=lane)
+        return cls(path, durability, lane=lane, shard=shard)
 
     def __enter__(self) -> Self:
         return self
@@ -103,12 +115,11 @@ class Spool:
     def close(self) -> None:
         """Close every descriptor; this gives the lock back."""
         _close([self.inbox, self.work, self.tmp, self.out, self.done, self.failed])
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        _close(self._locks)
+        self._locks = []
 
     def lock(self) -> None:
-        """Take the spool for this process; the kernel gives it back when the process ends, however it ends.
+        """Take the spool, or this shard of it, for this process (see `shards.lock`).
 
         Raises
         ------
@@ -116,17 +127,11 @@ class Spool:
             Another process has it, by its pid.
 
         """
-        fd = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        deadline = time.monotonic() + LOCK_PATIENCE_S
-        while not _try_lock(fd, fcntl.LOCK_EX):
-            if time.monotonic() > deadline:
-                holder = _pid(fd)
-                os.close(fd)
-                raise SpoolBusyError(f"spool {self.path}: in use by process {holder or 'unknown'}")
-            time.sleep(0.01)
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, b"%d\n" % os.getpid(), 0)
-        self._lock = fd
+        self._locks = shards.lock(self.path, self.shard)
+
+    def takes(self, name: str) -> bool:
+        """Say whether an input is to be answered here, and not by another shard."""
+        return self.shard is None or self.shard.takes(name)
 
     @property
     def inbox_path(self) -> Path:
@@ -214,41 +219,10 @@ class Spool:
             durable.unlink(self.inbox, name)
 
 
-def lanes(path: Path) -> list[str]:
-    """Give the names of a spool's lanes: the folders in in/ that a daemon has work/ for as well."""
-    try:
-        with os.scandir(path / "work") as entries:
-            found = [e.name for e in entries if e.is_dir(follow_symlinks=False)]
-    except OSError:
-        return []
-    return sorted(
-        name for name in found if not name.startswith(".") and (path / "in" / name).is_dir()
-    )
-
-
-def holder(path: Path) -> int | None:
-    """Give the pid of the daemon that runs on a spool; None when none does, 0 when its pid is not known."""
-    try:
-        fd = os.open(path / LOCK, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        return None if _try_lock(fd, fcntl.LOCK_SH) else _pid(fd)
-    finally:
-        os.close(fd)
-
-
-def _try_lock(fd: int, how: int) -> bool:
-    try:
-        fcntl.flock(fd, how | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _pid(fd: int) -> int:
-    text = os.pread(fd, 20, 0).strip()
-    return int(text) if text.isdigit() else 0
+def _folders(path: Path, lane: str, shard: Shard | None) -> list[Path]:
+    """Give the folders of a view: shards have work/ and tmp/ of their own, and share the rest."""
+    own = "" if shard is None else shard.folder
+    return [path / folder / lane / (own if folder in {"work", "tmp"} else "") for folder in FOLDERS]
 
 
 def _close(fds: Iterable[int]) -> None:

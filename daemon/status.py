@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from . import names
 from .errors import DaemonError
 from .monitor import STATUS_FILE
-from .spool import FOLDERS, holder, lanes
+from .shards import Shard, holder, lanes, own, parts, sharing
+from .spool import FOLDERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +41,9 @@ class Status:
     spool
         Its path.
     holder_pid
-        The daemon that runs on it; None when none does, 0 when its pid is not known.
+        The daemon that runs on it, the first one of several; None when none does, 0 when its pid is not known.
+    shards
+        The daemon of each shard, likewise; empty where the spool is not shared.
     folders
         By name.
     lanes
@@ -52,6 +55,7 @@ class Status:
 
     spool: str
     holder_pid: int | None
+    shards: dict[int, int | None]
     folders: dict[str, Folder]
     lanes: dict[str, dict[str, Folder]]
     daemon: dict[str, Any] | None
@@ -83,20 +87,23 @@ def status(path: Path, *, now_s: float, folders: Sequence[str] = FOLDERS) -> Sta
         lane: {folder: _folder(path / folder / lane, folder, now_s) for folder in folders}
         for lane in ("", *lanes(path))
     }
-    pid = holder(path)
+    pid, shards = holder(path), sharing(path)
     return Status(
         spool=str(path),
         holder_pid=pid,
+        shards=shards,
         folders=found.pop(""),
         lanes=found,
-        daemon=_daemon(path, pid),
+        daemon=_daemon(path, pid, shards),
     )
 
 
-def _daemon(path: Path, pid: int | None) -> dict[str, Any] | None:
+def _daemon(path: Path, pid: int | None, shards: dict[int, int | None]) -> dict[str, Any] | None:
     """Read what the daemon says, unless it is of one that was there before."""
+    number = next((n for n, its in shards.items() if its is not None and its == pid), None)
+    shard = None if number is None else Shard(number=number, of=len(shards))
     try:
-        document = json.loads((path / STATUS_FILE).read_bytes())
+        document = json.loads((path / own(STATUS_FILE, shard)).read_bytes())
     except (OSError, ValueError):
         return None
     current = isinstance(document, dict) and pid is not None and document.get("pid") == pid
@@ -106,7 +113,7 @@ def _daemon(path: Path, pid: int | None) -> dict[str, Any] | None:
 def _folder(path: Path, folder: str, now_s: float) -> Folder:
     changed = []
     try:
-        for entry in path.iterdir():
+        for entry in (entry for part in parts(path) for entry in part.iterdir()):
             name = entry.name
             wanted = name.endswith(_COUNTED.get(folder, "")) and not name.startswith(".")
             if wanted and not (folder in _UNCOUNTED and name.endswith(_UNCOUNTED[folder])):

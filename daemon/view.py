@@ -68,12 +68,7 @@ class History:
         return "".join(_BARS[min(round(rate / most * steps), steps)] for rate in self._rates)
 
 
-def show(found: Status, *, now_s: float) -> None:
-    """Print a spool and its daemon (see `view`)."""
-    Console().print(view(found, now_s=now_s))
-
-
-def watch(path: Path) -> None:
+def watch(path: Path, console: Console) -> None:
     """Show a spool's daemon until the user has seen enough (SIGINT).
 
     Raises
@@ -82,7 +77,6 @@ def watch(path: Path) -> None:
         This is no terminal, or there is no spool at this path.
 
     """
-    console = Console()
     if not console.is_terminal:
         raise DaemonError("status --watch: standard output is no terminal; leave --watch away")
     history = History()

@@ -10,6 +10,7 @@ from .endpoint import Endpoint, address
 from .health import LOOP, Hearts
 from .monitor import Monitor
 from .overview import Overview
+from .shards import Shard
 
 if TYPE_CHECKING:
     from .clock import Clock
@@ -24,7 +25,7 @@ class Vitals:
     Parameters
     ----------
     settings
-        `spool`, `stall_s`, `http` and `http_public`.
+        `spool`, `shard`, `stall_s`, `http` and `http_public`.
     observed
         What listens to the daemon's log.
     notifier
@@ -78,7 +79,10 @@ class Vitals:
                 endpoint = stack.enter_context(Endpoint(self._overview, *self._where))
                 self._overview.http = endpoint.address
             spool = self._settings.spool
-            stack.enter_context(Monitor(self._overview, self._notifier, spool, self._clock))
+            shard = Shard.parse(self._settings.shard)
+            stack.enter_context(
+                Monitor(self._overview, self._notifier, spool, self._clock, shard=shard)
+            )
             self._stack = stack.pop_all()
         return self
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final, Self
 
-from tokenizers import Tokenizer
-
 from .encoder import Encoder
-from .errors import InputError, ModelError
+from .errors import ModelError
 from .image import CoreImage
 from .questions import Answers, QuestionCore
+from .splitting import LOOKUP_FILE, TOKENIZER_FILE, read_splitter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-FILES: Final = ("core.safetensors", "encoder.safetensors", "tokenizer.json", "labels.json")
-"""The files of a published model that a classifier is made of."""
+    from .splitting import Splitter
+
+NEEDED: Final = ("core.safetensors", "encoder.safetensors", TOKENIZER_FILE, "labels.json")
+FILES: Final = (*NEEDED, LOOKUP_FILE)
+"""The files of a published model that a classifier is made of; only the lookup may be missing."""
 
 
 class Classifier:
@@ -31,8 +34,8 @@ class Classifier:
         A core image with a coding; output line = class, unless it has a head.
     encoder
         The code of each word id.
-    tokenizer
-        Hugging Face tokenizer whose word ids the encoder knows.
+    splitter
+        Splits texts into word ids that the encoder knows.
     labels
         Class names in the order of the output lines, or of the head's rows.
     kernel_name
@@ -50,7 +53,7 @@ class Classifier:
         *,
         image: CoreImage,
         encoder: Encoder,
-        tokenizer: Tokenizer,
+        splitter: Splitter,
         labels: Sequence[str],
         kernel_name: str | None = None,
     ) -> None:
@@ -59,14 +62,14 @@ class Classifier:
             raise ModelError(
                 f"labels: {len(labels)} names, but the core image has {image.classes} {what}"
             )
-        highest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
-        if highest >= len(encoder.rows):
+        if splitter.highest >= len(encoder.rows):
             raise ModelError(
-                f"tokenizer: word id {highest}, but the encoder knows 0..{len(encoder.rows) - 1}"
+                f"tokenizer: word id {splitter.highest},"
+                f" but the encoder knows 0..{len(encoder.rows) - 1}"
             )
         self.labels = tuple(labels)
         self.cores = image.cores
-        self._tokenizer = tokenizer
+        self._splitter = splitter
         self._core = QuestionCore(image, encoder, kernel_name)
 
     @classmethod
@@ -79,13 +82,13 @@ class Classifier:
             A file is missing or invalid, or the files do not fit each other.
 
         """
-        for name in FILES:
+        for name in NEEDED:
             if name not in files:
                 raise ModelError(f"model: {name} is missing")
         return cls(
             image=CoreImage.from_bytes(files["core.safetensors"]),
             encoder=Encoder.from_bytes(files["encoder.safetensors"]),
-            tokenizer=read_tokenizer(files["tokenizer.json"]),
+            splitter=read_splitter(files),
             labels=read_labels(files["labels.json"]),
             kernel_name=kernel_name,
         )
@@ -99,18 +102,9 @@ class Classifier:
             A text that UTF-8 cannot express, by its position.
 
         """
-        try:
-            encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-        except (TypeError, UnicodeEncodeError):
-            for i, text in enumerate(texts):
-                if not isinstance(text, str):
-                    raise InputError(f"text {i}: {type(text).__name__}, expected str") from None
-                if not text.isascii() and text != text.encode(errors="replace").decode():
-                    raise InputError(
-                        f"text {i}: holds a lone surrogate, not valid Unicode"
-                    ) from None
-            raise
-        return [encoding.ids for encoding in encodings]
+        ids, starts = self._splitter.split(texts)
+        words, ends = ids.tolist(), starts.tolist()
+        return [words[a:b] for a, b in pairwise(ends)]
 
     def classify(self, texts: Sequence[str], *, threads: int = 1) -> Answers:
         """Answer a batch of texts; the result does not depend on batch size or threads.
@@ -128,7 +122,7 @@ class Classifier:
             A text that UTF-8 cannot express.
 
         """
-        return self.answer_ids(self.word_ids(texts), threads=threads)
+        return self.answer_flat(*self._splitter.split(texts), threads=threads)
 
     def answer_ids(self, questions: Sequence[Sequence[int]], *, threads: int = 1) -> Answers:
         """Answer questions that are already split into word ids (see `classify`)."""
@@ -139,26 +133,6 @@ class Classifier:
     ) -> Answers:
         """Answer questions whose word ids lie in one array (see `QuestionCore.answer_flat`)."""
         return self._core.answer_flat(ids, starts, threads=threads)
-
-
-def read_tokenizer(data: bytes) -> Tokenizer:
-    """Parse the bytes of a tokenizer.json, without truncation or padding.
-
-    Raises
-    ------
-    ModelError
-        The bytes are no valid tokenizer.
-
-    """
-    try:
-        tokenizer = Tokenizer.from_str(data.decode())
-    except UnicodeDecodeError:
-        raise ModelError("tokenizer.json: not UTF-8") from None
-    except Exception as e:  # noqa: BLE001 - the library raises bare Exception for every fault of the file
-        raise ModelError(f"tokenizer.json: {e}") from None
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return tokenizer
 
 
 def read_labels(data: bytes) -> list[str]:

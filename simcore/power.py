@@ -31,6 +31,14 @@ METHODS: Final = {
 }
 """Names of both methods, as they stand in results and logs, and what they say."""
 
+SOURCES: Final = {
+    "paper": "70 mW for the 4096 cores of a chip: the arithmetic behind the 17 uW of Diehl et al. 2016"
+    " (arXiv 1601.04187)",
+    "static_marginal": "fit of the rate sweep in Akopyan et al. 2015 (IEEE TCAD 34, no. 10), figure 17, at 0.8 V and"
+    " 128 synapses per axon; the sweep's third point is met within 0.6 %",
+}
+"""Where the constants of both methods come from."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Energy:

@@ -31,6 +31,7 @@ _CODES: Final = {
     "I16": "int16",
     "I32": "int32",
     "U32": "uint32",
+    "I64": "int64",
     "F64": "float64",
 }
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,7 @@ from spikewatch.convert.data import read_questions
 from spikewatch.convert.publish import evaluate
 from spikewatch.registry import Registry, bundled
 from spikewatch.simcore import Classifier
-from spikewatch.simcore.classifier import read_tokenizer
+from spikewatch.simcore.splitting import read_tokenizer
 
 if TYPE_CHECKING:
     from spikewatch.registry import Model
@@ -46,6 +48,41 @@ def test_its_registry_is_sound() -> None:
 
 def test_it_fits_one_core(model: Model) -> None:
     assert Classifier.from_files(model.files).cores == 1
+
+
+def test_it_answers_where_the_tokenizers_library_and_all_of_convert_are_missing() -> None:
+    script = (
+        "import sys\n"
+        "for name in ('tokenizers', 'torch', 'onnx', 'onnxruntime', 'scipy', 'spikewatch.convert'):\n"
+        "    sys.modules[name] = None\n"
+        "from spikewatch.registry import Registry, bundled\n"
+        "from spikewatch.simcore import Classifier, golden\n"
+        "files = Registry(bundled()).load('trec:production').files\n"
+        "classifier = Classifier.from_files(files)\n"
+        "print(golden.verify(classifier, files['golden.json']))\n"
+        "answers = classifier.classify(['Who wrote Hamlet?', 'How far is the moon?', 'Straße?'])\n"
+        "print(*(classifier.labels[k] for k in answers.label), *answers.words)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "16\nHUM NUM DESC 3 5 1\n"
+
+
+def test_its_last_version_adds_lookup_and_golden_questions_and_changes_nothing(
+    model: Model,
+) -> None:
+    before = Registry(bundled()).load("trec:2.0.0")
+    added = {"lookup.safetensors", "golden.json"}
+    assert set(model.files) - set(before.files) == added
+    same = [name for name, data in before.files.items() if model.files[name] == data]
+    assert set(before.files) - set(same) == {"MODEL_CARD.md"}
+    card = before.files["MODEL_CARD.md"].replace(b"# trec 2.0.0\n", b"# trec 2.0.1\n", 1)
+    assert model.files["MODEL_CARD.md"] == card
+    assert (
+        model.annotations["org.opencontainers.image.description"]
+        == (before.annotations["org.opencontainers.image.description"])
+    )
 
 
 def test_networks_of_its_recipe_reach_their_targets_on_folds_they_never_saw(
@@ -101,6 +138,19 @@ class TestOnTrec:
         again = evaluate("trec:production", registry=Registry(bundled()), data=data)
         assert again["stages"] == figures["stages"]
         assert again["confusion"] == figures["confusion"]
+
+    def test_every_question_is_answered_as_by_the_version_without_lookup(
+        self, model: Model
+    ) -> None:
+        texts = [q.text for q in read_questions(TREC, labelled=True)]
+        texts += [typed(text) for text in texts]
+        by_library = Classifier.from_files(Registry(bundled()).load("trec:2.0.0").files)
+
+        answers = Classifier.from_files(model.files).classify(texts)
+
+        expected = by_library.classify(texts)
+        for ours, theirs in zip(answers.arrays, expected.arrays, strict=True):
+            assert ours.tobytes() == theirs.tobytes()
 
     def test_questions_as_a_person_types_them_get_the_label_of_trecs_spaced_form(
         self, model: Model

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from networks import both_ways, elman, save, weights
 from support import TINY_LABELS, TINY_WORDS, tiny_tokenizer
+from tokenizers import Tokenizer
 from typer.testing import CliRunner
 
 from spikewatch.convert.cli import app, main
@@ -20,6 +21,7 @@ from spikewatch.convert.errors import ConstraintError
 from spikewatch.convert.publish import Source, evaluate, publish
 from spikewatch.registry import Registry
 from spikewatch.simcore import Classifier, golden
+from spikewatch.simcore.splitting import LOOKUP_FILE
 
 KERAS = Path(__file__).with_name("keras")
 
@@ -76,6 +78,51 @@ class TestPublish:
         classifier = Classifier.from_files(model.files)
         assert classifier.classify(["Who wrote Hamlet?"]).label[0] >= 0
         assert golden.verify(classifier, model.files["golden.json"]) == golden.QUESTIONS
+
+    def test_a_tokenizer_that_has_no_lookup_is_published_without_and_told_in_one_line(
+        self, folder: Path
+    ) -> None:
+        tokenizer = Tokenizer.from_str(tiny_tokenizer().decode())
+        tokenizer.add_tokens(["hamlet"])
+        (folder / "tokenizer.json").write_text(tokenizer.to_str())
+        notes: list[str] = []
+        pin, converted = publish(
+            source(folder),
+            registry=folder / "registry",
+            name="tiny",
+            version="1.0.0",
+            recipe=CLOSED,
+            note=notes.append,
+        )
+        assert LOOKUP_FILE not in converted.files
+        assert (
+            "the model gets no lookup, so it needs spikewatch[tokenizers] to answer:"
+            " it has added tokens"
+        ) in notes
+        loaded = Registry(folder / "registry").load(str(pin)).files
+        assert Classifier.from_files(loaded).classify(["who wrote hamlet"]).words.tolist() == [3]
+
+    def test_a_model_without_lookup_is_renewed_and_answers_the_same(self, folder: Path) -> None:
+        _, converted = publish(
+            source(folder), registry=folder / "old", name="tiny", version="1.0.0", recipe=CLOSED
+        )
+        files = dict(converted.files)
+        old = {n: data for n, data in files.items() if n not in {LOOKUP_FILE, golden.FILE}}
+        registry = Registry.init(folder / "registry")
+        registry.publish("tiny", "1.0.0", old, created=None, alias="production")
+        arguments = ["--registry", str(folder / "registry"), "--version", "1.0.1"]
+        questions = ["--calibrate", str(folder / "calibrate.txt"), "--alias", "production"]
+
+        done = CliRunner().invoke(app, ["renew", "tiny:1.0.0", *arguments, *questions])
+
+        model = registry.load("tiny:production")
+        assert model.pin.version == "1.0.1"
+        assert done.stdout == f"published {model.pin}\n"
+        card = "MODEL_CARD.md"
+        assert {n: d for n, d in model.files.items() if n != card} == {
+            n: d for n, d in files.items() if n != card
+        }
+        assert model.files[card] == files[card].replace(b"# tiny 1.0.0", b"# tiny 1.0.1")
 
     @pytest.mark.parametrize("recipe", [None, CLOSED], ids=["default", "closed form"])
     def test_evaluating_the_published_model_gives_the_published_figures(

@@ -82,9 +82,11 @@ def content(folder: Path) -> set[str]:
 class Daemon:
     """A real `spikewatchd run`; its log goes to a file."""
 
-    def __init__(self, spool: Path, registry: Path | None, *options: str) -> None:
+    def __init__(
+        self, spool: Path, registry: Path | None, *options: str, log: str = "test.log"
+    ) -> None:
         self.spool = spool
-        self.log = spool / "test.log"
+        self.log = spool / log
         self._skip = self.log.stat().st_size if self.log.exists() else 0
         command = [sys.executable, "-m", "spikewatch.daemon.cli", "run", "--spool", str(spool)]
         if registry is not None:

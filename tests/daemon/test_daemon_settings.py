@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from spikewatch.daemon.cli import app
 from spikewatch.daemon.configuration import Configuration
 from spikewatch.daemon.errors import SettingsError
-from spikewatch.daemon.settings import ABOUT, DEFAULTS, NAMES, TYPES, Settings
+from spikewatch.daemon.settings import ABOUT, DEFAULTS, NAMES, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,22 +43,23 @@ def shown(spool: Path, registry: Path) -> Callable[..., dict[str, Any]]:
     return run
 
 
+OTHER: dict[str, Any] = {
+    "durability": "file",
+    "shard": "2/3",
+    "models": {"a": MODEL, "b": MODEL},
+    "http": "[::1]:9464",
+    "retry_first_s": 0.125,
+}
+
+
 def other(name: str) -> Any:
     """Give a value that a setting does not have by default."""
     default = DEFAULTS.get(name)
-    if TYPES[name] is bool:
-        return not default
-    if name == "durability":
-        return "file"
-    if name == "models":
-        return {"a": MODEL, "b": MODEL}
+    if name in OTHER:
+        return OTHER[name]
     if ABOUT[name].choices:
         return ABOUT[name].choices[0]
-    if name == "http":
-        return "[::1]:9464"
-    if isinstance(default, int | float):
-        return default * 2 if name != "retry_first_s" else default / 2
-    raise AssertionError(name)
+    return not default if isinstance(default, bool) else default * 2
 
 
 def test_every_setting_can_be_given_by_flag_variable_and_file(
@@ -117,6 +118,9 @@ def test_flags_come_before_variables_before_the_file(
         ("log_format = 'xml'", "log_format: 'xml', expected one of json, console, auto"),
         ("durability = 'none'", "durability: 'none', expected one of strict, file, process"),
         ("durability = 1", "durability: 1, expected one of strict, file, process"),
+        ("shard = '3/2'", "shard: '3/2', expected I/N with 1 <= I <= N <= 64"),
+        ("shard = '0/2'", "shard: '0/2', expected I/N with 1 <= I <= N <= 64"),
+        ("shard = '1/65'", "shard: '1/65', expected I/N with 1 <= I <= N <= 64"),
         ("models = 'a=b'", "models: 'a=b', expected a table of names and references"),
         ("[models]\na = 1", "models: {'a': 1}, expected a table of names and references"),
         ("[models]\n'a.b' = 'x:1.0.0'", "models: 'a.b', expected up to 64 letters, "),

@@ -5,6 +5,7 @@ It runs in a process of its own with little memory to spare, so that a crash or 
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import re
@@ -15,11 +16,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
-from spikewatch.simcore import CoreImage, Encoder, SimcoreError, Simulator, blank, pack_lines
+from spikewatch.convert.lookup import compile_tokenizer
+from spikewatch.simcore import (
+    CoreImage,
+    Encoder,
+    InputError,
+    SimcoreError,
+    Simulator,
+    blank,
+    pack_lines,
+)
 from spikewatch.simcore.exchange import open_network, run_network
 from spikewatch.simcore.ibm_export import write_ibm
 from spikewatch.simcore.inspection import inspect, picture
+from spikewatch.simcore.lookup import Lookup, LookupSplitter
 from spikewatch.simcore.ranc_export import write_ranc
 from spikewatch.simcore.spikes import read_outputs, write_events, write_outputs, write_text
 
@@ -58,6 +70,22 @@ def small_network() -> CoreImage:
     return CoreImage(**arrays, grid=np.array([[0, 0], [1, 0]], dtype=np.int32)).validate()
 
 
+def looking_tokenizer() -> bytes:
+    """Make a tokenizer with every kind of step and instruction."""
+    made = Tokenizer(models.WordLevel({"<unk>": 0, "who": 1, "u.s": 2}, unk_token="<unk>"))
+    made.normalizer = normalizers.Sequence(
+        [
+            normalizers.NFKC(),
+            normalizers.Lowercase(),
+            normalizers.Replace(Regex(r"n\s+'t(?!\p{L})|(?<![0-9])19(?:[0-9]|[.,]){2}"), "<x>"),
+        ]
+    )
+    made.pre_tokenizer = pre_tokenizers.Split(
+        Regex(r"\p{L}(?:\.\p{L})+|\p{L}+(?=n't)|[\p{L}\p{M}]+"), "removed", invert=True
+    )
+    return made.to_str().encode()
+
+
 def trimmed(data: bytes) -> bytes:
     """Cut a RANC document's cores down to 8 x 8, so that changes hit more than the crossbar."""
     document = json.loads(data)
@@ -81,6 +109,7 @@ def originals(folder: Path) -> dict[str, bytes]:
     codes = np.arange(12, dtype=np.uint8).reshape(4, 3)
     encoder = Encoder(codes=codes, rows=np.arange(4, dtype=np.int32))
     (folder / "encoder.safetensors").write_bytes(encoder.to_bytes())
+    (folder / "lookup.safetensors").write_bytes(compile_tokenizer(looking_tokenizer()).to_bytes())
     ranc = trimmed((folder / "ranc.json").read_bytes())
     (folder / "ranc.json").write_bytes(ranc)
     (folder / "zipped.json.gz").write_bytes(gzip.compress(ranc, mtime=0))
@@ -126,12 +155,21 @@ def run(path: Path, spikes: Path | None = None) -> None:
     Simulator(network.image).run(pack_lines(ticks), [0, 20], threads=2)
 
 
+def split(path: Path) -> None:
+    """Split texts with a lookup; those that take too much are refused."""
+    splitter = LookupSplitter(Lookup.from_bytes(path.read_bytes()))
+    for text in ("Who's in the U.S. in 1984?", "A\u030a\uac00\ufdfa " * 9, "n 't" * 40, "\0", ""):
+        with contextlib.suppress(InputError):
+            splitter.split([text])
+
+
 def readers(folder: Path) -> dict[str, Callable[[Path], object]]:
     """Give what reads each file."""
     image = folder / "good.safetensors"
     small_network().save(image)
     return {
         "encoder.safetensors": lambda path: Encoder.from_bytes(path.read_bytes()),
+        "lookup.safetensors": split,
         "image.safetensors": run,
         "ranc.json": run,
         "zipped.json.gz": run,

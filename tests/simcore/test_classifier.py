@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from images import neuron
-from support import TINY_LABELS, TINY_WORDS, tiny_image, tiny_model_files, tiny_network
+from support import (
+    TINY_LABELS,
+    TINY_WORDS,
+    tiny_image,
+    tiny_model_files,
+    tiny_network,
+    tiny_tokenizer,
+)
 
 from spikewatch.convert.head import host_heads
+from spikewatch.convert.lookup import compile_tokenizer
 from spikewatch.convert.match import hidden_neurons
 from spikewatch.convert.place import place
 from spikewatch.simcore import (
@@ -30,6 +40,9 @@ from spikewatch.simcore import (
     pack_lines,
     spike_pattern,
 )
+
+if TYPE_CHECKING:
+    from spikewatch.simcore.lookup import Lookup
 
 TEXTS = ["Who wrote Hamlet?", "what is the capital of france", "", "How far is the Moon?", "?!"]
 
@@ -196,6 +209,34 @@ def test_any_unicode_text_is_answered(classifier: Classifier, text: str) -> None
     assert label == NO_WORDS or 0 <= label < len(TINY_LABELS)
 
 
+def tiny_lookup() -> Lookup:
+    return compile_tokenizer(tiny_tokenizer())
+
+
+@settings(max_examples=100, deadline=None)
+@given(texts=st.lists(st.text(max_size=40) | st.sampled_from(TEXTS), max_size=8))
+def test_the_lookup_answers_as_the_library_does(classifier: Classifier, texts: list[str]) -> None:
+    files = tiny_model_files() | {"lookup.safetensors": tiny_lookup().to_bytes()}
+    by_lookup = Classifier.from_files(files)
+    assert by_lookup.word_ids(texts) == classifier.word_ids(texts)
+    for ours, theirs in zip(
+        by_lookup.classify(texts).arrays, classifier.classify(texts).arrays, strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_without_lookup_and_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    files, lookup = tiny_model_files(), tiny_lookup().to_bytes()
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    Classifier.from_files(files | {"lookup.safetensors": lookup}).classify(TEXTS)
+    with pytest.raises(ModelError) as caught:
+        Classifier.from_files(files)
+    assert str(caught.value) == (
+        "model: it has no lookup.safetensors, so it needs the tokenizers library:"
+        " pip install 'spikewatch[tokenizers]'"
+    )
+
+
 def host_image() -> CoreImage:
     """Place the tiny network with its head on the host."""
     network = replace(tiny_network(), head="host")
@@ -224,6 +265,18 @@ BROKEN = {
     "encoder of another width": (
         {"encoder.safetensors": tiny_network(n_in=4).encoder().to_bytes()},
         "encoder: codes of 4 lines, but the core image reads 6",
+    ),
+    "lookup": (
+        {"lookup.safetensors": b"x"},
+        "lookup: 1 bytes, too short for a safetensors file",
+    ),
+    "lookup of another tokenizer": (
+        {"lookup.safetensors": replace(tiny_lookup(), tokenizer="0" * 64).to_bytes()},
+        "lookup: it was not made of this tokenizer.json",
+    ),
+    "lookup of more words": (
+        {"lookup.safetensors": replace(tiny_lookup(), unknown=len(TINY_WORDS)).to_bytes()},
+        "tokenizer: word id 21, but the encoder knows 0..20",
     ),
     "image": ({"core.safetensors": b""}, "core image: 0 bytes, too short for a safetensors file"),
 }

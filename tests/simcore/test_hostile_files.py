@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 EACH = 1300
-FORMATS = 8
+FORMATS = 9
 MIB = 2**20
 
 

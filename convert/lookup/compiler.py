@@ -1,0 +1,233 @@
+"""Compile a tokenizer.json into a lookup."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...simcore.lookup import (
+    CODE_POINTS,
+    FORM,
+    LONGEST_SPELLED,
+    MAP,
+    PAGE,
+    REPLACE,
+    SECOND,
+    SPELLED,
+    SPLIT,
+    Lookup,
+)
+from ...simcore.splitting import read_tokenizer
+from .errors import CannotCompileError
+from .patterns import Choice, Repeat, Set, literal, may_be_empty, parse
+from .probing import (
+    OTHER,
+    SPACE,
+    WORD,
+    mapped,
+    marks,
+    members,
+    merges,
+    seconds,
+    spelled_out,
+)
+from .program import Symbols, write
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from .patterns import Node
+
+_FORMS = ("NFC", "NFD", "NFKC", "NFKD")
+_MAPS = ("Lowercase", "StripAccents")
+
+
+def compile_tokenizer(data: bytes) -> Lookup:
+    """Compile the bytes of a tokenizer.json.
+
+    Raises
+    ------
+    CannotCompileError
+        One line naming what a lookup does not do.
+    ModelError
+        The bytes are no tokenizer.
+
+    """
+    # the library's own writing names every setting, also those that the file leaves out
+    described = json.loads(read_tokenizer(data).to_str())
+    if described["added_tokens"]:
+        raise CannotCompileError("it has added tokens")
+    compiler = _Compiler()
+    for each in _parts(described["normalizer"], "normalizers"):
+        compiler.normalize(each)
+    for each in _parts(described["pre_tokenizer"], "pretokenizers"):
+        compiler.split(each)
+    return Lookup(
+        **compiler.tables(),
+        **_words(described["model"]),
+        tokenizer=hashlib.sha256(data).hexdigest(),
+    ).validate()
+
+
+def _parts(described: dict[str, Any] | None, name: str) -> list[dict[str, Any]]:
+    """List the members of sequences in sequences."""
+    if described is None:
+        return []
+    if described["type"] != "Sequence":
+        return [described]
+    return [part for each in described[name] for part in _parts(each, name)]
+
+
+class _Compiler:
+    """Collects steps; patterns become programs at the end, when all are known."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[int, Any, int, int]] = []
+        self.pool: list[int] = []
+        self.maps: list[NDArray[np.int32]] = []
+        self.forms = False
+
+    def normalize(self, described: dict[str, Any]) -> None:
+        """Add the steps of a normalizer."""
+        kind = described["type"]
+        if kind in _MAPS:
+            self._map(MAP, mapped(kind))
+        elif kind in _FORMS:
+            self.forms = True
+            self._map(FORM, spelled_out(kind), merging=kind.endswith("C"))
+        elif kind == "Replace":
+            self._replace(_pattern(described["pattern"]), described["content"])
+        else:
+            raise CannotCompileError(f"normalizer {kind} is not supported")
+
+    def split(self, described: dict[str, Any]) -> None:
+        """Add the step of a pre-tokenizer."""
+        kind = described["type"]
+        if kind == "Split":
+            behavior, inverted = described["behavior"], described["invert"]
+            if behavior not in {"Removed", "Isolated"}:
+                raise CannotCompileError(
+                    f"pre-tokenizer Split: behavior {behavior} is not supported"
+                )
+            kept = behavior == "Isolated"
+            pattern = _pattern(described["pattern"])
+            self._split(pattern, gaps=kept or not inverted, matches=kept or inverted)
+        elif kind == "CharDelimiterSplit":
+            self._split(literal(described["delimiter"]), gaps=True)
+        elif kind == "WhitespaceSplit":
+            self._split(Set(SPACE, literal=False), gaps=True)
+        elif kind == "Whitespace":
+            runs = (Repeat(Set(name, literal=False), 1, None) for name in (WORD, OTHER))
+            self._split(Choice(tuple(runs)), matches=True)
+        else:
+            raise CannotCompileError(f"pre-tokenizer {kind} is not supported")
+
+    def _split(self, pattern: Node, *, gaps: bool = False, matches: bool = False) -> None:
+        self.steps.append((SPLIT, pattern, int(gaps), int(matches)))
+
+    def _replace(self, pattern: Node, content: str) -> None:
+        if isinstance(pattern, Set):
+            held = (
+                [ord(pattern.source)]
+                if pattern.literal
+                else np.flatnonzero(members(pattern.source))
+            )
+            self._map(MAP, dict.fromkeys(map(int, held), content))
+            return
+        first = len(self.pool)
+        self.pool += map(ord, content)
+        self.steps.append((REPLACE, pattern, first, len(self.pool)))
+
+    def _map(self, kind: int, spelled: Mapping[int, str], *, merging: bool = False) -> None:
+        cells = np.zeros(CODE_POINTS, dtype=np.int32)
+        places: dict[str, int] = {}
+        for c, to in spelled.items():
+            if len(to) == 1:
+                cells[c] = ord(to) - c
+                continue
+            if len(to) > LONGEST_SPELLED:
+                raise CannotCompileError(
+                    f"U+{c:04X} becomes {len(to)} characters, limit {LONGEST_SPELLED}"
+                )
+            if to not in places:
+                places[to] = len(self.pool)
+                self.pool += [len(to), *map(ord, to)]
+            cells[c] = SPELLED + places[to]
+        self.steps.append((kind, len(self.maps), int(merging), 0))
+        self.maps.append(cells)
+
+    def tables(self) -> dict[str, Any]:
+        """Lay everything out."""
+        symbols = Symbols(pattern for kind, pattern, *_ in self.steps if kind in {REPLACE, SPLIT})
+        code: list[tuple[int, int, int, int, int]] = []
+        steps = []
+        for kind, operand, a, b in self.steps:
+            at = write(operand, symbols, code) if kind in {REPLACE, SPLIT} else operand
+            steps.append((kind, at, a, b))
+        mark = np.zeros(CODE_POINTS, dtype=np.uint8)
+        pairs: dict[tuple[int, int], int] = {}
+        if self.forms:
+            pairs = merges()
+            mark = marks() | np.where(seconds(), np.uint8(SECOND), np.uint8(0))
+        keys = {(first << 21) + second: c for (first, second), c in sorted(pairs.items())}
+        byte_index, byte_cells = _paged([symbols.of, mark])
+        map_index, map_cells = _paged(self.maps)
+        return {
+            "byte_index": byte_index,
+            "byte_cells": byte_cells,
+            "map_index": map_index,
+            "map_cells": map_cells,
+            "pool": np.array(self.pool, dtype=np.int32),
+            "merges": np.array(list(keys), dtype=np.int64),
+            "merged": np.array(list(keys.values()), dtype=np.int32),
+            "code": np.array(code, dtype=np.int64).reshape(-1, 5),
+            "steps": np.array(steps, dtype=np.int32).reshape(-1, 4),
+        }
+
+
+def _pattern(described: dict[str, str]) -> Node:
+    """Read the pattern of a Replace or Split."""
+    pattern = literal(described["String"]) if "String" in described else parse(described["Regex"])
+    if may_be_empty(pattern):
+        raise CannotCompileError(f"pattern {next(iter(described.values()))!r}: may match nothing")
+    return pattern
+
+
+def _paged(tables: list[Any]) -> tuple[NDArray[np.int32], NDArray[Any]]:
+    """Cut tables of all characters into pages, and keep each different page once."""
+    if not tables:
+        return np.zeros((0, CODE_POINTS // PAGE), np.int32), np.zeros((0, PAGE), np.int32)
+    kept: dict[bytes, int] = {}
+    index = [
+        kept.setdefault(page.tobytes(), len(kept))
+        for table in tables
+        for page in table.reshape(-1, PAGE)
+    ]
+    cells = np.frombuffer(b"".join(kept), dtype=tables[0].dtype).reshape(-1, PAGE)
+    return np.array(index, dtype=np.int32).reshape(len(tables), -1), cells
+
+
+def _words(model: dict[str, Any]) -> dict[str, Any]:
+    if model["type"] != "WordLevel":
+        raise CannotCompileError(f"model {model['type']} is not supported")
+    if model["unk_token"] not in model["vocab"]:
+        raise CannotCompileError(f"its unknown word {model['unk_token']!r} is no word of it")
+    return word_tables(model["vocab"], model["unk_token"])
+
+
+def word_tables(vocabulary: Mapping[str, int], unknown: str) -> dict[str, Any]:
+    """Lay a vocabulary out in the order of its ids, as attributes of a lookup."""
+    # an empty word is never asked for
+    words = sorted((word for word in vocabulary if word), key=lambda word: (vocabulary[word], word))
+    encoded = [word.encode() for word in words]
+    return {
+        "word_bytes": np.frombuffer(b"".join(encoded), dtype=np.uint8),
+        "word_ends": np.cumsum([len(word) for word in encoded], dtype=np.int32),
+        "word_ids": np.array([vocabulary[word] for word in words], dtype=np.int32),
+        "unknown": vocabulary[unknown],
+    }

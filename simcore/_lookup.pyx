@@ -1,0 +1,138 @@
+"""Split texts into word ids by the tables of a compiled tokenizer (lookup.py), without the GIL."""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memset
+
+import numpy as np
+
+cdef extern from "Python.h":
+    int PyUnicode_KIND(object)
+    void* PyUnicode_DATA(object)
+    int PyUnicode_IS_ASCII(object)
+    Py_ssize_t PyUnicode_GET_LENGTH(object)
+
+cdef extern from "_lookup.h":
+    ctypedef struct Lookup:
+        const int32_t *byte_index
+        const int32_t *map_index
+        const int32_t *map_cells
+        const int32_t *pool
+        const int32_t *merged
+        const int32_t *steps
+        const uint8_t *byte_cells
+        const uint8_t *records
+        const int64_t *merges
+        const int64_t *code
+        const uint64_t *slots
+        int64_t merge_count, step_count, longest
+        uint64_t slot_mask, seed
+        int32_t unknown
+    ctypedef struct Work:
+        int64_t *ids
+        int64_t id_count
+    void work_free(Work* w) noexcept nogil
+    void place_words(
+        uint64_t seed, const uint8_t* bytes, const int32_t* ends, const int32_t* ids, int64_t n, uint8_t* records,
+        uint64_t* slots, uint64_t slot_mask) noexcept nogil
+    void fuse_ascii(Lookup* t) noexcept nogil
+    int split_text(const Lookup* t, Work* w, const void* data, int kind, int ascii, int64_t n) noexcept nogil
+
+
+cdef struct Text:
+    void* data
+    int64_t length
+    int kind, ascii
+
+
+cdef class Splitter:
+    """The tables of a `Lookup`, laid out for speed; its arrays have been checked, and no word is empty."""
+
+    cdef Lookup tables
+    cdef object kept
+
+    def __cinit__(
+        self,
+        *,
+        const int32_t[:, ::1] byte_index,
+        const uint8_t[:, ::1] byte_cells,
+        const int32_t[:, ::1] map_index,
+        const int32_t[:, ::1] map_cells,
+        const int32_t[::1] pool,
+        const int64_t[::1] merges,
+        const int32_t[::1] merged,
+        const int64_t[:, ::1] code,
+        const int32_t[:, ::1] steps,
+        const uint8_t[::1] word_bytes,
+        const int32_t[::1] word_ends,
+        const int32_t[::1] word_ids,
+        int32_t unknown,
+        uint64_t seed,
+    ):
+        cdef Lookup* t = &self.tables
+        cdef int64_t n = word_ids.shape[0], size = 2, i, begin = 0, total = 8
+        t.longest = 0
+        for i in range(n):
+            t.longest = max(t.longest, word_ends[i] - begin)
+            total += 8 + (word_ends[i] - begin + 7) // 8 * 8
+            begin = word_ends[i]
+        while size < 3 * n // 2 + 1:
+            size *= 2
+        cdef uint8_t[::1] records = np.zeros(total, dtype=np.uint8)
+        cdef uint64_t[::1] slots = np.zeros(size, dtype=np.uint64)
+        t.seed, t.slot_mask, t.unknown = seed, size - 1, unknown
+        if n:
+            with nogil:
+                place_words(
+                    seed, &word_bytes[0], &word_ends[0], &word_ids[0], n, &records[0], &slots[0], t.slot_mask
+                )
+        t.records, t.slots = &records[0], &slots[0]
+        t.byte_index, t.byte_cells = &byte_index[0, 0], &byte_cells[0, 0]
+        t.map_index = &map_index[0, 0] if map_index.shape[0] else NULL
+        t.map_cells = &map_cells[0, 0] if map_cells.shape[0] else NULL
+        t.pool = &pool[0] if pool.shape[0] else NULL
+        t.merges = &merges[0] if merges.shape[0] else NULL
+        t.merged = &merged[0] if merged.shape[0] else NULL
+        t.merge_count = merges.shape[0]
+        t.code = &code[0, 0] if code.shape[0] else NULL
+        t.steps = &steps[0, 0] if steps.shape[0] else NULL
+        t.step_count = steps.shape[0]
+        fuse_ascii(t)
+        self.kept = (byte_index, byte_cells, map_index, map_cells, pool, merges, merged, code, steps, records, slots)
+
+    def split(self, tuple texts):
+        """Split texts, which are all str.
+
+        Returns word ids of all texts, int64; where each text's begin, int64 (n + 1,); 0, or why a text could not be
+        split (see _lookup.h); and which one.
+        """
+        cdef Py_ssize_t n = len(texts), i
+        cdef int64_t[::1] starts = np.zeros(n + 1, dtype=np.int64)
+        cdef int64_t[::1] ids
+        cdef int failed = 0
+        cdef Work w
+        cdef Text* found = <Text*> malloc((n + 1) * sizeof(Text))
+        if found == NULL:
+            raise MemoryError
+        memset(&w, 0, sizeof(Work))
+        try:
+            for i in range(n):
+                text = <object> texts[i]
+                found[i].data, found[i].kind = PyUnicode_DATA(text), PyUnicode_KIND(text)
+                found[i].length, found[i].ascii = PyUnicode_GET_LENGTH(text), PyUnicode_IS_ASCII(text)
+            i = 0
+            with nogil:
+                for i in range(n):
+                    failed = split_text(
+                        &self.tables, &w, found[i].data, found[i].kind, found[i].ascii, found[i].length
+                    )
+                    if failed:
+                        break
+                    starts[i + 1] = w.id_count
+            ids = np.empty(w.id_count, dtype=np.int64)
+            if w.id_count:
+                memcpy(&ids[0], w.ids, w.id_count * sizeof(int64_t))
+        finally:
+            work_free(&w)
+            free(found)
+        return ids.base, starts.base, failed, i

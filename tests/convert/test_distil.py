@@ -108,16 +108,17 @@ def test_labels_teach_what_the_float_network_does_not_know() -> None:
 
 
 def test_a_core_behind_its_integer_model_is_distilled_longer_and_the_better_is_kept() -> None:
-    network = remembering_network()
-    start = constrain(network, sentences())
-    once = replace(QUICK, epochs=1, spiking_epochs=1, spiking_rounds=1, behind=1.0)
-    short = teach(start, network, sentences(), once)
+    network = replace(remembering_network(), head="host")
+    questions = sentences(n=150)
+    start = constrain(network, questions)
+    once = DistilSettings(epochs=1, spiking_epochs=1, spiking_rounds=1, batch=32, behind=1.0)
+    short = teach(start, network, questions, once)
     assert short.behind > 0
     said: list[str] = []
     settings = replace(once, behind=short.behind / 2)
-    longer = teach(start, network, sentences(), settings, note=said.append)
+    longer = teach(start, network, questions, settings, note=said.append)
     assert any("distilling longer" in line for line in said)
     assert longer.matched.agreement > short.matched.agreement
     settings = replace(once, behind=short.behind)
-    again = teach(start, network, sentences(), settings)
+    again = teach(start, network, questions, settings)
     assert again.matched.image.to_bytes() == short.matched.image.to_bytes()

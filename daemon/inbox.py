@@ -133,7 +133,8 @@ class Inbox:
     def ready(self, now: float, limit: int) -> list[Arrival]:
         """Give at most `limit` inputs that are complete, the first seen first, and forget them."""
         arrivals: list[Arrival] = []
-        for name, candidate in list(self._candidates.items()):
+        settled: list[str] = []
+        for name, candidate in self._candidates.items():
             if candidate.due_s > now:
                 continue
             verdict, facts = self._judge(name, candidate, now)
@@ -142,9 +143,11 @@ class Inbox:
             candidate.due_s = now + RECHECK_S
             candidate.held = verdict is Verdict.HELD
             if verdict not in {Verdict.WAIT, Verdict.HELD}:
-                del self._candidates[name]
+                settled.append(name)
             if len(arrivals) == limit:
                 break
+        for name in settled:
+            del self._candidates[name]
         return arrivals
 
     def take_folders(self) -> list[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.metadata
 import os
+import resource
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from . import events
 from .clock import Clock
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
 
     from .model import ServedModel
     from .settings import Settings
+
+
+OPEN_FILES: Final = 4096
+"""Enough for two groups of 512 (see `Service`); no more, since some libraries close every possible descriptor."""
 
 
 class Stop:
@@ -68,6 +74,7 @@ def serve(
 
     """
     clock = clock or Clock()
+    _allow_open_files()
     begin = clock.monotonic()
     with ExitStack() as stack:
         bell = Bell()
@@ -116,6 +123,7 @@ def serve(
             waiting=lane.waiting,
             startup_ms=round((clock.monotonic() - begin) * 1e3, 3),
         )
+        gc.freeze()  # what is there now stays: the collector need not look at it again and again
         _loop(lane, clock=clock, bell=bell, stop=stop, reloads=reloads, once=settings.once)
         log.info(events.STOP, reason=stop.reason or "once")
 
@@ -131,6 +139,14 @@ def _loop(
         if not worked and stop.reason is None:
             nap = lane.nap_s(clock.monotonic())
             bell.wait(LONGEST_NAP_S if nap is None else nap)
+
+
+def _allow_open_files() -> None:
+    """Raise the soft limit, which shells and systemd leave at 1024: a group of files is open at once."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < OPEN_FILES:
+        most = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _log_start(log: FilteringBoundLogger, settings: Settings) -> None:

@@ -7,6 +7,9 @@ whose work a fault has interrupted.
 
 from __future__ import annotations
 
+import resource
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from . import durable, events, names
@@ -21,6 +24,8 @@ from .retries import Pauses, Retries
 from .settling import Settling
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Future
     from contextlib import AbstractContextManager
 
     from structlog.typing import FilteringBoundLogger
@@ -28,10 +33,14 @@ if TYPE_CHECKING:
     from .clock import Clock
     from .model import ServedModel
     from .settings import Settings
+    from .settling import Told
     from .spool import Spool
     from .watch import Watching
 
 LONGEST_NAP_S: Final = 1.0
+
+OTHER_DESCRIPTORS: Final = 200
+"""Left for all but the groups: folders, watcher, log, inputs."""
 
 
 class Service:
@@ -65,6 +74,7 @@ class Service:
         log: FilteringBoundLogger,
     ) -> None:
         self._spool = spool
+        settings = _bounded(settings)
         self._settings = settings
         self._clock = clock
         self._bare_log = log
@@ -94,6 +104,7 @@ class Service:
         self._paused_until_s = 0.0
         self._pause_s = 0.0
         self._orphans = False
+        self._in_flight: tuple[list[Progress], Future[list[Told]]] | None = None
 
     def start(self) -> None:
         """Recover what an earlier process left, start to watch, and scan.
@@ -109,7 +120,9 @@ class Service:
 
     def close(self) -> None:
         """Stop watching and simulating.  What is in work/ stays there for the next start."""
+        self._land(self._clock.monotonic())
         self._watch.stop()
+        self._settling.close()
         self._pipeline.close()
         self._attempts.close()
 
@@ -120,6 +133,7 @@ class Service:
 
     def configure(self, settings: Settings) -> None:
         """Take other settings: what is open keeps what it was begun with, pauses run out as they were set."""
+        settings = _bounded(settings)
         self._settings = settings
         self._pauses = Pauses(first_s=settings.retry_first_s, last_s=settings.retry_last_s)
         for part in (self._pipeline, self._settling, self._inbox, self._room, self._retries):
@@ -128,7 +142,8 @@ class Service:
     @property
     def idle(self) -> bool:
         """True when there is nothing to do and nothing will come of itself."""
-        return not (self._orphans or len(self._retries) or self._inbox.expecting)
+        busy = self._orphans or self._in_flight or len(self._retries)
+        return not (busy or self._inbox.expecting)
 
     @property
     def waiting(self) -> int:
@@ -150,8 +165,10 @@ class Service:
 
         """
         if now < self._paused_until_s:
-            return False
+            return self._land(now)
         try:
+            if self._orphans or len(self._retries):
+                self._land(now)  # else its inputs would be taken for some that wait
             self._adopt(now)
             self._look(now)
             again = self._take_due(now)
@@ -160,11 +177,13 @@ class Service:
             self._pause(fault, now)
             return False
         self._pause_s = 0.0
+        if not (fresh or again):
+            return self._land(now)
         self._answer(fresh, now)
         for request in again:
             self._answer_alone(request, now)
-        self._settle(now)
-        return bool(fresh or again)
+        self._settle(now, beside=self._inbox.expecting)
+        return True
 
     def nap_s(self, now: float) -> float:
         """How long the loop may sleep after a turn that found nothing to do."""
@@ -271,7 +290,7 @@ class Service:
                     del left[progress.request.name]
                     self._settling.add(progress)
                 if self._settling.due:
-                    self._settle(now)
+                    self._settle(now, beside=True)
         except OSError as fault:
             for request in left.values():
                 self._retry(request, fault, now)
@@ -292,10 +311,31 @@ class Service:
         if self._settling.due:
             self._settle(now)
 
-    def _settle(self, now: float) -> None:
+    def _settle(self, now: float, *, beside: bool = False) -> None:
+        """Make the finished requests final; `beside` other work, what comes of it is dealt with by `_land`."""
         group = self._settling.take()
+        if beside and group:
+            started = self._settling.start(group)  # before the log of the one before is written
+            self._land(now)
+            self._in_flight = group, started
+            return
+        self._land(now)
+        if group:
+            self._conclude(group, partial(self._settling.settle, group), now)
+
+    def _land(self, now: float) -> bool:
+        """Wait for the group in the thread; False when there is none."""
+        if self._in_flight is None:
+            return False
+        (group, future), self._in_flight = self._in_flight, None
+        self._conclude(group, future.result, now)
+        return True
+
+    def _conclude(
+        self, group: list[Progress], settled: Callable[[], list[Told]], now: float
+    ) -> None:
         try:
-            self._settling.settle(group)
+            self._settling.tell(settled())
         except OSError as fault:
             for progress in group:
                 self._retry(progress.request, fault, now)
@@ -341,3 +381,12 @@ class Service:
     def _notice_full_disk(self, fault: Exception) -> None:
         if isinstance(fault, OSError) and fault.errno in DISK_FULL:
             self._room.check(refused=True)
+
+
+def _bounded(settings: Settings) -> Settings:
+    """Bound a group by the descriptors: result and summary of each file are open, and of the group before as well."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return settings
+    most = max((soft - OTHER_DESCRIPTORS) // 4, 1)
+    return replace(settings, group_files=min(settings.group_files, most))

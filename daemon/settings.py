@@ -86,8 +86,8 @@ class Settings:
     batch_questions: Annotated[int, About("Questions in one simulator call.", 1, 65536)] = 512
     group_files: Annotated[
         int, About("Files claimed in one turn, and the most made durable together.", 1, 4096)
-    ] = 128
-    linger_s: Annotated[float, About("Seconds a finished file waits for others.", 0, 10)] = 0.02
+    ] = 512
+    linger_s: Annotated[float, About("Seconds a finished file waits for others.", 0, 10)] = 0.05
     max_line_bytes: Annotated[
         int, About("Longest line; a longer one fails its file.", 1, 1 << 30)
     ] = 1 << 20

@@ -172,8 +172,7 @@ class Spool:
         if linked:
             durable.sync_folder(self.work, self.durability)
         for name in linked:
-            if durable.look(self.work, name) is not None:
-                self._unlink_claimed(name)
+            self._unlink_claimed(name)
         return linked, busy
 
     def sweep(self, wall: float) -> int:

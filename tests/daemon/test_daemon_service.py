@@ -410,7 +410,7 @@ def test_a_name_in_work_makes_its_successor_wait(
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EMFILE])
-@pytest.mark.parametrize("victim", ["create", "write_all", "sync_files", "link", "open_input"])
+@pytest.mark.parametrize("victim", ["write_all", "sync_files", "link", "link_open", "open_input"])
 def test_faults_of_the_machine_are_retried_and_lose_nothing(
     hand: Bench, monkeypatch: pytest.MonkeyPatch, victim: str, number: int
 ) -> None:

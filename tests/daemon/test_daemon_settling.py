@@ -1,0 +1,122 @@
+"""Making results final: beside other work, and where the file system has no nameless files."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from daemon_support import Bench, content
+
+from spikewatch.daemon import draft, durable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    MakeBench = Callable[..., AbstractContextManager[Bench]]
+
+GOOD = "Who wrote Hamlet ?"
+
+
+@pytest.fixture
+def named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse nameless files, as many network file systems do."""
+    real = os.open
+
+    def refuse(path: str, flags: int, *args: Any, **kwargs: Any) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+        return real(path, flags, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", refuse)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+def test_a_fault_beside_other_work_is_retried_and_loses_nothing(
+    make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    real, threads, faults = durable.sync_folder, [], [2]
+
+    def faulty(*args: Any) -> None:
+        threads.append(threading.current_thread().name)
+        if threads[-1].startswith("settling") and faults[0]:
+            faults[0] -= 1
+            raise OSError(number, os.strerror(number))
+        real(*args)
+
+    monkeypatch.setattr(durable, "sync_folder", faulty)
+    with make_bench(group_files=2) as hand:
+        for i in range(9):
+            hand.drop(f"{i}.txt", GOOD)
+        hand.run()
+        assert faults == [0]
+        assert content(hand.path / "done") == {f"{i}.txt" for i in range(9)}
+        assert len(content(hand.path / "out")) == 18
+        assert content(hand.path / "work") == content(hand.path / "failed") == set()
+        assert {e["code"] for e in hand.events("request.retry")} == {errno.errorcode[number]}
+        told = [e["file"] for e in hand.events("request.done") + hand.events("request.recovered")]
+        assert sorted(told) == [f"{i}.txt" for i in range(9)]
+
+
+def test_what_is_in_the_thread_is_told_before_the_service_ends(make_bench: MakeBench) -> None:
+    with make_bench(group_files=2) as hand:
+        for i in range(6):
+            hand.drop(f"{i}.txt", GOOD)
+        hand.turn()
+        hand.service.close()
+        assert len(hand.events("request.done")) == len(content(hand.path / "done")) == 2
+        assert content(hand.path / "work") == set()
+
+
+@pytest.mark.usefixtures("named")
+def test_without_nameless_files_results_are_the_same_and_nothing_is_left(
+    hand: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = [2]
+    real = durable.sync_files
+
+    def full(*args: Any, **kwargs: Any) -> None:
+        if left[0]:
+            left[0] -= 1
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(*args, **kwargs)
+
+    monkeypatch.setattr(durable, "sync_files", full)
+    hand.drop("a.txt", GOOD)
+    hand.drop("b.txt", b"\xff")
+    hand.turn()
+    assert content(hand.path / "tmp") == set()
+    hand.run()
+    (record,) = hand.out("a.txt.jsonl")
+    assert (record["text"], record["status"]) == (GOOD, "ok")
+    assert content(hand.path / "out") == {"a.txt.jsonl", "a.txt.summary.json"}
+    assert content(hand.path / "failed") == {"b.txt", "b.txt.error.json"}
+    assert content(hand.path / "tmp") == content(hand.path / "work") == set()
+
+
+@pytest.mark.parametrize("nameless", [True, False])
+def test_a_draft_gets_a_name_once_and_overwrites_nothing(
+    hand: Bench, nameless: bool, request: pytest.FixtureRequest
+) -> None:
+    if not nameless:
+        request.getfixturevalue("named")
+    folder = os.open(hand.path / "out", durable.FOLDER_FLAGS)
+    try:
+        made = draft.Draft(folder, "temporary")
+        made.write(b"one")
+        assert content(hand.path / "out") == (set() if nameless else {"temporary"})
+        made.place(folder, "final")
+        second = draft.Draft(folder, "temporary")
+        second.write(b"two")
+        with pytest.raises(FileExistsError):
+            second.place(folder, "final")
+        assert second.digest() != made.digest()
+        made.close()
+        second.close()
+        assert content(hand.path / "out") == {"final"}
+        assert (hand.path / "out" / "final").read_bytes() == b"one"
+    finally:
+        os.close(folder)

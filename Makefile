@@ -8,7 +8,7 @@ SOURCES := pyproject.toml setup.py $(wildcard simcore/*.pyx simcore/*.pxi)
 # Without a GPU, the pinned torch has a CPU build; newer ones may pull gigabytes of GPU packages.
 CONSTRAINTS := $(if $(shell command -v nvidia-smi 2>/dev/null),,--constraint constraints/cpu.txt)
 
-.PHONY: demo test lint types layers docs bench model clean
+.PHONY: demo test lint types layers docs bench dist model clean
 
 demo: $(VENV)/.base  ## answer the example questions through a running daemon
 	$(BIN)/python examples/demo.py
@@ -34,6 +34,13 @@ docs: $(VENV)/.dev  ## the site of docs/, into build/docs
 
 bench: $(VENV)/.dev  ## print the tables of benchmarks/
 	$(BIN)/python -m benchmarks
+
+dist: $(VENV)/.dev  ## sdist, a wheel built from it, and a question to that wheel in a fresh environment with the base install
+	rm -rf dist build/dist
+	$(BIN)/python -m build --outdir dist .
+	$(PYTHON) -m venv build/dist
+	build/dist/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl
+	build/dist/bin/python -I tests/installed.py
 
 clean:
 	rm -rf $(VENV) build dist docs/cli *.egg-info simcore/*.c simcore/*.so spool

@@ -20,6 +20,7 @@ ALL = (
     "readout",
     "paper",
     "registry",
+    "batch",
 )
 """Modules of this folder; each is imported when it is asked for, since torch alone takes 190 MiB."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from . import durable, names
@@ -59,7 +60,8 @@ class Asking:
             progress.failure = _why_not(spool, name)
             self._blocks: Iterator[list[Question]] = iter(())
         else:
-            self._blocks = self._read(Source(self._fd, max_line_bytes=settings.max_line_bytes))
+            read = partial(os.read, self._fd)
+            self._blocks = self._read(Source(read, max_line_bytes=settings.max_line_bytes))
 
     def take(self, count: int) -> list[Question]:
         """Give the next questions, `count` of them unless they end."""

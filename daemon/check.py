@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import durable
-from . import model as models
 from .errors import DaemonError
 from .inbox import leases_work
-from .spool import Spool, holder
+from .model import Source
+from .shards import holder
+from .spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,14 +76,15 @@ def _spool(settings: Settings) -> Iterator[Finding]:
         yield _room(spool, settings)
 
 
-def _model(settings: Settings) -> Finding:
+def _model(what: str, source: Source) -> Finding:
     try:
-        model = models.load(settings)
+        model = source.load()
         answers = model.classifier.classify(["What is a spike ?"])
     except DaemonError as e:
-        return Finding(what="model", ok=False, found=str(e))
-    found = f"{model.pin}, answers in {int(answers.ticks.sum())} ticks"
-    return Finding(what="model", ok=True, found=found)
+        return Finding(what=what, ok=False, found=str(e))
+    tested = "self-test passed" if model.self_test == "passed" else "no self-test"
+    found = f"{model.pin}, answers in {int(answers.ticks.sum())} ticks, {tested}"
+    return Finding(what=what, ok=True, found=found)
 
 
 def check(settings: Settings) -> Iterator[Finding]:
@@ -93,4 +95,6 @@ def check(settings: Settings) -> Iterator[Finding]:
         yield Finding(what="folders", ok=False, found=str(e))
     except OSError as fault:
         yield Finding(what="folders", ok=False, found=f"{settings.spool}: {fault.strerror}")
-    yield _model(settings)
+    yield _model("model", Source(settings.registry, settings.model))
+    for lane, reference in settings.models.items():
+        yield _model(f"lane {lane}", Source(settings.registry, reference))

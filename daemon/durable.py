@@ -126,9 +126,9 @@ def unlink(folder: int, name: str) -> None:
 
 
 def listing(folder: int) -> list[str]:
-    """Give the names in a folder."""
+    """Give the names in a folder, but those of folders: these are lanes."""
     with os.scandir(folder) as entries:
-        return [entry.name for entry in entries]
+        return [entry.name for entry in entries if not entry.is_dir(follow_symlinks=False)]
 
 
 def look(folder: int, name: str) -> os.stat_result | None:

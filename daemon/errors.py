@@ -30,6 +30,10 @@ class ServedModelError(DaemonError):
     """The model cannot be loaded."""
 
 
+class BatchError(DaemonError):
+    """A batch cannot be begun or go on; what is finished of it stays, and the next run takes it up."""
+
+
 class InputError(DaemonError):
     """An input that cannot be answered as a whole, and never will be.
 

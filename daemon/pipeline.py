@@ -15,17 +15,19 @@ from . import names
 from .asking import Asking
 from .draft import Draft
 from .errors import AnswerError
+from .health import SIMULATOR
 from .ledger import temp
 from .results import Tally, records_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
     from concurrent.futures import Future
     from contextlib import AbstractContextManager
 
     from ..simcore import Answers
     from .clock import Clock
     from .errors import InputError
+    from .health import Hearts
     from .model import ServedModel
     from .reading import Question
     from .results import Row
@@ -134,12 +136,21 @@ class Pipeline:
         `batch_questions` and `max_line_bytes`.
     clock
         For the latencies.
+    hearts
+        Where the simulator's thread gives its signs of life.
 
     """
 
     def __init__(
-        self, *, spool: Spool, model: ServedModel, settings: Settings, clock: Clock
+        self,
+        *,
+        spool: Spool,
+        model: ServedModel,
+        settings: Settings,
+        clock: Clock,
+        hearts: Hearts,
     ) -> None:
+        self._hearts = hearts
         self._spool = spool
         self.model = model
         self._settings = settings
@@ -154,7 +165,7 @@ class Pipeline:
         """End the simulator's thread."""
         self._simulator.shutdown()
 
-    def answer(self, requests: Iterable[Request]) -> Iterator[list[Progress]]:
+    def answer(self, requests: Iterable[Request]) -> Generator[list[Progress], None, None]:
         """Answer requests in order; yield, batch by batch, those whose last record is written or that have failed.
 
         The caller takes over the results.
@@ -269,7 +280,8 @@ class Pipeline:
             return None, 0.0
         classifier = batch[0].progress.model.classifier
         begin = self._clock.monotonic()
-        answers = classifier.classify(texts)
+        with self._hearts.busy(SIMULATOR):
+            answers = classifier.classify(texts)
         return answers, self._clock.monotonic() - begin
 
     def _write(self, part: Part, rows: Iterator[Row]) -> None:

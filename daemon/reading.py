@@ -10,7 +10,6 @@ import codecs
 import csv
 import hashlib
 import json
-import os
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -29,7 +28,8 @@ READ_BYTES: Final = 1 << 16
 TABLE_ROWS: Final = 512
 """Rows of a table that are handed on together."""
 
-_DELIMITERS: Final = {".csv": ",", ".tsv": "\t"}
+DELIMITERS: Final = {".csv": ",", ".tsv": "\t"}
+"""Suffixes of tables, and what stands between two fields."""
 
 
 class Fault(NamedTuple):
@@ -52,12 +52,14 @@ class Source:
 
     Parameters
     ----------
-    fd
-        Descriptor to read from; the caller closes it.
+    read
+        Gives at most so many of the next bytes, none at the end.
     max_line_bytes
         Longest line; a longer one is never held in memory.
     chunk_bytes
         Bytes read at a time.
+    first_line
+        Number of the first line; 1 where the bytes are those of a whole input, which may have a byte order mark.
 
     Attributes
     ----------
@@ -68,12 +70,20 @@ class Source:
 
     """
 
-    def __init__(self, fd: int, *, max_line_bytes: int, chunk_bytes: int = READ_BYTES) -> None:
-        self._fd = fd
+    def __init__(
+        self,
+        read: Callable[[int], bytes],
+        *,
+        max_line_bytes: int,
+        chunk_bytes: int = READ_BYTES,
+        first_line: int = 1,
+    ) -> None:
+        self._read = read
         self.max_line_bytes = max_line_bytes
         self._chunk = min(chunk_bytes, max_line_bytes)
         self._hash = hashlib.sha256()
-        self._line = 1
+        self._line = first_line
+        self._mark = codecs.BOM_UTF8 if first_line == 1 else b""
         self._ended = False
         self.size = 0
 
@@ -85,7 +95,7 @@ class Source:
     def digest_rest(self, limit: int) -> str | None:
         """Read on to the end and give the digest of the whole input; None when more than `limit` bytes are left."""
         left = limit
-        while not self._ended and (chunk := os.read(self._fd, durable.CHUNK_BYTES)):
+        while not self._ended and (chunk := self._read(durable.CHUNK_BYTES)):
             self._hash.update(chunk)
             self.size += len(chunk)
             left -= len(chunk)
@@ -116,9 +126,9 @@ class Source:
     def _whole_lines(self) -> Iterator[bytes]:
         """Yield whole lines, many at a time, without the last LF."""
         rest = b""
-        while data := os.read(self._fd, self._chunk):
+        while data := self._read(self._chunk):
             self._hash.update(data)
-            chunk = data if self.size else data.removeprefix(codecs.BOM_UTF8)
+            chunk = data if self.size else data.removeprefix(self._mark)
             self.size += len(data)
             first, last = chunk.find(b"\n"), chunk.rfind(b"\n")
             if len(rest) + (len(chunk) if first < 0 else first) > self.max_line_bytes:
@@ -162,12 +172,9 @@ def questions(source: Source, kind: str | None) -> Iterator[list[Question]]:
         what `Source.blocks` raises.
 
     """
-    reader = _READERS.get(kind or "")
-    if reader is None:
-        raise InputError("unknown_suffix", f"its name must end in {', '.join(_READERS)}")
     readable, first_fault = False, None
     count = 0
-    for block in reader(source):
+    for block in records(source, kind):
         if block and not readable:
             readable = any(question.fault is None for question in block)
             first_fault = first_fault or block[0]
@@ -180,6 +187,14 @@ def questions(source: Source, kind: str | None) -> Iterator[list[Question]]:
             "no_record",
             f"none of {count} records can be read; {first_fault.id}: {first_fault.fault.message}",
         )
+
+
+def records(source: Source, kind: str | None) -> Iterator[list[Question]]:
+    """Yield the questions of an input, or of a part of one, in which there may be none (see `questions`)."""
+    reader = _READERS.get(kind or "")
+    if reader is None:
+        raise InputError("unknown_suffix", f"its name must end in {', '.join(_READERS)}")
+    return reader(source)
 
 
 def _text_questions(source: Source) -> Iterator[list[Question]]:
@@ -339,6 +354,6 @@ def _json_type(value: Any) -> str:
 _READERS: Final[dict[str, Callable[[Source], Iterator[list[Question]]]]] = {
     ".txt": _text_questions,
     ".jsonl": _json_questions,
-    ".csv": lambda source: _table_questions(source, _DELIMITERS[".csv"]),
-    ".tsv": lambda source: _table_questions(source, _DELIMITERS[".tsv"]),
+    ".csv": lambda source: _table_questions(source, DELIMITERS[".csv"]),
+    ".tsv": lambda source: _table_questions(source, DELIMITERS[".tsv"]),
 }

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from ..simcore import MAX_WORDS, NO_WORDS, estimate
+from ..simcore import MAX_WORDS, NO_WORDS, TOO_LONG, estimate
 from .reading import Fault
 
 if TYPE_CHECKING:
@@ -32,10 +32,11 @@ _UNANSWERED: Final = (
     '"ticks":null,"energy_uj":null,"status":"error","error":{"code":%s,"message":%s}}\n'
 )
 
-_FAULTS: Final = {
-    True: Fault("no_words", "the text holds no word"),
-    False: Fault("too_long", f"more than {MAX_WORDS} words"),
+NO_ANSWER: Final = {
+    NO_WORDS: Fault("no_words", "the text holds no word"),
+    TOO_LONG: Fault("too_long", f"more than {MAX_WORDS} words"),
 }
+"""Why a text has no answer, by the label that the classifier gives it."""
 
 
 class Row(NamedTuple):
@@ -152,7 +153,7 @@ class Records:
     def _line(self, question: Question, row: Row | None, tally: Tally) -> str:
         if row is None or row.label < 0:
             tally.failed += 1
-            fault = question.fault or _FAULTS[row is None or row.label == NO_WORDS]
+            fault = question.fault or NO_ANSWER[NO_WORDS if row is None else row.label]
             shown = (question.id, question.text, fault.code, fault.message)
             return _UNANSWERED % tuple(map(json.dumps, shown))
         tally.add(row)

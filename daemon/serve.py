@@ -7,26 +7,32 @@ import importlib.metadata
 import os
 import resource
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from . import events
+from . import durable, events
 from .clock import Clock
-from .errors import SpoolError
+from .errors import ServedModelError, SpoolError
 from .follow import Follower
 from .lanes import Lane
 from .model import Source
+from .notify import Notifier
 from .reload import Reloads
-from .service import LONGEST_NAP_S, Service
+from .service import Service
+from .shards import Shard
 from .signals import handled
 from .spool import Spool
+from .vitals import Vitals
 from .watch import Bell, Watcher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from structlog.typing import FilteringBoundLogger
 
+    from .health import Hearts
     from .model import ServedModel
+    from .observed import Observed
     from .settings import Settings
 
 
@@ -35,21 +41,38 @@ OPEN_FILES: Final = 4096
 
 
 class Stop:
-    """Whether the daemon was told to stop, and by what."""
+    """Whether the daemon was told to stop, by what, and how long it may still take.
 
-    def __init__(self, bell: Bell) -> None:
+    Parameters
+    ----------
+    bell
+        Rung when it is told.
+    monotonic
+        Time in seconds.
+
+    """
+
+    def __init__(self, bell: Bell, monotonic: Callable[[], float]) -> None:
         self._bell = bell
+        self._monotonic = monotonic
+        self._asked_s = 0.0
         self.reason: str | None = None
 
     def ask(self, reason: str) -> None:
         """Tell it; safe in a signal handler."""
+        self._asked_s = self._monotonic()
         self.reason = reason
         self._bell.ring()
+
+    def is_overdue(self, grace_s: float) -> bool:
+        """Say whether the time to finish what is in hand is over."""
+        return self.reason is not None and self._monotonic() - self._asked_s >= grace_s
 
 
 def serve(
     settings: Settings,
     log: FilteringBoundLogger,
+    observed: Observed,
     *,
     reread: Callable[[], Settings] | None = None,
     clock: Clock | None = None,
@@ -62,6 +85,8 @@ def serve(
         See `Settings`.
     log
         See `logs.logger`.
+    observed
+        What listens to that log.
     reread
         Gives the settings as they are configured now, for a reload; None: they stay.
     clock
@@ -70,7 +95,7 @@ def serve(
     Raises
     ------
     DaemonError
-        The spool is not usable or in use, or the model cannot be loaded.
+        The spool is not usable or in use, the model cannot be loaded, or HTTP not be served.
 
     """
     clock = clock or Clock()
@@ -79,39 +104,54 @@ def serve(
     with ExitStack() as stack:
         bell = Bell()
         stack.callback(bell.close)
-        stop = Stop(bell)
+        stop = Stop(bell, clock.monotonic)
+        notifier = stack.enter_context(Notifier.of(os.environ))
+        vitals = Vitals(settings, observed=observed, notifier=notifier, clock=clock)
         lanes: dict[str, Lane] = {}
         reloads = Reloads(
-            settings, reread=reread or (lambda: settings), lanes=lanes, bell=bell, log=log
+            settings,
+            reread=reread or (lambda: settings),
+            ended=vitals.ready,
+            lanes=lanes,
+            bell=bell,
+            log=log,
         )
-        stack.enter_context(handled(stop=stop.ask, reload=reloads.ask))
+
+        def end(reason: str) -> None:
+            stop.ask(reason)
+            vitals.stopping()
+
+        def reload() -> None:
+            vitals.reloading()
+            reloads.ask()
+
+        stack.enter_context(handled(stop=end, reload=reload))
         try:
-            spool = stack.enter_context(Spool.make(settings.spool, settings.durability))
+            shard = Shard.parse(settings.shard)
+            spool = stack.enter_context(
+                Spool.make(settings.spool, settings.durability, shard=shard)
+            )
             spool.lock()
             _log_start(log, settings)
-            source = Source(settings.registry, settings.model)
-            model = source.load()
-            watcher = Watcher(settings.spool / "in", bell)
-
-            def make(model: ServedModel) -> Service:
-                service = Service(
-                    spool=spool,
-                    model=model,
-                    settings=reloads.settings,
-                    watcher=watcher,
-                    clock=clock,
-                    log=log,
-                )
-                stack.callback(service.close)
-                service.start()
-                return service
-
-            follower = Follower(
-                source=source, model=model, settings=settings, bell=bell, clock=clock, log=log
+            stack.enter_context(vitals)
+            model = Source(settings.registry, settings.model).load()
+            opener = _Opener(
+                stack=stack,
+                reloads=reloads,
+                bell=bell,
+                stop=stop,
+                hearts=vitals.hearts,
+                clock=clock,
+                log=log,
             )
-            stack.callback(follower.close)
-            lane = lanes[""] = Lane(model=model, make=make, follower=follower, log=log, name="")
-            follower.start()
+            spools = [spool]
+            lanes[""] = opener.open(spool, settings.model, model)
+            for name, reference in settings.models.items():
+                view = stack.enter_context(
+                    Spool.make(settings.spool, settings.durability, lane=name, shard=shard)
+                )
+                spools.append(view)
+                lanes[name] = opener.open(view, reference, None)
         except OSError as fault:
             raise SpoolError(f"spool {settings.spool}: {fault}") from fault
         log.info(
@@ -120,25 +160,100 @@ def serve(
             self_test=model.self_test,
             cores=model.classifier.cores,
             labels=list(model.classifier.labels),
-            waiting=lane.waiting,
+            lanes=list(settings.models),
+            waiting=lanes[""].waiting,
             startup_ms=round((clock.monotonic() - begin) * 1e3, 3),
         )
+        vitals.ready()
         gc.freeze()  # what is there now stays: the collector need not look at it again and again
-        _loop(lane, clock=clock, bell=bell, stop=stop, reloads=reloads, once=settings.once)
-        log.info(events.STOP, reason=stop.reason or "once")
+        _loop(lanes, clock=clock, bell=bell, stop=stop, reloads=reloads, once=settings.once)
+        for lane in lanes.values():
+            lane.finish()
+        log.info(events.STOP, reason=stop.reason or "once", left=sum(map(_left, spools)))
+    closed = [f"lane {name}: {lane.degraded}" for name, lane in lanes.items() if not lane.model]
+    if settings.once and closed:
+        raise ServedModelError("; ".join(closed))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Opener:
+    """Opens lanes; they are closed by the stack."""
+
+    stack: ExitStack
+    reloads: Reloads
+    bell: Bell
+    stop: Stop
+    hearts: Hearts
+    clock: Clock
+    log: FilteringBoundLogger
+
+    def open(self, spool: Spool, reference: str, model: ServedModel | None) -> Lane:
+        """Open the lane of a spool; without a model, as soon as the reference has one."""
+        log = self.log.bind(lane=spool.lane) if spool.lane else self.log
+        settings = self.reloads.settings
+        follower = Follower(
+            source=Source(settings.registry, reference),
+            model=model,
+            settings=settings,
+            bell=self.bell,
+            clock=self.clock,
+            log=log,
+        )
+        self.stack.callback(follower.close)
+        lane = Lane(
+            name=spool.lane,
+            model=model,
+            make=lambda model: self._service(spool, model, log),
+            follower=follower,
+            log=log,
+        )
+        follower.start()
+        return lane
+
+    def _service(self, spool: Spool, model: ServedModel, log: FilteringBoundLogger) -> Service:
+        service = Service(
+            spool=spool,
+            model=model,
+            settings=self.reloads.settings,
+            watcher=Watcher(spool.inbox_path, self.bell),
+            clock=self.clock,
+            log=log,
+            hearts=self.hearts,
+            hurry=lambda: self.stop.is_overdue(self.reloads.settings.stop_grace_s),
+        )
+        try:
+            service.start()
+        except BaseException:
+            service.close()
+            raise
+        self.stack.callback(service.close)
+        return service
 
 
 def _loop(
-    lane: Lane, *, clock: Clock, bell: Bell, stop: Stop, reloads: Reloads, once: bool
+    lanes: Mapping[str, Lane],
+    *,
+    clock: Clock,
+    bell: Bell,
+    stop: Stop,
+    reloads: Reloads,
+    once: bool,
 ) -> None:
+    """Give every lane its turn, again and again, so that none starves."""
     while stop.reason is None:
-        worked = lane.turn(clock.monotonic())
+        worked = False
+        for lane in lanes.values():
+            worked = lane.turn(clock.monotonic()) or worked
         reloads.turn()
-        if once and lane.idle:
+        if once and all(lane.idle for lane in lanes.values()):
             return
         if not worked and stop.reason is None:
-            nap = lane.nap_s(clock.monotonic())
-            bell.wait(LONGEST_NAP_S if nap is None else nap)
+            bell.wait(min(lane.nap_s(clock.monotonic()) for lane in lanes.values()))
+
+
+def _left(spool: Spool) -> int:
+    """Count the inputs in work/ that the next start will find."""
+    return sum(not name.startswith(".") for name in durable.listing(spool.work))
 
 
 def _allow_open_files() -> None:
@@ -157,5 +272,6 @@ def _log_start(log: FilteringBoundLogger, settings: Settings) -> None:
         spool=str(settings.spool),
         registry="bundled" if settings.registry is None else str(settings.registry),
         reference=settings.model,
+        shard=settings.shard,
         once=settings.once,
     )

@@ -8,6 +8,8 @@ whose work a fault has interrupted.
 from __future__ import annotations
 
 import resource
+import sys
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -15,7 +17,8 @@ from typing import TYPE_CHECKING, Final
 from . import durable, events, names
 from .attempts import Attempts
 from .errors import DISK_FULL, AnswerError, InputError, fault_name
-from .guards import RoomGuard, WatchGuard
+from .guards import MissedEvents, RoomGuard, WatchGuard
+from .health import LOOP, WATCHER
 from .inbox import Inbox, leases_work
 from .ledger import Ledger
 from .pipeline import Pipeline, Progress, Request
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from .clock import Clock
+    from .health import Hearts
     from .model import ServedModel
     from .settings import Settings
     from .settling import Told
@@ -39,8 +43,15 @@ if TYPE_CHECKING:
 
 LONGEST_NAP_S: Final = 1.0
 
+BLIND_SCAN_S: Final = 0.25
+"""Longest time in seconds between two scans while file events do not come."""
+
 OTHER_DESCRIPTORS: Final = 200
 """Left for all but the groups: folders, watcher, log, inputs."""
+
+
+class _HurriedError(Exception):
+    """There is no time left to finish what is in hand."""
 
 
 class Service:
@@ -60,6 +71,10 @@ class Service:
         Time.
     log
         Where events go.
+    hearts
+        Where the threads give their signs of life.
+    hurry
+        Says whether the time to finish what is in hand is over; the rest then stays in work/.
 
     """
 
@@ -72,9 +87,13 @@ class Service:
         watcher: Watching,
         clock: Clock,
         log: FilteringBoundLogger,
+        hearts: Hearts,
+        hurry: Callable[[], bool],
     ) -> None:
         self._spool = spool
-        settings = _bounded(settings)
+        self._hearts = hearts
+        self._hurry = hurry
+        settings = _affordable(settings)
         self._settings = settings
         self._clock = clock
         self._bare_log = log
@@ -85,14 +104,18 @@ class Service:
         self._retries = Retries(self._pauses)
         self._room = RoomGuard(spool, settings, log)
         self._watch = WatchGuard(spool, watcher, log)
+        self._missed = MissedEvents()
         self._watcher = watcher
-        self._pipeline = Pipeline(spool=spool, model=model, settings=settings, clock=clock)
+        self._pipeline = Pipeline(
+            spool=spool, model=model, settings=settings, clock=clock, hearts=hearts
+        )
         self._settling = Settling(
             spool=spool,
             ledger=self._ledger,
             settings=settings,
             clock=clock,
             log=log,
+            hearts=hearts,
         )
         self._inbox = Inbox(
             spool,
@@ -113,14 +136,18 @@ class Service:
         """
         now = self._clock.monotonic()
         self._recover(now)
-        self._watch.start()
+        self._watch.start(now)
         self._room.check()
-        self._inbox.scan(now)
+        self._seen(self._inbox.scan(now), by="scan")
         self._scan_due_s = now + self._settings.scan_s
 
-    def close(self) -> None:
-        """Stop watching and simulating.  What is in work/ stays there for the next start."""
+    def finish(self) -> None:
+        """Wait for what is being made final; what else is in work/ stays there for the next start."""
         self._land(self._clock.monotonic())
+
+    def close(self) -> None:
+        """Stop watching and simulating."""
+        self.finish()
         self._watch.stop()
         self._settling.close()
         self._pipeline.close()
@@ -133,7 +160,7 @@ class Service:
 
     def configure(self, settings: Settings) -> None:
         """Take other settings: what is open keeps what it was begun with, pauses run out as they were set."""
-        settings = _bounded(settings)
+        settings = _affordable(settings)
         self._settings = settings
         self._pauses = Pauses(first_s=settings.retry_first_s, last_s=settings.retry_last_s)
         for part in (self._pipeline, self._settling, self._inbox, self._room, self._retries):
@@ -164,6 +191,7 @@ class Service:
             Whether there was anything.
 
         """
+        self._hearts.beat(LOOP)
         if now < self._paused_until_s:
             return self._land(now)
         try:
@@ -181,7 +209,8 @@ class Service:
             return self._land(now)
         self._answer(fresh, now)
         for request in again:
-            self._answer_alone(request, now)
+            if not self._hurry():
+                self._answer_alone(request, now)
         self._settle(now, beside=self._inbox.expecting)
         return True
 
@@ -192,11 +221,11 @@ class Service:
         return min(max(min(times), self._paused_until_s) - now, LONGEST_NAP_S)
 
     def _recover(self, now: float) -> None:
-        states = {
-            name: reconcile(self._spool, self._ledger, name)
-            for name in durable.listing(self._spool.work)
-            if not name.startswith(".")
-        }
+        states: dict[str, State] = {}
+        for name in durable.listing(self._spool.work):
+            self._hearts.beat(LOOP)
+            if not name.startswith("."):
+                states[name] = reconcile(self._spool, self._ledger, name)
         claims = self._attempts.recover([n for n, state in states.items() if state.unanswered])
         for name, state in states.items():
             self._recovered(name, state, claims.get(name, 0))
@@ -229,15 +258,36 @@ class Service:
 
     def _look(self, now: float) -> None:
         seen, lost = self._watcher.take()
-        self._inbox.hint(seen, now)
+        self._watch.heard(seen, now, lost=lost)
+        self._missed.told(seen)
+        self._seen(self._inbox.hint(seen, now), by="event")
         if lost:
             self._log.warning(events.WATCH_OVERFLOW)
         backlog_on_disk = self._inbox.full and self._inbox.next_look_s() is None
         if lost or backlog_on_disk or now >= self._scan_due_s:
-            self._scan_due_s = now + self._settings.scan_s
             self._room.check()
-            if self._watch.check():
-                self._inbox.scan(now)
+            if self._watch.check(now):
+                self._scan(now)
+            (self._hearts.rest if self._watch.blind else self._hearts.beat)(WATCHER)
+            pause = (
+                min(self._settings.scan_s, BLIND_SCAN_S)
+                if self._watch.blind
+                else self._settings.scan_s
+            )
+            self._scan_due_s = now + pause
+
+    def _scan(self, now: float) -> None:
+        was_full = self._inbox.full
+        found = self._inbox.scan(now)
+        self._seen(found, by="scan")
+        # After a scan that could not see all, older files come to light that nobody has missed.
+        missed = self._missed.scanned(None if was_full else found)
+        if missed:
+            self._log.info(events.WATCH_RESCAN, found=missed)
+
+    def _seen(self, found: list[str], *, by: str) -> None:
+        for name in found:
+            self._log.debug(events.SEEN, file=names.printable(name), by=by)
 
     def _take_due(self, now: float) -> list[Request]:
         """Give the waiting inputs whose time has come and that are still without an answer."""
@@ -257,12 +307,18 @@ class Service:
     def _claim(self, now: float) -> list[Request]:
         """Claim complete inputs; those whose very bytes are answered already are finished at once."""
         arrivals = {a.name: a for a in self._inbox.ready(now, self._settings.group_files)}
+        lanes = () if self._spool.lane else self._settings.models
         for name in self._inbox.take_folders():
+            if name in lanes:
+                continue
             self._log.warning(events.IGNORED, file=names.printable(name), message="it is a folder")
         waiting = [name for name in arrivals if name in self._retries]
         claimed, busy = self._spool.claim(name for name in arrivals if name not in waiting)
         for name in (*waiting, *busy):
             self._inbox.put_back(name, now)
+        for name in claimed:
+            size = arrivals[name].size
+            self._log.debug(events.CLAIMED, file=names.printable(name), size_bytes=size)
         # Small ones first: they share batches and are settled before a large one begins.
         return [
             Request(name=name, arrived_s=arrivals[name].arrived_s)
@@ -285,12 +341,16 @@ class Service:
     def _answer(self, requests: list[Request], now: float) -> None:
         left = {request.name: request for request in requests}
         try:
-            for ended in self._pipeline.answer(requests):
-                for progress in ended:
-                    del left[progress.request.name]
-                    self._settling.add(progress)
-                if self._settling.due:
-                    self._settle(now, beside=True)
+            with closing(self._pipeline.answer(requests)) as batches:
+                for ended in batches:
+                    self._hearts.beat(LOOP)
+                    for progress in ended:
+                        del left[progress.request.name]
+                        self._settling.add(progress)
+                    if self._settling.due:
+                        self._settle(now, beside=True)
+                    if self._hurry():
+                        break
         except OSError as fault:
             for request in left.values():
                 self._retry(request, fault, now)
@@ -300,10 +360,15 @@ class Service:
 
     def _answer_alone(self, request: Request, now: float) -> None:
         def trial(at: int) -> AbstractContextManager[None]:
+            self._hearts.beat(LOOP)
+            if self._hurry():
+                raise _HurriedError
             return self._attempts.trial(request.name, at)
 
         try:
             self._settling.add(self._pipeline.answer_alone(request, trial))
+        except _HurriedError:
+            return  # it stays in work/ for the next start
         except OSError as fault:
             self._retry(request, fault, now)
         except AnswerError as fault:
@@ -372,6 +437,7 @@ class Service:
         """Claim nothing for a while: the machine is not in order."""
         self._orphans = True
         self._scan_due_s = 0.0  # what was about to be claimed must be found anew
+        self._missed.scanned(None)
         self._pause_s = self._pauses.after(self._pause_s)
         self._paused_until_s = now + self._pause_s
         code, pause = fault_name(fault), self._pause_s
@@ -383,10 +449,10 @@ class Service:
             self._room.check(refused=True)
 
 
-def _bounded(settings: Settings) -> Settings:
-    """Bound a group by the descriptors: result and summary of each file are open, and of the group before as well."""
+def _affordable(settings: Settings) -> Settings:
+    """Bound a group's files: result and summary of each are open, and of the group before them too."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        return settings
-    most = max((soft - OTHER_DESCRIPTORS) // 4, 1)
+    most = (
+        sys.maxsize if soft == resource.RLIM_INFINITY else max((soft - OTHER_DESCRIPTORS) // 4, 1)
+    )
     return replace(settings, group_files=min(settings.group_files, most))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import durable, events
 from .errors import InputError
+from .health import SETTLING
 from .ledger import Written
 from .pipeline import Progress
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from .clock import Clock
+    from .health import Hearts
     from .ledger import Ledger
     from .model import ServedModel
     from .pipeline import Request
@@ -44,6 +46,8 @@ class Settling:
         For the latencies.
     log
         Where `request.done` and `request.failed` go.
+    hearts
+        Where whoever settles gives its signs of life.
 
     """
 
@@ -55,9 +59,11 @@ class Settling:
         settings: Settings,
         clock: Clock,
         log: FilteringBoundLogger,
+        hearts: Hearts,
     ) -> None:
         self._spool = spool
         self._ledger = ledger
+        self._hearts = hearts
         self._settings = settings
         self._clock = clock
         self._log = log
@@ -111,10 +117,11 @@ class Settling:
 
         """
         written = [progress for progress in group if progress.failure is None]
-        told = self._commit(written) if written else []
-        for progress in group:
-            if progress.failure is not None:
-                told.append(self._quarantine(progress.failure, progress))
+        with self._hearts.busy(SETTLING):
+            told = self._commit(written) if written else []
+            for progress in group:
+                if progress.failure is not None:
+                    told.append(self._quarantine(progress.failure, progress))
         return told
 
     def tell(self, told: Sequence[Told]) -> None:

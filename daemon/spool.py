@@ -7,31 +7,26 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-import time
 from typing import TYPE_CHECKING, Final, Self
 
-from . import durable
+from . import durable, shards
 from .durable import Durability
-from .errors import SpoolBusyError, SpoolError
+from .errors import SpoolError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-FOLDERS: Final = ("in", "work", "tmp", "out", "done", "failed")
+    from .shards import Shard
 
-LOCK: Final = "lock"
+FOLDERS: Final = ("in", "work", "tmp", "out", "done", "failed")
 
 PUT_PREFIX: Final = "put-"
 """Names in tmp/ that belong to `spikewatchd put`, not to the daemon."""
 
 PUT_OLD_S: Final = 36 * 3600.0
 """Age in seconds at which a producer's leftover is removed (Maildir's figure)."""
-
-LOCK_PATIENCE_S: Final = 0.25
-"""How long a starting daemon waits for the lock: `status` holds it for an instant."""
 
 _NO_LINK: Final = frozenset({errno.EPERM, errno.EMLINK})
 
@@ -45,18 +40,33 @@ class Spool:
         The folder, as it was given.
     durability
         What is waited for.
+    lane
+        Name of the sub-folder of each folder that this is a view of; empty for the folders themselves.
+    shard
+        Which share of the names is taken; None: all.
     inbox, work, tmp, out, done, failed
         Descriptors of the folders.
 
     """
 
-    def __init__(self, path: Path, durability: Durability = Durability.STRICT) -> None:
+    def __init__(
+        self,
+        path: Path,
+        durability: Durability = Durability.STRICT,
+        *,
+        lane: str = "",
+        shard: Shard | None = None,
+    ) -> None:
         self.path = path
         self.durability = durability
-        self._lock = -1
+        self.lane = lane
+        self.shard = shard
+        self._locks: list[int] = []
         fds: list[int] = []
         try:
-            fds.extend(os.open(path / folder, durable.FOLDER_FLAGS) for folder in FOLDERS)
+            fds.extend(
+                os.open(folder, durable.FOLDER_FLAGS) for folder in _folders(path, lane, shard)
+            )
             volumes = {os.fstat(fd).st_dev for fd in fds}
         except OSError as fault:
             _close(fds)
@@ -69,7 +79,14 @@ class Spool:
         self.inbox, self.work, self.tmp, self.out, self.done, self.failed = fds
 
     @classmethod
-    def make(cls, path: Path, durability: Durability = Durability.STRICT) -> Self:
+    def make(
+        cls,
+        path: Path,
+        durability: Durability = Durability.STRICT,
+        *,
+        lane: str = "",
+        shard: Shard | None = None,
+    ) -> Self:
         """Open a spool, making the folders that do not exist (mode 0750).
 
         Raises
@@ -82,9 +99,12 @@ class Spool:
             path.mkdir(mode=0o750, parents=True, exist_ok=True)
             for folder in FOLDERS:
                 (path / folder).mkdir(mode=0o750, exist_ok=True)
+                (path / folder / lane).mkdir(mode=0o750, exist_ok=True)
+            for made in _folders(path, lane, shard):
+                made.mkdir(mode=0o750, exist_ok=True)
         except OSError as fault:
             raise SpoolError(f"spool {path}: {fault.filename}: {fault.strerror}") from None
-        return cls(path, durability)
+        return cls(path, durability, lane=lane, shard=shard)
 
     def __enter__(self) -> Self:
         return self
@@ -95,12 +115,11 @@ class Spool:
     def close(self) -> None:
         """Close every descriptor; this gives the lock back."""
         _close([self.inbox, self.work, self.tmp, self.out, self.done, self.failed])
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        _close(self._locks)
+        self._locks = []
 
     def lock(self) -> None:
-        """Take the spool for this process; the kernel gives it back when the process ends, however it ends.
+        """Take the spool, or this shard of it, for this process (see `shards.lock`).
 
         Raises
         ------
@@ -108,22 +127,21 @@ class Spool:
             Another process has it, by its pid.
 
         """
-        fd = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        deadline = time.monotonic() + LOCK_PATIENCE_S
-        while not _try_lock(fd, fcntl.LOCK_EX):
-            if time.monotonic() > deadline:
-                holder = _pid(fd)
-                os.close(fd)
-                raise SpoolBusyError(f"spool {self.path}: in use by process {holder or 'unknown'}")
-            time.sleep(0.01)
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, b"%d\n" % os.getpid(), 0)
-        self._lock = fd
+        self._locks = shards.lock(self.path, self.shard)
+
+    def takes(self, name: str) -> bool:
+        """Say whether an input is to be answered here, and not by another shard."""
+        return self.shard is None or self.shard.takes(name)
+
+    @property
+    def inbox_path(self) -> Path:
+        """Where the inbox is."""
+        return self.path / "in" / self.lane
 
     def inbox_moved(self) -> bool:
         """Say whether `in/` is another folder by now than the one that was opened."""
         try:
-            now = (self.path / "in").stat()
+            now = self.inbox_path.stat()
         except OSError:
             return True
         return not durable.same_file(now, os.fstat(self.inbox))
@@ -131,7 +149,7 @@ class Spool:
     def reopen_inbox(self) -> bool:
         """Open the folder that is `in/` now; False when there is none on the spool's file system."""
         try:
-            fd = os.open(self.path / "in", durable.FOLDER_FLAGS)
+            fd = os.open(self.inbox_path, durable.FOLDER_FLAGS)
         except OSError:
             return False
         if os.fstat(fd).st_dev != os.fstat(self.work).st_dev:
@@ -201,29 +219,10 @@ class Spool:
             durable.unlink(self.inbox, name)
 
 
-def holder(path: Path) -> int | None:
-    """Give the pid of the daemon that runs on a spool; None when none does, 0 when its pid is not known."""
-    try:
-        fd = os.open(path / LOCK, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        return None if _try_lock(fd, fcntl.LOCK_SH) else _pid(fd)
-    finally:
-        os.close(fd)
-
-
-def _try_lock(fd: int, how: int) -> bool:
-    try:
-        fcntl.flock(fd, how | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _pid(fd: int) -> int:
-    text = os.pread(fd, 20, 0).strip()
-    return int(text) if text.isdigit() else 0
+def _folders(path: Path, lane: str, shard: Shard | None) -> list[Path]:
+    """Give the folders of a view: shards have work/ and tmp/ of their own, and share the rest."""
+    own = "" if shard is None else shard.folder
+    return [path / folder / lane / (own if folder in {"work", "tmp"} else "") for folder in FOLDERS]
 
 
 def _close(fds: Iterable[int]) -> None:

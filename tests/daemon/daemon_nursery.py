@@ -14,6 +14,7 @@ from pathlib import Path
 import spikewatch.registry
 import spikewatch.simcore  # noqa: F401 - imported once, here, instead of in each fork
 from spikewatch.daemon import logs
+from spikewatch.daemon.observed import Observed
 from spikewatch.daemon.serve import serve
 from spikewatch.daemon.settings import Settings
 
@@ -28,7 +29,8 @@ def live(job: dict[str, str]) -> None:
         once=bool(job["once"]),
         batch_questions=64,
     )
-    serve(settings, logs.logger("json", fd=fd))
+    observed = Observed()
+    serve(settings, logs.logger("json", fd=fd, observe=observed), observed)
 
 
 def main() -> None:

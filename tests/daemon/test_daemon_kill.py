@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import pytest
-from daemon_support import MODEL, ask, bench, check_oracle, content, spool_of, until
+from daemon_support import MODEL, ask, bench, check_log, check_oracle, content, spool_of, until
 
 from spikewatch.daemon.put import put
 from spikewatch.daemon.spool import Spool
@@ -121,6 +121,7 @@ def test_kills_at_random_moments_lose_and_double_nothing(
         assert {e["file"] for e in hand.events("request.done")} == set(dropped)
     expected = {name: (clean / "out" / f"{name}.jsonl").read_bytes() for name in dropped}
     check_oracle(spool, dropped, expected)
+    check_log(tmp_path / "log")
     events = [json.loads(line) for line in (tmp_path / "log").read_bytes().splitlines()]
     recovered = Counter(e["state"] for e in events if e["event"] == "request.recovered")
     assert recovered["claimed"] > 0, "no kill ever hit work in hand"

@@ -29,7 +29,7 @@ def read(
     with TemporaryFile() as file:
         file.write(data)
         file.seek(0)
-        return use(Source(file.fileno(), max_line_bytes=limit, chunk_bytes=chunk))
+        return use(Source(file.read, max_line_bytes=limit, chunk_bytes=chunk))
 
 
 def ask(data: bytes, kind: str) -> list[Question]:

@@ -1,0 +1,123 @@
+"""Answers as a Parquet file: the fields of the daemon's records, in columns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import parquet
+
+from ..results import NO_ANSWER, SPIKES
+from .stores import asking
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from ..reading import Question
+    from ..results import Row
+
+    Answered = tuple[Question, Row | None]
+    """A question, and the answer to its text; None where it has no text."""
+
+GROUP_ROWS: Final = 1 << 16
+"""Rows of a row group."""
+
+ENERGIES: Final = ("paper", "static_marginal")
+
+
+class Columns:
+    """Writes answers in row groups of GROUP_ROWS: equal answers make equal bytes.
+
+    Parameters
+    ----------
+    out
+        Written to.
+    labels
+        The model's.
+    strings
+        Whether the ids are strings.
+
+    """
+
+    def __init__(self, out: BinaryIO, labels: Sequence[str], *, strings: bool) -> None:
+        self._labels = labels
+        self._schema = pa.schema(
+            {
+                "id": pa.string() if strings else pa.int64(),
+                "text": pa.string(),
+                "label": pa.string(),
+                "scores": pa.struct([(label, pa.int64()) for label in labels]),
+                "spikes": pa.struct([(name, pa.int64()) for name in SPIKES]),
+                "synaptic_events": pa.int64(),
+                "ticks": pa.int64(),
+                "energy_uj": pa.struct([(name, pa.float64()) for name in ENERGIES]),
+                "status": pa.string(),
+                "error": pa.struct([("code", pa.string()), ("message", pa.string())]),
+            }.items()
+        )
+        self._waiting: list[Answered] = []
+        with asking("result"):
+            self._writer = parquet.ParquetWriter(out, self._schema)
+
+    def add(self, answered: Sequence[Answered]) -> None:
+        """Append questions and their answers."""
+        self._waiting += answered
+        while len(self._waiting) >= GROUP_ROWS:
+            self._write(self._waiting[:GROUP_ROWS])
+            del self._waiting[:GROUP_ROWS]
+
+    def close(self) -> None:
+        """Write what is left, and the footer."""
+        if self._waiting:
+            self._write(self._waiting)
+        with asking("result"):
+            self._writer.close()
+
+    def _write(self, answered: Sequence[Answered]) -> None:
+        classes = len(self._labels)
+        blank = [0] * (classes + len(SPIKES) + 2)
+        rows = [row if row is not None and row.label >= 0 else None for _, row in answered]
+        void = np.array([row is None for row in rows])
+        whole = [
+            blank if row is None else [*row.scores, *row.spikes, row.synaptic_events, row.ticks]
+            for row in rows
+        ]
+        numbers = np.array(whole, dtype=np.int64).T
+        energy = [(0.0, 0.0) if row is None else (row.paper_uj, row.marginal_uj) for row in rows]
+        faults = [_fault(question, row) for question, row in answered]
+        columns = [
+            self._ids([question.id for question, _ in answered]),
+            pa.array([question.text for question, _ in answered], pa.string()),
+            pa.array(
+                [None if row is None else self._labels[row.label] for row in rows], pa.string()
+            ),
+            self._struct("scores", numbers[:classes], void),
+            self._struct("spikes", numbers[classes:-2], void),
+            pa.array(numbers[-2], mask=void),
+            pa.array(numbers[-1], mask=void),
+            self._struct("energy_uj", np.array(energy).T, void),
+            pa.array(np.where(void, "error", "ok"), pa.string()),
+            pa.array(faults, self._schema.field("error").type),
+        ]
+        with asking("result"):
+            self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
+
+    def _ids(self, ids: list[int | str]) -> Any:
+        kind = self._schema.field("id").type
+        return pa.array(map(str, ids) if kind == pa.string() else ids, kind)
+
+    def _struct(self, name: str, values: NDArray[Any], void: Any) -> Any:
+        kind = self._schema.field(name).type
+        return pa.StructArray.from_arrays(
+            [pa.array(column) for column in values], fields=list(kind), mask=pa.array(void)
+        )
+
+
+def _fault(question: Question, row: Row | None) -> dict[str, str] | None:
+    if row is not None and row.label >= 0:
+        return None
+    fault = question.fault or NO_ANSWER[row.label if row is not None else -1]
+    return {"code": fault.code, "message": fault.message}

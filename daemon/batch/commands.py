@@ -1,0 +1,76 @@
+"""What `spikewatchd batch` shows: a line that moves on a terminal, what failed, and what it came to."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from ..errors import BatchError
+from ..names import printable
+from .settings import BatchSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .run import Progress as State
+
+
+def batch(**given: Any) -> None:
+    """Run a batch and say what it came to; exit code 1 when an input has no result.
+
+    Parameters
+    ----------
+    given
+        Fields of `BatchSettings`.
+
+    Raises
+    ------
+    DaemonError
+        See `run.run`.
+    typer.Exit
+        With code 1.
+
+    """
+    settings = BatchSettings(**given)
+    try:
+        from .run import run  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as e:
+        raise BatchError(f"{e.name} is not installed: pip install 'spikewatch[batch]'") from e
+    with _shown() as show:
+        outcome = run(settings, show)
+    for url, failure in outcome.failures:
+        sys.stderr.write(f"spikewatchd: {printable(url)}: {failure.code}: {failure.message}\n")
+    state = outcome.progress
+    typer.echo(
+        f"{state.inputs - len(outcome.failures)} of {state.inputs} inputs,"
+        f" {outcome.questions_ok} of {outcome.questions_ok + outcome.questions_failed} questions,"
+        f" {state.parts_done - state.reused} of {state.parts_done} partitions new: {outcome.manifest}"
+    )
+    if outcome.failures:
+        raise typer.Exit(code=1)
+
+
+@contextmanager
+def _shown() -> Iterator[Callable[[State], None]]:
+    """Show how far it is, on a terminal only."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("starting", total=None)
+
+        def show(state: State) -> None:
+            text = (
+                f"{state.inputs_done}/{state.inputs} inputs, {state.parts_done}/{state.parts} partitions,"
+                f" {state.questions:,} questions"
+            )
+            bar.update(task, description=text, completed=state.parts_done, total=state.parts)
+
+        yield show

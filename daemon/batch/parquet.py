@@ -1,0 +1,214 @@
+"""Questions out of Parquet files; a part is some of a file's row groups."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import pyarrow as pa
+from pyarrow import parquet
+
+from ..errors import InputError
+from ..reading import ID_COLUMN, TEXT_COLUMN, Fault, Question
+from .parts import Head, Part, Scan, changed
+from .stores import digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Name what pyarrow says of a damaged file."""
+    try:
+        yield
+    except (pa.ArrowException, OverflowError) as e:
+        raise InputError("bad_parquet", " ".join(str(e).split())[:200]) from e
+
+
+def scan(file: BinaryIO, *, part_bytes: int | None) -> Scan:
+    """Read the bytes of a Parquet file, and cut it between row groups.
+
+    Parameters
+    ----------
+    file
+        The file; it must be seekable.
+    part_bytes
+        Least size of a part's texts, decompressed; None leaves the file whole.
+
+    Raises
+    ------
+    InputError
+        `bad_parquet`, `no_text_column` (none, or none of strings), `bad_id` (a column of neither strings nor integers),
+        `empty`.
+
+    """
+    sha256, size = digest(file)
+    file.seek(0)
+    with _reading():
+        opened = parquet.ParquetFile(file)
+        text, _ = _columns(opened.schema_arrow)
+        facts = opened.metadata
+    if facts.num_rows == 0:
+        raise InputError("empty", f"no row in {size} bytes")
+    parts: list[Part] = []
+    first, record, filled, rows = 0, 1, 0, 0
+    for i in range(facts.num_row_groups):
+        filled += _text_bytes(facts.row_group(i), text)
+        rows += facts.row_group(i).num_rows
+        whole = part_bytes is not None and filled >= part_bytes
+        if rows and (whole or i == facts.num_row_groups - 1):
+            span = _span(facts, first, i + 1)
+            part = Part(
+                number=len(parts),
+                first=first,
+                last=i + 1,
+                record=record,
+                sha256=digest(file, *span)[0],
+            )
+            parts.append(part)
+            first, record, filled, rows = i + 1, record + rows, 0, 0
+    return Scan(sha256=sha256, size=size, head=Head(sha256=sha256), parts=tuple(parts))
+
+
+def _columns(schema: Any) -> tuple[str, str | None]:
+    """Find the columns of text and id, and check their types."""
+    text, name = _column(schema, TEXT_COLUMN), _column(schema, ID_COLUMN)
+    if text is None:
+        raise InputError(
+            "no_text_column", f"no column {TEXT_COLUMN!r}: {', '.join(schema.names)[:200]}"
+        )
+    kind = schema.field(text).type
+    if not _is_text(kind):
+        raise InputError("no_text_column", f"column {text!r} is {kind}, expected string")
+    kind = None if name is None else schema.field(name).type
+    if kind is not None and not _is_text(kind) and not pa.types.is_integer(kind):
+        raise InputError("bad_id", f"column {name!r} is {kind}, expected string or integer")
+    return text, name
+
+
+def _column(schema: Any, wanted: str) -> str | None:
+    found = [name for name in schema.names if name.strip().lower() == wanted]
+    if len(found) > 1:
+        raise InputError("bad_parquet", f"{len(found)} columns are called {wanted!r}")
+    return found[0] if found else None
+
+
+def _is_text(kind: Any) -> bool:
+    value = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(
+        pa.types.is_string(value)
+        or pa.types.is_large_string(value)
+        or pa.types.is_string_view(value)
+    )
+
+
+def _text_bytes(group: Any, name: str) -> int:
+    """Give the size of a row group's texts, decompressed."""
+    columns = map(group.column, range(group.num_columns))
+    return sum(c.total_uncompressed_size for c in columns if c.path_in_schema == name)
+
+
+def _span(facts: Any, first: int, last: int) -> tuple[int, int]:
+    """Give the bytes of row groups first..last-1: all pages of their columns."""
+    begin, end = [], []
+    for i in range(first, last):
+        group = facts.row_group(i)
+        for k in range(group.num_columns):
+            column = group.column(k)
+            at = column.data_page_offset
+            if column.has_dictionary_page and column.dictionary_page_offset:
+                at = min(at, column.dictionary_page_offset)
+            begin.append(at)
+            end.append(at + column.total_compressed_size)
+    return min(begin), max(end)
+
+
+class Asked:
+    """The questions of a part of a Parquet file.
+
+    Parameters
+    ----------
+    file
+        The file.
+    part
+        What the scan says of the part.
+
+    Attributes
+    ----------
+    strings
+        Whether the ids are strings; else they are integers, or numbers of rows from 1.
+
+    Raises
+    ------
+    InputError
+        `changed`: the bytes are not those that were scanned; `bad_parquet`.
+
+    """
+
+    def __init__(self, file: BinaryIO, part: Part) -> None:
+        self._part = part
+        self._groups = list(range(part.first, part.last or 0))
+        file.seek(0)
+        with _reading():
+            self._opened = parquet.ParquetFile(file)
+            if self._opened.metadata.num_row_groups < len(self._groups) + part.first:
+                raise changed()
+            span = _span(self._opened.metadata, self._groups[0], self._groups[-1] + 1)
+            schema = self._opened.schema_arrow
+            self._text, self._name = _columns(schema)
+        if digest(file, *span)[0] != part.sha256:
+            raise changed()
+        self.strings = self._name is not None and _is_text(schema.field(self._name).type)
+
+    def batches(self, rows: int) -> Iterator[list[Question]]:
+        """Yield the questions, so many at a time.
+
+        Raises
+        ------
+        InputError
+            `bad_parquet`.
+
+        """
+        record = self._part.record
+        columns = [self._text] if self._name is None else [self._text, self._name]
+        batches = self._opened.iter_batches(rows, row_groups=self._groups, columns=columns)
+        while (batch := self._next(batches)) is not None:
+            numbers = range(record, record + batch.num_rows)
+            names: Sequence[Any] = numbers
+            if self._name is not None:
+                names = _values(batch.column(self._name))
+            yield list(map(_question, numbers, names, _values(batch.column(self._text))))
+            record += batch.num_rows
+
+    @staticmethod
+    def _next(batches: Iterator[Any]) -> Any:
+        with _reading():
+            return next(batches, None)
+
+
+def _question(number: int, name: Any, text: Any) -> Question:
+    if isinstance(name, Fault):
+        return Question(number, None, Fault("bad_id", name.message))
+    name = number if name is None else name
+    if text is None:
+        return Question(name, None, Fault("no_text", f"null in column {TEXT_COLUMN!r}"))
+    return Question(name, None, text) if isinstance(text, Fault) else Question(name, text)
+
+
+def _values(column: Any) -> list[Any]:
+    """Take strings or integers out of a column; a Fault where a string is not UTF-8, which Parquet does not check."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    try:
+        return list(column.to_pylist())
+    except UnicodeDecodeError:
+        found: list[Any] = []
+        for value in column.cast(pa.large_binary()).to_pylist():
+            try:
+                found.append(None if value is None else value.decode())
+            except UnicodeDecodeError as e:
+                found.append(
+                    Fault("bad_text", f"byte 0x{value[e.start]:02x} at {e.start} is not UTF-8")
+                )
+        return found

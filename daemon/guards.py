@@ -35,7 +35,10 @@ class RoomGuard:
 
     def check(self, *, refused: bool = False) -> None:
         """Look at the disk; `refused` says that it has just refused a write for want of room."""
-        disk = os.fstatvfs(self._spool.out)
+        try:
+            disk = os.fstatvfs(self._spool.out)
+        except OSError:
+            return  # a disk that cannot even be asked: what the work meets on it is told by the work
         free = disk.f_bavail * disk.f_frsize
         least_inodes = self._inodes if disk.f_files else 0  # btrfs counts none
         room = free >= self._bytes and disk.f_favail >= least_inodes and not refused

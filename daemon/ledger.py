@@ -100,8 +100,7 @@ class Ledger:
         os.fsync(spool.out)
         self.finish((item.name, item.sha256) for item in group)
         for item in group:
-            durable.unlink(spool.tmp, temp(item.name) + names.RESULT)
-            durable.unlink(spool.tmp, temp(item.name) + names.SUMMARY)
+            self.tidy(item.name, names.RESULT, names.SUMMARY)
         return results
 
     def finish(self, inputs: Iterable[tuple[str, str]]) -> None:
@@ -139,9 +138,13 @@ class Ledger:
         base = next(b for b in _bases(names.base(name), mark) if self._put_aside(name, b, report))
         os.fsync(spool.failed)
         durable.unlink(spool.work, name)
-        for suffix in (names.REPORT, names.RESULT):
-            durable.unlink(spool.tmp, temp(name) + suffix)
+        self.tidy(name, names.REPORT, names.RESULT)
         return base + names.REPORT
+
+    def tidy(self, name: str, *suffixes: str) -> None:
+        """Remove what belongs to a settled input in tmp/; without suffixes all that can."""
+        for suffix in suffixes or (names.RESULT, names.SUMMARY, names.REPORT):
+            durable.unlink(self._spool.tmp, temp(name) + suffix)
 
     def _write(self, temporary: str, data: bytes) -> int:
         return durable.create(self._spool.tmp, temporary, data)

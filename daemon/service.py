@@ -218,6 +218,7 @@ class Service:
                 attempt = self._attempts.next(name)
                 requests.append(Request(name=name, arrived_s=arrived, attempt=attempt))
             else:
+                self._ledger.tidy(name)
                 self._retries.drop(name)
                 self._attempts.forget(name)
                 self._recovered(name, state, 0)

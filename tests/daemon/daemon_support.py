@@ -203,7 +203,7 @@ class Bench:
 
     def run(self) -> None:
         """Take turns until there is nothing left to do, letting pauses pass."""
-        for _ in range(100):
+        for _ in range(1000):
             self.turn(passed_s=0.5)
             if self.service.idle and not self.watcher.seen:
                 return

@@ -8,7 +8,7 @@ SOURCES := pyproject.toml setup.py $(wildcard simcore/*.pyx simcore/*.pxi)
 # Without a GPU, the pinned torch has a CPU build; newer ones may pull gigabytes of GPU packages.
 CONSTRAINTS := $(if $(shell command -v nvidia-smi 2>/dev/null),,--constraint constraints/cpu.txt)
 
-.PHONY: demo test lint types layers bench model clean
+.PHONY: demo test lint types layers docs bench model clean
 
 demo: $(VENV)/.base  ## answer the example questions through a running daemon
 	$(BIN)/python examples/demo.py
@@ -29,11 +29,14 @@ types: $(VENV)/.dev  ## mypy --strict, on the installed wheel (the checkout itse
 layers: $(VENV)/.dev  ## the import-linter contracts
 	$(BIN)/lint-imports
 
+docs: $(VENV)/.dev  ## the site of docs/, into build/docs
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --builder html docs build/docs
+
 bench: $(VENV)/.dev  ## print the tables of benchmarks/
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info simcore/*.c simcore/*.so spool
+	rm -rf $(VENV) build dist docs/cli *.egg-info simcore/*.c simcore/*.so spool
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "spikewatch needs Python >= 3.11")'

@@ -130,7 +130,12 @@ def publish(
         Path,
         typer.Option(help="Calibration questions (.txt, .jsonl, .tsv, .label)."),
     ],
-    registry: Annotated[Path, typer.Option(help="Registry folder; made where it is missing.")],
+    registry: Annotated[
+        Path,
+        typer.Option(
+            envvar="SPIKEWATCH_REGISTRY", help="Registry folder; made where it is missing."
+        ),
+    ],
     name: Annotated[str, typer.Option(help="Model name.")],
     version: Annotated[str, typer.Option(help="Version, SemVer.")],
     recipe: Annotated[
@@ -208,7 +213,10 @@ def evaluate(
     ],
     data: Annotated[Path, typer.Option(help="Questions (.label, .tsv, .jsonl, .txt).")],
     registry: Annotated[
-        Path | None, typer.Option(help="Registry folder; default: the bundled one.")
+        Path | None,
+        typer.Option(
+            envvar="SPIKEWATCH_REGISTRY", help="Registry folder; default: the bundled one."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:

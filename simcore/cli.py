@@ -47,7 +47,11 @@ File = Annotated[
 ]
 Registry = Annotated[
     Path | None,
-    typer.Option("--registry", help="Where to look models up; else the bundled registry."),
+    typer.Option(
+        "--registry",
+        envvar="SPIKEWATCH_REGISTRY",
+        help="Where to look models up; else the bundled registry.",
+    ),
 ]
 SpikeFile = Annotated[
     Path | None,

@@ -111,7 +111,7 @@ class CoreImage:
     epsilon : uint8 (cores, 256)
         1: the leak points along the sign of the potential (leak reversal).
     stochastic_weights : uint8 (cores, 256)
-        Bit g: the weight for axons of type g is stochastic, adding its sign with probability about |s| / 256 [b].
+        Bit g: the weight for axons of type g is stochastic, adding its sign with probability about abs(s) / 256 [b].
     stochastic_leak : uint8 (cores, 256)
         1: the leak is stochastic likewise [c].
     threshold_bits : uint8 (cores, 256)

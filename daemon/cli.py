@@ -10,71 +10,54 @@ from typing import Annotated
 
 import typer
 
+from .configuration import Configuration  # noqa: TC001 - `configured` reads the annotations
 from .errors import DaemonError
-from .settings import DEFAULT_MODEL, Settings
+from .options import configured
 
 app = typer.Typer(
     help="Answer the question files that are dropped into a folder, on a simulated neuromorphic core.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # rich is slow to import, and not needed for plain lines
 )
 
-SpoolOption = Annotated[
-    Path, typer.Option("--spool", help="Folder of the spool; made when it does not exist.")
-]
-RegistryOption = Annotated[
-    Path | None,
-    typer.Option("--registry", help="Root of the model registry; without it, the bundled one."),
-]
-ModelOption = Annotated[
-    str, typer.Option("--model", help="NAME:VERSION, NAME:ALIAS or NAME@sha256:DIGEST.")
-]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
-def run(
-    spool: SpoolOption,
-    registry: RegistryOption = None,
-    model: ModelOption = DEFAULT_MODEL,
-    once: Annotated[
-        bool, typer.Option("--once", help="Stop when what was there is answered.")
-    ] = False,
-    log_format: Annotated[
-        str, typer.Option("--log-format", help="json, console, or auto: console on a terminal.")
-    ] = "auto",
-) -> None:
+@configured()
+def run(configuration: Configuration) -> None:
     """Watch a spool and answer every file that arrives in its in/."""
+    settings = configuration.load().settings
     from . import logs  # noqa: PLC0415 - put and status start without the log's library
     from .serve import serve  # noqa: PLC0415 - ... and without the simulator
 
-    settings = Settings(spool=spool, registry=registry, model=model, once=once)
-    serve(settings, logs.logger(logs.style(log_format)))
+    serve(settings, logs.logger(logs.style(settings.log_format)))
 
 
 @app.command()
+@configured("spool")
 def put(
+    configuration: Configuration,
     files: Annotated[list[Path], typer.Argument(help="Files to be answered.")],
-    spool: SpoolOption,
 ) -> None:
     """Drop files into a spool, each whole or not at all; print their names."""
     from .put import put as put_file  # noqa: PLC0415 - the command has the function's name
     from .spool import Spool  # noqa: PLC0415 - not needed by --help
 
-    with Spool.make(spool) as opened:
+    with Spool.make(configuration.load().settings.spool) as opened:
         for file in files:
             typer.echo(put_file(opened, file))
 
 
 @app.command()
-def status(
-    spool: SpoolOption,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
+@configured("spool")
+def status(configuration: Configuration, as_json: AsJson = False) -> None:
     """Show what is in a spool and who works on it."""
     from .status import status as look  # noqa: PLC0415 - the command has the function's name
 
-    found = look(spool, now_s=time.time())
+    found = look(configuration.load().settings.spool, now_s=time.time())
     if as_json:
         typer.echo(json.dumps(found.as_dict()))
         return
@@ -86,18 +69,22 @@ def status(
 
 
 @app.command()
-def check(
-    spool: SpoolOption,
-    registry: RegistryOption = None,
-    model: ModelOption = DEFAULT_MODEL,
-) -> None:
-    """Try everything that the daemon needs: folders, links, leases, lock, model."""
-    from .status import check as try_all  # noqa: PLC0415 - the command has the function's name
+@configured()
+def check(configuration: Configuration, as_json: AsJson = False) -> None:
+    """Show the settings and where each is from, and try all that the daemon needs."""
+    from .check import check as try_all  # noqa: PLC0415 - the command has the function's name
 
-    good = True
-    for finding in try_all(Settings(spool=spool, registry=registry, model=model)):
-        good = good and finding.ok
-        typer.echo(f"{'ok  ' if finding.ok else 'FAIL'} {finding.what}: {finding.found}")
+    effective = configuration.load()
+    findings = list(try_all(effective.settings))
+    good = all(finding.ok for finding in findings)
+    if as_json:
+        document = {"ok": good, **effective.as_dict(), "findings": [f.as_dict() for f in findings]}
+        typer.echo(json.dumps(document))
+    else:
+        for name, shown in effective.as_dict()["settings"].items():
+            typer.echo(f"{name} = {json.dumps(shown['value'])}  ({shown['from']})")
+        for finding in findings:
+            typer.echo(f"{'ok  ' if finding.ok else 'FAIL'} {finding.what}: {finding.found}")
     if not good:
         raise typer.Exit(code=1)
 

@@ -34,7 +34,7 @@ SUMMARY_SCHEMA: Final = 1
 
 
 def done(
-    progress: Progress, model: ServedModel, *, figures: dict[str, Any], result: str, now_s: float
+    progress: Progress, *, figures: dict[str, Any], result: str, now_s: float
 ) -> dict[str, Any]:
     """Give the fields of `request.done`.
 
@@ -42,8 +42,6 @@ def done(
     ----------
     progress
         The request, settled.
-    model
-        What answered it.
     figures
         See `Tally.figures`.
     result
@@ -62,7 +60,7 @@ def done(
     }
     return {
         "file": printable(progress.request.name),
-        "model": model.pin,
+        "model": progress.model.pin,
         "result": printable(result),
         "input_sha256": progress.sha256,
         "size_bytes": progress.size,
@@ -72,15 +70,13 @@ def done(
     }
 
 
-def summary(
-    progress: Progress, model: ServedModel, *, figures: dict[str, Any], now_s: float
-) -> dict[str, Any]:
+def summary(progress: Progress, *, figures: dict[str, Any], now_s: float) -> dict[str, Any]:
     """Give what the summary beside a result says (see `done`)."""
     counts = progress.tally.labels
     return {
         "schema": SUMMARY_SCHEMA,
         "file": printable(progress.request.name),
-        "model": model.pin,
+        "model": progress.model.pin,
         "input_sha256": progress.sha256,
         "size_bytes": progress.size,
         "arrived": timestamp(progress.request.arrived_s),
@@ -88,7 +84,7 @@ def summary(
         **figures,
         "power_is": "an estimate for the chip, not a measurement of this machine",
         "power_methods": METHODS,
-        "labels": {label: counts[i] for i, label in enumerate(model.classifier.labels)},
+        "labels": {label: counts[i] for i, label in enumerate(progress.model.classifier.labels)},
     }
 
 

@@ -18,7 +18,7 @@ from . import durable, names
 from .errors import AnswerError, InputError
 from .ledger import temp
 from .reading import Source, questions
-from .results import Records, Tally
+from .results import Tally, records_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -80,6 +80,8 @@ class Progress:
     ----------
     request
         The request.
+    model
+        What answers it, from its opening to its last record.
     fd
         Its result in tmp/; -1 before it is opened and after it was handed over.
     started_s
@@ -98,6 +100,7 @@ class Progress:
     """
 
     request: Request
+    model: ServedModel
     fd: int = -1
     started_s: float = 0.0
     read_s: float = 0.0
@@ -124,14 +127,14 @@ class Part:
 
 
 class Pipeline:
-    """Answers requests with one model.
+    """Answers requests, each with the model of the moment at which it is opened.
 
     Parameters
     ----------
     spool
         Inputs are read from its work/, results written to its tmp/.
     model
-        The model.
+        The model of the requests that are opened next; may be set to another one at any time.
     settings
         `batch_questions` and `max_line_bytes`.
     clock
@@ -143,8 +146,7 @@ class Pipeline:
         self, *, spool: Spool, model: ServedModel, settings: Settings, clock: Clock
     ) -> None:
         self._spool = spool
-        self._classifier = model.classifier
-        self._records = Records(model)
+        self.model = model
         self._settings = settings
         self._clock = clock
         self._simulator = ThreadPoolExecutor(max_workers=1, thread_name_prefix="simulator")
@@ -169,7 +171,7 @@ class Pipeline:
         in_hand: list[Progress] = []
         try:
             for batch, answers in self._simulated(self._batches(requests, in_hand)):
-                rows = iter(()) if answers is None else self._records.rows(answers)
+                rows = _rows(batch, answers)
                 for part in batch:
                     self._write(part, rows)
                 ended = [part.progress for part in batch if part.last]
@@ -199,7 +201,7 @@ class Pipeline:
             As `answer`.
 
         """
-        progress = Progress(request=request, started_s=self._clock.wall())
+        progress = self._begin(request)
         done, last = 0, False
         try:
             with self._opened(progress) as asked:
@@ -208,7 +210,7 @@ class Pipeline:
                         part = self._read(progress, asked, ALONE_QUESTIONS)
                         answers, seconds = _result(lambda: self._simulate([part]))  # noqa: B023 - called at once
                     progress.simulate_s += seconds
-                    self._write(part, iter(()) if answers is None else self._records.rows(answers))
+                    self._write(part, _rows([part], answers))
                     done, last = done + len(part.questions), part.last
         except BaseException:
             self._drop(progress)
@@ -218,12 +220,15 @@ class Pipeline:
     def _batches(
         self, requests: Iterable[Request], in_hand: list[Progress]
     ) -> Iterator[list[Part]]:
-        """Fill batches with the questions of one request after the other."""
+        """Fill batches with the questions of one request after the other, each batch for one model."""
         batch: list[Part] = []
         room = self._settings.batch_questions
         for request in requests:
-            progress = Progress(request=request, started_s=self._clock.wall())
+            progress = self._begin(request)
             in_hand.append(progress)
+            if batch and batch[0].progress.model is not progress.model:
+                yield batch
+                batch, room = [], self._settings.batch_questions
             with self._opened(progress) as asked:
                 last = False
                 while not last:
@@ -236,6 +241,9 @@ class Pipeline:
                         batch, room = [], self._settings.batch_questions
         if batch:
             yield batch
+
+    def _begin(self, request: Request) -> Progress:
+        return Progress(request=request, model=self.model, started_s=self._clock.wall())
 
     @contextmanager
     def _opened(self, progress: Progress) -> Iterator[Iterator[Question]]:
@@ -275,15 +283,16 @@ class Pipeline:
         texts = [q.text for part in batch for q in part.questions if q.text is not None]
         if not texts:
             return None, 0.0
+        classifier = batch[0].progress.model.classifier
         begin = self._clock.monotonic()
-        answers = self._classifier.classify(texts)
+        answers = classifier.classify(texts)
         return answers, self._clock.monotonic() - begin
 
     def _write(self, part: Part, rows: Iterator[Row]) -> None:
         """Append the records of a part to its request's result."""
         progress = part.progress
         begin = self._clock.monotonic()
-        data = self._records.lines(part.questions, rows, progress.tally)
+        data = records_of(progress.model).lines(part.questions, rows, progress.tally)
         if progress.failure is not None:
             self._drop(progress)
             return
@@ -328,6 +337,11 @@ def _finish(batch: list[Part], future: Future[Simulated]) -> tuple[list[Part], A
     for part in batch:
         part.progress.simulate_s += seconds
     return batch, answers
+
+
+def _rows(batch: Sequence[Part], answers: Answers | None) -> Iterator[Row]:
+    """Give the rows of a batch of one model."""
+    return iter(()) if answers is None else records_of(batch[0].progress.model).rows(answers)
 
 
 def _result(simulated: Callable[[], Simulated]) -> Simulated:

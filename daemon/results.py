@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..simcore import MAX_WORDS, NO_WORDS, estimate
@@ -100,18 +101,18 @@ class Tally:
 
 
 class Records:
-    """Turns answers into the lines of a result; the format is compiled once for a model.
+    """Turns answers into the lines of a result (see `records_of`).
 
     Parameters
     ----------
-    model
-        Its labels and cores.
+    labels, cores
+        Of the model.
 
     """
 
-    def __init__(self, model: ServedModel) -> None:
-        self._cores = model.classifier.cores
-        self._labels = [json.dumps(label) for label in model.classifier.labels]
+    def __init__(self, *, labels: Sequence[str], cores: int) -> None:
+        self._cores = cores
+        self._labels = [json.dumps(label) for label in labels]
         self._answered = _compile(self._labels)
 
     def rows(self, answers: Answers) -> Iterator[Row]:
@@ -166,6 +167,16 @@ class Records:
             row.paper_uj,
             row.marginal_uj,
         )
+
+
+def records_of(model: ServedModel) -> Records:
+    """Give the records of a model; their format is compiled once, and holds nothing of the model itself."""
+    return _records(labels=model.classifier.labels, cores=model.classifier.cores)
+
+
+@lru_cache(maxsize=16)
+def _records(*, labels: tuple[str, ...], cores: int) -> Records:
+    return Records(labels=labels, cores=cores)
 
 
 def _compile(labels: Sequence[str]) -> str:

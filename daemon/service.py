@@ -42,7 +42,7 @@ class Service:
     spool
         Locked by the caller.
     model
-        The model to serve.
+        The model to serve first (see `swap`).
     settings
         See `Settings`.
     watcher
@@ -67,6 +67,7 @@ class Service:
         self._spool = spool
         self._settings = settings
         self._clock = clock
+        self._bare_log = log
         self._log = log.bind(model=model.pin)
         self._ledger = Ledger(spool)
         self._attempts = Attempts(spool)
@@ -79,7 +80,6 @@ class Service:
         self._settling = Settling(
             spool=spool,
             ledger=self._ledger,
-            model=model,
             settings=settings,
             clock=clock,
             log=log,
@@ -112,6 +112,11 @@ class Service:
         self._watch.stop()
         self._pipeline.close()
         self._attempts.close()
+
+    def swap(self, model: ServedModel) -> None:
+        """Answer with another model from the next request on; those that are open keep theirs."""
+        self._pipeline.model = model
+        self._log = self._bare_log.bind(model=model.pin)
 
     @property
     def idle(self) -> bool:
@@ -176,7 +181,7 @@ class Service:
             arrived = self._clock.wall() if facts is None else facts.st_ctime
             if claims[name] >= self._settings.max_attempts:
                 request = Request(name=name, arrived_s=arrived, attempt=claims[name])
-                self._settling.poison(request)
+                self._settling.poison(request, self._pipeline.model)
                 self._attempts.forget(name)
             else:
                 self._retries.add(name, arrived_s=arrived, now=now, at_once=True)
@@ -314,7 +319,8 @@ class Service:
             self._retry(request, fault, now)
             return
         failure = InputError("simulator", str(fault), stage="simulate")
-        self._settling.add(Progress(request=request, failure=failure))
+        model = self._pipeline.model
+        self._settling.add(Progress(request=request, model=model, failure=failure))
 
     def _pause(self, fault: OSError, now: float) -> None:
         """Claim nothing for a while: the machine is not in order."""

@@ -1,76 +1,156 @@
-"""The daemon's settings: one typed object, checked when it is built."""
+"""The daemon's settings: one typed object, checked when it is built.
+
+Every field is a flag (`--scan-s`), a variable (`SPIKEWATCHD_SCAN_S`) and a key of the configuration file (`scan_s`);
+its help, its limits and whether it may change while the daemon runs stand here and nowhere else.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Final
+import math
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, Final, get_args, get_type_hints
 
 from .errors import SettingsError
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 DEFAULT_MODEL: Final = "trec:production"
 """The bundled model, used when neither a registry nor a model is named."""
+
+_KINDS: Final[dict[Any, str]] = {
+    str: "a string",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    Path: "a path",
+    Path | None: "a path",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What is known of a setting beside its type.
+
+    Attributes
+    ----------
+    help
+        One line for people.
+    least, most
+        Limits of a number.
+    choices
+        What a string may be; empty: anything.
+    fixed
+        Whether it stays what it was when the daemon started, whatever a reload says.
+
+    """
+
+    help: str
+    least: float = -math.inf
+    most: float = math.inf
+    choices: tuple[str, ...] = ()
+    fixed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
     """Everything that decides what a daemon does.
 
-    Attributes
-    ----------
-    spool
-        Folder of the spool; made when it does not exist.
-    registry
-        Root of the model registry; None is the one that ships with spikewatch.
-    model
-        Reference of the model (`name:version`, `name:alias`, `name@sha256:...`).
-    once
-        Stop when everything that was there is answered.
-    batch_questions
-        Questions in one simulator call.
-    group_files
-        Files claimed in one turn, and the most that share one round of durability.
-    linger_s
-        Longest time in seconds that a finished file waits for others to share its round.
-    max_line_bytes
-        Longest line in bytes; a longer one fails its file.
-    max_attempts
-        Claims without a result after which a file is put aside.
-    scan_s
-        Seconds between two scans of the inbox.
-    settle_s
-        Seconds without change after which a file counts as complete, where leases do not work.
-    empty_grace_s
-        Seconds that an empty file is given to fill.
-    retry_first_s, retry_last_s
-        First and longest pause in seconds before work is tried again after a fault.
-    min_free_bytes, min_free_inodes
-        Room that must be left in the spool; with less, nothing is claimed.  0 turns the check off.
+    Raises
+    ------
+    SettingsError
+        A value is of another type or out of range, by its name and limit.
 
     """
 
-    spool: Path
-    registry: Path | None = None
-    model: str = DEFAULT_MODEL
-    once: bool = False
-    batch_questions: int = 512
-    group_files: int = 128
-    linger_s: float = 0.02
-    max_line_bytes: int = 1 << 20
-    max_attempts: int = 3
-    scan_s: float = 1.0
-    settle_s: float = 1.0
-    empty_grace_s: float = 2.0
-    retry_first_s: float = 0.25
-    retry_last_s: float = 30.0
-    min_free_bytes: int = 16 << 20
-    min_free_inodes: int = 256
+    spool: Annotated[Path, About("Folder of the spool; made if it is absent.", fixed=True)]
+    registry: Annotated[
+        Path | None, About("Root of the model registry; without it, the bundled one.")
+    ] = None
+    model: Annotated[str, About("NAME:VERSION, NAME:ALIAS or NAME@sha256:DIGEST.")] = DEFAULT_MODEL
+    once: Annotated[bool, About("Stop when what was there is answered.", fixed=True)] = False
+    log_format: Annotated[
+        str,
+        About(
+            "json, console, or auto: console on a terminal.",
+            choices=("json", "console", "auto"),
+            fixed=True,
+        ),
+    ] = "auto"
+    batch_questions: Annotated[int, About("Questions in one simulator call.", 1, 65536)] = 512
+    group_files: Annotated[
+        int, About("Files claimed in one turn, and the most made durable together.", 1, 4096)
+    ] = 128
+    linger_s: Annotated[float, About("Seconds a finished file waits for others.", 0, 10)] = 0.02
+    max_line_bytes: Annotated[
+        int, About("Longest line; a longer one fails its file.", 1024, 1 << 30)
+    ] = 1 << 20
+    max_attempts: Annotated[
+        int, About("Claims without a result until a file is put aside.", 1, 100)
+    ] = 3
+    scan_s: Annotated[float, About("Seconds between two scans of the inbox.", 0.01, 3600)] = 1.0
+    settle_s: Annotated[
+        float,
+        About("Seconds without change until a file is complete, without leases.", 0, 3600),
+    ] = 1.0
+    empty_grace_s: Annotated[
+        float, About("Seconds that an empty file is given to fill.", 0, 3600)
+    ] = 2.0
+    retry_first_s: Annotated[
+        float, About("First pause in seconds before work is tried again.", 0.001, 3600)
+    ] = 0.25
+    retry_last_s: Annotated[float, About("Longest such pause in seconds.", 0.001, 3600)] = 30.0
+    min_free_bytes: Annotated[
+        int, About("Bytes left free in the spool; with less, nothing is claimed.", 0, 1 << 50)
+    ] = 16 << 20
+    min_free_inodes: Annotated[int, About("Inodes left free, likewise.", 0, 1 << 40)] = 256
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            least = 0 if field.name.startswith(("min_", "linger", "settle", "empty")) else 1e-3
-            if isinstance(value, int | float) and not isinstance(value, bool) and value < least:
-                raise SettingsError(f"{field.name}: {value}, least {least:g}")
+        for name in NAMES:
+            check(name, getattr(self, name))
+        if self.retry_first_s > self.retry_last_s:
+            raise SettingsError(
+                f"retry_first_s: {self.retry_first_s:g}, most {self.retry_last_s:g} (retry_last_s)"
+            )
+
+
+NAMES: Final = tuple(each.name for each in fields(Settings))
+"""Every setting, in the order in which they are shown."""
+
+TYPES: Final[dict[str, Any]] = get_type_hints(Settings)
+
+ABOUT: Final[dict[str, About]] = {
+    name: get_args(annotated)[1]
+    for name, annotated in get_type_hints(Settings, include_extras=True).items()
+}
+
+DEFAULTS: Final[dict[str, Any]] = {
+    each.name: each.default for each in fields(Settings) if each.default is not MISSING
+}
+
+
+def check(name: str, value: object) -> None:
+    """Hold a value to the type and the limits of its setting.
+
+    Raises
+    ------
+    SettingsError
+        It breaks them; the text has the name, the value and the limit.
+
+    """
+    kind, about = TYPES[name], ABOUT[name]
+    if not _fits(kind, value):
+        raise SettingsError(f"{name}: {value!r}, expected {_KINDS[kind]}")
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if not value >= about.least:
+            raise SettingsError(f"{name}: {value}, least {about.least}")
+        if not value <= about.most:
+            raise SettingsError(f"{name}: {value}, most {about.most}")
+    if about.choices and value not in about.choices:
+        raise SettingsError(f"{name}: {value!r}, expected one of {', '.join(about.choices)}")
+
+
+def _fits(kind: Any, value: object) -> bool:
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, kind)

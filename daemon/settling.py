@@ -29,8 +29,6 @@ class Settling:
     ----------
     spool, ledger
         Where they are made final.
-    model
-        What answered them.
     settings
         `group_files` and `linger_s` bound a group.
     clock
@@ -45,14 +43,12 @@ class Settling:
         *,
         spool: Spool,
         ledger: Ledger,
-        model: ServedModel,
         settings: Settings,
         clock: Clock,
         log: FilteringBoundLogger,
     ) -> None:
         self._spool = spool
         self._ledger = ledger
-        self._model = model
         self._settings = settings
         self._clock = clock
         self._log = log
@@ -94,22 +90,23 @@ class Settling:
             if progress.failure is not None:
                 self._quarantine(progress.request.name, progress.failure, progress)
 
-    def poison(self, request: Request) -> None:
-        """Put an input aside that keeps ending the daemon."""
+    def poison(self, request: Request, model: ServedModel) -> None:
+        """Put an input aside that keeps ending the daemon; `model` is what would have answered it."""
         failure = InputError(
             "poison",
             f"{request.attempt} claims ended with the daemon and without a result",
             stage="simulate",
         )
-        self._quarantine(request.name, failure, Progress(request=request))
+        self._quarantine(request.name, failure, Progress(request=request, model=model))
 
     def _commit(self, group: Sequence[Progress]) -> None:
         begin, wall = self._clock.monotonic(), self._clock.wall()
-        cores = self._model.classifier.cores
-        figures = [progress.tally.figures(cores=cores) for progress in group]
+        figures = [
+            progress.tally.figures(cores=progress.model.classifier.cores) for progress in group
+        ]
         items = []
         for progress, sums in zip(group, figures, strict=True):
-            summary = events.summary(progress, self._model, figures=sums, now_s=wall)
+            summary = events.summary(progress, figures=sums, now_s=wall)
             items.append(
                 Written(
                     name=progress.request.name,
@@ -122,7 +119,7 @@ class Settling:
         seconds, wall = self._clock.monotonic() - begin, self._clock.wall()
         for progress, sums, result in zip(group, figures, results, strict=True):
             progress.write_s += seconds
-            fields = events.done(progress, self._model, figures=sums, result=result, now_s=wall)
+            fields = events.done(progress, figures=sums, result=result, now_s=wall)
             self._log.info(events.DONE, **fields)
 
     def _quarantine(self, name: str, failure: InputError, progress: Progress) -> None:
@@ -130,7 +127,7 @@ class Settling:
         if digest is None and failure.stage == "simulate":
             digest = durable.digest(self._spool.work, name)
         report = events.report(
-            failure, name, self._model, sha256=digest, attempts=progress.request.attempt
+            failure, name, progress.model, sha256=digest, attempts=progress.request.attempt
         )
         self._ledger.quarantine(name, report)
         self._log.warning(events.FAILED, **events.failed(report))

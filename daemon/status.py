@@ -1,22 +1,16 @@
-"""Look at a spool from outside: what is in its folders, who works on it, and whether a daemon could."""
+"""Look at a spool from outside: what is in its folders, and who works on it."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import durable, names
-from . import model as models
+from . import names
 from .errors import DaemonError
-from .inbox import leases_work
-from .spool import FOLDERS, Spool, holder
+from .spool import FOLDERS, holder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-    from .settings import Settings
 
 _COUNTED = {"out": names.RESULT}
 _UNCOUNTED = {"failed": names.REPORT}
@@ -92,56 +86,3 @@ def _folder(path: Path, folder: str, now_s: float) -> Folder:
         raise DaemonError(f"{path}: {fault.strerror}") from None
     oldest = round(max(now_s - min(changed), 0.0), 3) if changed else None
     return Folder(files=len(changed), oldest_age_s=oldest)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
-    """One thing that `check` tried: what, whether it works, and what was found."""
-
-    what: str
-    ok: bool
-    found: str
-
-
-def _links(spool: Spool) -> Finding:
-    """Try on files in tmp/ what claiming and committing rest on."""
-    one, two = f"link-{os.getpid()}-a", f"link-{os.getpid()}-b"
-    os.close(durable.create(spool.tmp, one))
-    try:
-        durable.link(spool.tmp, one, spool.tmp, two)
-        same = durable.same_file(durable.look(spool.tmp, one), durable.look(spool.tmp, two))
-    except OSError as fault:
-        return Finding(what="links", ok=False, found=f"hard links are refused: {fault.strerror}")
-    finally:
-        durable.unlink(spool.tmp, one)
-        durable.unlink(spool.tmp, two)
-    return Finding(what="links", ok=same, found="hard links work")
-
-
-def check(settings: Settings) -> Iterator[Finding]:
-    """Try everything that a daemon with these settings needs, without disturbing one that runs."""
-    try:
-        with Spool.make(settings.spool) as spool:
-            yield Finding(what="folders", ok=True, found=f"{settings.spool}, one file system")
-            yield _links(spool)
-            leases = leases_work(spool)
-            told = (
-                "tell open writers"
-                if leases
-                else f"do not; files settle for {settings.settle_s:g} s"
-            )
-            yield Finding(what="leases", ok=True, found=told)
-            pid = holder(settings.spool)
-            yield Finding(
-                what="lock", ok=True, found="free" if pid is None else f"held by process {pid}"
-            )
-    except DaemonError as e:
-        yield Finding(what="folders", ok=False, found=str(e))
-    try:
-        model = models.load(settings)
-        answers = model.classifier.classify(["What is a spike ?"])
-    except DaemonError as e:
-        yield Finding(what="model", ok=False, found=str(e))
-    else:
-        ticks = int(answers.ticks.sum())
-        yield Finding(what="model", ok=True, found=f"{model.pin}, answers in {ticks} ticks")

@@ -180,12 +180,19 @@ def test_status_of_what_is_no_spool_says_so(tmp_path: Path) -> None:
 def test_check_tries_everything(spool: Path, registry: Path) -> None:
     done = program("check", "--spool", spool, "--registry", registry, "--model", MODEL)
     assert done.returncode == 0
-    assert [line.split(":")[0] for line in done.stdout.splitlines()] == [
-        f"ok   {what}" for what in ("folders", "links", "leases", "lock", "model")
+    findings = [line for line in done.stdout.splitlines() if not line.endswith(")")]
+    assert [line.split(":")[0] for line in findings] == [
+        f"ok   {what}" for what in ("folders", "links", "leases", "lock", "disk", "model")
     ]
+    assert f'spool = "{spool}"  (flag)' in done.stdout
     bad = program("check", "--spool", spool, "--registry", registry, "--model", "none:1.0.0")
     assert bad.returncode == 1
     assert "FAIL model: model none:1.0.0: " in bad.stdout
+    full = program("check", "--spool", spool, "--registry", registry, "--model", MODEL,
+                   "--min-free-bytes", 1 << 50, "--json")  # fmt: skip
+    assert full.returncode == 1
+    found = {finding["what"]: finding["ok"] for finding in json.loads(full.stdout)["findings"]}
+    assert {what for what, ok in found.items() if not ok} == {"disk"}
 
 
 @pytest.mark.parametrize(
@@ -193,7 +200,7 @@ def test_check_tries_everything(spool: Path, registry: Path) -> None:
     [
         (["--model", "none:1.0.0"], "model none:1.0.0: "),
         (["--model", "no reference"], "model no reference: "),
-        (["--log-format", "xml"], "log format 'xml': expected one of json, console, auto"),
+        (["--log-format", "xml"], "log_format: 'xml', expected one of json, console, auto"),
     ],
 )
 def test_what_cannot_be_run_is_one_line_and_exit_code_2(

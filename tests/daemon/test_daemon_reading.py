@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote_to_bytes
@@ -13,9 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spikewatch.daemon import names
-from spikewatch.daemon.errors import InputError, SettingsError
+from spikewatch.daemon.errors import InputError
 from spikewatch.daemon.reading import Question, Source, questions
-from spikewatch.daemon.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -144,9 +142,3 @@ def test_every_name_has_results_that_fit_and_a_printed_form_that_leads_back(raw:
     assert len(os.fsencode(tagged)) <= names.NAME_MAX
     assert names.printable(name).isprintable()
     assert unquote_to_bytes(names.printable(name)) == raw
-
-
-def test_settings_refuse_what_cannot_work() -> None:
-    with pytest.raises(SettingsError) as error:
-        Settings(spool=Path("x"), batch_questions=0)
-    assert str(error.value) == "batch_questions: 0, least 0.001"

@@ -3,31 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spikewatch.daemon.model import ServedModel
 from spikewatch.daemon.reading import Fault, Question
 from spikewatch.daemon.results import Records, Tally
 from spikewatch.simcore import Answers, estimate
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-
-class Fixed:
-    """A classifier of which only labels and cores are asked."""
-
-    def __init__(self, labels: tuple[str, ...], cores: int) -> None:
-        self.labels, self.cores = labels, cores
-
-    def classify(self, texts: Sequence[str]) -> Answers:
-        raise NotImplementedError
-
 
 counts = st.integers(0, 2**40)
 
@@ -50,8 +34,7 @@ def test_a_record_is_what_json_would_write(
     ticks: int,
     cores: int,
 ) -> None:
-    model = ServedModel(classifier=Fixed(tuple(labels), cores), pin="m:1.0.0@sha256:0")
-    records = Records(model)
+    records = Records(labels=labels, cores=cores)
     answers = Answers(
         label=np.array([len(labels) - 1], dtype=np.int32),
         scores=np.arange(len(labels), dtype=np.int32)[None],
@@ -82,10 +65,9 @@ def test_a_record_is_what_json_would_write(
 
 @given(st.one_of(st.integers(), st.text(max_size=20)), st.text(max_size=20), st.text(max_size=20))
 def test_a_faulty_record_is_what_json_would_write(name: int | str, code: str, message: str) -> None:
-    model = ServedModel(classifier=Fixed(("A",), 1), pin="m:1.0.0@sha256:0")
     tally = Tally()
     question = Question(name, None, Fault(code, message))
-    line = Records(model).lines([question], iter(()), tally)
+    line = Records(labels=["A"], cores=1).lines([question], iter(()), tally)
     nulls = ("text", "label", "scores", "spikes", "synaptic_events", "ticks", "energy_uj")
     record = {
         "id": name,

@@ -10,10 +10,12 @@ import socket
 from typing import TYPE_CHECKING
 
 import pytest
-from daemon_support import Bench, Hand, content, records
+from daemon_support import Bench, Hand, Watched, content, records
+from support import tiny_model_files
 
 from spikewatch.daemon import durable
-from spikewatch.simcore import MAX_WORDS
+from spikewatch.daemon.model import ServedModel
+from spikewatch.simcore import MAX_WORDS, Classifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -344,6 +346,38 @@ def test_a_large_file_is_answered_in_bounded_batches(make_bench: MakeBench) -> N
         assert max(map(len, hand.classifier.calls)) == 8
         assert [r["id"] for r in hand.out("large.txt.jsonl")] == list(range(1, 101))
         assert [e["file"] for e in hand.events("request.done")] == ["tiny.txt", "large.txt"]
+
+
+def test_a_swap_between_two_requests_of_one_claim_keeps_each_with_its_own_model(
+    hand: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = Watched(
+        ServedModel(classifier=Classifier.from_files(tiny_model_files(seed=3)), pin="second")
+    )
+    real = durable.open_input
+
+    def swapping(folder: int, name: str) -> int | None:
+        if name == "a.txt":
+            hand.service.swap(ServedModel(classifier=second, pin="tiny:2.0.0@sha256:0"))
+        return real(folder, name)
+
+    monkeypatch.setattr(durable, "open_input", swapping)
+    text = "who wrote the capital of france\nhow far is the moon\nwhen did a stand in hamlet"
+    hand.drop("a.txt", text)
+    hand.drop("bb.txt", text + " ?")
+    hand.turn()
+    pins = {e["file"]: e["model"] for e in hand.events("request.done")}
+    assert pins["a.txt"].startswith("tiny:1.0.0@")
+    assert pins["bb.txt"] == "tiny:2.0.0@sha256:0"
+    answers = {}
+    for name, model in (("a.txt", hand.classifier), ("bb.txt", second)):
+        asked = [r["text"] for r in hand.out(f"{name}.jsonl")]
+        assert model.calls == [asked]
+        answers[name] = [list(r["scores"].values()) for r in hand.out(f"{name}.jsonl")]
+        assert answers[name] == model._inner.classify(asked).scores.tolist()
+        summary = json.loads((hand.path / "out" / f"{name}.summary.json").read_text())
+        assert summary["model"] == pins[name]
+    assert answers["a.txt"] != answers["bb.txt"]
 
 
 def test_a_backlog_larger_than_a_group_is_answered(make_bench: MakeBench) -> None:

@@ -1,0 +1,96 @@
+"""Try everything that a daemon needs before one runs, or beside one that runs."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from . import durable
+from . import model as models
+from .errors import DaemonError
+from .inbox import leases_work
+from .spool import Spool, holder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """One thing that `check` tried: what, whether it works, and what was found."""
+
+    what: str
+    ok: bool
+    found: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give it as plain values for JSON."""
+        return asdict(self)
+
+
+def _links(spool: Spool) -> Finding:
+    """Try on files in tmp/ what claiming and committing rest on."""
+    one, two = f"link-{os.getpid()}-a", f"link-{os.getpid()}-b"
+    os.close(durable.create(spool.tmp, one))
+    try:
+        durable.link(spool.tmp, one, spool.tmp, two)
+        same = durable.same_file(durable.look(spool.tmp, one), durable.look(spool.tmp, two))
+    except OSError as fault:
+        return Finding(what="links", ok=False, found=f"hard links are refused: {fault.strerror}")
+    finally:
+        durable.unlink(spool.tmp, one)
+        durable.unlink(spool.tmp, two)
+    return Finding(what="links", ok=same, found="hard links work")
+
+
+def _room(spool: Spool, settings: Settings) -> Finding:
+    """Compare what is free with what the daemon leaves free."""
+    disk = os.fstatvfs(spool.out)
+    free = disk.f_bavail * disk.f_frsize
+    inodes = disk.f_favail if disk.f_files else None  # btrfs counts none
+    ok = free >= settings.min_free_bytes and (inodes is None or inodes >= settings.min_free_inodes)
+    return Finding(
+        what="disk",
+        ok=ok,
+        found=f"{free} bytes free, {settings.min_free_bytes} to be left; "
+        f"{'uncounted' if inodes is None else inodes} inodes free, {settings.min_free_inodes} to be left",
+    )
+
+
+def _spool(settings: Settings) -> Iterator[Finding]:
+    with Spool.make(settings.spool) as spool:
+        yield Finding(what="folders", ok=True, found=f"{settings.spool}, one file system")
+        yield _links(spool)
+        leases = leases_work(spool)
+        told = (
+            "tell open writers" if leases else f"do not; files settle for {settings.settle_s:g} s"
+        )
+        yield Finding(what="leases", ok=True, found=told)
+        pid = holder(settings.spool)
+        held = "free" if pid is None else f"held by process {pid or 'unknown'}"
+        yield Finding(what="lock", ok=True, found=held)
+        yield _room(spool, settings)
+
+
+def _model(settings: Settings) -> Finding:
+    try:
+        model = models.load(settings)
+        answers = model.classifier.classify(["What is a spike ?"])
+    except DaemonError as e:
+        return Finding(what="model", ok=False, found=str(e))
+    found = f"{model.pin}, answers in {int(answers.ticks.sum())} ticks"
+    return Finding(what="model", ok=True, found=found)
+
+
+def check(settings: Settings) -> Iterator[Finding]:
+    """Try everything that a daemon with these settings needs, without disturbing one that runs."""
+    try:
+        yield from _spool(settings)
+    except DaemonError as e:
+        yield Finding(what="folders", ok=False, found=str(e))
+    except OSError as fault:
+        yield Finding(what="folders", ok=False, found=f"{settings.spool}: {fault.strerror}")
+    yield _model(settings)

@@ -1,0 +1,121 @@
+"""Where settings come from: flags, then the environment, then the configuration file, then the defaults."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from .errors import SettingsError
+from .settings import NAMES, TYPES, Settings, check
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Origin = Literal["flag", "env", "file", "default"]
+
+PREFIX: Final = "SPIKEWATCHD_"
+"""Before a setting's name in capitals: its variable."""
+
+MAX_FILE_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Effective:
+    """Settings, and where each of them came from."""
+
+    settings: Settings
+    origins: Mapping[str, Origin]
+
+    def as_dict(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """Give both as plain values for JSON: `{"settings": {name: {"value", "from"}}}`."""
+        values = {name: getattr(self.settings, name) for name in NAMES}
+        return {
+            "settings": {
+                name: {
+                    "value": str(value) if isinstance(value, Path) else value,
+                    "from": self.origins[name],
+                }
+                for name, value in values.items()
+            }
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Configuration:
+    """What a start was given; the file is read anew by every `load`.
+
+    Attributes
+    ----------
+    file
+        The configuration file, if there is one.
+    given
+        Values of flags and of the environment, by setting.
+    origins
+        Which of the two each came from.
+
+    """
+
+    file: Path | None = None
+    given: Mapping[str, Any] = field(default_factory=dict)
+    origins: Mapping[str, Origin] = field(default_factory=dict)
+
+    def load(self) -> Effective:
+        """Read the file and put everything together.
+
+        Raises
+        ------
+        SettingsError
+            A value that is refused, or a file that cannot be read.
+
+        """
+        filed = {} if self.file is None else read(self.file)
+        values = filed | dict(self.given)
+        if "spool" not in values:
+            raise SettingsError(f"no spool: give --spool DIR, {PREFIX}SPOOL, or spool in --config")
+        origins: dict[str, Origin] = dict.fromkeys(NAMES, "default")
+        origins |= dict.fromkeys(filed, "file")
+        origins |= self.origins
+        return Effective(settings=Settings(**values), origins=origins)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read a configuration file.
+
+    Returns
+    -------
+    dict
+        Checked values by setting.
+
+    Raises
+    ------
+    SettingsError
+        It cannot be read, is no TOML, or holds an unknown key or a refused value; names file, key, value and limit.
+
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+        if len(data) > MAX_FILE_BYTES:
+            raise SettingsError(f"{path}: more than {MAX_FILE_BYTES} bytes")
+        document = tomllib.loads(data.decode())
+    except OSError as fault:
+        raise SettingsError(f"{path}: {fault.strerror}") from None
+    except (ValueError, RecursionError) as e:  # not UTF-8, or no TOML
+        raise SettingsError(f"{path}: {' '.join(str(e).split())}") from None
+    try:
+        return {name: _value(name, value) for name, value in document.items()}
+    except SettingsError as e:
+        raise SettingsError(f"{path}: {e}") from None
+
+
+def _value(name: str, value: object) -> object:
+    if name not in NAMES:
+        raise SettingsError(f"{name}: no such setting; there are {', '.join(NAMES)}")
+    if isinstance(value, str) and value and TYPES[name] in {Path, Path | None}:
+        value = Path(value)
+    if isinstance(value, int) and not isinstance(value, bool) and TYPES[name] is float:
+        value = float(value)
+    check(name, value)
+    return value

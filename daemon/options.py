@@ -1,0 +1,91 @@
+"""Make a command's options out of the fields of `Settings`."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from .configuration import PREFIX, Configuration
+from .settings import ABOUT, DEFAULTS, NAMES, TYPES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .configuration import Origin
+
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        envvar=PREFIX + "CONFIG",
+        metavar="FILE",
+        help="TOML file of settings; flags and variables come first.",
+    ),
+]
+
+_ORIGINS: Final[dict[str, Origin]] = {"COMMANDLINE": "flag", "ENVIRONMENT": "env"}
+
+
+def configured(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command one option for each setting, and `--config`.
+
+    Parameters
+    ----------
+    names
+        The settings; without any, all.
+
+    Returns
+    -------
+    Callable
+        A decorator for a function whose first parameter is the `Configuration`; its others stay options and
+        arguments of their own.
+
+    """
+    chosen = names or NAMES
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+
+        @functools.wraps(command)
+        def run(*, ctx: typer.Context, config: Path | None, **values: Any) -> None:
+            given = {name: values.pop(name) for name in chosen}
+            origins = {
+                name: _ORIGINS[source.name]
+                for name in chosen
+                if (source := ctx.get_parameter_source(name)) and source.name in _ORIGINS
+            }
+            given = {name: given[name] for name in origins}
+            command(Configuration(file=config, given=given, origins=origins), **values)
+
+        parameters = [
+            *(each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own),
+            *(_parameter(name) for name in chosen),
+            _keyword("config", Config, None),
+            _keyword("ctx", typer.Context, inspect.Parameter.empty),
+        ]
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # typer reads it
+        run.__annotations__ = {each.name: each.annotation for each in parameters}
+        return run
+
+    return decorate
+
+
+def _parameter(name: str) -> inspect.Parameter:
+    """Make the option of a setting; whether it was given is asked of typer, not told from its value."""
+    flag = "--" + name.replace("_", "-")
+    if TYPES[name] is bool:
+        flag = f"{flag}/--no-{flag[2:]}"
+    option = typer.Option(flag, envvar=PREFIX + name.upper(), help=ABOUT[name].help)
+    default = DEFAULTS.get(name)
+    kind = TYPES[name] if name in DEFAULTS else TYPES[name] | None
+    return _keyword(name, Annotated[kind, option], default)
+
+
+def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+    )

@@ -1,0 +1,163 @@
+"""Where settings come from, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from daemon_support import MODEL, program
+from typer.testing import CliRunner
+
+from spikewatch.daemon.cli import app
+from spikewatch.daemon.configuration import Configuration
+from spikewatch.daemon.errors import SettingsError
+from spikewatch.daemon.settings import ABOUT, DEFAULTS, NAMES, TYPES, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "packaging" / "spikewatchd.toml"
+
+
+@pytest.fixture
+def shown(spool: Path, registry: Path) -> Callable[..., dict[str, Any]]:
+    """Run `check --json` with a file, variables and flags; give the settings that it shows."""
+
+    def run(
+        text: str = "", env: dict[str, str] | None = None, flags: tuple[str, ...] = ()
+    ) -> dict[str, Any]:
+        file = spool / "test.toml"
+        base = f"spool = {json.dumps(str(spool))}\nregistry = {json.dumps(str(registry))}\n"
+        file.write_text(f"{base}model = '{MODEL}'\n{text}")
+        done = CliRunner().invoke(
+            app, ["check", "--json", "--config", str(file), *flags], env=env or {}
+        )
+        assert done.exit_code == 0, done.output
+        settings: dict[str, Any] = json.loads(done.output)["settings"]
+        return settings
+
+    return run
+
+
+def other(name: str) -> Any:
+    """Give a value that a setting does not have by default."""
+    default = DEFAULTS.get(name)
+    if TYPES[name] is bool:
+        return not default
+    if ABOUT[name].choices:
+        return ABOUT[name].choices[0]
+    if isinstance(default, int | float):
+        return default * 2 if name != "retry_first_s" else default / 2
+    raise AssertionError(name)
+
+
+def test_every_setting_can_be_given_by_flag_variable_and_file(
+    shown: Callable[..., dict[str, Any]],
+) -> None:
+    names = [name for name in NAMES if name not in {"spool", "registry", "model"}]
+    values = {name: other(name) for name in names}
+    text = "\n".join(f"{name} = {json.dumps(value)}" for name, value in values.items())
+    env = {f"SPIKEWATCHD_{n.upper()}": json.dumps(v).strip('"') for n, v in values.items()}
+    flags = []
+    for name, value in values.items():
+        flag = "--" + name.replace("_", "-")
+        flags += [flag] if value is True else [f"{flag}={value}"]
+    for origin, settings in {
+        "file": shown(text),
+        "env": shown(env=env),
+        "flag": shown(flags=tuple(flags)),
+    }.items():
+        assert {n: settings[n] for n in names} == {
+            n: {"value": values[n], "from": origin} for n in names
+        }
+    assert shown()["scan_s"] == {"value": 1.0, "from": "default"}
+
+
+def test_flags_come_before_variables_before_the_file(
+    shown: Callable[..., dict[str, Any]],
+) -> None:
+    file, env = "scan_s = 3\nonce = true\n", {"SPIKEWATCHD_SCAN_S": "4"}
+    assert shown(file, env)["scan_s"] == {"value": 4.0, "from": "env"}
+    both = shown(file, env, ("--scan-s", "5", "--no-once"))
+    assert both["scan_s"] == {"value": 5.0, "from": "flag"}
+    assert both["once"] == {"value": False, "from": "flag"}
+    same_as_default = shown(file, env, ("--scan-s", "1"))
+    assert same_as_default["scan_s"] == {"value": 1.0, "from": "flag"}
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("scan = 1", "scan: no such setting; there are spool, registry, model, "),
+        ("scan_s = '1'", "scan_s: '1', expected a number"),
+        ("scan_s = true", "scan_s: True, expected a number"),
+        ("scan_s = nan", "scan_s: nan, least 0.01"),
+        ("scan_s = inf", "scan_s: inf, most 3600"),
+        ("scan_s = 0", "scan_s: 0.0, least 0.01"),
+        ("group_files = 1.5", "group_files: 1.5, expected a whole number"),
+        ("group_files = 5000", "group_files: 5000, most 4096"),
+        ("once = 1", "once: 1, expected true or false"),
+        ("model = 1", "model: 1, expected a string"),
+        ("registry = ''", "registry: '', expected a path"),
+        ("log_format = 'xml'", "log_format: 'xml', expected one of json, console, auto"),
+        ("scan_s = 1\nscan_s = 2", "Cannot overwrite a value (at end of document)"),
+        ("scan_s =", "Invalid value (at end of document)"),
+        (b"\xff", "'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"),
+        ("[scan_s]\na = 1", "scan_s: {'a': 1}, expected a number"),
+    ],
+)
+def test_a_bad_file_is_refused_in_one_line_with_key_value_and_limit(
+    tmp_path: Path, text: str | bytes, error: str
+) -> None:
+    file = tmp_path / "bad.toml"
+    file.write_bytes(text.encode() if isinstance(text, str) else text)
+    with pytest.raises(SettingsError) as refused:
+        Configuration(file=file, given={"spool": tmp_path}, origins={"spool": "flag"}).load()
+    assert str(refused.value).startswith(f"{file}: {error}")
+    assert len(str(refused.value).splitlines()) == 1
+
+
+def test_a_file_that_is_not_there_a_bad_flag_and_no_spool_are_one_line_and_exit_code_2(
+    tmp_path: Path,
+) -> None:
+    gone = tmp_path / "gone.toml"
+    done = program("check", "--config", gone)
+    expected = f"spikewatchd: {gone}: No such file or directory\n"
+    assert (done.returncode, done.stderr) == (2, expected)
+    done = program("run", "--spool", tmp_path / "s", "--max-attempts", "0")
+    assert (done.returncode, done.stderr) == (2, "spikewatchd: max_attempts: 0, least 1\n")
+    assert not (tmp_path / "s").exists()
+    done = program("put", tmp_path / "a.txt")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "spikewatchd: no spool: give --spool DIR, SPIKEWATCHD_SPOOL, or spool in --config\n"
+    )
+
+
+def test_pauses_that_shrink_are_refused() -> None:
+    with pytest.raises(SettingsError) as refused:
+        Settings(spool=Path("x"), retry_first_s=2, retry_last_s=1)
+    assert str(refused.value) == "retry_first_s: 2, most 1 (retry_last_s)"
+
+
+def test_the_example_file_holds_every_setting_at_its_default() -> None:
+    effective = Configuration(file=EXAMPLE).load()
+    values = {name: getattr(effective.settings, name) for name in DEFAULTS}
+    assert values == DEFAULTS
+    stated = re.findall(r"^(?:# )?(\w+) = ", EXAMPLE.read_text(), flags=re.MULTILINE)
+    assert stated == list(NAMES)
+
+
+def test_the_documentation_lists_every_setting_with_its_default() -> None:
+    rows = dict(
+        re.findall(
+            r"^\| `(\w+)` \| ([^|]+?) \|", (ROOT / "docs/daemon.md").read_text(), re.MULTILINE
+        )
+    )
+    for name in NAMES:
+        default = DEFAULTS.get(name)
+        assert rows.get(name) == ("-" if default is None else f"`{json.dumps(default)}`"), name

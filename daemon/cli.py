@@ -37,16 +37,19 @@ def run(configuration: Configuration) -> None:
 
 
 @app.command()
-@configured("spool")
+@configured("spool", "done_marker")
 def put(
     configuration: Configuration,
     files: Annotated[list[Path], typer.Argument(help="Files to be answered.")],
 ) -> None:
     """Drop files into a spool, each whole or not at all; print their names."""
+    from .names import MARKER  # noqa: PLC0415 - not needed by --help
     from .put import put as put_file  # noqa: PLC0415 - the command has the function's name
     from .spool import Spool  # noqa: PLC0415 - not needed by --help
 
-    with Spool.make(configuration.load().settings.spool) as opened:
+    settings = configuration.load().settings
+    with Spool.make(settings.spool) as opened:
+        opened.marker = MARKER if settings.done_marker else ""
         for file in files:
             typer.echo(put_file(opened, file))
 

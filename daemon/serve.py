@@ -7,14 +7,14 @@ import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from . import events
+from . import events, names
 from . import model as models
 from .clock import Clock
 from .errors import SpoolError
 from .service import Service
 from .signals import stopping
 from .spool import Spool
-from .watch import Bell, Watcher
+from .watch import Bell, Scanning, Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,9 +74,11 @@ def serve(
         try:
             spool = stack.enter_context(Spool.make(settings.spool))
             spool.lock()
+            spool.demand(network_fs=settings.network_fs)
+            spool.marker = names.MARKER if settings.done_marker else ""
             _log_start(log, settings)
             model = load(settings)
-            watcher = Watcher(settings.spool / "in", bell)
+            watcher = Scanning() if settings.network_fs else Watcher(settings.spool / "in", bell)
             service = Service(
                 spool=spool, model=model, settings=settings, watcher=watcher, clock=clock, log=log
             )

@@ -88,7 +88,7 @@ class Service:
             spool,
             settle_s=settings.settle_s,
             empty_grace_s=settings.empty_grace_s,
-            leases=leases_work(spool),
+            leases=not settings.network_fs and leases_work(spool),
         )
         self._scan_due_s = 0.0
         self._paused_until_s = 0.0

@@ -9,11 +9,13 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 import time
 from typing import TYPE_CHECKING, Final, Self
 
 from . import durable
 from .errors import SpoolBusyError, SpoolError
+from .mounts import mount_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,6 +36,12 @@ LOCK_PATIENCE_S: Final = 0.25
 
 _NO_LINK: Final = frozenset({errno.EPERM, errno.EMLINK})
 
+_LINKLESS: Final = _NO_LINK | {errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV}
+"""What file systems without hard links say."""
+
+_LOCK_FLAGS: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+"""A link in the lock's place would have another file emptied, a pipe would hang."""
+
 
 class Spool:
     """An open spool; all work on it goes through the descriptors of its folders.
@@ -42,6 +50,8 @@ class Spool:
     ----------
     path
         The folder, as it was given.
+    marker
+        Ending of the names in in/ that say that an input is complete; empty: there are none.
     inbox, work, tmp, out, done, failed
         Descriptors of the folders.
 
@@ -49,20 +59,27 @@ class Spool:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.marker = ""
         self._lock = -1
         fds: list[int] = []
         try:
-            fds.extend(os.open(path / folder, durable.FOLDER_FLAGS) for folder in FOLDERS)
-            volumes = {os.fstat(fd).st_dev for fd in fds}
+            # The folder itself may be a link, which its owner has made; those in it may not.
+            fds.append(os.open(path, durable.FOLDER_FLAGS))
+            fds.extend(
+                os.open(name, durable.FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=fds[0])
+                for name in FOLDERS
+            )
+            volumes = {(os.fstat(fd).st_dev, mount_of(fd).number) for fd in fds[1:]}
         except OSError as fault:
             _close(fds)
-            raise SpoolError(f"spool {path}: {fault.filename or ''}: {fault.strerror}") from None
+            raise SpoolError(_unopened(path, fault)) from None
         if len(volumes) > 1:
             _close(fds)
             raise SpoolError(
                 f"spool {path}: its folders lie on {len(volumes)} file systems; links need one"
             )
-        self.inbox, self.work, self.tmp, self.out, self.done, self.failed = fds
+        self._root, *folders = fds
+        self.inbox, self.work, self.tmp, self.out, self.done, self.failed = folders
 
     @classmethod
     def make(cls, path: Path) -> Self:
@@ -71,7 +88,7 @@ class Spool:
         Raises
         ------
         SpoolError
-            A folder cannot be made or opened, or they lie on several file systems.
+            A folder cannot be made or opened, is a symbolic link, or they lie on several file systems.
 
         """
         try:
@@ -79,7 +96,7 @@ class Spool:
             for folder in FOLDERS:
                 (path / folder).mkdir(mode=0o750, exist_ok=True)
         except OSError as fault:
-            raise SpoolError(f"spool {path}: {fault.filename}: {fault.strerror}") from None
+            raise SpoolError(_unopened(path, fault)) from None
         return cls(path)
 
     def __enter__(self) -> Self:
@@ -90,7 +107,8 @@ class Spool:
 
     def close(self) -> None:
         """Close every descriptor; this gives the lock back."""
-        _close([self.inbox, self.work, self.tmp, self.out, self.done, self.failed])
+        folders = [self.inbox, self.work, self.tmp, self.out, self.done, self.failed]
+        _close([self._root, *folders])
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
@@ -102,9 +120,14 @@ class Spool:
         ------
         SpoolBusyError
             Another process has it, by its pid.
+        SpoolError
+            The lock is something else than a file.
 
         """
-        fd = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        try:
+            fd = os.open(LOCK, os.O_RDWR | os.O_CREAT | _LOCK_FLAGS, 0o640, dir_fd=self._root)
+        except OSError as fault:
+            raise SpoolError(_unopened(self.path, fault)) from None
         deadline = time.monotonic() + LOCK_PATIENCE_S
         while not _try_lock(fd, fcntl.LOCK_EX):
             if time.monotonic() > deadline:
@@ -116,21 +139,90 @@ class Spool:
         os.pwrite(fd, b"%d\n" % os.getpid(), 0)
         self._lock = fd
 
+    def demand(self, *, network_fs: bool) -> None:
+        """Refuse ground on which the promises do not hold; to be called by who has the lock.
+
+        Parameters
+        ----------
+        network_fs
+            Whether a network file system is taken in spite of what it lacks.
+
+        Raises
+        ------
+        SpoolError
+            A folder that everybody may write to, no hard links, or a network file system.
+
+        """
+        mount = mount_of(self.work)
+        if mount.network and not network_fs:
+            raise SpoolError(
+                f"spool {self.path}: on {mount.kind}, where events, leases and syncs may be missing; "
+                f"use a local disk, or --network-fs to work by scanning"
+            )
+        folders = zip(
+            FOLDERS[1:], (self.work, self.tmp, self.out, self.done, self.failed), strict=True
+        )
+        for name, fd in folders:
+            mode = os.fstat(fd).st_mode
+            if mode & stat.S_IWOTH:
+                raise SpoolError(
+                    f"spool {self.path}: everybody may write to {name}/ "
+                    f"(mode {stat.S_IMODE(mode):04o}); chmod o-w {name}"
+                )
+        try:
+            same = self.links_work()
+        except OSError as fault:
+            if fault.errno not in _LINKLESS:
+                raise
+            same = False
+        if not same:
+            raise SpoolError(
+                f"spool {self.path}: {mount.kind} has no hard links; use another file system"
+            )
+
+    def links_work(self) -> bool:
+        """Try on files in tmp/ what claiming and committing rest on.
+
+        Raises
+        ------
+        OSError
+            What the file system says to it.
+
+        """
+        one, two = f"link-{os.getpid()}-a", f"link-{os.getpid()}-b"
+        os.close(durable.create(self.tmp, one))
+        try:
+            durable.link(self.tmp, one, self.tmp, two)
+            return durable.same_file(durable.look(self.tmp, one), durable.look(self.tmp, two))
+        finally:
+            durable.unlink(self.tmp, one)
+            durable.unlink(self.tmp, two)
+
+    def replaced(self) -> bool:
+        """Say whether another spool has this one's path by now: an unmounted disk that was mounted again, say."""
+        try:
+            now = (self.path / "work").stat()
+        except OSError:
+            return False
+        return not durable.same_file(now, os.fstat(self.work))
+
     def inbox_moved(self) -> bool:
         """Say whether `in/` is another folder by now than the one that was opened."""
         try:
-            now = (self.path / "in").stat()
+            now = (self.path / "in").lstat()
         except OSError:
             return True
         return not durable.same_file(now, os.fstat(self.inbox))
 
     def reopen_inbox(self) -> bool:
-        """Open the folder that is `in/` now; False when there is none on the spool's file system."""
+        """Open the folder that is `in/` now; False when there is none in this spool and on its file system."""
         try:
-            fd = os.open(self.path / "in", durable.FOLDER_FLAGS)
+            if not durable.same_file(self.path.stat(), os.fstat(self._root)):
+                return False
+            fd = os.open("in", durable.FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=self._root)
         except OSError:
             return False
-        if os.fstat(fd).st_dev != os.fstat(self.work).st_dev:
+        if mount_of(fd).number != mount_of(self.work).number:
             os.close(fd)
             return False
         os.close(self.inbox)
@@ -169,7 +261,7 @@ class Spool:
             os.fsync(self.work)
         for name in linked:
             if durable.look(self.work, name) is not None:
-                self._unlink_claimed(name)
+                self.unlink_claimed(name)
         return linked, busy
 
     def sweep(self, wall: float) -> int:
@@ -192,16 +284,22 @@ class Spool:
         os.rename(name, name, src_dir_fd=self.inbox, dst_dir_fd=self.work)
         return True
 
-    def _unlink_claimed(self, name: str) -> None:
+    def unlink_claimed(self, name: str) -> None:
+        """Remove an input's name in in/, after its name in work/ has become durable.
+
+        Its marker goes first: one that stayed would speak for the next file of that name.
+        """
         # Between the link and now a producer may have put a new file in the old one's place.
         if durable.same_file(durable.look(self.inbox, name), durable.look(self.work, name)):
+            if self.marker:
+                durable.unlink(self.inbox, name + self.marker)
             durable.unlink(self.inbox, name)
 
 
 def holder(path: Path) -> int | None:
     """Give the pid of the daemon that runs on a spool; None when none does, 0 when its pid is not known."""
     try:
-        fd = os.open(path / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path / LOCK, os.O_RDONLY | _LOCK_FLAGS)
     except OSError:
         return None
     try:
@@ -221,6 +319,14 @@ def _try_lock(fd: int, how: int) -> bool:
 def _pid(fd: int) -> int:
     text = os.pread(fd, 20, 0).strip()
     return int(text) if text.isdigit() else 0
+
+
+def _unopened(path: Path, fault: OSError) -> str:
+    """Say in one line which part of a spool is not what it should be."""
+    name = os.path.basename(fault.filename or "")  # noqa: PTH119 - bytes, text or nothing
+    if name in {*FOLDERS, LOCK} and (path / name).is_symlink():
+        return f"spool {path}: {name} is a symbolic link; it must be the spool's own"
+    return f"spool {path}: {name or path}: {fault.strerror}"
 
 
 def _close(fds: Iterable[int]) -> None:

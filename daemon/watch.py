@@ -124,6 +124,22 @@ class Watcher:
         return self._hints.take()
 
 
+class Scanning:
+    """No watcher: for network file systems, whose changes by other machines are no events here."""
+
+    alive = True
+
+    def start(self) -> None:
+        """Do nothing."""
+
+    def stop(self) -> None:
+        """Do nothing."""
+
+    def take(self) -> tuple[set[str], bool]:
+        """Give no names: the scans find them."""
+        return set(), False
+
+
 class _Hints(FileSystemEventHandler):
     """Collects names; nothing in here may raise."""
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..registry import Pin, Registry
 from ..registry.references import check_alias, check_model, check_version
-from ..simcore import CoreImage
+from ..simcore import Classifier, CoreImage, golden
 from ..simcore.classifier import read_labels, read_tokenizer
 from .card import CORES, model_card
 from .constrained import HEADS
@@ -152,6 +152,7 @@ def convert(
         "model.onnx": float_model.data,
         FILE: finished.constrained.to_bytes(),
     }
+    files[golden.FILE] = golden.make(Classifier.from_files(files), _golden(questions, spoken))
     if source.training:
         files["training.json"] = _read_bytes(source.training)
     note(f"evaluating every stage on {len(held_out)} questions")
@@ -297,6 +298,12 @@ def _calibration(questions: list[Question]) -> list[Question]:
         return questions
     chosen = np.linspace(0, len(questions) - 1, MAX_CALIBRATION).astype(int)
     return [questions[i] for i in chosen]
+
+
+def _golden(questions: list[Question], spoken: list[int]) -> list[str]:
+    """Choose the golden questions: evenly over the calibration questions that hold words."""
+    chosen = np.linspace(0, len(spoken) - 1, golden.QUESTIONS).astype(int)
+    return [questions[spoken[i]].text for i in chosen]
 
 
 def _splitter(

@@ -33,7 +33,8 @@ def run(configuration: Configuration) -> None:
     from . import logs  # noqa: PLC0415 - put and status start without the log's library
     from .serve import serve  # noqa: PLC0415 - ... and without the simulator
 
-    serve(settings, logs.logger(logs.style(settings.log_format)))
+    log = logs.logger(logs.style(settings.log_format))
+    serve(settings, log, reread=lambda: configuration.load().settings)
 
 
 @app.command()
@@ -92,13 +93,25 @@ def check(configuration: Configuration, as_json: AsJson = False) -> None:
         raise typer.Exit(code=1)
 
 
+@app.command()
+@configured("spool")
+def reload(
+    configuration: Configuration,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for the outcome.")] = 60.0,
+) -> None:
+    """Have the running daemon read its configuration and look for a new model."""
+    from .reload import reload as ask  # noqa: PLC0415 - the command has the function's name
+
+    typer.echo(ask(configuration.load().settings.spool, patience_s=timeout))
+
+
 def main() -> None:
-    """Run the program; an error of ours is one line on standard error and exit code 2."""
+    """Run the program; an error of ours is one line on standard error and its exit code."""
     try:
         app()
     except DaemonError as e:
         sys.stderr.write(f"spikewatchd: {e}\n")
-        sys.exit(2)
+        sys.exit(e.exit_code)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass, field
+from enum import EnumType
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -115,6 +116,8 @@ def _value(name: str, value: object) -> object:
         raise SettingsError(f"{name}: no such setting; there are {', '.join(NAMES)}")
     if isinstance(value, str) and value and TYPES[name] in {Path, Path | None}:
         value = Path(value)
+    if isinstance(value, str) and isinstance(TYPES[name], EnumType) and value in set(TYPES[name]):
+        value = TYPES[name](value)
     if isinstance(value, int) and not isinstance(value, bool) and TYPES[name] is float:
         value = float(value)
     check(name, value)

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from . import events
-from .errors import fault_name
+from .errors import SpoolLostError, fault_name
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -28,10 +28,14 @@ class RoomGuard:
 
     def __init__(self, spool: Spool, settings: Settings, log: FilteringBoundLogger) -> None:
         self._spool = spool
-        self._bytes = settings.min_free_bytes
-        self._inodes = settings.min_free_inodes
         self._log = log
         self.room = True
+        self.configure(settings)
+
+    def configure(self, settings: Settings) -> None:
+        """Take other limits, from the next check on."""
+        self._bytes = settings.min_free_bytes
+        self._inodes = settings.min_free_inodes
 
     def check(self, *, refused: bool = False) -> None:
         """Look at the disk; `refused` says that it has just refused a write for want of room."""
@@ -74,8 +78,19 @@ class WatchGuard:
             self._complained = False
 
     def check(self) -> bool:
-        """Look after the watcher; False while there is no folder to scan."""
+        """Look after the watcher; False while there is no folder to scan.
+
+        Raises
+        ------
+        SpoolLostError
+            The whole spool is another one by now.
+
+        """
         if self._spool.inbox_moved():
+            if self._spool.replaced():
+                raise SpoolLostError(
+                    f"spool {self._spool.path}: another one has taken its place; start again"
+                )
             if not self._spool.reopen_inbox():
                 self._complain("ENOENT", "in/ is gone")
                 return False

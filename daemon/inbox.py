@@ -18,6 +18,7 @@ from . import durable, names
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from .settings import Settings
     from .spool import Spool
 
 WINDOW: Final = 10_000
@@ -93,6 +94,11 @@ class Inbox:
         self._folders: set[str] = set()
         self._new_folders: list[str] = []
         self.full = False
+
+    def configure(self, settings: Settings) -> None:
+        """Take other times to settle."""
+        self._settle_s = settings.settle_s
+        self._empty_grace_s = settings.empty_grace_s
 
     def hint(self, seen: Iterable[str], now: float) -> None:
         """Take names from the watcher: look at them at once."""

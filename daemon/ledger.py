@@ -60,6 +60,7 @@ class Ledger:
 
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
+        self._level = spool.durability
 
     def answered(self, name: str, sha256: str) -> str | None:
         """Give the name of the result that already answers these bytes under this name, or None."""
@@ -73,8 +74,8 @@ class Ledger:
     def commit(self, group: Sequence[Written]) -> list[str]:
         """Make results and summaries final together, and move their inputs to done/.
 
-        When this returns, all of it survives a power cut.  The group shares four rounds of durability: contents,
-        out/, done/, and before them the claim's.
+        When this returns, all of it survives what the spool's durability says.  The group shares four rounds of it:
+        contents, out/, done/, and before them the claim's.
 
         Returns
         -------
@@ -92,12 +93,12 @@ class Ledger:
         try:
             for item in group:
                 fds.append(self._write(temp(item.name) + names.SUMMARY, _summary(item)))  # noqa: PERF401 - closed if a later one fails
-            durable.sync_files(fds, volume=spool.tmp)
+            durable.sync_files(fds, volume=spool.tmp, level=self._level)
         finally:
             for fd in fds:
                 os.close(fd)
         results = [self._publish(item) for item in group]
-        os.fsync(spool.out)
+        durable.sync_folder(spool.out, self._level)
         self.finish((item.name, item.sha256) for item in group)
         for item in group:
             self.tidy(item.name, names.RESULT, names.SUMMARY)
@@ -108,7 +109,7 @@ class Ledger:
         inputs = list(inputs)
         for name, sha256 in inputs:
             self._retire(name, sha256)
-        os.fsync(self._spool.done)
+        durable.sync_folder(self._spool.done, self._level)
         for name, _ in inputs:
             durable.unlink(self._spool.work, name)
 
@@ -131,12 +132,12 @@ class Ledger:
         spool = self._spool
         fd = self._write(temp(name) + names.REPORT, _json(report, indent=2))
         try:
-            os.fsync(fd)
+            durable.sync_files([fd], volume=spool.tmp, level=self._level)
         finally:
             os.close(fd)
         mark = report["sha256"] or os.urandom(names.TAG).hex()
         base = next(b for b in _bases(names.base(name), mark) if self._put_aside(name, b, report))
-        os.fsync(spool.failed)
+        durable.sync_folder(spool.failed, self._level)
         durable.unlink(spool.work, name)
         self.tidy(name, names.REPORT, names.RESULT)
         return base + names.REPORT

@@ -151,6 +151,10 @@ class Pipeline:
         self._clock = clock
         self._simulator = ThreadPoolExecutor(max_workers=1, thread_name_prefix="simulator")
 
+    def configure(self, settings: Settings) -> None:
+        """Take other settings, from the next input or batch on."""
+        self._settings = settings
+
     def close(self) -> None:
         """End the simulator's thread."""
         self._simulator.shutdown()

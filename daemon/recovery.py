@@ -5,7 +5,6 @@ Used at start for everything in work/, and later for an input whose work a fault
 
 from __future__ import annotations
 
-import os
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -60,15 +59,15 @@ def reconcile(spool: Spool, ledger: Ledger, name: str) -> State:
         return State.GONE
     state = State.CLAIMED
     if durable.same_file(here, durable.look(spool.inbox, name)):
-        os.fsync(spool.work)
+        durable.sync_folder(spool.work, spool.durability)
         spool.unlink_claimed(name)
         state = State.HALF_CLAIMED
     if durable.same_file(here, durable.look(spool.done, name)):
-        os.fsync(spool.done)
+        durable.sync_folder(spool.done, spool.durability)
         durable.unlink(spool.work, name)
         return State.FINISHED
     if durable.same_file(here, durable.look(spool.failed, names.base(name))):
-        os.fsync(spool.failed)
+        durable.sync_folder(spool.failed, spool.durability)
         durable.unlink(spool.work, name)
         return State.QUARANTINED
     if durable.look(spool.out, names.base(name) + names.RESULT) is None:
@@ -76,6 +75,6 @@ def reconcile(spool: Spool, ledger: Ledger, name: str) -> State:
     sha256 = durable.digest(spool.work, name)
     if sha256 is None or ledger.answered(name, sha256) is None:
         return state
-    os.fsync(spool.out)
+    durable.sync_folder(spool.out, spool.durability)
     ledger.finish([(name, sha256)])
     return State.ANSWERED

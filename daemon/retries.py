@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +47,10 @@ class Retries:
     def __init__(self, pauses: Pauses) -> None:
         self._pauses = pauses
         self._waiting: dict[str, Retry] = {}
+
+    def configure(self, settings: Settings) -> None:
+        """Take other pauses, from the next one on."""
+        self._pauses = Pauses(first_s=settings.retry_first_s, last_s=settings.retry_last_s)
 
     def __len__(self) -> int:
         return len(self._waiting)

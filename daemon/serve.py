@@ -8,11 +8,14 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from . import events, names
-from . import model as models
 from .clock import Clock
-from .errors import SpoolError
-from .service import Service
-from .signals import stopping
+from .errors import DaemonError, SpoolError
+from .follow import Follower
+from .lanes import Lane
+from .model import Source
+from .reload import Reloads
+from .service import LONGEST_NAP_S, Service
+from .signals import handled
 from .spool import Spool
 from .watch import Bell, Scanning, Watcher
 
@@ -42,7 +45,7 @@ def serve(
     settings: Settings,
     log: FilteringBoundLogger,
     *,
-    load: Callable[[Settings], ServedModel] = models.load,
+    reread: Callable[[], Settings] | None = None,
     clock: Clock | None = None,
 ) -> None:
     """Run a daemon until it is told to stop, or with `once` until everything is answered.
@@ -53,15 +56,15 @@ def serve(
         See `Settings`.
     log
         See `logs.logger`.
-    load
-        Gives the model; a seam for tests.
+    reread
+        Gives the settings as they are configured now, for a reload; None: they stay.
     clock
         Time; a seam for tests.
 
     Raises
     ------
     DaemonError
-        The spool is not usable or in use, or the model cannot be loaded.
+        The spool is not usable or in use, the model cannot be loaded, or the spool was lost while it was worked on.
 
     """
     clock = clock or Clock()
@@ -70,41 +73,70 @@ def serve(
         bell = Bell()
         stack.callback(bell.close)
         stop = Stop(bell)
-        stack.enter_context(stopping(stop.ask))
+        lanes: dict[str, Lane] = {}
+        reloads = Reloads(
+            settings, reread=reread or (lambda: settings), lanes=lanes, bell=bell, log=log
+        )
+        stack.enter_context(handled(stop=stop.ask, reload=reloads.ask))
         try:
-            spool = stack.enter_context(Spool.make(settings.spool))
+            spool = stack.enter_context(Spool.make(settings.spool, settings.durability))
             spool.lock()
             spool.demand(network_fs=settings.network_fs)
             spool.marker = names.MARKER if settings.done_marker else ""
             _log_start(log, settings)
-            model = load(settings)
+            source = Source(settings.registry, settings.model)
+            model = source.load()
             watcher = Scanning() if settings.network_fs else Watcher(settings.spool / "in", bell)
-            service = Service(
-                spool=spool, model=model, settings=settings, watcher=watcher, clock=clock, log=log
+
+            def make(model: ServedModel) -> Service:
+                service = Service(
+                    spool=spool,
+                    model=model,
+                    settings=reloads.settings,
+                    watcher=watcher,
+                    clock=clock,
+                    log=log,
+                )
+                stack.callback(service.close)
+                service.start()
+                return service
+
+            follower = Follower(
+                source=source, model=model, settings=settings, bell=bell, clock=clock, log=log
             )
-            stack.callback(service.close)
-            service.start()
+            stack.callback(follower.close)
+            lane = lanes[""] = Lane(model=model, make=make, follower=follower, log=log, name="")
+            follower.start()
         except OSError as fault:
             raise SpoolError(f"spool {settings.spool}: {fault}") from fault
         log.info(
             events.READY,
             model=model.pin,
+            self_test=model.self_test,
             cores=model.classifier.cores,
             labels=list(model.classifier.labels),
-            waiting=service.waiting,
+            waiting=lane.waiting,
             startup_ms=round((clock.monotonic() - begin) * 1e3, 3),
         )
-        _loop(service, clock=clock, bell=bell, stop=stop, once=settings.once)
+        try:
+            _loop(lane, clock=clock, bell=bell, stop=stop, reloads=reloads, once=settings.once)
+        except DaemonError as error:
+            log.error(events.STOP, reason=str(error))
+            raise
         log.info(events.STOP, reason=stop.reason or "once")
 
 
-def _loop(service: Service, *, clock: Clock, bell: Bell, stop: Stop, once: bool) -> None:
+def _loop(
+    lane: Lane, *, clock: Clock, bell: Bell, stop: Stop, reloads: Reloads, once: bool
+) -> None:
     while stop.reason is None:
-        worked = service.turn(clock.monotonic())
-        if once and service.idle:
+        worked = lane.turn(clock.monotonic())
+        reloads.turn()
+        if once and lane.idle:
             return
         if not worked and stop.reason is None:
-            bell.wait(service.nap_s(clock.monotonic()))
+            nap = lane.nap_s(clock.monotonic())
+            bell.wait(LONGEST_NAP_S if nap is None else nap)
 
 
 def _log_start(log: FilteringBoundLogger, settings: Settings) -> None:

@@ -7,11 +7,12 @@ whose work a fault has interrupted.
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING, Final
 
 from . import durable, events, names
 from .attempts import Attempts
-from .errors import DISK_FULL, AnswerError, InputError, fault_name
+from .errors import DISK_FULL, AnswerError, InputError, SpoolLostError, fault_name
 from .guards import RoomGuard, WatchGuard
 from .inbox import Inbox, leases_work
 from .ledger import Ledger
@@ -32,6 +33,13 @@ if TYPE_CHECKING:
     from .watch import Watching
 
 LONGEST_NAP_S: Final = 1.0
+
+SYNCS_MAY_FAIL: Final = 1
+"""Failed syncs (EIO) in a row that are made good by answering anew; the next one ends the daemon.
+
+Going on would promise what the disk does not keep, and only a new process gets descriptors and a page cache that do not
+hide earlier failures.
+"""
 
 
 class Service:
@@ -94,6 +102,7 @@ class Service:
         self._paused_until_s = 0.0
         self._pause_s = 0.0
         self._orphans = False
+        self._unsynced: list[OSError] = []
 
     def start(self) -> None:
         """Recover what an earlier process left, start to watch, and scan.
@@ -117,6 +126,13 @@ class Service:
         """Answer with another model from the next request on; those that are open keep theirs."""
         self._pipeline.model = model
         self._log = self._bare_log.bind(model=model.pin)
+
+    def configure(self, settings: Settings) -> None:
+        """Take other settings: what is open keeps what it was begun with, pauses run out as they were set."""
+        self._settings = settings
+        self._pauses = Pauses(first_s=settings.retry_first_s, last_s=settings.retry_last_s)
+        for part in (self._pipeline, self._settling, self._inbox, self._room, self._retries):
+            part.configure(settings)
 
     @property
     def idle(self) -> bool:
@@ -297,6 +313,8 @@ class Service:
             for progress in group:
                 self._retries.drop(progress.request.name)
             self._attempts.forget(*(progress.request.name for progress in group))
+            if group:
+                self._unsynced.clear()
 
     def _retry(self, request: Request, fault: OSError | AnswerError, now: float) -> None:
         """Leave an input in work/ and try it again later, alone; a fault of the machine is no attempt."""
@@ -310,7 +328,7 @@ class Service:
             message=str(fault),
             retry_in_s=pause,
         )
-        self._notice_full_disk(fault)
+        self._notice(fault)
 
     def _blame(self, request: Request, fault: AnswerError, now: float, *, alone: bool) -> None:
         """Count a failure of the simulator against a request, if it was in there alone."""
@@ -330,8 +348,16 @@ class Service:
         self._paused_until_s = now + self._pause_s
         code, pause = fault_name(fault), self._pause_s
         self._log.error(events.FAULT, code=code, message=str(fault), retry_in_s=pause)
-        self._notice_full_disk(fault)
+        self._notice(fault)
 
-    def _notice_full_disk(self, fault: Exception) -> None:
+    def _notice(self, fault: Exception) -> None:
         if isinstance(fault, OSError) and fault.errno in DISK_FULL:
             self._room.check(refused=True)
+        if isinstance(fault, durable.SyncError) and fault.errno == errno.EIO:
+            if fault not in self._unsynced:  # each of a group tells of the one that it shared
+                self._unsynced.append(fault)
+            if len(self._unsynced) > SYNCS_MAY_FAIL:
+                raise SpoolLostError(
+                    f"spool {self._spool.path}: the disk failed at {len(self._unsynced)} syncs in a row; "
+                    "every input is kept, see to the disk and start again"
+                )

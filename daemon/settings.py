@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import MISSING, dataclass, fields
+from enum import EnumType
 from pathlib import Path
 from typing import Annotated, Any, Final, get_args, get_type_hints
 
+from .durable import Durability
 from .errors import SettingsError
 
 DEFAULT_MODEL: Final = "trec:production"
@@ -37,7 +39,7 @@ class About:
     least, most
         Limits of a number.
     choices
-        What a string may be; empty: anything.
+        What a string may be; empty: anything, or what its own type says.
     fixed
         Whether it stays what it was when the daemon started, whatever a reload says.
 
@@ -66,6 +68,12 @@ class Settings:
         Path | None, About("Root of the model registry; without it, the bundled one.")
     ] = None
     model: Annotated[str, About("NAME:VERSION, NAME:ALIAS or NAME@sha256:DIGEST.")] = DEFAULT_MODEL
+    model_poll_s: Annotated[
+        float, About("Seconds between two looks at what the reference means.", 0.01, 3600)
+    ] = 2.0
+    durability: Annotated[
+        Durability, About("What is synced: strict, file or process.", fixed=True)
+    ] = Durability.STRICT
     once: Annotated[bool, About("Stop when what was there is answered.", fixed=True)] = False
     log_format: Annotated[
         str,
@@ -88,7 +96,7 @@ class Settings:
     ] = 128
     linger_s: Annotated[float, About("Seconds a finished file waits for others.", 0, 10)] = 0.02
     max_line_bytes: Annotated[
-        int, About("Longest line; a longer one fails its file.", 1024, 1 << 30)
+        int, About("Longest line; a longer one fails its file.", 1, 1 << 30)
     ] = 1 << 20
     max_attempts: Annotated[
         int, About("Claims without a result until a file is put aside.", 1, 100)
@@ -106,7 +114,7 @@ class Settings:
     ] = 0.25
     retry_last_s: Annotated[float, About("Longest such pause in seconds.", 0.001, 3600)] = 30.0
     min_free_bytes: Annotated[
-        int, About("Bytes left free in the spool; with less, nothing is claimed.", 0, 1 << 50)
+        int, About("Bytes left free in the spool; with less, nothing is claimed.", 0, 1 << 62)
     ] = 16 << 20
     min_free_inodes: Annotated[int, About("Inodes left free, likewise.", 0, 1 << 40)] = 256
 
@@ -144,6 +152,8 @@ def check(name: str, value: object) -> None:
 
     """
     kind, about = TYPES[name], ABOUT[name]
+    if isinstance(kind, EnumType) and not isinstance(value, kind):
+        raise SettingsError(f"{name}: {value!r}, expected one of {', '.join(kind)}")
     if not _fits(kind, value):
         raise SettingsError(f"{name}: {value!r}, expected {_KINDS[kind]}")
     if isinstance(value, int | float) and not isinstance(value, bool):

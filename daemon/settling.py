@@ -55,6 +55,10 @@ class Settling:
         self._group: list[Progress] = []
         self._since_s = 0.0
 
+    def configure(self, settings: Settings) -> None:
+        """Take other settings."""
+        self._settings = settings
+
     def add(self, progress: Progress) -> None:
         """Take over a finished request, and its result's descriptor."""
         if not self._group:

@@ -14,6 +14,7 @@ import time
 from typing import TYPE_CHECKING, Final, Self
 
 from . import durable
+from .durable import Durability
 from .errors import SpoolBusyError, SpoolError
 from .mounts import mount_of
 
@@ -50,6 +51,8 @@ class Spool:
     ----------
     path
         The folder, as it was given.
+    durability
+        What is waited for.
     marker
         Ending of the names in in/ that say that an input is complete; empty: there are none.
     inbox, work, tmp, out, done, failed
@@ -57,8 +60,9 @@ class Spool:
 
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, durability: Durability = Durability.STRICT) -> None:
         self.path = path
+        self.durability = durability
         self.marker = ""
         self._lock = -1
         fds: list[int] = []
@@ -82,7 +86,7 @@ class Spool:
         self.inbox, self.work, self.tmp, self.out, self.done, self.failed = folders
 
     @classmethod
-    def make(cls, path: Path) -> Self:
+    def make(cls, path: Path, durability: Durability = Durability.STRICT) -> Self:
         """Open a spool, making the folders that do not exist (mode 0750).
 
         Raises
@@ -97,7 +101,7 @@ class Spool:
                 (path / folder).mkdir(mode=0o750, exist_ok=True)
         except OSError as fault:
             raise SpoolError(_unopened(path, fault)) from None
-        return cls(path)
+        return cls(path, durability)
 
     def __enter__(self) -> Self:
         return self
@@ -258,7 +262,7 @@ class Spool:
             else:
                 linked.append(name)
         if linked:
-            os.fsync(self.work)
+            durable.sync_folder(self.work, self.durability)
         for name in linked:
             if durable.look(self.work, name) is not None:
                 self.unlink_claimed(name)

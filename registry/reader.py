@@ -161,7 +161,9 @@ class Reader:
             check_tag(tag)
         return list(events(self._layout(name), tag))
 
-    def load(self, ref: str, names: Iterable[str] | None = None) -> Model:
+    def load(
+        self, ref: str, names: Iterable[str] | None = None, *, optional: Iterable[str] = ()
+    ) -> Model:
         """Load a model's files; every byte returned has passed its digest.
 
         Parameters
@@ -170,18 +172,21 @@ class Reader:
             As for resolve.
         names
             The files to read; None for all.
+        optional
+            Files to read as well, where the model has them.
 
         Raises
         ------
         NotFound
-            When the model, or one of the files, does not exist.
+            When the model, or one of ``names``, does not exist.
         Corrupt
             When any byte is not what was published.
         """
         layout, pin, manifest, _ = self._open(ref)
         layers = manifest.files
+        wanted = [*(layers if names is None else names), *(n for n in optional if n in layers)]
         files = {}
-        for name in layers if names is None else names:
+        for name in wanted:
             if name not in layers:
                 raise NotFound(f"{pin}: has no file {shown(name)}")
             files[name] = layout.read(layers[name], what=f"{pin}: {name}")

@@ -12,6 +12,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from spikewatch.convert.constrained import ConstrainedNetwork
 from spikewatch.convert.match import hidden_neurons, readout_neurons
 from spikewatch.convert.place import place
+from spikewatch.simcore import Classifier, golden
 
 if TYPE_CHECKING:
     from spikewatch.simcore import CoreImage
@@ -60,15 +61,19 @@ def tiny_image(network: ConstrainedNetwork) -> CoreImage:
     return place(network, hidden_neurons(network), readout_neurons(network, 0.0, 20.0))
 
 
-def tiny_model_files(seed: int = 0) -> dict[str, bytes]:
-    """Make the four files of a small real model over TINY_WORDS."""
+def tiny_model_files(seed: int = 0, *, tested: bool = False) -> dict[str, bytes]:
+    """Make the four files of a small real model over TINY_WORDS, and with `tested` its golden questions."""
     network = tiny_network(seed)
-    return {
+    files = {
         "core.safetensors": tiny_image(network).to_bytes(),
         "encoder.safetensors": network.encoder().to_bytes(),
         "tokenizer.json": tiny_tokenizer(),
         "labels.json": json.dumps(list(TINY_LABELS)).encode(),
     }
+    if tested:
+        texts = [f"{word} is the capital of france ?" for word in TINY_WORDS[1:6]]
+        files[golden.FILE] = golden.make(Classifier.from_files(files), texts)
+    return files
 
 
 def tiny_tokenizer() -> bytes:

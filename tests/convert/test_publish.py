@@ -19,7 +19,7 @@ from spikewatch.convert.cli import app, main
 from spikewatch.convert.errors import ConstraintError
 from spikewatch.convert.publish import Source, evaluate, publish
 from spikewatch.registry import Registry
-from spikewatch.simcore import Classifier
+from spikewatch.simcore import Classifier, golden
 
 KERAS = Path(__file__).with_name("keras")
 
@@ -73,8 +73,9 @@ class TestPublish:
         assert figures["questions"] == 61
         assert figures["without_words"] == 1
         assert sum(map(sum, figures["confusion"]["matrix"])) == 61
-        answers = Classifier.from_files(model.files).classify(["Who wrote Hamlet?"])
-        assert answers.label[0] >= 0
+        classifier = Classifier.from_files(model.files)
+        assert classifier.classify(["Who wrote Hamlet?"]).label[0] >= 0
+        assert golden.verify(classifier, model.files["golden.json"]) == golden.QUESTIONS
 
     @pytest.mark.parametrize("recipe", [None, CLOSED], ids=["default", "closed form"])
     def test_evaluating_the_published_model_gives_the_published_figures(

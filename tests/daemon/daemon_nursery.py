@@ -42,7 +42,7 @@ def live(job: dict[str, Any]) -> int:
         serve(settings, logs.logger("json", fd=log))
     except DaemonError as error:
         sys.stderr.write(f"spikewatchd: {error}\n")
-        return 2
+        return error.exit_code
     return 0
 
 

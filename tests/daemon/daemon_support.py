@@ -229,7 +229,7 @@ def bench(
     fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     time_, watcher = Time(), watcher or Hand()
     try:
-        with Spool.make(path) as spool:
+        with Spool.make(path, settings.durability) as spool:
             spool.lock()
             service = Service(
                 spool=spool,

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,13 +15,13 @@ from daemon_support import Bench, Hand, Watched, content, records
 from support import tiny_model_files
 
 from spikewatch.daemon import durable
+from spikewatch.daemon.durable import Durability
 from spikewatch.daemon.model import ServedModel
 from spikewatch.simcore import MAX_WORDS, Classifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
     MakeBench = Callable[..., AbstractContextManager[Bench]]
 
@@ -432,6 +433,36 @@ def test_faults_of_the_machine_are_retried_and_lose_nothing(
     complaints = hand.events("request.retry") + hand.events("daemon.fault")
     assert {e["code"] for e in complaints} <= {errno.errorcode[number]}
     assert complaints
+
+
+@pytest.mark.parametrize(
+    ("level", "synced"),
+    [
+        (Durability.STRICT, {"work", "out", "done", "failed", "file"}),
+        (Durability.FILE, {"file"}),
+        (Durability.PROCESS, set()),
+    ],
+)
+def test_each_durability_waits_for_what_it_says(
+    make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch, level: Durability, synced: set[str]
+) -> None:
+    seen: set[str] = set()
+    real = os.fsync
+
+    def fsync(fd: int) -> None:
+        path = Path(f"/proc/self/fd/{fd}").readlink()
+        seen.add(path.name if path.is_dir() else "file")
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with make_bench(durability=level) as hand:
+        hand.drop("a.txt", GOOD)
+        hand.drop("b.txt", b"\xff")
+        hand.run()
+        assert seen == synced
+        assert content(hand.path / "done") == {"a.txt"}
+        assert hand.out("a.txt.jsonl")[0]["text"] == GOOD
+        assert failed(hand, "b.txt")["code"] == "bad_utf8"
 
 
 def test_a_full_disk_stops_claims_until_there_is_room(make_bench: MakeBench) -> None:

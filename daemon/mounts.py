@@ -44,8 +44,8 @@ class Mount:
 def mount_of(fd: int) -> Mount:
     """Say what the file of a descriptor lies on."""
     try:
-        facts = Path(f"/proc/self/fdinfo/{fd}").read_text(encoding="ascii")
-        number = int(facts.partition("mnt_id:")[2].split(maxsplit=1)[0])
+        facts = Path(f"/proc/self/fdinfo/{fd}").read_bytes()
+        number = int(facts.partition(b"mnt_id:")[2].split(maxsplit=1)[0])
         table = Path("/proc/self/mountinfo").read_bytes()
     except (OSError, ValueError, IndexError):  # no /proc
         return Mount(number=-1, kind="unknown")

@@ -121,7 +121,7 @@ def serve(
         try:
             _loop(lane, clock=clock, bell=bell, stop=stop, reloads=reloads, once=settings.once)
         except DaemonError as error:
-            log.error(events.STOP, reason=str(error))
+            log.error(events.STOP, reason=str(error))  # noqa: TRY400 - it is no bug: no traceback
             raise
         log.info(events.STOP, reason=stop.reason or "once")
 

@@ -6,8 +6,10 @@ import errno
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
@@ -70,6 +72,7 @@ class Nursery:
         self.log = log
         self._registry = registry
         self._seen = 0
+        self.pid = 0
         command = [*prefix, sys.executable, str(HERE / "daemon_nursery.py")]
         self.errors = log.with_suffix(".stderr")
         preload = {} if hook is None else {"LD_PRELOAD": str(hook)}
@@ -87,6 +90,7 @@ class Nursery:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.end()
         self.process.kill()
         self.process.communicate()
 
@@ -96,17 +100,16 @@ class Nursery:
         *,
         once: bool = False,
         hook: Hook | None = None,
-        uid: int | None = None,
         **settings: Any,
     ) -> int:
-        """Start a daemon; give its pid."""
+        """Start a daemon, and end the one before if it still runs; give its pid."""
+        self.end()
         job = {
             "spool": str(spool),
             "registry": str(self._registry),
             "model": MODEL,
             "log": str(self.log),
             "once": once,
-            "uid": uid,
             "hook": None if hook is None else asdict(hook),
             "settings": {**QUICK, **settings},
         }
@@ -115,11 +118,20 @@ class Nursery:
         pipe = _pipe(self.process.stdin)
         pipe.write(json.dumps(job) + "\n")
         pipe.flush()
-        return int(_pipe(self.process.stdout).readline())
+        self.pid = int(_pipe(self.process.stdout).readline())
+        return self.pid
 
     def exit_code(self) -> int:
         """Wait for the end of the daemon: 1 is a traceback (see `said`), negative the signal."""
+        self.pid = 0
         return int(_pipe(self.process.stdout).readline())
+
+    def end(self) -> None:
+        """Kill the daemon, if one runs."""
+        if self.pid:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+            self.exit_code()
 
     def live(self, spool: Path, **options: Any) -> int:
         """Let a daemon answer what is there, and give its exit code."""
@@ -145,8 +157,13 @@ class Nursery:
 
     def wait_for(self, name: str, **fields: object) -> dict[str, Any]:
         """Wait for an event of the present daemon."""
-        found: dict[str, Any] = until(lambda: self.events(name, **fields), f"{name} {fields}")[0]
-        return found
+
+        def found() -> list[dict[str, Any]]:
+            assert not self.said(), self.said()
+            return self.events(name, **fields)
+
+        first: dict[str, Any] = until(found, f"{name} {fields}")[0]
+        return first
 
 
 def _pipe(pipe: IO[str] | None) -> IO[str]:

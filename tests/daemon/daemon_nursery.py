@@ -32,10 +32,6 @@ def live(job: dict[str, Any]) -> int:
     log = os.open(job["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     paths = {key: Path(job[key]) for key in ("spool", "registry")}
     settings = Settings(**paths, model=job["model"], once=job["once"], **job["settings"])
-    if job["uid"] is not None:
-        os.setgroups([])
-        os.setgid(job["uid"])
-        os.setuid(job["uid"])
     if job["hook"] is not None:
         arm(job["spool"], job["hook"])
     try:

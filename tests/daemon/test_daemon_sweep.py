@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import random
 import shutil
 import signal
@@ -70,7 +71,7 @@ def fail_at(
 ) -> list[str]:
     """Let some calls fail from the n-th on, as while a disk is full, and say what is wrong at the end.
 
-    Before the daemon is ready it may also end with one line; the next start goes on.
+    Before the daemon is ready, or when syncs fail again, it may also end with one line; the next start goes on.
     """
     count = random.Random(n).choice([1, 2, 5])
     with copied(scene, memory) as spool:
@@ -78,8 +79,9 @@ def fail_at(
         code, said = lives.live(spool, hook=hook), lives.said()
         attempts = {e["attempt"] for e in lives.events("request.done")}
         attempts |= {e["attempts"] for e in lives.events("request.failed")}
-        refused = code == 2 and not lives.events("daemon.ready") and said.count("\n") == 1
-        good = refused and lives.live(spool) == 0 if code else attempts == {1}
+        ready = bool(lives.events("daemon.ready"))
+        stopped = code == (os.EX_TEMPFAIL if ready else 2) and said.count("\n") == 1
+        good = stopped and lives.live(spool) == 0 if code else attempts == {1}
         wrong = unlike(at_rest(spool), undisturbed)
     if not good:
         wrong.append(f"exit code {code}, attempts {attempts}: {said}")

@@ -168,10 +168,9 @@ class Follower:
         try:
             model = self._source.load(pin)
         except Exception as e:  # noqa: BLE001 - whatever a bad model can do wrong must not end the following
-            text = str(e) if isinstance(e, DaemonError) else f"{type(e).__name__}: {e}"
             self._pause_s = self._pauses.after(self._pause_s if str(pin) == self._refused else 0.0)
             self._refused, self._again_s = str(pin), now + self._pause_s
-            self._fail(text, str(pin))
+            self._fail(_told(e), str(pin))
             return
         self._newest = model.pin
         self._ready = Loaded(model=model, load_ms=round((self._clock.monotonic() - begin) * 1e3, 3))
@@ -193,3 +192,7 @@ class Follower:
             return
         self._told.add(cause)
         self._log.error(events.MODEL_FAILED, model=self._newest, to=refused, message=cause)
+
+
+def _told(error: Exception) -> str:
+    return str(error) if isinstance(error, DaemonError) else f"{type(error).__name__}: {error}"

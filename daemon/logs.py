@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import threading
 import uuid
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, cast, get_args
@@ -62,11 +63,18 @@ class Sink:
         self._stalled = False
         self._poll = select.poll()
         self._poll.register(fd, select.POLLOUT)
+        self._alone = (
+            threading.Lock()
+        )  # lines come from several threads, and a poll object refuses two at once
         self.lost = 0
 
     def msg(self, line: str) -> None:
         """Write one line."""
         data = line.encode(errors="backslashreplace") + b"\n"
+        with self._alone:
+            self._write(data)
+
+    def _write(self, data: bytes) -> None:
         try:
             while data:
                 # A pipe that polls as writable takes so many bytes without blocking.

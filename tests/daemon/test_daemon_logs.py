@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +80,23 @@ def test_a_sink_that_fails_loses_lines_and_raises_nothing() -> None:
     os.close(write)
     sink.msg("two")
     assert sink.lost == 2
+
+
+def test_lines_of_several_threads_are_all_written_whole(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT)
+    sink = logs.Sink(fd)
+    lines = [str(i) * 9_000 for i in range(8)]
+
+    def write(line: str) -> None:
+        for _ in range(200):
+            sink.msg(line)
+
+    with ThreadPoolExecutor(len(lines)) as pool:
+        assert list(pool.map(write, lines)) == [None] * len(lines)
+    os.close(fd)
+    assert Counter(path.read_text().splitlines()) == dict.fromkeys(lines, 200)
+    assert sink.lost == 0
 
 
 def test_a_reader_that_sleeps_delays_nothing_and_the_loss_is_told_when_it_wakes() -> None:

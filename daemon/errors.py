@@ -33,7 +33,7 @@ class SpoolBusyError(SpoolError):
 
 
 class SpoolLostError(SpoolError):
-    """The spool is not what it was when the daemon started; another start may do better, and nothing is lost."""
+    """The machine fails the spool, or it is not what it was; another start may do better, and nothing is lost."""
 
     exit_code = os.EX_TEMPFAIL
 
@@ -69,6 +69,20 @@ class InputError(DaemonError):
 class AnswerError(DaemonError):
     """The simulator failed on a batch; which of its requests is to blame is not known."""
 
+
+TEMPORARY: Final = frozenset(
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EIO,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOMEM,
+        errno.EAGAIN,
+        errno.ESTALE,
+    }
+)
+"""Faults of the machine: another start may not meet them."""
 
 DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 """Faults that end when somebody makes room."""

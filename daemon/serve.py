@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from . import events, names
 from .clock import Clock
-from .errors import DaemonError, SpoolError
+from .errors import TEMPORARY, DaemonError, SpoolError, SpoolLostError
 from .follow import Follower
 from .lanes import Lane
 from .model import Source
@@ -108,7 +108,8 @@ def serve(
             lane = lanes[""] = Lane(model=model, make=make, follower=follower, log=log, name="")
             follower.start()
         except OSError as fault:
-            raise SpoolError(f"spool {settings.spool}: {fault}") from fault
+            kind = SpoolLostError if fault.errno in TEMPORARY else SpoolError
+            raise kind(f"spool {settings.spool}: {fault}") from fault
         log.info(
             events.READY,
             model=model.pin,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from . import durable
 from .durable import Durability
-from .errors import SpoolBusyError, SpoolError
+from .errors import TEMPORARY, SpoolBusyError, SpoolError, SpoolLostError
 from .mounts import mount_of
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Spool:
             volumes = {(os.fstat(fd).st_dev, mount_of(fd).number) for fd in fds[1:]}
         except OSError as fault:
             _close(fds)
-            raise SpoolError(_unopened(path, fault)) from None
+            raise _unopened(path, fault) from None
         if len(volumes) > 1:
             _close(fds)
             raise SpoolError(
@@ -100,7 +100,7 @@ class Spool:
             for folder in FOLDERS:
                 (path / folder).mkdir(mode=0o750, exist_ok=True)
         except OSError as fault:
-            raise SpoolError(_unopened(path, fault)) from None
+            raise _unopened(path, fault) from None
         return cls(path, durability)
 
     def __enter__(self) -> Self:
@@ -131,7 +131,7 @@ class Spool:
         try:
             fd = os.open(LOCK, os.O_RDWR | os.O_CREAT | _LOCK_FLAGS, 0o640, dir_fd=self._root)
         except OSError as fault:
-            raise SpoolError(_unopened(self.path, fault)) from None
+            raise _unopened(self.path, fault) from None
         deadline = time.monotonic() + LOCK_PATIENCE_S
         while not _try_lock(fd, fcntl.LOCK_EX):
             if time.monotonic() > deadline:
@@ -325,12 +325,13 @@ def _pid(fd: int) -> int:
     return int(text) if text.isdigit() else 0
 
 
-def _unopened(path: Path, fault: OSError) -> str:
+def _unopened(path: Path, fault: OSError) -> SpoolError:
     """Say in one line which part of a spool is not what it should be."""
     name = os.path.basename(fault.filename or "")  # noqa: PTH119 - bytes, text or nothing
     if name in {*FOLDERS, LOCK} and (path / name).is_symlink():
-        return f"spool {path}: {name} is a symbolic link; it must be the spool's own"
-    return f"spool {path}: {name or path}: {fault.strerror}"
+        return SpoolError(f"spool {path}: {name} is a symbolic link; it must be the spool's own")
+    kind = SpoolLostError if fault.errno in TEMPORARY else SpoolError
+    return kind(f"spool {path}: {name or path}: {fault.strerror}")
 
 
 def _close(fds: Iterable[int]) -> None:

@@ -33,13 +33,19 @@ MODEL = "tiny:1.0.0"
 Event = dict[str, Any]
 
 
-def until(condition: Callable[[], Any], what: str) -> Any:
+def until(
+    condition: Callable[[], Any],
+    what: str,
+    *,
+    patience_s: float = PATIENCE_S,
+    every_s: float = 0.005,
+) -> Any:
     """Poll until a condition holds; fail with `what` when it never does."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + patience_s
     while not (value := condition()):
         if time.monotonic() > deadline:
-            raise AssertionError(f"waited {PATIENCE_S} s in vain for: {what}")
-        time.sleep(0.005)
+            raise AssertionError(f"waited {patience_s} s in vain for: {what}")
+        time.sleep(every_s)
     return value
 
 

@@ -79,8 +79,7 @@ def fail_at(
         code, said = lives.live(spool, hook=hook), lives.said()
         attempts = {e["attempt"] for e in lives.events("request.done")}
         attempts |= {e["attempts"] for e in lives.events("request.failed")}
-        ready = bool(lives.events("daemon.ready"))
-        stopped = code == (os.EX_TEMPFAIL if ready else 2) and said.count("\n") == 1
+        stopped = code == os.EX_TEMPFAIL and said.count("\n") == 1
         good = stopped and lives.live(spool) == 0 if code else attempts == {1}
         wrong = unlike(at_rest(spool), undisturbed)
     if not good:

@@ -17,7 +17,7 @@ import hypothesis.strategies as st
 import pytest
 from daemon_lives import FAULTS, Hook
 from daemon_support import content, spool_of
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     precondition,
@@ -212,6 +212,7 @@ def test_no_history_loses_or_doubles_anything(
             deadline=None,
             database=None,
             derandomize=True,
+            phases=[Phase.generate],  # shrinking takes minutes: every step is a life or two
             suppress_health_check=list(HealthCheck),
         ),
     )

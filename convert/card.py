@@ -20,6 +20,8 @@ from .tables import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .tables import Rows
+
 CORES: Final = {1: "one TrueNorth core", 2: "two TrueNorth cores"}
 
 PAPER: Final = {"float": 0.85, "fan-in": 0.784, "spiking": 0.74}
@@ -62,7 +64,7 @@ def model_card(
             f" responses matched on {evaluation['calibration']['questions']} calibration questions of"
             f" `{evaluation['calibration']['file']}`, whose labels were not used."
         ),
-        *_own_questions(evaluation, training),
+        *own_questions(evaluation, training),
         (
             "`as float` and `as before` are the shares of questions answered as by the float stage and by the stage"
             " before; `loss` is the accuracy lost since the stage before, in points. The spiking stage is the core"
@@ -84,11 +86,11 @@ def model_card(
         lines += ["", "## Cross-validation", "", *_cross_validation(training["cross_validation"])]
         training = {k: v for k, v in training.items() if k != "cross_validation"}
     if training is not None:
-        lines += ["", "## Training", "", *_facts(training)]
+        lines += ["", "## Training", "", *(f"- {name}: {value}" for name, value in facts(training))]
     return "\n".join(lines) + "\n"
 
 
-def _own_questions(evaluation: Mapping[str, Any], training: Mapping[str, Any] | None) -> list[str]:
+def own_questions(evaluation: Mapping[str, Any], training: Mapping[str, Any] | None) -> list[str]:
     """Warn where the figures are of the questions that the model was made with."""
     if evaluation["data"]["sha256"] != evaluation["calibration"]["sha256"]:
         return []
@@ -104,19 +106,25 @@ def _own_questions(evaluation: Mapping[str, Any], training: Mapping[str, Any] | 
 
 def _cross_validation(found: Mapping[str, Any]) -> list[str]:
     """Tabulate the figures of networks that were trained, by the same recipe, without what they answered."""
+    return [*table(*validation_table(found)), "", validation_line(found)]
+
+
+def validation_table(found: Mapping[str, Any]) -> Rows:
+    """Lay out the figures of a cross-validation."""
     rows = [
         [stage, f"{f['mean']:.2%}", "" if f["sd"] is None else f"{f['sd']:.2%}"]
         for stage, f in found["stages"].items()
     ]
-    return [
-        *table(["stage", "accuracy", "sd over seeds"], rows),
-        "",
-        (
-            f"{found['folds']} folds of {found['questions']} questions (seed {found['fold_seed']}), each answered by"
-            f" networks trained and published without it by the same recipe; mean over"
-            f" {len(found['seeds'])} seeds."
-        ),
-    ]
+    return ["stage", "accuracy", "sd over seeds"], rows
+
+
+def validation_line(found: Mapping[str, Any]) -> str:
+    """Say what was cross-validated."""
+    return (
+        f"{found['folds']} folds of {found['questions']} questions (seed {found['fold_seed']}), each answered by"
+        f" networks trained and published without it by the same recipe; mean over"
+        f" {len(found['seeds'])} seeds."
+    )
 
 
 def _stages(evaluation: Mapping[str, Any]) -> list[str]:
@@ -151,12 +159,13 @@ def _responses(found: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _facts(training: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """List nested facts as one bullet each."""
-    lines = []
-    for key, value in training.items():
+def facts(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """List nested facts as (dotted name, value)."""
+    found = []
+    for key, value in document.items():
         if isinstance(value, dict):
-            lines += _facts(value, f"{prefix}{key}.")
+            found += facts(value, f"{prefix}{key}.")
         else:
-            lines.append(f"- {prefix}{key}: {value}")
-    return lines
+            text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            found.append((f"{prefix}{key}", text))
+    return found

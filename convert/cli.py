@@ -1,4 +1,4 @@
-"""Command line `spikewatch-convert`: train, publish, evaluate."""
+"""Command line `spikewatch-convert`: train, publish, evaluate, explain, report."""
 
 from __future__ import annotations
 
@@ -14,10 +14,16 @@ import typer
 from ..registry import Registry, RegistryError, bundled
 from ..simcore import SimcoreError
 from .errors import ConvertError
-from .tables import show
+from .tables import show, show_explanation
 
 PROGRAM = "spikewatch-convert"
-EXTRAS = {"onnx": "convert", "onnxruntime": "convert", "torch": "train"}
+EXTRAS = {
+    "onnx": "convert",
+    "onnxruntime": "convert",
+    "torch": "train",
+    "matplotlib": "report",
+    "jinja2": "report",
+}
 """Libraries that the base install does not bring, and the extra that does."""
 
 WordNetFolder = Annotated[
@@ -25,6 +31,18 @@ WordNetFolder = Annotated[
     typer.Option(help="Folder of WordNet 3.0's files (Debian: wordnet-base, /usr/share/wordnet)."),
 ]
 Fine = Annotated[bool, typer.Option("--fine", help="TREC's fine labels.")]
+Reference = Annotated[
+    str, typer.Argument(metavar="REF", help="model:version, model:alias or model@digest.")
+]
+Store = Annotated[
+    Path | None,
+    typer.Option(
+        "--registry",
+        envvar="SPIKEWATCH_REGISTRY",
+        help="Registry folder; default: the bundled one.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
 
 app = typer.Typer(
     name=PROGRAM,
@@ -42,9 +60,10 @@ def main() -> None:
     except (ConvertError, SimcoreError, RegistryError) as e:
         _fail(str(e))
     except ModuleNotFoundError as e:
-        if e.name not in EXTRAS:
+        name = str(e.name).partition(".")[0]
+        if name not in EXTRAS:
             raise
-        _fail(f"{e.name} is not installed: pip install 'spikewatch[{EXTRAS[e.name]}]'")
+        _fail(f"{name} is not installed: pip install 'spikewatch[{EXTRAS[name]}]'")
 
 
 def _fail(message: str) -> NoReturn:
@@ -169,7 +188,7 @@ def publish(
         str | None, typer.Option(help="Who, for the registry's journal; default: user@host.")
     ] = None,
     reason: Annotated[str, typer.Option(help="Why, for the registry's journal.")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Read, constrain, match, place and check a trained network, and publish it."""
     created = _created()  # before the import: onnx reads SOURCE_DATE_EPOCH as well, unchecked
@@ -208,17 +227,10 @@ def publish(
 
 @app.command()
 def evaluate(
-    reference: Annotated[
-        str, typer.Argument(metavar="REF", help="model:version, model:alias or model@digest.")
-    ],
+    reference: Reference,
     data: Annotated[Path, typer.Option(help="Questions (.label, .tsv, .jsonl, .txt).")],
-    registry: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="SPIKEWATCH_REGISTRY", help="Registry folder; default: the bundled one."
-        ),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    registry: Store = None,
+    as_json: AsJson = False,
 ) -> None:
     """Count how every stage of a published model answers a file of questions."""
     from .publish import evaluate as run  # noqa: PLC0415 - onnxruntime takes a second to import
@@ -229,6 +241,53 @@ def evaluate(
         return
     _say(figures["model"])
     show(figures)
+
+
+@app.command()
+def explain(
+    reference: Reference,
+    question: Annotated[str, typer.Argument(help="The question, in quotation marks.")],
+    registry: Store = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what the core does with a question, word by word."""
+    from .explain import explain as run  # noqa: PLC0415 - by its module, as all of them
+
+    model = Registry(registry or bundled()).load(reference)
+    found = run(model.files, question)
+    if as_json:
+        _say(json.dumps({"model": str(model.pin), **found.as_json()}, indent=2))
+        return
+    _say(str(model.pin))
+    show_explanation(found)
+
+
+@app.command()
+def report(
+    reference: Reference,
+    out: Annotated[Path, typer.Option(help="The page: one HTML file that needs nothing else.")],
+    question: Annotated[
+        str | None,
+        typer.Option(
+            help="Question to follow word by word; default: the first of --data, or Who wrote Hamlet?"
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Questions to count the answers of (.label, .tsv, .jsonl, .txt); default: the"
+            " figures as published."
+        ),
+    ] = None,
+    registry: Store = None,
+) -> None:
+    """Write a page on a published model: figures, pictures of the core, energy, digests."""
+    from .report import write_report  # noqa: PLC0415 - matplotlib takes a second to import
+
+    size = write_report(
+        reference, out, registry=Registry(registry or bundled()), question=question, data=data
+    )
+    _say(f"{out}: {size:,} bytes")
 
 
 def _created() -> datetime:

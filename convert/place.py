@@ -332,11 +332,27 @@ def unplace(image: CoreImage, encoder: Encoder) -> tuple[ConstrainedNetwork, Neu
     return joined(first, second), hidden.and_these(more)
 
 
+def unit_neurons(image: CoreImage, core: int) -> NDArray[np.intp]:
+    """List the first neuron of every hidden unit on a core that `place` made, intp (units,).
+
+    Raises
+    ------
+    ConstraintError
+        The core's neurons are not placed four to a unit.
+
+    """
+    at = np.flatnonzero(image.target_core[core] == core)
+    axons = image.target_axon[core, at]
+    if len(at) == 0 or len(at) % COPIES or axons[0] % COPIES or (np.diff(axons) != 1).any():
+        raise ConstraintError(f"core {core}: its hidden neurons are not four to a unit, in order")
+    return at[::COPIES]
+
+
 def _unplace_core(
     image: CoreImage, core: int, codes: NDArray[np.uint8], rows: NDArray[np.int32], coding: Coding
 ) -> tuple[ConstrainedNetwork, Neurons]:
     n_in = codes.shape[1]
-    at = np.arange(0, int((image.target_core[core] == core).sum()), COPIES)
+    at = unit_neurons(image, core)
     n = len(at)
     bits = np.unpackbits(image.crossbar[core], axis=1, bitorder="little")
     bits = bits[: COPIES * (n_in + n), at]

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from ..registry import Model
     from .constrained import Head
     from .elman import ElmanNetwork
     from .recipe import Finished
@@ -263,8 +264,12 @@ def evaluate(reference: str, *, registry: Registry, data: Path) -> dict[str, Any
         The model or the data cannot be read.
 
     """
+    return evaluate_model(registry.load(reference), data)
+
+
+def evaluate_model(model: Model, data: Path) -> dict[str, Any]:
+    """Evaluate every stage of a loaded model (see `evaluate`)."""
     questions = read_questions(data, labelled=False)
-    model = registry.load(reference)
     for name in ("core.safetensors", "model.onnx", FILE):
         if name not in model.files:
             raise ModelFileError(

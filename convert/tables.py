@@ -8,12 +8,19 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from ..simcore import METHODS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import TextIO
 
+    from .explain import Explanation
+
 Rows = tuple[list[str], list[list[str]]]
 """Head and rows."""
+
+MOST_CLASSES: Final = 8
+"""Classes up to which each has a column of its own in a table of evidence."""
 
 WIDTH: Final = 10_000
 """Columns that rich may use: a table is as wide as it must be, and its cells are never cut."""
@@ -153,6 +160,71 @@ def show(evaluation: Mapping[str, Any], file: TextIO | None = None) -> None:
         for row in rows:
             shown.add_row(*row)
         console.print(shown)
+
+
+def step_table(found: Explanation) -> Rows:
+    """Lay out a question step by step: codes, spikes, and the evidence for every class or for the best three."""
+    course, labels = found.course, found.labels
+    classes = list(labels) if len(labels) <= MOST_CLASSES else ["most evidence"]
+    head = ["step", "word", "code", "input", "hidden", "output", "events", *classes, "label"]
+    rows = []
+    for s, spikes in enumerate(course.spikes.tolist()):
+        counts = [f"{n:,}" for n in (*spikes, int(course.synaptic_events[s]))]
+        code, evidence, label = "", [""] * len(classes), ""
+        if s < len(course.order):
+            code = activities(course.codes[s].tolist())
+            scores = course.evidence[s]
+            best = np.argsort(-scores, kind="stable").tolist()
+            evidence = [f"{n:,}" for n in scores.tolist()]
+            if len(labels) > MOST_CLASSES:
+                evidence = [", ".join(f"{labels[c]} {scores[c]:,}" for c in best[:3])]
+            label = labels[best[0]]
+        rows.append([str(s + 1), found.heading(s), code, *counts, *evidence, label])
+    return head, rows
+
+
+def activities(code: list[int]) -> str:
+    """Write a code as one hexadecimal digit for each line, where no activity is above 15."""
+    if max(code, default=0) > 15:
+        return " ".join(map(str, code))
+    return "".join(f"{a:x}" for a in code)
+
+
+def show_explanation(found: Explanation, file: TextIO | None = None) -> None:
+    """Print what the core does with a question.
+
+    Parameters
+    ----------
+    found
+        The question.
+    file
+        Where to; default: standard output.
+
+    """
+    console = Console(file=file, highlight=False, markup=False, emoji=False, width=WIDTH)
+    head, rows = step_table(found)
+    shown = Table(title="Word by word, as the core reads them", title_justify="left")
+    for i, name in enumerate(head):
+        left = name in {"word", "code", "label", "most evidence"} or i == 0
+        shown.add_column(name, justify="left" if left else "right", no_wrap=True)
+    for row in rows:
+        shown.add_row(*row)
+    console.print(shown)
+    coding = found.image.coding
+    if coding is not None and coding.direction == "reverse":
+        console.print("The network reads from the last word to the first.")
+    course = found.course
+    sent = course.spikes.sum(axis=0).tolist()
+    console.print(f"label            {found.labels[found.label]}")
+    console.print(f"words            {len(found.tokens)}")
+    console.print(f"chip time        {len(course.lines)} ticks of 1 ms")
+    console.print(f"spikes           {sent[0]:,} input, {sent[1]:,} hidden, {sent[2]:,} output")
+    console.print(f"synaptic events  {int(course.synaptic_events.sum()):,}")
+    energy = found.energy.energy_uj
+    for method, power in found.energy.power_uw.items():
+        console.print(
+            f"estimated energy {energy[method]:.3f} uJ at {power:.2f} uW ({METHODS[method]})"
+        )
 
 
 def _percent(value: float | None) -> str:

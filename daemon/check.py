@@ -6,11 +6,13 @@ import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import model as models
 from .errors import DaemonError
+from .ground import demand
 from .inbox import leases_work
+from .model import Source
 from .mounts import mount_of
-from .spool import Spool, holder
+from .shards import holder
+from .spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +49,7 @@ def _room(spool: Spool, settings: Settings) -> Finding:
 
 def _spool(settings: Settings) -> Iterator[Finding]:
     with Spool.make(settings.spool) as spool:
-        spool.demand(network_fs=settings.network_fs)
+        demand(spool, network_fs=settings.network_fs)
         kind = mount_of(spool.work).kind
         yield Finding(what="folders", ok=True, found=f"{settings.spool}, one file system: {kind}")
         yield Finding(what="links", ok=True, found="hard links work")
@@ -60,14 +62,15 @@ def _spool(settings: Settings) -> Iterator[Finding]:
         yield _room(spool, settings)
 
 
-def _model(settings: Settings) -> Finding:
+def _model(what: str, source: Source) -> Finding:
     try:
-        model = models.load(settings)
+        model = source.load()
         answers = model.classifier.classify(["What is a spike ?"])
     except DaemonError as e:
-        return Finding(what="model", ok=False, found=str(e))
-    found = f"{model.pin}, answers in {int(answers.ticks.sum())} ticks"
-    return Finding(what="model", ok=True, found=found)
+        return Finding(what=what, ok=False, found=str(e))
+    tested = "self-test passed" if model.self_test == "passed" else "no self-test"
+    found = f"{model.pin}, answers in {int(answers.ticks.sum())} ticks, {tested}"
+    return Finding(what=what, ok=True, found=found)
 
 
 def check(settings: Settings) -> Iterator[Finding]:
@@ -78,4 +81,6 @@ def check(settings: Settings) -> Iterator[Finding]:
         yield Finding(what="folders", ok=False, found=str(e))
     except OSError as fault:
         yield Finding(what="folders", ok=False, found=f"{settings.spool}: {fault.strerror}")
-    yield _model(settings)
+    yield _model("model", Source(settings.registry, settings.model))
+    for lane, reference in settings.models.items():
+        yield _model(f"lane {lane}", Source(settings.registry, reference))

@@ -31,10 +31,12 @@ def run(configuration: Configuration) -> None:
     """Watch a spool and answer every file that arrives in its in/."""
     settings = configuration.load().settings
     from . import logs  # noqa: PLC0415 - put and status start without the log's library
+    from .observed import Observed  # noqa: PLC0415 - likewise
     from .serve import serve  # noqa: PLC0415 - ... and without the simulator
 
-    log = logs.logger(logs.style(settings.log_format))
-    serve(settings, log, reread=lambda: configuration.load().settings)
+    observed = Observed()
+    log = logs.configured(settings, observed)
+    serve(settings, log, observed, reread=lambda: configuration.load().settings)
 
 
 @app.command()
@@ -42,14 +44,15 @@ def run(configuration: Configuration) -> None:
 def put(
     configuration: Configuration,
     files: Annotated[list[Path], typer.Argument(help="Files to be answered.")],
+    lane: Annotated[str, typer.Option(metavar="NAME", help="Into in/NAME/.")] = "",
 ) -> None:
     """Drop files into a spool, each whole or not at all; print their names."""
     from .names import MARKER  # noqa: PLC0415 - not needed by --help
+    from .put import opened as open_spool  # noqa: PLC0415 - not needed by --help
     from .put import put as put_file  # noqa: PLC0415 - the command has the function's name
-    from .spool import Spool  # noqa: PLC0415 - not needed by --help
 
     settings = configuration.load().settings
-    with Spool.make(settings.spool) as opened:
+    with open_spool(settings.spool, lane) as opened:
         opened.marker = MARKER if settings.done_marker else ""
         for file in files:
             typer.echo(put_file(opened, file))
@@ -57,19 +60,45 @@ def put(
 
 @app.command()
 @configured("spool")
-def status(configuration: Configuration, as_json: AsJson = False) -> None:
-    """Show what is in a spool and who works on it."""
+def status(
+    configuration: Configuration,
+    as_json: AsJson = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Keep it on the screen, and current.")
+    ] = False,
+) -> None:
+    """Show what is in a spool, who works on it, and how that goes."""
     from .status import status as look  # noqa: PLC0415 - the command has the function's name
 
-    found = look(configuration.load().settings.spool, now_s=time.time())
+    spool = configuration.load().settings.spool
+    if watch:
+        from rich.console import Console  # noqa: PLC0415 - slow to import
+
+        from . import view  # noqa: PLC0415 - likewise
+
+        view.watch(spool, Console())
+        return
+    found = look(spool, now_s=time.time())
     if as_json:
         typer.echo(json.dumps(found.as_dict()))
         return
-    for name, folder in found.folders.items():
-        age = "" if folder.oldest_age_s is None else f"  oldest {folder.oldest_age_s:.0f} s"
-        typer.echo(f"{name:7}{folder.files:8}{age}")
+    for lane, folders in {"": found.folders, **found.lanes}.items():
+        for name, folder in folders.items():
+            age = "" if folder.oldest_age_s is None else f"  oldest {folder.oldest_age_s:.0f} s"
+            shown = f"{name}/{lane}" if lane else name
+            typer.echo(f"{shown:7}{folder.files:8}{age}")
+    if found.shards:
+        for number, pid in found.shards.items():
+            typer.echo(f"shard {number}: {'nobody' if pid is None else f'process {pid}'}")
+        return
     pid = found.holder_pid
     typer.echo("no daemon" if pid is None else f"daemon: process {pid or 'unknown'}")
+    if found.daemon is not None:
+        from rich.console import Console  # noqa: PLC0415 - slow to import
+
+        from . import view  # noqa: PLC0415 - likewise
+
+        Console().print(view.view(found, now_s=time.time()))
 
 
 @app.command()
@@ -94,7 +123,7 @@ def check(configuration: Configuration, as_json: AsJson = False) -> None:
 
 
 @app.command()
-@configured("spool")
+@configured("spool", "shard")
 def reload(
     configuration: Configuration,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the outcome.")] = 60.0,
@@ -102,7 +131,8 @@ def reload(
     """Have the running daemon read its configuration and look for a new model."""
     from .reload import reload as ask  # noqa: PLC0415 - the command has the function's name
 
-    typer.echo(ask(configuration.load().settings.spool, patience_s=timeout))
+    settings = configuration.load().settings
+    typer.echo(ask(settings.spool, settings.shard, patience_s=timeout))
 
 
 def main() -> None:

@@ -10,7 +10,6 @@ import errno
 import hashlib
 import os
 import stat
-from contextlib import suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 READ_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """Opening with these neither follows a symlink nor hangs on a FIFO."""
 
-CREATE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+CREATE_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -58,16 +57,18 @@ _syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
 
 def write_all(fd: int, data: bytes) -> None:
     """Write every byte, however short the single writes are."""
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
+    done = os.write(fd, data) if data else 0
+    while done < len(data):
+        done += os.write(fd, memoryview(data)[done:])
 
 
 def create(folder: int, name: str, data: bytes = b"") -> int:
     """Make a new file with these bytes and give its descriptor; an older file of that name is replaced."""
-    with suppress(FileNotFoundError):
+    try:
+        fd = os.open(name, CREATE_FLAGS, 0o640, dir_fd=folder)
+    except FileExistsError:
         os.unlink(name, dir_fd=folder)
-    fd = os.open(name, CREATE_FLAGS, 0o640, dir_fd=folder)
+        fd = os.open(name, CREATE_FLAGS, 0o640, dir_fd=folder)
     try:
         write_all(fd, data)
     except BaseException:
@@ -122,16 +123,23 @@ def link(source: int, name: str, target: int, new_name: str) -> None:
     os.link(name, new_name, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
 
 
+def link_open(fd: int, target: int, new_name: str) -> None:
+    """Give an open file a name, also one that has none yet; refuses (FileExistsError) to overwrite."""
+    os.link(f"/proc/self/fd/{fd}", new_name, dst_dir_fd=target, follow_symlinks=True)
+
+
 def unlink(folder: int, name: str) -> None:
     """Remove a name, if it is there."""
-    with suppress(FileNotFoundError):
+    try:  # not `suppress`, which costs as much as the call
         os.unlink(name, dir_fd=folder)
+    except FileNotFoundError:
+        return
 
 
 def listing(folder: int) -> list[str]:
-    """Give the names in a folder."""
+    """Give the names in a folder, but those of folders: these are lanes."""
     with os.scandir(folder) as entries:
-        return [entry.name for entry in entries]
+        return [entry.name for entry in entries if not entry.is_dir(follow_symlinks=False)]
 
 
 def look(folder: int, name: str) -> os.stat_result | None:

@@ -155,7 +155,10 @@ class Follower:
 
     def _run(self) -> None:
         while not self._ended:
-            self._wake.wait(self._poll_s)
+            if (
+                self.looks or self._newest is not None
+            ):  # where nothing is served yet, there is no time to lose
+                self._wake.wait(self._poll_s)
             self._wake.clear()
             if not self._ended:
                 self.look(self._clock.monotonic())

@@ -100,17 +100,23 @@ class Inbox:
         self._settle_s = settings.settle_s
         self._empty_grace_s = settings.empty_grace_s
 
-    def hint(self, seen: Iterable[str], now: float) -> None:
-        """Take names from the watcher: look at them at once."""
+    def hint(self, seen: Iterable[str], now: float) -> list[str]:
+        """Take names from the watcher: look at them at once; give those that are new."""
+        new = []
         for name in map(self._input, seen):
-            if names.skipped(name):
+            if names.skipped(name) or not self._spool.takes(name):
                 continue
-            candidate = self._candidates.setdefault(name, Candidate(due_s=now, since_s=now))
-            candidate.due_s = now
+            candidate = self._candidates.get(name)
+            if candidate is None:
+                self._candidates[name] = Candidate(due_s=now, since_s=now)
+                new.append(name)
+            else:
+                candidate.due_s = now
+        return new
 
-    def scan(self, now: float) -> int:
-        """List in/; give the number of names that no event had told of."""
-        found = 0
+    def scan(self, now: float) -> list[str]:
+        """List in/; give the names that no event had told of."""
+        found: list[str] = []
         self.full = False
         folders: set[str] = set()
         with os.scandir(self._spool.inbox) as entries:
@@ -121,11 +127,13 @@ class Inbox:
                 if entry.is_dir(follow_symlinks=False):
                     folders.add(name)
                     continue
+                if not self._spool.takes(name):
+                    continue
                 if len(self._candidates) >= WINDOW:
                     self.full = True
                     break
                 self._candidates[name] = Candidate(due_s=now, since_s=now)
-                found += 1
+                found.append(name)
         self._new_folders.extend(folders - self._folders)
         self._folders = folders
         return found
@@ -133,7 +141,8 @@ class Inbox:
     def ready(self, now: float, limit: int) -> list[Arrival]:
         """Give at most `limit` inputs that are complete, the first seen first, and forget them."""
         arrivals: list[Arrival] = []
-        for name, candidate in list(self._candidates.items()):
+        settled: list[str] = []
+        for name, candidate in self._candidates.items():
             if candidate.due_s > now:
                 continue
             verdict, facts = self._judge(name, candidate, now)
@@ -142,9 +151,11 @@ class Inbox:
             candidate.due_s = now + RECHECK_S
             candidate.held = verdict is Verdict.HELD
             if verdict not in {Verdict.WAIT, Verdict.HELD}:
-                del self._candidates[name]
+                settled.append(name)
             if len(arrivals) == limit:
                 break
+        for name in settled:
+            del self._candidates[name]
         return arrivals
 
     def take_folders(self) -> list[str]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import chain, count
 from typing import TYPE_CHECKING, Any
 
 from . import durable, names
+from .draft import Draft
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Written:
-    """A result that is complete in tmp/ and waits to be made final.
+    """A result that is complete and waits to be made final.
 
     Attributes
     ----------
@@ -32,8 +33,8 @@ class Written:
         The input's name.
     sha256
         Of the input's bytes, hexadecimal.
-    fd
-        Descriptor of the result; `Ledger.commit` closes it.
+    result
+        `Ledger.commit` closes it.
     summary
         What `<name>.summary.json` will say beside the key.
 
@@ -41,7 +42,7 @@ class Written:
 
     name: str
     sha256: str
-    fd: int
+    result: Draft
     summary: Mapping[str, Any]
 
 
@@ -51,7 +52,7 @@ def key(name: str, sha256: str) -> str:
 
 
 def temp(name: str) -> str:
-    """Name what belongs to an input in tmp/; never too long, never dangerous."""
+    """Name what belongs to an input in tmp/, where it must have a name; never too long, never dangerous."""
     return hashlib.sha256(os.fsencode(name)).hexdigest()[:24]
 
 
@@ -89,19 +90,19 @@ class Ledger:
 
         """
         spool = self._spool
-        fds = [item.fd for item in group]
+        drafts = [item.result for item in group]
         try:
             for item in group:
-                fds.append(self._write(temp(item.name) + names.SUMMARY, _summary(item)))  # noqa: PERF401 - closed if a later one fails
+                drafts.append(self._write(temp(item.name) + names.SUMMARY, _summary(item)))  # noqa: PERF401 - closed if a later one fails
+            fds = [draft.fd for draft in drafts]
             durable.sync_files(fds, volume=spool.tmp, level=self._level)
+            summaries = drafts[len(group) :]
+            results = [self._publish(*pair) for pair in zip(group, summaries, strict=True)]
         finally:
-            for fd in fds:
-                os.close(fd)
-        results = [self._publish(item) for item in group]
+            for draft in drafts:
+                draft.close()
         durable.sync_folder(spool.out, self._level)
         self.finish((item.name, item.sha256) for item in group)
-        for item in group:
-            self.tidy(item.name, names.RESULT, names.SUMMARY)
         return results
 
     def finish(self, inputs: Iterable[tuple[str, str]]) -> None:
@@ -130,56 +131,69 @@ class Ledger:
 
         """
         spool = self._spool
-        fd = self._write(temp(name) + names.REPORT, _json(report, indent=2))
-        try:
-            durable.sync_files([fd], volume=spool.tmp, level=self._level)
-        finally:
-            os.close(fd)
         mark = report["sha256"] or os.urandom(names.TAG).hex()
-        base = next(b for b in _bases(names.base(name), mark) if self._put_aside(name, b, report))
+        bases = _bases(names.base(name), mark)
+        with closing(self._write(temp(name) + names.REPORT, _json(report, indent=2))) as draft:
+            durable.sync_files([draft.fd], volume=spool.tmp, level=self._level)
+            base = next(b for b in bases if self._put_aside(name, b, report, draft))
         durable.sync_folder(spool.failed, self._level)
         durable.unlink(spool.work, name)
-        self.tidy(name, names.REPORT, names.RESULT)
         return base + names.REPORT
 
-    def tidy(self, name: str, *suffixes: str) -> None:
-        """Remove what belongs to a settled input in tmp/; without suffixes all that can."""
-        for suffix in suffixes or (names.RESULT, names.SUMMARY, names.REPORT):
+    def tidy(self, name: str) -> None:
+        """Remove what may be left of a settled input in tmp/: of work that a fault cut short."""
+        for suffix in (names.RESULT, names.SUMMARY, names.REPORT):
             durable.unlink(self._spool.tmp, temp(name) + suffix)
 
-    def _write(self, temporary: str, data: bytes) -> int:
-        return durable.create(self._spool.tmp, temporary, data)
+    def _write(self, temporary: str, data: bytes) -> Draft:
+        draft = Draft(self._spool.tmp, temporary)
+        try:
+            draft.write(data)
+        except BaseException:
+            draft.close()
+            raise
+        return draft
 
     def _key(self, base: str) -> str | None:
         """Read the key of the summary in out/ that has this base; None when there is no valid one."""
         return _field(durable.read_small(self._spool.out, base + names.SUMMARY), "key")
 
-    def _publish(self, item: Written) -> str:
+    def _publish(self, item: Written, summary: Draft) -> str:
         bases = _bases(names.base(item.name), item.sha256)
-        return next(base for base in bases if self._place(item, base)) + names.RESULT
+        return next(base for base in bases if self._place(item, summary, base)) + names.RESULT
 
-    def _place(self, item: Written, base: str) -> bool:
+    def _place(self, item: Written, summary: Draft, base: str) -> bool:
         """Give a result its final name; the result comes last, because its name is the commit."""
-        out, tmp, temporary = self._spool.out, self._spool.tmp, temp(item.name)
-        owner, mine = self._key(base), key(item.name, item.sha256)
-        if owner is not None and owner != mine:
-            return False
+        out = self._spool.out
         if durable.look(out, base + names.RESULT) is not None:
-            # Somebody has taken the summary away: the same bytes are the same answer.
-            return owner == mine or (
-                durable.digest(out, base + names.RESULT)
-                == durable.digest(tmp, temporary + names.RESULT)
-            )
-        if (
-            owner == mine
-        ):  # left by a crash just before the result, or by a reader who took only the result
-            durable.unlink(out, base + names.SUMMARY)
+            return self._is_there(item, base)
         try:
-            durable.link(tmp, temporary + names.SUMMARY, out, base + names.SUMMARY)
-            durable.link(tmp, temporary + names.RESULT, out, base + names.RESULT)
+            if not self._place_summary(item, summary, base):
+                return False
+            item.result.place(out, base + names.RESULT)
         except FileExistsError:
             return False
         return True
+
+    def _place_summary(self, item: Written, summary: Draft, base: str) -> bool:
+        out, name = self._spool.out, base + names.SUMMARY
+        try:
+            summary.place(out, name)
+        except FileExistsError:
+            if self._key(base) != key(item.name, item.sha256):
+                return False
+            # Left by a crash just before the result, or by a reader who took only the result.
+            durable.unlink(out, name)
+            summary.place(out, name)
+        return True
+
+    def _is_there(self, item: Written, base: str) -> bool:
+        """Say whether the result in out/ that has this base is the item's already."""
+        owner = self._key(base)
+        if owner is not None:
+            return owner == key(item.name, item.sha256)
+        # Somebody has taken the summary away: the same bytes are the same answer.
+        return durable.digest(self._spool.out, base + names.RESULT) == item.result.digest()
 
     def _retire(self, name: str, sha256: str) -> None:
         work, done = self._spool.work, self._spool.done
@@ -193,7 +207,7 @@ class Ledger:
             if durable.digest(done, target) == sha256:
                 return
 
-    def _put_aside(self, name: str, base: str, report: Mapping[str, Any]) -> bool:
+    def _put_aside(self, name: str, base: str, report: Mapping[str, Any], draft: Draft) -> bool:
         spool = self._spool
         there = durable.look(spool.failed, base)
         known = durable.read_small(spool.failed, base + names.REPORT)
@@ -206,7 +220,7 @@ class Ledger:
         if known is not None and not same:
             return False
         durable.unlink(spool.failed, base + names.REPORT)
-        durable.link(spool.tmp, temp(name) + names.REPORT, spool.failed, base + names.REPORT)
+        draft.place(spool.failed, base + names.REPORT)
         if there is None:
             _move(spool.work, name, spool.failed, base)
         return True

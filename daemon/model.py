@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from ..registry import Pin, Registry
     from ..simcore import Answers
-    from .settings import Settings
 
 FILES: Final = ("core.safetensors", "encoder.safetensors", "tokenizer.json", "labels.json")
 """What is loaded of a published model, beside its golden questions."""
@@ -123,8 +122,3 @@ class Source:
         if self._opened is None:
             self._opened = Registry(Path(bundled()) if self._root is None else self._root)
         return self._opened
-
-
-def load(settings: Settings) -> ServedModel:
-    """Load the model that the settings name (see `Source.load`)."""
-    return Source(settings.registry, settings.model).load()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from .configuration import PREFIX, Configuration
+from .errors import SettingsError
 from .settings import ABOUT, DEFAULTS, NAMES, TYPES
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def configured(*names: str) -> Callable[[Callable[..., None]], Callable[..., Non
                 for name in chosen
                 if (source := ctx.get_parameter_source(name)) and source.name in _ORIGINS
             }
-            given = {name: given[name] for name in origins}
+            given = {name: _plain(name, given[name]) for name in origins}
             command(Configuration(file=config, given=given, origins=origins), **values)
 
         parameters = [
@@ -74,14 +75,29 @@ def configured(*names: str) -> Callable[[Callable[..., None]], Callable[..., Non
     return decorate
 
 
+def _plain(name: str, value: Any) -> Any:
+    """Turn what typer gives for a table, a list of NAME=REFERENCE, into the table."""
+    if TYPES[name] != dict[str, str]:
+        return value
+    pairs = [text.partition("=") for text in value]
+    for text, (key, _, reference) in zip(value, pairs, strict=True):
+        if not key or not reference:
+            raise SettingsError(f"{name}: {text!r}, expected NAME=REFERENCE")
+    return {key: reference for key, _, reference in pairs}
+
+
 def _parameter(name: str) -> inspect.Parameter:
     """Make the option of a setting; whether it was given is asked of typer, not told from its value."""
+    about, kind, default = ABOUT[name], TYPES[name], DEFAULTS.get(name)
     flag = "--" + name.replace("_", "-")
-    if TYPES[name] is bool:
-        flag = f"{flag}/--no-{flag[2:]}"
-    option = typer.Option(flag, envvar=PREFIX + name.upper(), help=ABOUT[name].help)
-    default = DEFAULTS.get(name)
-    kind = TYPES[name] if name in DEFAULTS else TYPES[name] | None
+    flags = [flag, about.flag] if about.flag else [flag]
+    if kind is bool:
+        flags = [f"{flag}/--no-{flag[2:]}"]
+    if kind == dict[str, str]:
+        kind, default = list[str], []
+    if name not in DEFAULTS:
+        kind |= None
+    option = typer.Option(*flags, envvar=PREFIX + name.upper(), help=about.help)
     return _keyword(name, Annotated[kind, option], default)
 
 

@@ -6,27 +6,28 @@ written and the next one is read.  At most three batches are in memory, however 
 
 from __future__ import annotations
 
-import os
-import stat
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from . import durable, names
-from .errors import AnswerError, InputError
+from . import names
+from .asking import Asking
+from .draft import Draft
+from .errors import AnswerError
+from .health import SIMULATOR
 from .ledger import temp
-from .reading import Source, questions
 from .results import Tally, records_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
     from concurrent.futures import Future
     from contextlib import AbstractContextManager
 
     from ..simcore import Answers
     from .clock import Clock
+    from .errors import InputError
+    from .health import Hearts
     from .model import ServedModel
     from .reading import Question
     from .results import Row
@@ -38,18 +39,6 @@ if TYPE_CHECKING:
 
 ALONE_QUESTIONS: Final = 16
 """Questions in a batch of a request that runs alone: where it dies is known to within so many."""
-
-REPORT_DIGEST_BYTES: Final = 64 << 20
-"""A failed input is read on by so much to state its digest; reading a huge one to its end helps nobody."""
-
-_FILE_TYPES: Final = {
-    stat.S_IFLNK: "symbolic link",
-    stat.S_IFIFO: "named pipe",
-    stat.S_IFSOCK: "socket",
-    stat.S_IFCHR: "device",
-    stat.S_IFBLK: "device",
-    stat.S_IFDIR: "folder",
-}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,8 +71,8 @@ class Progress:
         The request.
     model
         What answers it, from its opening to its last record.
-    fd
-        Its result in tmp/; -1 before it is opened and after it was handed over.
+    result
+        None before it is opened, and after it was handed over.
     started_s
         Wall time of its first read.
     read_s, simulate_s, write_s
@@ -101,7 +90,7 @@ class Progress:
 
     request: Request
     model: ServedModel
-    fd: int = -1
+    result: Draft | None = None
     started_s: float = 0.0
     read_s: float = 0.0
     simulate_s: float = 0.0
@@ -111,10 +100,18 @@ class Progress:
     size: int = 0
     failure: InputError | None = None
 
-    def hand_over(self) -> int:
-        """Give the result's descriptor away: whoever takes it closes it."""
-        fd, self.fd = self.fd, -1
-        return fd
+    def hand_over(self) -> Draft:
+        """Give the result away: whoever takes it closes it."""
+        result, self.result = self.result, None
+        if result is None:
+            raise RuntimeError(f"{self.request.name}: handed over without a result")
+        return result
+
+    def drop(self) -> None:
+        """Give up the half-written result."""
+        if self.result is not None:
+            self.result.close()
+            self.result = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,12 +136,21 @@ class Pipeline:
         `batch_questions` and `max_line_bytes`.
     clock
         For the latencies.
+    hearts
+        Where the simulator's thread gives its signs of life.
 
     """
 
     def __init__(
-        self, *, spool: Spool, model: ServedModel, settings: Settings, clock: Clock
+        self,
+        *,
+        spool: Spool,
+        model: ServedModel,
+        settings: Settings,
+        clock: Clock,
+        hearts: Hearts,
     ) -> None:
+        self._hearts = hearts
         self._spool = spool
         self.model = model
         self._settings = settings
@@ -159,10 +165,10 @@ class Pipeline:
         """End the simulator's thread."""
         self._simulator.shutdown()
 
-    def answer(self, requests: Iterable[Request]) -> Iterator[list[Progress]]:
+    def answer(self, requests: Iterable[Request]) -> Generator[list[Progress], None, None]:
         """Answer requests in order; yield, batch by batch, those whose last record is written or that have failed.
 
-        The caller takes over the results' descriptors.
+        The caller takes over the results.
 
         Raises
         ------
@@ -184,7 +190,7 @@ class Pipeline:
                 yield ended
         finally:
             for progress in in_hand:
-                self._drop(progress)
+                progress.drop()
 
     def answer_alone(
         self, request: Request, trial: Callable[[int], AbstractContextManager[None]]
@@ -208,16 +214,16 @@ class Pipeline:
         progress = self._begin(request)
         done, last = 0, False
         try:
-            with self._opened(progress) as asked:
+            with closing(Asking(self._spool, progress, self._settings)) as asking:
                 while not last:
                     with trial(done):
-                        part = self._read(progress, asked, ALONE_QUESTIONS)
+                        part = self._read(progress, asking, ALONE_QUESTIONS)
                         answers, seconds = _result(lambda: self._simulate([part]))  # noqa: B023 - called at once
                     progress.simulate_s += seconds
                     self._write(part, _rows([part], answers))
                     done, last = done + len(part.questions), part.last
         except BaseException:
-            self._drop(progress)
+            progress.drop()
             raise
         return progress
 
@@ -233,10 +239,10 @@ class Pipeline:
             if batch and batch[0].progress.model is not progress.model:
                 yield batch
                 batch, room = [], self._settings.batch_questions
-            with self._opened(progress) as asked:
+            with closing(Asking(self._spool, progress, self._settings)) as asking:
                 last = False
                 while not last:
-                    part = self._read(progress, asked, room)
+                    part = self._read(progress, asking, room)
                     batch.append(part)
                     last = part.last
                     room -= len(part.questions)
@@ -249,24 +255,9 @@ class Pipeline:
     def _begin(self, request: Request) -> Progress:
         return Progress(request=request, model=self.model, started_s=self._clock.wall())
 
-    @contextmanager
-    def _opened(self, progress: Progress) -> Iterator[Iterator[Question]]:
-        """Open an input and give its questions; what it is worth is found out by reading them."""
-        name = progress.request.name
-        fd = durable.open_input(self._spool.work, name)
-        if fd is None:
-            progress.failure = _why_not(self._spool, name)
-            yield iter(())
-            return
-        try:
-            source = Source(fd, max_line_bytes=self._settings.max_line_bytes)
-            yield _checked(source, progress)
-        finally:
-            os.close(fd)
-
-    def _read(self, progress: Progress, asked: Iterator[Question], room: int) -> Part:
+    def _read(self, progress: Progress, asking: Asking, room: int) -> Part:
         begin = self._clock.monotonic()
-        taken = list(islice(asked, room))
+        taken = asking.take(room)
         progress.read_s += self._clock.monotonic() - begin
         return Part(progress=progress, questions=taken, last=len(taken) < room)
 
@@ -289,7 +280,8 @@ class Pipeline:
             return None, 0.0
         classifier = batch[0].progress.model.classifier
         begin = self._clock.monotonic()
-        answers = classifier.classify(texts)
+        with self._hearts.busy(SIMULATOR):
+            answers = classifier.classify(texts)
         return answers, self._clock.monotonic() - begin
 
     def _write(self, part: Part, rows: Iterator[Row]) -> None:
@@ -298,41 +290,13 @@ class Pipeline:
         begin = self._clock.monotonic()
         data = records_of(progress.model).lines(part.questions, rows, progress.tally)
         if progress.failure is not None:
-            self._drop(progress)
+            progress.drop()
             return
-        if progress.fd < 0:
+        if progress.result is None:
             name = temp(progress.request.name) + names.RESULT
-            progress.fd = durable.create(self._spool.tmp, name)
-        durable.write_all(progress.fd, data)
+            progress.result = Draft(self._spool.tmp, name)
+        progress.result.write(data)
         progress.write_s += self._clock.monotonic() - begin
-
-    def _drop(self, progress: Progress) -> None:
-        """Give up the half-written result of a request."""
-        if progress.fd >= 0:
-            os.close(progress.fd)
-            progress.fd = -1
-        durable.unlink(self._spool.tmp, temp(progress.request.name) + names.RESULT)
-
-
-def _checked(source: Source, progress: Progress) -> Iterator[Question]:
-    """Yield the questions of an input; at its end, or where it breaks off, note digest, size and failure."""
-    limit = REPORT_DIGEST_BYTES
-    try:
-        yield from questions(source, names.kind(progress.request.name))
-    except InputError as e:
-        progress.failure = e
-    progress.sha256 = source.digest_rest(limit)
-    progress.size = source.size
-
-
-def _why_not(spool: Spool, name: str) -> InputError:
-    facts = durable.look(spool.work, name)
-    if facts is None:
-        return InputError("vanished", "it disappeared from work/ before it was read")
-    if not stat.S_ISREG(facts.st_mode):
-        kind = _FILE_TYPES.get(stat.S_IFMT(facts.st_mode), "something else")
-        return InputError("not_regular", f"it is a {kind}, not a regular file")
-    return InputError("unreadable", "no permission to read it")
 
 
 def _finish(batch: list[Part], future: Future[Simulated]) -> tuple[list[Part], Answers | None]:

@@ -7,12 +7,29 @@ from typing import TYPE_CHECKING
 
 from . import durable, names
 from .errors import PutError
-from .spool import PUT_PREFIX
+from .shards import lanes
+from .spool import PUT_PREFIX, Spool
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .spool import Spool
+
+def opened(path: Path, lane: str = "") -> Spool:
+    """Open a spool to put files into; made when it does not exist.
+
+    Raises
+    ------
+    PutError
+        The spool has no such lane: only a daemon makes one, so that nothing waits where nobody answers.
+    SpoolError
+        It cannot be used.
+
+    """
+    if lane not in {"", *lanes(path)}:
+        raise PutError(
+            f"spool {path}: no lane {lane!r}; a daemon makes it (--serve NAME=REFERENCE)"
+        )
+    return Spool.make(path, lane=lane)
 
 
 def put(spool: Spool, file: Path) -> str:
@@ -45,7 +62,7 @@ def put(spool: Spool, file: Path) -> str:
             os.close(durable.create(spool.inbox, name + spool.marker))
         os.fsync(spool.inbox)
     except FileExistsError:
-        raise PutError(f"{file}: {name} waits in {spool.path / 'in'} already") from None
+        raise PutError(f"{file}: {name} waits in {spool.inbox_path} already") from None
     except OSError as fault:
         raise PutError(f"{file}: {fault.strerror}") from None
     finally:

@@ -11,6 +11,7 @@ import csv
 import hashlib
 import json
 import os
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from . import durable
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
 
 TEXT_COLUMN: Final = "text"
 ID_COLUMN: Final = "id"
+
+READ_BYTES: Final = 1 << 16
+"""Bytes read at a time: of lines of one character, they make 32,768 questions, some 5 MiB."""
+
+TABLE_ROWS: Final = 512
+"""Rows of a table that are handed on together."""
 
 _DELIMITERS: Final = {".csv": ",", ".tsv": "\t"}
 
@@ -61,14 +68,13 @@ class Source:
 
     """
 
-    def __init__(
-        self, fd: int, *, max_line_bytes: int, chunk_bytes: int = durable.CHUNK_BYTES
-    ) -> None:
+    def __init__(self, fd: int, *, max_line_bytes: int, chunk_bytes: int = READ_BYTES) -> None:
         self._fd = fd
         self.max_line_bytes = max_line_bytes
         self._chunk = min(chunk_bytes, max_line_bytes)
         self._hash = hashlib.sha256()
         self._line = 1
+        self._ended = False
         self.size = 0
 
     @property
@@ -79,7 +85,7 @@ class Source:
     def digest_rest(self, limit: int) -> str | None:
         """Read on to the end and give the digest of the whole input; None when more than `limit` bytes are left."""
         left = limit
-        while chunk := os.read(self._fd, durable.CHUNK_BYTES):
+        while not self._ended and (chunk := os.read(self._fd, durable.CHUNK_BYTES)):
             self._hash.update(chunk)
             self.size += len(chunk)
             left -= len(chunk)
@@ -87,8 +93,8 @@ class Source:
                 return None
         return self.sha256
 
-    def lines(self) -> Iterator[tuple[int, str]]:
-        """Yield (line number from 1, line without its LF); a byte order mark at the start is no text.
+    def blocks(self) -> Iterator[tuple[int, list[str]]]:
+        """Yield (number of the first line, from 1, and lines without LF); a byte order mark at the start is no text.
 
         Raises
         ------
@@ -96,13 +102,18 @@ class Source:
             `line_too_long` or `bad_utf8`, with the line.
 
         """
-        for block in self._blocks():
+        for block in self._whole_lines():
             first = self._line
             lines = self._decode(block).split("\n")
             self._line += len(lines)
+            yield first, lines
+
+    def lines(self) -> Iterator[tuple[int, str]]:
+        """Yield (line number, line) one by one (see `blocks`)."""
+        for first, lines in self.blocks():
             yield from enumerate(lines, first)
 
-    def _blocks(self) -> Iterator[bytes]:
+    def _whole_lines(self) -> Iterator[bytes]:
         """Yield whole lines, many at a time, without the last LF."""
         rest = b""
         while data := os.read(self._fd, self._chunk):
@@ -119,6 +130,7 @@ class Source:
                 continue
             yield rest + chunk[:last]
             rest = chunk[last + 1 :]
+        self._ended = True
         if rest:
             yield rest
 
@@ -133,8 +145,8 @@ class Source:
             ) from None
 
 
-def questions(source: Source, kind: str | None) -> Iterator[Question]:
-    """Yield the questions of an input.
+def questions(source: Source, kind: str | None) -> Iterator[list[Question]]:
+    """Yield the questions of an input, some at a time.
 
     Parameters
     ----------
@@ -147,7 +159,7 @@ def questions(source: Source, kind: str | None) -> Iterator[Question]:
     ------
     InputError
         `unknown_suffix`, `empty`, `no_record` (there are lines, but none can be read), `no_text_column`, and
-        what `Source.lines` raises.
+        what `Source.blocks` raises.
 
     """
     reader = _READERS.get(kind or "")
@@ -155,11 +167,12 @@ def questions(source: Source, kind: str | None) -> Iterator[Question]:
         raise InputError("unknown_suffix", f"its name must end in {', '.join(_READERS)}")
     readable, first_fault = False, None
     count = 0
-    for count, question in enumerate(reader(source), 1):  # noqa: B007 - counts past the loop
-        if not readable:
-            readable = question.fault is None
-            first_fault = first_fault or question
-        yield question
+    for block in reader(source):
+        if block and not readable:
+            readable = any(question.fault is None for question in block)
+            first_fault = first_fault or block[0]
+        count += len(block)
+        yield block
     if count == 0:
         raise InputError("empty", f"no question in {source.size} bytes")
     if not readable and first_fault is not None and first_fault.fault is not None:
@@ -169,16 +182,22 @@ def questions(source: Source, kind: str | None) -> Iterator[Question]:
         )
 
 
-def _text_questions(source: Source) -> Iterator[Question]:
-    for number, line in source.lines():
-        if line and not line.isspace():
-            yield Question(number, line.removesuffix("\r"))
+def _text_questions(source: Source) -> Iterator[list[Question]]:
+    for first, lines in source.blocks():
+        yield [
+            Question(number, line.removesuffix("\r"))
+            for number, line in enumerate(lines, first)
+            if line and not line.isspace()
+        ]
 
 
-def _json_questions(source: Source) -> Iterator[Question]:
-    for number, line in source.lines():
-        if line and not line.isspace():
-            yield _json_question(number, line)
+def _json_questions(source: Source) -> Iterator[list[Question]]:
+    for first, lines in source.blocks():
+        yield [
+            _json_question(number, line)
+            for number, line in enumerate(lines, first)
+            if line and not line.isspace()
+        ]
 
 
 def _json_question(number: int, line: str) -> Question:
@@ -222,7 +241,13 @@ def _text(value: Any) -> str | Fault:
     return value
 
 
-def _table_questions(source: Source, delimiter: str) -> Iterator[Question]:
+def _table_questions(source: Source, delimiter: str) -> Iterator[list[Question]]:
+    rows = _rows(source, delimiter)
+    while block := list(islice(rows, TABLE_ROWS)):
+        yield block
+
+
+def _rows(source: Source, delimiter: str) -> Iterator[Question]:
     # The limit is the module's, for want of a narrower one: nobody else here reads tables.
     csv.field_size_limit(source.max_line_bytes)
     lines = _Lines(source)
@@ -311,7 +336,7 @@ def _json_type(value: Any) -> str:
     return kinds.get(type(value), "number")
 
 
-_READERS: Final[dict[str, Callable[[Source], Iterator[Question]]]] = {
+_READERS: Final[dict[str, Callable[[Source], Iterator[list[Question]]]]] = {
     ".txt": _text_questions,
     ".jsonl": _json_questions,
     ".csv": lambda source: _table_questions(source, _DELIMITERS[".csv"]),

@@ -16,7 +16,7 @@ from . import events
 from .errors import DaemonError, SettingsError
 from .model import Source
 from .settings import ABOUT, NAMES, Settings
-from .spool import holder
+from .shards import Shard, holder, own, sharing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -42,6 +42,8 @@ class Reloads:
         What is in force at the start.
     reread
         Gives the settings as they are configured now.
+    ended
+        Called when a reload is over, however it went.
     lanes
         By name.
     bell
@@ -61,12 +63,14 @@ class Reloads:
         settings: Settings,
         *,
         reread: Callable[[], Settings],
+        ended: Callable[[], None],
         lanes: Mapping[str, Lane],
         bell: Bell,
         log: FilteringBoundLogger,
     ) -> None:
         self.settings = settings
         self._reread = reread
+        self._ended = ended
         self._lanes = lanes
         self._bell = bell
         self._log = log
@@ -106,10 +110,11 @@ class Reloads:
             )
         self.settings = settings
         self._log.info(events.CONFIG_RELOADED, changed=changed)
+        moved = {"model", "models", "registry"} & set(changed)
+        references = {"": settings.model, **settings.models}
         for name, lane in self._lanes.items():
             lane.configure(settings)
-            moved = {"model", "registry"} & set(changed)
-            source = Source(settings.registry, settings.model) if moved else None
+            source = Source(settings.registry, references[name]) if moved else None
             self._awaited[name] = lane.follower.ask(source)
         told = f"changed: {', '.join(changed) or 'nothing'}"
         self._said = told + (f"; need a restart: {', '.join(fixed)}" if fixed else "")
@@ -122,8 +127,9 @@ class Reloads:
 
     def _outcome(self, *, ok: bool, message: str) -> None:
         self._number += 1
+        self._ended()
         document = {"number": self._number, "pid": os.getpid(), "ok": ok, "message": message}
-        path = self.settings.spool / OUTCOME
+        path = self.settings.spool / own(OUTCOME, Shard.parse(self.settings.shard))
         with suppress(OSError):  # a full disk: whoever waits for it is told that there is no answer
             new = path.with_suffix(".new")
             new.write_text(json.dumps(document) + "\n")
@@ -138,16 +144,23 @@ def _allowed(before: Settings, wanted: Settings) -> tuple[Settings, list[str]]:
     """Give the settings that may come into force now, and the names of those that must wait for a restart."""
     fixed = [name for name in _differing(before, wanted) if ABOUT[name].fixed]
     values = {name: getattr(before if name in fixed else wanted, name) for name in NAMES}
+    if (
+        before.models.keys() != wanted.models.keys()
+    ):  # a lane may get another reference, but none comes or goes
+        fixed.append("models")
+        values["models"] = {n: wanted.models.get(n, r) for n, r in before.models.items()}
     return Settings(**values), fixed
 
 
-def reload(spool: Path, *, patience_s: float) -> str:
+def reload(spool: Path, shard: str = "", *, patience_s: float) -> str:
     """Have the daemon that runs on a spool reload, and wait for the outcome.
 
     Parameters
     ----------
     spool
         Its spool.
+    shard
+        Which shard of it (`I/N`); empty for a daemon alone.
     patience_s
         Longest time in seconds to wait.
 
@@ -162,30 +175,36 @@ def reload(spool: Path, *, patience_s: float) -> str:
         There is no daemon, it may not be signalled, it does not answer, or the reload failed.
 
     """
-    pid = holder(spool)
+    which = Shard.parse(shard)
+    if which is None and sharing(spool):
+        raise DaemonError(f"spool {spool}: shared by daemons; say which with --shard I/N")
+    pid = holder(spool, which)
     if not pid:
-        raise DaemonError(f"spool {spool}: no daemon runs on it")
-    before = _read(spool)
+        raise DaemonError(
+            f"spool {spool}: no daemon runs on {'it' if which is None else f'shard {which}'}"
+        )
+    outcome = spool / own(OUTCOME, which)
+    before = _read(outcome)
     try:
         os.kill(pid, signal.SIGHUP)
     except OSError as fault:
         raise DaemonError(f"process {pid}: {fault.strerror}") from None
     deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline:
-        found = _read(spool)
+        found = _read(outcome)
         if found != before and found.get("pid") == pid:
             if not found.get("ok"):
                 raise DaemonError(f"process {pid}: {found.get('message')}")
             return f"process {pid}: {found.get('message')}"
-        if holder(spool) != pid:
+        if holder(spool, which) != pid:
             raise DaemonError(f"process {pid} ended")
         time.sleep(POLL_S)
     raise DaemonError(f"process {pid}: no answer within {patience_s:g} s; it may still reload")
 
 
-def _read(spool: Path) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads((spool / OUTCOME).read_bytes())
+        document = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return {}
     return document if isinstance(document, dict) else {}

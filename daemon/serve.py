@@ -4,46 +4,75 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-from contextlib import ExitStack
-from typing import TYPE_CHECKING
+import resource
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
-from . import events, names
+from . import durable, events, names
 from .clock import Clock
-from .errors import TEMPORARY, DaemonError, SpoolError, SpoolLostError
+from .errors import TEMPORARY, DaemonError, ServedModelError, SpoolError, SpoolLostError
 from .follow import Follower
+from .ground import demand
 from .lanes import Lane
 from .model import Source
+from .notify import Notifier
 from .reload import Reloads
-from .service import LONGEST_NAP_S, Service
+from .service import Service
+from .shards import Shard
 from .signals import handled
 from .spool import Spool
+from .vitals import Vitals
 from .watch import Bell, Scanning, Watcher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
 
     from structlog.typing import FilteringBoundLogger
 
+    from .health import Hearts
     from .model import ServedModel
+    from .observed import Observed
     from .settings import Settings
 
 
-class Stop:
-    """Whether the daemon was told to stop, and by what."""
+OPEN_FILES: Final = 4096
+"""Enough for two groups of 512 (see `Service`); no more, since some libraries close every possible descriptor."""
 
-    def __init__(self, bell: Bell) -> None:
+
+class Stop:
+    """Whether the daemon was told to stop, by what, and how long it may still take.
+
+    Parameters
+    ----------
+    bell
+        Rung when it is told.
+    monotonic
+        Time in seconds.
+
+    """
+
+    def __init__(self, bell: Bell, monotonic: Callable[[], float]) -> None:
         self._bell = bell
+        self._monotonic = monotonic
+        self._asked_s = 0.0
         self.reason: str | None = None
 
     def ask(self, reason: str) -> None:
         """Tell it; safe in a signal handler."""
+        self._asked_s = self._monotonic()
         self.reason = reason
         self._bell.ring()
+
+    def is_overdue(self, grace_s: float) -> bool:
+        """Say whether the time to finish what is in hand is over."""
+        return self.reason is not None and self._monotonic() - self._asked_s >= grace_s
 
 
 def serve(
     settings: Settings,
     log: FilteringBoundLogger,
+    observed: Observed,
     *,
     reread: Callable[[], Settings] | None = None,
     clock: Clock | None = None,
@@ -56,6 +85,8 @@ def serve(
         See `Settings`.
     log
         See `logs.logger`.
+    observed
+        What listens to that log.
     reread
         Gives the settings as they are configured now, for a reload; None: they stay.
     clock
@@ -64,49 +95,65 @@ def serve(
     Raises
     ------
     DaemonError
-        The spool is not usable or in use, the model cannot be loaded, or the spool was lost while it was worked on.
+        The spool is not usable or in use, the model cannot be loaded, HTTP not be served, or the spool was lost while
+        it was worked on.
 
     """
     clock = clock or Clock()
+    _allow_open_files()
     begin = clock.monotonic()
     with ExitStack() as stack:
         bell = Bell()
         stack.callback(bell.close)
-        stop = Stop(bell)
+        stop = Stop(bell, clock.monotonic)
+        notifier = stack.enter_context(Notifier.of(os.environ))
+        vitals = Vitals(settings, observed=observed, notifier=notifier, clock=clock)
         lanes: dict[str, Lane] = {}
         reloads = Reloads(
-            settings, reread=reread or (lambda: settings), lanes=lanes, bell=bell, log=log
+            settings,
+            reread=reread or (lambda: settings),
+            ended=vitals.ready,
+            lanes=lanes,
+            bell=bell,
+            log=log,
         )
-        stack.enter_context(handled(stop=stop.ask, reload=reloads.ask))
+
+        def end(reason: str) -> None:
+            stop.ask(reason)
+            vitals.stopping()
+
+        def reload() -> None:
+            vitals.reloading()
+            reloads.ask()
+
+        stack.enter_context(handled(stop=end, reload=reload))
         try:
-            spool = stack.enter_context(Spool.make(settings.spool, settings.durability))
-            spool.lock()
-            spool.demand(network_fs=settings.network_fs)
-            spool.marker = names.MARKER if settings.done_marker else ""
-            _log_start(log, settings)
-            source = Source(settings.registry, settings.model)
-            model = source.load()
-            watcher = Scanning() if settings.network_fs else Watcher(settings.spool / "in", bell)
-
-            def make(model: ServedModel) -> Service:
-                service = Service(
-                    spool=spool,
-                    model=model,
-                    settings=reloads.settings,
-                    watcher=watcher,
-                    clock=clock,
-                    log=log,
-                )
-                stack.callback(service.close)
-                service.start()
-                return service
-
-            follower = Follower(
-                source=source, model=model, settings=settings, bell=bell, clock=clock, log=log
+            shard = Shard.parse(settings.shard)
+            spool = stack.enter_context(
+                Spool.make(settings.spool, settings.durability, shard=shard)
             )
-            stack.callback(follower.close)
-            lane = lanes[""] = Lane(model=model, make=make, follower=follower, log=log, name="")
-            follower.start()
+            spool.lock()
+            demand(spool, network_fs=settings.network_fs)
+            _log_start(log, settings)
+            stack.enter_context(vitals)
+            model = Source(settings.registry, settings.model).load()
+            opener = _Opener(
+                stack=stack,
+                reloads=reloads,
+                bell=bell,
+                stop=stop,
+                hearts=vitals.hearts,
+                clock=clock,
+                log=log,
+            )
+            spools = [spool]
+            lanes[""] = opener.open(spool, settings.model, model)
+            for name, reference in settings.models.items():
+                view = stack.enter_context(
+                    Spool.make(settings.spool, settings.durability, lane=name, shard=shard)
+                )
+                spools.append(view)
+                lanes[name] = opener.open(view, reference, None)
         except OSError as fault:
             kind = SpoolLostError if fault.errno in TEMPORARY else SpoolError
             raise kind(f"spool {settings.spool}: {fault}") from fault
@@ -116,28 +163,117 @@ def serve(
             self_test=model.self_test,
             cores=model.classifier.cores,
             labels=list(model.classifier.labels),
-            waiting=lane.waiting,
+            lanes=list(settings.models),
+            waiting=lanes[""].waiting,
             startup_ms=round((clock.monotonic() - begin) * 1e3, 3),
         )
+        vitals.ready()
         try:
-            _loop(lane, clock=clock, bell=bell, stop=stop, reloads=reloads, once=settings.once)
+            _loop(lanes, clock=clock, bell=bell, stop=stop, reloads=reloads, once=settings.once)
         except DaemonError as error:
-            log.error(events.STOP, reason=str(error))  # noqa: TRY400 - it is no bug: no traceback
+            log.error(events.STOP, reason=str(error), left=_left(spools))  # noqa: TRY400 - no bug
             raise
-        log.info(events.STOP, reason=stop.reason or "once")
+        for lane in lanes.values():
+            lane.finish()
+        log.info(events.STOP, reason=stop.reason or "once", left=_left(spools))
+    closed = [f"lane {name}: {lane.degraded}" for name, lane in lanes.items() if not lane.model]
+    if settings.once and closed:
+        raise ServedModelError("; ".join(closed))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Opener:
+    """Opens lanes; they are closed by the stack."""
+
+    stack: ExitStack
+    reloads: Reloads
+    bell: Bell
+    stop: Stop
+    hearts: Hearts
+    clock: Clock
+    log: FilteringBoundLogger
+
+    def open(self, spool: Spool, reference: str, model: ServedModel | None) -> Lane:
+        """Open the lane of a spool; without a model, as soon as the reference has one."""
+        log = self.log.bind(lane=spool.lane) if spool.lane else self.log
+        settings = self.reloads.settings
+        spool.marker = names.MARKER if settings.done_marker else ""
+        follower = Follower(
+            source=Source(settings.registry, reference),
+            model=model,
+            settings=settings,
+            bell=self.bell,
+            clock=self.clock,
+            log=log,
+        )
+        self.stack.callback(follower.close)
+        lane = Lane(
+            name=spool.lane,
+            model=model,
+            make=lambda model: self._service(spool, model, log),
+            follower=follower,
+            log=log,
+        )
+        follower.start()
+        return lane
+
+    def _service(self, spool: Spool, model: ServedModel, log: FilteringBoundLogger) -> Service:
+        settings = self.reloads.settings
+        service = Service(
+            spool=spool,
+            model=model,
+            settings=settings,
+            watcher=Scanning() if settings.network_fs else Watcher(spool.inbox_path, self.bell),
+            clock=self.clock,
+            log=log,
+            hearts=self.hearts,
+            hurry=lambda: self.stop.is_overdue(self.reloads.settings.stop_grace_s),
+        )
+        try:
+            service.start()
+        except BaseException:
+            service.close()
+            raise
+        self.stack.callback(service.close)
+        return service
 
 
 def _loop(
-    lane: Lane, *, clock: Clock, bell: Bell, stop: Stop, reloads: Reloads, once: bool
+    lanes: Mapping[str, Lane],
+    *,
+    clock: Clock,
+    bell: Bell,
+    stop: Stop,
+    reloads: Reloads,
+    once: bool,
 ) -> None:
+    """Give every lane its turn, again and again, so that none starves."""
     while stop.reason is None:
-        worked = lane.turn(clock.monotonic())
+        worked = False
+        for lane in lanes.values():
+            worked = lane.turn(clock.monotonic()) or worked
         reloads.turn()
-        if once and lane.idle:
+        if once and all(lane.idle for lane in lanes.values()):
             return
         if not worked and stop.reason is None:
-            nap = lane.nap_s(clock.monotonic())
-            bell.wait(LONGEST_NAP_S if nap is None else nap)
+            bell.wait(min(lane.nap_s(clock.monotonic()) for lane in lanes.values()))
+
+
+def _left(spools: Iterable[Spool]) -> int:
+    """Count the inputs in work/ that the next start will find; those in folders that cannot be read are not known."""
+    left = 0
+    for spool in spools:
+        with suppress(OSError):
+            left += sum(not name.startswith(".") for name in durable.listing(spool.work))
+    return left
+
+
+def _allow_open_files() -> None:
+    """Raise the soft limit, which shells and systemd leave at 1024: a group of files is open at once."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < OPEN_FILES:
+        most = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _log_start(log: FilteringBoundLogger, settings: Settings) -> None:
@@ -148,5 +284,6 @@ def _log_start(log: FilteringBoundLogger, settings: Settings) -> None:
         spool=str(settings.spool),
         registry="bundled" if settings.registry is None else str(settings.registry),
         reference=settings.model,
+        shard=settings.shard,
         once=settings.once,
     )

@@ -8,12 +8,18 @@ whose work a fault has interrupted.
 from __future__ import annotations
 
 import errno
+import resource
+import sys
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from . import durable, events, names
 from .attempts import Attempts
 from .errors import DISK_FULL, AnswerError, InputError, SpoolLostError, fault_name
-from .guards import RoomGuard, WatchGuard
+from .guards import MissedEvents, RoomGuard, WatchGuard
+from .health import LOOP, WATCHER
 from .inbox import Inbox, leases_work
 from .ledger import Ledger
 from .pipeline import Pipeline, Progress, Request
@@ -22,13 +28,17 @@ from .retries import Pauses, Retries
 from .settling import Settling
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Future
     from contextlib import AbstractContextManager
 
     from structlog.typing import FilteringBoundLogger
 
     from .clock import Clock
+    from .health import Hearts
     from .model import ServedModel
     from .settings import Settings
+    from .settling import Told
     from .spool import Spool
     from .watch import Watching
 
@@ -40,6 +50,15 @@ SYNCS_MAY_FAIL: Final = 1
 Going on would promise what the disk does not keep, and only a new process gets descriptors and a page cache that do not
 hide earlier failures.
 """
+BLIND_SCAN_S: Final = 0.25
+"""Longest time in seconds between two scans while file events do not come."""
+
+OTHER_DESCRIPTORS: Final = 200
+"""Left for all but the groups: folders, watcher, log, inputs."""
+
+
+class _HurriedError(Exception):
+    """There is no time left to finish what is in hand."""
 
 
 class Service:
@@ -59,6 +78,10 @@ class Service:
         Time.
     log
         Where events go.
+    hearts
+        Where the threads give their signs of life.
+    hurry
+        Says whether the time to finish what is in hand is over; the rest then stays in work/.
 
     """
 
@@ -71,8 +94,13 @@ class Service:
         watcher: Watching,
         clock: Clock,
         log: FilteringBoundLogger,
+        hearts: Hearts,
+        hurry: Callable[[], bool],
     ) -> None:
         self._spool = spool
+        self._hearts = hearts
+        self._hurry = hurry
+        settings = _affordable(settings)
         self._settings = settings
         self._clock = clock
         self._bare_log = log
@@ -83,14 +111,18 @@ class Service:
         self._retries = Retries(self._pauses)
         self._room = RoomGuard(spool, settings, log)
         self._watch = WatchGuard(spool, watcher, log)
+        self._missed = MissedEvents()
         self._watcher = watcher
-        self._pipeline = Pipeline(spool=spool, model=model, settings=settings, clock=clock)
+        self._pipeline = Pipeline(
+            spool=spool, model=model, settings=settings, clock=clock, hearts=hearts
+        )
         self._settling = Settling(
             spool=spool,
             ledger=self._ledger,
             settings=settings,
             clock=clock,
             log=log,
+            hearts=hearts,
         )
         self._inbox = Inbox(
             spool,
@@ -103,6 +135,7 @@ class Service:
         self._pause_s = 0.0
         self._orphans = False
         self._unsynced: list[OSError] = []
+        self._in_flight: tuple[list[Progress], Future[list[Told]]] | None = None
 
     def start(self) -> None:
         """Recover what an earlier process left, start to watch, and scan.
@@ -111,14 +144,20 @@ class Service:
         """
         now = self._clock.monotonic()
         self._recover(now)
-        self._watch.start()
+        self._watch.start(now)
         self._room.check()
-        self._inbox.scan(now)
+        self._seen(self._inbox.scan(now), by="scan")
         self._scan_due_s = now + self._settings.scan_s
 
+    def finish(self) -> None:
+        """Wait for what is being made final; what else is in work/ stays there for the next start."""
+        self._land(self._clock.monotonic())
+
     def close(self) -> None:
-        """Stop watching and simulating.  What is in work/ stays there for the next start."""
+        """Stop watching and simulating."""
+        self.finish()
         self._watch.stop()
+        self._settling.close()
         self._pipeline.close()
         self._attempts.close()
 
@@ -129,6 +168,7 @@ class Service:
 
     def configure(self, settings: Settings) -> None:
         """Take other settings: what is open keeps what it was begun with, pauses run out as they were set."""
+        settings = _affordable(settings)
         self._settings = settings
         self._pauses = Pauses(first_s=settings.retry_first_s, last_s=settings.retry_last_s)
         for part in (self._pipeline, self._settling, self._inbox, self._room, self._retries):
@@ -137,7 +177,8 @@ class Service:
     @property
     def idle(self) -> bool:
         """True when there is nothing to do and nothing will come of itself."""
-        return not (self._orphans or len(self._retries) or self._inbox.expecting)
+        busy = self._orphans or self._in_flight or len(self._retries)
+        return not (busy or self._inbox.expecting)
 
     @property
     def waiting(self) -> int:
@@ -158,9 +199,12 @@ class Service:
             Whether there was anything.
 
         """
+        self._hearts.beat(LOOP)
         if now < self._paused_until_s:
-            return False
+            return self._land(now)
         try:
+            if self._orphans or len(self._retries):
+                self._land(now)  # else its inputs would be taken for some that wait
             self._adopt(now)
             self._look(now)
             again = self._take_due(now)
@@ -169,11 +213,14 @@ class Service:
             self._pause(fault, now)
             return False
         self._pause_s = 0.0
+        if not (fresh or again):
+            return self._land(now)
         self._answer(fresh, now)
         for request in again:
-            self._answer_alone(request, now)
-        self._settle(now)
-        return bool(fresh or again)
+            if not self._hurry():
+                self._answer_alone(request, now)
+        self._settle(now, beside=self._inbox.expecting)
+        return True
 
     def nap_s(self, now: float) -> float:
         """How long the loop may sleep after a turn that found nothing to do."""
@@ -182,11 +229,11 @@ class Service:
         return min(max(min(times), self._paused_until_s) - now, LONGEST_NAP_S)
 
     def _recover(self, now: float) -> None:
-        states = {
-            name: reconcile(self._spool, self._ledger, name)
-            for name in durable.listing(self._spool.work)
-            if not name.startswith(".")
-        }
+        states: dict[str, State] = {}
+        for name in durable.listing(self._spool.work):
+            self._hearts.beat(LOOP)
+            if not name.startswith("."):
+                states[name] = reconcile(self._spool, self._ledger, name)
         claims = self._attempts.recover([n for n, state in states.items() if state.unanswered])
         for name, state in states.items():
             self._recovered(name, state, claims.get(name, 0))
@@ -219,15 +266,38 @@ class Service:
 
     def _look(self, now: float) -> None:
         seen, lost = self._watcher.take()
-        self._inbox.hint(seen, now)
+        self._watch.heard(seen, now, lost=lost)
+        self._missed.told(seen)
+        self._seen(self._inbox.hint(seen, now), by="event")
         if lost:
             self._log.warning(events.WATCH_OVERFLOW)
         backlog_on_disk = self._inbox.full and self._inbox.next_look_s() is None
         if lost or backlog_on_disk or now >= self._scan_due_s:
-            self._scan_due_s = now + self._settings.scan_s
             self._room.check()
-            if self._watch.check():
-                self._inbox.scan(now)
+            if self._watch.check(now):
+                self._scan(now)
+            (self._hearts.rest if self._watch.blind else self._hearts.beat)(WATCHER)
+            pause = (
+                min(self._settings.scan_s, BLIND_SCAN_S)
+                if self._watch.blind
+                else self._settings.scan_s
+            )
+            self._scan_due_s = now + pause
+
+    def _scan(self, now: float) -> None:
+        was_full = self._inbox.full
+        found = self._inbox.scan(now)
+        self._seen(found, by="scan")
+        # After a scan that could not see all, older files come to light that nobody has missed.  Events of markers do
+        # not name the inputs that the scan finds, and a network file system has none.
+        unheard = was_full or self._spool.marker or self._settings.network_fs
+        missed = self._missed.scanned(None if unheard else found)
+        if missed:
+            self._log.info(events.WATCH_RESCAN, found=missed)
+
+    def _seen(self, found: list[str], *, by: str) -> None:
+        for name in found:
+            self._log.debug(events.SEEN, file=names.printable(name), by=by)
 
     def _take_due(self, now: float) -> list[Request]:
         """Give the waiting inputs whose time has come and that are still without an answer."""
@@ -248,12 +318,18 @@ class Service:
     def _claim(self, now: float) -> list[Request]:
         """Claim complete inputs; those whose very bytes are answered already are finished at once."""
         arrivals = {a.name: a for a in self._inbox.ready(now, self._settings.group_files)}
+        lanes = () if self._spool.lane else self._settings.models
         for name in self._inbox.take_folders():
+            if name in lanes:
+                continue
             self._log.warning(events.IGNORED, file=names.printable(name), message="it is a folder")
         waiting = [name for name in arrivals if name in self._retries]
         claimed, busy = self._spool.claim(name for name in arrivals if name not in waiting)
         for name in (*waiting, *busy):
             self._inbox.put_back(name, now)
+        for name in claimed:
+            size = arrivals[name].size
+            self._log.debug(events.CLAIMED, file=names.printable(name), size_bytes=size)
         # Small ones first: they share batches and are settled before a large one begins.
         return [
             Request(name=name, arrived_s=arrivals[name].arrived_s)
@@ -276,12 +352,16 @@ class Service:
     def _answer(self, requests: list[Request], now: float) -> None:
         left = {request.name: request for request in requests}
         try:
-            for ended in self._pipeline.answer(requests):
-                for progress in ended:
-                    del left[progress.request.name]
-                    self._settling.add(progress)
-                if self._settling.due:
-                    self._settle(now)
+            with closing(self._pipeline.answer(requests)) as batches:
+                for ended in batches:
+                    self._hearts.beat(LOOP)
+                    for progress in ended:
+                        del left[progress.request.name]
+                        self._settling.add(progress)
+                    if self._settling.due:
+                        self._settle(now, beside=True)
+                    if self._hurry():
+                        break
         except OSError as fault:
             for request in left.values():
                 self._retry(request, fault, now)
@@ -291,10 +371,15 @@ class Service:
 
     def _answer_alone(self, request: Request, now: float) -> None:
         def trial(at: int) -> AbstractContextManager[None]:
+            self._hearts.beat(LOOP)
+            if self._hurry():
+                raise _HurriedError
             return self._attempts.trial(request.name, at)
 
         try:
             self._settling.add(self._pipeline.answer_alone(request, trial))
+        except _HurriedError:
+            return  # it stays in work/ for the next start
         except OSError as fault:
             self._retry(request, fault, now)
         except AnswerError as fault:
@@ -302,10 +387,28 @@ class Service:
         if self._settling.due:
             self._settle(now)
 
-    def _settle(self, now: float) -> None:
+    def _settle(self, now: float, *, beside: bool = False) -> None:
+        """Make the finished requests final; `beside` other work, what comes of it is dealt with by `_land`."""
+        self._land(now)
         group = self._settling.take()
+        if beside and group:
+            self._in_flight = group, self._settling.start(group)
+        elif group:
+            self._conclude(group, partial(self._settling.settle, group), now)
+
+    def _land(self, now: float) -> bool:
+        """Wait for the group in the thread; False when there is none."""
+        if self._in_flight is None:
+            return False
+        (group, future), self._in_flight = self._in_flight, None
+        self._conclude(group, future.result, now)
+        return True
+
+    def _conclude(
+        self, group: list[Progress], settled: Callable[[], list[Told]], now: float
+    ) -> None:
         try:
-            self._settling.settle(group)
+            self._settling.tell(settled())
         except OSError as fault:
             for progress in group:
                 self._retry(progress.request, fault, now)
@@ -344,6 +447,7 @@ class Service:
         """Claim nothing for a while: the machine is not in order."""
         self._orphans = True
         self._scan_due_s = 0.0  # what was about to be claimed must be found anew
+        self._missed.scanned(None)
         self._pause_s = self._pauses.after(self._pause_s)
         self._paused_until_s = now + self._pause_s
         code, pause = fault_name(fault), self._pause_s
@@ -361,3 +465,12 @@ class Service:
                     f"spool {self._spool.path}: the disk failed at {len(self._unsynced)} syncs in a row; "
                     "every input is kept, see to the disk and start again"
                 )
+
+
+def _affordable(settings: Settings) -> Settings:
+    """Bound a group's files: result and summary of each are open, and of the group before them too."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = (
+        sys.maxsize if soft == resource.RLIM_INFINITY else max((soft - OTHER_DESCRIPTORS) // 4, 1)
+    )
+    return replace(settings, group_files=min(settings.group_files, most))

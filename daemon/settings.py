@@ -7,13 +7,15 @@ its help, its limits and whether it may change while the daemon runs stand here 
 from __future__ import annotations
 
 import math
-from dataclasses import MISSING, dataclass, fields
+import re
+from dataclasses import MISSING, dataclass, field, fields
 from enum import EnumType
 from pathlib import Path
 from typing import Annotated, Any, Final, get_args, get_type_hints
 
 from .durable import Durability
 from .errors import SettingsError
+from .shards import Shard
 
 DEFAULT_MODEL: Final = "trec:production"
 """The bundled model, used when neither a registry nor a model is named."""
@@ -25,7 +27,10 @@ _KINDS: Final[dict[Any, str]] = {
     float: "a number",
     Path: "a path",
     Path | None: "a path",
+    dict[str, str]: "a table of names and references",
 }
+_LANE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_MOST_LANES: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,8 @@ class About:
         What a string may be; empty: anything, or what its own type says.
     fixed
         Whether it stays what it was when the daemon started, whatever a reload says.
+    flag
+        A second name of its flag.
 
     """
 
@@ -50,6 +57,7 @@ class About:
     most: float = math.inf
     choices: tuple[str, ...] = ()
     fixed: bool = False
+    flag: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,6 +76,13 @@ class Settings:
         Path | None, About("Root of the model registry; without it, the bundled one.")
     ] = None
     model: Annotated[str, About("NAME:VERSION, NAME:ALIAS or NAME@sha256:DIGEST.")] = DEFAULT_MODEL
+    models: Annotated[
+        dict[str, str],
+        About("NAME=REFERENCE: in/NAME/ is answered by a model of its own.", flag="--serve"),
+    ] = field(default_factory=dict)
+    shard: Annotated[
+        str, About("I/N: answer one of N shares of the names, beside other daemons.", fixed=True)
+    ] = ""
     model_poll_s: Annotated[
         float, About("Seconds between two looks at what the reference means.", 0.01, 3600)
     ] = 2.0
@@ -83,6 +98,21 @@ class Settings:
             fixed=True,
         ),
     ] = "auto"
+    log_level: Annotated[
+        str,
+        About(
+            "Least level that is written.",
+            choices=("debug", "info", "warning", "error"),
+            fixed=True,
+        ),
+    ] = "info"
+    log_file: Annotated[
+        Path | None, About("File that gets the log's lines as well, as JSON.", fixed=True)
+    ] = None
+    log_file_bytes: Annotated[
+        int, About("Size at which that file is put aside.", 4096, 1 << 50, fixed=True)
+    ] = 64 << 20
+    log_file_count: Annotated[int, About("Files put aside that are kept.", 0, 1000, fixed=True)] = 4
     network_fs: Annotated[
         bool,
         About("Take a network file system; scan, without file events and leases.", fixed=True),
@@ -93,8 +123,8 @@ class Settings:
     batch_questions: Annotated[int, About("Questions in one simulator call.", 1, 65536)] = 512
     group_files: Annotated[
         int, About("Files claimed in one turn, and the most made durable together.", 1, 4096)
-    ] = 128
-    linger_s: Annotated[float, About("Seconds a finished file waits for others.", 0, 10)] = 0.02
+    ] = 512
+    linger_s: Annotated[float, About("Seconds a finished file waits for others.", 0, 10)] = 0.05
     max_line_bytes: Annotated[
         int, About("Longest line; a longer one fails its file.", 1, 1 << 30)
     ] = 1 << 20
@@ -117,6 +147,22 @@ class Settings:
         int, About("Bytes left free in the spool; with less, nothing is claimed.", 0, 1 << 62)
     ] = 16 << 20
     min_free_inodes: Annotated[int, About("Inodes left free, likewise.", 0, 1 << 40)] = 256
+    stop_grace_s: Annotated[
+        float, About("Seconds to finish what is in hand, when told to stop.", 0, 3600)
+    ] = 30.0
+    stall_s: Annotated[
+        float,
+        About(
+            "Seconds without a sign of life until a thread counts as hanging.", 1, 3600, fixed=True
+        ),
+    ] = 120.0
+    http: Annotated[
+        str,
+        About("ADDRESS:PORT of health, status and metrics; empty serves none.", fixed=True),
+    ] = ""
+    http_public: Annotated[
+        bool, About("Allow an address that other machines reach.", fixed=True)
+    ] = False
 
     def __post_init__(self) -> None:
         for name in NAMES:
@@ -138,7 +184,9 @@ ABOUT: Final[dict[str, About]] = {
 }
 
 DEFAULTS: Final[dict[str, Any]] = {
-    each.name: each.default for each in fields(Settings) if each.default is not MISSING
+    each.name: each.default if each.default_factory is MISSING else each.default_factory()
+    for each in fields(Settings)
+    if each.default is not MISSING or each.default_factory is not MISSING
 }
 
 
@@ -161,8 +209,22 @@ def check(name: str, value: object) -> None:
             raise SettingsError(f"{name}: {value}, least {about.least}")
         if not value <= about.most:
             raise SettingsError(f"{name}: {value}, most {about.most}")
+    if name == "models":
+        _check_lanes(value)
+    if name == "shard" and isinstance(value, str):
+        Shard.parse(value)
     if about.choices and value not in about.choices:
         raise SettingsError(f"{name}: {value!r}, expected one of {', '.join(about.choices)}")
+
+
+def _check_lanes(models: Any) -> None:
+    if len(models) > _MOST_LANES:
+        raise SettingsError(f"models: {len(models)} names, most {_MOST_LANES}")
+    for lane in models:
+        if not _LANE.fullmatch(lane):
+            raise SettingsError(
+                f"models: {lane!r}, expected up to 64 letters, digits, - and _, a letter or digit first"
+            )
 
 
 def _fits(kind: Any, value: object) -> bool:
@@ -170,4 +232,8 @@ def _fits(kind: Any, value: object) -> bool:
         return isinstance(value, int | float) and not isinstance(value, bool)
     if kind is int:
         return isinstance(value, int) and not isinstance(value, bool)
+    if kind == dict[str, str]:
+        return isinstance(value, dict) and all(
+            isinstance(text, str) for pair in value.items() for text in pair
+        )
     return isinstance(value, kind)

@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
 from . import durable, events
 from .errors import InputError
+from .health import SETTLING
 from .ledger import Written
 from .pipeline import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from concurrent.futures import Future
 
     from structlog.typing import FilteringBoundLogger
 
     from .clock import Clock
+    from .health import Hearts
     from .ledger import Ledger
     from .model import ServedModel
     from .pipeline import Request
     from .settings import Settings
     from .spool import Spool
 
+    Told = tuple[str, dict[str, Any]]
+    """An event's name and fields."""
+
 
 class Settling:
-    """The finished requests that wait to be made final together.
+    """The finished requests that wait to be made final together, and a thread that can do it beside other work.
+
+    While the disk works the thread does not hold the interpreter's lock, so the next group is claimed and answered
+    meanwhile.  Only one group is in the thread at a time, and only the thread's file operations run in it: the log is
+    written by the caller of `tell`.
 
     Parameters
     ----------
@@ -35,6 +46,8 @@ class Settling:
         For the latencies.
     log
         Where `request.done` and `request.failed` go.
+    hearts
+        Where whoever settles gives its signs of life.
 
     """
 
@@ -46,21 +59,28 @@ class Settling:
         settings: Settings,
         clock: Clock,
         log: FilteringBoundLogger,
+        hearts: Hearts,
     ) -> None:
         self._spool = spool
         self._ledger = ledger
+        self._hearts = hearts
         self._settings = settings
         self._clock = clock
         self._log = log
         self._group: list[Progress] = []
         self._since_s = 0.0
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="settling")
+
+    def close(self) -> None:
+        """End the thread, when it has done what it was given."""
+        self._thread.shutdown()
 
     def configure(self, settings: Settings) -> None:
         """Take other settings."""
         self._settings = settings
 
     def add(self, progress: Progress) -> None:
-        """Take over a finished request, and its result's descriptor."""
+        """Take over a finished request, and its result."""
         if not self._group:
             self._since_s = self._clock.monotonic()
         self._group.append(progress)
@@ -78,8 +98,17 @@ class Settling:
         group, self._group = self._group, []
         return group
 
-    def settle(self, group: Sequence[Progress]) -> None:
+    def start(self, group: Sequence[Progress]) -> Future[list[Told]]:
+        """Settle requests in the thread."""
+        return self._thread.submit(self.settle, group)
+
+    def settle(self, group: Sequence[Progress]) -> list[Told]:
         """Make requests final: results into out/, or the inputs into failed/.
+
+        Returns
+        -------
+        list of (str, dict)
+            What is to be told of them (see `tell`).
 
         Raises
         ------
@@ -88,11 +117,17 @@ class Settling:
 
         """
         written = [progress for progress in group if progress.failure is None]
-        if written:
-            self._commit(written)
-        for progress in group:
-            if progress.failure is not None:
-                self._quarantine(progress.request.name, progress.failure, progress)
+        with self._hearts.busy(SETTLING):
+            told = self._commit(written) if written else []
+            for progress in group:
+                if progress.failure is not None:
+                    told.append(self._quarantine(progress.failure, progress))
+        return told
+
+    def tell(self, told: Sequence[Told]) -> None:
+        """Log requests that are final."""
+        for event, fields in told:
+            (self._log.info if event == events.DONE else self._log.warning)(event, **fields)
 
     def poison(self, request: Request, model: ServedModel) -> None:
         """Put an input aside that keeps ending the daemon; `model` is what would have answered it."""
@@ -101,9 +136,9 @@ class Settling:
             f"{request.attempt} claims ended with the daemon and without a result",
             stage="simulate",
         )
-        self._quarantine(request.name, failure, Progress(request=request, model=model))
+        self.tell([self._quarantine(failure, Progress(request=request, model=model))])
 
-    def _commit(self, group: Sequence[Progress]) -> None:
+    def _commit(self, group: Sequence[Progress]) -> list[Told]:
         begin, wall = self._clock.monotonic(), self._clock.wall()
         figures = [
             progress.tally.figures(cores=progress.model.classifier.cores) for progress in group
@@ -115,23 +150,25 @@ class Settling:
                 Written(
                     name=progress.request.name,
                     sha256=progress.sha256 or "",
-                    fd=progress.hand_over(),
+                    result=progress.hand_over(),
                     summary=summary,
                 )
             )
         results = self._ledger.commit(items)
         seconds, wall = self._clock.monotonic() - begin, self._clock.wall()
+        told = []
         for progress, sums, result in zip(group, figures, results, strict=True):
             progress.write_s += seconds
             fields = events.done(progress, figures=sums, result=result, now_s=wall)
-            self._log.info(events.DONE, **fields)
+            told.append((events.DONE, fields))
+        return told
 
-    def _quarantine(self, name: str, failure: InputError, progress: Progress) -> None:
-        digest = progress.sha256
+    def _quarantine(self, failure: InputError, progress: Progress) -> Told:
+        name, digest = progress.request.name, progress.sha256
         if digest is None and failure.stage == "simulate":
             digest = durable.digest(self._spool.work, name)
         report = events.report(
             failure, name, progress.model, sha256=digest, attempts=progress.request.attempt
         )
         self._ledger.quarantine(name, report)
-        self._log.warning(events.FAILED, **events.failed(report))
+        return events.FAILED, events.failed(report)

@@ -7,24 +7,21 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-import stat
-import time
 from typing import TYPE_CHECKING, Final, Self
 
-from . import durable
+from . import durable, shards
 from .durable import Durability
-from .errors import TEMPORARY, SpoolBusyError, SpoolError, SpoolLostError
+from .errors import TEMPORARY, SpoolError, SpoolLostError
 from .mounts import mount_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-FOLDERS: Final = ("in", "work", "tmp", "out", "done", "failed")
+    from .shards import Shard
 
-LOCK: Final = "lock"
+FOLDERS: Final = ("in", "work", "tmp", "out", "done", "failed")
 
 PUT_PREFIX: Final = "put-"
 """Names in tmp/ that belong to `spikewatchd put`, not to the daemon."""
@@ -32,16 +29,7 @@ PUT_PREFIX: Final = "put-"
 PUT_OLD_S: Final = 36 * 3600.0
 """Age in seconds at which a producer's leftover is removed (Maildir's figure)."""
 
-LOCK_PATIENCE_S: Final = 0.25
-"""How long a starting daemon waits for the lock: `status` holds it for an instant."""
-
 _NO_LINK: Final = frozenset({errno.EPERM, errno.EMLINK})
-
-_LINKLESS: Final = _NO_LINK | {errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV}
-"""What file systems without hard links say."""
-
-_LOCK_FLAGS: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-"""A link in the lock's place would have another file emptied, a pipe would hang."""
 
 
 class Spool:
@@ -55,24 +43,34 @@ class Spool:
         What is waited for.
     marker
         Ending of the names in in/ that say that an input is complete; empty: there are none.
+    lane
+        Name of the sub-folder of each folder that this is a view of; empty for the folders themselves.
+    shard
+        Which share of the names is taken; None: all.
     inbox, work, tmp, out, done, failed
         Descriptors of the folders.
 
     """
 
-    def __init__(self, path: Path, durability: Durability = Durability.STRICT) -> None:
+    def __init__(
+        self,
+        path: Path,
+        durability: Durability = Durability.STRICT,
+        *,
+        lane: str = "",
+        shard: Shard | None = None,
+    ) -> None:
         self.path = path
         self.durability = durability
+        self.lane = lane
+        self.shard = shard
         self.marker = ""
-        self._lock = -1
+        self._locks: list[int] = []
         fds: list[int] = []
         try:
             # The folder itself may be a link, which its owner has made; those in it may not.
             fds.append(os.open(path, durable.FOLDER_FLAGS))
-            fds.extend(
-                os.open(name, durable.FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=fds[0])
-                for name in FOLDERS
-            )
+            fds.extend(_descend(fds[0], below) for below in _folders(lane, shard))
             volumes = {(os.fstat(fd).st_dev, mount_of(fd).number) for fd in fds[1:]}
         except OSError as fault:
             _close(fds)
@@ -86,7 +84,14 @@ class Spool:
         self.inbox, self.work, self.tmp, self.out, self.done, self.failed = folders
 
     @classmethod
-    def make(cls, path: Path, durability: Durability = Durability.STRICT) -> Self:
+    def make(
+        cls,
+        path: Path,
+        durability: Durability = Durability.STRICT,
+        *,
+        lane: str = "",
+        shard: Shard | None = None,
+    ) -> Self:
         """Open a spool, making the folders that do not exist (mode 0750).
 
         Raises
@@ -99,9 +104,12 @@ class Spool:
             path.mkdir(mode=0o750, parents=True, exist_ok=True)
             for folder in FOLDERS:
                 (path / folder).mkdir(mode=0o750, exist_ok=True)
+                (path / folder / lane).mkdir(mode=0o750, exist_ok=True)
+            for below in _folders(lane, shard):
+                path.joinpath(*below).mkdir(mode=0o750, exist_ok=True)
         except OSError as fault:
             raise _unopened(path, fault) from None
-        return cls(path, durability)
+        return cls(path, durability, lane=lane, shard=shard)
 
     def __enter__(self) -> Self:
         return self
@@ -112,13 +120,11 @@ class Spool:
     def close(self) -> None:
         """Close every descriptor; this gives the lock back."""
         folders = [self.inbox, self.work, self.tmp, self.out, self.done, self.failed]
-        _close([self._root, *folders])
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        _close([self._root, *folders, *self._locks])
+        self._locks = []
 
     def lock(self) -> None:
-        """Take the spool for this process; the kernel gives it back when the process ends, however it ends.
+        """Take the spool, or this shard of it, for this process (see `shards.lock`).
 
         Raises
         ------
@@ -129,83 +135,23 @@ class Spool:
 
         """
         try:
-            fd = os.open(LOCK, os.O_RDWR | os.O_CREAT | _LOCK_FLAGS, 0o640, dir_fd=self._root)
+            self._locks = shards.lock(self.path, self.shard)
         except OSError as fault:
             raise _unopened(self.path, fault) from None
-        deadline = time.monotonic() + LOCK_PATIENCE_S
-        while not _try_lock(fd, fcntl.LOCK_EX):
-            if time.monotonic() > deadline:
-                holder = _pid(fd)
-                os.close(fd)
-                raise SpoolBusyError(f"spool {self.path}: in use by process {holder or 'unknown'}")
-            time.sleep(0.01)
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, b"%d\n" % os.getpid(), 0)
-        self._lock = fd
 
-    def demand(self, *, network_fs: bool) -> None:
-        """Refuse ground on which the promises do not hold; to be called by who has the lock.
+    def takes(self, name: str) -> bool:
+        """Say whether an input is to be answered here, and not by another shard."""
+        return self.shard is None or self.shard.takes(name)
 
-        Parameters
-        ----------
-        network_fs
-            Whether a network file system is taken in spite of what it lacks.
-
-        Raises
-        ------
-        SpoolError
-            A folder that everybody may write to, no hard links, or a network file system.
-
-        """
-        mount = mount_of(self.work)
-        if mount.network and not network_fs:
-            raise SpoolError(
-                f"spool {self.path}: on {mount.kind}, where events, leases and syncs may be missing; "
-                f"use a local disk, or --network-fs to work by scanning"
-            )
-        folders = zip(
-            FOLDERS[1:], (self.work, self.tmp, self.out, self.done, self.failed), strict=True
-        )
-        for name, fd in folders:
-            mode = os.fstat(fd).st_mode
-            if mode & stat.S_IWOTH:
-                raise SpoolError(
-                    f"spool {self.path}: everybody may write to {name}/ "
-                    f"(mode {stat.S_IMODE(mode):04o}); chmod o-w {name}"
-                )
-        try:
-            same = self.links_work()
-        except OSError as fault:
-            if fault.errno not in _LINKLESS:
-                raise
-            same = False
-        if not same:
-            raise SpoolError(
-                f"spool {self.path}: {mount.kind} has no hard links; use another file system"
-            )
-
-    def links_work(self) -> bool:
-        """Try on files in tmp/ what claiming and committing rest on.
-
-        Raises
-        ------
-        OSError
-            What the file system says to it.
-
-        """
-        one, two = f"link-{os.getpid()}-a", f"link-{os.getpid()}-b"
-        os.close(durable.create(self.tmp, one))
-        try:
-            durable.link(self.tmp, one, self.tmp, two)
-            return durable.same_file(durable.look(self.tmp, one), durable.look(self.tmp, two))
-        finally:
-            durable.unlink(self.tmp, one)
-            durable.unlink(self.tmp, two)
+    @property
+    def inbox_path(self) -> Path:
+        """Where the inbox is."""
+        return self.path / "in" / self.lane
 
     def replaced(self) -> bool:
         """Say whether another spool has this one's path by now: an unmounted disk that was mounted again, say."""
         try:
-            now = (self.path / "work").stat()
+            now = self.path.joinpath(*_folders(self.lane, self.shard)[1]).stat()
         except OSError:
             return False
         return not durable.same_file(now, os.fstat(self.work))
@@ -213,7 +159,7 @@ class Spool:
     def inbox_moved(self) -> bool:
         """Say whether `in/` is another folder by now than the one that was opened."""
         try:
-            now = (self.path / "in").lstat()
+            now = self.inbox_path.lstat()
         except OSError:
             return True
         return not durable.same_file(now, os.fstat(self.inbox))
@@ -223,7 +169,7 @@ class Spool:
         try:
             if not durable.same_file(self.path.stat(), os.fstat(self._root)):
                 return False
-            fd = os.open("in", durable.FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=self._root)
+            fd = _descend(self._root, _folders(self.lane, self.shard)[0])
         except OSError:
             return False
         if mount_of(fd).number != mount_of(self.work).number:
@@ -264,8 +210,7 @@ class Spool:
         if linked:
             durable.sync_folder(self.work, self.durability)
         for name in linked:
-            if durable.look(self.work, name) is not None:
-                self.unlink_claimed(name)
+            self.unlink_claimed(name)
         return linked, busy
 
     def sweep(self, wall: float) -> int:
@@ -300,35 +245,29 @@ class Spool:
             durable.unlink(self.inbox, name)
 
 
-def holder(path: Path) -> int | None:
-    """Give the pid of the daemon that runs on a spool; None when none does, 0 when its pid is not known."""
-    try:
-        fd = os.open(path / LOCK, os.O_RDONLY | _LOCK_FLAGS)
-    except OSError:
-        return None
-    try:
-        return None if _try_lock(fd, fcntl.LOCK_SH) else _pid(fd)
-    finally:
-        os.close(fd)
+def _folders(lane: str, shard: Shard | None) -> list[list[str]]:
+    """Give the folders of a view, each as the names that lead to it: shards have work/ and tmp/ of their own."""
+    own = "" if shard is None else shard.folder
+    return [
+        [name for name in (folder, lane, own if folder in {"work", "tmp"} else "") if name]
+        for folder in FOLDERS
+    ]
 
 
-def _try_lock(fd: int, how: int) -> bool:
-    try:
-        fcntl.flock(fd, how | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _pid(fd: int) -> int:
-    text = os.pread(fd, 20, 0).strip()
-    return int(text) if text.isdigit() else 0
+def _descend(root: int, names: Iterable[str]) -> int:
+    """Open a folder below another one, through no symbolic link."""
+    fd = root
+    for name in names:
+        above, fd = fd, os.open(name, durable.FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=fd)
+        if above != root:
+            os.close(above)
+    return fd
 
 
 def _unopened(path: Path, fault: OSError) -> SpoolError:
     """Say in one line which part of a spool is not what it should be."""
     name = os.path.basename(fault.filename or "")  # noqa: PTH119 - bytes, text or nothing
-    if name in {*FOLDERS, LOCK} and (path / name).is_symlink():
+    if name in {*FOLDERS, shards.LOCK} and (path / name).is_symlink():
         return SpoolError(f"spool {path}: {name} is a symbolic link; it must be the spool's own")
     kind = SpoolLostError if fault.errno in TEMPORARY else SpoolError
     return kind(f"spool {path}: {name or path}: {fault.strerror}")

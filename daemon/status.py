@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import stat
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import names
 from .errors import DaemonError
-from .spool import FOLDERS, holder
+from .monitor import STATUS_FILE
+from .shards import Shard, holder, lanes, own, parts, sharing
+from .spool import FOLDERS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 _COUNTED = {"out": names.RESULT}
@@ -36,22 +41,31 @@ class Status:
     spool
         Its path.
     holder_pid
-        The daemon that runs on it; None when none does, 0 when its pid is not known.
+        The daemon that runs on it, the first one of several; None when none does, 0 when its pid is not known.
+    shards
+        The daemon of each shard, likewise; empty where the spool is not shared.
     folders
         By name.
+    lanes
+        The folders of each lane, likewise.
+    daemon
+        What the daemon that runs on it says of itself (`status.json`); None when none does, or it has not yet.
 
     """
 
     spool: str
     holder_pid: int | None
+    shards: dict[int, int | None]
     folders: dict[str, Folder]
+    lanes: dict[str, dict[str, Folder]]
+    daemon: dict[str, Any] | None
 
     def as_dict(self) -> dict[str, Any]:
         """Give it as plain values for JSON."""
         return asdict(self)
 
 
-def status(path: Path, *, now_s: float) -> Status:
+def status(path: Path, *, now_s: float, folders: Sequence[str] = FOLDERS) -> Status:
     """Look at a spool; changes nothing and needs no daemon.
 
     Parameters
@@ -60,6 +74,8 @@ def status(path: Path, *, now_s: float) -> Status:
         The spool.
     now_s
         Wall time, from which ages are counted.
+    folders
+        Which to count: done/ may have grown large.
 
     Raises
     ------
@@ -67,18 +83,43 @@ def status(path: Path, *, now_s: float) -> Status:
         There is no spool at this path.
 
     """
-    folders = {folder: _folder(path / folder, folder, now_s) for folder in FOLDERS}
-    return Status(spool=str(path), holder_pid=holder(path), folders=folders)
+    found = {
+        lane: {folder: _folder(path / folder / lane, folder, now_s) for folder in folders}
+        for lane in ("", *lanes(path))
+    }
+    pid, shards = holder(path), sharing(path)
+    return Status(
+        spool=str(path),
+        holder_pid=pid,
+        shards=shards,
+        folders=found.pop(""),
+        lanes=found,
+        daemon=_daemon(path, pid, shards),
+    )
+
+
+def _daemon(path: Path, pid: int | None, shards: dict[int, int | None]) -> dict[str, Any] | None:
+    """Read what the daemon says, unless it is of one that was there before."""
+    number = next((n for n, its in shards.items() if its is not None and its == pid), None)
+    shard = None if number is None else Shard(number=number, of=len(shards))
+    try:
+        document = json.loads((path / own(STATUS_FILE, shard)).read_bytes())
+    except (OSError, ValueError):
+        return None
+    current = isinstance(document, dict) and pid is not None and document.get("pid") == pid
+    return document if current else None
 
 
 def _folder(path: Path, folder: str, now_s: float) -> Folder:
     changed = []
     try:
-        for entry in path.iterdir():
+        for entry in (entry for part in parts(path) for entry in part.iterdir()):
             name = entry.name
             wanted = name.endswith(_COUNTED.get(folder, "")) and not name.startswith(".")
             if wanted and not (folder in _UNCOUNTED and name.endswith(_UNCOUNTED[folder])):
-                changed.append(entry.lstat().st_ctime)
+                facts = entry.lstat()
+                if not stat.S_ISDIR(facts.st_mode):  # a lane
+                    changed.append(facts.st_ctime)
     except FileNotFoundError:
         if not path.is_dir():
             raise DaemonError(f"{path.parent} is no spool: {folder}/ is missing") from None

@@ -33,6 +33,9 @@ EVENTS: Final[list[type[FileSystemEvent]]] = [FileCreatedEvent, FileMovedEvent, 
 
 LIBRARY_LOG: Final = "watchdog.observers.inotify_c"
 
+# What the library warns of is none of the user's business on standard error; the overflow is heard all the same.
+logging.getLogger("watchdog").addHandler(logging.NullHandler())
+
 
 class Bell:
     """Wakes a sleeping loop from other threads and from signal handlers (a `threading.Event` may deadlock in those)."""

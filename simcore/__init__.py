@@ -6,20 +6,24 @@ from .classifier import Classifier
 from .coding import MAX_WORDS, Coding
 from .encoder import Encoder
 from .errors import ImageError, InputError, ModelError, SimcoreError
+from .follow import Course, follow
 from .image import CoreImage, blank
-from .power import METHODS, Energy, estimate
-from .questions import NO_WORDS, TOO_LONG, Answers, QuestionCore, spike_pattern
+from .power import METHODS, SOURCES, Energy, estimate
+from .questions import NO_WORDS, TOO_LONG, Answers, QuestionCore
 from .run import Outcome, Simulator, pack_lines
+from .schedule import spike_pattern
 
 __all__ = [
     "MAX_WORDS",
     "METHODS",
     "NO_WORDS",
+    "SOURCES",
     "TOO_LONG",
     "Answers",
     "Classifier",
     "Coding",
     "CoreImage",
+    "Course",
     "Encoder",
     "Energy",
     "ImageError",
@@ -31,6 +35,7 @@ __all__ = [
     "Simulator",
     "blank",
     "estimate",
+    "follow",
     "pack_lines",
     "spike_pattern",
 ]

@@ -14,6 +14,7 @@ from .errors import InputError, ModelError
 from .head import head_scores
 from .program import derive
 from .run import Outcome, Simulator, in_threads, pack_lines, shares
+from .schedule import input_raster, spike_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -266,25 +267,9 @@ class QuestionCore:
         """Run questions, given as code rows, on the chip kernel: write out their input raster."""
         coding, simulator = self._coding, self._simulator
         steps = words + coding.drain_steps
-        first = np.cumsum(steps) - steps
-        within = np.arange(len(rows)) - np.repeat(np.cumsum(words) - words, words)
-        forward, reverse = (
-            np.repeat(first, words) + within,
-            np.repeat(first + words - 1, words) - within,
-        )
-        place, other = (forward, reverse) if coding.direction == "forward" else (reverse, forward)
-        gate = np.zeros((coding.ticks_per_step, simulator.lines), dtype=np.bool_)
-        if coding.gate_line >= 0:
-            gate[:, coding.gate_line] = True
-        raster = np.zeros((int(steps.sum()), *gate.shape), dtype=np.bool_)
-        spikes = spike_pattern(coding.ticks_per_step)[self.encoder.codes[rows]].transpose(0, 2, 1)
-        split = coding.word_lines - coding.backward_lines
-        raster[place, :, :split] = spikes[:, :, :split]
-        raster[other, :, split : coding.word_lines] = spikes[:, :, split:]
-        later = np.arange(len(raster)) - np.repeat(first, steps)
-        raster[later >= np.repeat(steps - coding.steps_read(words), steps)] |= gate
+        raster = input_raster(coding, self.encoder.codes[rows], words, simulator.lines)
         return simulator.run(
-            pack_lines(raster.reshape(-1, simulator.lines)),
+            pack_lines(raster),
             np.concatenate([[0], np.cumsum(steps)]) * coding.ticks_per_step,
             counted=coding.steps_read(words) * coding.ticks_per_step,
             record=coding.readout == "max",
@@ -301,19 +286,6 @@ class QuestionCore:
         # every other window is one that is read; the last one ends with the raster
         found = np.maximum.reduceat(counts, windows[:-1], axis=0)[::2]
         return np.asarray(found, dtype=np.int32)
-
-
-def spike_pattern(ticks: int) -> NDArray[np.bool_]:
-    """Spread an activity a over the ticks of a step: a spike at t where floor((t+1) a / T) > floor(t a / T).
-
-    Returns
-    -------
-    bool (T + 1, T)
-        Row a: the ticks at which a line of activity a spikes; it holds a spikes.
-
-    """
-    a, t = np.ogrid[: ticks + 1, :ticks]
-    return (t + 1) * a // ticks > t * a // ticks
 
 
 def _runner_arguments(

@@ -60,7 +60,7 @@ def simulate(
 
 
 class _Chip:
-    """The state of one run: membranes and the spikes that are on their way."""
+    """The state of one run: membranes, the spikes that are on their way, and which neurons fired last."""
 
     def __init__(self, image: CoreImage) -> None:
         self.image = image
@@ -69,6 +69,7 @@ class _Chip:
         self.scheduler = np.zeros(
             (limits.SCHEDULER_SLOTS, image.cores, limits.AXONS), dtype=np.bool_
         )
+        self.fired = np.zeros(self.V.shape, dtype=np.bool_)
         self.t = 0
 
     def tick(self, lines: NDArray[np.uint8]) -> tuple[NDArray[np.int64], int, NDArray[np.int64]]:
@@ -79,7 +80,7 @@ class _Chip:
         arriving = lines[line] == 1
         axons[core[arriving], axon[arriving]] = True  # one spike per axon and tick: they merge
         driven, events = self._synapses(axons)
-        fired = self._neurons(driven)
+        self.fired = fired = self._neurons(driven)
         axons[:] = False
         routed = fired & (image.target_core >= 0)
         c, j = np.nonzero(routed)

@@ -21,6 +21,7 @@ import spikewatch.registry
 import spikewatch.simcore  # noqa: F401 - likewise
 from spikewatch.daemon import logs
 from spikewatch.daemon.errors import DaemonError
+from spikewatch.daemon.observed import Observed
 from spikewatch.daemon.serve import serve
 from spikewatch.daemon.settings import Settings
 
@@ -34,8 +35,9 @@ def live(job: dict[str, Any]) -> int:
     settings = Settings(**paths, model=job["model"], once=job["once"], **job["settings"])
     if job["hook"] is not None:
         arm(job["spool"], job["hook"])
+    observed = Observed()
     try:
-        serve(settings, logs.logger("json", fd=log))
+        serve(settings, logs.logger("json", fd=log, observe=observed), observed)
     except DaemonError as error:
         sys.stderr.write(f"spikewatchd: {error}\n")
         return error.exit_code

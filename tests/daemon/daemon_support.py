@@ -10,13 +10,17 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import jsonschema_rs
 from support import TINY_WORDS
 
 from spikewatch.daemon import logs
 from spikewatch.daemon.clock import Clock
-from spikewatch.daemon.model import ServedModel, load
+from spikewatch.daemon.guards import CANARY
+from spikewatch.daemon.health import Hearts
+from spikewatch.daemon.model import ServedModel, Source
 from spikewatch.daemon.service import Service
 from spikewatch.daemon.settings import Settings
 from spikewatch.daemon.spool import Spool
@@ -24,13 +28,26 @@ from spikewatch.daemon.spool import Spool
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from spikewatch.simcore import Answers
 
+SCHEMA = json.loads(
+    (Path(__file__).parents[2] / "docs" / "log.schema.json").read_text(encoding="utf-8")
+)
+VALIDATOR = jsonschema_rs.Draft202012Validator(SCHEMA)
 PATIENCE_S = 30.0
 MODEL = "tiny:1.0.0"
 Event = dict[str, Any]
+
+
+def check_log(log: Path) -> None:
+    """Hold every whole line of a log to the schema: whoever starts a daemon in a test calls this at its end."""
+    for line in log.read_bytes().rpartition(b"\n")[0].splitlines():
+        event = json.loads(line)
+        if not VALIDATOR.is_valid(event):
+            one = SCHEMA | {"oneOf": [{"$ref": f"#/$defs/{event['event']}"}]}
+            faults = jsonschema_rs.Draft202012Validator(one).iter_errors(event)
+            raise AssertionError(f"{[fault.message for fault in faults]}: {line!r}")
 
 
 def until(
@@ -71,9 +88,11 @@ def content(folder: Path) -> set[str]:
 class Daemon:
     """A real `spikewatchd run`; its log goes to a file."""
 
-    def __init__(self, spool: Path, registry: Path | None, *options: str) -> None:
+    def __init__(
+        self, spool: Path, registry: Path | None, *options: str, log: str = "test.log"
+    ) -> None:
         self.spool = spool
-        self.log = spool / "test.log"
+        self.log = spool / log
         self._skip = self.log.stat().st_size if self.log.exists() else 0
         command = [sys.executable, "-m", "spikewatch.daemon.cli", "run", "--spool", str(spool)]
         if registry is not None:
@@ -89,6 +108,7 @@ class Daemon:
     def __exit__(self, *_: object) -> None:
         self.process.kill()
         self.process.communicate()
+        check_log(self.log)
 
     @property
     def alive(self) -> bool:
@@ -145,6 +165,7 @@ class Hand:
         self.alive = True
         self.starts = 0
         self.fault: OSError | None = None
+        self.hears_canaries = True
 
     def start(self) -> None:
         if self.fault is not None:
@@ -156,7 +177,7 @@ class Hand:
 
     def take(self) -> tuple[set[str], bool]:
         seen, lost, self.seen, self.lost = self.seen, self.lost, set(), False
-        return seen, lost
+        return (seen | {CANARY} if self.hears_canaries else seen), lost
 
 
 @dataclass
@@ -164,6 +185,8 @@ class Time:
     """A clock that tests set; wall time runs from the real one so that file times make sense."""
 
     now: float = 1000.0
+    over: bool = False
+    """No time is left to finish what is in hand."""
 
     def clock(self) -> Clock:
         return Clock(monotonic=lambda: self.now, wall=time.time)
@@ -229,7 +252,7 @@ def bench(
 ) -> Iterator[Bench]:
     """Make a service on a spool; leaving it is like the end of its process."""
     settings = Settings(spool=path, registry=registry, model=MODEL, **options)
-    model = load(settings)
+    model = Source(settings.registry, settings.model).load()
     classifier = Watched(model)
     log = path.with_suffix(".log")
     fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -244,6 +267,8 @@ def bench(
                 watcher=watcher,
                 clock=time_.clock(),
                 log=logs.logger("json", fd=fd, run_id="test"),
+                hearts=Hearts(time_.clock().monotonic, limit_s=settings.stall_s),
+                hurry=lambda: time_.over,
             )
             try:
                 if start:
@@ -261,6 +286,7 @@ def bench(
                 service.close()
     finally:
         os.close(fd)
+        check_log(log)
 
 
 def check_oracle(spool: Path, dropped: dict[str, bytes], expected: dict[str, bytes]) -> None:

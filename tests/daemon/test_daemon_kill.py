@@ -13,7 +13,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
-from daemon_support import ask, bench, check_oracle, content, spool_of
+from daemon_support import ask, bench, check_log, check_oracle, content, spool_of
 
 from spikewatch.daemon.put import put
 from spikewatch.daemon.spool import Spool
@@ -82,6 +82,7 @@ def test_kills_at_random_moments_lose_and_double_nothing(
         assert {e["file"] for e in hand.events("request.done")} == set(dropped)
     expected = {name: (clean / "out" / f"{name}.jsonl").read_bytes() for name in dropped}
     check_oracle(spool, dropped, expected)
+    check_log(lives.log)
     assert states["claimed"] > 0, "no kill ever hit work in hand"
     print(f"{kills} kills, {len(dropped)} files, recovered: {dict(states)}")  # noqa: T201 - a figure
 

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from daemon_support import MODEL, Daemon, content, program, records, until
+from daemon_support import MODEL, Bench, Daemon, content, program, records, until
 
 from spikewatch.registry import bundled
 
@@ -99,6 +99,33 @@ def test_a_signal_finishes_the_work_in_hand(
         assert len(daemon.events("request.done", file="large.txt")) == 1
     assert len(records(spool / "out" / "large.txt.jsonl")) == 20_000
     assert content(spool / "in") == content(spool / "work") == content(spool / "tmp") == set()
+
+
+def test_what_takes_longer_than_the_grace_waits_for_the_next_start(
+    spool: Path, registry: Path
+) -> None:
+    drop(spool, "large.txt", GOOD * 300_000)
+    with Daemon(spool, registry, "--stop-grace-s", "0").ready() as daemon:
+        until(lambda: content(spool / "work"), "the claim")
+        assert daemon.stop() == 0
+        assert [e["left"] for e in daemon.events("daemon.stop")] == [1]
+        assert not daemon.events("request.done")
+    assert content(spool / "work") == {"large.txt"}
+    assert content(spool / "tmp") == content(spool / "out") == set()
+
+
+def test_what_is_tried_alone_waits_for_the_next_start_as_well(hand: Bench) -> None:
+    """Nothing is held against an input whose trial was broken off."""
+    (hand.path / "work" / "a.txt").write_text(GOOD)
+    hand.service._recover(hand.time.now)
+    hand.time.over = True
+    hand.turn()
+    assert "a.txt" in content(hand.path / "work")
+    assert hand.classifier.calls == []
+    hand.time.over = False
+    hand.run()
+    (done,) = hand.events("request.done")
+    assert done["attempt"] == 2, "the claim that was found counts, the one broken off does not"
 
 
 def test_once_answers_what_is_there_and_ends(spool: Path, registry: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import chain
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote_to_bytes
@@ -32,7 +33,7 @@ def read(
 
 
 def ask(data: bytes, kind: str) -> list[Question]:
-    return read(data, lambda source: list(questions(source, kind)))
+    return read(data, lambda source: list(chain.from_iterable(questions(source, kind))))
 
 
 def faults(data: bytes, kind: str) -> list[tuple[object, str | None]]:

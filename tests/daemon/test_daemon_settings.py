@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from spikewatch.daemon.cli import app
 from spikewatch.daemon.configuration import Configuration
 from spikewatch.daemon.errors import SettingsError
-from spikewatch.daemon.settings import ABOUT, DEFAULTS, NAMES, TYPES, Settings
+from spikewatch.daemon.settings import ABOUT, DEFAULTS, NAMES, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,31 +43,41 @@ def shown(spool: Path, registry: Path) -> Callable[..., dict[str, Any]]:
     return run
 
 
+OTHER: dict[str, Any] = {
+    "durability": "file",
+    "shard": "2/3",
+    "models": {"a": MODEL, "b": MODEL},
+    "http": "[::1]:9464",
+    "retry_first_s": 0.125,
+}
+
+
 def other(name: str) -> Any:
     """Give a value that a setting does not have by default."""
     default = DEFAULTS.get(name)
-    if TYPES[name] is bool:
-        return not default
-    if name == "durability":
-        return "file"
+    if name in OTHER:
+        return OTHER[name]
     if ABOUT[name].choices:
         return ABOUT[name].choices[0]
-    if isinstance(default, int | float):
-        return default * 2 if name != "retry_first_s" else default / 2
-    raise AssertionError(name)
+    return not default if isinstance(default, bool) else default * 2
 
 
 def test_every_setting_can_be_given_by_flag_variable_and_file(
     shown: Callable[..., dict[str, Any]],
 ) -> None:
-    names = [name for name in NAMES if name not in {"spool", "registry", "model"}]
+    names = [name for name in NAMES if name not in {"spool", "registry", "model", "log_file"}]
     values = {name: other(name) for name in names}
+    models = values.pop("models")
     text = "\n".join(f"{name} = {json.dumps(value)}" for name, value in values.items())
     env = {f"SPIKEWATCHD_{n.upper()}": json.dumps(v).strip('"') for n, v in values.items()}
     flags = []
     for name, value in values.items():
         flag = "--" + name.replace("_", "-")
         flags += [flag] if value is True else [f"{flag}={value}"]
+    values["models"] = models
+    text += "\n[models]\n" + "\n".join(f"{k} = {v!r}" for k, v in models.items())
+    env["SPIKEWATCHD_MODELS"] = " ".join(f"{k}={v}" for k, v in models.items())
+    flags += [part for k, v in models.items() for part in ("--serve", f"{k}={v}")]
     for origin, settings in {
         "file": shown(text),
         "env": shown(env=env),
@@ -108,6 +118,12 @@ def test_flags_come_before_variables_before_the_file(
         ("log_format = 'xml'", "log_format: 'xml', expected one of json, console, auto"),
         ("durability = 'none'", "durability: 'none', expected one of strict, file, process"),
         ("durability = 1", "durability: 1, expected one of strict, file, process"),
+        ("shard = '3/2'", "shard: '3/2', expected I/N with 1 <= I <= N <= 64"),
+        ("shard = '0/2'", "shard: '0/2', expected I/N with 1 <= I <= N <= 64"),
+        ("shard = '1/65'", "shard: '1/65', expected I/N with 1 <= I <= N <= 64"),
+        ("models = 'a=b'", "models: 'a=b', expected a table of names and references"),
+        ("[models]\na = 1", "models: {'a': 1}, expected a table of names and references"),
+        ("[models]\n'a.b' = 'x:1.0.0'", "models: 'a.b', expected up to 64 letters, "),
         ("scan_s = 1\nscan_s = 2", "Cannot overwrite a value (at end of document)"),
         ("scan_s =", "Invalid value (at end of document)"),
         (b"\xff", "'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"),
@@ -152,8 +168,8 @@ def test_the_example_file_holds_every_setting_at_its_default() -> None:
     effective = Configuration(file=EXAMPLE).load()
     values = {name: getattr(effective.settings, name) for name in DEFAULTS}
     assert values == DEFAULTS
-    stated = re.findall(r"^(?:# )?(\w+) = ", EXAMPLE.read_text(), flags=re.MULTILINE)
-    assert stated == list(NAMES)
+    stated = re.findall(r"^(?:# )?\[?(\w+)(?:\]$| = )", EXAMPLE.read_text(), flags=re.MULTILINE)
+    assert sorted(set(stated) - {"french"}) == sorted(NAMES)
 
 
 def test_the_documentation_lists_every_setting_with_its_default() -> None:

@@ -1,0 +1,165 @@
+"""The sections of what stands on the core: weight levels, crossbar, and one question."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...simcore import limits
+from ..constrained import LEVEL_MAX, LEVEL_MIN
+from ..place import CODEBOOK, COPIES
+from ..tables import step_table
+from .charts import weight_chart
+from .crossbar import axon_groups, corner, crossbar_picture
+from .parts import Plot, Section, Table
+from .raster import MOST_STEPS, question_raster
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ...simcore import CoreImage
+    from ..constrained import ConstrainedNetwork
+    from .material import Material
+
+_NOT_PLACED = "The core was not placed by spikewatch-convert: its neurons are not four to a unit."
+
+
+def weights(material: Material) -> Section:
+    """Build the histogram of the weight levels."""
+    section = Section(name="weights", title="Weight levels")
+    placed = material.placed
+    if placed is None:
+        section.missing.append(_NOT_PLACED)
+        return section
+    levels = list(range(LEVEL_MIN, LEVEL_MAX + 1))
+    counts = {
+        name: [int((values == level).sum()) for level in levels]
+        for name, values in _levels(material.image, placed).items()
+    }
+    total = np.sum(list(counts.values()), axis=0)
+    rows = [
+        [f"{level:+d}", *(str(v[i]) for v in counts.values()), str(total[i])]
+        for i, level in enumerate(levels)
+    ]
+    used = int((total > 0).sum())
+    section.text.append(
+        "A line's four axons weigh g (-8, 4, 2, 1) at every neuron, so the crossbar's bits choose one of 16 levels"
+        f" for each weight; g is the neuron's own. {used} of the 16 are used, by {int(total.sum()):,} weights."
+        " Copies are counted once."
+    )
+    section.plots.append(
+        Plot(
+            svg=weight_chart(counts, levels),
+            caption="Histogram of the 16 weight levels, read from the crossbar.",
+            table=Table(
+                caption="Weights on each level.", head=["level", *counts, "all"], rows=rows
+            ),
+        )
+    )
+    return section
+
+
+def _levels(image: CoreImage, placed: ConstrainedNetwork) -> dict[str, NDArray[np.int64]]:
+    """List the levels of all weights that can be other than 0, by what they join."""
+    joined = np.broadcast_to(placed.connected(), placed.levels.shape)
+    words = np.arange(placed.levels.shape[1]) < placed.n_in
+    levels = placed.levels.astype(np.int64)
+    found = {
+        "words": levels[:, words][joined[:, words]],
+        "recurrence": levels[:, ~words][joined[:, ~words]],
+    }
+    if image.head_bias is None:
+        found["readout"] = np.concatenate([_readout(image, c) for c in range(image.cores)])
+    return found
+
+
+def _readout(image: CoreImage, core: int) -> NDArray[np.int64]:
+    """Read the levels of the readout, whose codebook is negated, from one neuron of each class."""
+    at = np.flatnonzero(image.target_core[core] == limits.TARGET_OUTPUT)
+    _, first = np.unique(image.target_axon[core, at], return_index=True)
+    a, b = axon_groups(image, core)["hidden"]
+    bits = image.synapses()[core][a:b, at[first]].astype(np.int64)
+    return -np.tensordot(bits.reshape(-1, COPIES, len(first)), CODEBOOK, axes=(1, 0)).ravel()
+
+
+def crossbar(material: Material) -> Section:
+    """Build the pictures of the crossbars."""
+    section = Section(name="crossbar", title="The crossbar")
+    image = material.image
+    if material.placed is None:
+        section.missing.append(_NOT_PLACED)
+        return section
+    last = "the readout neurons of a class" if image.head_bias is None else "their fifth copies"
+    for core in range(image.cores):
+        number = f" of core {core}" if image.cores > 1 else ""
+        section.plots.append(
+            Plot(
+                svg=crossbar_picture(image, core),
+                caption=(
+                    f"Crossbar{number}: 256 axons from top to bottom, 256 neurons from left to right; a dot is a"
+                    " synapse. Ticks at the left mark lines of four axons, those at the top hidden units of four copies"
+                    f" and {last}."
+                ),
+                wide=True,
+            )
+        )
+    svg, head, rows = corner(image, 0)
+    section.plots.append(
+        Plot(
+            svg=svg,
+            caption=(
+                "The first lines and units, bit by bit. A neuron has one target axon, so a hidden unit is four equal"
+                " neurons, one for each axon of its line; a weight is the sum of g (-8, 4, 2, 1) where bits are set."
+            ),
+            table=Table(caption="The same weights as levels.", head=head, rows=rows),
+        )
+    )
+    return section
+
+
+def question(material: Material) -> Section:
+    """Build the raster of one question."""
+    section = Section(name="question", title="One question, word by word")
+    found = material.explanation
+    if found is None:
+        section.missing.append(material.unanswered)
+        return section
+    coding = found.image.coding
+    order = ""
+    if coding is not None and coding.direction == "reverse":
+        order = " The network reads from the last word to the first."
+    if found.both:
+        order = " In every step the network reads a word from either end."
+    sent = found.course.spikes.sum(axis=0).tolist()
+    section.text.append(
+        f"“{found.question}” is answered {found.labels[found.label]}: {len(found.tokens)} words,"
+        f" {len(found.course.lines)} ticks, {sent[0]:,} spikes onto axons from outside, {sent[1]:,} between"
+        f" neurons (each hidden unit counts four times), {sent[2]:,} leaving the core,"
+        f" {int(found.course.synaptic_events.sum()):,} synaptic events.{order}"
+    )
+    cut = ""
+    if len(found.course.spikes) > MOST_STEPS:
+        cut = f" Of {len(found.course.spikes)} steps the last {MOST_STEPS} are drawn."
+    head, rows = step_table(found)
+    section.plots.append(
+        Plot(
+            svg=question_raster(found),
+            caption=(
+                "Every spike of the word lines, the hidden units (one of four copies) and the readout. Below, the score"
+                f" that the question would have if it ended with each word: the evidence grows as it is read.{cut}"
+            ),
+            table=Table(
+                caption=(
+                    "The same in numbers; a code is one hexadecimal digit 0 to f for each word line, and the classes'"
+                    " columns are their scores if the question ended there."
+                ),
+                head=head,
+                rows=rows,
+                words=(1, 2, len(head) - 1),
+                folded=len(rows) > MOST_STEPS,
+            ),
+            wide=True,
+        )
+    )
+    return section

@@ -1,0 +1,159 @@
+"""The sections of what it takes and where it comes from: energy, limits, provenance."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from ...simcore import METHODS, SOURCES, estimate
+from ..card import facts
+from ..tables import head_line, use_table
+from .charts import energy_chart
+from .parts import Plot, Section, Table
+from .results import attempt
+
+if TYPE_CHECKING:
+    from .material import Material
+
+_NAMES = {"paper": "method A", "static_marginal": "method B"}
+
+
+def energy(material: Material) -> Section:
+    """Build the energy of a question by both methods."""
+    section = Section(name="energy", title="Energy of a question")
+    section.text.append(
+        "Estimates of what a TrueNorth chip would take, never measurements of the machine that simulates it."
+        f" {head_line(material.evaluation)}"
+    )
+    taken: dict[str, tuple[int, float, float]] = {}
+    mean = material.evaluation.get("per_question")
+    if mean is not None:
+        built = attempt(lambda: _mean(mean), "per_question", section.missing)
+        if built is not None:
+            taken["mean question"] = (material.image.cores, *built)
+    else:
+        section.missing.append("The model states no means over its questions: pass --data FILE.")
+    found = material.explanation
+    if found is not None:
+        own = float(found.course.synaptic_events.sum())
+        taken["this question"] = (found.image.cores, len(found.course.lines), own)
+    if not taken:
+        return section
+    chart: dict[str, tuple[float, float]] = {}
+    rows = []
+    for name, (cores, ticks, events) in taken.items():
+        whole = estimate(cores=cores, ticks=ticks, synaptic_events=events)
+        still = estimate(cores=cores, ticks=ticks, synaptic_events=0)
+        for method, uj in whole.energy_uj.items():
+            at_rest = still.energy_uj[method]
+            chart[f"{name},\n{_NAMES[method]}"] = (at_rest, uj - at_rest)
+            power = f"{whole.power_uw[method]:.2f}"
+            size = [f"{ticks:,.0f}", f"{events:,.0f}"]
+            rows.append([f"{name}, {_NAMES[method]}", *size, power, f"{uj:.3f}"])
+    section.plots.append(
+        Plot(
+            svg=energy_chart(chart),
+            caption="Energy by both methods, and the part of it that synaptic events cause.",
+            table=Table(
+                caption="The same in numbers.",
+                head=["of", "ticks", "events", "uW", "uJ"],
+                rows=rows,
+            ),
+        )
+    )
+    section.tables.append(
+        Table(
+            caption="The methods and where their constants come from.",
+            head=["method", "power", "source"],
+            rows=[[f"{_NAMES[m]} ({m})", text, SOURCES[m]] for m, text in METHODS.items()],
+            words=(1, 2),
+        )
+    )
+    return section
+
+
+def _mean(found: Any) -> tuple[float, float]:
+    """Read the mean ticks and synaptic events of a question."""
+    return float(found["ticks"]), float(found["synaptic_events"])
+
+
+def limits(material: Material) -> Section:
+    """Build the use of every limit."""
+    head, rows = use_table(material.evaluation)
+    use = material.evaluation["utilisation"].values()
+    return Section(
+        name="limits",
+        title="Use of the hardware's limits",
+        text=[
+            "Every limit of the chip, and the method's own (lines and levels), by the fullest core and the largest"
+            " value; counted now from the core image."
+        ],
+        tables=[
+            Table(
+                caption="How much of each limit is used.",
+                head=head,
+                rows=rows,
+                bars=[u["used"] / u["limit"] for u in use],
+            )
+        ],
+    )
+
+
+def provenance(material: Material) -> Section:
+    """Build digests and origin."""
+    details, evaluation = material.details, material.evaluation
+    description = details.annotations.get("org.opencontainers.image.description", "")
+    known = [
+        ["model", details.pin.name],
+        ["version", details.pin.version or "none: the digest alone"],
+        ["manifest", details.pin.digest],
+        ["published", details.created],
+        ["description", description],
+        *([f"config.{name}", value] for name, value in facts(details.config)),
+        *_data("figures", evaluation.get("data")),
+        *_data("calibration", evaluation.get("calibration")),
+        ["report by", f"spikewatch {version('spikewatch')}"],
+    ]
+    layers = [[layer.path, f"{layer.size:,}", layer.digest] for layer in details.layers]
+    section = Section(
+        name="provenance",
+        title="Provenance and digests",
+        text=[
+            "The manifest's digest covers the layers' digests, and these cover every byte; all were checked when the"
+            " model was loaded for this report."
+        ],
+        tables=[
+            Table(caption="Where it comes from.", head=["", ""], rows=known, long=(1,)),
+            Table(
+                caption="Layers.", head=["file", "bytes", "SHA-256 digest"], rows=layers, long=(2,)
+            ),
+        ],
+    )
+    network = evaluation.get("network")
+    if isinstance(network, dict):
+        rows = [[name, value] for name, value in facts(network)]
+        section.tables.append(
+            Table(caption="The network.", head=["", ""], rows=rows, long=(1,), folded=True)
+        )
+    if material.training is None:
+        section.missing.append("The model has no training.json: how it was trained is not stated.")
+    else:
+        own = {k: v for k, v in material.training.items() if k != "cross_validation"}
+        rows = [[name, value] for name, value in facts(own)]
+        section.tables.append(
+            Table(
+                caption="Training, as training.json states it.",
+                head=["", ""],
+                rows=rows,
+                long=(1,),
+                folded=True,
+            )
+        )
+    return section
+
+
+def _data(what: str, found: Any) -> list[list[str]]:
+    """Name a file of questions and its digest."""
+    if not isinstance(found, dict):
+        return []
+    return [[f"{what}, questions of", f"{found.get('file')}, sha256:{found.get('sha256')}"]]

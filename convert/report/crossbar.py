@@ -1,0 +1,204 @@
+"""Pictures of the crossbar: all of it, with its lines and copies, and a corner large enough to read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from matplotlib.colors import to_rgb
+
+from ...simcore import limits
+from ..place import CODEBOOK, COPIES, unit_neurons
+from .theme import INK, MUTED, SCHEMES, SERIES, draw
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    from ...simcore import CoreImage
+
+KINDS: Final = ("word to hidden", "hidden to hidden", "gate to readout", "hidden to readout")
+"""What a synapse joins, in the order of the colours."""
+
+_SHOWN_LINES: Final = 2
+_SHOWN_UNITS: Final = 3
+
+
+def axon_groups(image: CoreImage, core: int) -> dict[str, tuple[int, int]]:
+    """List the axons of word lines, hidden lines and the gate of a core, as (first, last + 1)."""
+    coding = image.coding
+    line, on, axon = image.inputs.T
+    words = 0 if coding is None else coding.word_lines
+    gate = -1 if coding is None else coding.gate_line
+    groups = {
+        "word": axon[(on == core) & (line < words)],
+        "hidden": image.target_axon[image.target_core == core],
+        "gate": axon[(on == core) & (line == gate)],
+    }
+    return {n: (int(a.min()), int(a.max()) + 1) for n, a in groups.items() if len(a)}
+
+
+def neuron_groups(image: CoreImage, core: int) -> dict[str, tuple[int, int]]:
+    """List the neurons of hidden units and of the readout of a core, as (first, last + 1)."""
+    target = image.target_core[core]
+    groups = {
+        "hidden": np.flatnonzero(target >= 0),
+        "readout": np.flatnonzero(target == limits.TARGET_OUTPUT),
+    }
+    return {n: (int(a.min()), int(a.max()) + 1) for n, a in groups.items() if len(a)}
+
+
+def crossbar_picture(image: CoreImage, core: int) -> Markup:
+    """Draw every synapse of a core by what it joins."""
+    synapses = image.synapses()[core]
+    rows, columns = axon_groups(image, core), neuron_groups(image, core)
+    kinds = _kinds(image, rows, columns)
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        for scheme, colours in SCHEMES.items():
+            shown = np.zeros((*synapses.shape, 4))
+            shown[..., :3] = np.array([to_rgb(c) for c in colours["series"]])[kinds]
+            shown[..., 3] = synapses
+            axes.imshow(shown, interpolation="none", gid=f"class-{scheme}-only")
+        _brackets(axes, rows, columns, image, core)
+        for i, kind in enumerate(KINDS):
+            if (synapses & (kinds == i)).any():
+                axes.plot([], [], "s", color=SERIES[i], label=kind)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.03), ncols=4, handletextpad=0.2)
+
+    told = (
+        f"{int(synapses.sum()):,} of {synapses.size:,} synapses are set. Axons from the top: "
+        + ", ".join(f"{n} {a} to {b - 1}" for n, (a, b) in rows.items())
+        + ". Neurons from the left: "
+        + ", ".join(f"{n} {a} to {b - 1}" for n, (a, b) in columns.items())
+        + "."
+    )
+    return draw(f"crossbar-{core}", f"Crossbar of core {core}", told, paint, size=(7.2, 7.2))
+
+
+def _kinds(
+    image: CoreImage, rows: dict[str, tuple[int, int]], columns: dict[str, tuple[int, int]]
+) -> NDArray[np.intp]:
+    """Say of each place of a crossbar what a synapse there joins, intp (axons, neurons) into KINDS."""
+    kinds = np.full((limits.AXONS, limits.NEURONS), KINDS.index("hidden to readout"))
+    for kind, name in enumerate(("word", "hidden", "gate")):
+        kinds[slice(*rows.get(name, (0, 0)))] = kind
+    # with the head on the host, what leaves are the hidden units themselves
+    if image.head_bias is None and "hidden" in rows and "readout" in columns:
+        kinds[slice(*rows["hidden"]), slice(*columns["readout"])] = len(KINDS) - 1
+    return kinds
+
+
+def _brackets(
+    axes: Axes,
+    rows: dict[str, tuple[int, int]],
+    columns: dict[str, tuple[int, int]],
+    image: CoreImage,
+    core: int,
+) -> None:
+    """Mark groups along both edges, with a tick for every line and every unit."""
+    axes.set(xlim=(-0.5, limits.NEURONS - 0.5), ylim=(limits.AXONS - 0.5, -0.5))
+    axes.spines[["top", "right"]].set_visible(True)
+    for spine in axes.spines.values():
+        spine.set_linewidth(0.6)
+    counts = {"word": "word lines", "hidden": "hidden lines", "gate": "gate"}
+    marks: list[float] = []
+    for name, (a, b) in rows.items():
+        lines = (b - a) // COPIES
+        label = counts[name] if name == "gate" else f"{lines} {counts[name]}\nx {COPIES} axons"
+        axes.plot([-7, -7], [a, b - 1], color=INK, linewidth=1.2, clip_on=False)
+        axes.text(-11, (a + b - 1) / 2, label, ha="right", va="center", rotation=0)
+        axes.axhline(b - 0.5, color=MUTED, linewidth=0.5, linestyle=":")
+        marks += [n - 0.5 for n in range(a, b + 1, COPIES)]
+    axes.set_yticks([], [])
+    axes.set_yticks(marks, minor=True)
+    marks = []
+    for name, (a, b) in columns.items():
+        label, step = _of_columns(name, b - a, image, core)
+        axes.plot([a, b - 1], [-7, -7], color=INK, linewidth=1.2, clip_on=False)
+        axes.text((a + b - 1) / 2, -10, label, ha="center", va="bottom")
+        axes.axvline(b - 0.5, color=MUTED, linewidth=0.5, linestyle=":")
+        marks += [n - 0.5 for n in range(a, b + 1, step)]
+    axes.set_xticks([], [])
+    axes.set_xticks(marks, minor=True)
+    axes.tick_params(which="minor", top=True, bottom=False, length=3, width=0.5)
+
+
+def _of_columns(name: str, neurons: int, image: CoreImage, core: int) -> tuple[str, int]:
+    """Name a group of neurons; give how many of them are one unit."""
+    if name == "hidden":
+        return f"{neurons // COPIES} hidden units\nx {COPIES} copies", COPIES
+    if image.head_bias is not None:
+        return "fifth copies\n(to the host)", 1
+    lines = len(np.unique(image.target_axon[core][image.target_core[core] == limits.TARGET_OUTPUT]))
+    return f"readout: {lines} classes\nx {neurons // lines} neurons", max(1, neurons // lines)
+
+
+def corner(image: CoreImage, core: int) -> tuple[Markup, list[str], list[list[str]]]:
+    """Draw the first lines and units of a core, bit by bit.
+
+    Returns
+    -------
+    picture, head, rows
+        The drawing, and its weights as a table: a row for each line, a column for each unit.
+
+    Raises
+    ------
+    ConstraintError
+        The core's neurons are not placed four to a unit.
+
+    """
+    groups = axon_groups(image, core)
+    units = unit_neurons(image, core)[:_SHOWN_UNITS]
+    lines = [
+        (f"{name} line {i}", a + COPIES * i)
+        for name, (a, b) in groups.items()
+        for i in range(min(_SHOWN_LINES, (b - a) // COPIES))
+        if name != "gate"
+    ]
+    axons = np.array([a + k for _, a in lines for k in range(COPIES)])
+    neurons = np.array([u + k for u in units for k in range(COPIES)])
+    bits = image.synapses()[core][np.ix_(axons, neurons)]
+    levels = bits[:, ::COPIES].reshape(len(lines), COPIES, -1)
+    levels = np.tensordot(levels.astype(np.int64), CODEBOOK, axes=(1, 0))
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        _cells(axes, bits, [name.startswith("word") for name, _ in lines])
+        weights = [f"{w:+d} g" for w in CODEBOOK] * len(lines)
+        axes.set_yticks(range(len(axons)), weights, fontsize=7)
+        axes.set_xticks(range(len(neurons)), [str(n) for n in neurons], fontsize=7)
+        axes.set_xlabel("neuron")
+        for i, (name, _) in enumerate(lines):
+            text = name.replace(" line", "\nline")
+            axes.text(-3.4, COPIES * i + 1.5, text, ha="right", va="center")
+        for i in range(len(units)):
+            axes.text(COPIES * i + 1.5, -0.9, f"unit {i}", ha="center", va="bottom")
+
+    head = ["weight level", *(f"unit {i}" for i in range(len(units)))]
+    rows = [[name, *(f"{v:+d}" for v in row)] for (name, _), row in zip(lines, levels, strict=True)]
+    told = (
+        f"Synapses of {len(lines)} lines, four axons each, with {len(units)} hidden units, four equal neurons each;"
+        " the bits that are set add up to the weight levels in the table."
+    )
+    name = f"corner-{core}"
+    return draw(name, "Lines and copies, bit by bit", told, paint, size=(4.8, 4.6)), head, rows
+
+
+def _cells(axes: Axes, bits: NDArray[Any], from_words: list[bool]) -> None:
+    """Draw set bits as squares, and frames around the bits of one line and one unit."""
+    row, column = np.nonzero(bits)
+    for words, colour in ((True, SERIES[0]), (False, SERIES[1])):
+        own = np.array([from_words[r // COPIES] == words for r in row], dtype=np.bool_)
+        axes.plot(column[own], row[own], "s", color=colour, markersize=8, alpha=0.85)
+    axes.set(xlim=(-0.5, bits.shape[1] - 0.5), ylim=(bits.shape[0] - 0.5, -0.5))
+    axes.set_aspect("equal")
+    axes.spines[["top", "right"]].set_visible(True)
+    axes.tick_params(length=0)
+    for n in range(COPIES, bits.shape[0], COPIES):
+        axes.axhline(n - 0.5, color=MUTED, linewidth=0.8)
+    for n in range(COPIES, bits.shape[1], COPIES):
+        axes.axvline(n - 0.5, color=MUTED, linewidth=0.8)

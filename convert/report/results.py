@@ -1,0 +1,207 @@
+"""The sections of what was counted: stages, confusion, responses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import numpy as np
+
+from ..card import PAPER, own_questions, validation_line, validation_table
+from ..figures import class_figures
+from ..tables import class_table, confusion_table, response_table, stage_table, unit_line
+from .charts import confusion_chart, response_chart, stage_chart, unit_chart
+from .parts import Plot, Section, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from .material import Material
+
+Found = TypeVar("Found")
+
+MOST_LABELS: Final = 12
+"""Classes up to which the confusion matrix is a table of numbers."""
+
+_MOST_CONFUSIONS: Final = 20
+
+
+def attempt(build: Callable[[], Found], key: str, missing: list[str]) -> Found | None:
+    """Build from what `eval.json` holds, which may be of any version; say so where it cannot be done."""
+    try:
+        return build()
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+        missing.append(f"The model's eval.json holds no {key} of a form that this version reads.")
+        return None
+
+
+def stages(material: Material) -> Section:
+    """Build the ledger: what every stage answers, beside the paper's figures."""
+    section = Section(name="stages", title="From the float network to the core")
+    if not material.stages:
+        section.missing.append("The model states no figures of its stages: pass --data FILE.")
+        return section
+    section.text.append(_counted_on(material))
+    training = material.training or {}
+    section.text.extend(attempt(lambda: own_questions(material.evaluation, training), "", []) or [])
+    validation, means = None, {}
+    if "cross_validation" in training:
+        found = training["cross_validation"]
+        validation = attempt(lambda: _validation(found), "cross-validation", section.missing)
+    if validation is not None:
+        means = {s: f["mean"] for s, f in training["cross_validation"]["stages"].items()}
+    accuracy = {s: f["accuracy"] for s, f in material.stages.items() if f["accuracy"] is not None}
+    table = attempt(lambda: _ledger(material.stages, means), "stages", section.missing)
+    if table is not None and accuracy:
+        caption = (
+            "Accuracy from stage to stage. The paper's 85, 78.4 and 74 % stand beside the stages that they are of;"
+            " they are its authors' figures, on their own test questions."
+        )
+        svg = attempt(lambda: stage_chart(accuracy, means, PAPER), "stages", section.missing)
+        if svg is not None:
+            section.plots.append(Plot(svg=svg, caption=caption, table=validation))
+    elif table is not None:
+        section.missing.append(
+            "The questions have no labels, so accuracy is not known: pass --data FILE with labels."
+        )
+    if table is not None:
+        section.tables.append(table)
+    return section
+
+
+def _validation(found: Mapping[str, Any]) -> Table:
+    head, rows = validation_table(found)
+    caption = f"Cross-validation, for questions that were not trained on: {validation_line(found)}"
+    return Table(caption=caption, head=head, rows=rows)
+
+
+def _counted_on(material: Material) -> str:
+    """Say what was counted on which questions, as far as it is known."""
+    found = material.evaluation
+    data, n, silent = (found.get(key) for key in ("data", "questions", "without_words"))
+    if not isinstance(n, int):
+        return f"Counted {material.counted}."
+    text = f"{n:,} questions"
+    if isinstance(data, dict):
+        text += f" of {data.get('file')} (SHA-256 {str(data.get('sha256'))[:12]})"
+    if isinstance(silent, int):
+        text += f", {silent:,} of them without a word"
+    return f"{text}, counted {material.counted}."
+
+
+def _ledger(stages: Mapping[str, Mapping[str, Any]], means: Mapping[str, float]) -> Table:
+    head, rows = stage_table({"stages": stages})
+    more = [
+        [
+            f"{means[s]:.1%}" if s in means else "",
+            f"{100 * PAPER[s]:.3g}%" if s in PAPER else "",
+        ]
+        for s in stages
+    ]
+    columns = ["cross-validated", "Diehl et al. 2016"]
+    if not means:
+        columns, more = columns[1:], [m[1:] for m in more]
+    return Table(
+        caption=(
+            "The stage ledger. Loss: accuracy lost since the stage before, in points; as before, as float: share of"
+            " the questions answered as by the stage before and by the float network."
+        ),
+        head=[*head, *columns],
+        rows=[[*row, *m] for row, m in zip(rows, more, strict=True)],
+    )
+
+
+def confusion(material: Material) -> Section:
+    """Build the confusion matrix and the figures of each class."""
+    section = Section(name="confusion", title="Confusion matrix")
+    found = material.evaluation.get("confusion")
+    if found is None:
+        section.missing.append(
+            "The confusion matrix needs questions with labels, and these have none: pass --data FILE"
+            " (.tsv, .label or .jsonl with labels)."
+        )
+        return section
+    built = attempt(lambda: _matrix(found), "confusion", section.missing)
+    if built is None:
+        return section
+    plots, tables = built
+    section.plots.extend(plots)
+    section.tables.extend(tables)
+    section.text.append(
+        "Rows are the true classes, columns the core's answers; the last column counts questions that"
+        f" hold no word. {_counted_on(material)}"
+    )
+    return section
+
+
+def _matrix(found: Mapping[str, Any]) -> tuple[list[Plot], list[Table]]:
+    labels = found["labels"]
+    matrix = np.array(found["matrix"], dtype=np.int64)
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    head, rows = class_table({"classes": class_figures(found)})
+    classes = Table(caption="Precision, recall and support of each class.", head=head, rows=rows)
+    if len(labels) <= MOST_LABELS:
+        head, rows = confusion_table({"confusion": found})
+        caption = "Questions of each class by answer; shaded by the share of the class."
+        whole = Table(caption=caption, head=head, rows=rows, shades=shares.tolist())
+        return [], [whole, classes]
+    wrong = matrix.copy()
+    np.fill_diagonal(wrong, 0)
+    names = [*labels, "none"]
+    most = np.argsort(-wrong, axis=None, kind="stable")[:_MOST_CONFUSIONS]
+    places = [divmod(int(n), wrong.shape[1]) for n in most if wrong.flat[n]]
+    often = Table(
+        caption=f"The {len(places)} most frequent confusions.",
+        head=["truth", "answer", "questions"],
+        rows=[[labels[i], names[j], str(wrong[i, j])] for i, j in places],
+        words=(1,),
+    )
+    caption = "Share of each true class by answer; the root of the share is drawn."
+    svg = confusion_chart(labels, shares)
+    return [Plot(svg=svg, caption=caption, table=often, wide=True)], [classes]
+
+
+def responses(material: Material) -> Section:
+    """Build the response curves of artificial against spiking neurons."""
+    section = Section(name="responses", title="Artificial and spiking neurons")
+    found = material.evaluation.get("responses")
+    if found is None:
+        section.missing.append(
+            "The model states no responses of its units (early versions did not, and a core whose units are"
+            " not those of its integer stage has none): pass --data FILE to measure them now."
+        )
+        return section
+    built = attempt(lambda: _responses(found), "responses", section.missing)
+    if built is not None:
+        section.plots.extend(built)
+        section.text.append(
+            "Both networks run whole questions on their own and are compared unit by unit after every word: the"
+            " activity 0 to 15 of the integer stage, and the spikes of the core's hidden unit in the same step."
+        )
+    return section
+
+
+def _responses(found: Mapping[str, Any]) -> list[Plot]:
+    head, rows = response_table(found)
+    levels = Table(caption="Spikes by artificial activity.", head=head, rows=rows)
+    units = Table(
+        caption="Each hidden unit, per step.",
+        head=["unit", "activity", "spikes", "mean error", "correlation"],
+        rows=[
+            [
+                str(i),
+                *(f"{u[k]:.2f}" for k in ("activity", "spikes", "error")),
+                "" if u["correlation"] is None else f"{u['correlation']:.3f}",
+            ]
+            for i, u in enumerate(found["units"])
+        ],
+        folded=True,
+    )
+    caption = f"Response curve over {found['questions']} questions. {unit_line(found)}"
+    return [
+        Plot(svg=response_chart(found["levels"]), caption=caption, table=levels),
+        Plot(
+            svg=unit_chart(found["units"]),
+            caption="Mean activity and mean spikes of each hidden unit, with its mean absolute error.",
+            table=units,
+        ),
+    ]

@@ -1,0 +1,98 @@
+"""Ask an input for its questions, a few at a time, and note what it is worth."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING, Final
+
+from . import durable, names
+from .errors import InputError
+from .reading import Source, questions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .pipeline import Progress
+    from .reading import Question
+    from .settings import Settings
+    from .spool import Spool
+
+REPORT_DIGEST_BYTES: Final = 64 << 20
+"""A failed input is read on by so much to state its digest; reading a huge one to its end helps nobody."""
+
+_FILE_TYPES: Final = {
+    stat.S_IFLNK: "symbolic link",
+    stat.S_IFIFO: "named pipe",
+    stat.S_IFSOCK: "socket",
+    stat.S_IFCHR: "device",
+    stat.S_IFBLK: "device",
+    stat.S_IFDIR: "folder",
+}
+
+
+class Asking:
+    """An open input in work/; digest, size and failure are noted on its request when it ends or breaks off.
+
+    Parameters
+    ----------
+    spool
+        Where it lies.
+    progress
+        Its request.
+    settings
+        `max_line_bytes`.
+
+    Raises
+    ------
+    OSError
+        The disk; also from `take`.
+
+    """
+
+    def __init__(self, spool: Spool, progress: Progress, settings: Settings) -> None:
+        name = progress.request.name
+        self._progress = progress
+        self._left: list[Question] = []
+        self._fd = durable.open_input(spool.work, name)
+        if self._fd is None:
+            progress.failure = _why_not(spool, name)
+            self._blocks: Iterator[list[Question]] = iter(())
+        else:
+            self._blocks = self._read(Source(self._fd, max_line_bytes=settings.max_line_bytes))
+
+    def take(self, count: int) -> list[Question]:
+        """Give the next questions, `count` of them unless they end."""
+        left = self._left
+        while len(left) < count:
+            block = next(self._blocks, None)
+            if block is None:
+                break
+            left += block
+        self._left = left[count:]
+        return left[:count]
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+    def _read(self, source: Source) -> Iterator[list[Question]]:
+        progress = self._progress
+        try:
+            yield from questions(source, names.kind(progress.request.name))
+        except InputError as e:
+            progress.failure = e
+        progress.sha256 = source.digest_rest(REPORT_DIGEST_BYTES)
+        progress.size = source.size
+
+
+def _why_not(spool: Spool, name: str) -> InputError:
+    facts = durable.look(spool.work, name)
+    if facts is None:
+        return InputError("vanished", "it disappeared from work/ before it was read")
+    if not stat.S_ISREG(facts.st_mode):
+        kind = _FILE_TYPES.get(stat.S_IFMT(facts.st_mode), "something else")
+        return InputError("not_regular", f"it is a {kind}, not a regular file")
+    return InputError("unreadable", "no permission to read it")

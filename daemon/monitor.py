@@ -1,0 +1,172 @@
+"""A thread beside the work: it keeps the status file, and tells the service manager that all is well."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from . import durable
+from .shards import own
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .clock import Clock
+    from .notify import Notifier
+    from .overview import Overview
+    from .shards import Shard
+
+STATUS_FILE: Final = "status.json"
+
+PERIOD_S: Final = 1.0
+"""Seconds between two looks; the status file changes no more often."""
+
+IDLE_S: Final = 10.0
+"""The status file is written so often even if there is nothing new: a younger one is true, and the spool writable."""
+
+TELL_S: Final = 5.0
+"""Seconds between two lines for the service manager, unless the state changes."""
+
+EXTEND_S: Final = 30.0
+"""So much time is asked for, again and again, while a start or a stop goes on."""
+
+_ALWAYS_NEW: Final = frozenset({"written", "disk"})
+"""What changes although the daemon does nothing: no reason to write."""
+
+
+class StatusFile:
+    """`status.json` of a spool: always whole, because each version replaces the one before.
+
+    It is not synced: after a power cut nobody runs.
+
+    Parameters
+    ----------
+    spool
+        The spool's path.
+    shard
+        Whose file it is; each shard has its own.
+
+    Raises
+    ------
+    OSError
+        There is no such folder.
+
+    """
+
+    def __init__(self, spool: Path, shard: Shard | None) -> None:
+        self._folder = os.open(spool, durable.FOLDER_FLAGS)
+        self._name = own(STATUS_FILE, shard)
+
+    def close(self) -> None:
+        """Give the descriptor back; the file stays, and says how the run ended."""
+        os.close(self._folder)
+
+    def write(self, document: dict[str, Any]) -> None:
+        """Swap the file.
+
+        Raises
+        ------
+        OSError
+            The disk; the old one stays.
+
+        """
+        new = f".{self._name}.new"
+        data = json.dumps(document).encode() + b"\n"
+        os.close(durable.create(self._folder, new, data))
+        os.rename(new, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+
+
+class Monitor:
+    """Looks at the daemon once a second, from a thread of its own.
+
+    Parameters
+    ----------
+    overview
+        What there is to see.
+    notifier
+        The service manager.
+    spool
+        The spool's path.
+    clock
+        Time.
+    shard
+        The daemon's share of the spool; None for all.
+
+    """
+
+    def __init__(
+        self,
+        overview: Overview,
+        notifier: Notifier,
+        spool: Path,
+        clock: Clock,
+        *,
+        shard: Shard | None = None,
+    ) -> None:
+        self._overview = overview
+        self._notifier = notifier
+        self._file = StatusFile(spool, shard)
+        self._clock = clock
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="monitor", daemon=True)
+        self._period_s = min(PERIOD_S, (notifier.watchdog_s or PERIOD_S * 2) / 2)
+        self._known: dict[str, Any] = {}
+        self._written_s = self._told_s = self._looked_s = float("-inf")
+        self._told = ("", "")
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+        self.turn(self._clock.monotonic(), last=True)
+        self._file.close()
+
+    def turn(self, now: float, *, last: bool = False) -> None:
+        """Look once.
+
+        Parameters
+        ----------
+        now
+            Monotonic time in seconds.
+        last
+            Whether the daemon has come to its end.
+
+        """
+        if not self._overview.hanging():
+            self._notifier.alive()
+            if self._overview.starting or self._overview.stopping:
+                self._notifier.extend(EXTEND_S)
+        if now - self._looked_s < PERIOD_S and not last:
+            return
+        self._looked_s = now
+        self._overview.refresh()
+        self._write(now, last=last)
+        self._tell(now)
+
+    def _tell(self, now: float) -> None:
+        state, line = self._overview.state(), self._overview.line()
+        if (state, line) != self._told and (state != self._told[0] or now - self._told_s >= TELL_S):
+            self._notifier.status(line)
+            self._told, self._told_s = (state, line), now
+
+    def _write(self, now: float, *, last: bool) -> None:
+        document = self._overview.document()
+        known = {k: v for k, v in document.items() if k not in _ALWAYS_NEW}
+        if known == self._known and now - self._written_s < IDLE_S and not last:
+            return
+        try:
+            self._file.write(document)
+        except OSError as fault:
+            self._overview.write_fault = f"{STATUS_FILE}: {fault.strerror}"
+        else:
+            self._overview.write_fault = None
+        self._known, self._written_s = known, now
+
+    def _run(self) -> None:
+        while not self._ended.wait(self._period_s):
+            self.turn(self._clock.monotonic())

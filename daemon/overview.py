@@ -1,0 +1,197 @@
+"""The daemon at one moment, for everybody who asks: health, status and metrics are read off this."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+from .events import timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from .census import Census, Counted
+    from .clock import Clock
+    from .health import Hearts
+    from .observed import Condition, Observed
+
+SCHEMA: Final = 1
+"""Version of the status document."""
+
+
+class Overview:
+    """What there is to say about a running daemon.
+
+    Parameters
+    ----------
+    spool
+        Its path.
+    observed
+        What the log has told.
+    hearts
+        The threads' signs of life.
+    census
+        Counts the spool.
+    clock
+        Time.
+
+    Attributes
+    ----------
+    observed
+        As given.
+    http
+        Where HTTP is served; None where it is not.
+    counted
+        The last count of the spool; None before the first.
+    count_fault, write_fault
+        Why the spool could not be counted at the last try, and why the status file could not be written.
+    stopping
+        Set when the daemon is told to stop.
+
+    """
+
+    def __init__(
+        self, spool: Path, *, observed: Observed, hearts: Hearts, census: Census, clock: Clock
+    ) -> None:
+        self._spool = spool
+        self._hearts = hearts
+        self._census = census
+        self._clock = clock
+        self.observed = observed
+        self.http: str | None = None
+        self.counted: Counted | None = None
+        self.count_fault: str | None = None
+        self.write_fault: str | None = None
+        self.stopping = False
+
+    def refresh(self) -> None:
+        """Count the spool anew."""
+        try:
+            self.counted = self._census.take()
+        except OSError as fault:
+            self.count_fault = f"{fault.filename or self._spool}: {fault.strerror}"
+        else:
+            self.count_fault = None
+
+    def wall(self) -> float:
+        """Give the time in seconds since 1970."""
+        return self._clock.wall()
+
+    def hanging(self) -> list[str]:
+        """Say what keeps the daemon from being alive: threads without signs of life."""
+        return self._hearts.hanging()
+
+    @property
+    def starting(self) -> bool:
+        """True until the model is loaded and the spool recovered."""
+        with self.observed.reading() as (_, now):
+            return not now.ready
+
+    def not_ready(self) -> list[str]:
+        """Say what keeps files from being answered at once, one line each; nothing when all is well."""
+        found = self.hanging()
+        with self.observed.reading() as (_, now):
+            return found + list(self._troubles(now))
+
+    def _troubles(self, now: Condition) -> Iterator[str]:
+        if not now.ready:
+            yield "model: not loaded yet"
+        if self.stopping or now.stopping:
+            yield "stopping: nothing is claimed"
+        for why in (self.count_fault, self.write_fault):
+            if why is not None:
+                yield f"spool: {why}"
+        if now.room_fault is not None:
+            yield f"disk: {now.room_fault}"
+        if now.watch_fault is not None:
+            yield f"watch: {now.watch_fault}"
+        if now.fault is not None and self._clock.monotonic() < now.fault_until_s:
+            yield f"fault: {now.fault}"
+
+    def problems(self) -> list[str]:
+        """Say all that is not as it should be: what `not_ready` says, and newer models that were not taken."""
+        with self.observed.reading() as (_, now):
+            bad = dict(now.bad_models)
+        return [
+            *self.not_ready(),
+            *(f"model {lane or 'of in/'}: {why}" for lane, why in bad.items()),
+        ]
+
+    def state(self) -> str:
+        """Give `starting`, `ready`, `degraded`, `stopping` or `stopped`."""
+        with self.observed.reading() as (_, now):
+            stopped, starting = now.stopping, not now.ready
+        if stopped:
+            return "stopped"
+        if self.stopping:
+            return "stopping"
+        if starting:
+            return "starting"
+        return "degraded" if self.problems() else "ready"
+
+    def line(self) -> str:
+        """Say in one line how it goes, for the service manager."""
+        recent, state = self.observed.recent(), self.state()
+        if state not in {"ready", "degraded"}:
+            return state
+        waiting = 0 if self.counted is None else self.counted.inbox + self.counted.work
+        text = f"{state}: {waiting} waiting, {recent['files_per_s']:g} files/s"
+        return "; ".join([text, *self.problems()])
+
+    def document(self) -> dict[str, Any]:
+        """Give the status document (docs/operating.md names its fields)."""
+        observed, counted = self.observed, self.counted
+        with observed.reading() as (sums, now):
+            said = {
+                "files": {k: sums.files[k] for k in ("done", "failed", "duplicate")},
+                "questions": {k: sums.questions[k] for k in ("ok", "failed")},
+                "retries": dict(sums.retries),
+                "failures": dict(sums.failures),
+                "recovered": dict(sums.recovered),
+                "spikes": dict(sums.spikes),
+                "synaptic_events": sums.synaptic_events,
+                "ticks": sums.ticks,
+                "power_uw": dict(sums.power_uw),
+                "energy_uj": {k: round(v, 6) for k, v in sums.energy_uj.items()},
+                "watch": {
+                    "overflows": sums.overflows,
+                    "restarts": sums.restarts,
+                    "missed": sums.missed,
+                },
+                "log_lines_lost": sums.log_lines_lost,
+            }
+            last = sums.last_success_s
+            models, started, cores = dict(now.models), now.started, now.ready.get("cores")
+            run_id = now.run_id
+        return {
+            "schema": SCHEMA,
+            "written": timestamp(self._clock.wall()),
+            "state": self.state(),
+            "problems": self.problems(),
+            "spool": str(self._spool),
+            "pid": os.getpid(),
+            "run_id": run_id,
+            "version": started.get("version"),
+            "started": started.get("timestamp"),
+            "http": self.http,
+            "models": models,
+            "cores": cores,
+            "inbox": {
+                "files": counted.inbox if counted else None,
+                "oldest": _time(counted.oldest_s if counted else None),
+            },
+            "work": {"files": counted.work if counted else None},
+            "disk": {
+                "free_bytes": counted.free_bytes if counted else None,
+                "free_inodes": counted.free_inodes if counted else None,
+            },
+            "last_success": _time(last),
+            "recent": observed.recent(),
+            **said,
+            "errors": observed.errors(),
+        }
+
+
+def _time(wall_s: float | None) -> str | None:
+    return None if wall_s is None else timestamp(wall_s)

@@ -1,0 +1,191 @@
+"""One question word by word: what is followed is what the classifier answers, on every kind of core."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from networks import both_ways, elman, weights
+from support import TINY_LABELS, TINY_WORDS, tiny_model_files, tiny_tokenizer
+from typer.testing import CliRunner
+
+from spikewatch.convert.cli import app, main
+from spikewatch.convert.explain import explain
+from spikewatch.convert.publish import Source, convert
+from spikewatch.registry import Registry
+from spikewatch.simcore import Classifier, CoreImage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+QUESTION = "Who wrote Hamlet in France, and how?"
+
+
+@cache
+def converted(
+    model: bytes, readout: str, labels: tuple[str, ...] = TINY_LABELS, *, apart: bool = False
+) -> Mapping[str, bytes]:
+    """Convert a small network in closed form; `apart`: each direction on a core of its own."""
+    rng = np.random.default_rng(7)
+    lines = [" ".join(rng.choice(TINY_WORDS[1:], n)) for n in rng.integers(1, 8, 40)]
+    files = {
+        "model.onnx": model,
+        "tokenizer.json": tiny_tokenizer(),
+        "labels.json": json.dumps(labels).encode(),
+        "calibrate.txt": "\n".join(lines).encode(),
+    }
+    with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        if apart:  # the small network would fit one core
+            patch.setattr("spikewatch.convert.both.LEAST_WORDS", 100.0)
+        paths = {file.partition(".")[0]: Path(name) / file for file in files}
+        for path, data in zip(paths.values(), files.values(), strict=True):
+            path.write_bytes(data)
+        source = Source(**paths)
+        return convert(source, title="tiny", recipe="closed-form", readout=readout).files
+
+
+def check_totals(files: Mapping[str, bytes]) -> None:
+    """Hold what is followed to what the classifier counts."""
+    found = explain(files, QUESTION)
+    answers = Classifier.from_files(files).classify([QUESTION])
+    assert found.label == answers.label[0]
+    assert found.course.evidence[-1].tolist() == answers.scores[0].tolist()
+    assert found.course.spikes.sum(axis=0).tolist() == answers.spikes[0].tolist()
+    assert found.course.synaptic_events.sum() == answers.synaptic_events[0]
+    assert len(found.course.lines) == answers.ticks[0]
+    assert len(found.tokens) == answers.words[0]
+    assert found.hidden is not None
+    assert 0 < found.hidden.max() <= 15
+
+
+@pytest.mark.parametrize(("direction", "readout"), [("forward", "host"), ("reverse", "core")])
+def test_evidence_after_every_word_is_the_answer_to_the_words_read_so_far(
+    direction: str, readout: str
+) -> None:
+    files = converted(elman(weights(), direction=direction).SerializeToString(), readout)
+    check_totals(files)
+    found = explain(files, QUESTION)
+    classifier = Classifier.from_files(files)
+    ids = classifier.word_ids([QUESTION])[0]
+    n = len(ids)
+    beginnings = [ids[: k + 1] if direction == "forward" else ids[n - 1 - k :] for k in range(n)]
+    assert found.course.evidence.tolist() == classifier.answer_ids(beginnings).scores.tolist()
+    assert [found.read(s)[0].id for s in range(n)] == (ids if direction == "forward" else ids[::-1])
+
+
+@pytest.mark.parametrize(("reads", "readout"), [("max", "host"), ("mean", "core")])
+def test_a_network_that_reads_all_its_states_is_followed(reads: str, readout: str) -> None:
+    model = Path(__file__).with_name("keras") / f"{reads}.onnx"
+    check_totals(converted(model.read_bytes(), readout, TINY_LABELS[:5]))
+
+
+@pytest.mark.parametrize(("readout", "cores"), [("core", 1), ("core", 2), ("host", 2)])
+def test_a_bidirectional_network_is_followed_from_both_ends(readout: str, cores: int) -> None:
+    model = both_ways(weights(d=12), weights(1, d=12)).SerializeToString()
+    files = converted(model, readout, apart=cores == 2)
+    assert CoreImage.from_bytes(files["core.safetensors"]).cores == cores
+    check_totals(files)
+    found = explain(files, "who wrote hamlet")
+    assert [[t.word for t in found.read(s)] for s in range(3)] == [
+        ["who", "hamlet"],
+        ["wrote", "wrote"],
+        ["hamlet", "who"],
+    ]
+    one = Classifier.from_files(files).classify(["who"])
+    assert explain(files, "who").course.evidence.tolist() == one.scores.tolist()
+
+
+def test_words_are_shown_as_the_tokenizer_reads_them() -> None:
+    found = explain(tiny_model_files(), "WHO \x1bXyzzy?")
+    assert [str(t) for t in found.tokens] == ["who", "<unk> (\\x1bXyzzy)"]
+    assert [found.heading(s) for s in (0, 2)] == ["<unk> (\\x1bXyzzy)", "(drain)"]
+
+
+class TestCommandLine:
+    def test_json_holds_every_step_and_adds_up(self) -> None:
+        command = ["explain", "trec:production", "Who wrote Hamlet?", "--json"]
+        found = json.loads(CliRunner().invoke(app, command).stdout)
+        assert found["model"].startswith("trec:2.0.0@sha256:")
+        assert found["label"] == "HUM"
+        assert [s["words"][0]["text"] for s in found["steps"][:-1]] == ["Hamlet", "wrote", "Who"]
+        assert found["steps"][-1]["evidence"] is None
+        assert found["steps"][-2]["evidence"] == found["scores"]
+        for kind in ("input", "hidden", "output"):
+            assert sum(s["spikes"][kind] for s in found["steps"]) == found["spikes"][kind]
+        units = found["steps"][0]["hidden_units"]
+        assert 4 * sum(units) == found["steps"][0]["spikes"]["hidden"]
+        assert found["energy_uj"]["paper"] == pytest.approx(17.09 * 60e-3, abs=1e-3)
+
+    def test_the_table_shows_words_codes_evidence_and_energy(self) -> None:
+        text = CliRunner().invoke(app, ["explain", "trec:production", "Who wrote Hamlet?"]).stdout
+        row = next(line for line in text.splitlines() if "wrote" in line).split("│")
+        assert [cell.strip() for cell in row[1:3]] == ["2", "wrote"]
+        assert row[-2].strip() == "HUM"
+        assert len(row[3].strip()) == 15
+        assert "label            HUM\n" in text
+        assert "estimated energy 1.025 uJ at 17.09 uW (" in text
+
+    @pytest.mark.parametrize(
+        ("reference", "question", "message"),
+        [
+            ("trec:nope", "Who?", "model trec: no alias 'nope'"),
+            ("nope:production", "Who?", "nope"),
+            ("trec:production", " \n", "question: it is empty"),
+            ("trec:production", "?!", "question '?!': the model's tokenizer finds no word in it"),
+            ("trec:production", "who " * 1025, "question: 1,025 words, limits 1..1,024"),
+            ("trec:production", "\udcff", "text 0: holds a lone surrogate, not valid Unicode"),
+        ],
+    )
+    def test_what_cannot_be_explained_is_one_line(
+        self,
+        reference: str,
+        question: str,
+        message: str,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        monkeypatch.setattr("sys.argv", ["spikewatch-convert", "explain", reference, question])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        printed = capsys.readouterr()
+        assert (stopped.value.code, printed.out, printed.err.count("\n")) == (2, "", 1)
+        assert message in printed.err
+
+    def test_files_that_are_no_classifier_are_one_line(
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        files = dict(tiny_model_files())
+        del files["labels.json"]
+        Registry.init(tmp_path / "r").publish("tiny", "1.0.0", files, created=None)
+        command = ["explain", "tiny:1.0.0", "who", "--registry", str(tmp_path / "r")]
+        monkeypatch.setattr("sys.argv", ["spikewatch-convert", *command])
+        with pytest.raises(SystemExit):
+            main()
+        wanted = "model: labels.json is missing, so it answers no question"
+        assert capsys.readouterr().err == f"spikewatch-convert: {wanted}\n"
+
+
+def test_a_base_install_explains() -> None:
+    """Nothing of an extra is imported on the way."""
+    extras = ("onnx", "onnxruntime", "scipy", "torch", "matplotlib", "jinja2")
+    program = (
+        f"import sys; sys.modules.update(dict.fromkeys({extras}))\n"
+        "from spikewatch.convert.cli import main\n"
+        "sys.argv = ['spikewatch-convert', 'explain', 'trec:production', 'Who wrote Hamlet?']\n"
+        "main()"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    assert "label            HUM\n" in run.stdout

@@ -1,0 +1,140 @@
+"""The watcher is tried: an event that must come and does not is noticed, told once, and lived with."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from daemon_support import Bench, content, until
+
+from spikewatch.daemon import durable
+from spikewatch.daemon.guards import CANARY, CANARY_S, MissedEvents
+from spikewatch.daemon.service import BLIND_SCAN_S
+from spikewatch.daemon.watch import Bell, Watcher
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+
+def watching(hand: Bench) -> list[tuple[str, str]]:
+    """Give what was told of the watcher."""
+    return [
+        (e["event"], e.get("code") or e["reason"])
+        for e in hand.events()
+        if e["event"] in {"watch.failed", "watch.restarted"}
+    ]
+
+
+def test_a_real_watcher_hears_the_canary_which_is_gone_at_once(spool: Path) -> None:
+    bell = Bell()
+    watcher = Watcher(spool / "in", bell)
+    watcher.start()
+    try:
+        inbox = os.open(spool / "in", durable.FOLDER_FLAGS)
+        os.close(durable.create(inbox, CANARY))
+        durable.unlink(inbox, CANARY)
+        os.close(inbox)
+        until(lambda: CANARY in watcher.take()[0], "the canary's event")
+    finally:
+        watcher.stop()
+        bell.close()
+    assert content(spool / "in") == set()
+
+
+def test_a_watcher_that_hears_every_canary_is_left_alone(hand: Bench) -> None:
+    for _ in range(200):
+        hand.turn(passed_s=1.0)
+    assert hand.watcher.starts == 1
+    assert watching(hand) == []
+    assert content(hand.path / "in") == set()
+
+
+def test_a_deaf_watcher_is_restarted_and_told_of_once(hand: Bench) -> None:
+    hand.watcher.hears_canaries = False
+    for _ in range(4):
+        hand.turn(passed_s=1.0)
+    assert watching(hand) == [("watch.failed", "no_events")]
+    assert hand.watcher.starts == 2
+    starts = hand.watcher.starts
+    for _ in range(int(CANARY_S * 3)):
+        hand.turn(passed_s=1.0)
+    assert hand.watcher.starts - starts in {2, 3}, "tried again with each canary, not every second"
+    assert watching(hand) == [("watch.failed", "no_events")]
+    hand.watcher.hears_canaries = True
+    for _ in range(int(CANARY_S)):
+        hand.turn(passed_s=1.0)
+    assert watching(hand) == [
+        ("watch.failed", "no_events"),
+        ("watch.restarted", "file events had not come"),
+    ]
+
+
+def test_while_the_watcher_is_deaf_the_scan_is_faster(hand: Bench) -> None:
+    def claimed_after_a_moment(name: str) -> bool:
+        hand.turn(passed_s=1.0)
+        hand.drop(name, "how far ?")
+        hand.watcher.seen.clear()
+        hand.turn(passed_s=BLIND_SCAN_S)
+        return name in content(hand.path / "done")
+
+    assert not claimed_after_a_moment("a.txt")
+    hand.watcher.hears_canaries = False
+    for _ in range(int(CANARY_S) + 4):
+        hand.turn(passed_s=1.0)
+    assert claimed_after_a_moment("b.txt")
+
+
+def test_a_pause_of_the_whole_process_is_no_deafness(hand: Bench) -> None:
+    hand.turn(passed_s=CANARY_S)
+    hand.watcher.hears_canaries = False  # the event is on its way while the loop looks already
+    hand.turn(passed_s=3600.0)
+    hand.watcher.hears_canaries = True
+    hand.turn(passed_s=1.0)
+    assert watching(hand) == []
+
+
+def test_an_overflow_that_takes_the_canary_is_no_deafness(hand: Bench) -> None:
+    hand.turn(passed_s=CANARY_S)
+    hand.watcher.hears_canaries = False
+    hand.watcher.lost = True
+    hand.turn(passed_s=1.0)
+    hand.watcher.hears_canaries = True
+    for _ in range(4):
+        hand.turn(passed_s=1.0)
+    assert watching(hand) == []
+
+
+def test_a_disk_without_room_for_a_canary_says_nothing_of_events(
+    hand: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(durable, "create", full)
+    hand.watcher.hears_canaries = False
+    for _ in range(int(CANARY_S * 2)):
+        hand.turn(passed_s=1.0)
+    assert ("watch.failed", "no_events") not in watching(hand)[1:]
+
+
+def test_a_watcher_that_works_again_after_it_could_not_start_is_told_of(hand: Bench) -> None:
+    hand.watcher.fault = OSError(24, "inotify instance limit reached")
+    hand.watcher.alive = False
+    hand.turn(passed_s=1.0)
+    hand.watcher.fault, hand.watcher.alive = None, False
+    hand.turn(passed_s=1.0)
+    assert watching(hand) == [
+        ("watch.failed", "EMFILE"),
+        ("watch.restarted", "the watcher had ended"),
+    ]
+
+
+def test_only_files_of_which_no_event_ever_tells_are_missed() -> None:
+    missed = MissedEvents()
+    assert missed.scanned(["late", "lost"]) == 0
+    missed.told({"late", "other"})
+    assert missed.scanned([]) == 1
+    assert missed.scanned(None) == 0
+    assert missed.scanned(["new"]) == 0

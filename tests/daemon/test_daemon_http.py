@@ -1,0 +1,220 @@
+"""Health, status and metrics over HTTP, of a real daemon and of one that is made ill."""
+
+from __future__ import annotations
+
+import json
+import socket
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING
+
+import pytest
+from daemon_support import MODEL, Daemon, Time, program, until
+from prometheus_client.parser import text_string_to_metric_families as parse
+
+from spikewatch.daemon import endpoint
+from spikewatch.daemon.census import Census
+from spikewatch.daemon.endpoint import Endpoint, address
+from spikewatch.daemon.errors import DaemonError
+from spikewatch.daemon.health import Hearts
+from spikewatch.daemon.observed import Observed
+from spikewatch.daemon.overview import Overview
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+READY = {"event": "daemon.ready", "level": "info", "model": "trec:2.0.0@sha256:0", "cores": 1}
+
+
+def get(where: str, path: str, method: str = "GET") -> tuple[int, str]:
+    request = urllib.request.Request(f"http://{where}{path}", method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - our own server
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as e:
+        with e:
+            return e.code, e.read().decode()
+
+
+class Ill:
+    """An overview that tests make ill, and where it is served."""
+
+    def __init__(self, spool: Path) -> None:
+        self.time = Time()
+        clock = self.time.clock()
+        self.hearts = Hearts(clock.monotonic, limit_s=10.0)
+        self.observed = Observed(monotonic=clock.monotonic)
+        census = Census(spool, clock.monotonic)
+        self.overview = Overview(
+            spool, observed=self.observed, hearts=self.hearts, census=census, clock=clock
+        )
+        self.where = ""
+
+    def hear(self, event: str, **fields: object) -> None:
+        self.observed({"event": event, "level": "error", **fields})
+
+    def get(self, path: str) -> tuple[int, str]:
+        return get(self.where, path)
+
+
+@pytest.fixture
+def ill(spool: Path) -> Iterator[Ill]:
+    made = Ill(spool)
+    made.observed(READY)
+    with Endpoint(made.overview, "127.0.0.1", 0) as served:
+        made.where = served.address
+        yield made
+
+
+def test_a_daemon_says_how_it_is_from_start_to_end(spool: Path, registry: Path) -> None:
+    with Daemon(spool, registry, "--http", "127.0.0.1:0") as daemon:
+        status_file = spool / "status.json"
+        until(status_file.exists, "the status file")
+        where = json.loads(status_file.read_text())["http"]
+        daemon.ready()
+        assert get(where, "/livez") == get(where, "/readyz") == (200, "ok\n")
+        (spool / "in" / "a.txt").write_text("Who wrote Hamlet ?\n")
+        done = daemon.wait_for("request.done")
+        code, page = get(where, "/metrics")
+        samples = {(s.name, *s.labels.values()): s.value for f in parse(page) for s in f.samples}
+        assert (code, samples["spikewatch_files_total", "done"]) == (200, 1)
+        assert samples["spikewatch_spikes_total", "hidden"] == done["spikes"]["hidden"]
+        assert samples["process_resident_memory_bytes",] < 150e6
+        code, text = get(where, "/status")
+        status = json.loads(text)
+        assert (code, status["state"], status["pid"]) == (200, "ready", daemon.process.pid)
+        assert status["questions"] == {"ok": 1, "failed": 0}
+        assert status["models"][""].startswith(MODEL)
+        assert daemon.stop() == 0
+        last = json.loads(status_file.read_text())
+        assert (last["state"], last["files"]["done"]) == ("stopped", 1)
+
+
+def test_other_paths_and_methods_are_refused(ill: Ill) -> None:
+    assert ill.get("/") == (404, "not found: /livez, /readyz, /status, /metrics\n")
+    assert ill.get("/livez?verbose")[0] == 200
+    assert get(ill.where, "/livez", "HEAD") == (200, "")
+    assert get(ill.where, "/livez", "POST")[0] == 501
+
+
+def test_a_thread_without_signs_of_life_is_not_live(ill: Ill) -> None:
+    ill.hearts.beat("loop")
+    with ill.hearts.busy("simulator"):
+        ill.time.now += 10.0
+        assert ill.get("/livez")[0] == 200
+        ill.hearts.beat("loop")
+        ill.time.now += 5.0
+        assert ill.get("/livez") == (503, "simulator: no sign of life for 15 s\n")
+        assert ill.get("/readyz")[0] == 503
+    assert ill.get("/livez") == (200, "ok\n")
+    ill.time.now += 6.0
+    assert ill.get("/livez") == (503, "loop: no sign of life for 11 s\n")
+
+
+def test_each_trouble_makes_the_daemon_unready_until_it_is_over(ill: Ill) -> None:
+    room = {"free_bytes": 1, "free_inodes": 2}
+    ill.hear("disk.low", **room)
+    assert ill.get("/readyz") == (503, "disk: 1 bytes and 2 inodes are free\n")
+    ill.hear("disk.ok", **room)
+    ill.hear("watch.failed", code="no_events", message="none")
+    assert ill.get("/readyz") == (503, "watch: no_events: none\n")
+    ill.hear("watch.restarted", reason="r")
+    ill.hear("daemon.fault", code="EIO", message="broken", retry_in_s=8.0)
+    ill.time.now += 8.5
+    assert ill.get("/readyz") == (503, "fault: EIO: broken\n")
+    ill.time.now += 1.0
+    assert ill.get("/readyz") == (200, "ok\n")
+    ill.overview.write_fault = "status.json: Read-only file system"
+    assert ill.get("/readyz") == (503, "spool: status.json: Read-only file system\n")
+    assert ill.get("/livez") == (200, "ok\n")
+
+
+def test_a_spool_that_is_gone_makes_the_daemon_unready(ill: Ill, spool: Path) -> None:
+    (spool / "work").rename(spool / "gone")
+    ill.overview.refresh()
+    assert ill.get("/readyz") == (503, f"spool: {spool / 'work'}: No such file or directory\n")
+    (spool / "gone").rename(spool / "work")
+    ill.overview.refresh()
+    assert ill.get("/readyz") == (200, "ok\n")
+
+
+def test_before_and_after_its_work_the_daemon_is_live_and_not_ready(spool: Path) -> None:
+    young = Ill(spool)
+    assert young.overview.not_ready() == ["model: not loaded yet"]
+    young.observed(READY)
+    young.overview.stopping = True
+    assert young.overview.not_ready() == ["stopping: nothing is claimed"]
+    assert young.overview.hanging() == []
+
+
+def test_clients_that_dawdle_keep_nobody_from_being_answered(
+    ill: Ill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host, _, port = ill.where.rpartition(":")
+    monkeypatch.setattr(endpoint._Handler, "timeout", 0.2)
+    dawdlers = [
+        socket.create_connection((host, int(port))) for _ in range(endpoint.MAX_CLIENTS + 4)
+    ]
+    try:
+        for dawdler in dawdlers:
+            dawdler.settimeout(10)
+            assert dawdler.recv(1) == b"", "left, or turned away at once"
+        assert ill.get("/livez") == (200, "ok\n")
+    finally:
+        for dawdler in dawdlers:
+            dawdler.close()
+
+
+def test_a_request_without_end_is_cut(ill: Ill) -> None:
+    host, _, port = ill.where.rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=10) as client:
+        client.sendall(b"GET /" + b"x" * 70_000 + b" HTTP/1.0\r\n\r\n")
+        assert b" 414 " in client.recv(100)
+    assert ill.get("/livez") == (200, "ok\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("127.0.0.1:9464", ("127.0.0.1", 9464)),
+        ("127.8.8.8:1", ("127.8.8.8", 1)),
+        ("localhost:80", ("127.0.0.1", 80)),
+        ("[::1]:0", ("::1", 0)),
+    ],
+)
+def test_loopback_addresses_are_taken(text: str, where: tuple[str, int]) -> None:
+    assert address(text, public=False) == where
+
+
+@pytest.mark.parametrize("text", ["0.0.0.0:9464", "192.0.2.1:80", "[::]:9464"])
+def test_other_addresses_need_to_be_allowed(text: str) -> None:
+    with pytest.raises(DaemonError) as refused:
+        address(text, public=False)
+    assert str(refused.value) == (
+        f"http {text!r}: other machines would reach it; --http-public allows that"
+    )
+    assert address(text, public=True)[1] > 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["9464", "127.0.0.1", "host:1", "127.0.0.1:x", "127.0.0.1:65536", ":1", "::1", "[::1]:-1"],
+)
+def test_what_is_no_address_is_refused(text: str) -> None:
+    with pytest.raises(DaemonError) as refused:
+        address(text, public=True)
+    assert str(refused.value) == (
+        f"http {text!r}: expected ADDRESS:PORT, like 127.0.0.1:9464 or [::1]:9464"
+    )
+
+
+def test_an_address_in_use_is_one_line_and_exit_code_2(
+    spool: Path, registry: Path, ill: Ill
+) -> None:
+    where = ("--spool", spool, "--registry", registry, "--model", MODEL)
+    done = program("run", "--once", *where, "--http", ill.where)
+    assert (done.returncode, done.stderr) == (
+        2,
+        f"spikewatchd: http {ill.where}: Address already in use\n",
+    )

@@ -6,7 +6,8 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from . import durable, events
-from .errors import fault_name
+from .errors import SpoolLostError, fault_name
+from .watch import Scanning
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,7 +50,10 @@ class RoomGuard:
 
     def check(self, *, refused: bool = False) -> None:
         """Look at the disk; `refused` says that it has just refused a write for want of room."""
-        disk = os.fstatvfs(self._spool.out)
+        try:
+            disk = os.fstatvfs(self._spool.out)
+        except OSError:
+            return  # a disk that cannot even be asked: what the work meets on it is told by the work
         free = disk.f_bavail * disk.f_frsize
         least_inodes = self._inodes if disk.f_files else 0  # btrfs counts none
         room = free >= self._bytes and disk.f_favail >= least_inodes and not refused
@@ -109,8 +113,19 @@ class WatchGuard:
                 self._log.warning(events.WATCH_RESTARTED, reason="file events had not come")
 
     def check(self, now: float) -> bool:
-        """Look after the watcher; False while there is no folder to scan."""
+        """Look after the watcher; False while there is no folder to scan.
+
+        Raises
+        ------
+        SpoolLostError
+            The whole spool is another one by now.
+
+        """
         if self._spool.inbox_moved():
+            if self._spool.replaced():
+                raise SpoolLostError(
+                    f"spool {self._spool.path}: another one has taken its place; start again"
+                )
             if not self._spool.reopen_inbox():
                 self._complain("ENOENT", "in/ is gone")
                 return False
@@ -134,6 +149,8 @@ class WatchGuard:
 
     def _plant(self, now: float) -> None:
         self._canary_due_s = now + CANARY_S
+        if isinstance(self._watcher, Scanning):
+            return
         try:
             os.close(durable.create(self._spool.inbox, CANARY))
             durable.unlink(self._spool.inbox, CANARY)

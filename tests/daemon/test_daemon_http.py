@@ -71,6 +71,7 @@ def ill(spool: Path) -> Iterator[Ill]:
 def test_a_daemon_says_how_it_is_from_start_to_end(spool: Path, registry: Path) -> None:
     with Daemon(spool, registry, "--http", "127.0.0.1:0") as daemon:
         status_file = spool / "status.json"
+        daemon.wait_for("daemon.start")  # and tells of a daemon that ends instead
         until(status_file.exists, "the status file")
         where = json.loads(status_file.read_text())["http"]
         daemon.ready()

@@ -21,6 +21,7 @@ ALL = (
     "paper",
     "registry",
     "batch",
+    "events",
 )
 """Modules of this folder; each is imported when it is asked for, since torch alone takes 190 MiB."""
 

@@ -1,4 +1,4 @@
-"""What is looked after beside the work: room on the disk, and that the watcher still watches."""
+"""What is looked after beside the work: room, and that the watcher still watches."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from . import durable, events
 from .errors import fault_name
+from .reserve import RESUME, Reserve
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,25 +45,22 @@ class RoomGuard:
 
     def configure(self, settings: Settings) -> None:
         """Take other limits, from the next check on."""
-        self._bytes = settings.min_free_bytes
-        self._inodes = settings.min_free_inodes
+        self._settings = settings
 
     def check(self, *, refused: bool = False) -> None:
         """Look at the disk; `refused` says that it has just refused a write for want of room."""
-        disk = os.fstatvfs(self._spool.out)
-        free = disk.f_bavail * disk.f_frsize
-        least_inodes = self._inodes if disk.f_files else 0  # btrfs counts none
-        room = free >= self._bytes and disk.f_favail >= least_inodes and not refused
+        reserve = Reserve.of(os.fstatvfs(self._spool.out), self._settings)
+        room = reserve.met(1.0 if self.room else RESUME) and not refused
         if room == self.room:
             return
         self.room = room
         say = self._log.info if room else self._log.error
         say(
             events.DISK_OK if room else events.DISK_LOW,
-            free_bytes=free,
-            free_inodes=disk.f_favail,
-            min_free_bytes=self._bytes,
-            min_free_inodes=least_inodes,
+            free_bytes=reserve.free_bytes,
+            free_inodes=reserve.free_inodes,
+            min_free_bytes=reserve.least_bytes,
+            min_free_inodes=reserve.least_inodes,
         )
 
 

@@ -106,6 +106,8 @@ class Condition:
         Why a newer model of a lane was not taken, by lane.
     watch_fault, room_fault
         Why file events do not come; what the disk is short of.
+    full_outs
+        Which lanes have too many results in out/, and how many.
     run_id
         Of this run.
     fault, fault_until_s
@@ -121,6 +123,7 @@ class Condition:
     bad_models: dict[str, str] = field(default_factory=dict)
     watch_fault: str | None = None
     room_fault: str | None = None
+    full_outs: dict[str, str] = field(default_factory=dict)
     fault: str | None = None
     fault_until_s: float = 0.0
 
@@ -171,6 +174,8 @@ class Observed:
             events.MODEL_FAILED: self._model_failed,
             events.DISK_LOW: self._disk_low,
             events.DISK_OK: self._disk_ok,
+            events.OUT_FULL: self._out_full,
+            events.OUT_OK: self._out_ok,
         }
 
     def __call__(self, event: Mapping[str, Any]) -> None:
@@ -316,6 +321,12 @@ class Observed:
 
     def _disk_ok(self, _at: float, _: Mapping[str, Any]) -> None:
         self._now.room_fault = None
+
+    def _out_full(self, _at: float, event: Mapping[str, Any]) -> None:
+        self._now.full_outs[event.get("lane", "")] = f"{event['max_out_files']} results wait"
+
+    def _out_ok(self, _at: float, event: Mapping[str, Any]) -> None:
+        self._now.full_outs.pop(event.get("lane", ""), None)
 
     def _wall_at(self, at: float) -> float:
         return self._wall() - (self._monotonic() - at)

@@ -104,6 +104,8 @@ class Overview:
                 yield f"spool: {why}"
         if now.room_fault is not None:
             yield f"disk: {now.room_fault}"
+        for lane, why in now.full_outs.items():
+            yield f"out/{lane}: {why}"
         if now.watch_fault is not None:
             yield f"watch: {now.watch_fault}"
         if now.fault is not None and self._clock.monotonic() < now.fault_until_s:

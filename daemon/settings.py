@@ -147,6 +147,9 @@ class Settings:
             "Share of both left free, at most 1 GiB and 10,000 inodes; the larger counts.", 0, 99
         ),
     ] = 5.0
+    max_out_files: Annotated[
+        int, About("Results in out/ from which on nothing is claimed; 0: no limit.", 0, 10**7)
+    ] = 0
     stop_grace_s: Annotated[
         float, About("Seconds to finish what is in hand, when told to stop.", 0, 3600)
     ] = 30.0

@@ -11,8 +11,8 @@ from .errors import DaemonError
 from .inbox import leases_work
 from .model import Source
 from .reserve import Reserve
-from .shards import holder
-from .spool import Spool
+from .shards import Shard, holder
+from .spool import BALLAST, Spool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,8 +57,14 @@ def _room(spool: Spool, settings: Settings) -> Finding:
         what="disk",
         ok=reserve.met(),
         found=f"{reserve.free_bytes} bytes free, {reserve.least_bytes} to be left; "
-        f"{inodes} inodes free, {reserve.least_inodes} to be left",
+        f"{inodes} inodes free, {reserve.least_inodes} to be left; {_ballast(settings)}",
     )
+
+
+def _ballast(settings: Settings) -> str:
+    shard = Shard.parse(settings.shard)
+    file = settings.spool / "tmp" / (shard.folder if shard else "") / BALLAST
+    return f"ballast of {file.lstat().st_size} bytes" if file.is_file() else "no ballast"
 
 
 def _spool(settings: Settings) -> Iterator[Finding]:

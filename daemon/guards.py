@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from . import durable, events
+from .ballast import Ballast
 from .errors import fault_name
 from .reserve import RESUME, Reserve
 
@@ -41,16 +42,22 @@ class RoomGuard:
         self._spool = spool
         self._log = log
         self.room = True
+        self._ballast = Ballast(spool, settings)
         self.configure(settings)
 
     def configure(self, settings: Settings) -> None:
         """Take other limits, from the next check on."""
         self._settings = settings
+        self._ballast.configure(settings)
 
     def check(self, *, refused: bool = False) -> None:
         """Look at the disk; `refused` says that it has just refused a write for want of room."""
         reserve = Reserve.of(os.fstatvfs(self._spool.out), self._settings)
         room = reserve.met(1.0 if self.room else RESUME) and not refused
+        if refused:
+            self._ballast.release()
+        elif room:
+            self._ballast.keep(reserve)
         if room == self.room:
             return
         self.room = room

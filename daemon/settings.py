@@ -147,6 +147,9 @@ class Settings:
             "Share of both left free, at most 1 GiB and 10,000 inodes; the larger counts.", 0, 99
         ),
     ] = 5.0
+    ballast_bytes: Annotated[
+        int, About("Size of a file in tmp/ that is given up when the disk is full.", 0, 1 << 40)
+    ] = 1 << 20
     max_out_files: Annotated[
         int, About("Results in out/ from which on nothing is claimed; 0: no limit.", 0, 10**7)
     ] = 0

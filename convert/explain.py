@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..simcore import CoreImage, Course, Encoder, Energy, estimate, follow
-from ..simcore.classifier import FILES, Classifier, read_tokenizer
+from ..simcore.classifier import NEEDED, Classifier
+from ..simcore.splitting import read_tokenizer
 from .errors import ConstraintError, DataError, ModelFileError
 from .place import unit_neurons
 
@@ -175,7 +176,7 @@ def explain(files: Mapping[str, bytes], question: str) -> Explanation:
         The model is no classifier, or the question has too many words.
 
     """
-    for name in FILES:
+    for name in NEEDED:
         if name not in files:
             raise ModelFileError(f"model: {name} is missing, so it answers no question")
     if not question.strip():

@@ -11,7 +11,7 @@ from .closed_form import closed_form
 from .constrain import constrain
 from .errors import ConvertError
 from .ledger import Constrained
-from .match import core_labels, hidden_neurons, match
+from .match import core_labels, match
 from .widen import widened
 
 if TYPE_CHECKING:
@@ -159,46 +159,24 @@ def _distilled(
     seed: int,
     note: Callable[[str], None],
 ) -> Finished:
-    from .distil import DistilSettings, distil  # noqa: PLC0415 - torch is an extra, and takes seconds to import
+    from .distil import DistilSettings, teach  # noqa: PLC0415 - torch is an extra, and takes seconds to import
 
-    settings = DistilSettings(seed=seed)
     true = truth if recipe == "labels" else None
-    logits = network.logits(questions)
-    wanted = logits.argmax(axis=1) if true is None else true
-    note(f"distilling the integer network in {settings.epochs} passes")
-    integer = distil(closed.integer, "integer", network, questions, settings, labels=true)
-    spiking, matched, most = integer, finished.matched, -1.0
-    for round_ in range(settings.spiking_rounds):
-        note(
-            f"distilling with the spikes in the loop in {settings.spiking_epochs} passes,"
-            f" round {round_ + 1} of at most {settings.spiking_rounds}"
-        )
-        tried = distil(
-            spiking if round_ else integer,
-            "spiking",
-            network,
-            questions,
-            replace(settings, seed=seed + round_),
-            labels=true,
-            floor=settings.floor,
-        )
-        neurons = hidden_neurons(tried, floor=settings.floor)
-        found = match(tried, questions, wanted, neurons, logits=logits)
-        gained = found.agreement - most
-        if gained > 0:
-            spiking, matched, most = tried, found, found.agreement
-        if gained < settings.least_gain or most >= settings.enough:
-            break
+    taught = teach(
+        closed.integer, network, questions, DistilSettings(seed=seed), truth=true, note=note
+    )
+    matched = taught.matched
     if true is not None:
         # chosen by the labels, but stated as for the other recipes: agreement with the float network
-        answered = core_labels(matched.image, spiking, questions)
-        matched = replace(matched, agreement=float((answered == logits.argmax(axis=1)).mean()))
+        answered = core_labels(matched.image, taught.spiking, questions)
+        agreement = (answered == network.logits(questions).argmax(axis=1)).mean()
+        matched = replace(matched, agreement=float(agreement))
     elif matched.agreement < finished.matched.agreement:
         return finished
     return replace(
         finished,
-        placed=spiking,
+        placed=taught.spiking,
         matched=matched,
-        constrained=replace(finished.constrained, closed=closed.integer, core=integer),
+        constrained=replace(finished.constrained, closed=closed.integer, core=taught.integer),
         recipe=recipe,
     )

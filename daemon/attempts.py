@@ -110,8 +110,9 @@ class Attempts:
         if accused:
             self._save()
         if not self._records and self._trial >= 0:
-            self.close()
-            durable.unlink(self._spool.work, TRIAL)
+            with suppress(OSError):  # as in _save
+                durable.unlink(self._spool.work, TRIAL)
+                self.close()
 
     def _note(self, trial: object) -> None:
         with suppress(OSError):  # as in _save

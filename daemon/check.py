@@ -6,10 +6,11 @@ import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import durable
 from .errors import DaemonError
+from .ground import demand
 from .inbox import leases_work
 from .model import Source
+from .mounts import mount_of
 from .reserve import Reserve
 from .shards import Shard, holder
 from .spool import BALLAST, Spool
@@ -33,21 +34,6 @@ class Finding:
         return asdict(self)
 
 
-def _links(spool: Spool) -> Finding:
-    """Try on files in tmp/ what claiming and committing rest on."""
-    one, two = f"link-{os.getpid()}-a", f"link-{os.getpid()}-b"
-    os.close(durable.create(spool.tmp, one))
-    try:
-        durable.link(spool.tmp, one, spool.tmp, two)
-        same = durable.same_file(durable.look(spool.tmp, one), durable.look(spool.tmp, two))
-    except OSError as fault:
-        return Finding(what="links", ok=False, found=f"hard links are refused: {fault.strerror}")
-    finally:
-        durable.unlink(spool.tmp, one)
-        durable.unlink(spool.tmp, two)
-    return Finding(what="links", ok=same, found="hard links work")
-
-
 def _room(spool: Spool, settings: Settings) -> Finding:
     """Compare what is free with what the daemon leaves free."""
     disk = os.fstatvfs(spool.out)
@@ -69,12 +55,12 @@ def _ballast(settings: Settings) -> str:
 
 def _spool(settings: Settings) -> Iterator[Finding]:
     with Spool.make(settings.spool) as spool:
-        yield Finding(what="folders", ok=True, found=f"{settings.spool}, one file system")
-        yield _links(spool)
-        leases = leases_work(spool)
-        told = (
-            "tell open writers" if leases else f"do not; files settle for {settings.settle_s:g} s"
-        )
+        demand(spool, network_fs=settings.network_fs)
+        kind = mount_of(spool.work).kind
+        yield Finding(what="folders", ok=True, found=f"{settings.spool}, one file system: {kind}")
+        yield Finding(what="links", ok=True, found="hard links work")
+        leases = not settings.network_fs and leases_work(spool)
+        told = "tell open writers" if leases else f"none; files settle for {settings.settle_s:g} s"
         yield Finding(what="leases", ok=True, found=told)
         pid = holder(settings.spool)
         held = "free" if pid is None else f"held by process {pid or 'unknown'}"

@@ -41,17 +41,20 @@ def run(configuration: Configuration) -> None:
 
 
 @app.command()
-@configured("spool")
+@configured("spool", "done_marker")
 def put(
     configuration: Configuration,
     files: Annotated[list[Path], typer.Argument(help="Files to be answered.")],
     lane: Annotated[str, typer.Option(metavar="NAME", help="Into in/NAME/.")] = "",
 ) -> None:
     """Drop files into a spool, each whole or not at all; print their names."""
+    from .names import MARKER  # noqa: PLC0415 - not needed by --help
     from .put import opened as open_spool  # noqa: PLC0415 - not needed by --help
     from .put import put as put_file  # noqa: PLC0415 - the command has the function's name
 
-    with open_spool(configuration.load().settings.spool, lane) as opened:
+    settings = configuration.load().settings
+    with open_spool(settings.spool, lane) as opened:
+        opened.marker = MARKER if settings.done_marker else ""
         for file in files:
             typer.echo(put_file(opened, file))
 
@@ -175,12 +178,12 @@ def reload(
 
 
 def main() -> None:
-    """Run the program; an error of ours is one line on standard error and exit code 2."""
+    """Run the program; an error of ours is one line on standard error and its exit code."""
     try:
         app()
     except DaemonError as e:
         sys.stderr.write(f"spikewatchd: {e}\n")
-        sys.exit(2)
+        sys.exit(e.exit_code)
 
 
 if __name__ == "__main__":

@@ -48,6 +48,10 @@ class Durability(StrEnum):
     """Nothing: the kernel has it."""
 
 
+class SyncError(OSError):
+    """A sync that failed: what was written since the one before may be gone, and another sync would not tell."""
+
+
 _syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
 
 
@@ -87,7 +91,7 @@ def sync_files(fds: Sequence[int], *, volume: int, level: Durability) -> None:
 
     Raises
     ------
-    OSError
+    SyncError
         Something could not be written; nothing can be said about any of the files.
 
     """
@@ -95,16 +99,23 @@ def sync_files(fds: Sequence[int], *, volume: int, level: Durability) -> None:
         return
     if len(fds) < SHARED_SYNC_FILES or _syncfs is None:
         for fd in fds:
-            os.fsync(fd)
+            _sync(fd)
     elif _syncfs(volume) != 0:
         number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
+        raise SyncError(number, os.strerror(number))
 
 
 def sync_folder(fd: int, level: Durability) -> None:
     """Return when the names in a folder are on the disk, where the level asks for it."""
     if level is Durability.STRICT:
+        _sync(fd)
+
+
+def _sync(fd: int) -> None:
+    try:
         os.fsync(fd)
+    except OSError as fault:
+        raise SyncError(fault.errno, fault.strerror) from fault
 
 
 def link(source: int, name: str, target: int, new_name: str) -> None:

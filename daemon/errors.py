@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import errno
+import os
 from typing import Final
 
 
 class DaemonError(Exception):
-    """Base of everything that the daemon's programs refuse."""
+    """Base of everything that the daemon's programs refuse.
+
+    Attributes
+    ----------
+    exit_code
+        Of the program: 2 says that it was asked for something that cannot be.
+
+    """
+
+    exit_code = 2
 
 
 class SettingsError(DaemonError):
@@ -20,6 +30,12 @@ class SpoolError(DaemonError):
 
 class SpoolBusyError(SpoolError):
     """Another daemon holds the spool."""
+
+
+class SpoolLostError(SpoolError):
+    """The machine fails the spool, or it is not what it was; another start may do better, and nothing is lost."""
+
+    exit_code = os.EX_TEMPFAIL
 
 
 class PutError(DaemonError):
@@ -57,6 +73,20 @@ class InputError(DaemonError):
 class AnswerError(DaemonError):
     """The simulator failed on a batch; which of its requests is to blame is not known."""
 
+
+TEMPORARY: Final = frozenset(
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EIO,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOMEM,
+        errno.EAGAIN,
+        errno.ESTALE,
+    }
+)
+"""Faults of the machine: another start may not meet them."""
 
 DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 """Faults that end when somebody makes room."""

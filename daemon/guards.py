@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from . import durable, events
 from .ballast import Ballast
-from .errors import fault_name
+from .errors import SpoolLostError, fault_name
 from .reserve import RESUME, Reserve
+from .watch import Scanning
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -52,11 +53,15 @@ class RoomGuard:
 
     def check(self, *, refused: bool = False) -> None:
         """Look at the disk; `refused` says that it has just refused a write for want of room."""
-        reserve = Reserve.of(os.fstatvfs(self._spool.out), self._settings)
-        room = reserve.met(1.0 if self.room else RESUME) and not refused
         if refused:
             self._ballast.release()
-        elif room:
+        try:
+            disk = os.fstatvfs(self._spool.out)
+        except OSError:
+            return  # a disk that cannot even be asked: what the work meets on it is told by the work
+        reserve = Reserve.of(disk, self._settings)
+        room = reserve.met(1.0 if self.room else RESUME) and not refused
+        if room:
             self._ballast.keep(reserve)
         if room == self.room:
             return
@@ -114,8 +119,19 @@ class WatchGuard:
                 self._log.warning(events.WATCH_RESTARTED, reason="file events had not come")
 
     def check(self, now: float) -> bool:
-        """Look after the watcher; False while there is no folder to scan."""
+        """Look after the watcher; False while there is no folder to scan.
+
+        Raises
+        ------
+        SpoolLostError
+            The whole spool is another one by now.
+
+        """
         if self._spool.inbox_moved():
+            if self._spool.replaced():
+                raise SpoolLostError(
+                    f"spool {self._spool.path}: another one has taken its place; start again"
+                )
             if not self._spool.reopen_inbox():
                 self._complain("ENOENT", "in/ is gone")
                 return False
@@ -139,6 +155,8 @@ class WatchGuard:
 
     def _plant(self, now: float) -> None:
         self._canary_due_s = now + CANARY_S
+        if isinstance(self._watcher, Scanning):
+            return
         try:
             os.close(durable.create(self._spool.inbox, CANARY))
             durable.unlink(self._spool.inbox, CANARY)

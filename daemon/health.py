@@ -13,7 +13,8 @@ LOOP: Final = "loop"
 """Claims, reads and writes; beats at least once a second for as long as the daemon runs."""
 SIMULATOR: Final = "simulator"
 SETTLING: Final = "settling"
-WATCHER: Final = "watcher"
+# The watcher is not among them: one that is dead or deaf is started anew by the loop (see `guards`), and where that
+# does not help, the daemon works by scanning, so that ending it would help nobody.
 
 
 class Hearts:

@@ -103,7 +103,7 @@ class Inbox:
     def hint(self, seen: Iterable[str], now: float) -> list[str]:
         """Take names from the watcher: look at them at once; give those that are new."""
         new = []
-        for name in seen:
+        for name in map(self._input, seen):
             if names.skipped(name) or not self._spool.takes(name):
                 continue
             candidate = self._candidates.get(name)
@@ -121,7 +121,7 @@ class Inbox:
         folders: set[str] = set()
         with os.scandir(self._spool.inbox) as entries:
             for entry in entries:
-                name = entry.name
+                name = self._input(entry.name)
                 if names.skipped(name) or name in self._candidates:
                     continue
                 if entry.is_dir(follow_symlinks=False):
@@ -176,6 +176,11 @@ class Inbox:
         """True while there are names that will be ready without anybody doing anything."""
         return self.full or any(not c.held for c in self._candidates.values())
 
+    def _input(self, name: str) -> str:
+        """Give the input that a name in in/ speaks of: itself, or with markers the one that is marked (else none)."""
+        marker = self._spool.marker
+        return name if not marker else name.removesuffix(marker) if name.endswith(marker) else "."
+
     def _judge(
         self, name: str, candidate: Candidate, now: float
     ) -> tuple[Verdict, os.stat_result | None]:
@@ -184,6 +189,9 @@ class Inbox:
             return Verdict.GONE, None
         if not stat.S_ISREG(facts.st_mode):
             return Verdict.READY, facts  # never opened here; the reader says what it is
+        if self._spool.marker:
+            marked = durable.look(self._spool.inbox, name + self._spool.marker) is not None
+            return (Verdict.READY if marked else Verdict.GONE), facts
         return self._judge_regular(name, facts, candidate, now), facts
 
     def _judge_regular(

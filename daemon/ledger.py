@@ -142,6 +142,11 @@ class Ledger:
         durable.unlink(spool.work, name)
         return base + names.REPORT
 
+    def tidy(self, name: str) -> None:
+        """Remove what may be left of a settled input in tmp/: of work that a fault cut short."""
+        for suffix in (names.RESULT, names.SUMMARY, names.REPORT):
+            durable.unlink(self._spool.tmp, temp(name) + suffix)
+
     def _write(self, temporary: str, data: bytes) -> Draft:
         draft = Draft(self._spool.tmp, temporary)
         try:

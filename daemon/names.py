@@ -17,6 +17,9 @@ KINDS: Final = (".txt", ".jsonl", ".csv", ".tsv")
 UNFINISHED: Final = (".tmp", ".part", ".writing", "~")
 """Endings by which producers mark a file that they are still writing."""
 
+MARKER: Final = ".done"
+"""With the setting `done_marker`, `x.txt.done` says that `x.txt` is complete."""
+
 RESULT: Final = ".jsonl"
 SUMMARY: Final = ".summary.json"
 REPORT: Final = ".error.json"

@@ -104,14 +104,14 @@ class Condition:
         Pin by lane ("" is in/ itself).
     bad_models
         Why a newer model of a lane was not taken, by lane.
-    watch_fault, room_fault
-        Why file events do not come; what the disk is short of.
+    deaf, full
+        Why file events do not come, and what the disk is short of, by lane.
     full_outs
-        Which lanes have too many results in out/, and how many.
+        How many results wait in out/ where these are too many, by lane.
+    faults
+        Why nothing is claimed, and until when that counts (monotonic), by lane.
     run_id
         Of this run.
-    fault, fault_until_s
-        Why nothing is claimed, and until when (monotonic).
 
     """
 
@@ -121,11 +121,10 @@ class Condition:
     run_id: str = ""
     models: dict[str, str] = field(default_factory=dict)
     bad_models: dict[str, str] = field(default_factory=dict)
-    watch_fault: str | None = None
-    room_fault: str | None = None
+    deaf: dict[str, str] = field(default_factory=dict)
+    full: dict[str, str] = field(default_factory=dict)
     full_outs: dict[str, str] = field(default_factory=dict)
-    fault: str | None = None
-    fault_until_s: float = 0.0
+    faults: dict[str, tuple[str, float]] = field(default_factory=dict)
 
 
 class Observed:
@@ -284,49 +283,54 @@ class Observed:
 
     def _fault(self, at: float, event: Mapping[str, Any]) -> None:
         self._sums.faults[event["code"]] += 1
-        self._now.fault = f"{event['code']}: {event['message']}"
         # It is over when the next try, which comes after the pause, has not failed.
-        self._now.fault_until_s = at + event["retry_in_s"] + 1.0
+        until = at + event["retry_in_s"] + 1.0
+        self._now.faults[_lane(event)] = f"{event['code']}: {event['message']}", until
 
     def _overflow(self, _at: float, _: Mapping[str, Any]) -> None:
         self._sums.overflows += 1
 
-    def _restarted(self, _at: float, _: Mapping[str, Any]) -> None:
+    def _restarted(self, _at: float, event: Mapping[str, Any]) -> None:
         self._sums.restarts += 1
-        self._now.watch_fault = None
+        self._now.deaf.pop(_lane(event), None)
 
     def _watch_failed(self, _at: float, event: Mapping[str, Any]) -> None:
-        self._now.watch_fault = f"{event['code']}: {event['message']}"
+        self._now.deaf[_lane(event)] = f"{event['code']}: {event['message']}"
 
     def _rescan(self, _at: float, event: Mapping[str, Any]) -> None:
         self._sums.missed += event["found"]
 
     def _swapped(self, _at: float, event: Mapping[str, Any]) -> None:
-        lane = event.get("lane", "")
+        lane = _lane(event)
         self._sums.reloads["swapped"] += 1
         self._now.models[lane] = event["to"]
         self._now.bad_models.pop(lane, None)
 
     def _current(self, _at: float, event: Mapping[str, Any]) -> None:
-        self._now.bad_models.pop(event.get("lane", ""), None)
+        self._now.bad_models.pop(_lane(event), None)
 
     def _model_failed(self, _at: float, event: Mapping[str, Any]) -> None:
         self._sums.reloads["failed"] += 1
-        self._now.bad_models[event.get("lane", "")] = event["message"]
+        self._now.bad_models[_lane(event)] = event["message"]
 
     def _disk_low(self, _at: float, event: Mapping[str, Any]) -> None:
-        self._now.room_fault = (
+        self._now.full[_lane(event)] = (
             f"{event['free_bytes']} bytes and {event['free_inodes']} inodes are free"
         )
 
-    def _disk_ok(self, _at: float, _: Mapping[str, Any]) -> None:
-        self._now.room_fault = None
+    def _disk_ok(self, _at: float, event: Mapping[str, Any]) -> None:
+        self._now.full.pop(_lane(event), None)
 
     def _out_full(self, _at: float, event: Mapping[str, Any]) -> None:
-        self._now.full_outs[event.get("lane", "")] = f"{event['max_out_files']} results wait"
+        self._now.full_outs[_lane(event)] = f"{event['max_out_files']} results wait"
 
     def _out_ok(self, _at: float, event: Mapping[str, Any]) -> None:
-        self._now.full_outs.pop(event.get("lane", ""), None)
+        self._now.full_outs.pop(_lane(event), None)
 
     def _wall_at(self, at: float) -> float:
         return self._wall() - (self._monotonic() - at)
+
+
+def _lane(event: Mapping[str, Any]) -> str:
+    lane: str = event.get("lane", "")
+    return lane

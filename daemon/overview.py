@@ -102,14 +102,12 @@ class Overview:
         for why in (self.count_fault, self.write_fault):
             if why is not None:
                 yield f"spool: {why}"
-        if now.room_fault is not None:
-            yield f"disk: {now.room_fault}"
-        for lane, why in now.full_outs.items():
-            yield f"out/{lane}: {why}"
-        if now.watch_fault is not None:
-            yield f"watch: {now.watch_fault}"
-        if now.fault is not None and self._clock.monotonic() < now.fault_until_s:
-            yield f"fault: {now.fault}"
+        at = self._clock.monotonic()
+        faults = {lane: why for lane, (why, until) in now.faults.items() if at < until}
+        kinds = {"disk": now.full, "out": now.full_outs, "watch": now.deaf, "fault": faults}
+        for kind, whys in kinds.items():
+            for lane, why in whys.items():
+                yield f"{kind}{f' of lane {lane}' if lane else ''}: {why}"
 
     def problems(self) -> list[str]:
         """Say all that is not as it should be: what `not_ready` says, and newer models that were not taken."""

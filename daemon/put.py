@@ -33,7 +33,7 @@ def opened(path: Path, lane: str = "") -> Spool:
 
 
 def put(spool: Spool, file: Path) -> str:
-    """Copy a file into the inbox; when this returns, it survives a power cut.
+    """Copy a file into the inbox, with its marker where the spool has one; when this returns, it survives a power cut.
 
     The bytes go to tmp/ first, and appear in in/ under the file's own name at one instant.  Killed at any moment,
     either the whole file is in in/ or nothing is.
@@ -58,6 +58,8 @@ def put(spool: Spool, file: Path) -> str:
     try:
         _copy(spool, file, temporary)
         durable.link(spool.tmp, temporary, spool.inbox, name)
+        if spool.marker:
+            os.close(durable.create(spool.inbox, name + spool.marker))
         os.fsync(spool.inbox)
     except FileExistsError:
         raise PutError(f"{file}: {name} waits in {spool.inbox_path} already") from None

@@ -40,6 +40,9 @@ class State(StrEnum):
 def reconcile(spool: Spool, ledger: Ledger, name: str) -> State:
     """Bring an input in work/ as far as it can be brought without answering it.
 
+    Before a name is removed, the folder that holds the other one is synced: the process may have ended between a link
+    and its sync, and the page cache shows a name that a power cut would take away.
+
     Returns
     -------
     State
@@ -56,12 +59,15 @@ def reconcile(spool: Spool, ledger: Ledger, name: str) -> State:
         return State.GONE
     state = State.CLAIMED
     if durable.same_file(here, durable.look(spool.inbox, name)):
-        durable.unlink(spool.inbox, name)
+        durable.sync_folder(spool.work, spool.durability)
+        spool.unlink_claimed(name)
         state = State.HALF_CLAIMED
     if durable.same_file(here, durable.look(spool.done, name)):
+        durable.sync_folder(spool.done, spool.durability)
         durable.unlink(spool.work, name)
         return State.FINISHED
     if durable.same_file(here, durable.look(spool.failed, names.base(name))):
+        durable.sync_folder(spool.failed, spool.durability)
         durable.unlink(spool.work, name)
         return State.QUARANTINED
     if durable.look(spool.out, names.base(name) + names.RESULT) is None:
@@ -69,5 +75,6 @@ def reconcile(spool: Spool, ledger: Ledger, name: str) -> State:
     sha256 = durable.digest(spool.work, name)
     if sha256 is None or ledger.answered(name, sha256) is None:
         return state
+    durable.sync_folder(spool.out, spool.durability)
     ledger.finish([(name, sha256)])
     return State.ANSWERED

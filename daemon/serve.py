@@ -6,14 +6,15 @@ import gc
 import importlib.metadata
 import os
 import resource
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from . import durable, events
+from . import durable, events, names
 from .clock import Clock
-from .errors import ServedModelError, SpoolError
+from .errors import TEMPORARY, DaemonError, ServedModelError, SpoolError, SpoolLostError
 from .follow import Follower
+from .ground import demand
 from .lanes import Lane
 from .model import Source
 from .notify import Notifier
@@ -23,10 +24,10 @@ from .shards import Shard
 from .signals import handled
 from .spool import Spool
 from .vitals import Vitals
-from .watch import Bell, Watcher
+from .watch import Bell, Scanning, Watcher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from structlog.typing import FilteringBoundLogger
 
@@ -95,7 +96,8 @@ def serve(
     Raises
     ------
     DaemonError
-        The spool is not usable or in use, the model cannot be loaded, or HTTP not be served.
+        The spool is not usable or in use, the model cannot be loaded, HTTP not be served, or the spool was lost while
+        it was worked on.
 
     """
     clock = clock or Clock()
@@ -132,6 +134,7 @@ def serve(
                 Spool.make(settings.spool, settings.durability, shard=shard)
             )
             spool.lock()
+            demand(spool, network_fs=settings.network_fs)
             _log_start(log, settings)
             stack.enter_context(vitals)
             model = Source(settings.registry, settings.model).load()
@@ -153,7 +156,8 @@ def serve(
                 spools.append(view)
                 lanes[name] = opener.open(view, reference, None)
         except OSError as fault:
-            raise SpoolError(f"spool {settings.spool}: {fault}") from fault
+            kind = SpoolLostError if fault.errno in TEMPORARY else SpoolError
+            raise kind(f"spool {settings.spool}: {fault}") from fault
         log.info(
             events.READY,
             model=model.pin,
@@ -166,10 +170,14 @@ def serve(
         )
         vitals.ready()
         gc.freeze()  # what is there now stays: the collector need not look at it again and again
-        _loop(lanes, clock=clock, bell=bell, stop=stop, reloads=reloads, once=settings.once)
+        try:
+            _loop(lanes, clock=clock, bell=bell, stop=stop, reloads=reloads, once=settings.once)
+        except DaemonError as error:
+            log.error(events.STOP, reason=str(error), left=_left(spools))  # noqa: TRY400 - no bug
+            raise
         for lane in lanes.values():
             lane.finish()
-        log.info(events.STOP, reason=stop.reason or "once", left=sum(map(_left, spools)))
+        log.info(events.STOP, reason=stop.reason or "once", left=_left(spools))
     closed = [f"lane {name}: {lane.degraded}" for name, lane in lanes.items() if not lane.model]
     if settings.once and closed:
         raise ServedModelError("; ".join(closed))
@@ -191,6 +199,7 @@ class _Opener:
         """Open the lane of a spool; without a model, as soon as the reference has one."""
         log = self.log.bind(lane=spool.lane) if spool.lane else self.log
         settings = self.reloads.settings
+        spool.marker = names.MARKER if settings.done_marker else ""
         follower = Follower(
             source=Source(settings.registry, reference),
             model=model,
@@ -211,11 +220,12 @@ class _Opener:
         return lane
 
     def _service(self, spool: Spool, model: ServedModel, log: FilteringBoundLogger) -> Service:
+        settings = self.reloads.settings
         service = Service(
             spool=spool,
             model=model,
-            settings=self.reloads.settings,
-            watcher=Watcher(spool.inbox_path, self.bell),
+            settings=settings,
+            watcher=Scanning() if settings.network_fs else Watcher(spool.inbox_path, self.bell),
             clock=self.clock,
             log=log,
             hearts=self.hearts,
@@ -251,9 +261,13 @@ def _loop(
             bell.wait(min(lane.nap_s(clock.monotonic()) for lane in lanes.values()))
 
 
-def _left(spool: Spool) -> int:
-    """Count the inputs in work/ that the next start will find."""
-    return sum(not name.startswith(".") for name in durable.listing(spool.work))
+def _left(spools: Iterable[Spool]) -> int:
+    """Count the inputs in work/ that the next start will find; those in folders that cannot be read are not known."""
+    left = 0
+    for spool in spools:
+        with suppress(OSError):
+            left += sum(not name.startswith(".") for name in durable.listing(spool.work))
+    return left
 
 
 def _allow_open_files() -> None:

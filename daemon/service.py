@@ -7,6 +7,7 @@ whose work a fault has interrupted.
 
 from __future__ import annotations
 
+import errno
 import resource
 import sys
 from contextlib import closing
@@ -16,9 +17,9 @@ from typing import TYPE_CHECKING, Final
 
 from . import durable, events, names
 from .attempts import Attempts
-from .errors import DISK_FULL, AnswerError, InputError, fault_name
+from .errors import DISK_FULL, AnswerError, InputError, SpoolLostError, fault_name
 from .guards import MissedEvents, RoomGuard, WatchGuard
-from .health import LOOP, WATCHER
+from .health import LOOP
 from .inbox import Inbox, leases_work
 from .ledger import Ledger
 from .outgoing import OutGuard
@@ -44,6 +45,12 @@ if TYPE_CHECKING:
 
 LONGEST_NAP_S: Final = 1.0
 
+SYNCS_MAY_FAIL: Final = 1
+"""Failed syncs (EIO) in a row that are made good by answering anew; the next one ends the daemon.
+
+Going on would promise what the disk does not keep, and only a new process gets descriptors and a page cache that do not
+hide earlier failures.
+"""
 BLIND_SCAN_S: Final = 0.25
 """Longest time in seconds between two scans while file events do not come."""
 
@@ -123,12 +130,13 @@ class Service:
             spool,
             settle_s=settings.settle_s,
             empty_grace_s=settings.empty_grace_s,
-            leases=leases_work(spool),
+            leases=not settings.network_fs and leases_work(spool),
         )
         self._scan_due_s = 0.0
         self._paused_until_s = 0.0
         self._pause_s = 0.0
         self._orphans = False
+        self._unsynced: list[OSError] = []
         self._in_flight: tuple[list[Progress], Future[list[Told]]] | None = None
 
     def start(self) -> None:
@@ -278,7 +286,6 @@ class Service:
             self._room.check()
             if self._watch.check(now):
                 self._scan(now)
-            (self._hearts.rest if self._watch.blind else self._hearts.beat)(WATCHER)
             pause = (
                 min(self._settings.scan_s, BLIND_SCAN_S)
                 if self._watch.blind
@@ -290,8 +297,10 @@ class Service:
         was_full = self._inbox.full
         found = self._inbox.scan(now)
         self._seen(found, by="scan")
-        # After a scan that could not see all, older files come to light that nobody has missed.
-        missed = self._missed.scanned(None if was_full else found)
+        # After a scan that could not see all, older files come to light that nobody has missed.  Events of markers do
+        # not name the inputs that the scan finds, and a network file system has none.
+        unheard = was_full or self._spool.marker or self._settings.network_fs
+        missed = self._missed.scanned(None if unheard else found)
         if missed:
             self._log.info(events.WATCH_RESCAN, found=missed)
 
@@ -309,6 +318,7 @@ class Service:
                 attempt = self._attempts.next(name)
                 requests.append(Request(name=name, arrived_s=arrived, attempt=attempt))
             else:
+                self._ledger.tidy(name)
                 self._retries.drop(name)
                 self._attempts.forget(name)
                 self._recovered(name, state, 0)
@@ -420,6 +430,8 @@ class Service:
             for progress in group:
                 self._retries.drop(progress.request.name)
             self._attempts.forget(*(progress.request.name for progress in group))
+            if group:
+                self._unsynced.clear()
 
     def _retry(self, request: Request, fault: OSError | AnswerError, now: float) -> None:
         """Leave an input in work/ and try it again later, alone; a fault of the machine is no attempt."""
@@ -433,7 +445,7 @@ class Service:
             message=str(fault),
             retry_in_s=pause,
         )
-        self._notice_full_disk(fault)
+        self._notice(fault)
 
     def _blame(self, request: Request, fault: AnswerError, now: float, *, alone: bool) -> None:
         """Count a failure of the simulator against a request, if it was in there alone."""
@@ -454,11 +466,19 @@ class Service:
         self._paused_until_s = now + self._pause_s
         code, pause = fault_name(fault), self._pause_s
         self._log.error(events.FAULT, code=code, message=str(fault), retry_in_s=pause)
-        self._notice_full_disk(fault)
+        self._notice(fault)
 
-    def _notice_full_disk(self, fault: Exception) -> None:
+    def _notice(self, fault: Exception) -> None:
         if isinstance(fault, OSError) and fault.errno in DISK_FULL:
             self._room.check(refused=True)
+        if isinstance(fault, durable.SyncError) and fault.errno == errno.EIO:
+            if fault not in self._unsynced:  # each of a group tells of the one that it shared
+                self._unsynced.append(fault)
+            if len(self._unsynced) > SYNCS_MAY_FAIL:
+                raise SpoolLostError(
+                    f"spool {self._spool.path}: the disk failed at {len(self._unsynced)} syncs in a row; "
+                    "every input is kept, see to the disk and start again"
+                )
 
 
 def _affordable(settings: Settings) -> Settings:

@@ -113,6 +113,13 @@ class Settings:
         int, About("Size at which that file is put aside.", 4096, 1 << 50, fixed=True)
     ] = 64 << 20
     log_file_count: Annotated[int, About("Files put aside that are kept.", 0, 1000, fixed=True)] = 4
+    network_fs: Annotated[
+        bool,
+        About("Take a network file system; scan, without file events and leases.", fixed=True),
+    ] = False
+    done_marker: Annotated[
+        bool, About("Claim NAME only when an empty file NAME.done lies beside it.", fixed=True)
+    ] = False
     batch_questions: Annotated[int, About("Questions in one simulator call.", 1, 65536)] = 512
     group_files: Annotated[
         int, About("Files claimed in one turn, and the most made durable together.", 1, 4096)
@@ -159,7 +166,7 @@ class Settings:
     stall_s: Annotated[
         float,
         About(
-            "Seconds without a sign of life until a thread counts as hanging.", 1, 3600, fixed=True
+            "Seconds without a sign of life until a thread counts as hanging.", 5, 3600, fixed=True
         ),
     ] = 120.0
     http: Annotated[

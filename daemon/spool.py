@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final, Self
 
 from . import durable, shards
 from .durable import Durability
-from .errors import SpoolError
+from .errors import TEMPORARY, SpoolError, SpoolLostError
+from .mounts import mount_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,6 +44,8 @@ class Spool:
         The folder, as it was given.
     durability
         What is waited for.
+    marker
+        Ending of the names in in/ that say that an input is complete; empty: there are none.
     lane
         Name of the sub-folder of each folder that this is a view of; empty for the folders themselves.
     shard
@@ -64,22 +67,24 @@ class Spool:
         self.durability = durability
         self.lane = lane
         self.shard = shard
+        self.marker = ""
         self._locks: list[int] = []
         fds: list[int] = []
         try:
-            fds.extend(
-                os.open(folder, durable.FOLDER_FLAGS) for folder in _folders(path, lane, shard)
-            )
-            volumes = {os.fstat(fd).st_dev for fd in fds}
+            # The folder itself may be a link, which its owner has made; those in it may not.
+            fds.append(os.open(path, durable.FOLDER_FLAGS))
+            fds.extend(_descend(fds[0], below) for below in _folders(lane, shard))
+            volumes = {(os.fstat(fd).st_dev, mount_of(fd).number) for fd in fds[1:]}
         except OSError as fault:
             _close(fds)
-            raise SpoolError(f"spool {path}: {fault.filename or ''}: {fault.strerror}") from None
+            raise _unopened(path, fault) from None
         if len(volumes) > 1:
             _close(fds)
             raise SpoolError(
                 f"spool {path}: its folders lie on {len(volumes)} file systems; links need one"
             )
-        self.inbox, self.work, self.tmp, self.out, self.done, self.failed = fds
+        self._root, *folders = fds
+        self.inbox, self.work, self.tmp, self.out, self.done, self.failed = folders
 
     @classmethod
     def make(
@@ -95,7 +100,7 @@ class Spool:
         Raises
         ------
         SpoolError
-            A folder cannot be made or opened, or they lie on several file systems.
+            A folder cannot be made or opened, is a symbolic link, or they lie on several file systems.
 
         """
         try:
@@ -103,10 +108,10 @@ class Spool:
             for folder in FOLDERS:
                 (path / folder).mkdir(mode=0o750, exist_ok=True)
                 (path / folder / lane).mkdir(mode=0o750, exist_ok=True)
-            for made in _folders(path, lane, shard):
-                made.mkdir(mode=0o750, exist_ok=True)
+            for below in _folders(lane, shard):
+                path.joinpath(*below).mkdir(mode=0o750, exist_ok=True)
         except OSError as fault:
-            raise SpoolError(f"spool {path}: {fault.filename}: {fault.strerror}") from None
+            raise _unopened(path, fault) from None
         return cls(path, durability, lane=lane, shard=shard)
 
     def __enter__(self) -> Self:
@@ -117,8 +122,8 @@ class Spool:
 
     def close(self) -> None:
         """Close every descriptor; this gives the lock back."""
-        _close([self.inbox, self.work, self.tmp, self.out, self.done, self.failed])
-        _close(self._locks)
+        folders = [self.inbox, self.work, self.tmp, self.out, self.done, self.failed]
+        _close([self._root, *folders, *self._locks])
         self._locks = []
 
     def lock(self) -> None:
@@ -128,9 +133,14 @@ class Spool:
         ------
         SpoolBusyError
             Another process has it, by its pid.
+        SpoolError
+            The lock is something else than a file.
 
         """
-        self._locks = shards.lock(self.path, self.shard)
+        try:
+            self._locks = shards.lock(self.path, self.shard)
+        except OSError as fault:
+            raise _unopened(self.path, fault) from None
 
     def takes(self, name: str) -> bool:
         """Say whether an input is to be answered here, and not by another shard."""
@@ -141,21 +151,31 @@ class Spool:
         """Where the inbox is."""
         return self.path / "in" / self.lane
 
+    def replaced(self) -> bool:
+        """Say whether another spool has this one's path by now: an unmounted disk that was mounted again, say."""
+        try:
+            now = self.path.joinpath(*_folders(self.lane, self.shard)[1]).stat()
+        except OSError:
+            return False
+        return not durable.same_file(now, os.fstat(self.work))
+
     def inbox_moved(self) -> bool:
         """Say whether `in/` is another folder by now than the one that was opened."""
         try:
-            now = self.inbox_path.stat()
+            now = self.inbox_path.lstat()
         except OSError:
             return True
         return not durable.same_file(now, os.fstat(self.inbox))
 
     def reopen_inbox(self) -> bool:
-        """Open the folder that is `in/` now; False when there is none on the spool's file system."""
+        """Open the folder that is `in/` now; False when there is none in this spool and on its file system."""
         try:
-            fd = os.open(self.inbox_path, durable.FOLDER_FLAGS)
+            if not durable.same_file(self.path.stat(), os.fstat(self._root)):
+                return False
+            fd = _descend(self._root, _folders(self.lane, self.shard)[0])
         except OSError:
             return False
-        if os.fstat(fd).st_dev != os.fstat(self.work).st_dev:
+        if mount_of(fd).number != mount_of(self.work).number:
             os.close(fd)
             return False
         os.close(self.inbox)
@@ -193,7 +213,7 @@ class Spool:
         if linked:
             durable.sync_folder(self.work, self.durability)
         for name in linked:
-            self._unlink_claimed(name)
+            self.unlink_claimed(name)
         return linked, busy
 
     def sweep(self, wall: float) -> int:
@@ -218,16 +238,44 @@ class Spool:
         os.rename(name, name, src_dir_fd=self.inbox, dst_dir_fd=self.work)
         return True
 
-    def _unlink_claimed(self, name: str) -> None:
+    def unlink_claimed(self, name: str) -> None:
+        """Remove an input's name in in/, after its name in work/ has become durable.
+
+        Its marker goes first: one that stayed would speak for the next file of that name.
+        """
         # Between the link and now a producer may have put a new file in the old one's place.
         if durable.same_file(durable.look(self.inbox, name), durable.look(self.work, name)):
+            if self.marker:
+                durable.unlink(self.inbox, name + self.marker)
             durable.unlink(self.inbox, name)
 
 
-def _folders(path: Path, lane: str, shard: Shard | None) -> list[Path]:
-    """Give the folders of a view: shards have work/ and tmp/ of their own, and share the rest."""
+def _folders(lane: str, shard: Shard | None) -> list[list[str]]:
+    """Give the folders of a view, each as the names that lead to it: shards have work/ and tmp/ of their own."""
     own = "" if shard is None else shard.folder
-    return [path / folder / lane / (own if folder in {"work", "tmp"} else "") for folder in FOLDERS]
+    return [
+        [name for name in (folder, lane, own if folder in {"work", "tmp"} else "") if name]
+        for folder in FOLDERS
+    ]
+
+
+def _descend(root: int, names: Iterable[str]) -> int:
+    """Open a folder below another one, through no symbolic link."""
+    fd = root
+    for name in names:
+        above, fd = fd, os.open(name, durable.FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=fd)
+        if above != root:
+            os.close(above)
+    return fd
+
+
+def _unopened(path: Path, fault: OSError) -> SpoolError:
+    """Say in one line which part of a spool is not what it should be."""
+    name = os.path.basename(fault.filename or "")  # noqa: PTH119 - bytes, text or nothing
+    if name in {*FOLDERS, shards.LOCK} and (path / name).is_symlink():
+        return SpoolError(f"spool {path}: {name} is a symbolic link; it must be the spool's own")
+    kind = SpoolLostError if fault.errno in TEMPORARY else SpoolError
+    return kind(f"spool {path}: {name or path}: {fault.strerror}")
 
 
 def _close(fds: Iterable[int]) -> None:

@@ -33,6 +33,9 @@ EVENTS: Final[list[type[FileSystemEvent]]] = [FileCreatedEvent, FileMovedEvent, 
 
 LIBRARY_LOG: Final = "watchdog.observers.inotify_c"
 
+# What the library warns of is none of the user's business on standard error; the overflow is heard all the same.
+logging.getLogger("watchdog").addHandler(logging.NullHandler())
+
 
 class Bell:
     """Wakes a sleeping loop from other threads and from signal handlers (a `threading.Event` may deadlock in those)."""
@@ -122,6 +125,22 @@ class Watcher:
     def take(self) -> tuple[set[str], bool]:
         """Give the names seen since the last call, and whether events were lost."""
         return self._hints.take()
+
+
+class Scanning:
+    """No watcher: for network file systems, whose changes by other machines are no events here."""
+
+    alive = True
+
+    def start(self) -> None:
+        """Do nothing."""
+
+    def stop(self) -> None:
+        """Do nothing."""
+
+    def take(self) -> tuple[set[str], bool]:
+        """Give no names: the scans find them."""
+        return set(), False
 
 
 class _Hints(FileSystemEventHandler):

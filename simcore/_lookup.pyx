@@ -1,5 +1,6 @@
 """Split texts into word ids by the tables of a compiled tokenizer (lookup.py), without the GIL."""
 
+from cpython.unicode cimport PyUnicode_Check
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
@@ -101,7 +102,7 @@ cdef class Splitter:
         self.kept = (byte_index, byte_cells, map_index, map_cells, pool, merges, merged, code, steps, records, slots)
 
     def split(self, tuple texts):
-        """Split texts, which are all str.
+        """Split texts; a TypeError names the first one that is no str.
 
         Returns word ids of all texts, int64; where each text's begin, int64 (n + 1,); 0, or why a text could not be
         split (see _lookup.h); and which one.
@@ -117,7 +118,9 @@ cdef class Splitter:
         memset(&w, 0, sizeof(Work))
         try:
             for i in range(n):
-                text = <object> texts[i]
+                text = texts[i]
+                if not PyUnicode_Check(text):
+                    raise TypeError(f"text {i}: {type(text).__name__}, expected str")
                 found[i].data, found[i].kind = PyUnicode_DATA(text), PyUnicode_KIND(text)
                 found[i].length, found[i].ascii = PyUnicode_GET_LENGTH(text), PyUnicode_IS_ASCII(text)
             i = 0

@@ -298,11 +298,10 @@ class LookupSplitter:
             A text that is no str, or that UTF-8 cannot express, by its position.
 
         """
-        texts = tuple(texts)
-        for i, text in enumerate(texts):
-            if not isinstance(text, str):
-                raise InputError(f"text {i}: {type(text).__name__}, expected str")
-        ids, starts, failed, i = self._tables.split(texts)
+        try:
+            ids, starts, failed, i = self._tables.split(tuple(texts))
+        except TypeError as e:
+            raise InputError(str(e)) from None
         if failed:
             raise InputError(f"text {i}: {_REASONS[failed]}")
         return ids, starts

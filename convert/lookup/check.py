@@ -126,7 +126,8 @@ def _row(index: NDArray[np.int32], cells: NDArray[Any]) -> NDArray[Any]:
 def _some(points: NDArray[np.intp], most: int) -> NDArray[np.intp]:
     """Take some, evenly."""
     chosen = np.unique(np.linspace(0, len(points) - 1, min(most, len(points))).astype(int))
-    return points[chosen]
+    some: NDArray[np.intp] = points[chosen]
+    return some
 
 
 def _compare(lookup: Lookup, library: Tokenizer, texts: Sequence[str]) -> None:

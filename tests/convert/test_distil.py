@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch", reason="distilling needs the extra [train]"
 
 from spikewatch.convert.both import both_directions  # noqa: E402
 from spikewatch.convert.constrain import constrain  # noqa: E402
-from spikewatch.convert.distil import DistilSettings, distil  # noqa: E402
+from spikewatch.convert.distil import DistilSettings, distil, teach  # noqa: E402
 from spikewatch.convert.distil.questions import pack  # noqa: E402
 from spikewatch.convert.distil.student import Student  # noqa: E402
 from spikewatch.convert.match import hidden_neurons  # noqa: E402
@@ -105,3 +105,20 @@ def test_labels_teach_what_the_float_network_does_not_know() -> None:
         (n.logits(sentences()).argmax(axis=1) == truth).mean() for n in (start, taught)
     )
     assert after > before + 0.12
+
+
+def test_a_core_behind_its_integer_model_is_distilled_longer_and_the_better_is_kept() -> None:
+    network = replace(remembering_network(), head="host")
+    questions = sentences(n=150)
+    start = constrain(network, questions)
+    once = DistilSettings(epochs=1, spiking_epochs=1, spiking_rounds=1, batch=32, behind=1.0)
+    short = teach(start, network, questions, once)
+    assert short.behind > 0
+    said: list[str] = []
+    settings = replace(once, behind=short.behind / 2)
+    longer = teach(start, network, questions, settings, note=said.append)
+    assert any("distilling longer" in line for line in said)
+    assert longer.matched.agreement > short.matched.agreement
+    settings = replace(once, behind=short.behind)
+    again = teach(start, network, questions, settings)
+    assert again.matched.image.to_bytes() == short.matched.image.to_bytes()

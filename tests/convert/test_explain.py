@@ -112,7 +112,7 @@ class TestCommandLine:
     def test_json_holds_every_step_and_adds_up(self) -> None:
         command = ["explain", "trec:production", "Who wrote Hamlet?", "--json"]
         found = json.loads(CliRunner().invoke(app, command).stdout)
-        assert found["model"].startswith("trec:2.0.0@sha256:")
+        assert found["model"].startswith("trec:2.0.1@sha256:")
         assert found["label"] == "HUM"
         assert [s["words"][0]["text"] for s in found["steps"][:-1]] == ["Hamlet", "wrote", "Who"]
         assert found["steps"][-1]["evidence"] is None

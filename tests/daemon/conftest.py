@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -8,13 +10,16 @@ from support import tiny_model_files
 
 from spikewatch.registry import Registry
 
-pytest.register_assert_rewrite("daemon_support")
+pytest.register_assert_rewrite("daemon_support", "daemon_lives", "daemon_scene")
 
-from daemon_support import Bench, bench, spool_of  # noqa: E402 - its asserts are to explain themselves
+from daemon_lives import Nursery, build_hook  # noqa: E402 - their asserts are to explain themselves
+from daemon_scene import scene, undisturbed  # noqa: E402, F401 - fixtures
+from daemon_support import Bench, bench, spool_of  # noqa: E402 - likewise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
+
+SHM = Path("/dev/shm")  # noqa: S108 - there is no other name for it
 
 
 @pytest.fixture(scope="session")
@@ -42,3 +47,28 @@ def hand(spool: Path, registry: Path) -> Iterator[Bench]:
 def make_bench(spool: Path, registry: Path) -> Callable[..., Any]:
     """Make a service with other settings on the same spool."""
     return lambda **options: bench(spool, registry, **options)
+
+
+@pytest.fixture(scope="session")
+def hook(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Compile what disturbs file-system calls."""
+    return build_hook(tmp_path_factory.mktemp("hook"))
+
+
+@pytest.fixture(scope="session")
+def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Make a folder in memory: a killed process leaves the same there as on a disk, and the syncs cost nothing."""
+    if not SHM.is_dir():
+        yield tmp_path_factory.mktemp("memory")
+        return
+    with TemporaryDirectory(dir=SHM, prefix="spikewatch-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def lives(
+    registry: Path, hook: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Nursery]:
+    """Start daemons quickly that can be disturbed."""
+    with Nursery(registry, tmp_path_factory.mktemp("lives") / "log", hook=hook) as nursery:
+        yield nursery

@@ -1,45 +1,70 @@
 """Start real daemons quickly, one after the other: everything is imported once, each daemon is a fork.
 
-Reads one JSON job a line: `{"spool": ..., "registry": ..., "model": ..., "once": ..., "log": ...}`.  Prints the pid of
-the daemon, and when it has ended its exit code (negative: the signal).
+Reads one JSON job a line (see `daemon_lives.Nursery.start`).  Prints the pid of the daemon, and when it has ended its
+exit code (negative: the signal).
 """
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import json
 import os
 import sys
+import traceback
 from pathlib import Path
+from typing import Any
+
+import numpy.ma  # noqa: F401 - imported once, here, instead of in each fork
 
 import spikewatch.registry
-import spikewatch.simcore  # noqa: F401 - imported once, here, instead of in each fork
+import spikewatch.simcore  # noqa: F401 - likewise
 from spikewatch.daemon import logs
+from spikewatch.daemon.errors import DaemonError
 from spikewatch.daemon.observed import Observed
 from spikewatch.daemon.serve import serve
 from spikewatch.daemon.settings import Settings
 
+MAX_INT = 2**31 - 1
 
-def live(job: dict[str, str]) -> None:
-    """Be the daemon of a job."""
-    fd = os.open(job["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    settings = Settings(
-        spool=Path(job["spool"]),
-        registry=Path(job["registry"]),
-        model=job["model"],
-        once=bool(job["once"]),
-        batch_questions=64,
-    )
+
+def live(job: dict[str, Any]) -> int:
+    """Be the daemon of a job, as `cli.main` would be."""
+    log = os.open(job["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    paths = {key: Path(job[key]) for key in ("spool", "registry")}
+    settings = Settings(**paths, model=job["model"], once=job["once"], **job["settings"])
+    if job["hook"] is not None:
+        arm(job["spool"], job["hook"])
     observed = Observed()
-    serve(settings, logs.logger("json", fd=fd, observe=observed), observed)
+    try:
+        serve(settings, logs.logger("json", fd=log, observe=observed), observed)
+    except DaemonError as error:
+        sys.stderr.write(f"spikewatchd: {error}\n")
+        return error.exit_code
+    return 0
+
+
+def arm(spool: str, plan: dict[str, Any]) -> None:
+    """Start `daemon_hook.c`, which is preloaded."""
+    trace = os.open(plan["trace"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC) if plan["trace"] else -1
+    numbers = (plan[key] for key in ("reads", "kill_at", "fault_at", "fault_count", "fault"))
+    ctypes.CDLL(None).hook_arm(os.fsencode(spool), *numbers, trace)
 
 
 def main() -> None:
+    gc.freeze()  # forks share more pages
     for line in sys.stdin:
         job = json.loads(line)
         pid = os.fork()
         if pid == 0:
-            live(job)
-            os._exit(0)
+            code = 1
+            try:
+                code = live(job)
+            except BaseException:  # noqa: BLE001 - as the interpreter does at the end of a process
+                traceback.print_exc()
+            finally:
+                sys.stderr.flush()
+                os._exit(code)
         sys.stdout.write(f"{pid}\n")
         sys.stdout.flush()
         _, status = os.waitpid(pid, 0)

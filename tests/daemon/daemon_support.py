@@ -50,13 +50,19 @@ def check_log(log: Path) -> None:
             raise AssertionError(f"{[fault.message for fault in faults]}: {line!r}")
 
 
-def until(condition: Callable[[], Any], what: str) -> Any:
+def until(
+    condition: Callable[[], Any],
+    what: str,
+    *,
+    patience_s: float = PATIENCE_S,
+    every_s: float = 0.005,
+) -> Any:
     """Poll until a condition holds; fail with `what` when it never does."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + patience_s
     while not (value := condition()):
         if time.monotonic() > deadline:
-            raise AssertionError(f"waited {PATIENCE_S} s in vain for: {what}")
-        time.sleep(0.005)
+            raise AssertionError(f"waited {patience_s} s in vain for: {what}")
+        time.sleep(every_s)
     return value
 
 
@@ -227,7 +233,7 @@ class Bench:
 
     def run(self) -> None:
         """Take turns until there is nothing left to do, letting pauses pass."""
-        for _ in range(100):
+        for _ in range(1000):
             self.turn(passed_s=0.5)
             if self.service.idle and not self.watcher.seen:
                 return

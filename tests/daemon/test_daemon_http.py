@@ -9,7 +9,7 @@ import urllib.request
 from typing import TYPE_CHECKING
 
 import pytest
-from daemon_support import MODEL, Daemon, Time, program, until
+from daemon_support import MODEL, Bench, Daemon, Time, program, until
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from spikewatch.daemon import endpoint
@@ -21,7 +21,8 @@ from spikewatch.daemon.observed import Observed
 from spikewatch.daemon.overview import Overview
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 READY = {"event": "daemon.ready", "level": "info", "model": "trec:2.0.0@sha256:0", "cores": 1}
@@ -70,6 +71,7 @@ def ill(spool: Path) -> Iterator[Ill]:
 def test_a_daemon_says_how_it_is_from_start_to_end(spool: Path, registry: Path) -> None:
     with Daemon(spool, registry, "--http", "127.0.0.1:0") as daemon:
         status_file = spool / "status.json"
+        daemon.wait_for("daemon.start")  # and tells of a daemon that ends instead
         until(status_file.exists, "the status file")
         where = json.loads(status_file.read_text())["http"]
         daemon.ready()
@@ -118,7 +120,7 @@ def test_each_trouble_makes_the_daemon_unready_until_it_is_over(ill: Ill) -> Non
     assert ill.get("/readyz") == (503, "disk: 1 bytes and 2 inodes are free\n")
     ill.hear("disk.ok", **room)
     ill.hear("out.full", results=7, max_out_files=7)
-    assert ill.get("/readyz") == (503, "out/: 7 results wait\n")
+    assert ill.get("/readyz") == (503, "out: 7 results wait\n")
     assert "spikewatch_out_full 1.0\n" in ill.get("/metrics")[1]
     ill.hear("out.ok", results=6, max_out_files=7)
     assert "spikewatch_out_full 0.0\n" in ill.get("/metrics")[1]
@@ -133,6 +135,29 @@ def test_each_trouble_makes_the_daemon_unready_until_it_is_over(ill: Ill) -> Non
     ill.overview.write_fault = "status.json: Read-only file system"
     assert ill.get("/readyz") == (503, "spool: status.json: Read-only file system\n")
     assert ill.get("/livez") == (200, "ok\n")
+
+
+def test_the_trouble_of_one_lane_is_not_over_when_that_of_another_is(ill: Ill) -> None:
+    for lane in ({}, {"lane": "fine"}):
+        ill.hear("watch.failed", code="no_events", message="none", **lane)
+    ill.hear("watch.restarted", reason="r")
+    assert ill.get("/readyz") == (503, "watch of lane fine: no_events: none\n")
+    ill.hear("watch.restarted", reason="r", lane="fine")
+    assert ill.get("/readyz") == (200, "ok\n")
+
+
+def test_a_loop_that_scans_seldom_or_pauses_is_alive(
+    make_bench: Callable[..., AbstractContextManager[Bench]],
+) -> None:
+    with make_bench(scan_s=3600.0) as hand:
+        for _ in range(int(hand.settings.stall_s) * 2):
+            hand.turn(passed_s=1.0)
+        assert hand.service._hearts.hanging() == []
+        hand.service._pause(OSError(5, "Input/output error"), hand.time.now)
+        hand.service._paused_until_s = hand.time.now + 3600.0
+        for _ in range(int(hand.settings.stall_s) * 2):
+            hand.turn(passed_s=1.0)
+        assert hand.service._hearts.hanging() == []
 
 
 def test_a_spool_that_is_gone_makes_the_daemon_unready(ill: Ill, spool: Path) -> None:

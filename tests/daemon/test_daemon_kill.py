@@ -10,64 +10,18 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from daemon_support import MODEL, ask, bench, check_log, check_oracle, content, spool_of, until
+from daemon_support import ask, bench, check_log, check_oracle, content, spool_of
 
 from spikewatch.daemon.put import put
 from spikewatch.daemon.spool import Spool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
-KILLS = 60
-FILES_A_LIFE = 6
-
-
-class Nursery:
-    """Starts daemons on one spool, by `daemon_nursery.py`."""
-
-    def __init__(self, process: subprocess.Popen[str], job: dict[str, Any]) -> None:
-        self._process = process
-        self._job = job
-
-    def start(self, *, once: bool = False) -> int:
-        self._pipe(self._process.stdin).write(json.dumps({**self._job, "once": once}) + "\n")
-        self._pipe(self._process.stdin).flush()
-        return int(self._pipe(self._process.stdout).readline())
-
-    def wait_until_ready(self, pid: int) -> None:
-        def ready() -> bool:
-            _, start, rest = Path(self._job["log"]).read_text().rpartition(f'"pid":{pid},')
-            return bool(start) and '"event":"daemon.ready"' in rest
-
-        until(ready, "daemon.ready")
-
-    def exit_code(self) -> int:
-        return int(self._pipe(self._process.stdout).readline())
-
-    @staticmethod
-    def _pipe(pipe: IO[str] | None) -> IO[str]:
-        assert pipe is not None
-        return pipe
-
-
-@pytest.fixture
-def nursery(spool: Path, registry: Path, tmp_path: Path) -> Iterator[Nursery]:
-    job = {
-        "spool": str(spool),
-        "registry": str(registry),
-        "model": MODEL,
-        "log": str(tmp_path / "log"),
-    }
-    script = Path(__file__).with_name("daemon_nursery.py")
-    with subprocess.Popen(
-        [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        yield Nursery(process, job)
-        process.kill()
+    from daemon_lives import Nursery
 
 
 def make_input(rng: random.Random, number: int) -> tuple[str, bytes]:
@@ -83,11 +37,16 @@ def make_input(rng: random.Random, number: int) -> tuple[str, bytes]:
             return f"{number}.jsonl", "\n".join([*lines, "{broken"]).encode()
 
 
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(
+    ("kills", "files"), [(40, 400), pytest.param(400, 4000, marks=pytest.mark.soak)]
+)
 def test_kills_at_random_moments_lose_and_double_nothing(
-    spool: Path, registry: Path, nursery: Nursery, tmp_path: Path
+    spool: Path, registry: Path, lives: Nursery, tmp_path: Path, kills: int, files: int
 ) -> None:
     rng = random.Random(20)
     dropped: dict[str, bytes] = {}
+    states: Counter[str] = Counter()
 
     def drop(count: int) -> None:
         for i in range(count):
@@ -101,17 +60,19 @@ def test_kills_at_random_moments_lose_and_double_nothing(
                 source.rename(spool / "in" / name)
             dropped[name] = data
 
-    for life in range(KILLS):
-        drop(FILES_A_LIFE // 2)
-        pid = nursery.start()
-        drop(FILES_A_LIFE // 2)
+    a_life = files // kills
+    for life in range(kills):
+        drop(a_life // 2)
+        pid = lives.start(spool)
+        drop(a_life - a_life // 2)
         if life % 3:  # the others may die while they start
-            nursery.wait_until_ready(pid)
+            lives.wait_for("daemon.ready")
         time.sleep(rng.uniform(0, 0.1))  # the moment is what is tested, nothing waits for it
         os.kill(pid, signal.SIGKILL)
-        assert nursery.exit_code() == -signal.SIGKILL
-    nursery.start(once=True)
-    assert nursery.exit_code() == 0
+        assert lives.exit_code() == -signal.SIGKILL
+        states.update(e["state"] for e in lives.events("request.recovered"))
+    assert lives.live(spool) == 0
+    states.update(e["state"] for e in lives.events("request.recovered"))
 
     clean = spool_of(tmp_path / "clean")
     with bench(clean, registry) as hand:
@@ -121,10 +82,9 @@ def test_kills_at_random_moments_lose_and_double_nothing(
         assert {e["file"] for e in hand.events("request.done")} == set(dropped)
     expected = {name: (clean / "out" / f"{name}.jsonl").read_bytes() for name in dropped}
     check_oracle(spool, dropped, expected)
-    check_log(tmp_path / "log")
-    events = [json.loads(line) for line in (tmp_path / "log").read_bytes().splitlines()]
-    recovered = Counter(e["state"] for e in events if e["event"] == "request.recovered")
-    assert recovered["claimed"] > 0, "no kill ever hit work in hand"
+    check_log(lives.log)
+    assert states["claimed"] > 0, "no kill ever hit work in hand"
+    print(f"{kills} kills, {len(dropped)} files, recovered: {dict(states)}")  # noqa: T201 - a figure
 
 
 def test_put_that_is_killed_leaves_the_whole_file_or_nothing(spool: Path, tmp_path: Path) -> None:

@@ -212,5 +212,11 @@ def test_a_real_daemon_tells_its_manager_everything(
         manager.heard.clear()
         until(lambda: manager.has_heard("WATCHDOG=1"), "a sign of life")
         until(lambda: manager.has_heard("STATUS=ready: 0 waiting, 0 files/s"), "the status")
+        manager.heard.clear()
+        daemon.process.send_signal(signal.SIGHUP)
+        until(lambda: manager.has_heard("READY=1"), "the end of the reload")
+        told = [text.partition("\n")[0] for text in manager.heard]
+        assert told.index("RELOADING=1") < told.index("READY=1")
+        daemon.wait_for("config.reloaded")
         assert daemon.stop(signal.SIGTERM) == 0
         assert manager.has_heard("STOPPING=1")

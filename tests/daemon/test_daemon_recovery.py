@@ -189,53 +189,6 @@ def kill_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], list[st
     arm(-1)
 
 
-DROPPED = {
-    "a.txt": GOOD.encode(),
-    "b.jsonl": b'{"text": "who"}\nnot json\n{"text": "how far"}\n',
-    "c.csv": b"text\nwhat is the moon\n",
-}
-
-
-def test_an_end_at_any_change_of_the_file_system_loses_and_doubles_nothing(
-    tmp_path: Path, registry: Path, kill_at: Callable[[int], list[str]]
-) -> None:
-    """Kill sweep: the process ends at the first change, the second, ... until it gets through; then it is restarted.
-
-    One of the inputs is bad, so that quarantine is swept as well.
-    """
-
-    def fill(path: Path) -> None:
-        for name, data in {**DROPPED, "bad.txt": b"\xff"}.items():
-            (path / "in" / name).write_bytes(data)
-
-    def work(path: Path, *, left: int) -> list[str]:
-        with bench(path, registry) as hand:
-            hand.watcher.seen.update(content(path / "in"))
-            calls = kill_at(left)
-            try:
-                hand.run()
-            finally:
-                made = list(calls)
-                kill_at(-1)
-        return made
-
-    clean = spool_of(tmp_path / "clean")
-    fill(clean)
-    total = len(work(clean, left=10**6))
-    expected = {name: (clean / "out" / f"{name}.jsonl").read_bytes() for name in DROPPED}
-    assert total > 30
-    for left in range(total):
-        path = spool_of(tmp_path / str(left))
-        fill(path)
-        with pytest.raises(Killed):
-            work(path, left=left)
-        work(path, left=10**6)
-        assert content(path / "failed") == {"bad.txt", "bad.txt.error.json"}, left
-        for name in content(path / "failed"):
-            (path / "failed" / name).unlink()
-        check_oracle(path, DROPPED, expected)
-
-
 def die_at(hand: Bench, text: str, kill_at: Callable[[int], list[str]]) -> None:
     """Let the process end in the simulator when it meets a text."""
 

@@ -74,7 +74,9 @@ def document(**changes: Any) -> dict[str, Any]:
 def shown(width: int, history: History | None = None, **changes: Any) -> str:
     """Draw a document as a terminal of this width shows it."""
     out = io.StringIO()
-    found = Status(spool="/spool", holder_pid=1, folders={}, daemon=document(**changes))
+    found = Status(
+        spool="/spool", holder_pid=1, folders={}, lanes={}, shards={}, daemon=document(**changes)
+    )
     Console(width=width, file=out).print(view(found, now_s=NOW, history=history))
     return out.getvalue()
 
@@ -111,7 +113,9 @@ def test_a_young_daemon_without_figures_is_shown_as_well() -> None:
 
 
 def test_a_daemon_that_has_gone_silent_is_told_of() -> None:
-    found = Status(spool="/spool", holder_pid=1, folders={}, daemon=document(problems=[]))
+    found = Status(
+        spool="/spool", holder_pid=1, folders={}, lanes={}, shards={}, daemon=document(problems=[])
+    )
     out = io.StringIO()
     Console(width=80, file=out).print(view(found, now_s=NOW + SILENT_S + 1))
     assert "no word from the daemon for 16 s" in out.getvalue()

@@ -1,0 +1,126 @@
+"""A daemon is ended, or its disk fails it, at every file-system call of every kind of request, one after the other."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import shutil
+import signal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from daemon_lives import FAULTS, Hook, Nursery, Rest, at_rest, calls_of, copy, unlike
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SECOND = 4
+"""Every so many points, the recovery is killed as well: at a random call, at most LATER."""
+
+LATER = 60
+
+
+def calls(lives: Nursery, scene: Path, folder: Path, *, reads: bool, **hook: int) -> list[str]:
+    """List the calls of a life."""
+    trace = folder / "trace"
+    with copied(scene, folder) as spool:
+        assert lives.live(spool, hook=Hook(reads=reads, trace=str(trace), **hook)) == 0
+    return list(calls_of(trace))
+
+
+@contextmanager
+def copied(scene: Path, folder: Path) -> Iterator[Path]:
+    """Give a copy of the scene for a while."""
+    spool = copy(scene, folder / "copy")
+    yield spool
+    shutil.rmtree(spool)
+
+
+def kill_at(
+    n: int, scene: Path, undisturbed: Rest, lives: Nursery, memory: Path, **hook: int
+) -> tuple[bool, list[str]]:
+    """End a life at its n-th call, some recoveries as well.
+
+    Says whether there was an n-th call (threads and timers make the number vary a little), and what is wrong after
+    the next life.
+    """
+    rng = random.Random(n)
+    with copied(scene, memory) as spool:
+        code = lives.live(spool, hook=Hook(kill_at=n, **hook))
+        if n % SECOND == 0:
+            lives.live(spool, hook=Hook(kill_at=rng.randint(1, LATER)))
+        last = lives.live(spool)
+        wrong = unlike(at_rest(spool), undisturbed)
+    if code not in {0, -signal.SIGKILL} or last != 0:
+        wrong.append(f"exit codes {code}, {last}: {lives.said()}")
+    return code != 0, wrong
+
+
+def sweep(points: dict[int, str], *where: Any, **hook: int) -> None:
+    """End a life at each of some calls."""
+    ends = {f"killed at call {n}: {call}": kill_at(n, *where, **hook) for n, call in points.items()}
+    assert not [(what, wrong) for what, (_, wrong) in ends.items() if wrong]
+    assert sum(killed for killed, _ in ends.values()) > 0.9 * len(points)
+
+
+def fail_at(
+    n: int, fault: int, scene: Path, undisturbed: Rest, lives: Nursery, memory: Path
+) -> list[str]:
+    """Let some calls fail from the n-th on, as while a disk is full, and say what is wrong at the end.
+
+    Before the daemon is ready, or when syncs fail again, it may also end with one line; the next start goes on.
+    """
+    count = random.Random(n).choice([1, 2, 5])
+    with copied(scene, memory) as spool:
+        hook = Hook(reads=True, fault_at=n, fault_count=count, fault=fault)
+        code, said = lives.live(spool, hook=hook), lives.said()
+        attempts = {e["attempt"] for e in lives.events("request.done")}
+        attempts |= {e["attempts"] for e in lives.events("request.failed")}
+        stopped = code == os.EX_TEMPFAIL and said.count("\n") == 1
+        good = stopped and lives.live(spool) == 0 if code else attempts == {1}
+        wrong = unlike(at_rest(spool), undisturbed)
+    if not good:
+        wrong.append(f"exit code {code}, attempts {attempts}: {said}")
+    return [f"{count} x {errno.errorcode[fault]} at call {n}: {w}" for w in wrong]
+
+
+def test_an_end_at_any_call_and_another_in_the_recovery_lose_and_double_nothing(
+    scene: Path, undisturbed: Rest, lives: Nursery, memory: Path
+) -> None:
+    made = calls(lives, scene, memory, reads=False)
+    assert len(made) > 80, made
+    sweep(dict(enumerate(made, 1)), scene, undisturbed, lives, memory)
+
+
+@pytest.mark.parametrize("every", [9, pytest.param(1, marks=pytest.mark.soak)])
+def test_an_end_in_a_retry_loses_and_doubles_nothing(
+    scene: Path, undisturbed: Rest, lives: Nursery, memory: Path, every: int
+) -> None:
+    """The first sync fails; what was to be made durable by it is answered again, alone."""
+    made = calls(lives, scene, memory, reads=False)
+    sync = next(n for n, call in enumerate(made, 1) if call == "syncfs /tmp")
+    fault = {"fault_at": sync, "fault": errno.EIO}
+    made = calls(lives, scene, memory, reads=False, **fault)
+    assert lives.events("request.retry")
+    points = dict(list(enumerate(made, 1))[sync::every])
+    sweep(points, scene, undisturbed, lives, memory, **fault)
+
+
+@pytest.mark.parametrize(
+    ("every", "faults"), [(4, 1), pytest.param(1, len(FAULTS), marks=pytest.mark.soak)]
+)
+def test_a_fault_at_any_call_loses_nothing_and_counts_against_nobody(
+    scene: Path, undisturbed: Rest, lives: Nursery, memory: Path, every: int, faults: int
+) -> None:
+    made = calls(lives, scene, memory, reads=True)
+    assert len(made) > 150, made
+    wrong = []
+    for n in range(1, len(made) + 1, every):
+        for i in range(faults):
+            fault = FAULTS[(n // every + i) % len(FAULTS)]
+            told = fail_at(n, fault, scene, undisturbed, lives, memory)
+            wrong += [f"{made[n - 1]}: {line}" for line in told]
+    assert not wrong, "\n".join(wrong)

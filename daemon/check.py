@@ -11,8 +11,9 @@ from .ground import demand
 from .inbox import leases_work
 from .model import Source
 from .mounts import mount_of
-from .shards import holder
-from .spool import Spool
+from .reserve import Reserve
+from .shards import Shard, holder
+from .spool import BALLAST, Spool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,15 +37,20 @@ class Finding:
 def _room(spool: Spool, settings: Settings) -> Finding:
     """Compare what is free with what the daemon leaves free."""
     disk = os.fstatvfs(spool.out)
-    free = disk.f_bavail * disk.f_frsize
-    inodes = disk.f_favail if disk.f_files else None  # btrfs counts none
-    ok = free >= settings.min_free_bytes and (inodes is None or inodes >= settings.min_free_inodes)
+    reserve = Reserve.of(disk, settings)
+    inodes = reserve.free_inodes if disk.f_files else "uncounted"  # as on btrfs
     return Finding(
         what="disk",
-        ok=ok,
-        found=f"{free} bytes free, {settings.min_free_bytes} to be left; "
-        f"{'uncounted' if inodes is None else inodes} inodes free, {settings.min_free_inodes} to be left",
+        ok=reserve.met(),
+        found=f"{reserve.free_bytes} bytes free, {reserve.least_bytes} to be left; "
+        f"{inodes} inodes free, {reserve.least_inodes} to be left; {_ballast(settings)}",
     )
+
+
+def _ballast(settings: Settings) -> str:
+    shard = Shard.parse(settings.shard)
+    file = settings.spool / "tmp" / (shard.folder if shard else "") / BALLAST
+    return f"ballast of {file.lstat().st_size} bytes" if file.is_file() else "no ballast"
 
 
 def _spool(settings: Settings) -> Iterator[Finding]:

@@ -38,6 +38,8 @@ WATCH_RESTARTED: Final = "watch.restarted"
 WATCH_FAILED: Final = "watch.failed"
 DISK_LOW: Final = "disk.low"
 DISK_OK: Final = "disk.ok"
+OUT_FULL: Final = "out.full"
+OUT_OK: Final = "out.ok"
 
 SUMMARY_SCHEMA: Final = 1
 """Version of `<name>.summary.json`."""

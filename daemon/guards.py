@@ -1,4 +1,4 @@
-"""What is looked after beside the work: room on the disk, and that the watcher still watches."""
+"""What is looked after beside the work: room, and that the watcher still watches."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from . import durable, events
+from .ballast import Ballast
 from .errors import SpoolLostError, fault_name
+from .reserve import RESUME, Reserve
 from .watch import Scanning
 
 if TYPE_CHECKING:
@@ -41,32 +43,36 @@ class RoomGuard:
         self._spool = spool
         self._log = log
         self.room = True
+        self._ballast = Ballast(spool, settings)
         self.configure(settings)
 
     def configure(self, settings: Settings) -> None:
         """Take other limits, from the next check on."""
-        self._bytes = settings.min_free_bytes
-        self._inodes = settings.min_free_inodes
+        self._settings = settings
+        self._ballast.configure(settings)
 
     def check(self, *, refused: bool = False) -> None:
         """Look at the disk; `refused` says that it has just refused a write for want of room."""
+        if refused:
+            self._ballast.release()
         try:
             disk = os.fstatvfs(self._spool.out)
         except OSError:
             return  # a disk that cannot even be asked: what the work meets on it is told by the work
-        free = disk.f_bavail * disk.f_frsize
-        least_inodes = self._inodes if disk.f_files else 0  # btrfs counts none
-        room = free >= self._bytes and disk.f_favail >= least_inodes and not refused
+        reserve = Reserve.of(disk, self._settings)
+        room = reserve.met(1.0 if self.room else RESUME) and not refused
+        if room:
+            self._ballast.keep(reserve)
         if room == self.room:
             return
         self.room = room
         say = self._log.info if room else self._log.error
         say(
             events.DISK_OK if room else events.DISK_LOW,
-            free_bytes=free,
-            free_inodes=disk.f_favail,
-            min_free_bytes=self._bytes,
-            min_free_inodes=least_inodes,
+            free_bytes=reserve.free_bytes,
+            free_inodes=reserve.free_inodes,
+            min_free_bytes=reserve.least_bytes,
+            min_free_inodes=reserve.least_inodes,
         )
 
 

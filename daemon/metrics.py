@@ -126,6 +126,7 @@ def _state(overview: Overview) -> Iterator[Metric]:
 def _program(now: Condition) -> Iterator[Metric]:
     yield _gauge("watch_up", "1 while file events come.", not now.deaf)
     yield _gauge("disk_low", "1 while there is too little room to claim.", bool(now.full))
+    yield _gauge("out_full", "1 while out/ holds too many results to claim.", bool(now.full_outs))
     build = InfoMetricFamily(PREFIX + "build", "The program.")
     build.add_metric([], {"version": str(now.started.get("version", ""))})
     yield build

@@ -106,6 +106,8 @@ class Condition:
         Why a newer model of a lane was not taken, by lane.
     deaf, full
         Why file events do not come, and what the disk is short of, by lane.
+    full_outs
+        How many results wait in out/ where these are too many, by lane.
     faults
         Why nothing is claimed, and until when that counts (monotonic), by lane.
     run_id
@@ -121,6 +123,7 @@ class Condition:
     bad_models: dict[str, str] = field(default_factory=dict)
     deaf: dict[str, str] = field(default_factory=dict)
     full: dict[str, str] = field(default_factory=dict)
+    full_outs: dict[str, str] = field(default_factory=dict)
     faults: dict[str, tuple[str, float]] = field(default_factory=dict)
 
 
@@ -170,6 +173,8 @@ class Observed:
             events.MODEL_FAILED: self._model_failed,
             events.DISK_LOW: self._disk_low,
             events.DISK_OK: self._disk_ok,
+            events.OUT_FULL: self._out_full,
+            events.OUT_OK: self._out_ok,
         }
 
     def __call__(self, event: Mapping[str, Any]) -> None:
@@ -315,6 +320,12 @@ class Observed:
 
     def _disk_ok(self, _at: float, event: Mapping[str, Any]) -> None:
         self._now.full.pop(_lane(event), None)
+
+    def _out_full(self, _at: float, event: Mapping[str, Any]) -> None:
+        self._now.full_outs[_lane(event)] = f"{event['max_out_files']} results wait"
+
+    def _out_ok(self, _at: float, event: Mapping[str, Any]) -> None:
+        self._now.full_outs.pop(_lane(event), None)
 
     def _wall_at(self, at: float) -> float:
         return self._wall() - (self._monotonic() - at)

@@ -104,7 +104,8 @@ class Overview:
                 yield f"spool: {why}"
         at = self._clock.monotonic()
         faults = {lane: why for lane, (why, until) in now.faults.items() if at < until}
-        for kind, whys in (("disk", now.full), ("watch", now.deaf), ("fault", faults)):
+        kinds = {"disk": now.full, "out": now.full_outs, "watch": now.deaf, "fault": faults}
+        for kind, whys in kinds.items():
             for lane, why in whys.items():
                 yield f"{kind}{f' of lane {lane}' if lane else ''}: {why}"
 

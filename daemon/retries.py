@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from heapq import nsmallest
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -73,8 +74,10 @@ class Retries:
         self._waiting.pop(name, None)
 
     def due(self, now: float, limit: int) -> list[str]:
-        """Give at most `limit` inputs whose pause is over; they keep waiting until they are dropped."""
-        return [name for name, retry in self._waiting.items() if retry.due_s <= now][:limit]
+        """Give at most `limit` inputs whose pause is over, the longest due first; they wait until they are dropped."""
+        over = [name for name, retry in self._waiting.items() if retry.due_s <= now]
+        # Not in the order in which they came: some that fail again and again would keep the others from their turn.
+        return nsmallest(limit, over, key=lambda name: self._waiting[name].due_s)
 
     def next_s(self) -> float | None:
         """When the next one is due, monotonic; None when none waits."""

@@ -22,6 +22,7 @@ from .guards import MissedEvents, RoomGuard, WatchGuard
 from .health import LOOP
 from .inbox import Inbox, leases_work
 from .ledger import Ledger
+from .outgoing import OutGuard
 from .pipeline import Pipeline, Progress, Request
 from .recovery import State, reconcile
 from .retries import Pauses, Retries
@@ -110,6 +111,7 @@ class Service:
         self._pauses = Pauses(first_s=settings.retry_first_s, last_s=settings.retry_last_s)
         self._retries = Retries(self._pauses)
         self._room = RoomGuard(spool, settings, log)
+        self._outs = OutGuard(spool, settings, log)
         self._watch = WatchGuard(spool, watcher, log)
         self._missed = MissedEvents()
         self._watcher = watcher
@@ -171,8 +173,10 @@ class Service:
         settings = _affordable(settings)
         self._settings = settings
         self._pauses = Pauses(first_s=settings.retry_first_s, last_s=settings.retry_last_s)
-        for part in (self._pipeline, self._settling, self._inbox, self._room, self._retries):
+        for part in (self._pipeline, self._settling, self._inbox, self._retries):
             part.configure(settings)
+        self._room.configure(settings)
+        self._outs.configure(settings)
 
     @property
     def idle(self) -> bool:
@@ -184,6 +188,10 @@ class Service:
     def waiting(self) -> int:
         """Inputs in work/ that wait to be answered."""
         return len(self._retries)
+
+    @property
+    def _may_claim(self) -> bool:
+        return self._room.room and self._outs.room
 
     def turn(self, now: float) -> bool:
         """Do what there is to do, at most `group_files` inputs of each kind.
@@ -208,7 +216,7 @@ class Service:
             self._adopt(now)
             self._look(now)
             again = self._take_due(now)
-            fresh = self._claim(now) if self._room.room else []
+            fresh = self._claim(now) if self._may_claim else []
         except OSError as fault:
             self._pause(fault, now)
             return False
@@ -224,7 +232,7 @@ class Service:
 
     def nap_s(self, now: float) -> float:
         """How long the loop may sleep after a turn that found nothing to do."""
-        look = self._inbox.next_look_s() if self._room.room else None
+        look = self._inbox.next_look_s() if self._may_claim else None
         times = [t for t in (self._scan_due_s, self._retries.next_s(), look) if t is not None]
         return min(max(min(times), self._paused_until_s) - now, LONGEST_NAP_S)
 
@@ -271,6 +279,8 @@ class Service:
         self._seen(self._inbox.hint(seen, now), by="event")
         if lost:
             self._log.warning(events.WATCH_OVERFLOW)
+        in_flight = len(self._in_flight[0]) if self._in_flight else 0
+        self._outs.check(now, in_hand=len(self._retries) + in_flight)
         backlog_on_disk = self._inbox.full and self._inbox.next_look_s() is None
         if lost or backlog_on_disk or now >= self._scan_due_s:
             self._room.check()
@@ -316,7 +326,8 @@ class Service:
 
     def _claim(self, now: float) -> list[Request]:
         """Claim complete inputs; those whose very bytes are answered already are finished at once."""
-        arrivals = {a.name: a for a in self._inbox.ready(now, self._settings.group_files)}
+        most = self._outs.limit(self._settings.group_files)
+        arrivals = {a.name: a for a in self._inbox.ready(now, most)}
         lanes = () if self._spool.lane else self._settings.models
         for name in self._inbox.take_folders():
             if name in lanes:
@@ -324,6 +335,7 @@ class Service:
             self._log.warning(events.IGNORED, file=names.printable(name), message="it is a folder")
         waiting = [name for name in arrivals if name in self._retries]
         claimed, busy = self._spool.claim(name for name in arrivals if name not in waiting)
+        self._outs.claimed(len(claimed))
         for name in (*waiting, *busy):
             self._inbox.put_back(name, now)
         for name in claimed:

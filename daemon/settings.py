@@ -144,9 +144,22 @@ class Settings:
     ] = 0.25
     retry_last_s: Annotated[float, About("Longest such pause in seconds.", 0.001, 3600)] = 30.0
     min_free_bytes: Annotated[
-        int, About("Bytes left free in the spool; with less, nothing is claimed.", 0, 1 << 62)
+        int,
+        About("Bytes left free in the spool; with less, nothing is claimed; 0: none.", 0, 1 << 62),
     ] = 16 << 20
     min_free_inodes: Annotated[int, About("Inodes left free, likewise.", 0, 1 << 40)] = 256
+    min_free_percent: Annotated[
+        float,
+        About(
+            "Share of both left free, at most 1 GiB and 10,000 inodes; the larger counts.", 0, 99
+        ),
+    ] = 5.0
+    ballast_bytes: Annotated[
+        int, About("Size of a file in tmp/ that is given up when the disk is full.", 0, 1 << 40)
+    ] = 1 << 20
+    max_out_files: Annotated[
+        int, About("Results in out/ from which on nothing is claimed; 0: no limit.", 0, 10**7)
+    ] = 0
     stop_grace_s: Annotated[
         float, About("Seconds to finish what is in hand, when told to stop.", 0, 3600)
     ] = 30.0

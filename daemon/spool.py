@@ -29,6 +29,9 @@ PUT_PREFIX: Final = "put-"
 PUT_OLD_S: Final = 36 * 3600.0
 """Age in seconds at which a producer's leftover is removed (Maildir's figure)."""
 
+BALLAST: Final = ".ballast"
+"""Name in tmp/ of the file that is removed when the disk is full."""
+
 _NO_LINK: Final = frozenset({errno.EPERM, errno.EMLINK})
 
 
@@ -217,6 +220,8 @@ class Spool:
         """Remove what earlier processes left in tmp/; give the number of names."""
         old = 0
         for name in durable.listing(self.tmp):
+            if name == BALLAST:
+                continue
             if name.startswith(PUT_PREFIX):
                 facts = durable.look(self.tmp, name)
                 if facts is None or wall - facts.st_mtime < PUT_OLD_S:

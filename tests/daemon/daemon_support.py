@@ -23,7 +23,7 @@ from spikewatch.daemon.health import Hearts
 from spikewatch.daemon.model import ServedModel, Source
 from spikewatch.daemon.service import Service
 from spikewatch.daemon.settings import Settings
-from spikewatch.daemon.spool import Spool
+from spikewatch.daemon.spool import BALLAST, Spool
 
 if TYPE_CHECKING:
     import random
@@ -82,7 +82,8 @@ def records(result: Path) -> list[Event]:
 
 
 def content(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
+    """Give the names in a folder, but the ballast's: it is there whenever there is room."""
+    return {path.name for path in folder.iterdir()} - {BALLAST}
 
 
 class Daemon:

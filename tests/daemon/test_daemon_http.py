@@ -119,6 +119,11 @@ def test_each_trouble_makes_the_daemon_unready_until_it_is_over(ill: Ill) -> Non
     ill.hear("disk.low", **room)
     assert ill.get("/readyz") == (503, "disk: 1 bytes and 2 inodes are free\n")
     ill.hear("disk.ok", **room)
+    ill.hear("out.full", results=7, max_out_files=7)
+    assert ill.get("/readyz") == (503, "out: 7 results wait\n")
+    assert "spikewatch_out_full 1.0\n" in ill.get("/metrics")[1]
+    ill.hear("out.ok", results=6, max_out_files=7)
+    assert "spikewatch_out_full 0.0\n" in ill.get("/metrics")[1]
     ill.hear("watch.failed", code="no_events", message="none")
     assert ill.get("/readyz") == (503, "watch: no_events: none\n")
     ill.hear("watch.restarted", reason="r")

@@ -1,0 +1,58 @@
+"""Nobody starves: new inputs, those that wait in work/ to be tried again, and these among themselves."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+from daemon_support import Bench, content
+
+from spikewatch.daemon import durable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    import pytest
+
+    MakeBench = Callable[..., AbstractContextManager[Bench]]
+
+GOOD = "Who wrote Hamlet ?"
+
+
+def test_each_turn_takes_as_many_new_inputs_as_waiting_ones(
+    make_bench: MakeBench, spool: Path
+) -> None:
+    for i in range(4):
+        (spool / "work" / f"old-{i}.txt").write_text(GOOD)
+    with make_bench(group_files=1) as hand:
+        for i in range(8):
+            hand.drop(f"new-{i}.txt", GOOD)
+        for turn in range(1, 5):
+            hand.turn(passed_s=0.1)
+            hand.service.finish()
+            done = sorted(name[:3] for name in content(hand.path / "done"))
+            assert done == ["new"] * turn + ["old"] * turn
+
+
+def test_waiting_inputs_that_fail_again_and_again_keep_no_other_from_its_turn(
+    make_bench: MakeBench, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = durable.open_input
+
+    def broken(folder: int, name: str) -> int | None:
+        if name.startswith("bad"):
+            raise OSError(errno.EIO, "Input/output error")
+        return real(folder, name)
+
+    for name in ("bad-1.txt", "bad-2.txt", "good-1.txt", "good-2.txt"):
+        (spool / "work" / name).write_text(GOOD)
+    monkeypatch.setattr(durable, "open_input", broken)
+    with make_bench(group_files=1, retry_first_s=0.5, retry_last_s=0.5) as hand:
+        hand.service._retries._waiting = dict(sorted(hand.service._retries._waiting.items()))
+        for _ in range(8):
+            hand.turn(passed_s=1.0)
+        hand.service.finish()
+        assert content(hand.path / "done") == {"good-1.txt", "good-2.txt"}
+        assert len(hand.events("request.retry")) >= 4

@@ -42,7 +42,7 @@ class Asking:
     progress
         Its request.
     settings
-        `max_line_bytes`.
+        `max_line_bytes` and `max_input_bytes`.
 
     Raises
     ------
@@ -61,7 +61,13 @@ class Asking:
             self._blocks: Iterator[list[Question]] = iter(())
         else:
             read = partial(os.read, self._fd)
-            self._blocks = self._read(Source(read, max_line_bytes=settings.max_line_bytes))
+            source = Source(
+                read,
+                max_line_bytes=settings.max_line_bytes,
+                max_bytes=settings.max_input_bytes,
+                gzipped=names.gzipped(name),
+            )
+            self._blocks = self._read(source)
 
     def take(self, count: int) -> list[Question]:
         """Give the next questions, `count` of them unless they end."""

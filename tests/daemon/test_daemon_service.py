@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import hashlib
 import json
 import os
@@ -184,6 +185,21 @@ def test_what_leaves_nothing_to_answer_fails_the_file(
     )
     (event,) = hand.events("request.failed")
     assert (event["file"], event["code"]) == (name, code)
+
+
+def test_a_gzip_input_gets_the_bytes_of_its_content_as_its_result(hand: Bench) -> None:
+    for suffix, data in {
+        "txt": GOOD,
+        "jsonl": '{"text": "who ?", "id": "a"}\n[]\n',
+        "csv": "id,text\n7,who ?\n",
+        "TSV": "text\tid\nwho ?\t7\n",
+    }.items():
+        hand.drop(f"q.{suffix}", data)
+        hand.drop(f"q.{suffix}.gz", gzip.compress(data.encode()))
+        hand.run()
+        out = hand.path / "out"
+        plain, packed = (out / f"q.{suffix}{end}.jsonl" for end in ("", ".gz"))
+        assert packed.read_bytes() == plain.read_bytes() != b""
 
 
 def test_an_empty_file_has_time_to_fill(hand: Bench) -> None:

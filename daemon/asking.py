@@ -7,7 +7,7 @@ import stat
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from . import durable, names
+from . import durable, names, repeats
 from .errors import InputError
 from .reading import Source, questions
 
@@ -89,7 +89,10 @@ class Asking:
     def _read(self, source: Source) -> Iterator[list[Question]]:
         progress = self._progress
         try:
-            yield from questions(source, names.kind(progress.request.name))
+            kind = names.kind(progress.request.name)
+            asked = questions(source, kind)
+            # Lines of text have no ids but their numbers.
+            yield from asked if kind == ".txt" else repeats.told(asked)
         except InputError as e:
             progress.failure = e
         progress.sha256 = source.digest_rest(REPORT_DIGEST_BYTES)

@@ -7,7 +7,7 @@ import stat
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from . import durable, names
+from . import durable, names, repeats
 from .errors import InputError
 from .reading import Source, questions
 
@@ -42,7 +42,7 @@ class Asking:
     progress
         Its request.
     settings
-        `max_line_bytes`.
+        `max_line_bytes` and `max_input_bytes`.
 
     Raises
     ------
@@ -61,7 +61,13 @@ class Asking:
             self._blocks: Iterator[list[Question]] = iter(())
         else:
             read = partial(os.read, self._fd)
-            self._blocks = self._read(Source(read, max_line_bytes=settings.max_line_bytes))
+            source = Source(
+                read,
+                max_line_bytes=settings.max_line_bytes,
+                max_bytes=settings.max_input_bytes,
+                gzipped=names.gzipped(name),
+            )
+            self._blocks = self._read(source)
 
     def take(self, count: int) -> list[Question]:
         """Give the next questions, `count` of them unless they end."""
@@ -83,7 +89,10 @@ class Asking:
     def _read(self, source: Source) -> Iterator[list[Question]]:
         progress = self._progress
         try:
-            yield from questions(source, names.kind(progress.request.name))
+            kind = names.kind(progress.request.name)
+            asked = questions(source, kind)
+            # Lines of text have no ids but their numbers.
+            yield from asked if kind == ".txt" else repeats.told(asked)
         except InputError as e:
             progress.failure = e
         progress.sha256 = source.digest_rest(REPORT_DIGEST_BYTES)

@@ -14,6 +14,9 @@ from urllib.parse import quote_from_bytes
 KINDS: Final = (".txt", ".jsonl", ".csv", ".tsv")
 """Suffixes of inputs, compared without case."""
 
+GZIP: Final = ".gz"
+"""Suffix that may follow them."""
+
 UNFINISHED: Final = (".tmp", ".part", ".writing", "~")
 """Endings by which producers mark a file that they are still writing."""
 
@@ -39,9 +42,16 @@ def skipped(name: str) -> bool:
 
 
 def kind(name: str) -> str | None:
-    """Give the suffix that says how an input is read, or None."""
+    """Give the suffix that says how an input is read, before one of gzip, or None."""
+    if gzipped(name):
+        name = name[: -len(GZIP)]
     suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - Path drops a trailing dot
     return suffix if suffix in KINDS else None
+
+
+def gzipped(name: str) -> bool:
+    """Say whether a name is that of a gzip file."""
+    return name.lower().endswith(GZIP)
 
 
 def base(name: str) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from . import durable
 from .errors import InputError
+from .gunzip import Gunzip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,6 +61,10 @@ class Source:
         Bytes read at a time.
     first_line
         Number of the first line; 1 where the bytes are those of a whole input, which may have a byte order mark.
+    gzipped
+        Whether the bytes are gzip; lines are then those of its content, digest and size those of the bytes.
+    max_bytes
+        Most bytes of content; 0: any number.
 
     Attributes
     ----------
@@ -77,8 +82,12 @@ class Source:
         max_line_bytes: int,
         chunk_bytes: int = READ_BYTES,
         first_line: int = 1,
+        gzipped: bool = False,
+        max_bytes: int = 0,
     ) -> None:
         self._read = read
+        self._content = Gunzip(self._raw).read if gzipped else self._raw
+        self._max_bytes = max_bytes
         self.max_line_bytes = max_line_bytes
         self._chunk = min(chunk_bytes, max_line_bytes)
         self._hash = hashlib.sha256()
@@ -95,9 +104,7 @@ class Source:
     def digest_rest(self, limit: int) -> str | None:
         """Read on to the end and give the digest of the whole input; None when more than `limit` bytes are left."""
         left = limit
-        while not self._ended and (chunk := self._read(durable.CHUNK_BYTES)):
-            self._hash.update(chunk)
-            self.size += len(chunk)
+        while not self._ended and (chunk := self._raw(durable.CHUNK_BYTES)):
             left -= len(chunk)
             if left < 0:
                 return None
@@ -109,7 +116,7 @@ class Source:
         Raises
         ------
         InputError
-            `line_too_long` or `bad_utf8`, with the line.
+            `line_too_long` or `bad_utf8`, with the line; `bad_gzip` (see `Gunzip.read`); `too_large`.
 
         """
         for block in self._whole_lines():
@@ -125,11 +132,14 @@ class Source:
 
     def _whole_lines(self) -> Iterator[bytes]:
         """Yield whole lines, many at a time, without the last LF."""
-        rest = b""
-        while data := self._read(self._chunk):
-            self._hash.update(data)
-            chunk = data if self.size else data.removeprefix(self._mark)
-            self.size += len(data)
+        rest, taken = b"", 0
+        while data := self._content(self._chunk):
+            chunk = data if taken else data.removeprefix(self._mark)
+            taken += len(data)
+            if 0 < self._max_bytes < taken:
+                raise InputError(
+                    "too_large", f"line {self._line}: more than {self._max_bytes} bytes of content"
+                )
             first, last = chunk.find(b"\n"), chunk.rfind(b"\n")
             if len(rest) + (len(chunk) if first < 0 else first) > self.max_line_bytes:
                 raise InputError(
@@ -143,6 +153,12 @@ class Source:
         self._ended = True
         if rest:
             yield rest
+
+    def _raw(self, size: int) -> bytes:
+        data = self._read(size)
+        self._hash.update(data)
+        self.size += len(data)
+        return data
 
     def _decode(self, block: bytes) -> str:
         try:

@@ -128,6 +128,9 @@ class Settings:
     max_line_bytes: Annotated[
         int, About("Longest line; a longer one fails its file.", 1, 1 << 30)
     ] = 1 << 20
+    max_input_bytes: Annotated[
+        int, About("Most bytes of one input, decompressed; 0: any number.", 0, 1 << 62)
+    ] = 64 << 30
     max_attempts: Annotated[
         int, About("Claims without a result until a file is put aside.", 1, 100)
     ] = 3

@@ -59,6 +59,8 @@ def kind(url: str) -> str | None:
     """Give the suffix that says how an input is read, below that of a compression (see `names.kind`)."""
     if compression(url) is not None:
         url = url.rpartition(".")[0]
+    if names.gzipped(url):  # compressed twice
+        return None
     return ".parquet" if url.lower().endswith(".parquet") else names.kind(url)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import hashlib
 import json
 import os
 import socket
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +17,10 @@ import pytest
 from daemon_support import Bench, Hand, Watched, content, records
 from support import tiny_model_files
 
-from spikewatch.daemon import durable
+from spikewatch.daemon import durable, repeats
 from spikewatch.daemon.durable import Durability
 from spikewatch.daemon.model import ServedModel
+from spikewatch.daemon.reading import Question
 from spikewatch.simcore import MAX_WORDS, Classifier
 
 if TYPE_CHECKING:
@@ -185,6 +188,56 @@ def test_what_leaves_nothing_to_answer_fails_the_file(
     )
     (event,) = hand.events("request.failed")
     assert (event["file"], event["code"]) == (name, code)
+
+
+def test_a_gzip_input_gets_the_bytes_of_its_content_as_its_result(hand: Bench) -> None:
+    for suffix, data in {
+        "txt": GOOD,
+        "jsonl": '{"text": "who ?", "id": "a"}\n[]\n',
+        "csv": "id,text\n7,who ?\n",
+        "TSV": "text\tid\nwho ?\t7\n",
+    }.items():
+        hand.drop(f"q.{suffix}", data)
+        hand.drop(f"q.{suffix}.gz", gzip.compress(data.encode()))
+        hand.run()
+        out = hand.path / "out"
+        plain, packed = (out / f"q.{suffix}{end}.jsonl" for end in ("", ".gz"))
+        assert packed.read_bytes() == plain.read_bytes() != b""
+
+
+def test_the_second_record_with_an_id_is_not_answered(hand: Bench) -> None:
+    lines = ['{"text": 1, "id": "a"}', *['{"text": "who ?", "id": "a"}'] * 2]
+    lines += ['{"text": "who ?", "id": 5}', '{"text": "who ?"}', '{"text": "who ?", "id": "5"}']
+    hand.drop("q.jsonl", "\n".join(lines))
+    hand.drop("q.csv", "id,text\n3,who ?\n,who ?\n3,who ?\n")
+    hand.drop("q.txt", "who ?\nwho ?\n")
+    hand.run()
+    found = {
+        name: [(r["id"], r.get("error", {}).get("code")) for r in hand.out(f"{name}.jsonl")]
+        for name in ("q.jsonl", "q.csv", "q.txt")
+    }
+    assert found == {
+        "q.jsonl": [
+            ("a", "bad_text"),
+            ("a", None),
+            ("a", "duplicate_id"),
+            (5, None),
+            (5, "duplicate_id"),
+            ("5", None),
+        ],
+        "q.csv": [("3", None), (3, None), ("3", "duplicate_id")],
+        "q.txt": [(1, None), (2, None)],
+    }
+
+
+def test_ids_beyond_the_memory_for_them_are_not_checked() -> None:
+    def repeated(ids: list[int | str]) -> list[int]:
+        asked = chain.from_iterable(repeats.told(iter([[Question(i, "who") for i in ids]])))
+        return [at for at, q in enumerate(asked) if q.fault is not None]
+
+    assert repeated([*range(repeats.MOST_IDS + 1), 0, repeats.MOST_IDS]) == [repeats.MOST_IDS + 1]
+    long = "x" * repeats.MOST_CHARACTERS
+    assert repeated([long, "a", long, "a"]) == [2]
 
 
 def test_an_empty_file_has_time_to_fill(hand: Bench) -> None:

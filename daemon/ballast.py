@@ -29,7 +29,10 @@ class Ballast:
 
     def keep(self, reserve: Reserve) -> None:
         """Make the file unless it is there, where at least as much again stays free beyond the reserve."""
-        facts = durable.look(self._spool.tmp, BALLAST)
+        try:
+            facts = durable.look(self._spool.tmp, BALLAST)
+        except OSError:
+            return  # a disk that cannot even be asked
         if facts is not None and facts.st_size != self._bytes:
             self.release()
         elif facts is not None:

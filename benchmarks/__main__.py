@@ -14,7 +14,7 @@ ALL = (
     "chip",
     "questions",
     "tokenizing",
-    "end-to-end",
+    "daemon",
     "convert",
     "ablation",
     "readout",

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmarks.end_to_end import PROGRAM, questions
+from benchmarks.daemon import PROGRAM, questions
 from benchmarks.tables import show
 from spikewatch.daemon.batch import BatchSettings
 from spikewatch.daemon.batch.cluster import QUIET

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.end_to_end import questions
+from benchmarks.daemon import questions
 from benchmarks.memory import peak_kib
 from benchmarks.tables import show
 from spikewatch.registry import Registry, bundled

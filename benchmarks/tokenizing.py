@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.end_to_end import questions
+from benchmarks.daemon import questions
 from benchmarks.tables import show
 from spikewatch.registry import Registry, bundled
 from spikewatch.simcore.splitting import LibrarySplitter, read_splitter, read_tokenizer

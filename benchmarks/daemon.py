@@ -1,0 +1,320 @@
+"""The daemon's speed and memory, from the inbox to the committed result.
+
+`python -m benchmarks.daemon PART ...` prints only some of it: small, large, latency, idle, growth.  The daemon's log
+goes to a file in memory, so that nobody has to read it meanwhile.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from benchmarks.memory import peak_kib
+from benchmarks.tables import machine, show
+from spikewatch.registry import Registry, bundled
+from spikewatch.simcore import Classifier
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+SMALL_FILES = 10_000
+LOOP_FILES = 2_000
+LARGE_QUESTIONS = 1_000_000
+DROPS = 300
+PAUSE_S = 0.02
+IDLE_S = 10.0
+GROWTH_FILES = (20_000, 100_000)
+FOLDERS = ("in", "work", "tmp", "out", "done", "failed")
+EXAMPLES = Path(__file__).parents[1] / "examples" / "questions"
+TREC = Path(__file__).parents[2] / "shared" / "trec" / "train_5500.label"
+PROGRAM = Path(sys.executable).with_name("spikewatchd")
+
+
+def questions(count: int = 10_000) -> tuple[str, list[str]]:
+    """Take TREC's questions where they are, else the examples, over and over; give their source, too."""
+    if TREC.is_file():
+        source = "TREC's training questions"
+        lines = [line.partition(" ")[2] for line in TREC.read_text("latin-1").splitlines()]
+    else:
+        source = "the example questions"
+        lines = [q for f in sorted(EXAMPLES.glob("*.txt")) for q in f.read_text().splitlines()]
+    lines = [line for line in lines if line.strip()]
+    return source, [lines[i % len(lines)] for i in range(count)]
+
+
+class Spool:
+    """A new spool in the folder for temporary files, removed on exit."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="spikewatch-bench-")
+        self.path = Path(self._folder.name)
+        for name in FOLDERS:
+            (self.path / name).mkdir()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._folder.cleanup()
+
+    def fill(self, numbers: Iterable[int], texts: list[str]) -> None:
+        """Drop files of one question each, and wait until the disk has them."""
+        for number in numbers:
+            file = self.path / "in" / f"{number:06}.txt"
+            file.write_text(texts[number % len(texts)] + "\n")
+        os.sync()
+
+
+class Daemon:
+    """A running `spikewatchd`; `ready_s` is the time from its start to its `daemon.ready`."""
+
+    def __init__(self, spool: Path, *flags: str) -> None:
+        self._log = os.memfd_create("log")
+        self._read = 0
+        self._done = 0
+        begin = time.monotonic()
+        command = [str(PROGRAM), "run", "--spool", str(spool), "--log-format", "json", *flags]
+        self._process = subprocess.Popen(command, stdout=self._log)
+        while b'"daemon.ready"' not in os.pread(self._log, 1 << 16, 0):
+            if self._process.poll() is not None:
+                raise RuntimeError(f"spikewatchd ended with {self._process.returncode}")
+            time.sleep(0.002)
+        self.ready_s = time.monotonic() - begin
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.wait()
+        os.close(self._log)
+
+    def wait_for(self, files: int) -> None:
+        """Return when so many files are answered; none may fail."""
+        while self._done < files:
+            time.sleep(0.02)
+            if self._process.poll() is not None:
+                raise RuntimeError(f"spikewatchd ended with {self._process.returncode}")
+            data = os.pread(self._log, 1 << 28, self._read)
+            data = data[: data.rfind(b"\n") + 1]
+            self._read += len(data)
+            self._done += data.count(b'"event":"request.done"')
+            if b'"event":"request.failed"' in data:
+                raise RuntimeError("a file failed")
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """Give the events of one name so far."""
+        lines = os.pread(self._log, 1 << 30, 0).splitlines()
+        return [event for event in map(json.loads, lines) if event["event"] == name]
+
+    def busy_s(self) -> float:
+        """Give the seconds that a span of events took: from ready to the last answer."""
+        ready, *_ = self.events("daemon.ready")
+        last = self.events("request.done")[-1]
+        begin, end = (datetime.fromisoformat(e["timestamp"]) for e in (ready, last))
+        return (end - begin).total_seconds()
+
+    @property
+    def cpu_s(self) -> float:
+        """Processor time so far."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    @property
+    def peak_mb(self) -> float:
+        """Most resident memory so far, in MB."""
+        return peak_kib(self._process.pid) * 1024 / 1e6
+
+    @property
+    def resident_mb(self) -> float:
+        """Resident memory now, in MB."""
+        pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def plain_loop(spool: Path, classifier: Classifier) -> float:
+    """Claim, classify, sync and move one file after the other, as a script would; files per second."""
+    fds = {name: os.open(spool / name, os.O_RDONLY) for name in FOLDERS}
+    names = sorted(path.name for path in (spool / "in").iterdir())
+    begin = time.perf_counter()
+    for name in names:
+        work, draft = spool / "work" / name, spool / "tmp" / name
+        (spool / "in" / name).rename(work)
+        texts = [line for line in work.read_text().split("\n") if line]
+        with draft.open("w") as file:
+            for text in texts:
+                answers = classifier.classify([text])
+                label = classifier.labels[int(answers.label[0])]
+                file.write(json.dumps({"text": text, "label": label}) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        draft.rename(spool / "out" / name)
+        os.fsync(fds["out"])
+        work.rename(spool / "done" / name)
+        os.fsync(fds["done"])
+    seconds = time.perf_counter() - begin
+    for fd in fds.values():
+        os.close(fd)
+    return len(names) / seconds
+
+
+def small() -> None:
+    """Print the rates of small files."""
+    _, texts = questions()
+    rows: list[tuple[str, int, float, float | None]] = []
+    with Spool() as spool:
+        spool.fill(range(LOOP_FILES), texts)
+        classifier = Classifier.from_files(Registry(bundled()).load("trec:production").files)
+        rate = loop = plain_loop(spool.path, classifier)
+        rows.append(
+            ("plain Python loop, two folders and the result synced", LOOP_FILES, rate, None)
+        )
+    for level in ("strict", "file", "process"):
+        with Spool() as spool:
+            spool.fill(range(SMALL_FILES), texts)
+            with Daemon(spool.path, "--durability", level) as daemon:
+                daemon.wait_for(SMALL_FILES)
+                rate = SMALL_FILES / daemon.busy_s()
+                rows.append((f"spikewatchd, {level}", SMALL_FILES, rate, daemon.peak_mb))
+    show(
+        "Files of one question, all there before the start",
+        ["way", "files", "files/s", "x loop", "peak MB"],
+        [
+            [way, f"{n:,}", f"{r:,.0f}", f"{r / loop:.1f}", "" if mb is None else f"{mb:.0f}"]
+            for way, n, r, mb in rows
+        ],
+    )
+
+
+def large() -> None:
+    """Print the rate of one large file."""
+    source, texts = questions(LARGE_QUESTIONS)
+    with Spool() as spool:
+        (spool.path / "in" / "large.txt").write_text("\n".join(texts) + "\n")
+        os.sync()
+        with Daemon(spool.path) as daemon:
+            daemon.wait_for(1)
+            event, *_ = daemon.events("request.done")
+            ms, cpu_s, mb = event["latency_ms"], daemon.cpu_s, daemon.peak_mb
+    if event["questions_ok"] != LARGE_QUESTIONS:
+        raise RuntimeError(f"{event['questions_ok']} of {LARGE_QUESTIONS} answered")
+    seconds = (ms["total"] - ms["wait"]) * 1e-3
+    stages = [f"{ms[stage] * 1e-3:.1f}" for stage in ("read", "simulate", "write")]
+    show(
+        f"One file of {LARGE_QUESTIONS:,} questions ({source}), strict",
+        [
+            "questions/s",
+            "s, claim to commit",
+            "reading",
+            "simulating",
+            "writing",
+            "CPU s",
+            "peak MB",
+        ],
+        [
+            [
+                f"{LARGE_QUESTIONS / seconds:,.0f}",
+                f"{seconds:.1f}",
+                *stages,
+                f"{cpu_s:.1f}",
+                f"{mb:.0f}",
+            ]
+        ],
+    )
+
+
+def latency() -> None:
+    """Print how long one file at a time takes, from its rename into in/ to its result's name."""
+    _, texts = questions(DROPS)
+    rows = []
+    for level in ("strict", "file", "process"):
+        with Spool() as spool, Daemon(spool.path, "--durability", level) as daemon:
+            seen_ms = [drop_ms(spool.path, i, text) for i, text in enumerate(texts)]
+            daemon.wait_for(DROPS)
+            own_ms = [e["latency_ms"]["total"] for e in daemon.events("request.done")]
+            mb = daemon.peak_mb
+        rows.append(
+            [level, *(f"{ms:.2f}" for ms in (*tails(seen_ms), *tails(own_ms))), f"{mb:.0f}"]
+        )
+    show(
+        f"{DROPS} files of one question, one at a time into an idle daemon",
+        [
+            "durability",
+            "to the result, ms, p50",
+            "p99",
+            "all durable (log), ms, p50",
+            "p99",
+            "peak MB",
+        ],
+        rows,
+    )
+
+
+def drop_ms(spool: Path, number: int, text: str) -> float:
+    """Drop a file; give the milliseconds until its result is there."""
+    time.sleep(PAUSE_S)
+    name = f"{number:06}.txt"
+    draft, result = spool / "tmp" / f"put-{name}", str(spool / "out" / f"{name}.jsonl")
+    draft.write_text(text + "\n")
+    begin = time.perf_counter()
+    draft.rename(spool / "in" / name)
+    while not os.path.exists(result):  # noqa: PTH110 - asked thousands of times
+        time.sleep(0.0001)
+    return (time.perf_counter() - begin) * 1e3
+
+
+def tails(values: list[float]) -> tuple[float, float]:
+    """Give the median and the 99th percentile."""
+    return statistics.median(values), statistics.quantiles(values, n=100)[98]
+
+
+def idle() -> None:
+    """Print what a daemon takes that has nothing to do."""
+    with Spool() as spool, Daemon(spool.path) as daemon:
+        time.sleep(1.0)
+        begin = daemon.cpu_s
+        time.sleep(IDLE_S)
+        share = (daemon.cpu_s - begin) / IDLE_S
+        row = [f"{daemon.ready_s:.2f}", f"{share:.2%}", f"{daemon.resident_mb:.0f}"]
+    show("An empty daemon", ["start to ready, s", "CPU", "resident MB"], [row])
+
+
+def growth() -> None:
+    """Print the memory of one daemon after few and after many files."""
+    _, texts = questions()
+    rows, before = [], 0
+    with ExitStack() as stack:
+        spool = stack.enter_context(Spool())
+        daemon = None
+        for files in GROWTH_FILES:
+            spool.fill(range(before, files), texts)
+            daemon = daemon or stack.enter_context(Daemon(spool.path, "--durability", "process"))
+            while any((spool.path / "in").iterdir()) or any((spool.path / "work").iterdir()):
+                time.sleep(0.1)
+            rows.append([f"{files:,}", f"{daemon.resident_mb:.1f}", f"{daemon.peak_mb:.1f}"])
+            before = files
+    show("Memory of one daemon", ["files answered", "resident MB", "peak MB"], rows)
+
+
+PARTS = {each.__name__: each for each in (small, large, latency, idle, growth)}
+
+
+def main(*parts: str) -> None:
+    """Print the tables."""
+    for part in parts or PARTS:
+        PARTS[part]()
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    print(f"Measured on {machine()}.")
+    main(*sys.argv[1:])

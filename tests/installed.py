@@ -17,11 +17,11 @@ def main() -> None:
     files = importlib.metadata.files("spikewatch") or []
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
     kernels = {f.name.removesuffix(suffix) for f in files if f.name.endswith(suffix)}
-    expected = {"_kernel_base"}
+    expected = {"_kernel_base", "_lookup"}
     if platform.machine() in {"x86_64", "AMD64"}:
         expected |= {"_kernel_avx2", "_kernel_avx512"}
     if kernels != expected:
-        sys.exit(f"kernels in the wheel: {sorted(kernels)}, expected {sorted(expected)}")
+        sys.exit(f"compiled modules in the wheel: {sorted(kernels)}, expected {sorted(expected)}")
     extras = {d.name for d in importlib.metadata.distributions()} & {"torch", "onnx", "dask"}
     if extras:
         sys.exit(f"more than the base install: {sorted(extras)}")

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 LOOKUP_FILE: Final = "lookup.safetensors"
+
+NEEDS_LIBRARY: Final = (
+    "reading it needs the tokenizers library: pip install 'spikewatch[tokenizers]'"
+    f" (with {LOOKUP_FILE}, a model answers without it)"
+)
 """The file of a published model that makes the library unnecessary; a model may have none."""
 
 TOKENIZER_FILE: Final = "tokenizer.json"
@@ -104,10 +109,7 @@ def read_tokenizer(data: bytes) -> Tokenizer:
     try:
         from tokenizers import Tokenizer  # noqa: PLC0415 - only models without a lookup need it
     except ImportError:
-        raise ModelError(
-            f"model: it has no {LOOKUP_FILE}, so it needs the tokenizers library:"
-            " pip install 'spikewatch[tokenizers]'"
-        ) from None
+        raise ModelError(f"tokenizer.json: {NEEDS_LIBRARY}") from None
     try:
         tokenizer = Tokenizer.from_str(data.decode())
     except UnicodeDecodeError:

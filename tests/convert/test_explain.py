@@ -175,17 +175,27 @@ class TestCommandLine:
         assert capsys.readouterr().err == f"spikewatch-convert: {wanted}\n"
 
 
-def test_a_base_install_explains() -> None:
-    """Nothing of an extra is imported on the way."""
-    extras = ("onnx", "onnxruntime", "scipy", "torch", "matplotlib", "jinja2")
+def explained_without(*libraries: str) -> subprocess.CompletedProcess[str]:
+    """Run `explain` in a process that cannot import these."""
     program = (
-        f"import sys; sys.modules.update(dict.fromkeys({extras}))\n"
+        f"import sys; sys.modules.update(dict.fromkeys({libraries}))\n"
         "from spikewatch.convert.cli import main\n"
         "sys.argv = ['spikewatch-convert', 'explain', 'trec:production', 'Who wrote Hamlet?']\n"
         "main()"
     )
-    run = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
+
+
+def test_tokenizers_is_the_one_extra_that_it_takes() -> None:
+    run = explained_without("onnx", "onnxruntime", "scipy", "torch", "matplotlib", "jinja2")
     assert (run.returncode, run.stderr) == (0, "")
     assert "label            HUM\n" in run.stdout
+
+
+def test_a_base_install_is_told_of_the_extra_in_one_line() -> None:
+    run = explained_without("tokenizers")
+    assert run.returncode == 2
+    assert run.stderr.startswith("spikewatch-convert: tokenizer.json: reading it needs the")
+    assert run.stderr.count("\n") == 1

@@ -232,8 +232,8 @@ def test_without_lookup_and_library_the_extra_is_named(monkeypatch: pytest.Monke
     with pytest.raises(ModelError) as caught:
         Classifier.from_files(files)
     assert str(caught.value) == (
-        "model: it has no lookup.safetensors, so it needs the tokenizers library:"
-        " pip install 'spikewatch[tokenizers]'"
+        "tokenizer.json: reading it needs the tokenizers library: pip install 'spikewatch[tokenizers]'"
+        " (with lookup.safetensors, a model answers without it)"
     )
 
 

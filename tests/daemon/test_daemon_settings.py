@@ -105,10 +105,12 @@ def test_flags_come_before_variables_before_the_file(
     ("text", "error"),
     [
         ("scan = 1", "scan: no such setting; there are spool, registry, model, "),
+        ('"a\\nb" = 1', "a%0Ab: no such setting; there are spool, registry, model, "),
         ("scan_s = '1'", "scan_s: '1', expected a number"),
         ("scan_s = true", "scan_s: True, expected a number"),
         ("scan_s = nan", "scan_s: nan, least 0.01"),
         ("scan_s = inf", "scan_s: inf, most 3600"),
+        (f"scan_s = {10**400}", f"scan_s: {10**400}, most 3600"),
         ("scan_s = 0", "scan_s: 0.0, least 0.01"),
         ("group_files = 1.5", "group_files: 1.5, expected a whole number"),
         ("group_files = 5000", "group_files: 5000, most 4096"),

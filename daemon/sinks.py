@@ -147,16 +147,16 @@ class RotatedFile:
             os.ftruncate(self._fd, 0)
             self._size = 0
             return
-        for number in range(self._keep - 1, 0, -1):
-            with suppress(FileNotFoundError):
-                self._numbered(number).replace(self._numbered(number + 1))
-        self._path.replace(self._numbered(1))
+        if self._path.exists():  # else somebody took it, or it could not be made anew the last time
+            for number in range(self._keep, 0, -1):
+                with suppress(FileNotFoundError):
+                    self._numbered(number - 1).replace(self._numbered(number))
         fd, self._size = self._open()
         os.close(self._fd)
         self._fd = fd
 
     def _numbered(self, number: int) -> Path:
-        return self._path.with_name(f"{self._path.name}.{number}")
+        return self._path.with_name(f"{self._path.name}.{number}") if number else self._path
 
     def _take_back(self, written: int) -> None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -281,6 +282,30 @@ def test_a_full_file_is_put_aside_and_only_so_many_are_kept(tmp_path: Path) -> N
     alone.close()
     assert (tmp_path / "log").read_text() == "line number 8\n"
     assert file.lost == alone.lost == 0
+
+
+def test_a_full_file_that_was_taken_away_or_cannot_be_made_anew_costs_no_more_than_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = RotatedFile(tmp_path / "log", max_bytes=24, keep=3)
+    for i in range(4):
+        file.msg(f"line number {i}")
+    (tmp_path / "log").unlink()
+    file.msg("line number 4")
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "open", _no_descriptors)
+        for i in range(5, 9):
+            file.msg(f"line number {i}")
+    file.msg("line number 9")
+    file.close()
+    kept = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert kept == {f"log{k}": f"line number {i}\n" for k, i in
+                    {"": 9, ".1": 4, ".2": 2, ".3": 1}.items()}  # fmt: skip
+    assert file.lost == 4
+
+
+def _no_descriptors(*_: object, **__: object) -> int:
+    raise OSError(errno.EMFILE, "Too many open files")
 
 
 def test_a_file_that_cannot_be_written_loses_lines_and_says_so_on_the_other_way(

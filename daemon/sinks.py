@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import select
+import stat
+import sys
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
@@ -109,6 +111,10 @@ class RotatedFile:
             self._fd, self._size = self._open()
         except OSError as fault:
             raise SettingsError(f"log file {path}: {fault.strerror}") from None
+        if not stat.S_ISREG(os.fstat(self._fd).st_mode):
+            self._max_bytes = (
+                sys.maxsize
+            )  # a device or a pipe holds nothing that could be put aside
 
     def close(self) -> None:
         """Give the descriptor back; later lines are lost."""

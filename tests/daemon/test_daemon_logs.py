@@ -304,6 +304,18 @@ def test_a_full_file_that_was_taken_away_or_cannot_be_made_anew_costs_no_more_th
     assert file.lost == 4
 
 
+def test_a_pipe_instead_of_a_file_is_not_put_aside(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "log")
+    reader = os.open(tmp_path / "log", os.O_RDONLY | os.O_NONBLOCK)
+    file = RotatedFile(tmp_path / "log", max_bytes=24, keep=2)
+    for i in range(4):
+        file.msg(f"line number {i}")
+    file.close()
+    assert os.read(reader, 1000).count(b"\n") == 4
+    os.close(reader)
+    assert [path.name for path in tmp_path.iterdir()] == ["log"]
+
+
 def _no_descriptors(*_: object, **__: object) -> int:
     raise OSError(errno.EMFILE, "Too many open files")
 

@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from . import events
+from . import documents, durable, events
 from .errors import DaemonError, SettingsError
 from .model import Source
 from .settings import ABOUT, NAMES, Settings
@@ -129,11 +128,13 @@ class Reloads:
         self._number += 1
         self._ended()
         document = {"number": self._number, "pid": os.getpid(), "ok": ok, "message": message}
-        path = self.settings.spool / own(OUTCOME, Shard.parse(self.settings.shard))
+        name = own(OUTCOME, Shard.parse(self.settings.shard))
         with suppress(OSError):  # a full disk: whoever waits for it is told that there is no answer
-            new = path.with_suffix(".new")
-            new.write_text(json.dumps(document) + "\n")
-            new.replace(path)
+            folder = os.open(self.settings.spool, durable.FOLDER_FLAGS)
+            try:
+                documents.write(folder, name, document)
+            finally:
+                os.close(folder)
 
 
 def _differing(before: Settings, after: Settings) -> list[str]:
@@ -184,14 +185,14 @@ def reload(spool: Path, shard: str = "", *, patience_s: float) -> str:
             f"spool {spool}: no daemon runs on {'it' if which is None else f'shard {which}'}"
         )
     outcome = spool / own(OUTCOME, which)
-    before = _read(outcome)
+    before = documents.read(outcome)
     try:
         os.kill(pid, signal.SIGHUP)
     except OSError as fault:
         raise DaemonError(f"process {pid}: {fault.strerror}") from None
     deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline:
-        found = _read(outcome)
+        found = documents.read(outcome)
         if found != before and found.get("pid") == pid:
             if not found.get("ok"):
                 raise DaemonError(f"process {pid}: {found.get('message')}")
@@ -200,11 +201,3 @@ def reload(spool: Path, shard: str = "", *, patience_s: float) -> str:
             raise DaemonError(f"process {pid} ended")
         time.sleep(POLL_S)
     raise DaemonError(f"process {pid}: no answer within {patience_s:g} s; it may still reload")
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return document if isinstance(document, dict) else {}

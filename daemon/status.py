@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import stat
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import names
+from . import documents, names
 from .errors import DaemonError
 from .monitor import STATUS_FILE
 from .shards import Shard, holder, lanes, own, parts, sharing
@@ -102,12 +101,8 @@ def _daemon(path: Path, pid: int | None, shards: dict[int, int | None]) -> dict[
     """Read what the daemon says, unless it is of one that was there before."""
     number = next((n for n, its in shards.items() if its is not None and its == pid), None)
     shard = None if number is None else Shard(number=number, of=len(shards))
-    try:
-        document = json.loads((path / own(STATUS_FILE, shard)).read_bytes())
-    except (OSError, ValueError):
-        return None
-    current = isinstance(document, dict) and pid is not None and document.get("pid") == pid
-    return document if current else None
+    document = documents.read(path / own(STATUS_FILE, shard))
+    return document if pid is not None and document.get("pid") == pid else None
 
 
 def _folder(path: Path, folder: str, now_s: float) -> Folder:

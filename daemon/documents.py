@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from . import durable
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+STATUS_FILE: Final = "status.json"
+
+STATUS_SCHEMA: Final = 1
+"""Version of the status document."""
 
 
 def write(folder: int, name: str, document: dict[str, Any]) -> None:

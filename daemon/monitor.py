@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from . import documents, durable
+from .documents import STATUS_FILE
 from .shards import own
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from .notify import Notifier
     from .overview import Overview
     from .shards import Shard
-
-STATUS_FILE: Final = "status.json"
 
 PERIOD_S: Final = 1.0
 """Seconds between two looks; the status file changes no more often."""

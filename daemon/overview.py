@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
+from .documents import STATUS_SCHEMA
 from .events import timestamp
 
 if TYPE_CHECKING:
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     from .clock import Clock
     from .health import Hearts
     from .observed import Condition, Observed
-
-SCHEMA: Final = 1
-"""Version of the status document."""
 
 
 class Overview:
@@ -165,7 +163,7 @@ class Overview:
             models, started, cores = dict(now.models), now.started, now.ready.get("cores")
             run_id = now.run_id
         return {
-            "schema": SCHEMA,
+            "schema": STATUS_SCHEMA,
             "written": timestamp(self._clock.wall()),
             "state": self.state(),
             "problems": self.problems(),

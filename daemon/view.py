@@ -83,8 +83,10 @@ def watch(path: Path, console: Console) -> None:
 
     def look() -> RenderableType:
         now = time.time()
-        found = status(path, now_s=now, folders=("in", "work"))
-        if found.daemon is not None:
+        found = status(path, now_s=now, folders=())
+        if found.daemon is None:  # else it has counted
+            found = status(path, now_s=now, folders=("in", "work"))
+        else:
             history.add(found.daemon, now)
         return view(found, now_s=now, history=history)
 

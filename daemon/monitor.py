@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from . import documents, durable
 from .documents import STATUS_FILE
+from .overview import line
 from .shards import own
 
 if TYPE_CHECKING:
@@ -107,17 +108,17 @@ class Monitor:
             return
         self._looked_s = now
         self._overview.refresh()
-        self._write(now, last=last)
-        self._tell(now)
-
-    def _tell(self, now: float) -> None:
-        state, line = self._overview.state(), self._overview.line()
-        if (state, line) != self._told and (state != self._told[0] or now - self._told_s >= TELL_S):
-            self._notifier.status(line)
-            self._told, self._told_s = (state, line), now
-
-    def _write(self, now: float, *, last: bool) -> None:
         document = self._overview.document()
+        self._write(document, now, last=last)
+        self._tell(document, now)
+
+    def _tell(self, document: dict[str, Any], now: float) -> None:
+        state, said = document["state"], line(document)
+        if (state, said) != self._told and (state != self._told[0] or now - self._told_s >= TELL_S):
+            self._notifier.status(said)
+            self._told, self._told_s = (state, said), now
+
+    def _write(self, document: dict[str, Any], now: float, *, last: bool) -> None:
         known = {k: v for k, v in document.items() if k not in _ALWAYS_NEW}
         if known == self._known and now - self._written_s < IDLE_S and not last:
             return

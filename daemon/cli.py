@@ -32,8 +32,8 @@ def run(configuration: Configuration) -> None:
     """Watch a spool and answer every file that arrives in its in/."""
     settings = configuration.load().settings
     from . import logs  # noqa: PLC0415 - put and status start without the log's library
-    from .observed import Observed  # noqa: PLC0415 - likewise
-    from .serve import serve  # noqa: PLC0415 - ... and without the simulator
+    from .observed import Observed  # noqa: PLC0415 - nor do they listen to it
+    from .serve import serve  # noqa: PLC0415 - put and status need no simulator
 
     observed = Observed()
     log = logs.configured(settings, observed)
@@ -75,7 +75,7 @@ def status(
     if watch:
         from rich.console import Console  # noqa: PLC0415 - slow to import
 
-        from . import view  # noqa: PLC0415 - likewise
+        from . import view  # noqa: PLC0415 - draws with rich
 
         view.watch(spool, Console())
         return
@@ -97,7 +97,7 @@ def status(
     if found.daemon is not None:
         from rich.console import Console  # noqa: PLC0415 - slow to import
 
-        from . import view  # noqa: PLC0415 - likewise
+        from . import view  # noqa: PLC0415 - draws with rich
 
         Console().print(view.view(found, now_s=time.time()))
 

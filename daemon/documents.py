@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 STATUS_FILE: Final = "status.json"
 
+RELOAD_FILE: Final = "reload.json"
+"""`{"number", "pid", "ok", "message"}` of the last reload."""
+
 STATUS_SCHEMA: Final = 1
 """Version of the status document."""
 

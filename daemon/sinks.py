@@ -137,9 +137,8 @@ class RotatedFile:
             self.lost += 1
             return
         self._size += written
-        if written < len(
-            data
-        ):  # a full disk: the half line is taken back, so that every line is JSON
+        # On a full disk, the half line is taken back, so that every line is JSON.
+        if written < len(data):
             self.lost += 1
             self._take_back(written)
 

@@ -296,7 +296,7 @@ def _number(value: float | None) -> str:
     for size, prefix in _PREFIXES:
         if value >= size:
             return f"{value / size:.3g} {prefix}"
-    return f"{value:.3g} ".rstrip() if value else "0"
+    return f"{value:.3g}"
 
 
 def _both(values: Mapping[str, float], factor: float, unit: str) -> str:

@@ -379,3 +379,17 @@ def test_a_daemon_whose_logs_are_all_broken_answers_everything(spool: Path, regi
     assert (done.returncode, done.stderr) == (0, b"")
     assert len(content(spool / "done")) == 50
     assert json.loads((spool / "status.json").read_text())["log_lines_lost"] > 50
+
+
+def test_closed_standard_streams_are_given_to_nothing_else(
+    spool: Path, registry: Path, tmp_path: Path
+) -> None:
+    (spool / "in" / "a.txt").write_text("Who wrote Hamlet ?")
+    closed = ["sh", "-c", 'exec "$@" >&- 2>&-', "sh"]
+    command = [*closed, sys.executable, "-m", "spikewatch.daemon.cli", "run", "--once"]
+    command += ["--spool", str(spool), "--registry", str(registry), "--model", MODEL]
+    command += ["--log-file", str(tmp_path / "log")]
+    assert subprocess.run(command, check=False).returncode == 0
+    events = [json.loads(line)["event"] for line in (tmp_path / "log").read_text().splitlines()]
+    assert events == ["daemon.start", "daemon.ready", "request.done", "daemon.stop"]
+    assert subprocess.run([*command, "--scan-s", "0"], check=False).returncode == 2

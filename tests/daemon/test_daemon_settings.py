@@ -153,6 +153,10 @@ def test_a_file_that_is_not_there_a_bad_flag_and_no_spool_are_one_line_and_exit_
     done = program("run", "--spool", tmp_path / "s", "--max-attempts", "0")
     assert (done.returncode, done.stderr) == (2, "spikewatchd: max_attempts: 0, least 1\n")
     assert not (tmp_path / "s").exists()
+    for flag in ("--spool", "--registry", "--log-file"):
+        done = program("check", "--spool", tmp_path / "s", flag, "")
+        name = flag[2:].replace("-", "_")
+        assert (done.returncode, done.stderr) == (2, f"spikewatchd: {name}: '', expected a path\n")
     done = program("put", tmp_path / "a.txt")
     assert done.returncode == 2
     assert done.stderr == (

@@ -153,12 +153,6 @@ def test_lines_are_json_whatever_they_hold(tmp_path: Path) -> None:
     assert json.loads(line)["odd"] == "\udcff\n\u2028"
 
 
-def test_an_unknown_format_is_refused() -> None:
-    with pytest.raises(SettingsError) as error:
-        logs.style("xml")
-    assert str(error.value) == "log format 'xml': expected one of json, console, auto"
-
-
 def test_every_event_is_in_the_schema_and_nothing_else_is() -> None:
     events_of_schema = {ref["$ref"].rpartition("/")[2] for ref in SCHEMA["oneOf"]}
     assert events_of_schema == set(NAMES)

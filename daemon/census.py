@@ -51,12 +51,15 @@ class Census:
         The spool.
     monotonic
         Time in seconds.
+    marker
+        Ending of the files that say that an input is complete, and are none themselves; empty where there are none.
 
     """
 
-    def __init__(self, path: Path, monotonic: Callable[[], float]) -> None:
+    def __init__(self, path: Path, monotonic: Callable[[], float], *, marker: str = "") -> None:
         self._path = path
         self._monotonic = monotonic
+        self._marker = marker
         self._arrived: dict[str, float] = {}
         self._inbox = 0
         self._due_s = 0.0
@@ -77,7 +80,7 @@ class Census:
         disk = os.statvfs(self._path / "out")
         return Counted(
             inbox=self._inbox,
-            work=sum(1 for _ in _inputs(self._path, "work")),
+            work=sum(1 for _ in self._inputs("work")),
             oldest_s=min(self._arrived.values(), default=None),
             free_bytes=disk.f_bavail * disk.f_frsize,
             free_inodes=disk.f_favail,
@@ -86,23 +89,37 @@ class Census:
     def _look_at_inbox(self) -> None:
         arrived: dict[str, float] = {}
         count = 0
-        for entry in _inputs(self._path, "in"):
+        for entry in self._inputs("in"):
+            if self._marker and entry.name.endswith(self._marker):
+                continue
             count += 1
             known = self._arrived.get(entry.path)
             if known is None and len(arrived) < AGED_FILES:
-                try:
-                    known = entry.stat(follow_symlinks=False).st_ctime
-                except FileNotFoundError:
-                    continue  # claimed meanwhile
+                known = changed_s(entry)
             if known is not None:
                 arrived[entry.path] = known
         self._inbox, self._arrived = count, arrived
 
+    def _inputs(self, folder: str) -> Iterator[os.DirEntry[str]]:
+        """Give what lies in a folder of the spool, and in those of its lanes."""
+        for lane in ("", *lanes(self._path)):
+            for entry in files(self._path / folder / lane):
+                if not names.skipped(entry.name):
+                    yield entry
 
-def _inputs(path: Path, folder: str) -> Iterator[os.DirEntry[str]]:
-    """Give what lies in a folder of a spool, and in those of its lanes and shards."""
-    for part in (p for lane in ("", *lanes(path)) for p in parts(path / folder / lane)):
+
+def files(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """Give what lies in a folder and in those of its shards, but neither folders nor hidden files."""
+    for part in parts(folder):
         with os.scandir(part) as entries:
             for entry in entries:
-                if not names.skipped(entry.name) and not entry.is_dir(follow_symlinks=False):
+                if not entry.name.startswith(".") and not entry.is_dir(follow_symlinks=False):
                     yield entry
+
+
+def changed_s(entry: os.DirEntry[str]) -> float | None:
+    """Give the wall time at which a file came into its folder (inode change time); None if it is gone by now."""
+    try:
+        return entry.stat(follow_symlinks=False).st_ctime
+    except FileNotFoundError:
+        return None

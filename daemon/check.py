@@ -6,6 +6,7 @@ import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from .endpoint import address
 from .errors import DaemonError
 from .ground import demand
 from .inbox import leases_work
@@ -79,6 +80,14 @@ def _model(what: str, source: Source) -> Finding:
     return Finding(what=what, ok=True, found=found)
 
 
+def _http(settings: Settings) -> Finding:
+    try:
+        address(settings.http, public=settings.http_public)
+    except DaemonError as e:
+        return Finding(what="http", ok=False, found=str(e))
+    return Finding(what="http", ok=True, found=f"{settings.http} may be served")
+
+
 def check(settings: Settings) -> Iterator[Finding]:
     """Try everything that a daemon with these settings needs, without disturbing one that runs."""
     try:
@@ -87,6 +96,8 @@ def check(settings: Settings) -> Iterator[Finding]:
         yield Finding(what="folders", ok=False, found=str(e))
     except OSError as fault:
         yield Finding(what="folders", ok=False, found=f"{settings.spool}: {fault.strerror}")
+    if settings.http:
+        yield _http(settings)
     yield _model("model", Source(settings.registry, settings.model))
     for lane, reference in settings.models.items():
         yield _model(f"lane {lane}", Source(settings.registry, reference))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -14,6 +15,8 @@ from .configuration import PREFIX, Configuration
 from .errors import DaemonError
 from .options import configured
 from .settings import ABOUT, DEFAULT_MODEL
+
+STANDARD_ERROR: Final = 2
 
 app = typer.Typer(
     help="Answer the question files that are dropped into a folder, on a simulated neuromorphic core.",
@@ -32,8 +35,8 @@ def run(configuration: Configuration) -> None:
     """Watch a spool and answer every file that arrives in its in/."""
     settings = configuration.load().settings
     from . import logs  # noqa: PLC0415 - put and status start without the log's library
-    from .observed import Observed  # noqa: PLC0415 - likewise
-    from .serve import serve  # noqa: PLC0415 - ... and without the simulator
+    from .observed import Observed  # noqa: PLC0415 - nor do they listen to it
+    from .serve import serve  # noqa: PLC0415 - put and status need no simulator
 
     observed = Observed()
     log = logs.configured(settings, observed)
@@ -75,7 +78,7 @@ def status(
     if watch:
         from rich.console import Console  # noqa: PLC0415 - slow to import
 
-        from . import view  # noqa: PLC0415 - likewise
+        from . import view  # noqa: PLC0415 - draws with rich
 
         view.watch(spool, Console())
         return
@@ -97,7 +100,7 @@ def status(
     if found.daemon is not None:
         from rich.console import Console  # noqa: PLC0415 - slow to import
 
-        from . import view  # noqa: PLC0415 - likewise
+        from . import view  # noqa: PLC0415 - draws with rich
 
         Console().print(view.view(found, now_s=time.time()))
 
@@ -179,11 +182,20 @@ def reload(
 
 def main() -> None:
     """Run the program; an error of ours is one line on standard error and its exit code."""
+    _keep_standard_streams()
     try:
         app()
     except DaemonError as e:
-        sys.stderr.write(f"spikewatchd: {e}\n")
+        typer.echo(f"spikewatchd: {e}", err=True)
         sys.exit(e.exit_code)
+
+
+def _keep_standard_streams() -> None:
+    """Open what the caller closed: the next file would take its number, and get the log's lines."""
+    fd = os.open(os.devnull, os.O_RDWR)
+    while fd <= STANDARD_ERROR:
+        fd = os.open(os.devnull, os.O_RDWR)
+    os.close(fd)
 
 
 if __name__ == "__main__":

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import tomllib
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import EnumType
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from .errors import SettingsError
+from .names import printable
 from .settings import NAMES, TYPES, Settings, check
 
 if TYPE_CHECKING:
@@ -113,12 +115,13 @@ def read(path: Path) -> dict[str, Any]:
 
 def _value(name: str, value: object) -> object:
     if name not in NAMES:
-        raise SettingsError(f"{name}: no such setting; there are {', '.join(NAMES)}")
+        raise SettingsError(f"{printable(name)}: no such setting; there are {', '.join(NAMES)}")
     if isinstance(value, str) and value and TYPES[name] in {Path, Path | None}:
         value = Path(value)
     if isinstance(value, str) and isinstance(TYPES[name], EnumType) and value in set(TYPES[name]):
         value = TYPES[name](value)
     if isinstance(value, int) and not isinstance(value, bool) and TYPES[name] is float:
-        value = float(value)
+        with suppress(OverflowError):  # too large for a float, and so for every setting
+            value = float(value)
     check(name, value)
     return value

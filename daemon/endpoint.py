@@ -6,9 +6,11 @@ import ipaddress
 import json
 import socket
 import threading
+from contextlib import suppress
 from functools import cached_property
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Final, Self, cast
+from http.server import BaseHTTPRequestHandler
+from socketserver import ThreadingTCPServer
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from .errors import DaemonError
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from .overview import Overview
+
+    _Request = socket.socket | tuple[bytes, socket.socket]
 
 TIMEOUT_S: Final = 5.0
 """A client that takes longer to ask, or to take the answer, is left."""
@@ -112,7 +116,10 @@ class Endpoint:
         self._server.server_close()
 
 
-class _Server(ThreadingHTTPServer):
+class _Server(ThreadingTCPServer):
+    """As http.server's, which would ask the DNS for its own name at the start."""
+
+    allow_reuse_address = True
     daemon_threads = True
     block_on_close = False  # a client that dawdles must not keep the daemon from its end
     request_queue_size = MAX_CLIENTS
@@ -130,24 +137,37 @@ class _Server(ThreadingHTTPServer):
 
         return metrics.registry(self.overview)
 
-    def process_request(self, request: object, client_address: object) -> None:
-        if self._room.acquire(blocking=False):
-            super().process_request(request, client_address)  # type: ignore[arg-type]  # passed on as it came
-        else:
-            self.shutdown_request(request)  # type: ignore[arg-type]  # likewise
-
-    def process_request_thread(self, request: object, client_address: object) -> None:
+    def process_request(self, request: _Request, client_address: Any) -> None:
+        if not self._room.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
         try:
-            super().process_request_thread(request, client_address)  # type: ignore[arg-type]  # likewise
+            super().process_request(request, client_address)
+        except BaseException:  # no thread was to be had
+            self._room.release()
+            raise
+
+    def process_request_thread(self, request: _Request, client_address: Any) -> None:
+        # http.server's own limit begins anew with every byte that comes.
+        end = threading.Timer(TIMEOUT_S, _cut, [request])
+        end.daemon = True
+        try:
+            end.start()
+            super().process_request_thread(request, client_address)
         finally:
+            end.cancel()
             self._room.release()
 
     def handle_error(self, *_: object) -> None:
         """Say nothing: a client that breaks off is none of the daemon's events, and standard error is not the log."""
 
 
+def _cut(request: socket.socket) -> None:
+    with suppress(OSError):  # it has just ended
+        request.shutdown(socket.SHUT_RDWR)
+
+
 class _Handler(BaseHTTPRequestHandler):
-    timeout = TIMEOUT_S
     server_version = "spikewatchd"
     sys_version = ""
 

@@ -146,18 +146,15 @@ class Follower:
                 self._well()
             elif str(pin) != self._refused or now >= self._again_s:
                 self._load(pin, now)
-        except (
-            DaemonError
-        ) as e:  # the registry: looked at again with the next poll, that costs nothing
-            self._fail(str(e), None)
+        except DaemonError as e:
+            self._fail(str(e), None)  # looked at again with the next poll: that costs nothing
         finally:
             self.looks += 1
 
     def _run(self) -> None:
         while not self._ended:
-            if (
-                self.looks or self._newest is not None
-            ):  # where nothing is served yet, there is no time to lose
+            # Where nothing is served yet, there is no time to lose.
+            if self.looks or self._newest is not None:
                 self._wake.wait(self._poll_s)
             self._wake.clear()
             if not self._ended:

@@ -33,7 +33,7 @@ def demand(spool: Spool, *, network_fs: bool) -> None:
     Raises
     ------
     SpoolError
-        A folder that everybody may write to, no hard links, or a network file system.
+        A folder that everybody may write to (but in/), no hard links, or a network file system.
 
     """
     mount = mount_of(spool.work)
@@ -49,8 +49,10 @@ def demand(spool: Spool, *, network_fs: bool) -> None:
         "done": spool.done,
         "failed": spool.failed,
     }
-    for name, fd in closed.items():
-        mode = os.fstat(fd).st_mode
+    # Who may write to the spool itself can put other folders in the place of these.
+    modes = {".": spool.path.stat().st_mode}
+    modes |= {name: os.fstat(fd).st_mode for name, fd in closed.items()}
+    for name, mode in modes.items():
         if mode & stat.S_IWOTH:
             raise SpoolError(
                 f"spool {spool.path}: everybody may write to {name}/ "

@@ -8,7 +8,7 @@ import time
 import uuid
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, Literal, cast, get_args
+from typing import TYPE_CHECKING, Final, Literal, cast
 
 import orjson
 import structlog
@@ -33,21 +33,6 @@ PRIORITIES: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3}
 Format = Literal["json", "console", "auto"]
 
 
-def style(name: str) -> Format:
-    """Check the name of a log format.
-
-    Raises
-    ------
-    SettingsError
-        It is none.
-
-    """
-    for known in get_args(Format):
-        if name == known:
-            return cast("Format", known)
-    raise SettingsError(f"log format {name!r}: expected one of {', '.join(get_args(Format))}")
-
-
 def configured(settings: Settings, observe: Callable[[EventDict], None]) -> FilteringBoundLogger:
     """Make the logger of a daemon's process.
 
@@ -69,7 +54,8 @@ def configured(settings: Settings, observe: Callable[[EventDict], None]) -> Filt
         file = RotatedFile(
             settings.log_file, max_bytes=settings.log_file_bytes, keep=settings.log_file_count
         )
-    return logger(style(settings.log_format), level=settings.log_level, observe=observe, file=file)
+    form = cast("Format", settings.log_format)
+    return logger(form, level=settings.log_level, observe=observe, file=file)
 
 
 def logger(

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
+from ..registry import Registry, RegistryError, bundled
+from ..simcore import Classifier, SimcoreError, golden
+from ..simcore.splitting import LOOKUP_FILE
 from .errors import ServedModelError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..registry import Pin, Registry
+    from ..registry import Pin
     from ..simcore import Answers
 
 FILES: Final = ("core.safetensors", "encoder.safetensors", "tokenizer.json", "labels.json")
@@ -26,7 +29,7 @@ class Answering(Protocol):
     @property
     def labels(self) -> tuple[str, ...]: ...  # noqa: D102 - documented in simcore
     @property
-    def cores(self) -> int: ...  # noqa: D102 - likewise
+    def cores(self) -> int: ...  # noqa: D102 - documented in simcore
 
     def classify(self, texts: Sequence[str]) -> Answers:
         """Answer a batch of texts in order."""
@@ -78,8 +81,6 @@ class Source:
             The registry or the model is not there or not readable.
 
         """
-        from ..registry import RegistryError  # noqa: PLC0415 - put and status need no registry
-
         try:
             return self._open().resolve(self._reference)
         except (RegistryError, OSError) as e:
@@ -99,10 +100,6 @@ class Source:
             It is not there, not readable or not valid, or does not answer as it did when it was published.
 
         """
-        from ..registry import RegistryError  # noqa: PLC0415 - likewise
-        from ..simcore import Classifier, SimcoreError, golden  # noqa: PLC0415 - nor numpy
-        from ..simcore.splitting import LOOKUP_FILE  # noqa: PLC0415 - likewise
-
         try:
             wanted = self._reference if pin is None else f"{pin.name}@{pin.digest}"
             model = self._open().load(wanted, names=FILES, optional=(golden.FILE, LOOKUP_FILE))
@@ -118,8 +115,6 @@ class Source:
         )
 
     def _open(self) -> Registry:
-        from ..registry import Registry, bundled  # noqa: PLC0415 - likewise
-
         if self._opened is None:
             self._opened = Registry(Path(bundled()) if self._root is None else self._root)
         return self._opened

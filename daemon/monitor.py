@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from . import durable
+from . import documents, durable
+from .documents import STATUS_FILE
+from .overview import line
 from .shards import own
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from .notify import Notifier
     from .overview import Overview
     from .shards import Shard
-
-STATUS_FILE: Final = "status.json"
 
 PERIOD_S: Final = 1.0
 """Seconds between two looks; the status file changes no more often."""
@@ -36,48 +35,6 @@ _ALWAYS_NEW: Final = frozenset({"written", "disk"})
 """What changes although the daemon does nothing: no reason to write."""
 
 
-class StatusFile:
-    """`status.json` of a spool: always whole, because each version replaces the one before.
-
-    It is not synced: after a power cut nobody runs.
-
-    Parameters
-    ----------
-    spool
-        The spool's path.
-    shard
-        Whose file it is; each shard has its own.
-
-    Raises
-    ------
-    OSError
-        There is no such folder.
-
-    """
-
-    def __init__(self, spool: Path, shard: Shard | None) -> None:
-        self._folder = os.open(spool, durable.FOLDER_FLAGS)
-        self._name = own(STATUS_FILE, shard)
-
-    def close(self) -> None:
-        """Give the descriptor back; the file stays, and says how the run ended."""
-        os.close(self._folder)
-
-    def write(self, document: dict[str, Any]) -> None:
-        """Swap the file.
-
-        Raises
-        ------
-        OSError
-            The disk; the old one stays.
-
-        """
-        new = f".{self._name}.new"
-        data = json.dumps(document).encode() + b"\n"
-        os.close(durable.create(self._folder, new, data))
-        os.rename(new, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
-
-
 class Monitor:
     """Looks at the daemon once a second, from a thread of its own.
 
@@ -92,7 +49,12 @@ class Monitor:
     clock
         Time.
     shard
-        The daemon's share of the spool; None for all.
+        The daemon's share of the spool, which has a status file of its own; None for all.
+
+    Raises
+    ------
+    OSError
+        There is no such spool.
 
     """
 
@@ -107,7 +69,8 @@ class Monitor:
     ) -> None:
         self._overview = overview
         self._notifier = notifier
-        self._file = StatusFile(spool, shard)
+        self._folder = os.open(spool, durable.FOLDER_FLAGS)
+        self._name = own(STATUS_FILE, shard)
         self._clock = clock
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="monitor", daemon=True)
@@ -124,7 +87,7 @@ class Monitor:
         self._ended.set()
         self._thread.join()
         self.turn(self._clock.monotonic(), last=True)
-        self._file.close()
+        os.close(self._folder)
 
     def turn(self, now: float, *, last: bool = False) -> None:
         """Look once.
@@ -145,22 +108,22 @@ class Monitor:
             return
         self._looked_s = now
         self._overview.refresh()
-        self._write(now, last=last)
-        self._tell(now)
-
-    def _tell(self, now: float) -> None:
-        state, line = self._overview.state(), self._overview.line()
-        if (state, line) != self._told and (state != self._told[0] or now - self._told_s >= TELL_S):
-            self._notifier.status(line)
-            self._told, self._told_s = (state, line), now
-
-    def _write(self, now: float, *, last: bool) -> None:
         document = self._overview.document()
+        self._write(document, now, last=last)
+        self._tell(document, now)
+
+    def _tell(self, document: dict[str, Any], now: float) -> None:
+        state, said = document["state"], line(document)
+        if (state, said) != self._told and (state != self._told[0] or now - self._told_s >= TELL_S):
+            self._notifier.status(said)
+            self._told, self._told_s = (state, said), now
+
+    def _write(self, document: dict[str, Any], now: float, *, last: bool) -> None:
         known = {k: v for k, v in document.items() if k not in _ALWAYS_NEW}
         if known == self._known and now - self._written_s < IDLE_S and not last:
             return
         try:
-            self._file.write(document)
+            documents.write(self._folder, self._name, document)
         except OSError as fault:
             self._overview.write_fault = f"{STATUS_FILE}: {fault.strerror}"
         else:

@@ -80,7 +80,6 @@ class Notifier:
 
     def _tell(self, *lines: str) -> None:
         if self._socket is not None:
-            with suppress(
-                OSError
-            ):  # a manager that does not listen is no reason to do anything else
+            # A manager that does not listen is no reason to do anything else.
+            with suppress(OSError):
                 self._socket.sendto("\n".join(lines).encode(errors="replace"), self._address)

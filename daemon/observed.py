@@ -98,8 +98,10 @@ class Condition:
 
     Attributes
     ----------
-    started, ready, stopping
-        The last event of each kind.
+    started, ready
+        The last `daemon.start` and `daemon.ready`; empty before.
+    stopped
+        Whether the run has come to its end.
     models
         Pin by lane ("" is in/ itself).
     bad_models
@@ -110,15 +112,12 @@ class Condition:
         How many results wait in out/ where these are too many, by lane.
     faults
         Why nothing is claimed, and until when that counts (monotonic), by lane.
-    run_id
-        Of this run.
 
     """
 
     started: dict[str, Any] = field(default_factory=dict)
     ready: dict[str, Any] = field(default_factory=dict)
-    stopping: bool = False
-    run_id: str = ""
+    stopped: bool = False
     models: dict[str, str] = field(default_factory=dict)
     bad_models: dict[str, str] = field(default_factory=dict)
     deaf: dict[str, str] = field(default_factory=dict)
@@ -231,7 +230,6 @@ class Observed:
         }
 
     def _start(self, _at: float, event: Mapping[str, Any]) -> None:
-        self._now.run_id = event.get("run_id", "")
         self._now.started = dict(event)
 
     def _ready(self, _at: float, event: Mapping[str, Any]) -> None:
@@ -239,7 +237,7 @@ class Observed:
         self._now.models[""] = event["model"]
 
     def _stop(self, _at: float, _: Mapping[str, Any]) -> None:
-        self._now.stopping = True
+        self._now.stopped = True
 
     def _done(self, at: float, event: Mapping[str, Any]) -> None:
         sums, latency = self._sums, event["latency_ms"]

@@ -76,7 +76,10 @@ def configured(*names: str) -> Callable[[Callable[..., None]], Callable[..., Non
 
 
 def _plain(name: str, value: Any) -> Any:
-    """Turn what typer gives for a table, a list of NAME=REFERENCE, into the table."""
+    """Turn what typer gives for a path or a table, a list of NAME=REFERENCE, into what it says."""
+    if TYPES[name] in {Path, Path | None}:
+        # Of an empty one, as of a variable that is not set, Path would make the working directory.
+        return Path(value) if value else value
     if TYPES[name] != dict[str, str]:
         return value
     pairs = [text.partition("=") for text in value]
@@ -95,9 +98,12 @@ def _parameter(name: str) -> inspect.Parameter:
         flags = [f"{flag}/--no-{flag[2:]}"]
     if kind == dict[str, str]:
         kind, default = list[str], []
+    metavar = None
+    if kind in {Path, Path | None}:
+        kind, metavar = str if kind is Path else str | None, "<path>"
     if name not in DEFAULTS:
         kind |= None
-    option = typer.Option(*flags, envvar=PREFIX + name.upper(), help=about.help)
+    option = typer.Option(*flags, envvar=PREFIX + name.upper(), metavar=metavar, help=about.help)
     return _keyword(name, Annotated[kind, option], default)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
+from .documents import STATUS_SCHEMA
 from .events import timestamp
 
 if TYPE_CHECKING:
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     from .clock import Clock
     from .health import Hearts
     from .observed import Condition, Observed
-
-SCHEMA: Final = 1
-"""Version of the status document."""
 
 
 class Overview:
@@ -97,7 +95,7 @@ class Overview:
     def _troubles(self, now: Condition) -> Iterator[str]:
         if not now.ready:
             yield "model: not loaded yet"
-        if self.stopping or now.stopping:
+        if self.stopping or now.stopped:
             yield "stopping: nothing is claimed"
         for why in (self.count_fault, self.write_fault):
             if why is not None:
@@ -118,30 +116,9 @@ class Overview:
             *(f"model {lane or 'of in/'}: {why}" for lane, why in bad.items()),
         ]
 
-    def state(self) -> str:
-        """Give `starting`, `ready`, `degraded`, `stopping` or `stopped`."""
-        with self.observed.reading() as (_, now):
-            stopped, starting = now.stopping, not now.ready
-        if stopped:
-            return "stopped"
-        if self.stopping:
-            return "stopping"
-        if starting:
-            return "starting"
-        return "degraded" if self.problems() else "ready"
-
-    def line(self) -> str:
-        """Say in one line how it goes, for the service manager."""
-        recent, state = self.observed.recent(), self.state()
-        if state not in {"ready", "degraded"}:
-            return state
-        waiting = 0 if self.counted is None else self.counted.inbox + self.counted.work
-        text = f"{state}: {waiting} waiting, {recent['files_per_s']:g} files/s"
-        return "; ".join([text, *self.problems()])
-
     def document(self) -> dict[str, Any]:
         """Give the status document (docs/operating.md names its fields)."""
-        observed, counted = self.observed, self.counted
+        observed, counted, problems = self.observed, self.counted, self.problems()
         with observed.reading() as (sums, now):
             said = {
                 "files": {k: sums.files[k] for k in ("done", "failed", "duplicate")},
@@ -162,21 +139,20 @@ class Overview:
                 "log_lines_lost": sums.log_lines_lost,
             }
             last = sums.last_success_s
-            models, started, cores = dict(now.models), now.started, now.ready.get("cores")
-            run_id = now.run_id
+            models, started, ready, stopped = dict(now.models), now.started, now.ready, now.stopped
         return {
-            "schema": SCHEMA,
+            "schema": STATUS_SCHEMA,
             "written": timestamp(self._clock.wall()),
-            "state": self.state(),
-            "problems": self.problems(),
+            "state": self._state(ready=bool(ready), stopped=stopped, problems=problems),
+            "problems": problems,
             "spool": str(self._spool),
             "pid": os.getpid(),
-            "run_id": run_id,
+            "run_id": started.get("run_id"),
             "version": started.get("version"),
             "started": started.get("timestamp"),
             "http": self.http,
             "models": models,
-            "cores": cores,
+            "cores": ready.get("cores"),
             "inbox": {
                 "files": counted.inbox if counted else None,
                 "oldest": _time(counted.oldest_s if counted else None),
@@ -191,6 +167,25 @@ class Overview:
             **said,
             "errors": observed.errors(),
         }
+
+    def _state(self, *, ready: bool, stopped: bool, problems: list[str]) -> str:
+        if stopped:
+            return "stopped"
+        if self.stopping:
+            return "stopping"
+        if not ready:
+            return "starting"
+        return "degraded" if problems else "ready"
+
+
+def line(document: dict[str, Any]) -> str:
+    """Say what a status document says in one line, for the service manager."""
+    state: str = document["state"]
+    if state not in {"ready", "degraded"}:
+        return state
+    waiting = (document["inbox"]["files"] or 0) + (document["work"]["files"] or 0)
+    text = f"{state}: {waiting} waiting, {document['recent']['files_per_s']:g} files/s"
+    return "; ".join([text, *document["problems"]])
 
 
 def _time(wall_s: float | None) -> str | None:

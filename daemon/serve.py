@@ -18,7 +18,7 @@ from .ground import demand
 from .lanes import Lane
 from .model import Source
 from .notify import Notifier
-from .reload import Reloads
+from .reloads import Reloads
 from .service import Service
 from .shards import Shard
 from .signals import handled

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import select
+import stat
+import sys
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
@@ -109,6 +111,10 @@ class RotatedFile:
             self._fd, self._size = self._open()
         except OSError as fault:
             raise SettingsError(f"log file {path}: {fault.strerror}") from None
+        if not stat.S_ISREG(os.fstat(self._fd).st_mode):
+            self._max_bytes = (
+                sys.maxsize
+            )  # a device or a pipe holds nothing that could be put aside
 
     def close(self) -> None:
         """Give the descriptor back; later lines are lost."""
@@ -131,9 +137,8 @@ class RotatedFile:
             self.lost += 1
             return
         self._size += written
-        if written < len(
-            data
-        ):  # a full disk: the half line is taken back, so that every line is JSON
+        # On a full disk, the half line is taken back, so that every line is JSON.
+        if written < len(data):
             self.lost += 1
             self._take_back(written)
 
@@ -147,16 +152,16 @@ class RotatedFile:
             os.ftruncate(self._fd, 0)
             self._size = 0
             return
-        for number in range(self._keep - 1, 0, -1):
-            with suppress(FileNotFoundError):
-                self._numbered(number).replace(self._numbered(number + 1))
-        self._path.replace(self._numbered(1))
+        if self._path.exists():  # else somebody took it, or it could not be made anew the last time
+            for number in range(self._keep, 0, -1):
+                with suppress(FileNotFoundError):
+                    self._numbered(number - 1).replace(self._numbered(number))
         fd, self._size = self._open()
         os.close(self._fd)
         self._fd = fd
 
     def _numbered(self, number: int) -> Path:
-        return self._path.with_name(f"{self._path.name}.{number}")
+        return self._path.with_name(f"{self._path.name}.{number}") if number else self._path
 
     def _take_back(self, written: int) -> None:
         try:

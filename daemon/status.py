@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import stat
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import names
+from . import documents, names
+from .census import changed_s, files
 from .errors import DaemonError
-from .monitor import STATUS_FILE
-from .shards import Shard, holder, lanes, own, parts, sharing
+from .shards import Shard, holder, lanes, own, sharing
 from .spool import FOLDERS
 
 if TYPE_CHECKING:
@@ -80,9 +78,15 @@ def status(path: Path, *, now_s: float, folders: Sequence[str] = FOLDERS) -> Sta
     Raises
     ------
     DaemonError
-        There is no spool at this path.
+        There is no spool at this path, or it cannot be read.
 
     """
+    try:
+        missing = [folder for folder in FOLDERS if not (path / folder).is_dir()]
+    except OSError as fault:
+        raise DaemonError(f"{path}: {fault.strerror}") from None
+    if missing:
+        raise DaemonError(f"{path} is no spool: {missing[0]}/ is missing")
     found = {
         lane: {folder: _folder(path / folder / lane, folder, now_s) for folder in folders}
         for lane in ("", *lanes(path))
@@ -102,28 +106,20 @@ def _daemon(path: Path, pid: int | None, shards: dict[int, int | None]) -> dict[
     """Read what the daemon says, unless it is of one that was there before."""
     number = next((n for n, its in shards.items() if its is not None and its == pid), None)
     shard = None if number is None else Shard(number=number, of=len(shards))
-    try:
-        document = json.loads((path / own(STATUS_FILE, shard)).read_bytes())
-    except (OSError, ValueError):
-        return None
-    current = isinstance(document, dict) and pid is not None and document.get("pid") == pid
-    return document if current else None
+    document = documents.read(path / own(documents.STATUS_FILE, shard))
+    current = pid is not None and document.get("pid") == pid
+    return document if current and document.get("schema") == documents.STATUS_SCHEMA else None
 
 
 def _folder(path: Path, folder: str, now_s: float) -> Folder:
     changed = []
     try:
-        for entry in (entry for part in parts(path) for entry in part.iterdir()):
-            name = entry.name
-            wanted = name.endswith(_COUNTED.get(folder, "")) and not name.startswith(".")
-            if wanted and not (folder in _UNCOUNTED and name.endswith(_UNCOUNTED[folder])):
-                facts = entry.lstat()
-                if not stat.S_ISDIR(facts.st_mode):  # a lane
-                    changed.append(facts.st_ctime)
-    except FileNotFoundError:
-        if not path.is_dir():
-            raise DaemonError(f"{path.parent} is no spool: {folder}/ is missing") from None
+        for entry in files(path):
+            left_out = folder in _UNCOUNTED and entry.name.endswith(_UNCOUNTED[folder])
+            if entry.name.endswith(_COUNTED.get(folder, "")) and not left_out:
+                changed.append(changed_s(entry))
     except OSError as fault:
         raise DaemonError(f"{path}: {fault.strerror}") from None
-    oldest = round(max(now_s - min(changed), 0.0), 3) if changed else None
-    return Folder(files=len(changed), oldest_age_s=oldest)
+    times = [at for at in changed if at is not None]
+    oldest = round(max(now_s - min(times), 0.0), 3) if times else None
+    return Folder(files=len(times), oldest_age_s=oldest)

@@ -83,8 +83,10 @@ def watch(path: Path, console: Console) -> None:
 
     def look() -> RenderableType:
         now = time.time()
-        found = status(path, now_s=now, folders=("in", "work"))
-        if found.daemon is not None:
+        found = status(path, now_s=now, folders=())
+        if found.daemon is None:  # else it has counted
+            found = status(path, now_s=now, folders=("in", "work"))
+        else:
             history.add(found.daemon, now)
         return view(found, now_s=now, history=history)
 
@@ -294,7 +296,7 @@ def _number(value: float | None) -> str:
     for size, prefix in _PREFIXES:
         if value >= size:
             return f"{value / size:.3g} {prefix}"
-    return f"{value:.3g} ".rstrip() if value else "0"
+    return f"{value:.3g}"
 
 
 def _both(values: Mapping[str, float], factor: float, unit: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
 
+from . import names
 from .census import Census
 from .endpoint import Endpoint, address
 from .health import LOOP, Hearts
@@ -25,7 +26,7 @@ class Vitals:
     Parameters
     ----------
     settings
-        `spool`, `shard`, `stall_s`, `http` and `http_public`.
+        `spool`, `shard`, `done_marker`, `stall_s`, `http` and `http_public`.
     observed
         What listens to the daemon's log.
     notifier
@@ -59,7 +60,11 @@ class Vitals:
             settings.spool,
             observed=observed,
             hearts=self.hearts,
-            census=Census(settings.spool, clock.monotonic),
+            census=Census(
+                settings.spool,
+                clock.monotonic,
+                marker=names.MARKER if settings.done_marker else "",
+            ),
             clock=clock,
         )
 

@@ -77,6 +77,11 @@ def test_only_the_inbox_may_be_writable_by_everybody(spool: Path, lives: Nursery
     assert refusal(spool, lives) == (
         f"spikewatchd: spool {spool}: everybody may write to out/ (mode 0777); chmod o-w out"
     )
+    (spool / "out").chmod(0o750)
+    spool.chmod(0o777)
+    assert refusal(spool, lives) == (
+        f"spikewatchd: spool {spool}: everybody may write to ./ (mode 0777); chmod o-w ."
+    )
 
 
 def test_a_file_system_without_hard_links_is_refused(spool: Path, lives: Nursery) -> None:

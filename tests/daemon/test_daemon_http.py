@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import socketserver
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING
@@ -182,7 +183,7 @@ def test_clients_that_dawdle_keep_nobody_from_being_answered(
     ill: Ill, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host, _, port = ill.where.rpartition(":")
-    monkeypatch.setattr(endpoint._Handler, "timeout", 0.2)
+    monkeypatch.setattr(endpoint, "TIMEOUT_S", 0.2)
     dawdlers = [
         socket.create_connection((host, int(port))) for _ in range(endpoint.MAX_CLIENTS + 4)
     ]
@@ -194,6 +195,48 @@ def test_clients_that_dawdle_keep_nobody_from_being_answered(
     finally:
         for dawdler in dawdlers:
             dawdler.close()
+
+
+def test_a_client_that_asks_byte_by_byte_gets_no_more_time(
+    ill: Ill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host, _, port = ill.where.rpartition(":")
+    monkeypatch.setattr(endpoint, "TIMEOUT_S", 0.2)
+    with socket.create_connection((host, int(port)), timeout=0.01) as client:
+
+        def left() -> bool:
+            try:
+                client.sendall(b"x")
+                return client.recv(1) == b""
+            except TimeoutError:
+                return False
+            except ConnectionError:
+                return True
+
+        until(left, "the end of the connection")
+
+
+def test_clients_for_which_there_is_no_thread_take_no_room(
+    ill: Ill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host, _, port = ill.where.rpartition(":")
+    with monkeypatch.context() as broken:
+        broken.setattr(socketserver.ThreadingMixIn, "process_request", _no_thread)
+        for _ in range(endpoint.MAX_CLIENTS + 1):
+            with socket.create_connection((host, int(port)), timeout=10) as client:
+                assert client.recv(1) == b""
+    assert ill.get("/livez") == (200, "ok\n")
+
+
+def _no_thread(*_: object) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def test_no_name_is_looked_up_to_serve(spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(socket, "getfqdn", asked.append)
+    with Endpoint(Ill(spool).overview, "127.0.0.1", 0):
+        assert asked == []
 
 
 def test_a_request_without_end_is_cut(ill: Ill) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -152,12 +153,6 @@ def test_lines_are_json_whatever_they_hold(tmp_path: Path) -> None:
     assert json.loads(line)["odd"] == "\udcff\n\u2028"
 
 
-def test_an_unknown_format_is_refused() -> None:
-    with pytest.raises(SettingsError) as error:
-        logs.style("xml")
-    assert str(error.value) == "log format 'xml': expected one of json, console, auto"
-
-
 def test_every_event_is_in_the_schema_and_nothing_else_is() -> None:
     events_of_schema = {ref["$ref"].rpartition("/")[2] for ref in SCHEMA["oneOf"]}
     assert events_of_schema == set(NAMES)
@@ -283,6 +278,42 @@ def test_a_full_file_is_put_aside_and_only_so_many_are_kept(tmp_path: Path) -> N
     assert file.lost == alone.lost == 0
 
 
+def test_a_full_file_that_was_taken_away_or_cannot_be_made_anew_costs_no_more_than_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = RotatedFile(tmp_path / "log", max_bytes=24, keep=3)
+    for i in range(4):
+        file.msg(f"line number {i}")
+    (tmp_path / "log").unlink()
+    file.msg("line number 4")
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "open", _no_descriptors)
+        for i in range(5, 9):
+            file.msg(f"line number {i}")
+    file.msg("line number 9")
+    file.close()
+    kept = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert kept == {f"log{k}": f"line number {i}\n" for k, i in
+                    {"": 9, ".1": 4, ".2": 2, ".3": 1}.items()}  # fmt: skip
+    assert file.lost == 4
+
+
+def test_a_pipe_instead_of_a_file_is_not_put_aside(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "log")
+    reader = os.open(tmp_path / "log", os.O_RDONLY | os.O_NONBLOCK)
+    file = RotatedFile(tmp_path / "log", max_bytes=24, keep=2)
+    for i in range(4):
+        file.msg(f"line number {i}")
+    file.close()
+    assert os.read(reader, 1000).count(b"\n") == 4
+    os.close(reader)
+    assert [path.name for path in tmp_path.iterdir()] == ["log"]
+
+
+def _no_descriptors(*_: object, **__: object) -> int:
+    raise OSError(errno.EMFILE, "Too many open files")
+
+
 def test_a_file_that_cannot_be_written_loses_lines_and_says_so_on_the_other_way(
     tmp_path: Path,
 ) -> None:
@@ -342,3 +373,17 @@ def test_a_daemon_whose_logs_are_all_broken_answers_everything(spool: Path, regi
     assert (done.returncode, done.stderr) == (0, b"")
     assert len(content(spool / "done")) == 50
     assert json.loads((spool / "status.json").read_text())["log_lines_lost"] > 50
+
+
+def test_closed_standard_streams_are_given_to_nothing_else(
+    spool: Path, registry: Path, tmp_path: Path
+) -> None:
+    (spool / "in" / "a.txt").write_text("Who wrote Hamlet ?")
+    closed = ["sh", "-c", 'exec "$@" >&- 2>&-', "sh"]
+    command = [*closed, sys.executable, "-m", "spikewatch.daemon.cli", "run", "--once"]
+    command += ["--spool", str(spool), "--registry", str(registry), "--model", MODEL]
+    command += ["--log-file", str(tmp_path / "log")]
+    assert subprocess.run(command, check=False).returncode == 0
+    events = [json.loads(line)["event"] for line in (tmp_path / "log").read_text().splitlines()]
+    assert events == ["daemon.start", "daemon.ready", "request.done", "daemon.stop"]
+    assert subprocess.run([*command, "--scan-s", "0"], check=False).returncode == 2

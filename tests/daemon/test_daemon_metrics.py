@@ -231,3 +231,9 @@ def test_the_page_of_the_docs_names_every_metric_and_no_other(
     stated = set(re.findall(r"`(spikewatch_\w+)(?:\{[a-z,]+\})?`", text))
     exposed = {f.name + "_total" * (f.type == "counter") for f in parse(seen.page())}
     assert stated == {name for name in exposed if name.startswith("spikewatch_")}
+
+
+def test_markers_are_no_inputs_that_wait(spool: Path) -> None:
+    for name in ("a.txt", "a.txt.done", "b.txt", "c.txt.part"):
+        (spool / "in" / name).touch()
+    assert Census(spool, Time().clock().monotonic, marker=".done").take().inbox == 2

@@ -215,6 +215,9 @@ def test_check_tries_everything(spool: Path, registry: Path) -> None:
     bad = program("check", "--spool", spool, "--registry", registry, "--model", "none:1.0.0")
     assert bad.returncode == 1
     assert "FAIL model: model none:1.0.0: " in bad.stdout
+    open_to_all = program("check", "--spool", spool, "--http", "0.0.0.0:9464")
+    assert open_to_all.returncode == 1
+    assert "FAIL http: http '0.0.0.0:9464': other machines would reach it" in open_to_all.stdout
     full = program("check", "--spool", spool, "--registry", registry, "--model", MODEL,
                    "--min-free-bytes", 1 << 50, "--json")  # fmt: skip
     assert full.returncode == 1

@@ -46,6 +46,7 @@ def test_a_reload_takes_over_what_may_change_and_names_what_may_not(
         assert [e["settings"] for e in daemon.events("config.fixed")] == [["once"]]
         (spool / "in" / "b.txt").write_text("who " * 1000)
         daemon.wait_for("request.done", file="b.txt")
+        assert (spool / "reload.json").stat().st_mode & 0o777 == 0o640
         assert daemon.stop() == 0
 
 

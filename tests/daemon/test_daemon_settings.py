@@ -105,10 +105,12 @@ def test_flags_come_before_variables_before_the_file(
     ("text", "error"),
     [
         ("scan = 1", "scan: no such setting; there are spool, registry, model, "),
+        ('"a\\nb" = 1', "a%0Ab: no such setting; there are spool, registry, model, "),
         ("scan_s = '1'", "scan_s: '1', expected a number"),
         ("scan_s = true", "scan_s: True, expected a number"),
         ("scan_s = nan", "scan_s: nan, least 0.01"),
         ("scan_s = inf", "scan_s: inf, most 3600"),
+        (f"scan_s = {10**400}", f"scan_s: {10**400}, most 3600"),
         ("scan_s = 0", "scan_s: 0.0, least 0.01"),
         ("group_files = 1.5", "group_files: 1.5, expected a whole number"),
         ("group_files = 5000", "group_files: 5000, most 4096"),
@@ -151,6 +153,10 @@ def test_a_file_that_is_not_there_a_bad_flag_and_no_spool_are_one_line_and_exit_
     done = program("run", "--spool", tmp_path / "s", "--max-attempts", "0")
     assert (done.returncode, done.stderr) == (2, "spikewatchd: max_attempts: 0, least 1\n")
     assert not (tmp_path / "s").exists()
+    for flag in ("--spool", "--registry", "--log-file"):
+        done = program("check", "--spool", tmp_path / "s", flag, "")
+        name = flag[2:].replace("-", "_")
+        assert (done.returncode, done.stderr) == (2, f"spikewatchd: {name}: '', expected a path\n")
     done = program("put", tmp_path / "a.txt")
     assert done.returncode == 2
     assert done.stderr == (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import os
@@ -17,6 +18,9 @@ import pytest
 from daemon_support import MODEL, Daemon, program, until
 from rich.console import Console
 
+from spikewatch.daemon.census import changed_s, files
+from spikewatch.daemon.documents import STATUS_SCHEMA
+from spikewatch.daemon.errors import DaemonError
 from spikewatch.daemon.status import Status, status
 from spikewatch.daemon.view import SILENT_S, History, view
 
@@ -147,7 +151,38 @@ def test_what_a_daemon_left_behind_is_not_taken_for_one_that_runs(
         assert "no daemon" in program("status", "--spool", spool).stdout
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}'])
+def test_a_status_of_another_schema_is_not_drawn(spool: Path) -> None:
+    (spool / "lock").write_text(f"{os.getpid()}\n")
+    said = document(pid=os.getpid(), schema=STATUS_SCHEMA)
+    with (spool / "lock").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        (spool / "status.json").write_text(json.dumps(said))
+        assert status(spool, now_s=NOW).daemon == said
+        (spool / "status.json").write_text(json.dumps(said | {"schema": STATUS_SCHEMA + 1}))
+        found = status(spool, now_s=NOW)
+    assert (found.holder_pid, found.daemon) == (os.getpid(), None)
+
+
+def test_a_file_that_is_claimed_during_the_count_hides_no_other(spool: Path) -> None:
+    for name in ("a.txt", "b.txt", "c.txt"):
+        (spool / "in" / name).touch()
+    entries = list(files(spool / "in"))
+    (spool / "in" / "a.txt").unlink()
+    counted = {entry.name: changed_s(entry) is not None for entry in entries}
+    assert counted == {"a.txt": False, "b.txt": True, "c.txt": True}
+
+
+def test_a_spool_that_may_not_be_entered_is_one_line(spool: Path) -> None:
+    locked = spool / "locked"
+    locked.mkdir(mode=0)
+    if os.access(locked, os.R_OK):
+        pytest.skip("root may enter everything")
+    with pytest.raises(DaemonError) as refused:
+        status(locked / "spool", now_s=NOW)
+    assert str(refused.value) == f"{locked / 'spool'}: Permission denied"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "[" * 100_000, '{"pid": 1}'])
 def test_a_damaged_status_file_is_as_good_as_none(spool: Path, text: str) -> None:
     (spool / "status.json").write_text(text)
     assert status(spool, now_s=NOW).daemon is None

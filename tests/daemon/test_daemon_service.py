@@ -320,7 +320,7 @@ def test_a_file_that_is_still_written_is_not_claimed(hand: Bench) -> None:
 
 
 def test_without_leases_a_file_must_settle(hand: Bench) -> None:
-    hand.service._inbox._leases = False
+    hand.service._arrivals._inbox._leases = False
     hand.drop("q.txt", "Who wrote")
     hand.turn()
     hand.turn(passed_s=0.9)

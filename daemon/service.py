@@ -12,7 +12,6 @@ import resource
 import sys
 from contextlib import closing
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from . import durable, events
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from .health import Hearts
     from .model import ServedModel
     from .settings import Settings
-    from .settling import Told
+    from .settling import Settled
     from .spool import Spool
     from .watch import Watching
 
@@ -117,7 +116,7 @@ class Service:
         self._pause_s = 0.0
         self._orphans = False
         self._unsynced: list[OSError] = []
-        self._in_flight: tuple[list[Progress], Future[list[Told]]] | None = None
+        self._in_flight: tuple[list[Progress], Future[Settled]] | None = None
 
     def start(self) -> None:
         """Recover what an earlier process left, start to watch, and scan."""
@@ -133,11 +132,13 @@ class Service:
 
     def close(self) -> None:
         """Stop watching and simulating."""
-        self.finish()
-        self._arrivals.stop()
-        self._settling.close()
-        self._pipeline.close()
-        self._waiting.close()
+        try:
+            self.finish()
+        finally:
+            self._arrivals.stop()
+            self._settling.close()
+            self._pipeline.close()
+            self._waiting.close()
 
     def swap(self, model: ServedModel) -> None:
         """Answer with another model from the next request on; those that are open keep theirs."""
@@ -251,35 +252,32 @@ class Service:
     def _settle(self, now: float, *, beside: bool = False) -> None:
         """Make the finished requests final; `beside` other work, what comes of it is dealt with by `_land`."""
         group = self._settling.take()
-        if beside and group:
-            started = self._settling.start(group)  # before the log of the one before is written
+        if not (beside and group):
             self._land(now)
-            self._in_flight = group, started
+            if group:
+                self._conclude(self._settling.settle(group), now)
             return
-        self._land(now)
-        if group:
-            self._conclude(group, partial(self._settling.settle, group), now)
+        # The group before is waited for by its successor in the thread, and told of meanwhile.
+        before, self._in_flight = self._in_flight, (group, self._settling.start(group))
+        if before is not None:
+            self._conclude(before[1].result(), now)
 
     def _land(self, now: float) -> bool:
         """Wait for the group in the thread; False when there is none."""
         if self._in_flight is None:
             return False
-        (group, future), self._in_flight = self._in_flight, None
-        self._conclude(group, future.result, now)
+        (_, settled), self._in_flight = self._in_flight, None
+        self._conclude(settled.result(), now)
         return True
 
-    def _conclude(
-        self, group: list[Progress], settled: Callable[[], list[Told]], now: float
-    ) -> None:
-        try:
-            self._settling.tell(settled())
-        except OSError as fault:
-            for progress in group:
-                self._retry(progress.request, fault, now)
-        else:
-            self._waiting.settled(*(progress.request.name for progress in group))
-            if group:
-                self._unsynced.clear()
+    def _conclude(self, settled: Settled, now: float) -> None:
+        self._settling.tell(settled.told)
+        self._waiting.settled(*(progress.request.name for progress in settled.final))
+        if settled.fault is None:
+            self._unsynced.clear()
+            return
+        for progress in settled.left:
+            self._retry(progress.request, settled.fault, now)
 
     def _retry(self, request: Request, fault: OSError | AnswerError, now: float) -> None:
         self._waiting.again(request, fault, now)

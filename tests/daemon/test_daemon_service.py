@@ -385,6 +385,20 @@ def test_the_same_bad_file_again_and_other_bad_bytes_lose_nothing(hand: Bench) -
     assert (hand.path / "failed" / "a.txt").read_bytes() == b"\xff"
 
 
+def test_a_report_takes_the_name_of_no_failed_input(hand: Bench) -> None:
+    (hand.path / "in" / "a.txt.error.json").symlink_to("nowhere")
+    (hand.path / "in" / "b.txt.error.json").write_text("{}")
+    hand.turn(passed_s=2.0)
+    for name in ("a.txt", "b.txt"):
+        hand.drop(name, b"\xff")
+    hand.run()
+    tag = sha(b"\xff")[:12]
+    assert (hand.path / "failed" / "a.txt.error.json").is_symlink()
+    assert (hand.path / "failed" / "b.txt.error.json").read_text() == "{}"
+    for name in ("a.txt.error.json", "b.txt.error.json", f"a.txt.{tag}", f"b.txt.{tag}"):
+        assert failed(hand, name)
+
+
 def test_small_files_share_simulator_calls(hand: Bench) -> None:
     for i in range(40):
         hand.drop(f"{i}.txt", f"{GOOD}\nhow far ?\n")

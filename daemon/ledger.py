@@ -212,15 +212,16 @@ class Ledger:
     def _put_aside(self, name: str, base: str, report: Mapping[str, Any], draft: Draft) -> bool:
         spool = self._spool
         there = durable.look(spool.failed, base)
-        known = durable.read_small(spool.failed, base + names.REPORT)
+        reported = durable.look(spool.failed, base + names.REPORT) is not None
+        known = durable.read_small(spool.failed, base + names.REPORT) if reported else None
         same = (_field(known, "file"), _field(known, "sha256")) == (
             report["file"],
             report["sha256"],
         )
         if there is not None and not durable.same_file(there, durable.look(spool.work, name)):
             return same and report["sha256"] is not None  # the same bad bytes are there already
-        if known is not None and not same:
-            return False
+        if reported and not same:
+            return False  # another input's report, or an input of that name: it need be no file
         durable.unlink(spool.failed, base + names.REPORT)
         draft.place(spool.failed, base + names.REPORT)
         if there is None:

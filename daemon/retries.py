@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from heapq import nsmallest
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from .settings import Settings
@@ -37,6 +37,11 @@ class Pauses:
     first_s: float
     last_s: float
 
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Give those of the settings."""
+        return cls(first_s=settings.retry_first_s, last_s=settings.retry_last_s)
+
     def after(self, pause_s: float) -> float:
         """Give the pause that follows one of `pause_s`."""
         return min(max(pause_s * 2, self.first_s), self.last_s)
@@ -51,12 +56,12 @@ class Retries:
 
     def configure(self, settings: Settings) -> None:
         """Take other pauses, from the next one on."""
-        self._pauses = Pauses(first_s=settings.retry_first_s, last_s=settings.retry_last_s)
+        self._pauses = Pauses.of(settings)
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def __contains__(self, name: str) -> bool:
+    def __contains__(self, name: object) -> bool:
         return name in self._waiting
 
     def __getitem__(self, name: str) -> Retry:

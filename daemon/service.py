@@ -12,21 +12,17 @@ import resource
 import sys
 from contextlib import closing
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from . import durable, events, names
-from .attempts import Attempts
+from . import durable, events
+from .arrivals import Arrivals
 from .errors import DISK_FULL, AnswerError, InputError, SpoolLostError, fault_name
-from .guards import MissedEvents, RoomGuard, WatchGuard
 from .health import LOOP
-from .inbox import Inbox, leases_work
 from .ledger import Ledger
-from .outgoing import OutGuard
 from .pipeline import Pipeline, Progress, Request
-from .recovery import State, reconcile
-from .retries import Pauses, Retries
+from .retries import Pauses
 from .settling import Settling
+from .waiting import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +35,7 @@ if TYPE_CHECKING:
     from .health import Hearts
     from .model import ServedModel
     from .settings import Settings
-    from .settling import Told
+    from .settling import Settled
     from .spool import Spool
     from .watch import Watching
 
@@ -51,9 +47,6 @@ SYNCS_MAY_FAIL: Final = 1
 Going on would promise what the disk does not keep, and only a new process gets descriptors and a page cache that do not
 hide earlier failures.
 """
-BLIND_SCAN_S: Final = 0.25
-"""Longest time in seconds between two scans while file events do not come."""
-
 OTHER_DESCRIPTORS: Final = 200
 """Left for all but the groups: folders, watcher, log, inputs."""
 
@@ -102,54 +95,36 @@ class Service:
         self._hearts = hearts
         self._hurry = hurry
         settings = _affordable(settings)
-        self._settings = settings
         self._clock = clock
         self._bare_log = log
-        self._log = log.bind(model=model.pin)
-        self._ledger = Ledger(spool)
-        self._attempts = Attempts(spool)
-        self._pauses = Pauses(first_s=settings.retry_first_s, last_s=settings.retry_last_s)
-        self._retries = Retries(self._pauses)
-        self._room = RoomGuard(spool, settings, log)
-        self._outs = OutGuard(spool, settings, log)
-        self._watch = WatchGuard(spool, watcher, log)
-        self._missed = MissedEvents()
-        self._watcher = watcher
+        ledger = Ledger(spool)
+        self._pauses = Pauses.of(settings)
+        self._arrivals = Arrivals(
+            spool=spool, ledger=ledger, settings=settings, watcher=watcher, log=log
+        )
+        self._waiting = Waiting(
+            spool=spool, ledger=ledger, settings=settings, clock=clock, log=log, hearts=hearts
+        )
         self._pipeline = Pipeline(
             spool=spool, model=model, settings=settings, clock=clock, hearts=hearts
         )
         self._settling = Settling(
-            spool=spool,
-            ledger=self._ledger,
-            settings=settings,
-            clock=clock,
-            log=log,
-            hearts=hearts,
+            spool=spool, ledger=ledger, settings=settings, clock=clock, log=log, hearts=hearts
         )
-        self._inbox = Inbox(
-            spool,
-            settle_s=settings.settle_s,
-            empty_grace_s=settings.empty_grace_s,
-            leases=not settings.network_fs and leases_work(spool),
-        )
-        self._scan_due_s = 0.0
+        self.swap(model)
         self._paused_until_s = 0.0
         self._pause_s = 0.0
         self._orphans = False
         self._unsynced: list[OSError] = []
-        self._in_flight: tuple[list[Progress], Future[list[Told]]] | None = None
+        self._in_flight: tuple[list[Progress], Future[Settled]] | None = None
 
     def start(self) -> None:
-        """Recover what an earlier process left, start to watch, and scan.
-
-        The watcher starts before the scan, so that no file falls between the two.
-        """
+        """Recover what an earlier process left, start to watch, and scan."""
         now = self._clock.monotonic()
-        self._recover(now)
-        self._watch.start(now)
-        self._room.check()
-        self._seen(self._inbox.scan(now), by="scan")
-        self._scan_due_s = now + self._settings.scan_s
+        for request in self._waiting.recover(now):
+            self._settling.poison(request, self._pipeline.model)
+            self._waiting.settled(request.name)
+        self._arrivals.start(now)
 
     def finish(self) -> None:
         """Wait for what is being made final; what else is in work/ stays there for the next start."""
@@ -157,41 +132,37 @@ class Service:
 
     def close(self) -> None:
         """Stop watching and simulating."""
-        self.finish()
-        self._watch.stop()
-        self._settling.close()
-        self._pipeline.close()
-        self._attempts.close()
+        try:
+            self.finish()
+        finally:
+            self._arrivals.stop()
+            self._settling.close()
+            self._pipeline.close()
+            self._waiting.close()
 
     def swap(self, model: ServedModel) -> None:
         """Answer with another model from the next request on; those that are open keep theirs."""
         self._pipeline.model = model
         self._log = self._bare_log.bind(model=model.pin)
+        self._arrivals.log = self._waiting.log = self._log
 
     def configure(self, settings: Settings) -> None:
         """Take other settings: what is open keeps what it was begun with, pauses run out as they were set."""
         settings = _affordable(settings)
-        self._settings = settings
-        self._pauses = Pauses(first_s=settings.retry_first_s, last_s=settings.retry_last_s)
-        for part in (self._pipeline, self._settling, self._inbox, self._retries):
+        self._pauses = Pauses.of(settings)
+        for part in (self._arrivals, self._waiting, self._pipeline, self._settling):
             part.configure(settings)
-        self._room.configure(settings)
-        self._outs.configure(settings)
 
     @property
     def idle(self) -> bool:
         """True when there is nothing to do and nothing will come of itself."""
-        busy = self._orphans or self._in_flight or len(self._retries)
-        return not (busy or self._inbox.expecting)
+        busy = self._orphans or self._in_flight or len(self._waiting)
+        return not (busy or self._arrivals.expecting)
 
     @property
     def waiting(self) -> int:
         """Inputs in work/ that wait to be answered."""
-        return len(self._retries)
-
-    @property
-    def _may_claim(self) -> bool:
-        return self._room.room and self._outs.room
+        return len(self._waiting)
 
     def turn(self, now: float) -> bool:
         """Do what there is to do, at most `group_files` inputs of each kind.
@@ -211,12 +182,15 @@ class Service:
         if now < self._paused_until_s:
             return self._land(now)
         try:
-            if self._orphans or len(self._retries):
+            if self._orphans or len(self._waiting):
                 self._land(now)  # else its inputs would be taken for some that wait
-            self._adopt(now)
-            self._look(now)
-            again = self._take_due(now)
-            fresh = self._claim(now) if self._may_claim else []
+            if self._orphans:
+                self._waiting.adopt(now)
+                self._orphans = False
+            in_flight = len(self._in_flight[0]) if self._in_flight else 0
+            self._arrivals.look(now, in_hand=len(self._waiting) + in_flight)
+            again = self._waiting.due(now)
+            fresh = self._arrivals.claim(now, waiting=self._waiting)
         except OSError as fault:
             self._pause(fault, now)
             return False
@@ -227,138 +201,15 @@ class Service:
         for request in again:
             if not self._hurry():
                 self._answer_alone(request, now)
-        self._settle(now, beside=self._inbox.expecting)
+        self._settle(now, beside=self._arrivals.expecting)
         return True
 
     def nap_s(self, now: float) -> float:
         """How long the loop may sleep after a turn that found nothing to do."""
-        look = self._inbox.next_look_s() if self._may_claim else None
-        times = [t for t in (self._scan_due_s, self._retries.next_s(), look) if t is not None]
-        return min(max(min(times), self._paused_until_s) - now, LONGEST_NAP_S)
-
-    def _recover(self, now: float) -> None:
-        states: dict[str, State] = {}
-        for name in durable.listing(self._spool.work):
-            self._hearts.beat(LOOP)
-            if not name.startswith("."):
-                states[name] = reconcile(self._spool, self._ledger, name)
-        claims = self._attempts.recover([n for n, state in states.items() if state.unanswered])
-        for name, state in states.items():
-            self._recovered(name, state, claims.get(name, 0))
-        self._spool.sweep(self._clock.wall())
-        # Those that were there least often first: one that kills must not keep the others from their turn.
-        for name in sorted(claims, key=claims.__getitem__):
-            facts = durable.look(self._spool.work, name)
-            arrived = self._clock.wall() if facts is None else facts.st_ctime
-            if claims[name] >= self._settings.max_attempts:
-                request = Request(name=name, arrived_s=arrived, attempt=claims[name])
-                self._settling.poison(request, self._pipeline.model)
-                self._attempts.forget(name)
-            else:
-                self._retries.add(name, arrived_s=arrived, now=now, at_once=True)
-
-    def _recovered(self, name: str, state: State, attempts: int) -> None:
-        if state is not State.GONE:
-            file = names.printable(name)
-            self._log.info(events.RECOVERED, file=file, state=str(state), attempts=attempts)
-
-    def _adopt(self, now: float) -> None:
-        """Take up inputs whose claim was interrupted: between turns, what is in work/ waits or is an orphan."""
-        if not self._orphans:
-            return
-        for name in durable.listing(self._spool.work):
-            facts = durable.look(self._spool.work, name)
-            if not name.startswith(".") and name not in self._retries and facts is not None:
-                self._retries.add(name, arrived_s=facts.st_ctime, now=now, at_once=True)
-        self._orphans = False
-
-    def _look(self, now: float) -> None:
-        seen, lost = self._watcher.take()
-        self._watch.heard(seen, now, lost=lost)
-        self._missed.told(seen)
-        self._seen(self._inbox.hint(seen, now), by="event")
-        if lost:
-            self._log.warning(events.WATCH_OVERFLOW)
-        in_flight = len(self._in_flight[0]) if self._in_flight else 0
-        self._outs.check(now, in_hand=len(self._retries) + in_flight)
-        backlog_on_disk = self._inbox.full and self._inbox.next_look_s() is None
-        if lost or backlog_on_disk or now >= self._scan_due_s:
-            self._room.check()
-            if self._watch.check(now):
-                self._scan(now)
-            pause = (
-                min(self._settings.scan_s, BLIND_SCAN_S)
-                if self._watch.blind
-                else self._settings.scan_s
-            )
-            self._scan_due_s = now + pause
-
-    def _scan(self, now: float) -> None:
-        was_full = self._inbox.full
-        found = self._inbox.scan(now)
-        self._seen(found, by="scan")
-        # After a scan that could not see all, older files come to light that nobody has missed.  Events of markers do
-        # not name the inputs that the scan finds, and a network file system has none.
-        unheard = was_full or self._spool.marker or self._settings.network_fs
-        missed = self._missed.scanned(None if unheard else found)
-        if missed:
-            self._log.info(events.WATCH_RESCAN, found=missed)
-
-    def _seen(self, found: list[str], *, by: str) -> None:
-        for name in found:
-            self._log.debug(events.SEEN, file=names.printable(name), by=by)
-
-    def _take_due(self, now: float) -> list[Request]:
-        """Give the waiting inputs whose time has come and that are still without an answer."""
-        requests = []
-        for name in self._retries.due(now, self._settings.group_files):
-            state = reconcile(self._spool, self._ledger, name)
-            if state.unanswered:
-                arrived = self._retries[name].arrived_s
-                attempt = self._attempts.next(name)
-                requests.append(Request(name=name, arrived_s=arrived, attempt=attempt))
-            else:
-                self._ledger.tidy(name)
-                self._retries.drop(name)
-                self._attempts.forget(name)
-                self._recovered(name, state, 0)
-        return requests
-
-    def _claim(self, now: float) -> list[Request]:
-        """Claim complete inputs; those whose very bytes are answered already are finished at once."""
-        most = self._outs.limit(self._settings.group_files)
-        arrivals = {a.name: a for a in self._inbox.ready(now, most)}
-        lanes = () if self._spool.lane else self._settings.models
-        for name in self._inbox.take_folders():
-            if name in lanes:
-                continue
-            self._log.warning(events.IGNORED, file=names.printable(name), message="it is a folder")
-        waiting = [name for name in arrivals if name in self._retries]
-        claimed, busy = self._spool.claim(name for name in arrivals if name not in waiting)
-        self._outs.claimed(len(claimed))
-        for name in (*waiting, *busy):
-            self._inbox.put_back(name, now)
-        for name in claimed:
-            size = arrivals[name].size
-            self._log.debug(events.CLAIMED, file=names.printable(name), size_bytes=size)
-        # Small ones first: they share batches and are settled before a large one begins.
-        return [
-            Request(name=name, arrived_s=arrivals[name].arrived_s)
-            for name in sorted(claimed, key=lambda name: arrivals[name].size)
-            if not self._is_known(name)
-        ]
-
-    def _is_known(self, name: str) -> bool:
-        if durable.look(self._spool.out, names.base(name) + names.RESULT) is None:
-            return False
-        sha256 = durable.digest(self._spool.work, name)
-        result = None if sha256 is None else self._ledger.answered(name, sha256)
-        if sha256 is None or result is None:
-            return False
-        self._ledger.finish([(name, sha256)])
-        file, answer = names.printable(name), names.printable(result)
-        self._log.info(events.DUPLICATE, file=file, input_sha256=sha256, result=answer)
-        return True
+        first, due = self._arrivals.next_s, self._waiting.next_s
+        if due is not None:
+            first = min(first, due)
+        return min(max(first, self._paused_until_s) - now, LONGEST_NAP_S)
 
     def _answer(self, requests: list[Request], now: float) -> None:
         left = {request.name: request for request in requests}
@@ -385,7 +236,7 @@ class Service:
             self._hearts.beat(LOOP)
             if self._hurry():
                 raise _HurriedError
-            return self._attempts.trial(request.name, at)
+            return self._waiting.trial(request.name, at)
 
         try:
             self._settling.add(self._pipeline.answer_alone(request, trial))
@@ -401,56 +252,40 @@ class Service:
     def _settle(self, now: float, *, beside: bool = False) -> None:
         """Make the finished requests final; `beside` other work, what comes of it is dealt with by `_land`."""
         group = self._settling.take()
-        if beside and group:
-            started = self._settling.start(group)  # before the log of the one before is written
+        if not (beside and group):
             self._land(now)
-            self._in_flight = group, started
+            if group:
+                self._conclude(self._settling.settle(group), now)
             return
-        self._land(now)
-        if group:
-            self._conclude(group, partial(self._settling.settle, group), now)
+        # The group before is waited for by its successor in the thread, and told of meanwhile.
+        before, self._in_flight = self._in_flight, (group, self._settling.start(group))
+        if before is not None:
+            self._conclude(before[1].result(), now)
 
     def _land(self, now: float) -> bool:
         """Wait for the group in the thread; False when there is none."""
         if self._in_flight is None:
             return False
-        (group, future), self._in_flight = self._in_flight, None
-        self._conclude(group, future.result, now)
+        (_, settled), self._in_flight = self._in_flight, None
+        self._conclude(settled.result(), now)
         return True
 
-    def _conclude(
-        self, group: list[Progress], settled: Callable[[], list[Told]], now: float
-    ) -> None:
-        try:
-            self._settling.tell(settled())
-        except OSError as fault:
-            for progress in group:
-                self._retry(progress.request, fault, now)
-        else:
-            for progress in group:
-                self._retries.drop(progress.request.name)
-            self._attempts.forget(*(progress.request.name for progress in group))
-            if group:
-                self._unsynced.clear()
+    def _conclude(self, settled: Settled, now: float) -> None:
+        self._settling.tell(settled.told)
+        self._waiting.settled(*(progress.request.name for progress in settled.final))
+        if settled.fault is None:
+            self._unsynced.clear()
+            return
+        for progress in settled.left:
+            self._retry(progress.request, settled.fault, now)
 
     def _retry(self, request: Request, fault: OSError | AnswerError, now: float) -> None:
-        """Leave an input in work/ and try it again later, alone; a fault of the machine is no attempt."""
-        code = fault_name(fault) if isinstance(fault, OSError) else "simulator"
-        arrived, at_once = request.arrived_s, isinstance(fault, AnswerError)
-        pause = self._retries.add(request.name, arrived_s=arrived, now=now, at_once=at_once)
-        self._log.warning(
-            events.RETRY,
-            file=names.printable(request.name),
-            code=code,
-            message=str(fault),
-            retry_in_s=pause,
-        )
+        self._waiting.again(request, fault, now)
         self._notice(fault)
 
     def _blame(self, request: Request, fault: AnswerError, now: float, *, alone: bool) -> None:
         """Count a failure of the simulator against a request, if it was in there alone."""
-        last = self._settings.max_attempts
-        if not alone or self._attempts.failed(request.name) < last:
+        if not alone or not self._waiting.accuse(request.name):
             self._retry(request, fault, now)
             return
         failure = InputError("simulator", str(fault), stage="simulate")
@@ -460,8 +295,7 @@ class Service:
     def _pause(self, fault: OSError, now: float) -> None:
         """Claim nothing for a while: the machine is not in order."""
         self._orphans = True
-        self._scan_due_s = 0.0  # what was about to be claimed must be found anew
-        self._missed.scanned(None)
+        self._arrivals.distrust()
         self._pause_s = self._pauses.after(self._pause_s)
         self._paused_until_s = now + self._pause_s
         code, pause = fault_name(fault), self._pause_s
@@ -470,7 +304,7 @@ class Service:
 
     def _notice(self, fault: Exception) -> None:
         if isinstance(fault, OSError) and fault.errno in DISK_FULL:
-            self._room.check(refused=True)
+            self._arrivals.refused()
         if isinstance(fault, durable.SyncError) and fault.errno == errno.EIO:
             if fault not in self._unsynced:  # each of a group tells of the one that it shared
                 self._unsynced.append(fault)

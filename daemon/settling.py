@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import durable, events
@@ -27,6 +28,29 @@ if TYPE_CHECKING:
 
     Told = tuple[str, dict[str, Any]]
     """An event's name and fields."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settled:
+    """What became of a group.
+
+    Attributes
+    ----------
+    final
+        Its requests that are final.
+    told
+        What is to be told of them (see `Settling.tell`).
+    left
+        The others: each is in one of the states that `recovery` knows.
+    fault
+        The disk's, if there are others.
+
+    """
+
+    final: Sequence[Progress]
+    told: Sequence[Told]
+    left: Sequence[Progress] = ()
+    fault: OSError | None = None
 
 
 class Settling:
@@ -98,31 +122,28 @@ class Settling:
         group, self._group = self._group, []
         return group
 
-    def start(self, group: Sequence[Progress]) -> Future[list[Told]]:
+    def start(self, group: Sequence[Progress]) -> Future[Settled]:
         """Settle requests in the thread."""
         return self._thread.submit(self.settle, group)
 
-    def settle(self, group: Sequence[Progress]) -> list[Told]:
-        """Make requests final: results into out/, or the inputs into failed/.
-
-        Returns
-        -------
-        list of (str, dict)
-            What is to be told of them (see `tell`).
-
-        Raises
-        ------
-        OSError
-            The disk; each of the group is then in one of the states that `recovery` knows.
-
-        """
-        written = [progress for progress in group if progress.failure is None]
+    def settle(self, group: Sequence[Progress]) -> Settled:
+        """Make requests final: results into out/ all together, then the inputs without one into failed/."""
+        left = [progress for progress in group if progress.failure is None]
+        failed = [(progress, why) for progress in group if (why := progress.failure) is not None]
+        final: list[Progress] = []
+        told: list[Told] = []
         with self._hearts.busy(SETTLING):
-            told = self._commit(written) if written else []
-            for progress in group:
-                if progress.failure is not None:
-                    told.append(self._quarantine(progress.failure, progress))
-        return told
+            try:
+                if left:
+                    told += self._commit(left)
+                    final, left = left, []
+                for progress, why in failed:
+                    told.append(self._quarantine(why, progress))
+                    final.append(progress)
+            except OSError as fault:
+                left += [progress for progress, _ in failed if progress not in final]
+                return Settled(final=final, told=told, left=left, fault=fault)
+        return Settled(final=final, told=told)
 
     def tell(self, told: Sequence[Told]) -> None:
         """Log requests that are final."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from daemon_support import Bench, content, until
 
 from spikewatch.daemon import durable
+from spikewatch.daemon.arrivals import BLIND_SCAN_S
 from spikewatch.daemon.guards import CANARY, CANARY_S, MissedEvents
-from spikewatch.daemon.service import BLIND_SCAN_S
 from spikewatch.daemon.watch import Bell, Watcher
 
 if TYPE_CHECKING:

@@ -61,7 +61,7 @@ def test_every_field_is_documented_and_every_line_has_the_common_ones(hand: Benc
     (hand.path / "in" / "folder").mkdir()
     hand.watcher.lost = True
     hand.turn(passed_s=2.0)
-    hand.service._room.check(refused=True)
+    hand.service._arrivals.refused()
     found = hand.events()
     assert {e["event"] for e in found} == {
         "request.done",

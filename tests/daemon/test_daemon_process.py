@@ -117,7 +117,7 @@ def test_what_takes_longer_than_the_grace_waits_for_the_next_start(
 def test_what_is_tried_alone_waits_for_the_next_start_as_well(hand: Bench) -> None:
     """Nothing is held against an input whose trial was broken off."""
     (hand.path / "work" / "a.txt").write_text(GOOD)
-    hand.service._recover(hand.time.now)
+    hand.service._waiting.recover(hand.time.now)
     hand.time.over = True
     hand.turn()
     assert "a.txt" in content(hand.path / "work")

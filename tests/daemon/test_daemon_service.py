@@ -320,7 +320,7 @@ def test_a_file_that_is_still_written_is_not_claimed(hand: Bench) -> None:
 
 
 def test_without_leases_a_file_must_settle(hand: Bench) -> None:
-    hand.service._inbox._leases = False
+    hand.service._arrivals._inbox._leases = False
     hand.drop("q.txt", "Who wrote")
     hand.turn()
     hand.turn(passed_s=0.9)
@@ -383,6 +383,20 @@ def test_the_same_bad_file_again_and_other_bad_bytes_lose_nothing(hand: Bench) -
     names = {"a.txt", f"a.txt.{tag}"}
     assert content(hand.path / "failed") == names | {f"{n}.error.json" for n in names}
     assert (hand.path / "failed" / "a.txt").read_bytes() == b"\xff"
+
+
+def test_a_report_takes_the_name_of_no_failed_input(hand: Bench) -> None:
+    (hand.path / "in" / "a.txt.error.json").symlink_to("nowhere")
+    (hand.path / "in" / "b.txt.error.json").write_text("{}")
+    hand.turn(passed_s=2.0)
+    for name in ("a.txt", "b.txt"):
+        hand.drop(name, b"\xff")
+    hand.run()
+    tag = sha(b"\xff")[:12]
+    assert (hand.path / "failed" / "a.txt.error.json").is_symlink()
+    assert (hand.path / "failed" / "b.txt.error.json").read_text() == "{}"
+    for name in ("a.txt.error.json", "b.txt.error.json", f"a.txt.{tag}", f"b.txt.{tag}"):
+        assert failed(hand, name)
 
 
 def test_small_files_share_simulator_calls(hand: Bench) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -59,6 +60,29 @@ def test_a_fault_beside_other_work_is_retried_and_loses_nothing(
         assert {e["code"] for e in hand.events("request.retry")} == {errno.errorcode[number]}
         told = [e["file"] for e in hand.events("request.done") + hand.events("request.recovered")]
         assert sorted(told) == [f"{i}.txt" for i in range(9)]
+
+
+def test_a_fault_at_a_failed_input_takes_no_event_from_the_answered_ones(
+    hand: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, faults = durable.sync_folder, [1]
+
+    def faulty(fd: int, level: durable.Durability) -> None:
+        if faults[0] and Path(f"/proc/self/fd/{fd}").readlink().name == "failed":
+            faults[0] -= 1
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(fd, level)
+
+    monkeypatch.setattr(durable, "sync_folder", faulty)
+    for name, data in {"good.txt": GOOD, "bad.txt": b"\xff", "worse.txt": b"\xfe"}.items():
+        hand.drop(name, data)
+    hand.run()
+    assert faults == [0]
+    assert [e["file"] for e in hand.events("request.done")] == ["good.txt"]
+    retried = [e["file"] for e in hand.events("request.retry")]
+    assert sorted(retried) == ["bad.txt", "worse.txt"]
+    assert content(hand.path / "failed") >= {"bad.txt", "worse.txt"}
+    assert content(hand.path / "work") == set()
 
 
 def test_what_is_in_the_thread_is_told_before_the_service_ends(make_bench: MakeBench) -> None:

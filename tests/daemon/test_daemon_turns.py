@@ -50,7 +50,8 @@ def test_waiting_inputs_that_fail_again_and_again_keep_no_other_from_its_turn(
         (spool / "work" / name).write_text(GOOD)
     monkeypatch.setattr(durable, "open_input", broken)
     with make_bench(group_files=1, retry_first_s=0.5, retry_last_s=0.5) as hand:
-        hand.service._retries._waiting = dict(sorted(hand.service._retries._waiting.items()))
+        retries = hand.service._waiting._retries
+        retries._waiting = dict(sorted(retries._waiting.items()))
         for _ in range(8):
             hand.turn(passed_s=1.0)
         hand.service.finish()

@@ -105,7 +105,7 @@ cdef class Splitter:
         """Split texts; a TypeError names the first one that is no str.
 
         Returns word ids of all texts, int64; where each text's begin, int64 (n + 1,); 0, or why a text could not be
-        split (see _lookup.h); and which one.
+        split (see _lookup_tables.h); and which one.
         """
         cdef Py_ssize_t n = len(texts), i
         cdef int64_t[::1] starts = np.zeros(n + 1, dtype=np.int64)

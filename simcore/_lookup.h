@@ -62,6 +62,17 @@ static int read_text(Work *w, const void *data, int kind, int64_t n)
     return seen ? LONE_SURROGATE : 0;
 }
 
+/* Where nothing has been split yet, the text is one piece. */
+static int first_piece(Work *w)
+{
+    if (w->piece_count >= 0) return 0;
+    if (!ROOM(w, pieces, 2)) return NO_MEMORY;
+    w->pieces[0] = 0;
+    w->pieces[1] = w->length;
+    w->piece_count = w->length > 0;
+    return 0;
+}
+
 /* Append the word ids of one text; 0, or why not. */
 static int split_text(const Lookup *t, Work *w, const void *data, int kind, int ascii, int64_t n)
 {
@@ -81,22 +92,12 @@ static int split_text(const Lookup *t, Work *w, const void *data, int kind, int 
         } else if (step[0] == REPLACE) {
             failed = run_replace(t, w, step);
         } else {
-            if (w->piece_count < 0) {
-                if (!ROOM(w, pieces, 2)) return NO_MEMORY;
-                w->pieces[0] = 0;
-                w->pieces[1] = w->length;
-                w->piece_count = w->length > 0;
-            }
-            failed = run_split(t, w, step);
+            failed = first_piece(w);
+            if (!failed) failed = run_split(t, w, step);
         }
     }
+    if (!failed) failed = first_piece(w);
     if (failed) return failed;
-    if (w->piece_count < 0) {
-        if (!ROOM(w, pieces, 2)) return NO_MEMORY;
-        w->pieces[0] = 0;
-        w->pieces[1] = w->length;
-        w->piece_count = w->length > 0;
-    }
     if (!ROOM(w, ids, w->id_count + w->piece_count) || !ROOM(w, key, 4 * t->longest + 8)) return NO_MEMORY;
     for (int64_t k = 0; k < w->piece_count; k++)
         w->ids[w->id_count++] = find_word(t, w, w->pieces[2 * k], w->pieces[2 * k + 1]);

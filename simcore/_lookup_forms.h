@@ -19,15 +19,12 @@ static int run_map(const Lookup *t, Work *w, int map)
     memcpy(w->spare, w->text, (size_t) i * sizeof *w->text);
     for (n = i; i < w->length; i++) {
         int32_t cell = cell_of(t, map, w->text[i]);
-        if (cell < SPELLED) {
-            if (!ROOM(w, spare, n + 1)) return NO_MEMORY;
-            w->spare[n++] = w->text[i] + (uint32_t) cell;
-            continue;
-        }
-        const int32_t *spelled = t->pool + (cell - SPELLED);
-        if (!ROOM(w, spare, n + spelled[0])) return NO_MEMORY;
-        for (int k = 1; k <= spelled[0]; k++) w->spare[n++] = (uint32_t) spelled[k];
-        if (n > w->most) return TOO_MANY_STEPS;
+        const int32_t *spelled = cell < SPELLED ? NULL : t->pool + (cell - SPELLED);
+        int32_t count = spelled ? spelled[0] : 1;
+        if (n + count > w->most) return TOO_MANY_STEPS;
+        if (!ROOM(w, spare, n + count)) return NO_MEMORY;
+        if (!spelled) w->spare[n++] = w->text[i] + (uint32_t) cell;
+        else for (int k = 1; k <= count; k++) w->spare[n++] = (uint32_t) spelled[k];
     }
     swap_text(w, n);
     return 0;

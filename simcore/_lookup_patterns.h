@@ -23,6 +23,15 @@ static inline int read_symbols(const Lookup *t, Work *w)
     return 0;
 }
 
+/* A pattern whose every turn takes a character keeps a few choices for each; one that turns on the spot meets the limit. */
+static inline int keep_choice(Work *w, Choice choice)
+{
+    if (w->choice_count >= w->most) return TOO_MANY_STEPS;
+    if (!ROOM(w, choices, w->choice_count + 1)) return NO_MEMORY;
+    w->choices[w->choice_count++] = choice;
+    return 0;
+}
+
 /* Where the match that begins at `p` ends, or NO_MATCH.  Looks behind as far as `begin`, ahead as far as `end`. */
 static int64_t match_at(
     const Lookup *t, Work *w, int32_t pc, int64_t begin, int64_t p, int64_t end, int nested)
@@ -52,8 +61,8 @@ static int64_t match_at(
             while (q >= low && !(next >> (q < end ? symbols[q] : END) & 1)) q--;
             if (q < low) break;
             if (q > low) {
-                if (!ROOM(w, choices, w->choice_count + 1)) return NO_MEMORY;
-                w->choices[w->choice_count++] = (Choice) {pc + 1, low, q - 1};
+                int failed = keep_choice(w, (Choice) {pc + 1, low, q - 1});
+                if (failed) return failed;
             }
             p = q;
             ok = 1;
@@ -62,8 +71,8 @@ static int64_t match_at(
         case FORK:
             ok = 1;
             if (mask >> symbol & 1) {
-                if (!ROOM(w, choices, w->choice_count + 1)) return NO_MEMORY;
-                w->choices[w->choice_count++] = (Choice) {(int32_t) in[1], p, p};
+                int failed = keep_choice(w, (Choice) {(int32_t) in[1], p, p});
+                if (failed) return failed;
                 break;
             }
             pc = (int32_t) in[1];
@@ -135,6 +144,7 @@ static int run_replace(const Lookup *t, Work *w, const int32_t *step)
     }
     if (found < 0 || !done) return found;
     int64_t rest = w->length - done;
+    if (n + rest > w->most) return TOO_MANY_STEPS;
     if (!ROOM(w, spare, n + rest) || !ROOM(w, spare_symbols, n + rest)) return NO_MEMORY;
     memcpy(w->spare + n, w->text + done, (size_t) rest * sizeof *w->text);
     memcpy(w->spare_symbols + n, w->symbols + done, (size_t) rest);

@@ -44,7 +44,8 @@ typedef struct {
     char *key;
     size_t text_room, spare_room, symbols_room, spare_symbols_room, pieces_room, spare_pieces_room, ids_room, choices_room,
         key_room;
-    int64_t length, most, piece_count, choice_count, id_count, fuel;
+    int64_t length, piece_count, choice_count, id_count, fuel;
+    int64_t most;      /* characters of the text, and choices that are open, at once */
     uint64_t present;  /* symbols in the text; 0: not known */
 } Work;
 

@@ -20,8 +20,18 @@ static inline uint64_t hash_of(uint64_t seed, const char *key, int64_t length)
     return h ^ h >> 32;
 }
 
-/* Write the records and slots; both are zeroed, and the records end with 8 bytes more. */
-static void place_words(
+static inline int is_word(const uint8_t *records, uint64_t slot, uint64_t h, const char *key, int64_t length)
+{
+    if (slot >> 32 != h >> 32) return 0;
+    const uint8_t *record = records + ((slot & 0xFFFFFFFF) - 1) * 8;
+    int32_t own;
+    memcpy(&own, record + 4, 4);
+    return own == length && !memcmp(record + 8, key, (size_t) length);
+}
+
+/* Write the records and slots; both are zeroed, and the records end with 8 bytes more.  A word that stands before (many
+   equal ones would be compared each with all) ends it; returns where that is, or n. */
+static int64_t place_words(
     uint64_t seed, const uint8_t *bytes, const int32_t *ends, const int32_t *ids, int64_t n, uint8_t *records,
     uint64_t *slots, uint64_t slot_mask)
 {
@@ -33,10 +43,12 @@ static void place_words(
         memcpy(records + place + 4, &length, 4);
         memcpy(records + place + 8, bytes + begin, (size_t) length);
         uint64_t h = hash_of(seed, (char *) records + place + 8, length), at = h & slot_mask;
-        while (slots[at]) at = (at + 1) & slot_mask;
+        for (; slots[at]; at = (at + 1) & slot_mask)
+            if (is_word(records, slots[at], h, (char *) records + place + 8, length)) return i;
         slots[at] = (h >> 32 << 32) | (uint64_t) (place / 8 + 1);
         place += 8 + (length + 7) / 8 * 8;
     }
+    return n;
 }
 
 static inline int32_t find_word(const Lookup *t, Work *w, int64_t first, int64_t last)
@@ -65,12 +77,9 @@ static inline int32_t find_word(const Lookup *t, Work *w, int64_t first, int64_t
     memset(key + n, 0, 8);
     uint64_t h = hash_of(t->seed, key, n);
     for (uint64_t at = h & t->slot_mask; t->slots[at]; at = (at + 1) & t->slot_mask) {
-        if (t->slots[at] >> 32 != h >> 32) continue;
-        const uint8_t *record = t->records + ((t->slots[at] & 0xFFFFFFFF) - 1) * 8;
-        int32_t id, length;
-        memcpy(&length, record + 4, 4);
-        if (length != n || memcmp(record + 8, key, (size_t) n)) continue;
-        memcpy(&id, record, 4);
+        if (!is_word(t->records, t->slots[at], h, key, n)) continue;
+        int32_t id;
+        memcpy(&id, t->records + ((t->slots[at] & 0xFFFFFFFF) - 1) * 8, 4);
         return id;
     }
     return t->unknown;

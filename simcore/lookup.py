@@ -271,17 +271,25 @@ class LookupSplitter:
     lookup
         A valid lookup.
 
+    Raises
+    ------
+    ModelError
+        A word stands twice.
+
     """
 
     def __init__(self, lookup: Lookup) -> None:
         self.highest = int(max(lookup.word_ids.max(initial=0), lookup.unknown))
         """The highest word id."""
-        self._tables = Splitter(
-            **lookup.arrays,
-            unknown=lookup.unknown,
-            # of every process its own, so that no words can be made that all have one hash
-            seed=secrets.randbits(64),
-        )
+        try:
+            self._tables = Splitter(
+                **lookup.arrays,
+                unknown=lookup.unknown,
+                # of every process its own, so that no words can be made that all have one hash
+                seed=secrets.randbits(64),
+            )
+        except ValueError as e:
+            raise ModelError(f"lookup: {e}") from None
 
     def split(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Split texts into word ids, without the GIL.

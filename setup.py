@@ -33,7 +33,7 @@ setup(
             Extension(
                 "spikewatch.simcore._lookup",
                 ["simcore/_lookup.pyx"],
-                depends=["simcore/_lookup.h"],
+                depends=[*map(str, sorted(Path("simcore").glob("_lookup*.h")))],
                 extra_compile_args=COMPILE,
             )
         ],

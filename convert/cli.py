@@ -14,6 +14,7 @@ import typer
 from ..registry import Registry, RegistryError, bundled
 from ..simcore import SimcoreError
 from .errors import ConvertError
+from .explain import explain as explain_question
 from .tables import show, show_explanation
 
 PROGRAM = "spikewatch-convert"
@@ -44,6 +45,12 @@ Store = Annotated[
         help="Registry folder; default: the bundled one.",
     ),
 ]
+Version = Annotated[str, typer.Option(help="Version to publish, SemVer.")]
+Alias = Annotated[str | None, typer.Option(help="Alias to move to this version.")]
+Actor = Annotated[
+    str | None, typer.Option(help="Who, for the registry's journal; default: user@host.")
+]
+Reason = Annotated[str, typer.Option(help="Why, for the registry's journal.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
 
 app = typer.Typer(
@@ -158,7 +165,7 @@ def publish(
         ),
     ],
     name: Annotated[str, typer.Option(help="Model name.")],
-    version: Annotated[str, typer.Option(help="Version, SemVer.")],
+    version: Version,
     recipe: Annotated[
         str | None,
         typer.Option(
@@ -174,7 +181,7 @@ def publish(
         ),
     ] = "core",
     seed: Annotated[int, typer.Option(help="Seed of the distillation.", min=0, max=2**32)] = 0,
-    alias: Annotated[str | None, typer.Option(help="Alias to move to this version.")] = None,
+    alias: Alias = None,
     evaluate: Annotated[
         Path | None,
         typer.Option(help="Questions to count every stage on; default: the calibration questions."),
@@ -186,16 +193,14 @@ def publish(
         Path | None,
         typer.Option(help="Word vectors (.vec, .vec.gz), for a model that takes these as input."),
     ] = None,
-    actor: Annotated[
-        str | None, typer.Option(help="Who, for the registry's journal; default: user@host.")
-    ] = None,
-    reason: Annotated[str, typer.Option(help="Why, for the registry's journal.")] = "",
+    actor: Actor = None,
+    reason: Reason = "",
     as_json: AsJson = False,
 ) -> None:
     """Read, constrain, match, place and check a trained network, and publish it."""
     created = _created()  # before the import: onnx reads SOURCE_DATE_EPOCH as well, unchecked
     from .publish import Source  # noqa: PLC0415 - onnxruntime takes a second to import
-    from .publish import publish as run  # noqa: PLC0415 - likewise
+    from .publish import publish as run  # noqa: PLC0415 - onnxruntime takes a second to import
 
     source = Source(
         model=model,
@@ -234,13 +239,11 @@ def renew(
         Path,
         typer.Option(help="Questions as they are asked (.txt, .jsonl, .tsv, .label)."),
     ],
-    registry: Annotated[Path, typer.Option(help="Registry folder.")],
-    version: Annotated[str, typer.Option(help="The new version, SemVer.")],
-    alias: Annotated[str | None, typer.Option(help="Alias to move to this version.")] = None,
-    actor: Annotated[
-        str | None, typer.Option(help="Who, for the registry's journal; default: user@host.")
-    ] = None,
-    reason: Annotated[str, typer.Option(help="Why, for the registry's journal.")] = "",
+    registry: Annotated[Path, typer.Option(envvar="SPIKEWATCH_REGISTRY", help="Registry folder.")],
+    version: Version,
+    alias: Alias = None,
+    actor: Actor = None,
+    reason: Reason = "",
 ) -> None:
     """Publish a model again as it is, with what newer versions of spikewatch add: lookup and golden questions."""
     created = _created()
@@ -286,10 +289,8 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Show what the core does with a question, word by word."""
-    from .explain import explain as run  # noqa: PLC0415 - by its module, as all of them
-
     model = Registry(registry or bundled()).load(reference)
-    found = run(model.files, question)
+    found = explain_question(model.files, question)
     if as_json:
         _say(json.dumps({"model": str(model.pin), **found.as_json()}, indent=2))
         return

@@ -33,7 +33,7 @@ cdef extern from "_lookup.h":
         int64_t *ids
         int64_t id_count
     void work_free(Work* w) noexcept nogil
-    void place_words(
+    int64_t place_words(
         uint64_t seed, const uint8_t* bytes, const int32_t* ends, const int32_t* ids, int64_t n, uint8_t* records,
         uint64_t* slots, uint64_t slot_mask) noexcept nogil
     void fuse_ascii(Lookup* t) noexcept nogil
@@ -47,7 +47,10 @@ cdef struct Text:
 
 
 cdef class Splitter:
-    """The tables of a `Lookup`, laid out for speed; its arrays have been checked, and no word is empty."""
+    """The tables of a `Lookup`, laid out for speed; its arrays have been checked, and no word is empty.
+
+    A ValueError names a word that stands twice, which only the hash finds without sorting them all.
+    """
 
     cdef Lookup tables
     cdef object kept
@@ -82,11 +85,14 @@ cdef class Splitter:
         cdef uint8_t[::1] records = np.zeros(total, dtype=np.uint8)
         cdef uint64_t[::1] slots = np.zeros(size, dtype=np.uint64)
         t.seed, t.slot_mask, t.unknown = seed, size - 1, unknown
+        cdef int64_t placed = 0
         if n:
             with nogil:
-                place_words(
+                placed = place_words(
                     seed, &word_bytes[0], &word_ends[0], &word_ids[0], n, &records[0], &slots[0], t.slot_mask
                 )
+        if placed < n:
+            raise ValueError(f"word {placed} stands twice")
         t.records, t.slots = &records[0], &slots[0]
         t.byte_index, t.byte_cells = &byte_index[0, 0], &byte_cells[0, 0]
         t.map_index = &map_index[0, 0] if map_index.shape[0] else NULL
@@ -105,7 +111,7 @@ cdef class Splitter:
         """Split texts; a TypeError names the first one that is no str.
 
         Returns word ids of all texts, int64; where each text's begin, int64 (n + 1,); 0, or why a text could not be
-        split (see _lookup.h); and which one.
+        split (see _lookup_tables.h); and which one.
         """
         cdef Py_ssize_t n = len(texts), i
         cdef int64_t[::1] starts = np.zeros(n + 1, dtype=np.int64)

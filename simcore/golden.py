@@ -32,9 +32,11 @@ class Answering(Protocol):
     """What is asked (see `Classifier`)."""
 
     @property
-    def labels(self) -> tuple[str, ...]: ...  # noqa: D102 - documented in Classifier
+    def labels(self) -> tuple[str, ...]:
+        """Class names."""
 
-    def classify(self, texts: Sequence[str]) -> Answers: ...  # noqa: D102 - likewise
+    def classify(self, texts: Sequence[str]) -> Answers:
+        """Answer a batch of texts."""
 
 
 def make(classifier: Answering, texts: Sequence[str]) -> bytes:

@@ -8,9 +8,9 @@ What the library does to a text is a list of steps, and the lookup holds the sam
 - a split cuts the text where a pattern matches, and keeps matches, gaps or both.
 
 The pieces that remain are words, or unknown.  Patterns see a character only as its symbol, one of at most 62 classes of
-characters that no pattern tells apart; they are programs for a small backtracking machine (`_lookup.h`).  Which
-character maps where, and which symbol it has, was asked of the library for all of Unicode when the lookup was made
-(`convert/lookup.py`), so the result is the library's, whatever version of Unicode Python knows.
+characters that no pattern tells apart; they are programs for a small backtracking machine (`_lookup_patterns.h`).
+Which character maps where, and which symbol it has, was asked of the library for all of Unicode when the lookup was
+made (`convert/lookup/`), so the result is the library's, whatever version of Unicode Python knows.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ _REASONS: Final = {
     -3: "splitting it into words takes more steps than the limit",
     -4: "holds a lone surrogate, not valid Unicode",
 }
-"""Why a text could not be split (see _lookup.h)."""
+"""Why a text could not be split (see _lookup_tables.h)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -271,17 +271,25 @@ class LookupSplitter:
     lookup
         A valid lookup.
 
+    Raises
+    ------
+    ModelError
+        A word stands twice.
+
     """
 
     def __init__(self, lookup: Lookup) -> None:
         self.highest = int(max(lookup.word_ids.max(initial=0), lookup.unknown))
         """The highest word id."""
-        self._tables = Splitter(
-            **lookup.arrays,
-            unknown=lookup.unknown,
-            # of every process its own, so that no words can be made that all have one hash
-            seed=secrets.randbits(64),
-        )
+        try:
+            self._tables = Splitter(
+                **lookup.arrays,
+                unknown=lookup.unknown,
+                # of every process its own, so that no words can be made that all have one hash
+                seed=secrets.randbits(64),
+            )
+        except ValueError as e:
+            raise ModelError(f"lookup: {e}") from None
 
     def split(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Split texts into word ids, without the GIL.

@@ -1,4 +1,4 @@
-"""Write patterns as programs of the lookup's machine (simcore/_lookup.h)."""
+"""Write patterns as programs of the lookup's machine (simcore/_lookup_patterns.h)."""
 
 from __future__ import annotations
 

@@ -110,10 +110,14 @@ class TestPublish:
         old = {n: data for n, data in files.items() if n not in {LOOKUP_FILE, golden.FILE}}
         registry = Registry.init(folder / "registry")
         registry.publish("tiny", "1.0.0", old, created=None, alias="production")
-        arguments = ["--registry", str(folder / "registry"), "--version", "1.0.1"]
-        questions = ["--calibrate", str(folder / "calibrate.txt"), "--alias", "production"]
+        arguments = ["--version", "1.0.1", "--alias", "production"]
+        questions = ["--calibrate", str(folder / "calibrate.txt")]
 
-        done = CliRunner().invoke(app, ["renew", "tiny:1.0.0", *arguments, *questions])
+        done = CliRunner().invoke(
+            app,
+            ["renew", "tiny:1.0.0", *arguments, *questions],
+            env={"SPIKEWATCH_REGISTRY": str(folder / "registry")},
+        )
 
         model = registry.load("tiny:production")
         assert model.pin.version == "1.0.1"

@@ -1,0 +1,88 @@
+/* The vocabulary: from a piece of text to a word id. */
+
+#ifndef SPIKEWATCH_LOOKUP_WORDS_H
+#define SPIKEWATCH_LOOKUP_WORDS_H
+
+#include "_lookup_tables.h"
+
+/* Words: a table of 8-byte slots (upper half: of the hash, lower: place of the record in 8 bytes, plus 1), with
+   records of id, length, and the word in UTF-8, padded to 8 bytes. */
+
+static inline uint64_t hash_of(uint64_t seed, const char *key, int64_t length)
+{
+    uint64_t h = seed ^ (uint64_t) length, part;
+    for (int64_t i = 0; i < length; i += 8) {
+        memcpy(&part, key + i, 8);
+        h = (h ^ part) * 0x9E3779B97F4A7C15u;
+        h ^= h >> 29;
+    }
+    h *= 0xBF58476D1CE4E5B9u;
+    return h ^ h >> 32;
+}
+
+static inline int is_word(const uint8_t *records, uint64_t slot, uint64_t h, const char *key, int64_t length)
+{
+    if (slot >> 32 != h >> 32) return 0;
+    const uint8_t *record = records + ((slot & 0xFFFFFFFF) - 1) * 8;
+    int32_t own;
+    memcpy(&own, record + 4, 4);
+    return own == length && !memcmp(record + 8, key, (size_t) length);
+}
+
+/* Write the records and slots; both are zeroed, and the records end with 8 bytes more.  A word that stands before (many
+   equal ones would be compared each with all) ends it; returns where that is, or n. */
+static int64_t place_words(
+    uint64_t seed, const uint8_t *bytes, const int32_t *ends, const int32_t *ids, int64_t n, uint8_t *records,
+    uint64_t *slots, uint64_t slot_mask)
+{
+    int64_t place = 0;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t begin = i ? ends[i - 1] : 0;
+        int32_t length = (int32_t) (ends[i] - begin);
+        memcpy(records + place, &ids[i], 4);
+        memcpy(records + place + 4, &length, 4);
+        memcpy(records + place + 8, bytes + begin, (size_t) length);
+        uint64_t h = hash_of(seed, (char *) records + place + 8, length), at = h & slot_mask;
+        for (; slots[at]; at = (at + 1) & slot_mask)
+            if (is_word(records, slots[at], h, (char *) records + place + 8, length)) return i;
+        slots[at] = (h >> 32 << 32) | (uint64_t) (place / 8 + 1);
+        place += 8 + (length + 7) / 8 * 8;
+    }
+    return n;
+}
+
+static inline int32_t find_word(const Lookup *t, Work *w, int64_t first, int64_t last)
+{
+    char *key = w->key;
+    int64_t n = 0;
+    if (last - first > t->longest) return t->unknown;
+    for (int64_t i = first; i < last; i++) {
+        uint32_t c = w->text[i];
+        if (c < 0x80) {
+            key[n++] = (char) c;
+        } else if (c < 0x800) {
+            key[n++] = (char) (0xC0 | c >> 6);
+            key[n++] = (char) (0x80 | (c & 63));
+        } else if (c < 0x10000) {
+            key[n++] = (char) (0xE0 | c >> 12);
+            key[n++] = (char) (0x80 | (c >> 6 & 63));
+            key[n++] = (char) (0x80 | (c & 63));
+        } else {
+            key[n++] = (char) (0xF0 | c >> 18);
+            key[n++] = (char) (0x80 | (c >> 12 & 63));
+            key[n++] = (char) (0x80 | (c >> 6 & 63));
+            key[n++] = (char) (0x80 | (c & 63));
+        }
+    }
+    memset(key + n, 0, 8);
+    uint64_t h = hash_of(t->seed, key, n);
+    for (uint64_t at = h & t->slot_mask; t->slots[at]; at = (at + 1) & t->slot_mask) {
+        if (!is_word(t->records, t->slots[at], h, key, n)) continue;
+        int32_t id;
+        memcpy(&id, t->records + ((t->slots[at] & 0xFFFFFFFF) - 1) * 8, 4);
+        return id;
+    }
+    return t->unknown;
+}
+
+#endif

@@ -1,0 +1,67 @@
+"""Lookups whose every index is good, and that would still take hours or memory without end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from mutate import looking_tokenizer
+
+from spikewatch.convert.lookup import compile_tokenizer
+from spikewatch.simcore import InputError, ModelError
+from spikewatch.simcore.lookup import CODE_POINTS, MAP, PAGE, SPELLED, Lookup, LookupSplitter
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@cache
+def good() -> Lookup:
+    return compile_tokenizer(looking_tokenizer())
+
+
+def read(**changes: NDArray[np.generic]) -> LookupSplitter:
+    return LookupSplitter(Lookup.from_bytes(replace(good(), **changes).to_bytes()))
+
+
+def test_a_word_that_stands_a_million_times_is_refused_before_each_is_compared_with_all() -> None:
+    n = 2**20
+    with pytest.raises(ModelError, match="^lookup: word 1 stands twice$"):
+        read(
+            word_bytes=np.full(n, ord("a"), dtype=np.uint8),
+            word_ends=np.arange(1, n + 1, dtype=np.int32),
+            word_ids=np.zeros(n, dtype=np.int32),
+        )
+
+
+def test_words_of_one_letter_more_are_not_the_same_word() -> None:
+    splitter = read(
+        word_bytes=np.frombuffer(b"aaaaaab", dtype=np.uint8),
+        word_ends=np.array([1, 3, 6, 7], dtype=np.int32),
+        word_ids=np.array([4, 5, 6, 7], dtype=np.int32),
+    )
+    assert splitter.split(["aaa b aa a"])[0].tolist() == [6, 7, 5, 4]
+
+
+def test_a_text_grows_no_further_than_the_limit_by_several_maps() -> None:
+    """The last map writes what still fits, and then letters as they are: these count as well."""
+    cells = np.zeros((3, PAGE), dtype=np.int32)
+    cells[1, [ord("b"), ord("c")]] = SPELLED, SPELLED + 65
+    cells[2, ord("b")] = SPELLED
+    index = np.zeros((2, CODE_POINTS // PAGE), dtype=np.int32)
+    index[:, 0] = 1, 2
+    splitter = read(
+        map_index=index,
+        map_cells=cells,
+        pool=np.array([64, *b"b" * 64, 64, *b"d" * 64], dtype=np.int32),
+        code=good().code[:0],
+        steps=np.array([[MAP, 0, 0, 0], [MAP, 1, 0, 0]], dtype=np.int32),
+    )
+    assert splitter.split(["b" + "c" * 100])[0].tolist() == [0]
+    with pytest.raises(
+        InputError, match=r"^text 0: splitting it into words takes more steps than the limit$"
+    ):
+        splitter.split(["bb" + "c" * 100])

@@ -1,11 +1,13 @@
 """The daemon's speed and memory, from the inbox to the committed result.
 
 `python -m benchmarks.daemon PART ...` prints only some of it: small, large, latency, idle, growth.  The daemon's log
-goes to a file in memory, so that nobody has to read it meanwhile.
+goes to a file in memory, so that nobody has to read it meanwhile.  The spools are removed at the end, all at once: for
+minutes after many files were removed, ext4 makes new ones ten times more slowly (docs/daemon.md, Limits).
 """
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import statistics
@@ -32,7 +34,7 @@ LARGE_QUESTIONS = 1_000_000
 DROPS = 300
 PAUSE_S = 0.02
 IDLE_S = 10.0
-GROWTH_FILES = (20_000, 100_000)
+GROWTH_FILES = (20_000, 100_000, 200_000)
 FOLDERS = ("in", "work", "tmp", "out", "done", "failed")
 EXAMPLES = Path(__file__).parents[1] / "examples" / "questions"
 TREC = Path(__file__).parents[2] / "shared" / "trec" / "train_5500.label"
@@ -52,19 +54,14 @@ def questions(count: int = 10_000) -> tuple[str, list[str]]:
 
 
 class Spool:
-    """A new spool in the folder for temporary files, removed on exit."""
+    """A new spool in the folder for temporary files, removed when the program ends."""
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="spikewatch-bench-")
-        self.path = Path(self._folder.name)
+        folder = tempfile.TemporaryDirectory(prefix="spikewatch-bench-")
+        atexit.register(folder.cleanup)
+        self.path = Path(folder.name)
         for name in FOLDERS:
             (self.path / name).mkdir()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._folder.cleanup()
 
     def fill(self, numbers: Iterable[int], texts: list[str]) -> None:
         """Drop files of one question each, and wait until the disk has them."""
@@ -171,20 +168,18 @@ def small() -> None:
     """Print the rates of small files."""
     _, texts = questions()
     rows: list[tuple[str, int, float, float | None]] = []
-    with Spool() as spool:
-        spool.fill(range(LOOP_FILES), texts)
-        classifier = Classifier.from_files(Registry(bundled()).load("trec:production").files)
-        rate = loop = plain_loop(spool.path, classifier)
-        rows.append(
-            ("plain Python loop, two folders and the result synced", LOOP_FILES, rate, None)
-        )
+    spool = Spool()
+    spool.fill(range(LOOP_FILES), texts)
+    classifier = Classifier.from_files(Registry(bundled()).load("trec:production").files)
+    rate = loop = plain_loop(spool.path, classifier)
+    rows.append(("plain Python loop, two folders and the result synced", LOOP_FILES, rate, None))
     for level in ("strict", "file", "process"):
-        with Spool() as spool:
-            spool.fill(range(SMALL_FILES), texts)
-            with Daemon(spool.path, "--durability", level) as daemon:
-                daemon.wait_for(SMALL_FILES)
-                rate = SMALL_FILES / daemon.busy_s()
-                rows.append((f"spikewatchd, {level}", SMALL_FILES, rate, daemon.peak_mb))
+        spool = Spool()
+        spool.fill(range(SMALL_FILES), texts)
+        with Daemon(spool.path, "--durability", level) as daemon:
+            daemon.wait_for(SMALL_FILES)
+            rate = SMALL_FILES / daemon.busy_s()
+            rows.append((f"spikewatchd, {level}", SMALL_FILES, rate, daemon.peak_mb))
     show(
         "Files of one question, all there before the start",
         ["way", "files", "files/s", "x loop", "peak MB"],
@@ -198,13 +193,13 @@ def small() -> None:
 def large() -> None:
     """Print the rate of one large file."""
     source, texts = questions(LARGE_QUESTIONS)
-    with Spool() as spool:
-        (spool.path / "in" / "large.txt").write_text("\n".join(texts) + "\n")
-        os.sync()
-        with Daemon(spool.path) as daemon:
-            daemon.wait_for(1)
-            event, *_ = daemon.events("request.done")
-            ms, cpu_s, mb = event["latency_ms"], daemon.cpu_s, daemon.peak_mb
+    spool = Spool()
+    (spool.path / "in" / "large.txt").write_text("\n".join(texts) + "\n")
+    os.sync()
+    with Daemon(spool.path) as daemon:
+        daemon.wait_for(1)
+        event, *_ = daemon.events("request.done")
+        ms, cpu_s, mb = event["latency_ms"], daemon.cpu_s, daemon.peak_mb
     if event["questions_ok"] != LARGE_QUESTIONS:
         raise RuntimeError(f"{event['questions_ok']} of {LARGE_QUESTIONS} answered")
     seconds = (ms["total"] - ms["wait"]) * 1e-3
@@ -237,7 +232,8 @@ def latency() -> None:
     _, texts = questions(DROPS)
     rows = []
     for level in ("strict", "file", "process"):
-        with Spool() as spool, Daemon(spool.path, "--durability", level) as daemon:
+        spool = Spool()
+        with Daemon(spool.path, "--durability", level) as daemon:
             seen_ms = [drop_ms(spool.path, i, text) for i, text in enumerate(texts)]
             daemon.wait_for(DROPS)
             own_ms = [e["latency_ms"]["total"] for e in daemon.events("request.done")]
@@ -279,7 +275,7 @@ def tails(values: list[float]) -> tuple[float, float]:
 
 def idle() -> None:
     """Print what a daemon takes that has nothing to do."""
-    with Spool() as spool, Daemon(spool.path) as daemon:
+    with Daemon(Spool().path) as daemon:
         time.sleep(1.0)
         begin = daemon.cpu_s
         time.sleep(IDLE_S)
@@ -292,8 +288,8 @@ def growth() -> None:
     """Print the memory of one daemon after few and after many files."""
     _, texts = questions()
     rows, before = [], 0
+    spool = Spool()
     with ExitStack() as stack:
-        spool = stack.enter_context(Spool())
         daemon = None
         for files in GROWTH_FILES:
             spool.fill(range(before, files), texts)

@@ -252,7 +252,9 @@ class Service:
     def _settle(self, now: float, *, beside: bool = False) -> None:
         """Make the finished requests final; `beside` other work, what comes of it is dealt with by `_land`."""
         group = self._settling.take()
-        if not (beside and group):
+        if beside and not group:
+            return
+        if not beside:
             self._land(now)
             if group:
                 self._conclude(self._settling.settle(group), now)

@@ -35,7 +35,13 @@ setup(
                 ["simcore/_lookup.pyx"],
                 depends=[*map(str, sorted(Path("simcore").glob("_lookup*.h")))],
                 extra_compile_args=COMPILE,
-            )
+            ),
+            Extension(
+                "spikewatch.daemon._calls",
+                ["daemon/_calls.pyx"],
+                depends=["daemon/_calls.h"],
+                extra_compile_args=COMPILE,
+            ),
         ],
         compiler_directives={"language_level": "3"},
     ),

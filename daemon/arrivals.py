@@ -167,10 +167,13 @@ class Arrivals:
             size = arrivals[name].size
             self.log.debug(events.CLAIMED, file=names.printable(name), size_bytes=size)
         # Small ones first: they share batches and are settled before a large one begins.
+        claimed.sort(key=lambda name: arrivals[name].size)
+        results = [names.base(name) + names.RESULT for name in claimed]
+        new = durable.missing(self._spool.out, results)
         return [
             Request(name=name, arrived_s=arrivals[name].arrived_s)
-            for name in sorted(claimed, key=lambda name: arrivals[name].size)
-            if not self._is_known(name)
+            for name, is_new in zip(claimed, new, strict=True)
+            if is_new or not self._is_known(name)
         ]
 
     def distrust(self) -> None:
@@ -198,8 +201,6 @@ class Arrivals:
             self.log.debug(events.SEEN, file=names.printable(name), by=by)
 
     def _is_known(self, name: str) -> bool:
-        if durable.look(self._spool.out, names.base(name) + names.RESULT) is None:
-            return False
         sha256 = durable.digest(self._spool.work, name)
         result = None if sha256 is None else self._ledger.answered(name, sha256)
         if sha256 is None or result is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from functools import partial
+from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
 from . import durable, names, repeats
@@ -43,6 +44,8 @@ class Asking:
         Its request.
     settings
         `max_line_bytes` and `max_input_bytes`.
+    content
+        All of it, if it was read already.
 
     Raises
     ------
@@ -51,16 +54,18 @@ class Asking:
 
     """
 
-    def __init__(self, spool: Spool, progress: Progress, settings: Settings) -> None:
+    def __init__(
+        self, spool: Spool, progress: Progress, settings: Settings, content: bytes | None = None
+    ) -> None:
         name = progress.request.name
         self._progress = progress
         self._left: list[Question] = []
-        self._fd = durable.open_input(spool.work, name)
-        if self._fd is None:
+        self._fd = durable.open_input(spool.work, name) if content is None else None
+        if content is None and self._fd is None:
             progress.failure = _why_not(spool, name)
             self._blocks: Iterator[list[Question]] = iter(())
         else:
-            read = partial(os.read, self._fd)
+            read = partial(os.read, self._fd) if content is None else BytesIO(content).read
             source = Source(
                 read,
                 max_line_bytes=settings.max_line_bytes,

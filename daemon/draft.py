@@ -9,11 +9,13 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from typing import Final
+from itertools import islice
+from typing import TYPE_CHECKING, Final, Self
 
-from . import durable
+from . import _calls, durable
 
-NAMELESS: Final = os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 _NO_NAMELESS: Final = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT})
 """What file systems without nameless files say."""
@@ -26,33 +28,66 @@ class Draft:
     ----------
     folder
         Descriptor of the folder on whose file system it is.
+    fd
+        Its own descriptor.
     name
-        Its temporary name in there, if it must have one; an older file of that name is replaced.
+        Its temporary name in there; None if it has none.
 
     Attributes
     ----------
     fd
         Descriptor to write to, until `close`.
 
-    Raises
-    ------
-    OSError
-        The disk.
-
     """
 
     __slots__ = ("_folder", "_name", "fd")
 
-    def __init__(self, folder: int, name: str) -> None:
+    def __init__(self, folder: int, fd: int, name: str | None) -> None:
         self._folder = folder
-        self.fd, self._name = open_draft(folder, name)
+        self._name = name
+        self.fd = fd
+
+    @classmethod
+    def written(cls, folder: int, contents: Mapping[str, bytes]) -> list[Self]:
+        """Make a draft of each content: all of them, or none.
+
+        Parameters
+        ----------
+        folder
+            Descriptor of the folder on whose file system they are.
+        contents
+            By the temporary names that they get if they must have one; older files of these names are replaced.
+
+        Raises
+        ------
+        OSError
+            The disk.
+
+        """
+        fds = _calls.new_files(folder, contents.values())
+        error = -fds.pop() if fds and fds[-1] < 0 else 0
+        drafts = [cls(folder, fd, None) for fd in fds]
+        try:
+            if error not in _NO_NAMELESS:
+                durable.check(error, "a nameless file in tmp/")
+            for name, data in islice(contents.items(), len(drafts), None):
+                drafts.append(cls(folder, durable.create(folder, name, data), name))
+        except BaseException:
+            close(drafts)
+            raise
+        return drafts
 
     def write(self, data: bytes) -> None:
         """Append bytes."""
         durable.write_all(self.fd, data)
 
+    @property
+    def nameless(self) -> bool:
+        """Whether it has no temporary name."""
+        return self._name is None
+
     def place(self, folder: int, name: str) -> None:
-        """Give the file a name; refuses (FileExistsError) to overwrite."""
+        """Give the file its name; refuses (FileExistsError) to overwrite."""
         if self._name is not None:
             durable.link(self._folder, self._name, folder, name)
         else:
@@ -75,11 +110,16 @@ class Draft:
                 durable.unlink(self._folder, self._name)
 
 
-def open_draft(folder: int, name: str) -> tuple[int, str | None]:
-    """Make an empty file; give its descriptor, and its temporary name if it has one."""
-    try:
-        return os.open(".", NAMELESS, 0o640, dir_fd=folder), None
-    except OSError as fault:
-        if fault.errno not in _NO_NAMELESS:
-            raise
-    return durable.create(folder, name), name
+def close(drafts: Sequence[Draft]) -> None:
+    """Close drafts, those without a name all at once."""
+    nameless = [draft for draft in drafts if draft.nameless and draft.fd >= 0]
+    _calls.close_all([draft.fd for draft in nameless])
+    for draft in nameless:
+        draft.fd = -1
+    for draft in drafts:
+        draft.close()
+
+
+def place(drafts: Sequence[Draft], folder: int, new_names: Sequence[str]) -> list[int]:
+    """Give nameless drafts their names; an error number each, EEXIST where the name is taken."""
+    return _calls.link_open_all([draft.fd for draft in drafts], folder, new_names)

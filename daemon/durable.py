@@ -13,6 +13,8 @@ import stat
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from . import _calls
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -53,6 +55,30 @@ class SyncError(OSError):
 
 
 _syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+
+
+def check(error: int, name: str) -> None:
+    """Raise what an error number of `_calls` stands for; 0 stands for nothing.
+
+    Raises
+    ------
+    OSError
+        Of the error's class, with the name.
+
+    """
+    if error:
+        raise OSError(error, os.strerror(error), name)
+
+
+def missing(folder: int, names: Sequence[str]) -> list[bool]:
+    """Say of each name whether it is surely not there."""
+    return [look[0] == errno.ENOENT for look in _calls.look_all(folder, names, leases=False)]
+
+
+def unlink_all(folder: int, names: Sequence[str]) -> None:
+    """Remove names, those of them that are there."""
+    for name, error in zip(names, _calls.unlink_all(folder, names), strict=True):
+        check(error, name)
 
 
 def write_all(fd: int, data: bytes) -> None:
@@ -125,7 +151,8 @@ def link(source: int, name: str, target: int, new_name: str) -> None:
 
 def link_open(fd: int, target: int, new_name: str) -> None:
     """Give an open file a name, also one that has none yet; refuses (FileExistsError) to overwrite."""
-    os.link(f"/proc/self/fd/{fd}", new_name, dst_dir_fd=target, follow_symlinks=True)
+    (error,) = _calls.link_open_all([fd], target, [new_name])
+    check(error, new_name)
 
 
 def unlink(folder: int, name: str) -> None:

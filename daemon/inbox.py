@@ -6,17 +6,17 @@ Events are a hint, the scan is the truth: an event only makes its name be looked
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import stat
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Final
+from itertools import islice
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from . import durable, names
+from . import _calls, durable, names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from .settings import Settings
     from .spool import Spool
@@ -58,6 +58,19 @@ class Candidate:
     signature: tuple[int, int] = (-1, -1)
     since_s: float = 0.0
     held: bool = False
+
+
+class Look(NamedTuple):
+    """What a look at a name says.
+
+    `free` is whether nobody has it open for writing; None where nobody asked and where the kernel cannot tell.
+    """
+
+    mode: int
+    size: int
+    mtime_ns: int
+    ctime_s: float
+    free: bool | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,18 +155,17 @@ class Inbox:
         """Give at most `limit` inputs that are complete, the first seen first, and forget them."""
         arrivals: list[Arrival] = []
         settled: list[str] = []
-        for name, candidate in self._candidates.items():
-            if candidate.due_s > now:
-                continue
-            verdict, facts = self._judge(name, candidate, now)
-            if verdict is Verdict.READY and facts is not None:
-                arrivals.append(Arrival(name=name, size=facts.st_size, arrived_s=facts.st_ctime))
-            candidate.due_s = now + RECHECK_S
-            candidate.held = verdict is Verdict.HELD
-            if verdict not in {Verdict.WAIT, Verdict.HELD}:
-                settled.append(name)
-            if len(arrivals) == limit:
-                break
+        due = (item for item in self._candidates.items() if item[1].due_s <= now)
+        while some := list(islice(due, limit - len(arrivals))):
+            looks = looks_at(self._spool.inbox, [name for name, _ in some], leases=self._asks)
+            for (name, candidate), look in zip(some, looks, strict=True):
+                verdict = self._judge(name, candidate, look, now)
+                if verdict is Verdict.READY and look is not None:
+                    arrivals.append(Arrival(name=name, size=look.size, arrived_s=look.ctime_s))
+                candidate.due_s = now + RECHECK_S
+                candidate.held = verdict is Verdict.HELD
+                if verdict not in {Verdict.WAIT, Verdict.HELD}:
+                    settled.append(name)
         for name in settled:
             del self._candidates[name]
         return arrivals
@@ -181,58 +193,64 @@ class Inbox:
         marker = self._spool.marker
         return name if not marker else name.removesuffix(marker) if name.endswith(marker) else "."
 
-    def _judge(
-        self, name: str, candidate: Candidate, now: float
-    ) -> tuple[Verdict, os.stat_result | None]:
-        facts = durable.look(self._spool.inbox, name)
-        if facts is None or stat.S_ISDIR(facts.st_mode):
-            return Verdict.GONE, None
-        if not stat.S_ISREG(facts.st_mode):
-            return Verdict.READY, facts  # never opened here; the reader says what it is
+    @property
+    def _asks(self) -> bool:
+        return self._leases and not self._spool.marker
+
+    def _judge(self, name: str, candidate: Candidate, look: Look | None, now: float) -> Verdict:
+        if look is None or stat.S_ISDIR(look.mode):
+            return Verdict.GONE
+        if not stat.S_ISREG(look.mode):
+            return Verdict.READY  # never opened here; the reader says what it is
         if self._spool.marker:
             marked = durable.look(self._spool.inbox, name + self._spool.marker) is not None
-            return (Verdict.READY if marked else Verdict.GONE), facts
-        return self._judge_regular(name, facts, candidate, now), facts
+            return Verdict.READY if marked else Verdict.GONE
+        return self._judge_regular(look, candidate, now)
 
-    def _judge_regular(
-        self, name: str, facts: os.stat_result, candidate: Candidate, now: float
-    ) -> Verdict:
-        signature = (facts.st_size, facts.st_mtime_ns)
+    def _judge_regular(self, look: Look, candidate: Candidate, now: float) -> Verdict:
+        signature = (look.size, look.mtime_ns)
         if signature != candidate.signature:
             candidate.signature, candidate.since_s = signature, now
         calm = now - candidate.since_s
-        free = has_no_writer(self._spool.inbox, name) if self._leases else None
-        if free is False:
+        if look.free is False:
             return Verdict.HELD
-        needed = self._settle_s if free is None else 0.0
-        if facts.st_size == 0:
+        needed = self._settle_s if look.free is None else 0.0
+        if look.size == 0:
             needed = max(needed, self._empty_grace_s)
         return Verdict.READY if calm >= needed else Verdict.WAIT
 
 
-def has_no_writer(folder: int, name: str) -> bool | None:
-    """Ask the kernel whether nobody has a file open for writing; None where it cannot tell.
+def looks_at(folder: int, names: Sequence[str], *, leases: bool) -> list[Look | None]:
+    """Look at names; None for those that are not there.
 
-    A read lease is granted only without writers, and given back at once.  Asking needs the file's uid or
-    CAP_LEASE; a process that asks must ignore SIGIO (see `signals`).
+    With `leases` the kernel is asked whether nobody has a file open for writing: a read lease is granted only without
+    writers, and given back at once.  Asking needs the file's uid or CAP_LEASE; a process that asks must ignore SIGIO
+    (see `signals`).
+
+    Raises
+    ------
+    OSError
+        The disk.
+
     """
-    try:
-        fd = os.open(name, durable.READ_FLAGS, dir_fd=folder)
-    except OSError as fault:
-        if fault.errno == errno.EAGAIN:  # somebody else holds a lease to write
-            return False
-        if fault.errno in durable.NOT_READABLE:  # the reader will say so
-            return True
-        raise
-    try:
-        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-    except OSError as fault:
-        return False if fault.errno == errno.EAGAIN else None
-    else:
-        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-        return True
-    finally:
-        os.close(fd)
+    found: list[Look | None] = []
+    for name, facts in zip(names, _calls.look_all(folder, names, leases), strict=True):
+        gone, mode, size, mtime_ns, ctime_ns, unopened, unleased = facts
+        if gone == errno.ENOENT:
+            found.append(None)
+            continue
+        durable.check(gone, name)
+        free = _is_free(name, unopened, unleased) if leases else None
+        found.append(Look(mode, size, mtime_ns, ctime_ns * 1e-9, free))
+    return found
+
+
+def _is_free(name: str, unopened: int, unleased: int) -> bool | None:
+    if errno.EAGAIN in (unopened, unleased):  # a writer, or somebody else's lease to write
+        return False
+    if unopened not in durable.NOT_READABLE:  # else the reader will say so
+        durable.check(unopened, name)
+    return None if unleased else True
 
 
 def leases_work(spool: Spool) -> bool:
@@ -240,9 +258,9 @@ def leases_work(spool: Spool) -> bool:
     name = f"lease-{os.getpid()}"
     fd = durable.create(spool.tmp, name)
     try:
-        while_open = has_no_writer(spool.tmp, name)
+        (while_open,) = looks_at(spool.tmp, [name], leases=True)
     finally:
         os.close(fd)
-    after = has_no_writer(spool.tmp, name)
+    (after,) = looks_at(spool.tmp, [name], leases=True)
     durable.unlink(spool.tmp, name)
-    return while_open is False and after is True
+    return (while_open and while_open.free) is False and (after and after.free) is True

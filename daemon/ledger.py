@@ -6,18 +6,19 @@ whatever was cut short before that is found in work/ by the next start and done 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from itertools import chain, count
+from itertools import chain, count, islice
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from . import durable, names
-from .draft import Draft
+from . import _calls, durable, names
+from .draft import Draft, close, place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -94,27 +95,24 @@ class Ledger:
         spool = self._spool
         drafts = [item.result for item in group]
         try:
-            for item in group:
-                drafts.append(self._write(temp(item.name) + names.SUMMARY, _summary(item)))  # noqa: PERF401 - closed if a later one fails
+            texts = {temp(item.name) + names.SUMMARY: _summary(item) for item in group}
+            summaries = Draft.written(spool.tmp, texts)
+            drafts += summaries
             fds = [draft.fd for draft in drafts]
             durable.sync_files(fds, volume=spool.tmp, level=self._level)
-            summaries = drafts[len(group) :]
-            results = [self._publish(*pair) for pair in zip(group, summaries, strict=True)]
+            results = self._publish(group, summaries)
         finally:
-            for draft in drafts:
-                draft.close()
+            close(drafts)
         durable.sync_folder(spool.out, self._level)
         self.finish((item.name, item.sha256) for item in group)
         return results
 
     def finish(self, inputs: Iterable[tuple[str, str]]) -> None:
         """Move inputs whose results are durable to done/: (name, sha256) each."""
-        inputs = list(inputs)
-        for name, sha256 in inputs:
-            self._retire(name, sha256)
+        digests = dict(inputs)
+        self._retire(digests)
         durable.sync_folder(self._spool.done, self._level)
-        for name, _ in inputs:
-            durable.unlink(self._spool.work, name)
+        durable.unlink_all(self._spool.work, list(digests))
 
     def quarantine(self, name: str, report: Mapping[str, Any]) -> str:
         """Move an input that cannot be answered to failed/, with the reason beside it.
@@ -135,7 +133,8 @@ class Ledger:
         spool = self._spool
         mark = report["sha256"] or os.urandom(names.TAG).hex()
         bases = _bases(names.base(name), mark)
-        with closing(self._write(temp(name) + names.REPORT, _report(report))) as draft:
+        (draft,) = Draft.written(spool.tmp, {temp(name) + names.REPORT: _report(report)})
+        with closing(draft):
             durable.sync_files([draft.fd], volume=spool.tmp, level=self._level)
             base = next(b for b in bases if self._put_aside(name, b, report, draft))
         durable.sync_folder(spool.failed, self._level)
@@ -147,22 +146,54 @@ class Ledger:
         for suffix in (names.RESULT, names.SUMMARY, names.REPORT):
             durable.unlink(self._spool.tmp, temp(name) + suffix)
 
-    def _write(self, temporary: str, data: bytes) -> Draft:
-        draft = Draft(self._spool.tmp, temporary)
-        try:
-            draft.write(data)
-        except BaseException:
-            draft.close()
-            raise
-        return draft
-
     def _key(self, base: str) -> str | None:
         """Read the key of the summary in out/ that has this base; None when there is no valid one."""
         return _field(durable.read_small(self._spool.out, base + names.SUMMARY), "key")
 
-    def _publish(self, item: Written, summary: Draft) -> str:
-        bases = _bases(names.base(item.name), item.sha256)
-        return next(base for base in bases if self._place(item, summary, base)) + names.RESULT
+    def _publish(self, group: Sequence[Written], summaries: Sequence[Draft]) -> list[str]:
+        """Give results their final names, most of them all at once; give the names."""
+        plain = self._place_all(group, summaries)
+        found = []
+        for item, summary in zip(group, summaries, strict=True):
+            bases = _bases(names.base(item.name), item.sha256)
+            placed = plain.get(item.name)
+            if not placed:
+                # Where another's result has just taken the plain name, the summary there may be ours: no key tells.
+                bases = islice(bases, 0 if placed is None else 1, None)
+                base = next(base for base in bases if self._place(item, summary, base))
+            else:
+                base = next(bases)
+            found.append(base + names.RESULT)
+        return found
+
+    def _place_all(self, group: Sequence[Written], summaries: Sequence[Draft]) -> dict[str, bool]:
+        """Place results under their plain names where nothing is in the way (see `_place`).
+
+        Returns
+        -------
+        dict
+            By name of the input: placed, or taken by another at the last moment; none where something was in the way.
+
+        """
+        out = self._spool.out
+        bases = [names.base(item.name) for item in group]
+        free = durable.missing(out, [base + names.RESULT for base in bases])
+        items = [
+            each
+            for each, is_free in zip(zip(group, summaries, bases, strict=True), free, strict=True)
+            if is_free and each[0].result.nameless and each[1].nameless
+        ]
+        errors = place(
+            [summary for _, summary, _ in items], out, [base + names.SUMMARY for *_, base in items]
+        )
+        items = [each for each, error in zip(items, errors, strict=True) if not error]
+        errors = place(
+            [item.result for item, *_ in items], out, [base + names.RESULT for *_, base in items]
+        )
+        for (_, _, base), error in zip(items, errors, strict=True):
+            if error != errno.EEXIST:
+                durable.check(error, base + names.RESULT)
+        return {item.name: not error for (item, *_), error in zip(items, errors, strict=True)}
 
     def _place(self, item: Written, summary: Draft, base: str) -> bool:
         """Give a result its final name; the result comes last, because its name is the commit."""
@@ -197,7 +228,18 @@ class Ledger:
         # Somebody has taken the summary away: the same bytes are the same answer.
         return durable.digest(self._spool.out, base + names.RESULT) == item.result.digest()
 
-    def _retire(self, name: str, sha256: str) -> None:
+    def _retire(self, digests: Mapping[str, str]) -> None:
+        """Give inputs, by their digests, a name in done/, most of them all at once."""
+        work, done = self._spool.work, self._spool.done
+        free = durable.missing(done, list(digests))
+        plain = [name for name, is_free in zip(digests, free, strict=True) if is_free]
+        errors = _calls.link_all(work, plain, done, plain)
+        retired = {name for name, error in zip(plain, errors, strict=True) if not error}
+        for name, sha256 in digests.items():
+            if name not in retired:
+                self._retire_one(name, sha256)
+
+    def _retire_one(self, name: str, sha256: str) -> None:
         work, done = self._spool.work, self._spool.done
         for target in chain([name], _bases(names.base(name), sha256)):
             there = durable.look(done, target)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from . import names
+from . import _calls, names
 from .asking import Asking
 from .draft import Draft
 from .errors import AnswerError
@@ -36,6 +37,12 @@ if TYPE_CHECKING:
 
     Simulated = tuple[Answers | None, float]
     """Answers, None where there was nothing to ask, and the seconds that they took."""
+
+SMALL_BYTES: Final = 4096
+"""Largest input that is read whole, with others."""
+
+AHEAD_FILES: Final = 64
+"""Small inputs that are read together."""
 
 ALONE_QUESTIONS: Final = 16
 """Questions in a batch of a request that runs alone: where it dies is known to within so many."""
@@ -181,9 +188,7 @@ class Pipeline:
         in_hand: list[Progress] = []
         try:
             for batch, answers in self._simulated(self._batches(requests, in_hand)):
-                rows = _rows(batch, answers)
-                for part in batch:
-                    self._write(part, rows)
+                self._write(batch, _rows(batch, answers))
                 ended = [part.progress for part in batch if part.last]
                 for progress in ended:
                     in_hand.remove(progress)
@@ -220,7 +225,7 @@ class Pipeline:
                         part = self._read(progress, asking, ALONE_QUESTIONS)
                         answers, seconds = _result(lambda: self._simulate([part]))  # noqa: B023 - called at once
                     progress.simulate_s += seconds
-                    self._write(part, _rows([part], answers))
+                    self._write([part], _rows([part], answers))
                     done, last = done + len(part.questions), part.last
         except BaseException:
             progress.drop()
@@ -233,13 +238,13 @@ class Pipeline:
         """Fill batches with the questions of one request after the other, each batch for one model."""
         batch: list[Part] = []
         room = self._settings.batch_questions
-        for request in requests:
+        for request, content in self._opened(requests):
             progress = self._begin(request)
             in_hand.append(progress)
             if batch and batch[0].progress.model is not progress.model:
                 yield batch
                 batch, room = [], self._settings.batch_questions
-            with closing(Asking(self._spool, progress, self._settings)) as asking:
+            with closing(Asking(self._spool, progress, self._settings, content)) as asking:
                 last = False
                 while not last:
                     part = self._read(progress, asking, room)
@@ -251,6 +256,15 @@ class Pipeline:
                         batch, room = [], self._settings.batch_questions
         if batch:
             yield batch
+
+    def _opened(self, requests: Iterable[Request]) -> Iterator[tuple[Request, bytes | None]]:
+        """Give each request, and the content of its input if it is small."""
+        left = iter(requests)
+        while some := list(islice(left, AHEAD_FILES)):
+            contents = _calls.read_all(
+                self._spool.work, [request.name for request in some], SMALL_BYTES
+            )
+            yield from zip(some, contents, strict=True)
 
     def _begin(self, request: Request) -> Progress:
         return Progress(request=request, model=self.model, started_s=self._clock.wall())
@@ -284,19 +298,26 @@ class Pipeline:
             answers = classifier.classify(texts)
         return answers, self._clock.monotonic() - begin
 
-    def _write(self, part: Part, rows: Iterator[Row]) -> None:
-        """Append the records of a part to its request's result."""
-        progress = part.progress
+    def _write(self, batch: Sequence[Part], rows: Iterator[Row]) -> None:
+        """Append the records of each part to its request's result; `write_s` of each is the time of all."""
         begin = self._clock.monotonic()
-        data = records_of(progress.model).lines(part.questions, rows, progress.tally)
-        if progress.failure is not None:
-            progress.drop()
-            return
-        if progress.result is None:
-            name = temp(progress.request.name) + names.RESULT
-            progress.result = Draft(self._spool.tmp, name)
-        progress.result.write(data)
-        progress.write_s += self._clock.monotonic() - begin
+        new: dict[str, bytes] = {}
+        opened: list[Progress] = []
+        for part in batch:
+            progress = part.progress
+            data = records_of(progress.model).lines(part.questions, rows, progress.tally)
+            if progress.failure is not None:
+                progress.drop()
+            elif progress.result is not None:
+                progress.result.write(data)
+            else:
+                new[temp(progress.request.name) + names.RESULT] = data
+                opened.append(progress)
+        for progress, draft in zip(opened, Draft.written(self._spool.tmp, new), strict=True):
+            progress.result = draft
+        seconds = self._clock.monotonic() - begin
+        for part in batch:
+            part.progress.write_s += seconds
 
 
 def _finish(batch: list[Part], future: Future[Simulated]) -> tuple[list[Part], Answers | None]:

@@ -60,7 +60,7 @@ def reconcile(spool: Spool, ledger: Ledger, name: str) -> State:
     state = State.CLAIMED
     if durable.same_file(here, durable.look(spool.inbox, name)):
         durable.sync_folder(spool.work, spool.durability)
-        spool.unlink_claimed(name)
+        spool.unlink_claimed([name])
         state = State.HALF_CLAIMED
     if durable.same_file(here, durable.look(spool.done, name)):
         durable.sync_folder(spool.done, spool.durability)

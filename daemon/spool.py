@@ -10,13 +10,13 @@ import errno
 import os
 from typing import TYPE_CHECKING, Final, Self
 
-from . import durable, shards
+from . import _calls, durable, shards
 from .durable import Durability
 from .errors import TEMPORARY, SpoolError, SpoolLostError
 from .mounts import mount_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from .shards import Shard
@@ -196,24 +196,21 @@ class Spool:
         """
         linked: list[str] = []
         busy: list[str] = []
-        for name in names:
-            try:
-                durable.link(self.inbox, name, self.work, name)
-            except FileExistsError:
+        names = list(names)
+        errors = _calls.link_all(self.inbox, names, self.work, names)
+        for name, error in zip(names, errors, strict=True):
+            if error == errno.ENOENT:
+                continue  # its producer took it back
+            if error == errno.EEXIST:
                 here, there = durable.look(self.inbox, name), durable.look(self.work, name)
                 (linked if durable.same_file(here, there) else busy).append(name)
-            except FileNotFoundError:
-                continue  # its producer took it back
-            except OSError as fault:
-                if fault.errno not in _NO_LINK or not self._claim_by_rename(name):
-                    raise
-                linked.append(name)
-            else:
-                linked.append(name)
+                continue
+            if error not in _NO_LINK or not self._claim_by_rename(name):
+                durable.check(error, name)
+            linked.append(name)
         if linked:
             durable.sync_folder(self.work, self.durability)
-        for name in linked:
-            self.unlink_claimed(name)
+        self.unlink_claimed(linked)
         return linked, busy
 
     def sweep(self, wall: float) -> int:
@@ -238,16 +235,19 @@ class Spool:
         os.rename(name, name, src_dir_fd=self.inbox, dst_dir_fd=self.work)
         return True
 
-    def unlink_claimed(self, name: str) -> None:
-        """Remove an input's name in in/, after its name in work/ has become durable.
+    def unlink_claimed(self, names: Sequence[str]) -> None:
+        """Remove inputs' names in in/, after their names in work/ have become durable.
 
-        Its marker goes first: one that stayed would speak for the next file of that name.
+        A marker goes first: one that stayed would speak for the next file of that name.
         """
         # Between the link and now a producer may have put a new file in the old one's place.
-        if durable.same_file(durable.look(self.inbox, name), durable.look(self.work, name)):
-            if self.marker:
-                durable.unlink(self.inbox, name + self.marker)
-            durable.unlink(self.inbox, name)
+        if self.marker:
+            for name in names:
+                if durable.same_file(durable.look(self.inbox, name), durable.look(self.work, name)):
+                    durable.unlink(self.inbox, name + self.marker)
+        errors = _calls.unlink_twins(self.inbox, self.work, names)
+        for name, error in zip(names, errors, strict=True):
+            durable.check(error, name)
 
 
 def _folders(lane: str, shard: Shard | None) -> list[list[str]]:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from daemon_support import Bench, bench, check_oracle, content, spool_of
 
+from spikewatch.daemon import _calls
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
@@ -158,35 +160,61 @@ class Killed(BaseException):
     """The process ended here."""
 
 
-@pytest.fixture
-def kill_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], list[str]]]:
-    """End the process at its n-th change of the file system: it happens no more, nor does any after it."""
-    state: dict[str, Any] = {"left": -1, "calls": []}
+class Killer:
+    """Ends the process at its n-th change of the file system: it happens no more, nor does any after it."""
 
-    def wrap(name: str) -> None:
+    def __init__(self) -> None:
+        self._left = -1
+        self.calls: list[str] = []
+
+    def arm(self, left: int) -> list[str]:
+        """Let so many changes happen, any number if negative; give the list of those to come."""
+        self._left, self.calls = left, []
+        return self.calls
+
+    def one(self, name: str) -> Callable[..., Any]:
+        """Wrap a function of `os`."""
         real = getattr(os, name)
 
         def deadly(*args: Any, **kwargs: Any) -> Any:
-            changes = name != "open" or args[1] & os.O_CREAT
-            if state["left"] < 0 or not changes:
-                return real(*args, **kwargs)
-            state["calls"].append(name)
-            if len(state["calls"]) > state["left"]:
-                raise Killed(name)
+            if name != "open" or args[1] & os.O_CREAT:
+                self._count(name)
             return real(*args, **kwargs)
 
-        monkeypatch.setattr(os, name, deadly)
+        return deadly
 
+    def many(self, name: str) -> Callable[..., list[int]]:
+        """Wrap a function of `_calls`: each of its calls counts."""
+        real = getattr(_calls, name)
+
+        def deadly(*args: Any) -> list[int]:
+            found: list[int] = []
+            for each in zip(*(arg for arg in args if not isinstance(arg, int)), strict=True):
+                self._count(name)
+                lists = iter(each)
+                found += real(*(a if isinstance(a, int) else [next(lists)] for a in args))
+            return found
+
+        return deadly
+
+    def _count(self, name: str) -> None:
+        if self._left < 0:
+            return
+        self.calls.append(name)
+        if len(self.calls) > self._left:
+            raise Killed(name)
+
+
+@pytest.fixture
+def kill_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], list[str]]]:
+    """Give `Killer.arm`."""
+    killer = Killer()
     for name in ("link", "unlink", "rename", "fsync", "write", "pwrite", "open"):
-        wrap(name)
-
-    def arm(left: int) -> list[str]:
-        state.update(left=left, calls=[])
-        calls: list[str] = state["calls"]
-        return calls
-
-    yield arm
-    arm(-1)
+        monkeypatch.setattr(os, name, killer.one(name))
+    for name in ("link_all", "link_open_all", "unlink_all", "unlink_twins", "new_files"):
+        monkeypatch.setattr(_calls, name, killer.many(name))
+    yield killer.arm
+    killer.arm(-1)
 
 
 def die_at(hand: Bench, text: str, kill_at: Callable[[int], list[str]]) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from daemon_support import Bench, content
 
-from spikewatch.daemon import draft, durable
+from spikewatch.daemon import _calls, draft, durable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,14 +25,9 @@ GOOD = "Who wrote Hamlet ?"
 @pytest.fixture
 def named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Refuse nameless files, as many network file systems do."""
-    real = os.open
-
-    def refuse(path: str, flags: int, *args: Any, **kwargs: Any) -> int:
-        if flags & os.O_TMPFILE == os.O_TMPFILE:
-            raise OSError(errno.EOPNOTSUPP, "Operation not supported")
-        return real(path, flags, *args, **kwargs)
-
-    monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(
+        _calls, "new_files", lambda _, contents: [-errno.EOPNOTSUPP][: len(contents)]
+    )
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
@@ -129,12 +124,11 @@ def test_a_draft_gets_a_name_once_and_overwrites_nothing(
         request.getfixturevalue("named")
     folder = os.open(hand.path / "out", durable.FOLDER_FLAGS)
     try:
-        made = draft.Draft(folder, "temporary")
-        made.write(b"one")
+        (made,) = draft.Draft.written(folder, {"temporary": b"on"})
+        made.write(b"e")
         assert content(hand.path / "out") == (set() if nameless else {"temporary"})
         made.place(folder, "final")
-        second = draft.Draft(folder, "temporary")
-        second.write(b"two")
+        (second,) = draft.Draft.written(folder, {"temporary": b"two"})
         with pytest.raises(FileExistsError):
             second.place(folder, "final")
         assert second.digest() != made.digest()

@@ -47,7 +47,9 @@ def test_waiting_inputs_that_fail_again_and_again_keep_no_other_from_its_turn(
         return real(folder, name)
 
     for name in ("bad-1.txt", "bad-2.txt", "good-1.txt", "good-2.txt"):
-        (spool / "work" / name).write_text(GOOD)
+        (spool / "work" / name).write_text(
+            "\n".join([GOOD] * 300)
+        )  # too much to be read with others
     monkeypatch.setattr(durable, "open_input", broken)
     with make_bench(group_files=1, retry_first_s=0.5, retry_last_s=0.5) as hand:
         retries = hand.service._waiting._retries

@@ -114,16 +114,16 @@ static int64_t read_file(int folder, const char *name, char *data, int64_t most)
     int fd = open_to_read(folder, name);
     if (fd < 0)
         return -1;
-    if (fstat(fd, &facts) < 0 || !S_ISREG(facts.st_mode))
+    if (fstat(fd, &facts) < 0 || !S_ISREG(facts.st_mode) || facts.st_size > most)
         size = -1;
-    while (size >= 0 && size <= most) {
-        ssize_t got = read(fd, data + size, (size_t)(most + 1 - size));
+    while (size >= 0 && size < facts.st_size) {
+        ssize_t got = read(fd, data + size, (size_t)(facts.st_size - size));
         if (got == 0)
             break;
         size = got < 0 ? -1 : size + got;
     }
     close(fd);
-    return size > most ? -1 : size;
+    return size;
 }
 
 #endif

@@ -192,16 +192,16 @@ def close_all(fds):
 def read_all(int folder, names, int64_t most):
     """Read regular files of at most `most` bytes; None for any other, and for what cannot be read."""
     cdef Names n = Names(names)
-    cdef char* data = <char*>_memory(n.count * (most + 1))
+    cdef char* data = <char*>_memory(n.count * most)
     cdef int64_t* sizes = NULL
     cdef Py_ssize_t i
     try:
         sizes = <int64_t*>_memory(n.count * sizeof(int64_t))
         with nogil:
             for i in range(n.count):
-                sizes[i] = read_file(folder, n.at[i], data + i * (most + 1), most)
+                sizes[i] = read_file(folder, n.at[i], data + i * most, most)
         return [
-            None if sizes[i] < 0 else PyBytes_FromStringAndSize(data + i * (most + 1), sizes[i])
+            None if sizes[i] < 0 else PyBytes_FromStringAndSize(data + i * most, sizes[i])
             for i in range(n.count)
         ]
     finally:

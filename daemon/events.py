@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from ..simcore import METHODS
@@ -122,5 +123,11 @@ def failed(reported: dict[str, Any]) -> dict[str, Any]:
 
 def timestamp(wall_s: float) -> str:
     """Write a wall time as RFC 3339 in UTC, to the millisecond."""
-    text = datetime.fromtimestamp(wall_s, tz=UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")
+    second, ms = divmod(int(wall_s * 1e3), 1000)
+    return f"{to_the_second(second)}.{ms:03d}Z"
+
+
+@lru_cache(maxsize=16)
+def to_the_second(second: int) -> str:
+    """Write a wall time in whole seconds as RFC 3339 in UTC, without the Z."""
+    return datetime.fromtimestamp(second, tz=UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -11,9 +11,8 @@ from .service import LONGEST_NAP_S
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from structlog.typing import FilteringBoundLogger
-
     from .follow import Follower, Loaded
+    from .logs import Log
     from .model import ServedModel
     from .service import Service
     from .settings import Settings
@@ -53,7 +52,7 @@ class Lane:
         model: ServedModel | None,
         make: Callable[[ServedModel], Service],
         follower: Follower,
-        log: FilteringBoundLogger,
+        log: Log,
     ) -> None:
         self.name = name
         self.model = model

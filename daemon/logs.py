@@ -6,20 +6,22 @@ import json
 import os
 import time
 import uuid
-from datetime import UTC, datetime
-from functools import lru_cache
-from typing import TYPE_CHECKING, Final, Literal, cast
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, cast
 
 import orjson
 import structlog
+from structlog.typing import FilteringBoundLogger
 
 from .errors import SettingsError
+from .events import to_the_second
 from .sinks import STANDARD_OUTPUT, RotatedFile, Stream, goes_to_journal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
-    from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
+    from structlog.typing import EventDict, Processor, WrappedLogger
 
     from .settings import Settings
     from .sinks import Sink
@@ -33,7 +35,17 @@ PRIORITIES: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3}
 Format = Literal["json", "console", "auto"]
 
 
-def configured(settings: Settings, observe: Callable[[EventDict], None]) -> FilteringBoundLogger:
+class Log(FilteringBoundLogger, Protocol):
+    """What `logger` makes."""
+
+    def together(self) -> AbstractContextManager[None]:
+        """Hold the lines of this block back and write them at its end with few calls."""
+
+    def bind(self, **new_values: Any) -> Log:
+        """See structlog."""
+
+
+def configured(settings: Settings, observe: Callable[[EventDict], None]) -> Log:
     """Make the logger of a daemon's process.
 
     Parameters
@@ -66,7 +78,7 @@ def logger(
     level: str = "info",
     observe: Callable[[EventDict], None] | None = None,
     file: Sink | None = None,
-) -> FilteringBoundLogger:
+) -> Log:
     """Make the daemon's logger.
 
     Parameters
@@ -106,25 +118,33 @@ def logger(
     bound = structlog.wrap_logger(
         cast("WrappedLogger", sink),
         processors=processors,
-        wrapper_class=structlog.make_filtering_bound_logger(
-            "debug" if level == "debug" else "info"
-        ),
+        wrapper_class=_wrapper("debug" if level == "debug" else "info", sink, file),
         context_class=dict,
     )
     run_id = run_id or uuid.uuid4().hex[:16]
-    return cast("FilteringBoundLogger", bound.bind(schema=SCHEMA, run_id=run_id))
+    return cast("Log", bound.bind(schema=SCHEMA, run_id=run_id))
+
+
+def _wrapper(level: str, *sinks: Sink | None) -> type[FilteringBoundLogger]:
+    """Give structlog's class for a level, with `Log.together`."""
+
+    @contextmanager
+    def together(_: FilteringBoundLogger) -> Iterator[None]:
+        with ExitStack() as stack:
+            for sink in sinks:
+                if sink is not None:
+                    stack.enter_context(sink.together())
+            yield
+
+    base = structlog.make_filtering_bound_logger(level)
+    return type("Wrapper", (base,), {"together": together})
 
 
 def _stamped(_: WrappedLogger, level: str, event: EventDict) -> EventDict:
     """Put what people look for first at the head of the line."""
     second, microsecond = divmod(time.time_ns() // 1000, 1_000_000)
-    now = f"{_to_the_second(second)}.{microsecond:06d}Z"
+    now = f"{to_the_second(second)}.{microsecond:06d}Z"
     return {"timestamp": now, "level": level, "event": event.pop("event"), **event}
-
-
-@lru_cache(maxsize=2)
-def _to_the_second(second: int) -> str:
-    return datetime.fromtimestamp(second, tz=UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _observed(observe: Callable[[EventDict], None]) -> Processor:

@@ -29,9 +29,8 @@ from .watch import Bell, Scanning, Watcher
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from structlog.typing import FilteringBoundLogger
-
     from .health import Hearts
+    from .logs import Log
     from .model import ServedModel
     from .observed import Observed
     from .settings import Settings
@@ -72,7 +71,7 @@ class Stop:
 
 def serve(
     settings: Settings,
-    log: FilteringBoundLogger,
+    log: Log,
     observed: Observed,
     *,
     reread: Callable[[], Settings] | None = None,
@@ -193,7 +192,7 @@ class _Opener:
     stop: Stop
     hearts: Hearts
     clock: Clock
-    log: FilteringBoundLogger
+    log: Log
 
     def open(self, spool: Spool, reference: str, model: ServedModel | None) -> Lane:
         """Open the lane of a spool; without a model, as soon as the reference has one."""
@@ -219,7 +218,7 @@ class _Opener:
         follower.start()
         return lane
 
-    def _service(self, spool: Spool, model: ServedModel, log: FilteringBoundLogger) -> Service:
+    def _service(self, spool: Spool, model: ServedModel, log: Log) -> Service:
         settings = self.reloads.settings
         service = Service(
             spool=spool,
@@ -278,7 +277,7 @@ def _allow_open_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
-def _log_start(log: FilteringBoundLogger, settings: Settings) -> None:
+def _log_start(log: Log, settings: Settings) -> None:
     log.info(
         events.START,
         version=importlib.metadata.version("spikewatch"),

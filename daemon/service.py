@@ -29,10 +29,9 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from contextlib import AbstractContextManager
 
-    from structlog.typing import FilteringBoundLogger
-
     from .clock import Clock
     from .health import Hearts
+    from .logs import Log
     from .model import ServedModel
     from .settings import Settings
     from .settling import Settled
@@ -87,7 +86,7 @@ class Service:
         settings: Settings,
         watcher: Watching,
         clock: Clock,
-        log: FilteringBoundLogger,
+        log: Log,
         hearts: Hearts,
         hurry: Callable[[], bool],
     ) -> None:

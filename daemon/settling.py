@@ -16,11 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from concurrent.futures import Future
 
-    from structlog.typing import FilteringBoundLogger
-
     from .clock import Clock
     from .health import Hearts
     from .ledger import Ledger
+    from .logs import Log
     from .model import ServedModel
     from .pipeline import Request
     from .settings import Settings
@@ -82,7 +81,7 @@ class Settling:
         ledger: Ledger,
         settings: Settings,
         clock: Clock,
-        log: FilteringBoundLogger,
+        log: Log,
         hearts: Hearts,
     ) -> None:
         self._spool = spool
@@ -147,8 +146,9 @@ class Settling:
 
     def tell(self, told: Sequence[Told]) -> None:
         """Log requests that are final."""
-        for event, fields in told:
-            (self._log.info if event == events.DONE else self._log.warning)(event, **fields)
+        with self._log.together():
+            for event, fields in told:
+                (self._log.info if event == events.DONE else self._log.warning)(event, **fields)
 
     def poison(self, request: Request, model: ServedModel) -> None:
         """Put an input aside that keeps ending the daemon; `model` is what would have answered it."""

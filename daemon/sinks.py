@@ -7,12 +7,14 @@ import select
 import stat
 import sys
 import threading
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
 from .errors import SettingsError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 STANDARD_OUTPUT: Final = 1
@@ -27,8 +29,45 @@ class Sink(Protocol):
     def msg(self, line: str) -> None:
         """Write one line."""
 
+    def together(self) -> AbstractContextManager[None]:
+        """Hold the lines of this block back, whoever writes them, and write them at its end with few calls."""
 
-class Stream:
+
+class _Lines:
+    """What all sinks do with lines before they are written."""
+
+    def __init__(self) -> None:
+        # Lines come from several threads; parts of them would mix.
+        self._alone = threading.Lock()
+        self._held: list[bytes] | None = None
+        self.lost = 0
+
+    def msg(self, line: str) -> None:
+        """Write one line."""
+        data = line.encode(errors="backslashreplace") + b"\n"
+        with self._alone:
+            if self._held is None:
+                self._write([data])
+            else:
+                self._held.append(data)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Hold the lines of this block back, whoever writes them, and write them at its end with few calls."""
+        with self._alone:
+            self._held = []
+        try:
+            yield
+        finally:
+            with self._alone:
+                lines, self._held = self._held, None
+                self._write(lines or [])
+
+    def _write(self, lines: list[bytes]) -> None:
+        raise NotImplementedError
+
+
+class Stream(_Lines):
     """Writes lines to a descriptor and shrugs when that fails or takes too long.
 
     Parameters
@@ -46,40 +85,32 @@ class Stream:
     """
 
     def __init__(self, fd: int, *, patience_s: float = 0.1) -> None:
+        super().__init__()
         self._fd = fd
         self._patience_ms = patience_s * 1e3
         self._stalled = False
         self._poll = select.poll()
         self._poll.register(fd, select.POLLOUT)
-        # Lines come from several threads; parts of them would mix, and a poll object refuses two at once.
-        self._alone = threading.Lock()
-        self.lost = 0
 
-    def msg(self, line: str) -> None:
-        """Write one line."""
-        data = line.encode(errors="backslashreplace") + b"\n"
-        with self._alone:
-            self._write(data)
-
-    def _write(self, data: bytes) -> None:
-        try:
-            while data:
-                # A pipe that polls as writable takes so many bytes without blocking.
-                if not self._is_writable():
-                    self.lost += 1
-                    return
-                data = data[os.write(self._fd, data[: select.PIPE_BUF]) :]
-        except OSError:
-            self.lost += 1
+    def _write(self, lines: list[bytes]) -> None:
+        # A pipe that polls as writable takes so many bytes without blocking.
+        for data in _packed(lines, select.PIPE_BUF):
+            left = data
+            try:
+                while left and self._is_writable():
+                    left = left[os.write(self._fd, left[: select.PIPE_BUF]) :]
+            except OSError:
+                pass  # the journal's end, or a full disk
+            self.lost += left.count(b"\n")
 
     def _is_writable(self) -> bool:
         self._stalled = not self._poll.poll(0 if self._stalled else self._patience_ms)
         return not self._stalled
 
-    debug = info = warning = error = critical = msg
+    debug = info = warning = error = critical = _Lines.msg
 
 
-class RotatedFile:
+class RotatedFile(_Lines):
     """Appends lines to a file; when it is full, it becomes `<name>.1`, the one before that `<name>.2`, and so on.
 
     The standard library's handler keeps what it could not write and tries it again in the middle of a later line,
@@ -102,11 +133,10 @@ class RotatedFile:
     """
 
     def __init__(self, path: Path, *, max_bytes: int, keep: int) -> None:
+        super().__init__()
         self._path = path
         self._max_bytes = max_bytes
         self._keep = keep
-        self._alone = threading.Lock()
-        self.lost = 0
         try:
             self._fd, self._size = self._open()
         except OSError as fault:
@@ -122,13 +152,12 @@ class RotatedFile:
             os.close(self._fd)
             self._fd = -1
 
-    def msg(self, line: str) -> None:
-        """Write one line, whole or not at all as far as the disk allows it."""
-        data = line.encode(errors="backslashreplace") + b"\n"
-        with self._alone:
-            self._write(data)
+    def _write(self, lines: list[bytes]) -> None:
+        """Write lines, each whole or not at all as far as the disk allows it."""
+        for line in lines:
+            self._write_one(line)
 
-    def _write(self, data: bytes) -> None:
+    def _write_one(self, data: bytes) -> None:
         try:
             if self._size and self._size + len(data) > self._max_bytes:
                 self._rotate()
@@ -169,6 +198,20 @@ class RotatedFile:
         except OSError:
             return
         self._size -= written
+
+
+def _packed(lines: list[bytes], most: int) -> Iterator[bytes]:
+    """Join lines to pieces of at most so many bytes; a longer line is a piece of its own."""
+    some: list[bytes] = []
+    size = 0
+    for line in lines:
+        if some and size + len(line) > most:
+            yield b"".join(some)
+            some, size = [], 0
+        some.append(line)
+        size += len(line)
+    if some:
+        yield b"".join(some)
 
 
 def goes_to_journal(fd: int, stream: str | None) -> bool:

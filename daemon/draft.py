@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Self
 from . import _calls, durable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
 _NO_NAMELESS: Final = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT})
 """What file systems without nameless files say."""
@@ -48,7 +48,7 @@ class Draft:
         self.fd = fd
 
     @classmethod
-    def written(cls, folder: int, contents: Mapping[str, bytes]) -> list[Self]:
+    def written(cls, folder: int, contents: Sequence[bytes], names: Iterable[str]) -> list[Self]:
         """Make a draft of each content: all of them, or none.
 
         Parameters
@@ -56,7 +56,9 @@ class Draft:
         folder
             Descriptor of the folder on whose file system they are.
         contents
-            By the temporary names that they get if they must have one; older files of these names are replaced.
+            What they hold.
+        names
+            Their temporary names, asked for if they must have one; older files of these names are replaced.
 
         Raises
         ------
@@ -64,13 +66,14 @@ class Draft:
             The disk.
 
         """
-        fds = _calls.new_files(folder, contents.values())
+        fds = _calls.new_files(folder, contents)
         error = -fds.pop() if fds and fds[-1] < 0 else 0
         drafts = [cls(folder, fd, None) for fd in fds]
         try:
             if error not in _NO_NAMELESS:
                 durable.check(error, "a nameless file in tmp/")
-            for name, data in islice(contents.items(), len(drafts), None):
+            left = () if len(drafts) == len(contents) else zip(contents, names, strict=True)
+            for data, name in islice(left, len(drafts), None):
                 drafts.append(cls(folder, durable.create(folder, name, data), name))
         except BaseException:
             close(drafts)

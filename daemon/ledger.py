@@ -95,8 +95,11 @@ class Ledger:
         spool = self._spool
         drafts = [item.result for item in group]
         try:
-            texts = {temp(item.name) + names.SUMMARY: _summary(item) for item in group}
-            summaries = Draft.written(spool.tmp, texts)
+            summaries = Draft.written(
+                spool.tmp,
+                [_summary(item) for item in group],
+                (temp(item.name) + names.SUMMARY for item in group),
+            )
             drafts += summaries
             fds = [draft.fd for draft in drafts]
             durable.sync_files(fds, volume=spool.tmp, level=self._level)
@@ -133,7 +136,7 @@ class Ledger:
         spool = self._spool
         mark = report["sha256"] or os.urandom(names.TAG).hex()
         bases = _bases(names.base(name), mark)
-        (draft,) = Draft.written(spool.tmp, {temp(name) + names.REPORT: _report(report)})
+        (draft,) = Draft.written(spool.tmp, [_report(report)], [temp(name) + names.REPORT])
         with closing(draft):
             durable.sync_files([draft.fd], volume=spool.tmp, level=self._level)
             base = next(b for b in bases if self._put_aside(name, b, report, draft))

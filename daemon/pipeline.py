@@ -301,7 +301,7 @@ class Pipeline:
     def _write(self, batch: Sequence[Part], rows: Iterator[Row]) -> None:
         """Append the records of each part to its request's result; `write_s` of each is the time of all."""
         begin = self._clock.monotonic()
-        new: dict[str, bytes] = {}
+        new: list[bytes] = []
         opened: list[Progress] = []
         for part in batch:
             progress = part.progress
@@ -311,9 +311,11 @@ class Pipeline:
             elif progress.result is not None:
                 progress.result.write(data)
             else:
-                new[temp(progress.request.name) + names.RESULT] = data
+                new.append(data)
                 opened.append(progress)
-        for progress, draft in zip(opened, Draft.written(self._spool.tmp, new), strict=True):
+        temporary = (temp(progress.request.name) + names.RESULT for progress in opened)
+        drafts = Draft.written(self._spool.tmp, new, temporary)
+        for progress, draft in zip(opened, drafts, strict=True):
             progress.result = draft
         seconds = self._clock.monotonic() - begin
         for part in batch:

@@ -158,7 +158,7 @@ class Records:
             return _UNANSWERED % tuple(map(json.dumps, shown))
         tally.add(row)
         return self._answered % (
-            json.dumps(question.id),
+            question.id if isinstance(question.id, int) else json.dumps(question.id),
             json.dumps(question.text),
             self._labels[row.label],
             *row.scores,

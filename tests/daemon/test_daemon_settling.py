@@ -124,11 +124,11 @@ def test_a_draft_gets_a_name_once_and_overwrites_nothing(
         request.getfixturevalue("named")
     folder = os.open(hand.path / "out", durable.FOLDER_FLAGS)
     try:
-        (made,) = draft.Draft.written(folder, {"temporary": b"on"})
+        (made,) = draft.Draft.written(folder, [b"on"], ["temporary"])
         made.write(b"e")
         assert content(hand.path / "out") == (set() if nameless else {"temporary"})
         made.place(folder, "final")
-        (second,) = draft.Draft.written(folder, {"temporary": b"two"})
+        (second,) = draft.Draft.written(folder, [b"two"], ["temporary"])
         with pytest.raises(FileExistsError):
             second.place(folder, "final")
         assert second.digest() != made.digest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 from . import durable, events, names
@@ -12,6 +13,7 @@ from .pipeline import Request
 
 if TYPE_CHECKING:
     from collections.abc import Container
+    from concurrent.futures import Future
 
     from structlog.typing import FilteringBoundLogger
 
@@ -70,6 +72,8 @@ class Arrivals:
             leases=not settings.network_fs and leases_work(spool),
         )
         self._scan_due_s = 0.0
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="claiming")
+        self._releasing: Future[None] | None = None
 
     def configure(self, settings: Settings) -> None:
         """Take other settings."""
@@ -85,8 +89,9 @@ class Arrivals:
         self._scan_due_s = now + self._settings.scan_s
 
     def stop(self) -> None:
-        """Stop watching."""
+        """Stop watching, when what was claimed has left in/."""
         self._watch.stop()
+        self._thread.shutdown()
 
     @property
     def expecting(self) -> bool:
@@ -136,6 +141,8 @@ class Arrivals:
     def claim(self, now: float, *, waiting: Container[str]) -> list[Request]:
         """Claim complete inputs while there is room; those whose very bytes are answered already are finished at once.
 
+        They leave in/ beside what is done next; before their answers are made final, `release` must have returned.
+
         Parameters
         ----------
         now
@@ -151,6 +158,7 @@ class Arrivals:
         """
         if not self._may_claim:
             return []
+        self.release()
         most = self._outs.limit(self._settings.group_files)
         arrivals = {a.name: a for a in self._inbox.ready(now, most)}
         lanes = () if self._spool.lane else self._settings.models
@@ -160,6 +168,8 @@ class Arrivals:
             self.log.warning(events.IGNORED, file=names.printable(name), message="it is a folder")
         occupied = [name for name in arrivals if name in waiting]
         claimed, busy = self._spool.claim(name for name in arrivals if name not in waiting)
+        if claimed:
+            self._releasing = self._thread.submit(self._spool.release, claimed)
         self._outs.claimed(len(claimed))
         for name in (*occupied, *busy):
             self._inbox.put_back(name, now)
@@ -175,6 +185,19 @@ class Arrivals:
             for name, is_new in zip(claimed, new, strict=True)
             if is_new or not self._is_known(name)
         ]
+
+    def release(self) -> None:
+        """Wait until what was claimed has left in/.
+
+        Raises
+        ------
+        OSError
+            The disk: some of it is in in/ and in work/, as if the process had ended there (see `recovery`).
+
+        """
+        if self._releasing is not None:
+            releasing, self._releasing = self._releasing, None
+            releasing.result()
 
     def distrust(self) -> None:
         """Scan at the next look: what was about to be claimed when a fault came must be found anew."""
@@ -205,6 +228,7 @@ class Arrivals:
         result = None if sha256 is None else self._ledger.answered(name, sha256)
         if sha256 is None or result is None:
             return False
+        self.release()
         self._ledger.finish([(name, sha256)])
         file, answer = names.printable(name), names.printable(result)
         self.log.info(events.DUPLICATE, file=file, input_sha256=sha256, result=answer)

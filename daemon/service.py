@@ -25,7 +25,7 @@ from .settling import Settling
 from .waiting import Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from concurrent.futures import Future
     from contextlib import AbstractContextManager
 
@@ -220,6 +220,8 @@ class Service:
                         del left[progress.request.name]
                         self._settling.add(progress)
                     if self._settling.due:
+                        if not self._released(left.values(), now):
+                            return
                         self._settle(now, beside=True)
                     if self._hurry():
                         break
@@ -229,6 +231,20 @@ class Service:
         except AnswerError as fault:
             for request in left.values():
                 self._blame(request, fault, now, alone=len(requests) == 1)
+        self._released((), now)
+
+    def _released(self, left: Iterable[Request], now: float) -> bool:
+        """Wait until what was claimed has left in/; if that fails, what is answered and what is left wait in work/."""
+        try:
+            self._arrivals.release()
+        except OSError as fault:
+            for progress in self._settling.take():
+                progress.drop()
+                self._retry(progress.request, fault, now)
+            for request in left:
+                self._retry(request, fault, now)
+            return False
+        return True
 
     def _answer_alone(self, request: Request, now: float) -> None:
         def trial(at: int) -> AbstractContextManager[None]:

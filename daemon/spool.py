@@ -183,7 +183,7 @@ class Spool:
         return True
 
     def claim(self, names: Iterable[str]) -> tuple[list[str], list[str]]:
-        """Take inputs out of the inbox, all or nothing each.
+        """Link inputs into work/; `release` is to follow.
 
         A name is linked into work/ and only then, when work/ is on the disk, unlinked from in/: a rename would stall
         the file events by half a second, and at no moment is an input without a durable name.
@@ -208,10 +208,12 @@ class Spool:
             if error not in _NO_LINK or not self._claim_by_rename(name):
                 durable.check(error, name)
             linked.append(name)
-        if linked:
-            durable.sync_folder(self.work, self.durability)
-        self.unlink_claimed(linked)
         return linked, busy
+
+    def release(self, claimed: Sequence[str]) -> None:
+        """Take claimed inputs out of in/, when their names in work/ are on the disk."""
+        durable.sync_folder(self.work, self.durability)
+        self.unlink_claimed(claimed)
 
     def sweep(self, wall: float) -> int:
         """Remove what earlier processes left in tmp/; give the number of names."""

@@ -1,11 +1,12 @@
 """Answer claimed requests: read, simulate, write, in batches that several requests share.
 
-The simulator works in a thread of its own, one batch ahead: while it runs without the GIL, the previous batch is
-written and the next one is read.  At most three batches are in memory, however large the inputs are.
+The simulator works in threads of its own, a batch in each: while they run without the GIL, the previous batch is
+written and the next one is read.  At most four batches are in memory, however large the inputs are.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -43,6 +44,9 @@ SMALL_BYTES: Final = 4096
 
 AHEAD_FILES: Final = 64
 """Small inputs that are read together."""
+
+SIMULATORS: Final = 2
+"""Threads that simulate: writing a batch takes two thirds of the time of simulating it, and only one thread writes."""
 
 ALONE_QUESTIONS: Final = 16
 """Questions in a batch of a request that runs alone: where it dies is known to within so many."""
@@ -144,7 +148,7 @@ class Pipeline:
     clock
         For the latencies.
     hearts
-        Where the simulator's thread gives its signs of life.
+        Where the simulator's threads give their signs of life.
 
     """
 
@@ -162,14 +166,14 @@ class Pipeline:
         self.model = model
         self._settings = settings
         self._clock = clock
-        self._simulator = ThreadPoolExecutor(max_workers=1, thread_name_prefix="simulator")
+        self._simulator = ThreadPoolExecutor(max_workers=SIMULATORS, thread_name_prefix="simulator")
 
     def configure(self, settings: Settings) -> None:
         """Take other settings, from the next input or batch on."""
         self._settings = settings
 
     def close(self) -> None:
-        """End the simulator's thread."""
+        """End the simulator's threads."""
         self._simulator.shutdown()
 
     def answer(self, requests: Iterable[Request]) -> Generator[list[Progress], None, None]:
@@ -278,15 +282,14 @@ class Pipeline:
     def _simulated(
         self, batches: Iterable[list[Part]]
     ) -> Iterator[tuple[list[Part], Answers | None]]:
-        """Send batches through the simulator, in order, one ahead of the one that is yielded."""
-        running: tuple[list[Part], Future[Simulated]] | None = None
+        """Send batches through the simulator and yield them in order, while those behind are simulated."""
+        running: deque[tuple[list[Part], Future[Simulated]]] = deque()
         for batch in batches:
-            future = self._simulator.submit(self._simulate, batch)
-            if running is not None:
-                yield _finish(*running)
-            running = batch, future
-        if running is not None:
-            yield _finish(*running)
+            running.append((batch, self._simulator.submit(self._simulate, batch)))
+            if len(running) > SIMULATORS:
+                yield _finish(*running.popleft())
+        while running:
+            yield _finish(*running.popleft())
 
     def _simulate(self, batch: Sequence[Part]) -> Simulated:
         texts = [q.text for part in batch for q in part.questions if q.text is not None]

@@ -120,7 +120,7 @@ class Settings:
     done_marker: Annotated[
         bool, About("Claim NAME only when an empty file NAME.done lies beside it.", fixed=True)
     ] = False
-    batch_questions: Annotated[int, About("Questions in one simulator call.", 1, 65536)] = 512
+    batch_questions: Annotated[int, About("Questions in one simulator call.", 1, 65536)] = 2048
     group_files: Annotated[
         int, About("Files claimed in one turn, and the most made durable together.", 1, 4096)
     ] = 512

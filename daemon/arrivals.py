@@ -119,6 +119,7 @@ class Arrivals:
             The disk.
 
         """
+        self.release()
         seen, lost = self._watcher.take()
         self._watch.heard(seen, now, lost=lost)
         self._missed.told(seen)
@@ -158,7 +159,6 @@ class Arrivals:
         """
         if not self._may_claim:
             return []
-        self.release()
         most = self._outs.limit(self._settings.group_files)
         arrivals = {a.name: a for a in self._inbox.ready(now, most)}
         lanes = () if self._spool.lane else self._settings.models

@@ -57,6 +57,8 @@ def test_the_hook_of_the_sweeps_misses_no_call(
     kernel: Counter[str] = Counter()
     for line in seen.read_text(errors="replace").splitlines():
         name = line.split(maxsplit=1)[1].partition("(")[0]
+        if name.startswith("<..."):  # the second half of a call that another thread's interrupted
+            continue
         if below.search(line) and (name not in OPENS or "O_CREAT" in line):
             kernel[name] += 1
     counted = Counter(kernel_name(call.partition(" ")[0]) for call in calls_of(made))

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="needs the extra [train]")
-from torch import nn  # noqa: E402
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence  # noqa: E402
+pytest.importorskip("torch", reason="needs the extra [train]")
 
-from spikewatch.convert.errors import ModelFileError  # noqa: E402
-from spikewatch.convert.read import FloatModel, read_model  # noqa: E402
+import torch
+from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from spikewatch.convert.errors import ModelFileError
+from spikewatch.convert.read import FloatModel, read_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -180,7 +180,7 @@ class TestTrain:
             tmp_path,
             settings=settings,
             search=True,
-            progress=lambda *, stage, done, total: calls.append((done, total)),  # noqa: ARG005
+            progress=lambda **of: calls.append((of["done"], of["total"])),
         )
 
         record = json.loads((tmp_path / "training.json").read_text())

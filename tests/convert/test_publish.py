@@ -18,8 +18,8 @@ from typer.testing import CliRunner
 
 from spikewatch.convert.cli import app, main
 from spikewatch.convert.errors import ConstraintError
-from spikewatch.convert.publish import Source, evaluate, publish
-from spikewatch.registry import Registry
+from spikewatch.convert.publish import Converted, Source, evaluate, publish
+from spikewatch.registry import Pin, Registry
 from spikewatch.simcore import Classifier, golden
 from spikewatch.simcore.splitting import LOOKUP_FILE
 
@@ -53,15 +53,21 @@ def source(folder: Path, **changes: Path) -> Source:
     return Source(**(files | changes))
 
 
+def published(folder: Path, made: Source | None = None, **changes: Any) -> tuple[Pin, Converted]:
+    """Publish as tiny 1.0.0 in closed form, into the folder `registry`, if nothing else is said."""
+    options: dict[str, Any] = {
+        "registry": folder / "registry",
+        "name": "tiny",
+        "version": "1.0.0",
+        "recipe": CLOSED,
+    }
+    return publish(made or source(folder), **(options | changes))
+
+
 class TestPublish:
     def test_the_published_model_answers_and_every_stage_is_counted(self, folder: Path) -> None:
-        pin, converted = publish(
-            source(folder, evaluate=folder / "held-out.tsv"),
-            registry=folder / "registry",
-            name="tiny",
-            version="1.0.0",
-            recipe=CLOSED,
-            alias="production",
+        pin, converted = published(
+            folder, source(folder, evaluate=folder / "held-out.tsv"), alias="production"
         )
         model = Registry(folder / "registry").load("tiny:production")
         assert str(model.pin) == str(pin)
@@ -86,14 +92,7 @@ class TestPublish:
         tokenizer.add_tokens(["hamlet"])
         (folder / "tokenizer.json").write_text(tokenizer.to_str())
         notes: list[str] = []
-        pin, converted = publish(
-            source(folder),
-            registry=folder / "registry",
-            name="tiny",
-            version="1.0.0",
-            recipe=CLOSED,
-            note=notes.append,
-        )
+        pin, converted = published(folder, note=notes.append)
         assert LOOKUP_FILE not in converted.files
         assert (
             "the model gets no lookup, so it needs spikewatch[tokenizers] to answer:"
@@ -103,9 +102,7 @@ class TestPublish:
         assert Classifier.from_files(loaded).classify(["who wrote hamlet"]).words.tolist() == [3]
 
     def test_a_model_without_lookup_is_renewed_and_answers_the_same(self, folder: Path) -> None:
-        _, converted = publish(
-            source(folder), registry=folder / "old", name="tiny", version="1.0.0", recipe=CLOSED
-        )
+        _, converted = published(folder, registry=folder / "old")
         files = dict(converted.files)
         old = {n: data for n, data in files.items() if n not in {LOOKUP_FILE, golden.FILE}}
         registry = Registry.init(folder / "registry")
@@ -136,14 +133,8 @@ class TestPublish:
         if recipe is None:
             pytest.importorskip("torch", reason="distilling needs the extra [train]")
         data = folder / "held-out.tsv"
-        _, converted = publish(
-            source(folder, evaluate=data),
-            registry=folder / "r",
-            name="tiny",
-            version="1.0.0",
-            recipe=recipe,
-        )
-        figures = evaluate("tiny:1.0.0", registry=Registry(folder / "r"), data=data)
+        _, converted = published(folder, source(folder, evaluate=data), recipe=recipe)
+        figures = evaluate("tiny:1.0.0", registry=Registry(folder / "registry"), data=data)
         for key in ("stages", "confusion", "per_question", "questions", "data"):
             assert figures[key] == converted.evaluation[key]
         network = converted.evaluation["network"]
@@ -151,23 +142,16 @@ class TestPublish:
             assert network["calibration_agreement"] >= network["closed_form_agreement"]
 
     def test_a_model_with_its_head_on_the_host_is_published_and_says_so(self, folder: Path) -> None:
-        _, converted = publish(
-            source(folder),
-            registry=folder / "r",
-            name="tiny",
-            version="1.0.0",
-            recipe=CLOSED,
-            readout="host",
-        )
+        _, converted = published(folder, readout="host")
         found = converted.evaluation
         again = evaluate(
-            "tiny:1.0.0", registry=Registry(folder / "r"), data=folder / "calibrate.txt"
+            "tiny:1.0.0", registry=Registry(folder / "registry"), data=folder / "calibrate.txt"
         )
         assert again["head"] == found["head"] == "host"
         assert again["stages"] == found["stages"]
         assert found["stages"]["spiking"]["agreement"] > 0.8
         assert found["per_question"]["ticks"] == 15 * found["per_question"]["words"]
-        model = Registry(folder / "r").load("tiny:1.0.0")
+        model = Registry(folder / "registry").load("tiny:1.0.0")
         card = model.files["MODEL_CARD.md"].decode()
         assert "Readout: the host weighs the spikes of the core's hidden units; " in card
         assert "readout neurons per class" not in card
@@ -178,9 +162,9 @@ class TestPublish:
         w = weights(d=80)
         w["W"] /= 4
         save(elman(w), folder / "model.onnx")
-        publish(source(folder), registry=folder / "r", name="wide", version="1.0.0", recipe=CLOSED)
+        published(folder, name="wide")
         figures = evaluate(
-            "wide:1.0.0", registry=Registry(folder / "r"), data=folder / "calibrate.txt"
+            "wide:1.0.0", registry=Registry(folder / "registry"), data=folder / "calibrate.txt"
         )
         assert figures["stages"]["spiking"]["accuracy"] is None
         assert figures["confusion"] is None
@@ -193,14 +177,12 @@ class TestPublish:
         labels = folder / "five.json"
         labels.write_text(json.dumps(TINY_LABELS[:5]))
         made = source(folder, model=KERAS / "unroll.onnx", labels=labels)
-        _, converted = publish(
-            made, registry=folder / "r", name="fixed", version="1.0.0", recipe="closed-form"
-        )
+        _, converted = published(folder, made, name="fixed")
         figures = converted.evaluation
         lines = (folder / "calibrate.txt").read_text().splitlines()
         assert figures["float_by_recurrence"] == sum(len(line.split()) != 7 for line in lines)
         data = folder / "calibrate.txt"
-        again = evaluate("fixed:1.0.0", registry=Registry(folder / "r"), data=data)
+        again = evaluate("fixed:1.0.0", registry=Registry(folder / "registry"), data=data)
         for key in ("float_by_recurrence", "stages", "responses", "utilisation"):
             assert again[key] == figures[key]
 
@@ -210,16 +192,14 @@ class TestPublish:
     ) -> None:
         labels = folder / "five.json"
         labels.write_text(json.dumps(TINY_LABELS[:5]))
-        _, converted = publish(
+        _, converted = published(
+            folder,
             source(folder, model=KERAS / "max.onnx", labels=labels),
-            registry=folder / "r",
             name="max",
-            version="1.0.0",
-            recipe=CLOSED,
             readout=readout,
         )
         again = evaluate(
-            "max:1.0.0", registry=Registry(folder / "r"), data=folder / "calibrate.txt"
+            "max:1.0.0", registry=Registry(folder / "registry"), data=folder / "calibrate.txt"
         )
         assert again["stages"] == converted.evaluation["stages"]
         assert again["stages"]["spiking"]["agreement"] > 0.8
@@ -232,15 +212,10 @@ class TestPublish:
             # the small network would fit one
             monkeypatch.setattr("spikewatch.convert.both.LEAST_WORDS", 100.0)
         save(both_ways(weights(d=12), weights(1, d=12)), folder / "model.onnx")
-        _, converted = publish(
-            source(folder),
-            registry=folder / "r",
-            name="bi",
-            version="1.0.0",
-            recipe=CLOSED,
-            readout=readout,
+        _, converted = published(folder, name="bi", readout=readout)
+        again = evaluate(
+            "bi:1.0.0", registry=Registry(folder / "registry"), data=folder / "calibrate.txt"
         )
-        again = evaluate("bi:1.0.0", registry=Registry(folder / "r"), data=folder / "calibrate.txt")
         assert again["stages"] == converted.evaluation["stages"]
         assert again["stages"]["spiking"]["agreement"] > 0.6
         assert again["per_question"]["cores"] == cores
@@ -248,41 +223,28 @@ class TestPublish:
         assert again["utilisation"]["lines (fan-in)"]["limit"] == 64 * cores
         assert again["responses"]["units"][0]["correlation"] > 0.5
         assert converted.evaluation["network"]["direction"] == "bidirectional"
-        card = Registry(folder / "r").load("bi:1.0.0").files["MODEL_CARD.md"].decode()
+        card = Registry(folder / "registry").load("bi:1.0.0").files["MODEL_CARD.md"].decode()
         assert f"placed on {('one TrueNorth core', 'two TrueNorth cores')[cores - 1]} " in card
 
     def test_more_units_than_a_core_has_lines_are_refused(self, folder: Path) -> None:
         save(elman(weights(d=12, n=70), activation="Relu"), folder / "model.onnx")
         message = r"network: 70 hidden units \+ 1 gate \+ 1 input, limit 64 lines"
         with pytest.raises(ConstraintError, match=message):
-            publish(source(folder), registry=folder / "r", name="wide", version="1.0.0")
-        assert not (folder / "r").exists()
+            published(folder, name="wide", recipe=None)
+        assert not (folder / "registry").exists()
 
     def test_equal_input_gives_an_equal_digest(self, folder: Path) -> None:
         created = datetime(2026, 1, 1, tzinfo=UTC)
-        pins = [
-            publish(
-                source(folder),
-                registry=folder / r,
-                name="tiny",
-                version="1.0.0",
-                recipe=CLOSED,
-                created=created,
-            )[0]
-            for r in ("a", "b")
-        ]
+        pins = [published(folder, registry=folder / r, created=created)[0] for r in ("a", "b")]
         assert str(pins[0]) == str(pins[1])
 
     def test_the_model_card_states_stages_energy_and_training(self, folder: Path) -> None:
         (folder / "training.json").write_text(json.dumps({"seed": 3, "dev": {"questions": 500}}))
-        publish(
+        published(
+            folder,
             source(folder, training=folder / "training.json", evaluate=folder / "held-out.tsv"),
-            registry=folder / "r",
-            name="tiny",
-            version="1.0.0",
-            recipe=CLOSED,
         )
-        card = Registry(folder / "r").load("tiny:1.0.0").files["MODEL_CARD.md"].decode()
+        card = Registry(folder / "registry").load("tiny:1.0.0").files["MODEL_CARD.md"].decode()
         assert card.startswith("# tiny 1.0.0\n")
         assert re.search(
             r"\| spiking +\| \d+\.\d\d% +\| [+-]\d+\.\d\d +(\| \d+\.\d\d% +){2}\| 74\.0% ", card
@@ -374,26 +336,14 @@ class TestCommandLine:
     ) -> None:
         monkeypatch.setattr("spikewatch.convert.recipe.find_spec", lambda _: None)
         notes: list[str] = []
-        _, converted = publish(
-            source(folder),
-            registry=folder / "r",
-            name="tiny",
-            version="1.0.0",
-            note=notes.append,
-        )
+        _, converted = published(folder, recipe=None, note=notes.append)
         assert converted.evaluation["network"]["recipe"] == CLOSED
         assert any(line.startswith("torch is not installed: ") for line in notes)
 
     def test_an_unknown_label_in_the_data_is_refused(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        publish(
-            source(folder),
-            registry=folder / "registry",
-            name="tiny",
-            version="1.0.0",
-            recipe=CLOSED,
-        )
+        published(folder)
         (folder / "odd.tsv").write_text("XYZ\twho wrote hamlet\n")
         command = ["evaluate", "tiny:1.0.0", "--registry", str(folder / "registry")]
         monkeypatch.setattr(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from spikewatch.convert.publish import Converted, Source, publish
+from spikewatch.convert.conversion import Converted, Source
+from spikewatch.convert.publish import publish
 
 if TYPE_CHECKING:
     from pathlib import Path

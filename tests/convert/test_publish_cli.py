@@ -130,7 +130,7 @@ class TestCommandLine:
         capsys: pytest.CaptureFixture[str],
     ) -> None:
         for name in [n for n in sys.modules if n.startswith("spikewatch.convert.")]:
-            if name.split(".")[2] in {"publish", "read", "ledger", "recipe"}:
+            if name.split(".")[2] in {"conversion", "publish", "read", "ledger", "recipe"}:
                 monkeypatch.delitem(sys.modules, name)
         monkeypatch.setitem(sys.modules, module, None)
         monkeypatch.setattr("sys.argv", ["spikewatch-convert", *arguments(folder)])

@@ -43,7 +43,7 @@ def main() -> int:
         print(f"Unset for the benchmarks, as NumPy could be slower with it: {', '.join(found)}.")
         sys.stdout.flush()
         plain = {name: value for name, value in os.environ.items() if name not in HANDICAPS}
-        os.execve(sys.executable, [sys.executable, "-m", "benchmarks", *sys.argv[1:]], plain)  # noqa: S606 - ourselves, no shell
+        os.execve(sys.executable, [sys.executable, "-m", "benchmarks", *sys.argv[1:]], plain)  # noqa: S606 - starts itself anew: no shell is wanted
     print(f"Measured on {machine()}.")
     for name in asked.names or ALL:
         module = import_module(f"benchmarks.{name.replace('-', '_')}")

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import dask
+
 from benchmarks.daemon import PROGRAM, questions
 from benchmarks.tables import show
 from spikewatch.daemon.batch import BatchSettings
@@ -42,10 +44,8 @@ class Taken(NamedTuple):
 @contextmanager
 def cluster(processes: int, threads: int) -> Iterator[str]:
     """Start workers; give the address of their scheduler."""
-    import dask  # noqa: PLC0415 - settings before the import of distributed
-
     dask.config.set(QUIET)
-    from distributed import LocalCluster  # noqa: PLC0415 - likewise
+    from distributed import LocalCluster  # noqa: PLC0415 - reads the settings above
 
     with LocalCluster(
         n_workers=processes, threads_per_worker=threads, dashboard_address="127.0.0.1:0"
@@ -55,7 +55,7 @@ def cluster(processes: int, threads: int) -> Iterator[str]:
 
 def cpu_s(address: str) -> float:
     """Add up the processor time of the workers and of this process, which has the scheduler; seconds."""
-    from distributed import Client  # noqa: PLC0415 - see cluster
+    from distributed import Client  # noqa: PLC0415 - reads the settings that `cluster` makes
 
     with Client(address) as client:
         return sum(client.run(time.process_time).values()) + time.process_time()

@@ -55,7 +55,7 @@ def batched(
 
 def onnxruntime_way(ids: list[NDArray[np.int64]], size: int) -> Callable[[], NDArray[np.int64]]:
     """Prepare a run of onnxruntime; it returns the labels in the questions' order."""
-    from spikewatch.convert.read import read_model_bytes  # noqa: PLC0415 - the core needs none of it
+    from spikewatch.convert.read import read_model_bytes  # noqa: PLC0415 - the core's memory is measured without
 
     files = Registry(bundled()).load("trec:production").files
     _, model = read_model_bytes(files["model.onnx"], what="model.onnx")

@@ -199,7 +199,7 @@ def publish(
 ) -> None:
     """Read, constrain, match, place and check a trained network, and publish it."""
     created = _created()  # before the import: onnx reads SOURCE_DATE_EPOCH as well, unchecked
-    from .publish import Source  # noqa: PLC0415 - onnxruntime takes a second to import
+    from .conversion import Source  # noqa: PLC0415 - onnxruntime takes a second to import
     from .publish import publish as run  # noqa: PLC0415 - onnxruntime takes a second to import
 
     source = Source(

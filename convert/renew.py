@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 from ..registry.references import check_alias, check_version
 from ..simcore import Classifier, golden
 from ..simcore.splitting import TOKENIZER_FILE
+from .conversion import golden_questions
 from .data import read_questions
 from .errors import DataError, ModelFileError
 from .lookup import lookup_file
-from .publish import golden_questions
 
 if TYPE_CHECKING:
     from collections.abc import Callable

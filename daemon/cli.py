@@ -152,7 +152,10 @@ def batch(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Answer what is finished again.")] = False,
 ) -> None:
-    """Answer corpora on Dask: many files at once, whole or not at all; a second run goes on."""
+    """Answer corpora on Dask: many files at once, whole or not at all; a second run goes on.
+
+    Unlike `run`, it neither checks max_input_bytes nor looks for ids that an input holds twice.
+    """
     from .batch import commands  # noqa: PLC0415 - Dask is an extra, and takes seconds to import
 
     given = {"workers": workers, "part_mib": part_mib}

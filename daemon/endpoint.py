@@ -215,7 +215,7 @@ class _Handler(BaseHTTPRequestHandler):
         return 200, "application/json", json.dumps(document).encode() + b"\n"
 
     def _metrics(self) -> tuple[int, str, bytes]:
-        from . import metrics  # noqa: PLC0415 - see _Server.registry
+        from . import metrics  # noqa: PLC0415 - a daemon that nobody scrapes needs it not
 
         body, kind = metrics.page(self._daemon.registry, self.headers.get("Accept", ""))
         return 200, kind, body

@@ -94,7 +94,7 @@ def pull(
         )
         _print(done, "pulled from", as_json=as_json)
         return
-    from .remote import events  # noqa: PLC0415 - likewise
+    from .remote import events  # noqa: PLC0415 - only --follow logs
 
     with events.stopping() as stop, contextlib.suppress(library.Stopped):
         follower = library.Follower(
@@ -122,7 +122,7 @@ def serve(
 ) -> None:
     """Serve the registry, read-only, to anything that pulls from OCI registries."""
     from . import remote as library  # noqa: PLC0415 - the other commands need no HTTP
-    from .remote import events  # noqa: PLC0415 - likewise
+    from .remote import events  # noqa: PLC0415 - the other commands need no HTTP
 
     library.serve(readable(registry), listen, events.logger())
 

@@ -327,7 +327,7 @@ def _layer(unknowns: Unknowns, chain: list[_Step], times: NDArray[np.int64], C: 
                     )
                 W[i], U[i], b[i] = (part[i] for part in found)
                 known[i] = True
-            _check_step(step, before is None, (W[i], U[i], b[i]), [part[i] for part in found])
+            _check_step(step, (W[i], U[i], b[i]), [part[i] for part in found], first=before is None)
     return Layer(
         W=W,
         U=U,
@@ -353,7 +353,9 @@ def _parameters(
     return W, U, dense[:, [CONSTANT]].toarray()[:, 0]
 
 
-def _check_step(step: _Step, first: bool, wanted: tuple[F64, F64, Any], found: list[Any]) -> None:  # noqa: FBT001
+def _check_step(
+    step: _Step, wanted: tuple[F64, F64, Any], found: list[Any], *, first: bool
+) -> None:
     limit = EQUAL * max(1.0, *(float(np.abs(w).max(initial=0.0)) for w in wanted))
     node = step.application.node
     parts = [0, 2] if first else [0, 1, 2]

@@ -72,7 +72,7 @@ def connected(scheduler: str | None, *, workers: int) -> Iterator[Client]:
     """
     # Before the import, which sets its logging up.
     dask.config.set(QUIET)
-    from distributed import Client, LocalCluster  # noqa: PLC0415
+    from distributed import Client, LocalCluster  # noqa: PLC0415 - reads the settings above
 
     if scheduler is None:
         # One thread each: reading and writing hold the interpreter's lock.
@@ -134,7 +134,7 @@ def carry_out(
         The scheduler is gone.
 
     """
-    from distributed import CancelledError, KilledWorker, as_completed  # noqa: PLC0415 - see connected
+    from distributed import CancelledError, KilledWorker, as_completed  # noqa: PLC0415 - reads QUIET, which `connected` sets
 
     waiting, suspects = deque(calls), deque[Call]()
     running: dict[Any, Call] = {}

@@ -38,7 +38,7 @@ def batch(**given: Any) -> None:
     """
     settings = BatchSettings(**given)
     try:
-        from .run import run  # noqa: PLC0415 - an extra
+        from .run import run  # noqa: PLC0415 - its libraries are an extra
     except ModuleNotFoundError as e:
         raise BatchError(f"{e.name} is not installed: pip install 'spikewatch[batch]'") from e
     with _shown() as show:

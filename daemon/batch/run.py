@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from ...registry import Registry, RegistryError, bundled
 from .. import model as models
 from ..errors import BatchError, ServedModelError
 from . import stores
@@ -190,8 +191,6 @@ def _failure(fault: BaseException) -> Failure:
 
 
 def _load(settings: BatchSettings) -> tuple[PackedModel, ServedModel]:
-    from ...registry import Registry, RegistryError, bundled  # noqa: PLC0415 - as in model.py
-
     served = models.Source(settings.registry, settings.model).load()
     root = Path(bundled()) if settings.registry is None else settings.registry
     try:

@@ -232,7 +232,7 @@ def _fill_lines(
 def _fill_parquet(
     model: ServedModel, _source: Source, _head: Head, part: Part, file: BinaryIO, out: BinaryIO
 ) -> Tally:
-    from . import columns, parquet  # noqa: PLC0415 - as in _scan
+    from . import columns, parquet  # noqa: PLC0415 - pyarrow takes a while to import
 
     records, tally = records_of(model), Tally()
     asked = parquet.Asked(file, part)

@@ -192,8 +192,7 @@ def follow(
         except RegistryError as e:
             healthy = False
             log.warning("follow.failed", kind=type(e).__name__, error=str(e))
-        # Jitter only: nothing secret hangs on it.
-        if wait(interval_s * random.uniform(1 - JITTER, 1 + JITTER)):  # noqa: S311
+        if wait(interval_s * random.uniform(1 - JITTER, 1 + JITTER)):  # noqa: S311 -- jitter, no secret
             break
     log.info("follow.stopped")
 

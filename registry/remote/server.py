@@ -86,7 +86,7 @@ class _Handler(BaseHTTPRequestHandler):
         )
 
     do_GET = do_HEAD = _read  # noqa: N815 -- http.server's names
-    do_PUT = do_POST = do_PATCH = do_DELETE = do_OPTIONS = _refuse  # noqa: N815
+    do_PUT = do_POST = do_PATCH = do_DELETE = do_OPTIONS = _refuse  # noqa: N815 -- http.server's names
 
     def log_message(self, *args: Any) -> None:
         """Log what is no request at all, on the log instead of standard error."""

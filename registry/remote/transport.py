@@ -160,8 +160,7 @@ class Transport:
             except _Passing as e:
                 if attempt == ATTEMPTS:
                     raise RemoteError(f"{e} ({ATTEMPTS} attempts)") from e
-                # Jitter only: nothing secret hangs on it.
-                wait_s = BACKOFF_S * 2 ** (attempt - 1) * random.uniform(0.5, 1.0)  # noqa: S311
+                wait_s = BACKOFF_S * 2 ** (attempt - 1) * random.uniform(0.5, 1.0)  # noqa: S311 -- jitter, no secret
                 if e.after_s is not None:
                     if e.after_s > MAX_RETRY_AFTER_S:
                         raise RemoteError(f"{e}; it asks to wait {e.after_s:.0f} s") from e

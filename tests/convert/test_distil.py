@@ -10,15 +10,17 @@ import pytest
 from test_closed_form import remembering_network
 from test_constrain import float_network, sentences
 
-torch = pytest.importorskip("torch", reason="distilling needs the extra [train]")
+pytest.importorskip("torch", reason="distilling needs the extra [train]")
 
-from spikewatch.convert.both import both_directions  # noqa: E402
-from spikewatch.convert.constrain import constrain  # noqa: E402
-from spikewatch.convert.distil import DistilSettings, distil, teach  # noqa: E402
-from spikewatch.convert.distil.questions import pack  # noqa: E402
-from spikewatch.convert.distil.student import Student  # noqa: E402
-from spikewatch.convert.match import hidden_neurons  # noqa: E402
-from spikewatch.convert.spiking import read_counts  # noqa: E402
+import torch
+
+from spikewatch.convert.both import both_directions
+from spikewatch.convert.constrain import constrain
+from spikewatch.convert.distil import DistilSettings, distil, teach
+from spikewatch.convert.distil.questions import pack
+from spikewatch.convert.distil.student import Student
+from spikewatch.convert.match import hidden_neurons
+from spikewatch.convert.spiking import read_counts
 
 if TYPE_CHECKING:
     from spikewatch.convert.constrained import ConstrainedNetwork

@@ -17,8 +17,8 @@ from support import TINY_LABELS, TINY_WORDS, tiny_model_files, tiny_tokenizer
 from typer.testing import CliRunner
 
 from spikewatch.convert.cli import app, main
+from spikewatch.convert.conversion import Source, convert
 from spikewatch.convert.explain import explain
-from spikewatch.convert.publish import Source, convert
 from spikewatch.registry import Registry
 from spikewatch.simcore import Classifier, CoreImage
 

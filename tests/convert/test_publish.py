@@ -1,24 +1,22 @@
-"""From an ONNX file to a published model and its figures, and every wrong input on the way."""
+"""From an ONNX file to a published model and its figures."""
 
 from __future__ import annotations
 
 import json
 import re
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 from networks import both_ways, elman, save, weights
-from support import TINY_LABELS, TINY_WORDS, tiny_tokenizer
+from publishing import CLOSED, published, source
+from support import TINY_LABELS, tiny_tokenizer
 from tokenizers import Tokenizer
 from typer.testing import CliRunner
 
-from spikewatch.convert.cli import app, main
+from spikewatch.convert.cli import app
 from spikewatch.convert.errors import ConstraintError
-from spikewatch.convert.publish import Source, evaluate, publish
+from spikewatch.convert.publish import evaluate
 from spikewatch.registry import Registry
 from spikewatch.simcore import Classifier, golden
 from spikewatch.simcore.splitting import LOOKUP_FILE
@@ -26,42 +24,10 @@ from spikewatch.simcore.splitting import LOOKUP_FILE
 KERAS = Path(__file__).with_name("keras")
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Make a folder with everything that publishing needs, and held-out questions with labels."""
-    rng = np.random.default_rng(7)
-    save(elman(weights(d=12), activation="Relu"), tmp_path / "model.onnx")
-    (tmp_path / "tokenizer.json").write_bytes(tiny_tokenizer())
-    (tmp_path / "labels.json").write_text(json.dumps(TINY_LABELS))
-    lines = [" ".join(rng.choice(TINY_WORDS[1:], n)) + "?" for n in rng.integers(1, 10, 150)]
-    (tmp_path / "calibrate.txt").write_text("\n".join(lines) + "\n")
-    labelled = [f"{rng.choice(TINY_LABELS)}\t{line}" for line in lines[:60]]
-    (tmp_path / "held-out.tsv").write_text("\n".join([*labelled, "NUM\t?!"]) + "\n")
-    return tmp_path
-
-
-CLOSED = "closed-form"
-
-
-def source(folder: Path, **changes: Path) -> Source:
-    files: dict[str, Any] = {
-        "model": folder / "model.onnx",
-        "tokenizer": folder / "tokenizer.json",
-        "labels": folder / "labels.json",
-        "calibrate": folder / "calibrate.txt",
-    }
-    return Source(**(files | changes))
-
-
 class TestPublish:
     def test_the_published_model_answers_and_every_stage_is_counted(self, folder: Path) -> None:
-        pin, converted = publish(
-            source(folder, evaluate=folder / "held-out.tsv"),
-            registry=folder / "registry",
-            name="tiny",
-            version="1.0.0",
-            recipe=CLOSED,
-            alias="production",
+        pin, converted = published(
+            folder, source(folder, evaluate=folder / "held-out.tsv"), alias="production"
         )
         model = Registry(folder / "registry").load("tiny:production")
         assert str(model.pin) == str(pin)
@@ -86,14 +52,7 @@ class TestPublish:
         tokenizer.add_tokens(["hamlet"])
         (folder / "tokenizer.json").write_text(tokenizer.to_str())
         notes: list[str] = []
-        pin, converted = publish(
-            source(folder),
-            registry=folder / "registry",
-            name="tiny",
-            version="1.0.0",
-            recipe=CLOSED,
-            note=notes.append,
-        )
+        pin, converted = published(folder, note=notes.append)
         assert LOOKUP_FILE not in converted.files
         assert (
             "the model gets no lookup, so it needs spikewatch[tokenizers] to answer:"
@@ -103,9 +62,7 @@ class TestPublish:
         assert Classifier.from_files(loaded).classify(["who wrote hamlet"]).words.tolist() == [3]
 
     def test_a_model_without_lookup_is_renewed_and_answers_the_same(self, folder: Path) -> None:
-        _, converted = publish(
-            source(folder), registry=folder / "old", name="tiny", version="1.0.0", recipe=CLOSED
-        )
+        _, converted = published(folder, registry=folder / "old")
         files = dict(converted.files)
         old = {n: data for n, data in files.items() if n not in {LOOKUP_FILE, golden.FILE}}
         registry = Registry.init(folder / "registry")
@@ -136,14 +93,8 @@ class TestPublish:
         if recipe is None:
             pytest.importorskip("torch", reason="distilling needs the extra [train]")
         data = folder / "held-out.tsv"
-        _, converted = publish(
-            source(folder, evaluate=data),
-            registry=folder / "r",
-            name="tiny",
-            version="1.0.0",
-            recipe=recipe,
-        )
-        figures = evaluate("tiny:1.0.0", registry=Registry(folder / "r"), data=data)
+        _, converted = published(folder, source(folder, evaluate=data), recipe=recipe)
+        figures = evaluate("tiny:1.0.0", registry=Registry(folder / "registry"), data=data)
         for key in ("stages", "confusion", "per_question", "questions", "data"):
             assert figures[key] == converted.evaluation[key]
         network = converted.evaluation["network"]
@@ -151,23 +102,16 @@ class TestPublish:
             assert network["calibration_agreement"] >= network["closed_form_agreement"]
 
     def test_a_model_with_its_head_on_the_host_is_published_and_says_so(self, folder: Path) -> None:
-        _, converted = publish(
-            source(folder),
-            registry=folder / "r",
-            name="tiny",
-            version="1.0.0",
-            recipe=CLOSED,
-            readout="host",
-        )
+        _, converted = published(folder, readout="host")
         found = converted.evaluation
         again = evaluate(
-            "tiny:1.0.0", registry=Registry(folder / "r"), data=folder / "calibrate.txt"
+            "tiny:1.0.0", registry=Registry(folder / "registry"), data=folder / "calibrate.txt"
         )
         assert again["head"] == found["head"] == "host"
         assert again["stages"] == found["stages"]
         assert found["stages"]["spiking"]["agreement"] > 0.8
         assert found["per_question"]["ticks"] == 15 * found["per_question"]["words"]
-        model = Registry(folder / "r").load("tiny:1.0.0")
+        model = Registry(folder / "registry").load("tiny:1.0.0")
         card = model.files["MODEL_CARD.md"].decode()
         assert "Readout: the host weighs the spikes of the core's hidden units; " in card
         assert "readout neurons per class" not in card
@@ -178,9 +122,9 @@ class TestPublish:
         w = weights(d=80)
         w["W"] /= 4
         save(elman(w), folder / "model.onnx")
-        publish(source(folder), registry=folder / "r", name="wide", version="1.0.0", recipe=CLOSED)
+        published(folder, name="wide")
         figures = evaluate(
-            "wide:1.0.0", registry=Registry(folder / "r"), data=folder / "calibrate.txt"
+            "wide:1.0.0", registry=Registry(folder / "registry"), data=folder / "calibrate.txt"
         )
         assert figures["stages"]["spiking"]["accuracy"] is None
         assert figures["confusion"] is None
@@ -193,14 +137,12 @@ class TestPublish:
         labels = folder / "five.json"
         labels.write_text(json.dumps(TINY_LABELS[:5]))
         made = source(folder, model=KERAS / "unroll.onnx", labels=labels)
-        _, converted = publish(
-            made, registry=folder / "r", name="fixed", version="1.0.0", recipe="closed-form"
-        )
+        _, converted = published(folder, made, name="fixed")
         figures = converted.evaluation
         lines = (folder / "calibrate.txt").read_text().splitlines()
         assert figures["float_by_recurrence"] == sum(len(line.split()) != 7 for line in lines)
         data = folder / "calibrate.txt"
-        again = evaluate("fixed:1.0.0", registry=Registry(folder / "r"), data=data)
+        again = evaluate("fixed:1.0.0", registry=Registry(folder / "registry"), data=data)
         for key in ("float_by_recurrence", "stages", "responses", "utilisation"):
             assert again[key] == figures[key]
 
@@ -210,16 +152,14 @@ class TestPublish:
     ) -> None:
         labels = folder / "five.json"
         labels.write_text(json.dumps(TINY_LABELS[:5]))
-        _, converted = publish(
+        _, converted = published(
+            folder,
             source(folder, model=KERAS / "max.onnx", labels=labels),
-            registry=folder / "r",
             name="max",
-            version="1.0.0",
-            recipe=CLOSED,
             readout=readout,
         )
         again = evaluate(
-            "max:1.0.0", registry=Registry(folder / "r"), data=folder / "calibrate.txt"
+            "max:1.0.0", registry=Registry(folder / "registry"), data=folder / "calibrate.txt"
         )
         assert again["stages"] == converted.evaluation["stages"]
         assert again["stages"]["spiking"]["agreement"] > 0.8
@@ -232,15 +172,10 @@ class TestPublish:
             # the small network would fit one
             monkeypatch.setattr("spikewatch.convert.both.LEAST_WORDS", 100.0)
         save(both_ways(weights(d=12), weights(1, d=12)), folder / "model.onnx")
-        _, converted = publish(
-            source(folder),
-            registry=folder / "r",
-            name="bi",
-            version="1.0.0",
-            recipe=CLOSED,
-            readout=readout,
+        _, converted = published(folder, name="bi", readout=readout)
+        again = evaluate(
+            "bi:1.0.0", registry=Registry(folder / "registry"), data=folder / "calibrate.txt"
         )
-        again = evaluate("bi:1.0.0", registry=Registry(folder / "r"), data=folder / "calibrate.txt")
         assert again["stages"] == converted.evaluation["stages"]
         assert again["stages"]["spiking"]["agreement"] > 0.6
         assert again["per_question"]["cores"] == cores
@@ -248,180 +183,31 @@ class TestPublish:
         assert again["utilisation"]["lines (fan-in)"]["limit"] == 64 * cores
         assert again["responses"]["units"][0]["correlation"] > 0.5
         assert converted.evaluation["network"]["direction"] == "bidirectional"
-        card = Registry(folder / "r").load("bi:1.0.0").files["MODEL_CARD.md"].decode()
+        card = Registry(folder / "registry").load("bi:1.0.0").files["MODEL_CARD.md"].decode()
         assert f"placed on {('one TrueNorth core', 'two TrueNorth cores')[cores - 1]} " in card
 
     def test_more_units_than_a_core_has_lines_are_refused(self, folder: Path) -> None:
         save(elman(weights(d=12, n=70), activation="Relu"), folder / "model.onnx")
         message = r"network: 70 hidden units \+ 1 gate \+ 1 input, limit 64 lines"
         with pytest.raises(ConstraintError, match=message):
-            publish(source(folder), registry=folder / "r", name="wide", version="1.0.0")
-        assert not (folder / "r").exists()
+            published(folder, name="wide", recipe=None)
+        assert not (folder / "registry").exists()
 
     def test_equal_input_gives_an_equal_digest(self, folder: Path) -> None:
         created = datetime(2026, 1, 1, tzinfo=UTC)
-        pins = [
-            publish(
-                source(folder),
-                registry=folder / r,
-                name="tiny",
-                version="1.0.0",
-                recipe=CLOSED,
-                created=created,
-            )[0]
-            for r in ("a", "b")
-        ]
+        pins = [published(folder, registry=folder / r, created=created)[0] for r in ("a", "b")]
         assert str(pins[0]) == str(pins[1])
 
     def test_the_model_card_states_stages_energy_and_training(self, folder: Path) -> None:
         (folder / "training.json").write_text(json.dumps({"seed": 3, "dev": {"questions": 500}}))
-        publish(
+        published(
+            folder,
             source(folder, training=folder / "training.json", evaluate=folder / "held-out.tsv"),
-            registry=folder / "r",
-            name="tiny",
-            version="1.0.0",
-            recipe=CLOSED,
         )
-        card = Registry(folder / "r").load("tiny:1.0.0").files["MODEL_CARD.md"].decode()
+        card = Registry(folder / "registry").load("tiny:1.0.0").files["MODEL_CARD.md"].decode()
         assert card.startswith("# tiny 1.0.0\n")
         assert re.search(
             r"\| spiking +\| \d+\.\d\d% +\| [+-]\d+\.\d\d +(\| \d+\.\d\d% +){2}\| 74\.0% ", card
         )
         assert "| estimated power, paper " in card
         assert "- seed: 3\n- dev.questions: 500\n" in card
-
-
-ARGUMENTS = {
-    "--tokenizer": "tokenizer.json",
-    "--labels": "labels.json",
-    "--calibrate": "calibrate.txt",
-    "--registry": "registry",
-}
-
-
-def arguments(folder: Path, *more: str) -> list[str]:
-    options = [part for name, file in ARGUMENTS.items() for part in (name, str(folder / file))]
-    return [
-        "publish",
-        str(folder / "model.onnx"),
-        *options,
-        "--name",
-        "tiny",
-        "--version",
-        "1.0.0",
-        *(() if "--recipe" in more else ("--recipe", CLOSED)),
-        *more,
-    ]
-
-
-class TestCommandLine:
-    def test_publish_then_evaluate_as_json(self, folder: Path) -> None:
-        runner = CliRunner()
-        published = runner.invoke(app, arguments(folder, "--alias", "production"))
-        assert published.exit_code == 0, published.output
-        assert re.search(
-            r"^published tiny:1\.0\.0@sha256:[0-9a-f]{64}$", published.stdout, re.MULTILINE
-        )
-        command = ["evaluate", "tiny:production", "--registry", str(folder / "registry")]
-        evaluated = runner.invoke(app, [*command, "--data", str(folder / "held-out.tsv"), "--json"])
-        figures = json.loads(evaluated.stdout)
-        assert set(figures["stages"]["spiking"]) == {
-            "accuracy",
-            "agreement",
-            "agreement_before",
-            "loss",
-        }
-        assert set(figures["classes"]) == set(TINY_LABELS)
-        assert figures["float_by_recurrence"] == 0
-        assert 0 <= figures["stages"]["spiking"]["accuracy"] <= 1
-        table = runner.invoke(app, [*command, "--data", str(folder / "held-out.tsv")])
-        assert re.search(r"spiking +│ +\d+\.\d\d% │ +[+-]\d+\.\d\d │", table.stdout)
-        assert re.search(r"estimated power, paper +│ +17\.09 uW", table.stdout)
-        assert re.search(r"lines \(fan-in\) +│ +\d+ │ +64 │", table.stdout)
-
-    @pytest.mark.parametrize(
-        ("more", "message"),
-        [
-            (
-                ("--recipe", "labels"),
-                "--recipe labels: the calibration questions have no labels",
-            ),
-            (
-                ("--recipe", "magic"),
-                "--recipe magic: expected closed-form, distill, labels",
-            ),
-            (("--readout", "edge"), "--readout edge: expected core, host"),
-        ],
-    )
-    def test_a_recipe_that_cannot_be_followed_is_one_line(
-        self,
-        folder: Path,
-        more: tuple[str, str],
-        message: str,
-        monkeypatch: pytest.MonkeyPatch,
-        capsys: pytest.CaptureFixture[str],
-    ) -> None:
-        monkeypatch.setattr("sys.argv", ["spikewatch-convert", *arguments(folder, *more)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        assert stopped.value.code == 2
-        last = capsys.readouterr().err.strip().splitlines()[-1]
-        assert last == f"spikewatch-convert: {message}"
-        assert not (folder / "registry").exists()
-
-    def test_without_torch_the_closed_form_is_published_and_says_so(
-        self, folder: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("spikewatch.convert.recipe.find_spec", lambda _: None)
-        notes: list[str] = []
-        _, converted = publish(
-            source(folder),
-            registry=folder / "r",
-            name="tiny",
-            version="1.0.0",
-            note=notes.append,
-        )
-        assert converted.evaluation["network"]["recipe"] == CLOSED
-        assert any(line.startswith("torch is not installed: ") for line in notes)
-
-    def test_an_unknown_label_in_the_data_is_refused(
-        self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        publish(
-            source(folder),
-            registry=folder / "registry",
-            name="tiny",
-            version="1.0.0",
-            recipe=CLOSED,
-        )
-        (folder / "odd.tsv").write_text("XYZ\twho wrote hamlet\n")
-        command = ["evaluate", "tiny:1.0.0", "--registry", str(folder / "registry")]
-        monkeypatch.setattr(
-            "sys.argv", ["spikewatch-convert", *command, "--data", str(folder / "odd.tsv")]
-        )
-        with pytest.raises(SystemExit):
-            main()
-        wanted = (
-            "label 'XYZ' of 'who wrote hamlet': the model knows ABBR, DESC, ENTY, HUM, LOC, NUM"
-        )
-        assert wanted in capsys.readouterr().err
-
-    @pytest.mark.parametrize(("module", "extra"), [("onnx", "convert"), ("onnxruntime", "convert")])
-    def test_a_base_install_is_told_which_extra_it_needs(
-        self,
-        folder: Path,
-        module: str,
-        extra: str,
-        monkeypatch: pytest.MonkeyPatch,
-        capsys: pytest.CaptureFixture[str],
-    ) -> None:
-        for name in [n for n in sys.modules if n.startswith("spikewatch.convert.")]:
-            if name.split(".")[2] in {"publish", "read", "ledger", "recipe"}:
-                monkeypatch.delitem(sys.modules, name)
-        monkeypatch.setitem(sys.modules, module, None)
-        monkeypatch.setattr("sys.argv", ["spikewatch-convert", *arguments(folder)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        assert stopped.value.code == 2
-        wanted = f"spikewatch-convert: {module} is not installed: pip install 'spikewatch[{extra}]'"
-        assert wanted in capsys.readouterr().err

@@ -18,7 +18,7 @@ from typing import Any
 import numpy.ma  # noqa: F401 - imported once, here, instead of in each fork
 
 import spikewatch.registry
-import spikewatch.simcore  # noqa: F401 - likewise
+import spikewatch.simcore  # noqa: F401 - imported once, here, instead of in each fork
 from spikewatch.daemon import logs
 from spikewatch.daemon.errors import DaemonError
 from spikewatch.daemon.observed import Observed

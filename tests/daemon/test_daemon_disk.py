@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,8 +13,10 @@ from daemon_namespace import island
 from daemon_support import bench, content, spool_of, until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from daemon_lives import Nursery
 
 FILES = {
     f"{i}.txt": f"who wrote hamlet ?\nhow far is the moon {'the ' * i}?\n".encode()
@@ -79,88 +82,94 @@ def settled(spool: Path, expected: dict[str, bytes]) -> None:
     assert dict(rest.failed) == {}
 
 
-FILLED = [
-    pytest.param("size=512k,nr_inodes=400", fill_bytes, id="no room"),
-    pytest.param("size=4m,nr_inodes=90", fill_inodes, id="no inodes"),
-]
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Disk:
+    """A small disk of its own.
+
+    Attributes
+    ----------
+    lives
+        Starts daemons that see it.
+    point, inside
+        Where it is for them, and for the test.
+    fill
+        Takes all its room, or all its inodes.
+
+    """
+
+    lives: Nursery
+    point: Path
+    inside: Path
+    fill: Callable[[], None]
 
 
-@pytest.mark.parametrize(("options", "fill"), FILLED)
+@pytest.fixture(
+    params=[
+        pytest.param(("size=512k,nr_inodes=400", fill_bytes), id="no room"),
+        pytest.param(("size=4m,nr_inodes=90", fill_inodes), id="no inodes"),
+    ]
+)
+def disk(request: pytest.FixtureRequest, registry: Path, tmp_path: Path) -> Iterator[Disk]:
+    options, fill = request.param
+    with island(registry, tmp_path / "small", options) as (lives, inside):
+        yield Disk(lives=lives, point=tmp_path / "small", inside=inside, fill=lambda: fill(inside))
+
+
 def test_a_disk_without_room_makes_the_work_wait_and_loses_nothing(
-    registry: Path,
-    tmp_path: Path,
-    expected: dict[str, bytes],
-    options: str,
-    fill: Callable[[Path], None],
+    disk: Disk, expected: dict[str, bytes]
 ) -> None:
     """No reserve is kept, so that the work meets the full disk itself."""
-    point = tmp_path / "small"
-    with island(registry, point, options) as (lives, inside):
-        lives.start(point / "spool", min_free_bytes=0, min_free_inodes=0, scan_s=0.05)
-        lives.wait_for("daemon.ready")
-        spool = inside / "spool"
-        drop(spool, lambda: fill(inside))
-        until(
-            lambda: (
-                lives.events("request.retry", code="ENOSPC")
-                + lives.events("daemon.fault", code="ENOSPC")
-            ),
-            "complaints",
-        )
-        lives.wait_for("disk.low")
-        assert content(spool / "failed") == set()
-        waiting = content(spool / "in") | {n for n in content(spool / "work") if n[0] != "."}
-        assert waiting | content(spool / "done") == set(FILES)
-        empty(inside)
-        settled(spool, expected)
-        lives.wait_for("disk.ok")
-        until(lambda: len(lives.events("request.done")) >= len(FILES), "request.done")
-        assert {e["attempt"] for e in lives.events("request.done")} == {1}
+    disk.lives.start(disk.point / "spool", min_free_bytes=0, min_free_inodes=0, scan_s=0.05)
+    disk.lives.wait_for("daemon.ready")
+    spool = disk.inside / "spool"
+    drop(spool, disk.fill)
+    until(
+        lambda: (
+            disk.lives.events("request.retry", code="ENOSPC")
+            + disk.lives.events("daemon.fault", code="ENOSPC")
+        ),
+        "complaints",
+    )
+    disk.lives.wait_for("disk.low")
+    assert content(spool / "failed") == set()
+    waiting = content(spool / "in") | {n for n in content(spool / "work") if n[0] != "."}
+    assert waiting | content(spool / "done") == set(FILES)
+    empty(disk.inside)
+    settled(spool, expected)
+    disk.lives.wait_for("disk.ok")
+    until(lambda: len(disk.lives.events("request.done")) >= len(FILES), "request.done")
+    assert {e["attempt"] for e in disk.lives.events("request.done")} == {1}
 
 
-@pytest.mark.parametrize(("options", "fill"), FILLED)
 def test_with_a_reserve_claims_stop_before_the_disk_is_full(
-    registry: Path,
-    tmp_path: Path,
-    expected: dict[str, bytes],
-    options: str,
-    fill: Callable[[Path], None],
+    disk: Disk, expected: dict[str, bytes]
 ) -> None:
-    point = tmp_path / "small"
-    with island(registry, point, options) as (lives, inside):
-        lives.start(point / "spool", min_free_bytes=1 << 16, min_free_inodes=16, scan_s=0.05)
-        lives.wait_for("daemon.ready")
-        spool = inside / "spool"
+    disk.lives.start(disk.point / "spool", min_free_bytes=1 << 16, min_free_inodes=16, scan_s=0.05)
+    disk.lives.wait_for("daemon.ready")
+    spool = disk.inside / "spool"
 
-        def low() -> None:
-            fill(inside)
-            lives.wait_for("disk.low")
+    def low() -> None:
+        disk.fill()
+        disk.lives.wait_for("disk.low")
 
-        drop(spool, low)
-        assert content(spool / "in") == set(FILES)
-        empty(inside)
-        settled(spool, expected)
-        assert not lives.events("request.retry") + lives.events("daemon.fault")
+    drop(spool, low)
+    assert content(spool / "in") == set(FILES)
+    empty(disk.inside)
+    settled(spool, expected)
+    assert not disk.lives.events("request.retry") + disk.lives.events("daemon.fault")
 
 
-@pytest.mark.parametrize(("options", "fill"), FILLED)
 def test_a_start_on_a_full_disk_is_one_line_for_another_start(
-    registry: Path,
-    tmp_path: Path,
-    expected: dict[str, bytes],
-    options: str,
-    fill: Callable[[Path], None],
+    disk: Disk, expected: dict[str, bytes]
 ) -> None:
-    point = tmp_path / "small"
-    with island(registry, point, options) as (lives, inside):
-        spool = spool_of(inside / "spool")
-        drop(spool, lambda: fill(inside))
-        lives.start(point / "spool", scan_s=0.05, min_free_bytes=0, min_free_inodes=0)
-        assert lives.exit_code() == os.EX_TEMPFAIL
-        (line,) = lives.said().splitlines()
-        assert line.startswith(f"spikewatchd: spool {point / 'spool'}: ")
-        assert line.endswith("No space left on device")
-        assert content(spool / "in") == set(FILES)
-        empty(inside)
-        assert lives.live(point / "spool", min_free_bytes=0, min_free_inodes=0) == 0
-        settled(spool, expected)
+    spool = spool_of(disk.inside / "spool")
+    drop(spool, disk.fill)
+    disk.lives.start(disk.point / "spool", scan_s=0.05, min_free_bytes=0, min_free_inodes=0)
+    assert disk.lives.exit_code() == os.EX_TEMPFAIL
+    (line,) = disk.lives.said().splitlines()
+    assert line.startswith(f"spikewatchd: spool {disk.point / 'spool'}: ")
+    assert line.endswith("No space left on device")
+    assert content(spool / "in") == set(FILES)
+    empty(disk.inside)
+    assert disk.lives.live(disk.point / "spool", min_free_bytes=0, min_free_inodes=0) == 0
+    settled(spool, expected)

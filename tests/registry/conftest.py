@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from registry_support import Result, Run
+from registry_support import Result, Run, publish
 from remote_support import FakeRegistry
 
 from spikewatch.registry import Registry, cli
@@ -17,6 +18,23 @@ if TYPE_CHECKING:
 @pytest.fixture
 def registry(tmp_path: Path) -> Registry:
     return Registry.init(tmp_path / "models")
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a store of two versions and an alias; nothing changes it."""
+    registry = Registry.init(tmp_path_factory.mktemp("good"))
+    publish(registry, "1.0.0", "production")
+    publish(registry, "1.1.0")
+    registry.set_alias("trec", "production", "1.1.0", actor="ann", reason="better")
+    return registry.root
+
+
+@pytest.fixture
+def store(good: Path, tmp_path: Path) -> Registry:
+    """Copy the good store, to be broken."""
+    shutil.copytree(good, tmp_path / "models", symlinks=True)
+    return Registry(tmp_path / "models")
 
 
 @pytest.fixture

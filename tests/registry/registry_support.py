@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 CREATED = datetime(2026, 1, 1, tzinfo=UTC)
 FAILED = 71
+CONFIG = {"architecture": "elman", "capabilities": {"inputTypes": ["text"]}}
+NOTES = {"org.opencontainers.image.licenses": "Apache-2.0", "org.spikewatch.dev": "85.0"}
 
 STAGES = {
     "float": {"accuracy": 0.86, "agreement": 1.0},

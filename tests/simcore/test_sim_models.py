@@ -88,7 +88,7 @@ class TestModels:
     def test_without_any_registry_installed_it_says_so(
         self, program: Program, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(references, "entry_points", lambda group: [])  # noqa: ARG005
+        monkeypatch.setattr(references, "entry_points", lambda **_: [])
         told = program("inspect", "trec:production")[2]
         assert told == (
             "spikewatch-sim: trec:production: no such file, and no registry has it:"

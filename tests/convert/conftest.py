@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from networks import elman, save, weights
+from support import TINY_LABELS, TINY_WORDS, tiny_tokenizer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytest.register_assert_rewrite("torch_networks")
+
+NOUNS = "hamlet paris river tower book king city cat dog moon opera film war bread song ship"
+VERBS = {"HUM": "who wrote", "LOC": "where is", "NUM": "how many are"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Make a folder with everything that publishing needs, and held-out questions with labels."""
+    rng = np.random.default_rng(7)
+    save(elman(weights(d=12), activation="Relu"), tmp_path / "model.onnx")
+    (tmp_path / "tokenizer.json").write_bytes(tiny_tokenizer())
+    (tmp_path / "labels.json").write_text(json.dumps(TINY_LABELS))
+    lines = [" ".join(rng.choice(TINY_WORDS[1:], n)) + "?" for n in rng.integers(1, 10, 150)]
+    (tmp_path / "calibrate.txt").write_text("\n".join(lines) + "\n")
+    labelled = [f"{rng.choice(TINY_LABELS)}\t{line}" for line in lines[:60]]
+    (tmp_path / "held-out.tsv").write_text("\n".join([*labelled, "NUM\t?!"]) + "\n")
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write questions of a small language."""
+    rng = np.random.default_rng(5)
+    lines = []
+    for label in rng.choice(list(VERBS), 300).tolist():
+        nouns = " and the ".join(rng.choice(NOUNS.split(), 3).tolist())
+        lines.append(f"{label}\t{VERBS[label].capitalize()} the {nouns}?")
+    path = tmp_path_factory.mktemp("data") / "questions.tsv"
+    path.write_text("\n".join(lines))
+    return path
+
+
+@pytest.fixture(scope="session")
+def vectors(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write vectors of its words."""
+    rng = np.random.default_rng(6)
+    words = [*NOUNS.split(), *" ".join(VERBS.values()).split(), "the", "and", "1", "1999", "unseen"]
+    values = rng.normal(size=(len(words), 8)).round(3)
+    values[words.index("where")] = values[words.index("who")]  # as in pruned tables
+    path = tmp_path_factory.mktemp("vectors") / "words.vec"
+    rows = [" ".join([w, *map(str, v)]) for w, v in zip(words, values.tolist(), strict=True)]
+    path.write_text("\n".join([f"{len(words)} 8", *rows]))
+    return path
+
+
+@pytest.fixture(scope="session")
+def trained(data: Path, vectors: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Train on the small language, once; the tests only read what it wrote."""
+    from small_training import SMALL  # noqa: PLC0415 - torch takes seconds to import
+
+    from spikewatch.convert.training import train  # noqa: PLC0415 - torch takes seconds to import
+
+    out = tmp_path_factory.mktemp("trained")
+    train(data, vectors, out, seed=3, settings=SMALL)
+    return out

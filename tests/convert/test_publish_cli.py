@@ -1,0 +1,141 @@
+"""The commands `publish` and `evaluate`: what they print, and every wrong input on the way."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from publishing import CLOSED, published
+from support import TINY_LABELS
+from typer.testing import CliRunner
+
+from spikewatch.convert.cli import app, main
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ARGUMENTS = {
+    "--tokenizer": "tokenizer.json",
+    "--labels": "labels.json",
+    "--calibrate": "calibrate.txt",
+    "--registry": "registry",
+}
+
+
+def arguments(folder: Path, *more: str) -> list[str]:
+    options = [part for name, file in ARGUMENTS.items() for part in (name, str(folder / file))]
+    return [
+        "publish",
+        str(folder / "model.onnx"),
+        *options,
+        "--name",
+        "tiny",
+        "--version",
+        "1.0.0",
+        *(() if "--recipe" in more else ("--recipe", CLOSED)),
+        *more,
+    ]
+
+
+class TestCommandLine:
+    def test_publish_then_evaluate_as_json(self, folder: Path) -> None:
+        runner = CliRunner()
+        published = runner.invoke(app, arguments(folder, "--alias", "production"))
+        assert published.exit_code == 0, published.output
+        assert re.search(
+            r"^published tiny:1\.0\.0@sha256:[0-9a-f]{64}$", published.stdout, re.MULTILINE
+        )
+        command = ["evaluate", "tiny:production", "--registry", str(folder / "registry")]
+        evaluated = runner.invoke(app, [*command, "--data", str(folder / "held-out.tsv"), "--json"])
+        figures = json.loads(evaluated.stdout)
+        assert set(figures["stages"]["spiking"]) == {
+            "accuracy",
+            "agreement",
+            "agreement_before",
+            "loss",
+        }
+        assert set(figures["classes"]) == set(TINY_LABELS)
+        assert figures["float_by_recurrence"] == 0
+        assert 0 <= figures["stages"]["spiking"]["accuracy"] <= 1
+        table = runner.invoke(app, [*command, "--data", str(folder / "held-out.tsv")])
+        assert re.search(r"spiking +│ +\d+\.\d\d% │ +[+-]\d+\.\d\d │", table.stdout)
+        assert re.search(r"estimated power, paper +│ +17\.09 uW", table.stdout)
+        assert re.search(r"lines \(fan-in\) +│ +\d+ │ +64 │", table.stdout)
+
+    @pytest.mark.parametrize(
+        ("more", "message"),
+        [
+            (
+                ("--recipe", "labels"),
+                "--recipe labels: the calibration questions have no labels",
+            ),
+            (
+                ("--recipe", "magic"),
+                "--recipe magic: expected closed-form, distill, labels",
+            ),
+            (("--readout", "edge"), "--readout edge: expected core, host"),
+        ],
+    )
+    def test_a_recipe_that_cannot_be_followed_is_one_line(
+        self,
+        folder: Path,
+        more: tuple[str, str],
+        message: str,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        monkeypatch.setattr("sys.argv", ["spikewatch-convert", *arguments(folder, *more)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        assert stopped.value.code == 2
+        last = capsys.readouterr().err.strip().splitlines()[-1]
+        assert last == f"spikewatch-convert: {message}"
+        assert not (folder / "registry").exists()
+
+    def test_without_torch_the_closed_form_is_published_and_says_so(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("spikewatch.convert.recipe.find_spec", lambda _: None)
+        notes: list[str] = []
+        _, converted = published(folder, recipe=None, note=notes.append)
+        assert converted.evaluation["network"]["recipe"] == CLOSED
+        assert any(line.startswith("torch is not installed: ") for line in notes)
+
+    def test_an_unknown_label_in_the_data_is_refused(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        published(folder)
+        (folder / "odd.tsv").write_text("XYZ\twho wrote hamlet\n")
+        command = ["evaluate", "tiny:1.0.0", "--registry", str(folder / "registry")]
+        monkeypatch.setattr(
+            "sys.argv", ["spikewatch-convert", *command, "--data", str(folder / "odd.tsv")]
+        )
+        with pytest.raises(SystemExit):
+            main()
+        wanted = (
+            "label 'XYZ' of 'who wrote hamlet': the model knows ABBR, DESC, ENTY, HUM, LOC, NUM"
+        )
+        assert wanted in capsys.readouterr().err
+
+    @pytest.mark.parametrize(("module", "extra"), [("onnx", "convert"), ("onnxruntime", "convert")])
+    def test_a_base_install_is_told_which_extra_it_needs(
+        self,
+        folder: Path,
+        module: str,
+        extra: str,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        for name in [n for n in sys.modules if n.startswith("spikewatch.convert.")]:
+            if name.split(".")[2] in {"conversion", "publish", "read", "ledger", "recipe"}:
+                monkeypatch.delitem(sys.modules, name)
+        monkeypatch.setitem(sys.modules, module, None)
+        monkeypatch.setattr("sys.argv", ["spikewatch-convert", *arguments(folder)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        assert stopped.value.code == 2
+        wanted = f"spikewatch-convert: {module} is not installed: pip install 'spikewatch[{extra}]'"
+        assert wanted in capsys.readouterr().err

@@ -20,9 +20,9 @@ lint: $(VENV)/.dev  ## style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(VENV)/.dev  ## mypy --strict, on the installed wheel (the checkout itself is no importable package)
+types: $(VENV)/.dev  ## mypy --strict, on the wheel's modules (the checkout itself is no importable package)
 	rm -rf build/types
-	$(PIP) --no-deps --no-build-isolation --target build/types .
+	$(BIN)/python setup.py --quiet build_py --build-lib build/types
 	cd build/types && ../../$(BIN)/python -m mypy --config-file ../../pyproject.toml \
 	  -p spikewatch.convert -p spikewatch.daemon -p spikewatch.registry -p spikewatch.simcore
 

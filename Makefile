@@ -25,7 +25,7 @@ lint: $(VENV)/.dev  ## style
 
 types: $(VENV)/.dev  ## mypy --strict, on the wheel's modules (the checkout itself is no importable package)
 	rm -rf build/types
-	$(BIN)/python setup.py --quiet build_py --build-lib build/types
+	$(BIN)/python -c 'import setuptools; setuptools.setup()' --quiet build_py --build-lib build/types
 	cd build/types && ../../$(BIN)/python -m mypy --config-file ../../pyproject.toml \
 	  -p spikewatch.convert -p spikewatch.daemon -p spikewatch.registry -p spikewatch.simcore
 

@@ -45,4 +45,5 @@ setup(
         ],
         compiler_directives={"language_level": "3"},
     ),
+    options={"build_ext": {"parallel": True}},  # compile on all processors
 )

@@ -17,7 +17,7 @@ demo: $(VENV)/.base  ## answer the example questions through a running daemon
 	$(BIN)/python examples/demo.py
 
 test: $(VENV)/.dev  ## run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.dev  ## style
 	$(BIN)/ruff check .

@@ -22,6 +22,8 @@ SECOND = 4
 
 LATER = 60
 
+SOAK = [pytest.mark.soak, pytest.mark.timeout(1800)]
+
 
 def calls(lives: Nursery, scene: Path, folder: Path, *, reads: bool, **hook: int) -> list[str]:
     """List the calls of a life."""
@@ -95,7 +97,7 @@ def test_an_end_at_any_call_and_another_in_the_recovery_lose_and_double_nothing(
     sweep(dict(enumerate(made, 1)), scene, undisturbed, lives, memory)
 
 
-@pytest.mark.parametrize("every", [9, pytest.param(1, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("every", [9, pytest.param(1, marks=SOAK)])
 def test_an_end_in_a_retry_loses_and_doubles_nothing(
     scene: Path, undisturbed: Rest, lives: Nursery, memory: Path, every: int
 ) -> None:
@@ -109,9 +111,7 @@ def test_an_end_in_a_retry_loses_and_doubles_nothing(
     sweep(points, scene, undisturbed, lives, memory, **fault)
 
 
-@pytest.mark.parametrize(
-    ("every", "faults"), [(4, 1), pytest.param(1, len(FAULTS), marks=pytest.mark.soak)]
-)
+@pytest.mark.parametrize(("every", "faults"), [(4, 1), pytest.param(1, len(FAULTS), marks=SOAK)])
 def test_a_fault_at_any_call_loses_nothing_and_counts_against_nobody(
     scene: Path, undisturbed: Rest, lives: Nursery, memory: Path, every: int, faults: int
 ) -> None:

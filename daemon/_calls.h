@@ -68,6 +68,13 @@ static int link_name(int source, const char *name, int target, const char *new_n
 
 static int link_open(int fd, int target, const char *new_name) {
     char path[32];
+#ifdef AT_EMPTY_PATH
+    /* Linux allows this to root, and since 6.10 to whoever has opened the file; a tenth quicker than by /proc. */
+    if (linkat(fd, "", target, new_name, AT_EMPTY_PATH) == 0)
+        return 0;
+    if (errno != ENOENT)
+        return errno;
+#endif
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     return linkat(AT_FDCWD, path, target, new_name, AT_SYMLINK_FOLLOW) < 0 ? errno : 0;
 }

@@ -234,12 +234,9 @@ class Ledger:
     def _retire(self, digests: Mapping[str, str]) -> None:
         """Give inputs, by their digests, a name in done/, most of them all at once."""
         work, done = self._spool.work, self._spool.done
-        free = durable.missing(done, list(digests))
-        plain = [name for name, is_free in zip(digests, free, strict=True) if is_free]
-        errors = _calls.link_all(work, plain, done, plain)
-        retired = {name for name, error in zip(plain, errors, strict=True) if not error}
-        for name, sha256 in digests.items():
-            if name not in retired:
+        errors = _calls.link_all(work, digests, done, digests)
+        for (name, sha256), error in zip(digests.items(), errors, strict=True):
+            if error:
                 self._retire_one(name, sha256)
 
     def _retire_one(self, name: str, sha256: str) -> None:

@@ -114,6 +114,15 @@ static int new_file(int folder, const char *data, int64_t size) {
 #endif
 }
 
+/* What the system has failed to write of an open file since it was opened, or since this was asked last. */
+static int not_written(int fd) {
+#ifdef SYNC_FILE_RANGE_WAIT_BEFORE
+    return sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WAIT_BEFORE) < 0 ? errno : 0;
+#else
+    return fsync(fd) < 0 ? errno : 0;
+#endif
+}
+
 /* The bytes of a regular file of at most `most` bytes: their number, or -1 for any other file, and on an error. */
 static int64_t read_file(int folder, const char *name, char *data, int64_t most) {
     struct stat facts;

@@ -22,6 +22,7 @@ cdef extern from "_calls.h":
     int unlink_name(int folder, const char* name) noexcept nogil
     int unlink_twin(int folder, int other, const char* name) noexcept nogil
     int new_file(int folder, const char* data, int64_t size) noexcept nogil
+    int not_written(int fd) noexcept nogil
     int64_t read_file(int folder, const char* name, char* data, int64_t most) noexcept nogil
 
 
@@ -178,6 +179,17 @@ def new_files(int folder, contents):
         free(data)
         free(sizes)
     return fds.given()[:made]
+
+
+def not_written_all(fds):
+    """Say what could not be written of open files; for those that were synced with others, whose sync told others."""
+    cdef Numbers files = _numbers(fds)
+    cdef Numbers errors = Numbers(files.count)
+    cdef Py_ssize_t i
+    with nogil:
+        for i in range(files.count):
+            errors.at[i] = not_written(files.at[i])
+    return errors.given()
 
 
 def close_all(fds):

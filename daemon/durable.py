@@ -126,9 +126,12 @@ def sync_files(fds: Sequence[int], *, volume: int, level: Durability) -> None:
     if len(fds) < SHARED_SYNC_FILES or _syncfs is None:
         for fd in fds:
             _sync(fd)
-    elif _syncfs(volume) != 0:
-        number = ctypes.get_errno()
-        raise SyncError(number, os.strerror(number))
+        return
+    number = ctypes.get_errno() if _syncfs(volume) else 0
+    # A syncfs at the same time may have been told of what failed here, and only one of them is.
+    for error in (number, *_calls.not_written_all(fds)):
+        if error:
+            raise SyncError(error, os.strerror(error))
 
 
 def sync_folder(fd: int, level: Durability) -> None:

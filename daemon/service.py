@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import resource
 import sys
+from collections import deque
 from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -21,7 +22,7 @@ from .health import LOOP
 from .ledger import Ledger
 from .pipeline import Pipeline, Progress, Request
 from .retries import Pauses
-from .settling import Settling
+from .settling import SETTLERS, Settling
 from .waiting import Waiting
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ class Service:
         self._pause_s = 0.0
         self._orphans = False
         self._unsynced: list[OSError] = []
-        self._in_flight: tuple[list[Progress], Future[Settled]] | None = None
+        self._in_flight: deque[tuple[list[Progress], Future[Settled]]] = deque()
 
     def start(self) -> None:
         """Recover what an earlier process left, start to watch, and scan."""
@@ -186,7 +187,7 @@ class Service:
             if self._orphans:
                 self._waiting.adopt(now)
                 self._orphans = False
-            in_flight = len(self._in_flight[0]) if self._in_flight else 0
+            in_flight = sum(len(group) for group, _ in self._in_flight)
             self._arrivals.look(now, in_hand=len(self._waiting) + in_flight)
             again = self._waiting.due(now)
             fresh = self._arrivals.claim(now, waiting=self._waiting)
@@ -274,18 +275,16 @@ class Service:
             if group:
                 self._conclude(self._settling.settle(group), now)
             return
-        # The group before is waited for by its successor in the thread, and told of meanwhile.
-        before, self._in_flight = self._in_flight, (group, self._settling.start(group))
-        if before is not None:
-            self._conclude(before[1].result(), now)
+        self._in_flight.append((group, self._settling.start(group)))
+        if len(self._in_flight) > SETTLERS:
+            self._conclude(self._in_flight.popleft()[1].result(), now)
 
     def _land(self, now: float) -> bool:
-        """Wait for the group in the thread; False when there is none."""
-        if self._in_flight is None:
-            return False
-        (_, settled), self._in_flight = self._in_flight, None
-        self._conclude(settled.result(), now)
-        return True
+        """Wait for the groups in the threads; False when there are none."""
+        landed = bool(self._in_flight)
+        while self._in_flight:
+            self._conclude(self._in_flight.popleft()[1].result(), now)
+        return landed
 
     def _conclude(self, settled: Settled, now: float) -> None:
         self._settling.tell(settled.told)
@@ -333,9 +332,9 @@ class Service:
 
 
 def _affordable(settings: Settings) -> Settings:
-    """Bound a group's files: result and summary of each are open, and of the group before them too."""
+    """Bound a group's files: result and summary of each are open, and of the two groups before them too."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = (
-        sys.maxsize if soft == resource.RLIM_INFINITY else max((soft - OTHER_DESCRIPTORS) // 4, 1)
+        sys.maxsize if soft == resource.RLIM_INFINITY else max((soft - OTHER_DESCRIPTORS) // 6, 1)
     )
     return replace(settings, group_files=min(settings.group_files, most))

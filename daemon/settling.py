@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from . import durable, events
 from .errors import InputError
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
     Told = tuple[str, dict[str, Any]]
     """An event's name and fields."""
+
+
+SETTLERS: Final = 2
+"""Groups that are made final at a time: while one waits for the disk, the other one writes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,11 +57,10 @@ class Settled:
 
 
 class Settling:
-    """The finished requests that wait to be made final together, and a thread that can do it beside other work.
+    """The finished requests that wait to be made final together, and threads that can do it beside other work.
 
-    While the disk works the thread does not hold the interpreter's lock, so the next group is claimed and answered
-    meanwhile.  Only one group is in the thread at a time, and only the thread's file operations run in it: the log is
-    written by the caller of `tell`.
+    While the disk works they do not hold the interpreter's lock, so the next groups are claimed and answered meanwhile.
+    Only file operations run in them: the log is written by the caller of `tell`.
 
     Parameters
     ----------
@@ -92,11 +95,11 @@ class Settling:
         self._log = log
         self._group: list[Progress] = []
         self._since_s = 0.0
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="settling")
+        self._threads = ThreadPoolExecutor(max_workers=SETTLERS, thread_name_prefix="settling")
 
     def close(self) -> None:
-        """End the thread, when it has done what it was given."""
-        self._thread.shutdown()
+        """End the threads, when they have done what they were given."""
+        self._threads.shutdown()
 
     def configure(self, settings: Settings) -> None:
         """Take other settings."""
@@ -122,8 +125,8 @@ class Settling:
         return group
 
     def start(self, group: Sequence[Progress]) -> Future[Settled]:
-        """Settle requests in the thread."""
-        return self._thread.submit(self.settle, group)
+        """Settle requests in a thread."""
+        return self._threads.submit(self.settle, group)
 
     def settle(self, group: Sequence[Progress]) -> Settled:
         """Make requests final: results into out/ all together, then the inputs without one into failed/."""

@@ -100,6 +100,8 @@ CALL(int, mkdirat, 0, d, a, (int d, const char *a, mode_t m), (d, a, m), int, co
 CALL(int, fsync, 0, d, NULL, (int d), (d), int)
 CALL(int, fdatasync, 0, d, NULL, (int d), (d), int)
 CALL(int, syncfs, 0, d, NULL, (int d), (d), int)
+CALL(int, sync_file_range, 0, d, NULL, (int d, off64_t o, off64_t n, unsigned f), (d, o, n, f),
+     int, off64_t, off64_t, unsigned)
 CALL(int, ftruncate, 0, d, NULL, (int d, off_t n), (d, n), int, off_t)
 CALL(int, ftruncate64, 0, d, NULL, (int d, off64_t n), (d, n), int, off64_t)
 CALL(ssize_t, write, 0, d, NULL, (int d, const void *p, size_t n), (d, p, n), int, const void *, size_t)

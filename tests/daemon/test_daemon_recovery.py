@@ -211,7 +211,14 @@ def kill_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], list[st
     killer = Killer()
     for name in ("link", "unlink", "rename", "fsync", "write", "pwrite", "open"):
         monkeypatch.setattr(os, name, killer.one(name))
-    for name in ("link_all", "link_open_all", "unlink_all", "unlink_twins", "new_files"):
+    for name in (
+        "link_all",
+        "link_open_all",
+        "unlink_all",
+        "unlink_twins",
+        "new_files",
+        "not_written_all",
+    ):
         monkeypatch.setattr(_calls, name, killer.many(name))
     yield killer.arm
     killer.arm(-1)

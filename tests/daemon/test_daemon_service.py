@@ -499,7 +499,16 @@ def test_faults_of_the_machine_are_retried_and_lose_nothing(
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EMFILE])
 @pytest.mark.parametrize(
-    "victim", ["look_all", "link_all", "link_open_all", "unlink_all", "unlink_twins", "new_files"]
+    "victim",
+    [
+        "look_all",
+        "link_all",
+        "link_open_all",
+        "unlink_all",
+        "unlink_twins",
+        "new_files",
+        "not_written_all",
+    ],
 )
 def test_faults_at_one_of_many_calls_are_retried_and_lose_nothing(
     hand: Bench, monkeypatch: pytest.MonkeyPatch, victim: str, number: int
@@ -528,13 +537,14 @@ def test_faults_at_one_of_many_calls_are_retried_and_lose_nothing(
 def check_faults(
     hand: Bench, left: list[int], number: int, text: str, *, told: bool = True
 ) -> None:
-    """Answer three inputs although calls fail at first."""
-    for i in range(3):
-        hand.drop(f"{i}.txt", text)
+    """Answer some inputs although calls fail at first: so many that they share a sync."""
+    inputs = [f"{i}.txt" for i in range(durable.SHARED_SYNC_FILES)]
+    for name in inputs:
+        hand.drop(name, text)
     hand.run()
     assert left == [0]
-    assert len(content(hand.path / "out")) == 6
-    assert content(hand.path / "done") == {"0.txt", "1.txt", "2.txt"}
+    assert len(content(hand.path / "out")) == 2 * len(inputs)
+    assert content(hand.path / "done") == set(inputs)
     assert content(hand.path / "failed") == content(hand.path / "work") == set()
     complaints = hand.events("request.retry") + hand.events("daemon.fault")
     assert {e["code"] for e in complaints} <= {errno.errorcode[number]}

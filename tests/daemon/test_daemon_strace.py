@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 CHANGES = (
     "link", "linkat", "unlink", "unlinkat", "rename", "renameat", "renameat2", "mkdir", "mkdirat",
-    "fsync", "fdatasync", "syncfs", "ftruncate", "fallocate", "write", "writev", "pwrite64",
+    "fsync", "fdatasync", "syncfs", "sync_file_range", "ftruncate", "fallocate", "write", "writev", "pwrite64",
     "open", "openat", "openat2",
 )  # fmt: skip
 FOLDERS = ("", "in", "work", "tmp", "out", "done", "failed")

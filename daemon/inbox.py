@@ -120,11 +120,13 @@ class Inbox:
             if names.skipped(name) or not self._spool.takes(name):
                 continue
             candidate = self._candidates.get(name)
-            if candidate is None:
+            if candidate is not None:
+                candidate.due_s = now
+            elif len(self._candidates) >= WINDOW:
+                self.full = True  # the next scan finds it
+            else:
                 self._candidates[name] = Candidate(due_s=now, since_s=now)
                 new.append(name)
-            else:
-                candidate.due_s = now
         return new
 
     def scan(self, now: float) -> list[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from daemon_support import Bench, content
 
-from spikewatch.daemon import durable
+from spikewatch.daemon import durable, inbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +34,22 @@ def test_each_turn_takes_as_many_new_inputs_as_waiting_ones(
             hand.service.finish()
             done = sorted(name[:3] for name in content(hand.path / "done"))
             assert done == ["new"] * turn + ["old"] * turn
+
+
+def test_a_flood_of_events_is_not_held_in_memory_and_yet_answered(
+    make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox, "WINDOW", 5)
+    with make_bench(group_files=2) as hand:
+        held = hand.service._arrivals._inbox._candidates
+        for i in range(23):
+            hand.drop(f"{i}.txt", GOOD)
+        for _ in range(30):
+            hand.turn(passed_s=0.1)
+            assert len(held) <= 5
+        hand.run()
+        assert len(content(hand.path / "done")) == len(hand.events("request.done")) == 23
+        assert hand.events("watch.rescan") == []  # no event was missed
 
 
 def test_waiting_inputs_that_fail_again_and_again_keep_no_other_from_its_turn(

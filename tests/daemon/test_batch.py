@@ -224,6 +224,28 @@ def test_an_input_that_kills_its_workers_is_put_aside_and_the_others_are_answere
     assert outcome.questions_ok == 6
 
 
+def test_workers_answer_with_the_lookup_and_without_the_tokenizers_library(tmp_path: Path) -> None:
+    (tmp_path / "bare.py").write_text("import sys\nsys.modules['tokenizers'] = None\n")
+    (tmp_path / "in.txt").write_text("Who wrote Hamlet ?\nHow far is the moon ?\n")
+    with (
+        dask_scheduler(tmp_path / "scheduler") as address,
+        dask_worker(tmp_path / "one", address, "--preload", str(tmp_path / "bare.py")),
+    ):
+        asked = BatchSettings(
+            inputs=[str(tmp_path / "in.txt")], out=str(tmp_path / "out"), scheduler=address
+        )
+        outcome = run(asked, lambda _: None)
+    assert outcome.failures == []
+    assert [
+        record["label"]
+        for path in partitions(tmp_path / "out", "in.txt")
+        for record in records(path)
+    ] == [
+        "HUM",
+        "NUM",
+    ]
+
+
 def test_bad_files_are_told_in_the_manifest_and_the_others_are_answered(tmp_path: Path) -> None:
     """Without an address: the program, with processes of its own."""
     for name, data in {

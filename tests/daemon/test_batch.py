@@ -234,7 +234,7 @@ def test_workers_answer_with_the_lookup_and_without_the_tokenizers_library(tmp_p
         asked = BatchSettings(
             inputs=[str(tmp_path / "in.txt")], out=str(tmp_path / "out"), scheduler=address
         )
-        outcome = run(asked, lambda _: None)
+        outcome = run.run(asked, lambda _: None)
     assert outcome.failures == []
     assert [
         record["label"]

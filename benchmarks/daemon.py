@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -34,7 +33,9 @@ LARGE_QUESTIONS = 1_000_000
 DROPS = 300
 PAUSE_S = 0.02
 IDLE_S = 10.0
-GROWTH_FILES = (20_000, 100_000, 200_000)
+ROUND_FILES = 20_000
+ROUNDS = 10
+FLOOD_FILES = 100_000
 FOLDERS = ("in", "work", "tmp", "out", "done", "failed")
 EXAMPLES = Path(__file__).parents[1] / "examples" / "questions"
 TREC = Path(__file__).parents[2] / "shared" / "trec" / "train_5500.label"
@@ -285,20 +286,23 @@ def idle() -> None:
 
 
 def growth() -> None:
-    """Print the memory of one daemon after few and after many files."""
+    """Print the memory of one daemon after few and after many files, and after a flood."""
     _, texts = questions()
-    rows, before = [], 0
+    rows, done = [], 0
     spool = Spool()
-    with ExitStack() as stack:
-        daemon = None
-        for files in GROWTH_FILES:
-            spool.fill(range(before, files), texts)
-            daemon = daemon or stack.enter_context(Daemon(spool.path, "--durability", "process"))
+    with Daemon(spool.path, "--durability", "process") as daemon:
+        for files in (*[ROUND_FILES] * ROUNDS, FLOOD_FILES):
+            spool.fill(range(done, done + files), texts)
             while any((spool.path / "in").iterdir()) or any((spool.path / "work").iterdir()):
                 time.sleep(0.1)
-            rows.append([f"{files:,}", f"{daemon.resident_mb:.1f}", f"{daemon.peak_mb:.1f}"])
-            before = files
-    show("Memory of one daemon", ["files answered", "resident MB", "peak MB"], rows)
+            done += files
+            mb = f"{daemon.resident_mb:.1f}", f"{daemon.peak_mb:.1f}"
+            rows.append([f"{files:,}", f"{done:,}", *mb])
+    show(
+        "Memory of one daemon, files dropped as fast as they can be",
+        ["files dropped", "files answered", "resident MB", "peak MB"],
+        rows,
+    )
 
 
 PARTS = {each.__name__: each for each in (small, large, latency, idle, growth)}

@@ -154,7 +154,9 @@ class _Hints(FileSystemEventHandler):
     def on_any_event(self, event: FileSystemEvent) -> None:
         path = event.dest_path or event.src_path
         self._seen.append(os.path.basename(os.fsdecode(path)))  # noqa: PTH119 - no Path for each event
-        self._bell.ring()
+        # Once until they are taken: in a flood, a call of the system for each would keep this thread from the rest.
+        if len(self._seen) == 1:
+            self._bell.ring()
 
     def take(self) -> tuple[set[str], bool]:
         seen: set[str] = set()

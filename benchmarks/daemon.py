@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 SMALL_FILES = 10_000
 LOOP_FILES = 2_000
+TURNS = 5
 LARGE_QUESTIONS = 1_000_000
 DROPS = 300
 PAUSE_S = 0.02
@@ -166,27 +167,36 @@ def plain_loop(spool: Path, classifier: Classifier) -> float:
 
 
 def small() -> None:
-    """Print the rates of small files."""
+    """Print the rates of small files: medians of rounds in which every way has its turn."""
     _, texts = questions()
-    rows: list[tuple[str, int, float, float | None]] = []
-    spool = Spool()
-    spool.fill(range(LOOP_FILES), texts)
     classifier = Classifier.from_files(Registry(bundled()).load("trec:production").files)
-    rate = loop = plain_loop(spool.path, classifier)
-    rows.append(("plain Python loop, two folders and the result synced", LOOP_FILES, rate, None))
-    for level in ("strict", "file", "process"):
+    loop = "plain Python loop, two folders and the result synced"
+    rates: dict[str, list[float]] = {}
+    peaks: dict[str, list[float]] = {}
+    for _ in range(TURNS):
         spool = Spool()
-        spool.fill(range(SMALL_FILES), texts)
-        with Daemon(spool.path, "--durability", level) as daemon:
-            daemon.wait_for(SMALL_FILES)
-            rate = SMALL_FILES / daemon.busy_s()
-            rows.append((f"spikewatchd, {level}", SMALL_FILES, rate, daemon.peak_mb))
+        spool.fill(range(LOOP_FILES), texts)
+        rates.setdefault(loop, []).append(plain_loop(spool.path, classifier))
+        for level in ("strict", "file", "process"):
+            spool = Spool()
+            spool.fill(range(SMALL_FILES), texts)
+            with Daemon(spool.path, "--durability", level) as daemon:
+                daemon.wait_for(SMALL_FILES)
+                way = f"spikewatchd, {level}"
+                rates.setdefault(way, []).append(SMALL_FILES / daemon.busy_s())
+                peaks.setdefault(way, []).append(daemon.peak_mb)
+    median = {way: statistics.median(found) for way, found in rates.items()}
     show(
-        "Files of one question, all there before the start",
-        ["way", "files", "files/s", "x loop", "peak MB"],
+        f"{SMALL_FILES:,} files of one question, all there before the start; {TURNS} rounds",
+        ["way", "files/s, median", "least", "most", "x loop", "peak MB"],
         [
-            [way, f"{n:,}", f"{r:,.0f}", f"{r / loop:.1f}", "" if mb is None else f"{mb:.0f}"]
-            for way, n, r, mb in rows
+            [
+                way,
+                *(f"{rate:,.0f}" for rate in (median[way], min(found), max(found))),
+                f"{median[way] / median[loop]:.1f}",
+                f"{max(peaks[way]):.0f}" if way in peaks else "",
+            ]
+            for way, found in rates.items()
         ],
     )
 

@@ -25,6 +25,7 @@ from spikewatch.daemon.status import Status, status
 from spikewatch.daemon.view import SILENT_S, History, view
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 NOW = 1_800_000_000.0
@@ -196,6 +197,15 @@ def test_watch_needs_a_terminal(spool: Path) -> None:
     )
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let children be interrupted also where the tests run in the background of a shell, which ignores SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_watch_keeps_the_screen_current_until_it_is_interrupted(spool: Path) -> None:
     """On a real pseudo-terminal: a file that arrives is shown by the next look."""
     main, side = pty.openpty()
@@ -208,11 +218,14 @@ def test_watch_keeps_the_screen_current_until_it_is_interrupted(spool: Path) -> 
     ) as watching:
         os.close(side)
         screen = _Screen(main)
-        until(lambda: "0 in in/" in screen.read(), "the first look")
-        (spool / "in" / "a.txt").touch()
-        until(lambda: "1 in in/" in screen.read(), "the next look")
-        watching.send_signal(signal.SIGINT)
-        assert watching.wait(timeout=10) == 0
+        try:
+            until(lambda: "0 in in/" in screen.read(), "the first look")
+            (spool / "in" / "a.txt").touch()
+            until(lambda: "1 in in/" in screen.read(), "the next look")
+            watching.send_signal(signal.SIGINT)
+            assert watching.wait(timeout=10) == 0
+        finally:
+            watching.kill()
     os.close(main)
     assert "Traceback" not in screen.text
 

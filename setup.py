@@ -39,7 +39,7 @@ setup(
             Extension(
                 "spikewatch.daemon._calls",
                 ["daemon/_calls.pyx"],
-                depends=["daemon/_calls.h"],
+                depends=["daemon/_calls.pyx", "daemon/_calls.h"],  # all of them go into the sdist
                 extra_compile_args=COMPILE,
             ),
         ],

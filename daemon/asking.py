@@ -13,7 +13,7 @@ from .errors import InputError
 from .reading import Source, questions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from .pipeline import Progress
     from .reading import Question
@@ -60,19 +60,23 @@ class Asking:
         name = progress.request.name
         self._progress = progress
         self._left: list[Question] = []
-        self._fd = durable.open_input(spool.work, name) if content is None else None
-        if content is None and self._fd is None:
-            progress.failure = _why_not(spool, name)
-            self._blocks: Iterator[list[Question]] = iter(())
+        self._fd: int | None = None
+        self._blocks: Iterator[list[Question]] = iter(())
+        if content is not None:
+            read: Callable[[int], bytes] = BytesIO(content).read
         else:
-            read = partial(os.read, self._fd) if content is None else BytesIO(content).read
-            source = Source(
-                read,
-                max_line_bytes=settings.max_line_bytes,
-                max_bytes=settings.max_input_bytes,
-                gzipped=names.gzipped(name),
-            )
-            self._blocks = self._read(source)
+            self._fd = durable.open_input(spool.work, name)
+            if self._fd is None:
+                progress.failure = _why_not(spool, name)
+                return
+            read = partial(os.read, self._fd)
+        source = Source(
+            read,
+            max_line_bytes=settings.max_line_bytes,
+            max_bytes=settings.max_input_bytes,
+            gzipped=names.gzipped(name),
+        )
+        self._blocks = self._read(source)
 
     def take(self, count: int) -> list[Question]:
         """Give the next questions, `count` of them unless they end."""

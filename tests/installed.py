@@ -17,7 +17,7 @@ def main() -> None:
     files = importlib.metadata.files("spikewatch") or []
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
     kernels = {f.name.removesuffix(suffix) for f in files if f.name.endswith(suffix)}
-    expected = {"_kernel_base", "_lookup"}
+    expected = {"_calls", "_kernel_base", "_lookup"}
     if platform.machine() in {"x86_64", "AMD64"}:
         expected |= {"_kernel_avx2", "_kernel_avx512"}
     if kernels != expected:

@@ -109,8 +109,13 @@ class Spool:
         hidden = target if in_place else self.path / "tmp" / "put-model"
         hidden.write_bytes(data)
         hidden.rename(target)
-        if before and before not in self.holding("in", "work", "done", "failed"):
-            self.owed.discard(before)
+        if before and before not in self.holding("in", "work"):
+            if before not in self.holding("done", "failed"):
+                self.owed.discard(before)
+            elif before not in self.results():
+                self.taken.add(
+                    before
+                )  # as it was before it was dropped again, and then overwritten
         self.owed.add((name, data))
         self.taken.discard((name, data))
 

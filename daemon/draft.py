@@ -72,9 +72,10 @@ class Draft:
         try:
             if error not in _NO_NAMELESS:
                 durable.check(error, "a nameless file in tmp/")
-            left = () if len(drafts) == len(contents) else zip(contents, names, strict=True)
-            for data, name in islice(left, len(drafts), None):
-                drafts.append(cls(folder, durable.create(folder, name, data), name))
+            if error:
+                for data, name in islice(zip(contents, names, strict=True), len(drafts), None):
+                    drafts.append(cls(folder, durable.create(folder, name), name))
+                    drafts[-1].write(data)
         except BaseException:
             close(drafts)
             raise

@@ -123,8 +123,8 @@ def failed(reported: dict[str, Any]) -> dict[str, Any]:
 
 def timestamp(wall_s: float) -> str:
     """Write a wall time as RFC 3339 in UTC, to the millisecond."""
-    second, ms = divmod(int(wall_s * 1e3), 1000)
-    return f"{to_the_second(second)}.{ms:03d}Z"
+    second, microsecond = divmod(round(wall_s * 1e6), 1_000_000)
+    return f"{to_the_second(second)}.{microsecond // 1000:03d}Z"
 
 
 @lru_cache(maxsize=16)

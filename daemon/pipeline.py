@@ -39,10 +39,10 @@ if TYPE_CHECKING:
     Simulated = tuple[Answers | None, float]
     """Answers, None where there was nothing to ask, and the seconds that they took."""
 
-SMALL_BYTES: Final = 4096
+TOGETHER_BYTES: Final = 4096
 """Largest input that is read whole, with others."""
 
-AHEAD_FILES: Final = 64
+TOGETHER_FILES: Final = 64
 """Small inputs that are read together."""
 
 SIMULATORS: Final = 2
@@ -264,9 +264,9 @@ class Pipeline:
     def _opened(self, requests: Iterable[Request]) -> Iterator[tuple[Request, bytes | None]]:
         """Give each request, and the content of its input if it is small."""
         left = iter(requests)
-        while some := list(islice(left, AHEAD_FILES)):
+        while some := list(islice(left, TOGETHER_FILES)):
             contents = _calls.read_all(
-                self._spool.work, [request.name for request in some], SMALL_BYTES
+                self._spool.work, [request.name for request in some], TOGETHER_BYTES
             )
             yield from zip(some, contents, strict=True)
 

@@ -55,7 +55,7 @@ class _Lines:
     def together(self) -> Iterator[None]:
         """Hold the lines of this block back, whoever writes them, and write them at its end with few calls."""
         with self._alone:
-            self._held = []
+            self._held = self._held or []  # another block's lines are kept
         try:
             yield
         finally:

@@ -20,7 +20,7 @@ from support import tiny_model_files
 from spikewatch.daemon import _calls, durable, repeats
 from spikewatch.daemon.durable import Durability
 from spikewatch.daemon.model import ServedModel
-from spikewatch.daemon.pipeline import SMALL_BYTES
+from spikewatch.daemon.pipeline import TOGETHER_BYTES
 from spikewatch.daemon.reading import Question
 from spikewatch.simcore import MAX_WORDS, Classifier
 
@@ -434,7 +434,7 @@ def test_a_swap_between_two_requests_of_one_claim_keeps_each_with_its_own_model(
     monkeypatch.setattr(durable, "open_input", swapping)
     text = "who wrote the capital of france\nhow far is the moon\nwhen did a stand in hamlet"
     text = "\n".join([text] * 60)
-    assert len(text) > SMALL_BYTES  # smaller ones are read many at a time
+    assert len(text) > TOGETHER_BYTES  # smaller ones are read many at a time
     hand.drop("a.txt", text)
     hand.drop("bb.txt", text + " ?")
     hand.turn()

@@ -39,6 +39,16 @@ PATIENCE_S = 30.0
 MODEL = "tiny:1.0.0"
 Event = dict[str, Any]
 
+MANY_CHANGES = (
+    "link_all",
+    "link_open_all",
+    "unlink_all",
+    "unlink_twins",
+    "new_files",
+    "not_written_all",
+)
+"""Functions of `_calls` that change the file system, or say that a change has failed."""
+
 
 def check_log(log: Path) -> None:
     """Hold every whole line of a log to the schema: whoever starts a daemon in a test calls this at its end."""
@@ -310,3 +320,12 @@ def check_oracle(spool: Path, dropped: dict[str, bytes], expected: dict[str, byt
     assert content(spool / "out") == results
     for name in dropped:
         assert (spool / "out" / f"{name}.jsonl").read_bytes() == expected[name], name
+
+
+def failed(hand: Bench, name: str) -> dict[str, object]:
+    """Read the report that lies beside a failed input."""
+    assert name in content(hand.path / "failed")
+    report: dict[str, object] = json.loads(
+        (hand.path / "failed" / f"{name}.error.json").read_text()
+    )
+    return report

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from daemon_support import Bench, bench, check_oracle, content, spool_of
+from daemon_support import MANY_CHANGES, Bench, bench, check_oracle, content, spool_of
 
 from spikewatch.daemon import _calls
 
@@ -211,14 +211,7 @@ def kill_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], list[st
     killer = Killer()
     for name in ("link", "unlink", "rename", "fsync", "write", "pwrite", "open"):
         monkeypatch.setattr(os, name, killer.one(name))
-    for name in (
-        "link_all",
-        "link_open_all",
-        "unlink_all",
-        "unlink_twins",
-        "new_files",
-        "not_written_all",
-    ):
+    for name in MANY_CHANGES:
         monkeypatch.setattr(_calls, name, killer.many(name))
     yield killer.arm
     killer.arm(-1)

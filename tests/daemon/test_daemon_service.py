@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 import gzip
 import hashlib
 import json
-import os
-import socket
-from dataclasses import replace
 from itertools import chain
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from daemon_support import Bench, Hand, Watched, content, records
+from daemon_support import Bench, Watched, content, failed
 from support import tiny_model_files
 
-from spikewatch.daemon import _calls, durable, repeats
-from spikewatch.daemon.durable import Durability
+from spikewatch.daemon import durable, repeats
 from spikewatch.daemon.model import ServedModel
 from spikewatch.daemon.pipeline import TOGETHER_BYTES
 from spikewatch.daemon.reading import Question
@@ -35,15 +29,6 @@ GOOD = "Who wrote Hamlet ?"
 
 def sha(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def failed(hand: Bench, name: str) -> dict[str, object]:
-    """Read the report that lies beside a failed input."""
-    assert name in content(hand.path / "failed")
-    report: dict[str, object] = json.loads(
-        (hand.path / "failed" / f"{name}.error.json").read_text()
-    )
-    return report
 
 
 def test_a_text_file_is_answered_line_by_line(hand: Bench) -> None:
@@ -241,97 +226,6 @@ def test_ids_beyond_the_memory_for_them_are_not_checked() -> None:
     assert repeated([long, "a", long, "a"]) == [2]
 
 
-def test_an_empty_file_has_time_to_fill(hand: Bench) -> None:
-    hand.drop("q.txt", b"")
-    hand.turn()
-    hand.turn(passed_s=1.0)
-    assert content(hand.path / "in") == {"q.txt"}
-    (hand.path / "in" / "q.txt").write_text(GOOD)
-    hand.turn(passed_s=0.5)
-    assert len(hand.out("q.txt.jsonl")) == 1
-
-
-def test_symlinks_fifos_and_sockets_are_put_aside_unfollowed(hand: Bench, tmp_path: Path) -> None:
-    secret = tmp_path / "secret.txt"
-    secret.write_text(GOOD)
-    inbox = hand.path / "in"
-    (inbox / "link.txt").symlink_to(secret)
-    (inbox / "dangling.txt").symlink_to("nowhere")
-    os.mkfifo(inbox / "fifo.txt")
-    (inbox / "folder.txt").mkdir()
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(inbox / "socket.txt"))
-    hand.drop("good.txt", GOOD)
-    hand.turn(passed_s=2.0)
-    hand.run()
-    messages = {
-        name: failed(hand, name)["message"]
-        for name in ("link.txt", "dangling.txt", "fifo.txt", "socket.txt")
-    }
-    assert messages == {
-        "link.txt": "it is a symbolic link, not a regular file",
-        "dangling.txt": "it is a symbolic link, not a regular file",
-        "fifo.txt": "it is a named pipe, not a regular file",
-        "socket.txt": "it is a socket, not a regular file",
-    }
-    assert secret.read_text() == GOOD
-    assert content(hand.path / "out") == {"good.txt.jsonl", "good.txt.summary.json"}
-    assert [e["file"] for e in hand.events("request.ignored")] == ["folder.txt"]
-
-
-@pytest.mark.parametrize(
-    ("name", "shown"),
-    [
-        ("two\nlines.txt", "two%0Alines.txt"),
-        (os.fsdecode(b"caf\xe9.txt"), "caf%E9.txt"),
-        ("100%.txt", "100%25.txt"),
-        ("-rf ../.txt".replace("/", "\u2215"), "-rf ..\u2215.txt"),
-        ("ä" * 120 + ".txt", "ä" * 120 + ".txt"),
-    ],
-)
-def test_odd_names_are_answered_and_printed_safely(hand: Bench, name: str, shown: str) -> None:
-    hand.drop(name, GOOD)
-    hand.run()
-    (done,) = hand.events("request.done")
-    assert done["file"] == shown
-    (result,) = [n for n in content(hand.path / "out") if n.endswith(".jsonl")]
-    assert len(records(hand.path / "out" / result)) == 1
-    assert content(hand.path / "done") == {name}
-
-
-def test_unfinished_names_are_left_alone(hand: Bench) -> None:
-    for name in (".hidden.txt", "a.tmp", "b.part", "c.writing", "d.txt~"):
-        hand.drop(name, GOOD)
-    hand.run()
-    assert len(content(hand.path / "in")) == 5
-    assert content(hand.path / "out") == set()
-
-
-def test_a_file_that_is_still_written_is_not_claimed(hand: Bench) -> None:
-    path = hand.path / "in" / "slow.txt"
-    with path.open("w") as writer:
-        writer.write("Who wrote ")
-        writer.flush()
-        for _ in range(5):
-            hand.turn(passed_s=2.0)
-        assert content(hand.path / "in") == {"slow.txt"}
-        writer.write("Hamlet ?")
-    hand.turn(passed_s=2.0)
-    assert hand.out("slow.txt.jsonl")[0]["text"] == GOOD
-
-
-def test_without_leases_a_file_must_settle(hand: Bench) -> None:
-    hand.service._arrivals._inbox._leases = False
-    hand.drop("q.txt", "Who wrote")
-    hand.turn()
-    hand.turn(passed_s=0.9)
-    (hand.path / "in" / "q.txt").write_text(GOOD)
-    hand.turn(passed_s=0.9)
-    assert content(hand.path / "out") == set()
-    hand.turn(passed_s=1.1)
-    assert hand.out("q.txt.jsonl")[0]["text"] == GOOD
-
-
 def test_same_bytes_under_another_name_or_later_give_equal_results(hand: Bench) -> None:
     text = f"{GOOD}\nhow far is the moon ?\n"
     hand.drop("a.txt", text)
@@ -458,192 +352,3 @@ def test_a_backlog_larger_than_a_group_is_answered(make_bench: MakeBench) -> Non
             hand.drop(f"{i}.txt", GOOD)
         hand.run()
         assert len(hand.events("request.done")) == 10
-
-
-def test_a_name_in_work_makes_its_successor_wait(
-    hand: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = durable.sync_files
-
-    def full(*_: object, **__: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(durable, "sync_files", full)
-    hand.drop("a.txt", GOOD)
-    hand.turn()
-    hand.drop("a.txt", "how far ?")
-    hand.turn()
-    assert content(hand.path / "in") == content(hand.path / "work") == {"a.txt"}
-    monkeypatch.setattr(durable, "sync_files", real)
-    hand.run()
-    assert len(content(hand.path / "out")) == 4
-    assert hand.out("a.txt.jsonl")[0]["text"] == GOOD
-
-
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EMFILE])
-@pytest.mark.parametrize("victim", ["write_all", "sync_files", "open_input"])
-def test_faults_of_the_machine_are_retried_and_lose_nothing(
-    hand: Bench, monkeypatch: pytest.MonkeyPatch, victim: str, number: int
-) -> None:
-    real, left = getattr(durable, victim), [3]
-
-    def faulty(*args: object, **kwargs: object) -> object:
-        if left[0]:
-            left[0] -= 1
-            raise OSError(number, os.strerror(number))
-        return real(*args, **kwargs)
-
-    monkeypatch.setattr(durable, victim, faulty)
-    check_faults(hand, left, number, "\n".join([GOOD] * 1000))
-
-
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EMFILE])
-@pytest.mark.parametrize(
-    "victim",
-    [
-        "look_all",
-        "link_all",
-        "link_open_all",
-        "unlink_all",
-        "unlink_twins",
-        "new_files",
-        "not_written_all",
-    ],
-)
-def test_faults_at_one_of_many_calls_are_retried_and_lose_nothing(
-    hand: Bench, monkeypatch: pytest.MonkeyPatch, victim: str, number: int
-) -> None:
-    real, left = getattr(_calls, victim), [1]
-
-    def faulty(*args: Any, **kwargs: bool) -> list[Any]:
-        lists = [list(a) for a in args if not isinstance(a, int)]
-        if not left[0] or len(lists[0]) < 2:
-            return real(*args, **kwargs)
-        left[0] -= 1
-        # The second of them fails, whatever comes of the others.
-        some = iter([all_of[:1] + all_of[2:] for all_of in lists])
-        found = real(*(a if isinstance(a, int) else next(some) for a in args), **kwargs)
-        if victim == "new_files":
-            _calls.close_all(found[1:])
-            return [found[0], -number]
-        failed = (number, 0, 0, 0, 0, 0, 0) if victim == "look_all" else number
-        return [found[0], failed, *found[1:]]
-
-    monkeypatch.setattr(_calls, victim, faulty)
-    told = victim != "link_open_all"  # such a name is placed alone, at once
-    check_faults(hand, left, number, GOOD, told=told)
-
-
-def check_faults(
-    hand: Bench, left: list[int], number: int, text: str, *, told: bool = True
-) -> None:
-    """Answer some inputs although calls fail at first: so many that they share a sync."""
-    inputs = [f"{i}.txt" for i in range(durable.SHARED_SYNC_FILES)]
-    for name in inputs:
-        hand.drop(name, text)
-    hand.run()
-    assert left == [0]
-    assert len(content(hand.path / "out")) == 2 * len(inputs)
-    assert content(hand.path / "done") == set(inputs)
-    assert content(hand.path / "failed") == content(hand.path / "work") == set()
-    complaints = hand.events("request.retry") + hand.events("daemon.fault")
-    assert {e["code"] for e in complaints} <= {errno.errorcode[number]}
-    assert bool(complaints) is told
-
-
-@pytest.mark.parametrize(
-    ("level", "synced"),
-    [
-        (Durability.STRICT, {"work", "out", "done", "failed", "file"}),
-        (Durability.FILE, {"file"}),
-        (Durability.PROCESS, set()),
-    ],
-)
-def test_each_durability_waits_for_what_it_says(
-    make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch, level: Durability, synced: set[str]
-) -> None:
-    seen: set[str] = set()
-    real = os.fsync
-
-    def fsync(fd: int) -> None:
-        path = Path(f"/proc/self/fd/{fd}").readlink()
-        seen.add(path.name if path.is_dir() else "file")
-        real(fd)
-
-    monkeypatch.setattr(os, "fsync", fsync)
-    with make_bench(durability=level) as hand:
-        hand.drop("a.txt", GOOD)
-        hand.drop("b.txt", b"\xff")
-        hand.run()
-        assert seen == synced
-        assert content(hand.path / "done") == {"a.txt"}
-        assert hand.out("a.txt.jsonl")[0]["text"] == GOOD
-        assert failed(hand, "b.txt")["code"] == "bad_utf8"
-
-
-def test_a_full_disk_stops_claims_until_there_is_room(make_bench: MakeBench) -> None:
-    with make_bench(min_free_bytes=1 << 50) as hand:
-        hand.drop("a.txt", GOOD)
-        hand.turn(passed_s=2.0)
-        hand.turn(passed_s=2.0)
-        assert content(hand.path / "in") == {"a.txt"}
-        assert [e["event"] for e in hand.events() if e["event"].startswith("disk")] == ["disk.low"]
-        hand.service.configure(replace(hand.settings, min_free_bytes=1 << 20))
-        hand.run()
-        assert content(hand.path / "done") == {"a.txt"}
-        assert hand.events("disk.ok")
-
-
-def test_a_request_that_breaks_the_simulator_is_found_and_put_aside(hand: Bench) -> None:
-    def trap(texts: object) -> None:
-        if "poison moon" in texts:  # type: ignore[operator]  # texts is a list
-            raise ValueError("overflow in core 0")
-
-    hand.classifier.trap = trap
-    hand.drop("good.txt", GOOD)
-    hand.drop("bad.txt", "poison moon")
-    hand.drop("fine.txt", GOOD)
-    hand.run()
-    report = failed(hand, "bad.txt")
-    assert report["code"] == "simulator"
-    assert (report["stage"], report["attempts"]) == ("simulate", 3)
-    assert report["message"] == "ValueError: overflow in core 0"
-    assert content(hand.path / "done") == {"good.txt", "fine.txt"}
-    assert content(hand.path / "work") == set()
-
-
-def test_lost_events_and_dead_watchers_are_made_good(hand: Bench) -> None:
-    hand.drop("a.txt", GOOD)
-    hand.watcher.seen.clear()
-    hand.watcher.lost = True
-    hand.turn()
-    assert content(hand.path / "done") == {"a.txt"}
-    hand.watcher.alive = False
-    hand.turn(passed_s=2.0)
-    assert hand.watcher.starts == 2
-    names = [e["event"] for e in hand.events() if e["event"].startswith("watch")]
-    assert names == ["watch.overflow", "watch.restarted", "watch.rescan"]
-
-
-def test_a_replaced_inbox_is_noticed(hand: Bench) -> None:
-    (hand.path / "in").rename(hand.path / "old")
-    hand.turn(passed_s=2.0)
-    assert hand.events("watch.failed")
-    (hand.path / "in").mkdir()
-    hand.drop("a.txt", GOOD)
-    hand.watcher.seen.clear()
-    hand.turn(passed_s=2.0)
-    assert content(hand.path / "done") == {"a.txt"}
-
-
-def test_without_file_events_the_scan_finds_everything(make_bench: MakeBench) -> None:
-    watcher = Hand()
-    watcher.fault = OSError(errno.EMFILE, "inotify instance limit reached")
-    with make_bench(watcher=watcher) as hand:
-        hand.drop("a.txt", GOOD)
-        hand.watcher.seen.clear()
-        watcher.alive = False
-        hand.turn(passed_s=2.0)
-        hand.turn(passed_s=2.0)
-        assert content(hand.path / "done") == {"a.txt"}
-        assert len(hand.events("watch.failed")) == 1

@@ -116,6 +116,27 @@ def test_without_nameless_files_results_are_the_same_and_nothing_is_left(
     assert content(hand.path / "tmp") == content(hand.path / "work") == set()
 
 
+@pytest.mark.usefixtures("named")
+def test_a_named_draft_that_cannot_be_written_leaves_nothing(
+    hand: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, left = durable.write_all, [1]
+
+    def full(fd: int, data: bytes) -> None:
+        if data and left[0]:
+            left[0] -= 1
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(fd, data)
+
+    monkeypatch.setattr(durable, "write_all", full)
+    hand.drop("a.txt", GOOD)
+    hand.turn()
+    assert left == [0]
+    assert content(hand.path / "tmp") == set()
+    hand.run()
+    assert content(hand.path / "done") == {"a.txt"}
+
+
 @pytest.mark.parametrize("nameless", [True, False])
 def test_a_draft_gets_a_name_once_and_overwrites_nothing(
     hand: Bench, nameless: bool, request: pytest.FixtureRequest

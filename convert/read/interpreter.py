@@ -76,6 +76,7 @@ class Frame:
         results = iter(ReferenceEvaluator(graph, opsets=dict(self.opsets)).run(None, present))
         return [next(results) if name else None for name in node.output]
 
+
 _MISFITS: Final = (ValueError, IndexError, TypeError, RuntimeError, NotImplementedError)
 """What numpy and onnx's reference operators raise on shapes and values that do not fit."""
 

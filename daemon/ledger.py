@@ -13,7 +13,7 @@ import os
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import chain, count, islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
@@ -37,7 +37,7 @@ class Written:
     sha256
         Of the input's bytes, hexadecimal.
     result
-        `Ledger.commit` closes it.
+        Its file, which `Ledger.commit` closes, or what is to be in it.
     summary
         What `<name>.summary.json` will say beside the key.
 
@@ -45,8 +45,16 @@ class Written:
 
     name: str
     sha256: str
-    result: Draft
+    result: Draft | bytes
     summary: Mapping[str, Any]
+
+
+class _Entry(NamedTuple):
+    """What is to become final: an input's answer and both files of it."""
+
+    item: Written
+    result: Draft
+    summary: Draft
 
 
 def key(name: str, sha256: str) -> str:
@@ -92,23 +100,23 @@ class Ledger:
             The disk; each input of the group is then in one of the states that `recovery` knows.
 
         """
-        spool = self._spool
-        drafts = [item.result for item in group]
+        drafts = [item.result for item in group if isinstance(item.result, Draft)]
         try:
-            summaries = Draft.written(
-                spool.tmp,
-                [_summary(item) for item in group],
-                (temp(item.name) + names.SUMMARY for item in group),
-            )
-            drafts += summaries
+            made = self._drafted(group)
+            drafts += made
+            new = iter(made)
+            results = [
+                item.result if isinstance(item.result, Draft) else next(new) for item in group
+            ]
+            entries = [*map(_Entry, group, results, new)]
             fds = [draft.fd for draft in drafts]
-            durable.sync_files(fds, volume=spool.tmp, level=self._level)
-            results = self._publish(group, summaries)
+            durable.sync_files(fds, volume=self._spool.tmp, level=self._level)
+            placed = self._publish(entries)
         finally:
             close(drafts)
-        durable.sync_folder(spool.out, self._level)
+        durable.sync_folder(self._spool.out, self._level)
         self.finish((item.name, item.sha256) for item in group)
-        return results
+        return placed
 
     def finish(self, inputs: Iterable[tuple[str, str]]) -> None:
         """Move inputs whose results are durable to done/: (name, sha256) each."""
@@ -153,23 +161,33 @@ class Ledger:
         """Read the key of the summary in out/ that has this base; None when there is no valid one."""
         return _field(durable.read_small(self._spool.out, base + names.SUMMARY), "key")
 
-    def _publish(self, group: Sequence[Written], summaries: Sequence[Draft]) -> list[str]:
+    def _drafted(self, group: Sequence[Written]) -> list[Draft]:
+        """Make the files of the results that have none, then those of all summaries."""
+        held = [(item, item.result) for item in group if not isinstance(item.result, Draft)]
+        contents = [data for _, data in held] + [_summary(item) for item in group]
+        temporary = chain(
+            (temp(item.name) + names.RESULT for item, _ in held),
+            (temp(item.name) + names.SUMMARY for item in group),
+        )
+        return Draft.written(self._spool.tmp, contents, temporary)
+
+    def _publish(self, entries: Sequence[_Entry]) -> list[str]:
         """Give results their final names, most of them all at once; give the names."""
-        plain = self._place_all(group, summaries)
+        plain = self._place_all(entries)
         found = []
-        for item, summary in zip(group, summaries, strict=True):
-            bases = _bases(names.base(item.name), item.sha256)
-            placed = plain.get(item.name)
+        for entry in entries:
+            bases = _bases(names.base(entry.item.name), entry.item.sha256)
+            placed = plain.get(entry.item.name)
             if not placed:
                 # Where another's result has just taken the plain name, the summary there may be ours: no key tells.
                 bases = islice(bases, 0 if placed is None else 1, None)
-                base = next(base for base in bases if self._place(item, summary, base))
+                base = next(base for base in bases if self._place(entry, base))
             else:
                 base = next(bases)
             found.append(base + names.RESULT)
         return found
 
-    def _place_all(self, group: Sequence[Written], summaries: Sequence[Draft]) -> dict[str, bool]:
+    def _place_all(self, entries: Sequence[_Entry]) -> dict[str, bool]:
         """Place results under their plain names where nothing is in the way (see `_place`).
 
         Returns
@@ -179,57 +197,57 @@ class Ledger:
 
         """
         out = self._spool.out
-        bases = [names.base(item.name) for item in group]
+        bases = [names.base(entry.item.name) for entry in entries]
         free = durable.missing(out, [base + names.RESULT for base in bases])
-        items = [
-            each
-            for each, is_free in zip(zip(group, summaries, bases, strict=True), free, strict=True)
-            if is_free and each[0].result.nameless and each[1].nameless
+        left = [
+            (entry, base)
+            for entry, base, is_free in zip(entries, bases, free, strict=True)
+            if is_free and entry.result.nameless and entry.summary.nameless
         ]
         errors = place(
-            [summary for _, summary, _ in items], out, [base + names.SUMMARY for *_, base in items]
+            [entry.summary for entry, _ in left], out, [base + names.SUMMARY for _, base in left]
         )
-        items = [each for each, error in zip(items, errors, strict=True) if not error]
+        left = [each for each, error in zip(left, errors, strict=True) if not error]
         errors = place(
-            [item.result for item, *_ in items], out, [base + names.RESULT for *_, base in items]
+            [entry.result for entry, _ in left], out, [base + names.RESULT for _, base in left]
         )
-        for (_, _, base), error in zip(items, errors, strict=True):
+        for (_, base), error in zip(left, errors, strict=True):
             if error != errno.EEXIST:
                 durable.check(error, base + names.RESULT)
-        return {item.name: not error for (item, *_), error in zip(items, errors, strict=True)}
+        return {entry.item.name: not error for (entry, _), error in zip(left, errors, strict=True)}
 
-    def _place(self, item: Written, summary: Draft, base: str) -> bool:
+    def _place(self, entry: _Entry, base: str) -> bool:
         """Give a result its final name; the result comes last, because its name is the commit."""
         out = self._spool.out
         if durable.look(out, base + names.RESULT) is not None:
-            return self._is_there(item, base)
+            return self._is_there(entry, base)
         try:
-            if not self._place_summary(item, summary, base):
+            if not self._place_summary(entry, base):
                 return False
-            item.result.place(out, base + names.RESULT)
+            entry.result.place(out, base + names.RESULT)
         except FileExistsError:
             return False
         return True
 
-    def _place_summary(self, item: Written, summary: Draft, base: str) -> bool:
+    def _place_summary(self, entry: _Entry, base: str) -> bool:
         out, name = self._spool.out, base + names.SUMMARY
         try:
-            summary.place(out, name)
+            entry.summary.place(out, name)
         except FileExistsError:
-            if self._key(base) != key(item.name, item.sha256):
+            if self._key(base) != key(entry.item.name, entry.item.sha256):
                 return False
             # Left by a crash just before the result, or by a reader who took only the result.
             durable.unlink(out, name)
-            summary.place(out, name)
+            entry.summary.place(out, name)
         return True
 
-    def _is_there(self, item: Written, base: str) -> bool:
-        """Say whether the result in out/ that has this base is the item's already."""
+    def _is_there(self, entry: _Entry, base: str) -> bool:
+        """Say whether the result in out/ that has this base is the entry's already."""
         owner = self._key(base)
         if owner is not None:
-            return owner == key(item.name, item.sha256)
+            return owner == key(entry.item.name, entry.item.sha256)
         # Somebody has taken the summary away: the same bytes are the same answer.
-        return durable.digest(self._spool.out, base + names.RESULT) == item.result.digest()
+        return durable.digest(self._spool.out, base + names.RESULT) == entry.result.digest()
 
     def _retire(self, digests: Mapping[str, str]) -> None:
         """Give inputs, by their digests, a name in done/, most of them all at once."""

@@ -45,6 +45,9 @@ TOGETHER_BYTES: Final = 4096
 TOGETHER_FILES: Final = 64
 """Small inputs that are read together."""
 
+HELD_BYTES: Final = 1 << 14
+"""Largest result that is held in memory until it is made final: whoever settles a group makes its files together."""
+
 SIMULATORS: Final = 2
 """Threads that simulate: writing a batch takes two thirds of the time of simulating it, and only one thread writes."""
 
@@ -83,7 +86,7 @@ class Progress:
     model
         What answers it, from its opening to its last record.
     result
-        None before it is opened, and after it was handed over.
+        A file, or all of it if it is small; None before anything is written, and after it was handed over.
     started_s
         Wall time of its first read.
     read_s, simulate_s, write_s
@@ -101,7 +104,7 @@ class Progress:
 
     request: Request
     model: ServedModel
-    result: Draft | None = None
+    result: Draft | bytes | None = None
     started_s: float = 0.0
     read_s: float = 0.0
     simulate_s: float = 0.0
@@ -111,8 +114,8 @@ class Progress:
     size: int = 0
     failure: InputError | None = None
 
-    def hand_over(self) -> Draft:
-        """Give the result away: whoever takes it closes it."""
+    def hand_over(self) -> Draft | bytes:
+        """Give the result away: whoever takes a file closes it."""
         result, self.result = self.result, None
         if result is None:
             raise RuntimeError(f"{self.request.name}: handed over without a result")
@@ -120,9 +123,9 @@ class Progress:
 
     def drop(self) -> None:
         """Give up the half-written result."""
-        if self.result is not None:
+        if isinstance(self.result, Draft):
             self.result.close()
-            self.result = None
+        self.result = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -311,8 +314,10 @@ class Pipeline:
             data = records_of(progress.model).lines(part.questions, rows, progress.tally)
             if progress.failure is not None:
                 progress.drop()
-            elif progress.result is not None:
+            elif isinstance(progress.result, Draft):
                 progress.result.write(data)
+            elif part.last and len(data) <= HELD_BYTES:
+                progress.result = data
             else:
                 new.append(data)
                 opened.append(progress)

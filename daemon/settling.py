@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 from . import durable, events
@@ -11,9 +12,10 @@ from .errors import InputError
 from .health import SETTLING
 from .ledger import Written
 from .pipeline import Progress
+from .results import figures
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from concurrent.futures import Future
 
     from .clock import Clock
@@ -163,13 +165,12 @@ class Settling:
         self.tell([self._quarantine(failure, Progress(request=request, model=model))])
 
     def _commit(self, group: Sequence[Progress]) -> list[Told]:
-        begin, wall = self._clock.monotonic(), self._clock.wall()
-        figures = [
-            progress.tally.figures(cores=progress.model.classifier.cores) for progress in group
-        ]
+        begin = self._clock.monotonic()
+        answered = events.timestamp(self._clock.wall())
+        summed = list(_figures(group))
         items = []
-        for progress, sums in zip(group, figures, strict=True):
-            summary = events.summary(progress, figures=sums, now_s=wall)
+        for progress, sums in zip(group, summed, strict=True):
+            summary = events.summary(progress, figures=sums, answered=answered)
             items.append(
                 Written(
                     name=progress.request.name,
@@ -181,7 +182,7 @@ class Settling:
         results = self._ledger.commit(items)
         seconds, wall = self._clock.monotonic() - begin, self._clock.wall()
         told = []
-        for progress, sums, result in zip(group, figures, results, strict=True):
+        for progress, sums, result in zip(group, summed, results, strict=True):
             progress.write_s += seconds
             fields = events.done(progress, figures=sums, result=result, now_s=wall)
             told.append((events.DONE, fields))
@@ -196,3 +197,9 @@ class Settling:
         )
         self._ledger.quarantine(name, report)
         return events.FAILED, events.failed(report)
+
+
+def _figures(group: Iterable[Progress]) -> Iterator[dict[str, Any]]:
+    """Give the figures of each request."""
+    for cores, some in groupby(group, key=lambda progress: progress.model.classifier.cores):
+        yield from figures([progress.tally for progress in some], cores=cores)

@@ -78,8 +78,6 @@ def estimate(*, cores: int, ticks: ArrayLike, synaptic_events: ArrayLike) -> Ene
         floats, or float64 arrays of the shape of `ticks`; no ticks take no energy, and their power is the static one.
 
     """
-    if isinstance(ticks, int) and isinstance(synaptic_events, int):
-        return _estimate_one(cores, ticks, synaptic_events)
     seconds: NDArray[np.float64] = np.asarray(ticks, dtype=np.float64) * limits.TICK_MS * 1e-3
     events = np.asarray(synaptic_events, dtype=np.float64)
     paper_uw, static_uw = _static_uw(cores)
@@ -99,18 +97,4 @@ def _static_uw(cores: int) -> tuple[float, float]:
     return (
         cores * CHIP_POWER_MW * 1e3 / limits.CHIP_CORES,
         cores * STATIC_POWER_MW * 1e3 / limits.CHIP_CORES,
-    )
-
-
-def _estimate_one(cores: int, ticks: int, synaptic_events: int) -> Energy:
-    """Do the same for one run, to the same bits, in a twentieth of the time that arrays of one take."""
-    seconds = ticks * limits.TICK_MS * 1e-3
-    paper_uw, static_uw = _static_uw(cores)
-    rate = synaptic_events / seconds if seconds > 0 else 0.0
-    marginal_uw = static_uw + rate * EVENT_ENERGY_PJ * 1e-6
-    return Energy(
-        paper_uw=paper_uw,
-        paper_uj=paper_uw * seconds,
-        marginal_uw=marginal_uw,
-        marginal_uj=marginal_uw * seconds,
     )

@@ -1,7 +1,8 @@
 """Answer claimed requests: read, simulate, write, in batches that several requests share.
 
 The simulator works in threads of its own, a batch in each: while they run without the GIL, the previous batch is
-written and the next one is read.  At most four batches are in memory, however large the inputs are.
+written and the next one is read.  Small inputs are read by one more thread, some ahead of those that are asked.
+At most four batches are in memory, however large the inputs are.
 """
 
 from __future__ import annotations
@@ -169,6 +170,7 @@ class Pipeline:
         self.model = model
         self._settings = settings
         self._clock = clock
+        self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reader")
         self._simulator = ThreadPoolExecutor(max_workers=SIMULATORS, thread_name_prefix="simulator")
 
     def configure(self, settings: Settings) -> None:
@@ -176,7 +178,8 @@ class Pipeline:
         self._settings = settings
 
     def close(self) -> None:
-        """End the simulator's threads."""
+        """End the threads."""
+        self._reader.shutdown()
         self._simulator.shutdown()
 
     def answer(self, requests: Iterable[Request]) -> Generator[list[Progress], None, None]:
@@ -265,13 +268,19 @@ class Pipeline:
             yield batch
 
     def _opened(self, requests: Iterable[Request]) -> Iterator[tuple[Request, bytes | None]]:
-        """Give each request, and the content of its input if it is small."""
+        """Give each request, and the content of its input if it is small; some are read ahead."""
         left = iter(requests)
-        while some := list(islice(left, TOGETHER_FILES)):
-            contents = _calls.read_all(
-                self._spool.work, [request.name for request in some], TOGETHER_BYTES
-            )
+        some = list(islice(left, TOGETHER_FILES))
+        contents = self._contents(some)
+        while some:
+            following = list(islice(left, TOGETHER_FILES))
+            ahead = self._reader.submit(self._contents, following) if following else None
             yield from zip(some, contents, strict=True)
+            some, contents = following, ahead.result() if ahead else []
+
+    def _contents(self, requests: Sequence[Request]) -> list[bytes | None]:
+        requested = [request.name for request in requests]
+        return _calls.read_all(self._spool.work, requested, TOGETHER_BYTES)
 
     def _begin(self, request: Request) -> Progress:
         return Progress(request=request, model=self.model, started_s=self._clock.wall())

@@ -18,7 +18,7 @@ from .errors import InputError
 from .gunzip import Gunzip
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 TEXT_COLUMN: Final = "text"
 ID_COLUMN: Final = "id"
@@ -213,13 +213,26 @@ def records(source: Source, kind: str | None) -> Iterator[list[Question]]:
     return reader(source)
 
 
+def plain_questions(content: bytes) -> list[Question]:
+    """Give the questions of a whole text that is within all limits; none where it has a fault (see `questions`)."""
+    try:
+        text = content.removeprefix(codecs.BOM_UTF8).decode()
+    except UnicodeDecodeError:
+        return []
+    return _asked(1, text.split("\n"))
+
+
 def _text_questions(source: Source) -> Iterator[list[Question]]:
     for first, lines in source.blocks():
-        yield [
-            Question(number, line.removesuffix("\r"))
-            for number, line in enumerate(lines, first)
-            if line and not line.isspace()
-        ]
+        yield _asked(first, lines)
+
+
+def _asked(first: int, lines: Sequence[str]) -> list[Question]:
+    return [
+        Question(number, line.removesuffix("\r"))
+        for number, line in enumerate(lines, first)
+        if line and not line.isspace()
+    ]
 
 
 def _json_questions(source: Source) -> Iterator[list[Question]]:

@@ -169,6 +169,7 @@ def serve(
         )
         vitals.ready()
         gc.freeze()  # what is there now stays: the collector need not look at it again and again
+        gc.set_threshold(10_000)  # a group of inputs alone has many thousands of objects
         try:
             _loop(lanes, clock=clock, bell=bell, stop=stop, reloads=reloads, once=settings.once)
         except DaemonError as error:

@@ -1,4 +1,8 @@
-"""Find inputs that have arrived, and claim them while there is room."""
+"""Find inputs that have arrived, and claim them while there is room.
+
+Of many, some are claimed ahead, in a thread, while those before them are answered.  Whatever is done to the inbox waits
+until that thread rests.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +13,15 @@ from . import durable, events, names
 from .guards import MissedEvents, RoomGuard, WatchGuard
 from .inbox import Inbox, leases_work
 from .outgoing import OutGuard
-from .pipeline import Request
+from .pipeline import Request, small_contents
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Callable, Container, Iterable, Sequence
     from concurrent.futures import Future
 
     from structlog.typing import FilteringBoundLogger
 
+    from .inbox import Arrival
     from .ledger import Ledger
     from .settings import Settings
     from .spool import Spool
@@ -74,9 +79,11 @@ class Arrivals:
         self._scan_due_s = 0.0
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="claiming")
         self._releasing: Future[None] | None = None
+        self._ahead: Future[list[Request]] | None = None
 
     def configure(self, settings: Settings) -> None:
         """Take other settings."""
+        self._rest()
         self._settings = settings
         for part in (self._inbox, self._room, self._outs):
             part.configure(settings)
@@ -89,18 +96,19 @@ class Arrivals:
         self._scan_due_s = now + self._settings.scan_s
 
     def stop(self) -> None:
-        """Stop watching, when what was claimed has left in/."""
+        """Stop watching, when what was claimed has left in/; what was claimed ahead and not given stays in work/."""
         self._watch.stop()
         self._thread.shutdown()
 
     @property
     def expecting(self) -> bool:
-        """True while there are names that will be ready without anybody doing anything."""
-        return self._inbox.expecting
+        """True while there is more to claim that needs nobody to do anything, or something is claimed already."""
+        return self._ahead is not None or self._inbox.expecting
 
     @property
     def next_s(self) -> float:
         """When there is something to look at, monotonic."""
+        self._rest()
         look = self._inbox.next_look_s() if self._may_claim else None
         return self._scan_due_s if look is None else min(self._scan_due_s, look)
 
@@ -120,6 +128,7 @@ class Arrivals:
 
         """
         self.release()
+        in_hand += self._rest()
         seen, lost = self._watcher.take()
         self._watch.heard(seen, now, lost=lost)
         self._missed.told(seen)
@@ -143,6 +152,7 @@ class Arrivals:
         """Claim complete inputs while there is room; those whose very bytes are answered already are finished at once.
 
         They leave in/ beside what is done next; before their answers are made final, `release` must have returned.
+        If there are more, the next ones are claimed beside it, too, and given by the next call.
 
         Parameters
         ----------
@@ -157,34 +167,27 @@ class Arrivals:
             The disk; some may be claimed that are not given (see `distrust`).
 
         """
-        if not self._may_claim:
-            return []
-        most = self._outs.limit(self._settings.group_files)
-        arrivals = {a.name: a for a in self._inbox.ready(now, most)}
-        lanes = () if self._spool.lane else self._settings.models
-        for name in self._inbox.take_folders():
-            if name in lanes:
-                continue
-            self.log.warning(events.IGNORED, file=names.printable(name), message="it is a folder")
-        occupied = [name for name in arrivals if name in waiting]
-        claimed, busy = self._spool.claim(name for name in arrivals if name not in waiting)
-        if claimed:
-            self._releasing = self._thread.submit(self._spool.release, claimed)
-        self._outs.claimed(len(claimed))
-        for name in (*occupied, *busy):
-            self._inbox.put_back(name, now)
-        for name in claimed:
-            size = arrivals[name].size
-            self.log.debug(events.CLAIMED, file=names.printable(name), size_bytes=size)
-        # Small ones first: they share batches and are settled before a large one begins.
-        claimed.sort(key=lambda name: arrivals[name].size)
-        results = [names.base(name) + names.RESULT for name in claimed]
-        new = durable.missing(self._spool.out, results)
-        return [
-            Request(name=name, arrived_s=arrivals[name].arrived_s)
-            for name, is_new in zip(claimed, new, strict=True)
-            if is_new or not self._is_known(name)
-        ]
+        requests = self.claimed_ahead()
+        if not requests:
+            taken = self._take(now, waiting)
+            if taken:
+                self._releasing = self._thread.submit(self._spool.release, _names(taken))
+            requests = self._requests(taken, released=self.release)
+        if requests and self._inbox.has_due(now):
+            self._ahead = self._thread.submit(self._claim_ahead, now, waiting, self._releasing)
+        return requests
+
+    def claimed_ahead(self) -> list[Request]:
+        """Give what was claimed beside other work.
+
+        Raises
+        ------
+        OSError
+            As `claim`.
+
+        """
+        ahead, self._ahead = self._ahead, None
+        return [] if ahead is None else ahead.result()
 
     def release(self) -> None:
         """Wait until what was claimed has left in/.
@@ -200,7 +203,12 @@ class Arrivals:
             releasing.result()
 
     def distrust(self) -> None:
-        """Scan at the next look: what was about to be claimed when a fault came must be found anew."""
+        """Scan at the next look: what was about to be claimed when a fault came must be found anew.
+
+        What was claimed ahead is not given any more: it lies in work/, as what the fault has left there.
+        """
+        self._rest()
+        self._ahead = None
         self._scan_due_s = 0.0
         self._missed.scanned(None)
 
@@ -223,13 +231,68 @@ class Arrivals:
         for name in found:
             self.log.debug(events.SEEN, file=names.printable(name), by=by)
 
-    def _is_known(self, name: str) -> bool:
+    def _claim_ahead(
+        self, now: float, waiting: Container[str], before: Future[None] | None
+    ) -> list[Request]:
+        if before is not None and before.exception() is not None:
+            return []  # `release` tells of it
+        taken = self._take(now, waiting)
+        self._spool.release(_names(taken))
+        requests = self._requests(taken, released=lambda: None)
+        contents = small_contents(self._spool, [request.name for request in requests])
+        return [
+            Request(name=request.name, arrived_s=request.arrived_s, content=content)
+            for request, content in zip(requests, contents, strict=True)
+        ]
+
+    def _take(self, now: float, waiting: Container[str]) -> list[Arrival]:
+        """Claim, the small ones first: they share batches and are settled before a large one begins."""
+        if not self._may_claim:
+            return []
+        most = self._outs.limit(self._settings.group_files)
+        arrivals = {a.name: a for a in self._inbox.ready(now, most)}
+        lanes = () if self._spool.lane else self._settings.models
+        for name in self._inbox.take_folders():
+            if name in lanes:
+                continue
+            self.log.warning(events.IGNORED, file=names.printable(name), message="it is a folder")
+        occupied = [name for name in arrivals if name in waiting]
+        claimed, busy = self._spool.claim(name for name in arrivals if name not in waiting)
+        self._outs.claimed(len(claimed))
+        for name in (*occupied, *busy):
+            self._inbox.put_back(name, now)
+        for name in claimed:
+            size = arrivals[name].size
+            self.log.debug(events.CLAIMED, file=names.printable(name), size_bytes=size)
+        return sorted((arrivals[name] for name in claimed), key=lambda arrival: arrival.size)
+
+    def _requests(self, taken: Sequence[Arrival], *, released: Callable[[], None]) -> list[Request]:
+        """Give what is to be answered of what was claimed; `released` returns when all of it has left in/."""
+        results = [names.base(arrival.name) + names.RESULT for arrival in taken]
+        new = durable.missing(self._spool.out, results)
+        return [
+            Request(name=arrival.name, arrived_s=arrival.arrived_s)
+            for arrival, is_new in zip(taken, new, strict=True)
+            if is_new or not self._is_known(arrival.name, released)
+        ]
+
+    def _is_known(self, name: str, released: Callable[[], None]) -> bool:
         sha256 = durable.digest(self._spool.work, name)
         result = None if sha256 is None else self._ledger.answered(name, sha256)
         if sha256 is None or result is None:
             return False
-        self.release()
+        released()
         self._ledger.finish([(name, sha256)])
         file, answer = names.printable(name), names.printable(result)
         self.log.info(events.DUPLICATE, file=file, input_sha256=sha256, result=answer)
         return True
+
+    def _rest(self) -> int:
+        """Wait until the thread rests; give the number of inputs that it has claimed."""
+        if self._ahead is None or self._ahead.exception() is not None:
+            return 0
+        return len(self._ahead.result())
+
+
+def _names(arrivals: Iterable[Arrival]) -> list[str]:
+    return [arrival.name for arrival in arrivals]

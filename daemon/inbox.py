@@ -181,6 +181,10 @@ class Inbox:
         """Keep an arrival that could not be claimed yet."""
         self._candidates.setdefault(name, Candidate(due_s=now + RECHECK_S, since_s=now))
 
+    def has_due(self, now: float) -> bool:
+        """Say whether there is a name to look at."""
+        return any(c.due_s <= now for c in self._candidates.values())
+
     def next_look_s(self) -> float | None:
         """When the next name is due, monotonic; None when there is none."""
         return min((c.due_s for c in self._candidates.values()), default=None)

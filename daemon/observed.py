@@ -188,9 +188,9 @@ class Observed:
         """Count what has been taken, and give the result, which does not change meanwhile."""
         with self._lock:
             while self._unread:
-                at, event = self._unread.popleft()
                 with suppress(Exception):  # who counts must not be able to stop a file
-                    self._count(at, event)
+                    while self._unread:
+                        self._count(*self._unread.popleft())
             yield self._sums, self._now
 
     def _count(self, at: float, event: Mapping[str, Any]) -> None:

@@ -1,8 +1,7 @@
 """Answer claimed requests: read, simulate, write, in batches that several requests share.
 
 The simulator works in threads of its own, a batch in each: while they run without the GIL, the previous batch is
-written and the next one is read.  Small inputs are read by one more thread, some ahead of those that are asked.
-At most four batches are in memory, however large the inputs are.
+written and the next one is read.  At most four batches are in memory, however large the inputs are.
 """
 
 from __future__ import annotations
@@ -68,12 +67,15 @@ class Request:
         Wall time of its arrival in the inbox, seconds since 1970.
     attempt
         1 for a fresh claim.
+    content
+        All of it, if it is small and was read ahead.
 
     """
 
     name: str
     arrived_s: float
     attempt: int = 1
+    content: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
@@ -170,7 +172,6 @@ class Pipeline:
         self.model = model
         self._settings = settings
         self._clock = clock
-        self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reader")
         self._simulator = ThreadPoolExecutor(max_workers=SIMULATORS, thread_name_prefix="simulator")
 
     def configure(self, settings: Settings) -> None:
@@ -178,8 +179,7 @@ class Pipeline:
         self._settings = settings
 
     def close(self) -> None:
-        """End the threads."""
-        self._reader.shutdown()
+        """End the simulator's threads."""
         self._simulator.shutdown()
 
     def answer(self, requests: Iterable[Request]) -> Generator[list[Progress], None, None]:
@@ -268,19 +268,13 @@ class Pipeline:
             yield batch
 
     def _opened(self, requests: Iterable[Request]) -> Iterator[tuple[Request, bytes | None]]:
-        """Give each request, and the content of its input if it is small; some are read ahead."""
+        """Give each request, and the content of its input if it is small."""
         left = iter(requests)
-        some = list(islice(left, TOGETHER_FILES))
-        contents = self._contents(some)
-        while some:
-            following = list(islice(left, TOGETHER_FILES))
-            ahead = self._reader.submit(self._contents, following) if following else None
-            yield from zip(some, contents, strict=True)
-            some, contents = following, ahead.result() if ahead else []
-
-    def _contents(self, requests: Sequence[Request]) -> list[bytes | None]:
-        requested = [request.name for request in requests]
-        return _calls.read_all(self._spool.work, requested, TOGETHER_BYTES)
+        while some := list(islice(left, TOGETHER_FILES)):
+            unread = [request for request in some if request.content is None]
+            contents = iter(small_contents(self._spool, [request.name for request in unread]))
+            for request in some:
+                yield request, next(contents) if request.content is None else request.content
 
     def _begin(self, request: Request) -> Progress:
         return Progress(request=request, model=self.model, started_s=self._clock.wall())
@@ -337,6 +331,11 @@ class Pipeline:
         seconds = self._clock.monotonic() - begin
         for part in batch:
             part.progress.write_s += seconds
+
+
+def small_contents(spool: Spool, requested: Sequence[str]) -> list[bytes | None]:
+    """Read inputs in work/ that are small enough to be read whole, with others; None for those that are not."""
+    return _calls.read_all(spool.work, requested, TOGETHER_BYTES)
 
 
 def _finish(batch: list[Part], future: Future[Simulated]) -> tuple[list[Part], Answers | None]:

@@ -11,7 +11,7 @@ import errno
 import resource
 import sys
 from collections import deque
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -127,13 +127,18 @@ class Service:
         self._arrivals.start(now)
 
     def finish(self) -> None:
-        """Wait for what is being made final; what else is in work/ stays there for the next start."""
-        self._land(self._clock.monotonic())
+        """End what is in hand, while there is time for it; what else is in work/ stays there for the next start."""
+        now = self._clock.monotonic()
+        if not self._hurry():
+            with suppress(OSError):
+                self._answer(self._arrivals.claimed_ahead(), now)
+            self._settle(now)
+        self._land(now)
 
     def close(self) -> None:
-        """Stop watching and simulating."""
+        """Stop watching and simulating, when what is being made final is."""
         try:
-            self.finish()
+            self._land(self._clock.monotonic())
         finally:
             self._arrivals.stop()
             self._settling.close()

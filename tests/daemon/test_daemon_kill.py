@@ -63,7 +63,7 @@ def test_kills_at_random_moments_lose_and_double_nothing(
     a_life = files // kills
     for life in range(kills):
         drop(a_life // 2)
-        pid = lives.start(spool)
+        pid = lives.start(spool, group_files=3)  # so that some are claimed ahead
         drop(a_life - a_life // 2)
         if life % 3:  # the others may die while they start
             lives.wait_for("daemon.ready")

@@ -38,8 +38,8 @@ TEXTS = (
     b"\xff no text\n",
 )
 BAD = TEXTS[-1]
-KIND = {"max_attempts": 100}
-"""So many ends that random ones put nothing aside."""
+KIND = {"max_attempts": 100, "group_files": 2}
+"""So many ends that random ones put nothing aside, and files claimed ahead, beside the answers to others."""
 
 
 @dataclass

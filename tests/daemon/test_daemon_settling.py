@@ -57,6 +57,33 @@ def test_a_fault_beside_other_work_is_retried_and_loses_nothing(
         assert sorted(told) == [f"{i}.txt" for i in range(9)]
 
 
+@pytest.mark.parametrize("step", ["link_all", "unlink_twins", "read_all"])
+def test_a_fault_in_what_is_claimed_ahead_loses_and_doubles_nothing(
+    make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    real, faults = getattr(_calls, step), [2]
+
+    def faulty(*args: Any) -> Any:
+        if threading.current_thread().name.startswith("claiming") and faults[0]:
+            faults[0] -= 1
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(*args)
+
+    monkeypatch.setattr(_calls, step, faulty)
+    with make_bench(group_files=2) as hand:
+        for i in range(9):
+            hand.drop(f"{i}.txt", GOOD)
+        hand.run()
+        assert faults == [0]
+        assert content(hand.path / "done") == {f"{i}.txt" for i in range(9)}
+        assert len(content(hand.path / "out")) == 18
+        assert content(hand.path / "work") == content(hand.path / "in") == set()
+        faulted = hand.events("daemon.fault") + hand.events("request.retry")
+        assert {e["code"] for e in faulted} == {"EIO"}
+        told = [e["file"] for e in hand.events("request.done") + hand.events("request.recovered")]
+        assert sorted(told) == [f"{i}.txt" for i in range(9)]
+
+
 def test_a_fault_at_a_failed_input_takes_no_event_from_the_answered_ones(
     hand: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,14 +107,21 @@ def test_a_fault_at_a_failed_input_takes_no_event_from_the_answered_ones(
     assert content(hand.path / "work") == set()
 
 
-def test_what_is_in_the_thread_is_told_before_the_service_ends(make_bench: MakeBench) -> None:
+@pytest.mark.parametrize("hurry", [False, True])
+def test_what_is_in_the_threads_is_ended_and_told_before_the_service_ends(
+    make_bench: MakeBench, hurry: bool
+) -> None:
     with make_bench(group_files=2) as hand:
         for i in range(6):
             hand.drop(f"{i}.txt", GOOD)
-        hand.turn()
+        hand.turn()  # answers two and claims two ahead
+        hand.time.over = hurry
+        hand.service.finish()
         hand.service.close()
-        assert len(hand.events("request.done")) == len(content(hand.path / "done")) == 2
-        assert content(hand.path / "work") == set()
+        ended = 2 if hurry else 4
+        assert len(hand.events("request.done")) == len(content(hand.path / "done")) == ended
+        assert len(content(hand.path / "work")) == 4 - ended
+        assert len(content(hand.path / "in")) == 2
 
 
 @pytest.mark.usefixtures("named")

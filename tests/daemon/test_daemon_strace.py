@@ -103,4 +103,5 @@ def run_under_strace(
     command = [strace(), "-f", "-qq", "-o", os.devnull, *inject, *where]
     command += [sys.executable, "-m", "spikewatch.daemon.cli", "run", "--once"]
     command += ["--spool", str(spool), "--registry", str(registry), "--model", MODEL]
+    command += ["--group-files", "4"]  # so that some are claimed ahead
     return subprocess.run(command, capture_output=True, check=False, timeout=60).returncode

@@ -22,14 +22,26 @@ SECOND = 4
 
 LATER = 60
 
+FEW, ALL = 4, 512
+"""Files of a group: so few that some are claimed while others are answered, or all, and calls keep their order."""
+
 SOAK = [pytest.mark.soak, pytest.mark.timeout(1800)]
 
 
-def calls(lives: Nursery, scene: Path, folder: Path, *, reads: bool, **hook: int) -> list[str]:
+def calls(
+    lives: Nursery,
+    scene: Path,
+    folder: Path,
+    *,
+    reads: bool,
+    group_files: int = FEW,
+    **hook: int,
+) -> list[str]:
     """List the calls of a life."""
     trace = folder / "trace"
     with copied(scene, folder) as spool:
-        assert lives.live(spool, hook=Hook(reads=reads, trace=str(trace), **hook)) == 0
+        traced = Hook(reads=reads, trace=str(trace), **hook)
+        assert lives.live(spool, hook=traced, group_files=group_files) == 0
     return list(calls_of(trace))
 
 
@@ -42,7 +54,14 @@ def copied(scene: Path, folder: Path) -> Iterator[Path]:
 
 
 def kill_at(
-    n: int, scene: Path, undisturbed: Rest, lives: Nursery, memory: Path, **hook: int
+    n: int,
+    scene: Path,
+    undisturbed: Rest,
+    lives: Nursery,
+    memory: Path,
+    *,
+    group_files: int = FEW,
+    **hook: int,
 ) -> tuple[bool, list[str]]:
     """End a life at its n-th call, some recoveries as well.
 
@@ -51,10 +70,10 @@ def kill_at(
     """
     rng = random.Random(n)
     with copied(scene, memory) as spool:
-        code = lives.live(spool, hook=Hook(kill_at=n, **hook))
+        code = lives.live(spool, hook=Hook(kill_at=n, **hook), group_files=group_files)
         if n % SECOND == 0:
-            lives.live(spool, hook=Hook(kill_at=rng.randint(1, LATER)))
-        last = lives.live(spool)
+            lives.live(spool, hook=Hook(kill_at=rng.randint(1, LATER)), group_files=group_files)
+        last = lives.live(spool, group_files=group_files)
         wrong = unlike(at_rest(spool), undisturbed)
     if code not in {0, -signal.SIGKILL} or last != 0:
         wrong.append(f"exit codes {code}, {last}: {lives.said()}")
@@ -78,7 +97,7 @@ def fail_at(
     count = random.Random(n).choice([1, 2, 5])
     with copied(scene, memory) as spool:
         hook = Hook(reads=True, fault_at=n, fault_count=count, fault=fault)
-        code, said = lives.live(spool, hook=hook), lives.said()
+        code, said = lives.live(spool, hook=hook, group_files=FEW), lives.said()
         attempts = {e["attempt"] for e in lives.events("request.done")}
         attempts |= {e["attempts"] for e in lives.events("request.failed")}
         stopped = code == os.EX_TEMPFAIL and said.count("\n") == 1
@@ -102,13 +121,13 @@ def test_an_end_in_a_retry_loses_and_doubles_nothing(
     scene: Path, undisturbed: Rest, lives: Nursery, memory: Path, every: int
 ) -> None:
     """The first sync fails; what was to be made durable by it is answered again, alone."""
-    made = calls(lives, scene, memory, reads=False)
+    made = calls(lives, scene, memory, reads=False, group_files=ALL)
     sync = next(n for n, call in enumerate(made, 1) if call == "syncfs /tmp")
     fault = {"fault_at": sync, "fault": errno.EIO}
-    made = calls(lives, scene, memory, reads=False, **fault)
+    made = calls(lives, scene, memory, reads=False, group_files=ALL, **fault)
     assert lives.events("request.retry")
     points = dict(list(enumerate(made, 1))[sync::every])
-    sweep(points, scene, undisturbed, lives, memory, **fault)
+    sweep(points, scene, undisturbed, lives, memory, group_files=ALL, **fault)
 
 
 @pytest.mark.parametrize(("every", "faults"), [(4, 1), pytest.param(1, len(FAULTS), marks=SOAK)])

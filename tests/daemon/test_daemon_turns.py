@@ -29,11 +29,9 @@ def test_each_turn_takes_as_many_new_inputs_as_waiting_ones(
     with make_bench(group_files=1) as hand:
         for i in range(8):
             hand.drop(f"new-{i}.txt", GOOD)
-        for turn in range(1, 5):
-            hand.turn(passed_s=0.1)
-            hand.service.finish()
-            done = sorted(name[:3] for name in content(hand.path / "done"))
-            assert done == ["new"] * turn + ["old"] * turn
+        hand.run()
+        done = [event["file"][:3] for event in hand.events("request.done")]
+        assert done == ["new", "old"] * 4 + ["new"] * 4
 
 
 def test_a_flood_of_events_is_not_held_in_memory_and_yet_answered(

@@ -130,7 +130,7 @@ class Service:
         """End what is in hand, while there is time for it; what else is in work/ stays there for the next start."""
         now = self._clock.monotonic()
         if not self._hurry():
-            with suppress(OSError):
+            with suppress(OSError):  # then what was being claimed stays in work/, too
                 self._answer(self._arrivals.claimed_ahead(), now)
             self._settle(now)
         self._land(now)

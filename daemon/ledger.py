@@ -178,14 +178,25 @@ class Ledger:
         for entry in entries:
             bases = _bases(names.base(entry.item.name), entry.item.sha256)
             placed = plain.get(entry.item.name)
-            if not placed:
-                # Where another's result has just taken the plain name, the summary there may be ours: no key tells.
-                bases = islice(bases, 0 if placed is None else 1, None)
-                base = next(base for base in bases if self._place(entry, base))
-            else:
+            if placed:
                 base = next(bases)
+            elif placed is None:
+                base = self._found(entry) or next(b for b in bases if self._place(entry, b))
+            else:
+                # Another's result has just taken the plain name, but the summary there may be ours: no key tells.
+                base = next(b for b in islice(bases, 1, None) if self._place(entry, b))
             found.append(base + names.RESULT)
         return found
+
+    def _found(self, entry: _Entry) -> str | None:
+        """Give the base of an entry's result that is in out/ already, plain or tagged: a reader may have taken either."""
+        for number, base in enumerate(_bases(names.base(entry.item.name), entry.item.sha256)):
+            if durable.look(self._spool.out, base + names.RESULT) is not None:
+                if self._is_there(entry, base):
+                    return base
+            elif number:
+                break
+        return None
 
     def _place_all(self, entries: Sequence[_Entry]) -> dict[str, bool]:
         """Place results under their plain names where nothing is in the way (see `_place`).
@@ -198,11 +209,14 @@ class Ledger:
         """
         out = self._spool.out
         bases = [names.base(entry.item.name) for entry in entries]
+        marks = [entry.item.sha256 for entry in entries]
         free = durable.missing(out, [base + names.RESULT for base in bases])
+        tagged = [names.tagged(*each) + names.RESULT for each in zip(bases, marks, strict=True)]
+        new = durable.missing(out, tagged)
         left = [
             (entry, base)
-            for entry, base, is_free in zip(entries, bases, free, strict=True)
-            if is_free and entry.result.nameless and entry.summary.nameless
+            for entry, base, is_free, is_new in zip(entries, bases, free, new, strict=True)
+            if is_free and is_new and entry.result.nameless and entry.summary.nameless
         ]
         errors = place(
             [entry.summary for entry, _ in left], out, [base + names.SUMMARY for _, base in left]

@@ -270,6 +270,20 @@ def test_new_bytes_under_an_old_name_overwrite_nothing(hand: Bench) -> None:
     assert content(hand.path / "done") == {"a.txt", f"a.txt.{tag}"}
 
 
+def test_a_result_under_a_tagged_name_counts_when_the_plain_one_is_taken(hand: Bench) -> None:
+    for text in (GOOD, "how far ?"):
+        hand.drop("a.txt", text)
+        hand.run()
+    (hand.path / "out" / "a.txt.jsonl").unlink()  # a reader took both
+    (hand.path / "out" / "a.txt.summary.json").unlink()
+    left = content(hand.path / "out")
+    hand.drop("a.txt", "how far ?")
+    hand.run()
+    assert content(hand.path / "out") == left
+    assert hand.events("request.done")[-1]["result"] in left
+    assert content(hand.path / "done") == {"a.txt", f"a.txt.{sha(b'how far ?')[:12]}"}
+
+
 def test_the_same_bad_file_again_and_other_bad_bytes_lose_nothing(hand: Bench) -> None:
     for data in (b"\xff", b"\xff", b"\xfe"):
         hand.drop("a.txt", data)

@@ -189,7 +189,7 @@ class Ledger:
         return found
 
     def _found(self, entry: _Entry) -> str | None:
-        """Give the base of an entry's result that is in out/ already, plain or tagged: a reader may have taken either."""
+        """Give the base of an entry's result that is in out/ already, plain or tagged: a reader may have taken one."""
         for number, base in enumerate(_bases(names.base(entry.item.name), entry.item.sha256)):
             if durable.look(self._spool.out, base + names.RESULT) is not None:
                 if self._is_there(entry, base):

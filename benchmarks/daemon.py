@@ -33,6 +33,7 @@ TURNS = 5
 LARGE_QUESTIONS = 1_000_000
 DROPS = 300
 PAUSE_S = 0.02
+STARTS = 15
 IDLE_S = 10.0
 ROUND_FILES = 20_000
 ROUNDS = 10
@@ -286,13 +287,22 @@ def tails(values: list[float]) -> tuple[float, float]:
 
 def idle() -> None:
     """Print what a daemon takes that has nothing to do."""
+    ready_s = []
+    for _ in range(STARTS):
+        with Daemon(Spool().path) as daemon:
+            ready_s.append(daemon.ready_s)
     with Daemon(Spool().path) as daemon:
         time.sleep(1.0)
         begin = daemon.cpu_s
         time.sleep(IDLE_S)
         share = (daemon.cpu_s - begin) / IDLE_S
-        row = [f"{daemon.ready_s:.2f}", f"{share:.2%}", f"{daemon.resident_mb:.0f}"]
-    show("An empty daemon", ["start to ready, s", "CPU", "resident MB"], [row])
+        row = [f"{share:.2%}", f"{daemon.resident_mb:.0f}"]
+    starts = statistics.median(ready_s), min(ready_s), max(ready_s)
+    show(
+        f"An empty daemon; {STARTS} starts",
+        ["start to ready, s, median", "least", "most", "CPU", "resident MB"],
+        [[*(f"{seconds:.2f}" for seconds in starts), *row]],
+    )
 
 
 def growth() -> None:

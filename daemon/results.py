@@ -32,6 +32,9 @@ _UNANSWERED: Final = (
     '"ticks":null,"energy_uj":null,"status":"error","error":{"code":%s,"message":%s}}\n'
 )
 
+_encode: Final = json.JSONEncoder().encode
+"""What `json.dumps` calls, after it has looked at its eleven arguments."""
+
 NO_ANSWER: Final = {
     NO_WORDS: Fault("no_words", "the text holds no word"),
     TOO_LONG: Fault("too_long", f"more than {MAX_WORDS} words"),
@@ -175,11 +178,11 @@ class Records:
             tally.failed += 1
             fault = question.fault or NO_ANSWER[NO_WORDS if row is None else row.label]
             shown = (question.id, question.text, fault.code, fault.message)
-            return _UNANSWERED % tuple(map(json.dumps, shown))
+            return _UNANSWERED % tuple(map(_encode, shown))
         tally.add(row)
         return self._answered % (
-            question.id if isinstance(question.id, int) else json.dumps(question.id),
-            json.dumps(question.text),
+            question.id if isinstance(question.id, int) else _encode(question.id),
+            _encode(question.text),
             self._labels[row.label],
             *row.scores,
             *row.spikes,

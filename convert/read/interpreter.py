@@ -77,10 +77,6 @@ class Frame:
         return [next(results) if name else None for name in node.output]
 
 
-_MISFITS: Final = (ValueError, IndexError, TypeError, RuntimeError, NotImplementedError)
-"""What numpy and onnx's reference operators raise on shapes and values that do not fit."""
-
-
 def run_graph(
     frame: Frame, graph: onnx.GraphProto, inputs: Mapping[str, Any], wanted: Iterable[str]
 ) -> list[Any]:
@@ -145,7 +141,12 @@ def _run_node(frame: Frame, node: onnx.NodeProto, scope: ChainMap[str, Any]) -> 
         return _results(frame, node, values, scope)
     except Unsupported as e:
         raise ModelFileError(f"node {name!r}: {e}") from None
-    except _MISFITS as e:
+    except (
+        ValueError,
+        IndexError,
+        TypeError,
+        RuntimeError,
+    ) as e:  # numpy and onnx: what does not fit
         line = str(e).strip().partition("\n")[0][:200]
         raise WrongLayout(f"node {name!r}: operator {node.op_type} fails: {line}") from None
 

@@ -172,7 +172,7 @@ class Arrivals:
             taken = self._take(now, waiting)
             if taken:
                 self._releasing = self._thread.submit(self._spool.release, _names(taken))
-            requests = self._requests(taken, released=self.release)
+            requests = [_request(arrival) for arrival in self._unknown(taken, self.release)]
         if requests and self._inbox.has_due(now):
             self._ahead = self._thread.submit(self._claim_ahead, now, waiting, self._releasing)
         return requests
@@ -238,12 +238,8 @@ class Arrivals:
             return []  # `release` tells of it
         taken = self._take(now, waiting)
         self._spool.release(_names(taken))
-        requests = self._requests(taken, released=lambda: None)
-        contents = small_contents(self._spool, [request.name for request in requests])
-        return [
-            Request(name=request.name, arrived_s=request.arrived_s, content=content)
-            for request, content in zip(requests, contents, strict=True)
-        ]
+        fresh = self._unknown(taken, lambda: None)
+        return [*map(_request, fresh, small_contents(self._spool, _names(fresh)))]
 
     def _take(self, now: float, waiting: Container[str]) -> list[Arrival]:
         """Claim, the small ones first: they share batches and are settled before a large one begins."""
@@ -266,12 +262,12 @@ class Arrivals:
             self.log.debug(events.CLAIMED, file=names.printable(name), size_bytes=size)
         return sorted((arrivals[name] for name in claimed), key=lambda arrival: arrival.size)
 
-    def _requests(self, taken: Sequence[Arrival], *, released: Callable[[], None]) -> list[Request]:
+    def _unknown(self, taken: Sequence[Arrival], released: Callable[[], None]) -> list[Arrival]:
         """Give what is to be answered of what was claimed; `released` returns when all of it has left in/."""
-        results = [names.base(arrival.name) + names.RESULT for arrival in taken]
+        results = [names.base(name) + names.RESULT for name in _names(taken)]
         new = durable.missing(self._spool.out, results)
         return [
-            Request(name=arrival.name, arrived_s=arrival.arrived_s)
+            arrival
             for arrival, is_new in zip(taken, new, strict=True)
             if is_new or not self._is_known(arrival.name, released)
         ]
@@ -296,3 +292,7 @@ class Arrivals:
 
 def _names(arrivals: Iterable[Arrival]) -> list[str]:
     return [arrival.name for arrival in arrivals]
+
+
+def _request(arrival: Arrival, content: bytes | None = None) -> Request:
+    return Request(name=arrival.name, arrived_s=arrival.arrived_s, content=content)

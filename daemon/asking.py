@@ -63,16 +63,16 @@ class Asking:
         self._left: list[Question] = []
         self._fd: int | None = None
         self._blocks: Iterator[list[Question]] = iter(())
-        if content is not None and self._take_small(content, settings):
-            return
-        if content is not None:
-            read: Callable[[int], bytes] = BytesIO(content).read
-        else:
+        if content is None:
             self._fd = durable.open_input(spool.work, name)
             if self._fd is None:
                 progress.failure = _why_not(spool, name)
                 return
-            read = partial(os.read, self._fd)
+            read: Callable[[int], bytes] = partial(os.read, self._fd)
+        elif self._take_small(content, settings):
+            return
+        else:
+            read = BytesIO(content).read
         source = Source(
             read,
             max_line_bytes=settings.max_line_bytes,

@@ -22,6 +22,19 @@ if TYPE_CHECKING:
 GOOD = "Who wrote Hamlet ?"
 
 
+def answer_nine(hand: Bench) -> None:
+    """Drop nine inputs, and see that each is answered and told of once, and nothing is left of it elsewhere."""
+    inputs = [f"{i}.txt" for i in range(9)]
+    for name in inputs:
+        hand.drop(name, GOOD)
+    hand.run()
+    assert content(hand.path / "done") == set(inputs)
+    assert len(content(hand.path / "out")) == 18
+    assert [content(hand.path / folder) for folder in ("in", "work", "failed")] == [set()] * 3
+    told = [e["file"] for e in hand.events("request.done") + hand.events("request.recovered")]
+    assert sorted(told) == inputs
+
+
 @pytest.fixture
 def named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Refuse nameless files, as many network file systems do."""
@@ -45,16 +58,9 @@ def test_a_fault_beside_other_work_is_retried_and_loses_nothing(
 
     monkeypatch.setattr(durable, "sync_folder", faulty)
     with make_bench(group_files=2) as hand:
-        for i in range(9):
-            hand.drop(f"{i}.txt", GOOD)
-        hand.run()
+        answer_nine(hand)
         assert faults == [0]
-        assert content(hand.path / "done") == {f"{i}.txt" for i in range(9)}
-        assert len(content(hand.path / "out")) == 18
-        assert content(hand.path / "work") == content(hand.path / "failed") == set()
         assert {e["code"] for e in hand.events("request.retry")} == {errno.errorcode[number]}
-        told = [e["file"] for e in hand.events("request.done") + hand.events("request.recovered")]
-        assert sorted(told) == [f"{i}.txt" for i in range(9)]
 
 
 @pytest.mark.parametrize("step", ["link_all", "unlink_twins", "read_all"])
@@ -71,17 +77,10 @@ def test_a_fault_in_what_is_claimed_ahead_loses_and_doubles_nothing(
 
     monkeypatch.setattr(_calls, step, faulty)
     with make_bench(group_files=2) as hand:
-        for i in range(9):
-            hand.drop(f"{i}.txt", GOOD)
-        hand.run()
+        answer_nine(hand)
         assert faults == [0]
-        assert content(hand.path / "done") == {f"{i}.txt" for i in range(9)}
-        assert len(content(hand.path / "out")) == 18
-        assert content(hand.path / "work") == content(hand.path / "in") == set()
         faulted = hand.events("daemon.fault") + hand.events("request.retry")
         assert {e["code"] for e in faulted} == {"EIO"}
-        told = [e["file"] for e in hand.events("request.done") + hand.events("request.recovered")]
-        assert sorted(told) == [f"{i}.txt" for i in range(9)]
 
 
 def test_a_fault_at_a_failed_input_takes_no_event_from_the_answered_ones(

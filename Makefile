@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-SOURCES := pyproject.toml setup.py $(wildcard simcore/*.pyx simcore/*.pxi simcore/*.h daemon/*.pyx daemon/*.h)
+SOURCES := pyproject.toml setup.py $(wildcard $(foreach end,pyx pxi h,simcore/*/*.$(end) daemon/*/*.$(end)))
 
 # Without a GPU, the pinned torch has a CPU build; newer ones may pull gigabytes of GPU packages.
 CONSTRAINTS := $(if $(shell command -v nvidia-smi 2>/dev/null),,--constraint constraints/cpu.txt)
@@ -46,7 +46,7 @@ dist: $(VENV)/.dev  ## sdist, a wheel built from it, and a question to that whee
 	build/dist/bin/python -I tests/installed.py
 
 clean:
-	rm -rf $(VENV) build dist docs/cli *.egg-info simcore/*.c simcore/*.so daemon/*.c daemon/*.so spool
+	rm -rf $(VENV) build dist docs/cli *.egg-info simcore/*/*.c simcore/*/*.so daemon/*/*.c daemon/*/*.so spool
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "spikewatch needs Python >= 3.11")'

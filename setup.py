@@ -4,7 +4,7 @@ from pathlib import Path
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-# One source (the .pyx, .pxi and .h files) for each instruction set; simcore/_dispatch.py chooses at run time.
+# One source (the .pyx, .pxi and .h files) for each instruction set; simcore/chip/_dispatch.py chooses at run time.
 VARIANTS = {"base": []}
 if platform.machine() in {"x86_64", "AMD64"}:
     VARIANTS["avx2"] = ["-mavx2"]
@@ -14,15 +14,15 @@ if platform.machine() in {"x86_64", "AMD64"}:
 COMPILE = ["-O3", "-g0"]
 
 SOURCES = sorted(
-    str(file) for end in ("pyx", "pxi", "h") for file in Path("simcore").glob(f"_*.{end}")
+    str(file) for end in ("pyx", "pxi", "h") for file in Path("simcore/chip").glob(f"_*.{end}")
 )
 
 setup(
     ext_modules=cythonize(
         [
             Extension(
-                f"spikewatch.simcore._kernel_{name}",
-                [f"simcore/_kernel_{name}.pyx"],
+                f"spikewatch.simcore.chip._kernel_{name}",
+                [f"simcore/chip/_kernel_{name}.pyx"],
                 depends=SOURCES,
                 # -fwrapv: lanes of a vector whose result is not used may overflow
                 extra_compile_args=[*COMPILE, "-fwrapv", *flags],
@@ -31,15 +31,18 @@ setup(
         ]
         + [
             Extension(
-                "spikewatch.simcore._lookup",
-                ["simcore/_lookup.pyx"],
-                depends=[*map(str, sorted(Path("simcore").glob("_lookup*.h")))],
+                "spikewatch.simcore.text._lookup",
+                ["simcore/text/_lookup.pyx"],
+                depends=[*map(str, sorted(Path("simcore/text").glob("_lookup*.h")))],
                 extra_compile_args=COMPILE,
             ),
             Extension(
-                "spikewatch.daemon._calls",
-                ["daemon/_calls.pyx"],
-                depends=["daemon/_calls.pyx", "daemon/_calls.h"],  # all of them go into the sdist
+                "spikewatch.daemon.files._calls",
+                ["daemon/files/_calls.pyx"],
+                depends=[
+                    "daemon/files/_calls.pyx",
+                    "daemon/files/_calls.h",
+                ],  # all of them go into the sdist
                 extra_compile_args=COMPILE,
             ),
         ],

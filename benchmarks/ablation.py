@@ -19,14 +19,14 @@ from benchmarks.convert import SHARED, Way, measure
 from benchmarks.foreign import RECIPES, trained
 from benchmarks.sentences import generated, trec
 from benchmarks.tables import show
-from spikewatch.convert import constrain
+from spikewatch.convert.constraining import rounding
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from spikewatch.convert.constrained import ConstrainedNetwork
-    from spikewatch.convert.elman import ElmanNetwork
-    from spikewatch.convert.place import Neurons
+    from spikewatch.convert.network.constrained import ConstrainedNetwork
+    from spikewatch.convert.network.elman import ElmanNetwork
+    from spikewatch.convert.network.place import Neurons
 
     F64 = NDArray[np.float64]
 
@@ -43,7 +43,7 @@ def full_range_row(row: F64, H: F64, low: int, high: int) -> tuple[NDArray[np.in
     """Let a row's largest weight be the largest level."""
     scale = float(max(row.max() / high, row.min() / low)) or 1.0
     levels = np.clip(np.round(row / scale), low, high)
-    levels, scale = constrain.descend(row, levels, scale, H, low, high)
+    levels, scale = rounding.descend(row, levels, scale, H, low, high)
     return levels.astype(np.int8), scale
 
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 from benchmarks.foreign import RECIPES, trained
 from benchmarks.sentences import generated, trec
 from benchmarks.tables import show
-from spikewatch.convert.conversion import Source, convert
+from spikewatch.convert.publishing.conversion import Source, convert
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -24,9 +24,9 @@ import numpy as np
 from benchmarks.memory import peak_kib, run_and_watch
 from benchmarks.tables import show
 from spikewatch.simcore import CoreImage, Simulator, pack_lines
-from spikewatch.simcore._dispatch import kernels
-from spikewatch.simcore.bench import TICKS, dense_core
-from spikewatch.simcore.ranc_export import write_ranc
+from spikewatch.simcore.chip._dispatch import kernels
+from spikewatch.simcore.exchange.ranc_export import write_ranc
+from spikewatch.simcore.program.bench import TICKS, dense_core
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -22,7 +22,7 @@ from benchmarks.convert import SHARED, head, measure, row
 from benchmarks.foreign import export, tokenizer, write_data
 from benchmarks.sentences import trec
 from benchmarks.tables import show
-from spikewatch.convert.vectors import read_vectors
+from spikewatch.convert.words.vectors import read_vectors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -20,7 +20,7 @@ from benchmarks.memory import peak_kib
 from benchmarks.tables import show
 from spikewatch.registry import Registry, bundled
 from spikewatch.simcore import Classifier
-from spikewatch.simcore._dispatch import kernels
+from spikewatch.simcore.chip._dispatch import kernels
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,8 +21,8 @@ from benchmarks.convert import SHARED
 from benchmarks.foreign import Recipe, trained
 from benchmarks.sentences import trec
 from benchmarks.tables import show
-from spikewatch.convert.conversion import Source, convert
-from spikewatch.convert.data import read_questions
+from spikewatch.convert.publishing.conversion import Source, convert
+from spikewatch.convert.words.question_files import read_questions
 from spikewatch.simcore import Classifier
 
 RECIPES: Final = [

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from benchmarks.tables import show
 from spikewatch.registry import Registry
-from spikewatch.registry.journal import Change, entry_name
-from spikewatch.registry.layout import Layout
-from spikewatch.registry.manifest import build
+from spikewatch.registry.formats.manifest import build
+from spikewatch.registry.layout.journal import Change, entry_name
+from spikewatch.registry.layout.layout import Layout
 from spikewatch.registry.references import digest_of
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from spikewatch.convert.data import read_questions
+from spikewatch.convert.words.question_files import read_questions
 
 if TYPE_CHECKING:
     from pathlib import Path

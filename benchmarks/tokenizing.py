@@ -11,10 +11,10 @@ import numpy as np
 from benchmarks.daemon import questions
 from benchmarks.tables import show
 from spikewatch.registry import Registry, bundled
-from spikewatch.simcore.splitting import LibrarySplitter, read_splitter, read_tokenizer
+from spikewatch.simcore.text.splitting import LibrarySplitter, read_splitter, read_tokenizer
 
 if TYPE_CHECKING:
-    from spikewatch.simcore.splitting import Splitter
+    from spikewatch.simcore.text.splitting import Splitter
 
 ROUNDS = 15
 BATCHES = (1, 64, 5000)

@@ -14,8 +14,8 @@ import typer
 from ..registry import Registry, RegistryError, bundled
 from ..simcore import SimcoreError
 from .errors import ConvertError
-from .explain import explain as explain_question
-from .tables import show, show_explanation
+from .evaluation.explain import explain as explain_question
+from .evaluation.tables import show, show_explanation
 
 PROGRAM = "spikewatch-convert"
 EXTRAS = {
@@ -199,8 +199,8 @@ def publish(
 ) -> None:
     """Read, constrain, match, place and check a trained network, and publish it."""
     created = _created()  # before the import: onnx reads SOURCE_DATE_EPOCH as well, unchecked
-    from .conversion import Source  # noqa: PLC0415 - onnxruntime takes a second to import
-    from .publish import publish as run  # noqa: PLC0415 - onnxruntime takes a second to import
+    from .publishing.conversion import Source  # noqa: PLC0415 - onnxruntime takes a second to import
+    from .publishing.publish import publish as run  # noqa: PLC0415 - onnxruntime takes a second to import
 
     source = Source(
         model=model,
@@ -247,7 +247,7 @@ def renew(
 ) -> None:
     """Publish a model again as it is, with what newer versions of spikewatch add: lookup and golden questions."""
     created = _created()
-    from .renew import renew as run  # noqa: PLC0415 - onnxruntime takes a second to import
+    from .publishing.renew import renew as run  # noqa: PLC0415 - onnxruntime takes a second to import
 
     pin = run(
         reference,
@@ -271,7 +271,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Count how every stage of a published model answers a file of questions."""
-    from .publish import evaluate as run  # noqa: PLC0415 - onnxruntime takes a second to import
+    from .publishing.publish import evaluate as run  # noqa: PLC0415 - onnxruntime takes a second to import
 
     figures = run(reference, registry=Registry(registry or bundled()), data=data)
     if as_json:

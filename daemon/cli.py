@@ -34,12 +34,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def run(configuration: Configuration) -> None:
     """Watch a spool and answer every file that arrives in its in/."""
     settings = configuration.load().settings
-    from . import logs  # noqa: PLC0415 - put and status start without the log's library
-    from .observed import Observed  # noqa: PLC0415 - nor do they listen to it
-    from .serve import serve  # noqa: PLC0415 - put and status need no simulator
+    from .log import logger  # noqa: PLC0415 - put and status start without the log's library
+    from .monitoring.counters import Observed  # noqa: PLC0415 - nor do they listen to it
+    from .running.serve import serve  # noqa: PLC0415 - put and status need no simulator
 
     observed = Observed()
-    log = logs.configured(settings, observed)
+    log = logger.configured(settings, observed)
     serve(settings, log, observed, reread=lambda: configuration.load().settings)
 
 
@@ -51,9 +51,9 @@ def put(
     lane: Annotated[str, typer.Option(metavar="NAME", help="Into in/NAME/.")] = "",
 ) -> None:
     """Drop files into a spool, each whole or not at all; print their names."""
-    from .names import MARKER  # noqa: PLC0415 - not needed by --help
     from .put import opened as open_spool  # noqa: PLC0415 - not needed by --help
     from .put import put as put_file  # noqa: PLC0415 - the command has the function's name
+    from .spool.names import MARKER  # noqa: PLC0415 - not needed by --help
 
     settings = configuration.load().settings
     with open_spool(settings.spool, lane) as opened:
@@ -72,15 +72,15 @@ def status(
     ] = False,
 ) -> None:
     """Show what is in a spool, who works on it, and how that goes."""
-    from .status import status as look  # noqa: PLC0415 - the command has the function's name
+    from .monitoring.status import status as look  # noqa: PLC0415 - the command has the function's name
 
     spool = configuration.load().settings.spool
     if watch:
         from rich.console import Console  # noqa: PLC0415 - slow to import
 
-        from . import view  # noqa: PLC0415 - draws with rich
+        from .monitoring import status_view  # noqa: PLC0415 - draws with rich
 
-        view.watch(spool, Console())
+        status_view.watch(spool, Console())
         return
     found = look(spool, now_s=time.time())
     if as_json:
@@ -100,16 +100,16 @@ def status(
     if found.daemon is not None:
         from rich.console import Console  # noqa: PLC0415 - slow to import
 
-        from . import view  # noqa: PLC0415 - draws with rich
+        from .monitoring import status_view  # noqa: PLC0415 - draws with rich
 
-        Console().print(view.view(found, now_s=time.time()))
+        Console().print(status_view.view(found, now_s=time.time()))
 
 
 @app.command()
 @configured()
 def check(configuration: Configuration, as_json: AsJson = False) -> None:
     """Show the settings and where each is from, and try all that the daemon needs."""
-    from .check import check as try_all  # noqa: PLC0415 - the command has the function's name
+    from .running.check import check as try_all  # noqa: PLC0415 - the command has the function's name
 
     effective = configuration.load()
     findings = list(try_all(effective.settings))
@@ -177,7 +177,7 @@ def reload(
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the outcome.")] = 60.0,
 ) -> None:
     """Have the running daemon read its configuration and look for a new model."""
-    from .reload import reload as ask  # noqa: PLC0415 - the command has the function's name
+    from .running.reload_command import reload as ask  # noqa: PLC0415 - the command has the function's name
 
     settings = configuration.load().settings
     typer.echo(ask(settings.spool, settings.shard, patience_s=timeout))

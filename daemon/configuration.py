@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from .errors import SettingsError
-from .names import printable
 from .settings import NAMES, TYPES, Settings, check
+from .spool.names import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from . import durable, names
 from .errors import PutError
-from .shards import lanes
-from .spool import PUT_PREFIX, Spool
+from .files import durable
+from .spool import names
+from .spool.folder import PUT_PREFIX, Spool
+from .spool.shards import lanes
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,9 +13,9 @@ from enum import EnumType
 from pathlib import Path
 from typing import Annotated, Any, Final, get_args, get_type_hints
 
-from .durable import Durability
 from .errors import SettingsError
-from .shards import Shard
+from .files.durable import Durability
+from .spool.shards import Shard
 
 DEFAULT_MODEL: Final = "trec:production"
 """The bundled model, used when neither a registry nor a model is named."""

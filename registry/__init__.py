@@ -1,6 +1,5 @@
 """File-based registry of models: immutable versions, movable aliases, digests on every read."""
 
-from .changes import ABSENT
 from .errors import (
     BadInput,
     BadReference,
@@ -11,6 +10,7 @@ from .errors import (
     RemoteError,
     StorageError,
 )
+from .layout.changes import ABSENT
 from .reader import bundled
 from .references import Digest, Reference
 from .store import Registry

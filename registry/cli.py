@@ -6,10 +6,10 @@ import sys
 
 import typer
 
-from .commands_reading import add_reading
-from .commands_remote import add_remote
-from .commands_writing import add_writing
 from .errors import RegistryError
+from .program.commands_reading import add_reading
+from .program.commands_remote import add_remote
+from .program.commands_writing import add_writing
 
 app = typer.Typer(
     help="Models with immutable versions and movable aliases, in plain files.",

@@ -5,31 +5,31 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .archive import write_archive
-from .attachments import split_tag
-from .deep import left_out
-from .details import config_of, describe, list_entries, stages_of
-from .difference import compare
-from .dsse import Verifier
 from .errors import BadReference, Corrupt, NotFound, shown
-from .files import storage
-from .filters import Selection
-from .history import events, meant_at
-from .layout import Layout
-from .lookup import find
+from .exchange.archive import write_archive
+from .formats.attachments import split_tag
+from .formats.dsse import Verifier
+from .formats.file_checks import left_out
+from .layout.files import storage
+from .layout.find import find
+from .layout.history import events, meant_at
+from .layout.layout import Layout
+from .layout.signatures import unsigned
+from .layout.verify import verify_model
+from .listing.details import config_of, describe, list_entries, stages_of
+from .listing.difference import compare
+from .listing.filters import Selection
 from .references import Reference, check_model, check_tag, is_model
-from .signatures import unsigned
 from .values import Difference, Entry, Event, Exported, Model, Pin, Problem, Report
-from .verify import verify_model
 
 if TYPE_CHECKING:
     import builtins  # `list` is a method here
     from collections.abc import Iterable, Iterator
     from datetime import datetime
 
-    from .documents import Descriptor
-    from .journal import State
-    from .manifest import Manifest
+    from .formats.json_documents import Descriptor
+    from .formats.manifest import Manifest
+    from .layout.journal import State
     from .values import Details
 
 __all__ = ["Reader", "bundled"]

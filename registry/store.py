@@ -10,23 +10,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from .attachments import build_attachment, tag_prefix
-from .changes import (
-    ABSENT,
-    Signature,
-    attachment,
-    check_new,
-    move,
-    publication,
-)
-from .collect import Age, collect, remove_old
-from .dsse import sign
 from .errors import BadInput, NotFound, StorageError
-from .files import storage, sync_folder
-from .importing import QUARANTINE, admit, quarantined
-from .incoming import examine
-from .layout import Layout
-from .manifest import CREATED, build, rfc3339
+from .exchange.admit import QUARANTINE, admit, quarantined
+from .exchange.examine import examine
+from .formats.attachments import build_attachment, tag_prefix
+from .formats.dsse import sign
+from .formats.manifest import CREATED, build, rfc3339
+from .layout.changes import ABSENT, Signature, attachment, check_new, move, publication
+from .layout.collect import Age, collect, remove_old
+from .layout.files import storage, sync_folder
+from .layout.layout import Layout
 from .reader import bundled
 from .references import check_alias, check_model, check_version
 from .tagger import Tagger

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .changes import ABSENT, Signature, move, removal, rollback, withdrawal
 from .errors import BadReference
-from .files import storage
-from .lookup import complete, find
+from .layout.changes import ABSENT, Signature, move, removal, rollback, withdrawal
+from .layout.files import storage
+from .layout.find import complete, find
 from .reader import Reader
 from .references import Digest, Reference, check_alias, check_digest, check_model, check_version
 from .values import Pin
 
 if TYPE_CHECKING:
-    from .journal import Change, State
+    from .layout.journal import Change, State
 
 __all__ = ["Tagger"]
 

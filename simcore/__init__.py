@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from .chip.simulator import Outcome, Simulator, pack_lines
 from .classifier import Classifier
 from .coding import MAX_WORDS, Coding
+from .course import Course, follow
 from .encoder import Encoder
 from .errors import ImageError, InputError, ModelError, SimcoreError
-from .follow import Course, follow
 from .image import CoreImage, blank
 from .power import METHODS, SOURCES, Energy, estimate
 from .questions import NO_WORDS, TOO_LONG, Answers, QuestionCore
-from .run import Outcome, Simulator, pack_lines
 from .schedule import spike_pattern
 
 __all__ = [

@@ -10,7 +10,7 @@ from .encoder import Encoder
 from .errors import ModelError
 from .image import CoreImage
 from .questions import Answers, QuestionCore
-from .splitting import LOOKUP_FILE, TOKENIZER_FILE, read_splitter
+from .text.splitting import LOOKUP_FILE, TOKENIZER_FILE, read_splitter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .splitting import Splitter
+    from .text.splitting import Splitter
 
 NEEDED: Final = ("core.safetensors", "encoder.safetensors", TOKENIZER_FILE, "labels.json")
 FILES: Final = (*NEEDED, LOOKUP_FILE)

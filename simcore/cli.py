@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from . import bench, inspection, plotting
-from ._dispatch import kernel as load_kernel
+from .chip._dispatch import kernel as load_kernel
 from .errors import InputError, SimcoreError
-from .exchange import Format, Network, convert, open_network, run_network, write_spikes
-from .nir_export import LossyExport
+from .exchange.formats import Format, Network, convert, open_network, run_network, write_spikes
+from .exchange.nir_export import LossyExport
 from .power import estimate
-from .trace import trace
+from .program import bench, inspection, plotting
+from .program.trace import trace
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .run import Outcome
+    from .chip.simulator import Outcome
 
 PROGRAM = "spikewatch-sim"
 

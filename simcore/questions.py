@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
-from ._dispatch import kernel
+from .chip._dispatch import kernel
+from .chip.derive import derive
+from .chip.simulator import Outcome, Simulator, in_threads, pack_lines, shares
 from .coding import MAX_WORDS
 from .errors import InputError, ModelError
 from .head import head_scores
-from .program import derive
-from .run import Outcome, Simulator, in_threads, pack_lines, shares
 from .schedule import input_raster, spike_pattern
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from .chip.derive import Program
     from .encoder import Encoder
     from .image import Coding, CoreImage
-    from .program import Program
 
 NO_WORDS: Final = -1
 """`Answers.label` of a text that holds no word; nothing was simulated."""

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
-from spikewatch.convert.constrained import ConstrainedNetwork
-from spikewatch.convert.match import hidden_neurons, readout_neurons
-from spikewatch.convert.place import place
+from spikewatch.convert.constraining.response_matching import hidden_neurons, readout_neurons
+from spikewatch.convert.network.constrained import ConstrainedNetwork
+from spikewatch.convert.network.place import place
 from spikewatch.simcore import Classifier, golden
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support import typed
 
-from spikewatch.convert.data import read_questions
-from spikewatch.convert.publish import evaluate
+from spikewatch.convert.publishing.publish import evaluate
+from spikewatch.convert.words.question_files import read_questions
 from spikewatch.registry import Registry, bundled
 from spikewatch.simcore import Classifier
-from spikewatch.simcore.splitting import read_tokenizer
+from spikewatch.simcore.text.splitting import read_tokenizer
 
 if TYPE_CHECKING:
     from spikewatch.registry import Model

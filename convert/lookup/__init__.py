@@ -1,10 +1,10 @@
-"""Compile a tokenizer into the lookup of a published model (simcore/lookup.py)."""
+"""Compile a tokenizer into the lookup of a published model (simcore/text/lookup.py)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...simcore.splitting import LOOKUP_FILE
+from ...simcore.text.splitting import LOOKUP_FILE
 from .check import check
 from .compiler import compile_tokenizer
 from .errors import CannotCompileError

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from tokenizers import models
 
-from ...simcore.lookup import CODE_POINTS, PAGE, SECOND, LookupSplitter
-from ...simcore.splitting import LibrarySplitter, read_tokenizer
+from ...simcore.text.lookup import CODE_POINTS, PAGE, SECOND, LookupSplitter
+from ...simcore.text.splitting import LibrarySplitter, read_tokenizer
 from .compiler import word_tables
 from .errors import CannotCompileError
 from .probing import as_text, characters
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from tokenizers import Tokenizer
 
-    from ...simcore.lookup import Lookup
+    from ...simcore.text.lookup import Lookup
 
 _TEXTS: Final = 3000
 """Random texts of a check."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...simcore.lookup import (
+from ...simcore.text.lookup import (
     CODE_POINTS,
     FORM,
     LONGEST_SPELLED,
@@ -20,20 +20,10 @@ from ...simcore.lookup import (
     SPLIT,
     Lookup,
 )
-from ...simcore.splitting import read_tokenizer
+from ...simcore.text.splitting import read_tokenizer
 from .errors import CannotCompileError
 from .patterns import Choice, Repeat, Set, literal, may_be_empty, parse
-from .probing import (
-    OTHER,
-    SPACE,
-    WORD,
-    mapped,
-    marks,
-    members,
-    merges,
-    seconds,
-    spelled_out,
-)
+from .probing import OTHER, SPACE, WORD, mapped, marks, members, merges, seconds, spelled_out
 from .program import Symbols, write
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Write patterns as programs of the lookup's machine (simcore/_lookup_patterns.h)."""
+"""Write patterns as programs of the lookup's machine (simcore/text/_lookup_patterns.h)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from ...simcore.lookup import (
+from ...simcore.text.lookup import (
     AHEAD,
     BEHIND,
     CODE_POINTS,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from ..tokenizer import WordTable
+    from ..words.tokenizer import WordTable
 
 OTHERS: Final = {
     "Attention",

@@ -7,18 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ..elman import ElmanNetwork
 from ..errors import ModelFileError
+from ..network.elman import ElmanNetwork
 from .affine import Affine, WrongLayout, widened
-from .file import (
-    dimensions,
-    first_line,
-    graph_inputs,
-    load_file,
-    numpy_type,
-    parse,
-    with_vectors,
-)
+from .file import dimensions, first_line, graph_inputs, load_file, numpy_type, parse, with_vectors
 from .interpreter import Ended, Frame, run_graph
 from .proof import prove
 from .recurrence import Recurrence, find_recurrence
@@ -31,7 +23,7 @@ if TYPE_CHECKING:
     import onnx
     from numpy.typing import NDArray
 
-    from ..tokenizer import WordTable
+    from ..words.tokenizer import WordTable
 
 LENGTH: Final = 4
 """Words of the sequence with which a graph of free length is read: enough for a first, a last and two inner steps."""

@@ -14,7 +14,7 @@ from ..errors import ModelFileError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..elman import ElmanNetwork
+    from ..network.elman import ElmanNetwork
 
 _BATCH: Final = 512
 

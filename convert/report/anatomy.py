@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...simcore import limits
-from ..constrained import LEVEL_MAX, LEVEL_MIN
-from ..place import CODEBOOK, COPIES
-from ..tables import step_table
+from ..evaluation.tables import step_table
+from ..network.constrained import LEVEL_MAX, LEVEL_MIN
+from ..network.place import CODEBOOK, COPIES
 from .charts import weight_chart
 from .crossbar import axon_groups, corner, crossbar_picture
 from .parts import Plot, Section, Table
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ...simcore import CoreImage
-    from ..constrained import ConstrainedNetwork
+    from ..network.constrained import ConstrainedNetwork
     from .material import Material
 
 _NOT_PLACED = "The core was not placed by spikewatch-convert: its neurons are not four to a unit."

@@ -6,8 +6,8 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from ...simcore import METHODS, SOURCES, estimate
-from ..card import facts
-from ..tables import head_line, use_table
+from ..evaluation.model_card import facts
+from ..evaluation.tables import head_line, use_table
 from .charts import energy_chart
 from .parts import Plot, Section, Table
 from .results import attempt

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.colors import to_rgb
 
 from ...simcore import limits
-from ..place import CODEBOOK, COPIES, unit_neurons
+from ..network.place import CODEBOOK, COPIES, unit_neurons
 from .theme import INK, MUTED, SCHEMES, SERIES, draw
 
 if TYPE_CHECKING:

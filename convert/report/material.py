@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ...simcore import CoreImage, Encoder
 from ...simcore.classifier import Classifier
-from ...simcore.inspection import inspect
-from ..data import read_questions
+from ...simcore.program.inspection import inspect
 from ..errors import ConstraintError, DataError
-from ..explain import Explanation, explain
-from ..figures import class_figures, confusion_matrix, core_figures, utilisation
-from ..ledger import FILE, STAGES, describe_data, label_indices
-from ..place import unplace
+from ..evaluation.explain import Explanation, explain
+from ..evaluation.figures import class_figures, confusion_matrix, core_figures, utilisation
+from ..evaluation.stages import FILE, STAGES, describe_data, label_indices
+from ..network.place import unplace
+from ..words.question_files import read_questions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from ...registry import Details, Model
-    from ..constrained import ConstrainedNetwork
-    from ..data import Question
+    from ..network.constrained import ConstrainedNetwork
+    from ..words.question_files import Question
 
 QUESTION: Final = "Who wrote Hamlet?"
 """The question that is followed where none is asked for."""
@@ -127,7 +127,7 @@ def _document(files: Mapping[str, bytes], name: str) -> dict[str, Any] | None:
 def _count(model: Model, data: Path, questions: list[Question]) -> dict[str, Any]:
     """Count every stage's answers, or the core's alone where the model keeps no earlier stages."""
     if {"model.onnx", FILE} <= model.files.keys():
-        from ..publish import evaluate_model  # noqa: PLC0415 - only here onnxruntime is needed
+        from ..publishing.publish import evaluate_model  # noqa: PLC0415 - only here onnxruntime is needed
 
         return evaluate_model(model, data)
     classifier = Classifier.from_files(model.files)

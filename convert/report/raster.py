@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ...simcore import CoreImage
-    from ..explain import Explanation
+    from ..evaluation.explain import Explanation
 
 MOST_STEPS: Final = 32
 """Steps that a raster shows, the last ones: more could not be read, and would make the page large."""

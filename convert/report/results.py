@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
-from ..card import PAPER, own_questions, validation_line, validation_table
-from ..figures import class_figures
-from ..tables import class_table, confusion_table, response_table, stage_table, unit_line
+from ..evaluation.figures import class_figures
+from ..evaluation.model_card import PAPER, own_questions, validation_line, validation_table
+from ..evaluation.tables import class_table, confusion_table, response_table, stage_table, unit_line
 from .charts import confusion_chart, response_chart, stage_chart, unit_chart
 from .parts import Plot, Section, Table
 

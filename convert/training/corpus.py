@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from tokenizers import Tokenizer
 
-    from ..data import Question
+    from ..words.question_files import Question
 
 __all__ = ["Corpus", "Split", "batches", "class_names", "encode", "folds", "pack", "split"]
 

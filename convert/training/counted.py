@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..conversion import MIN_CALIBRATION, Source, convert
 from ..errors import TrainingError
+from ..publishing.conversion import MIN_CALIBRATION, Source, convert
 from .run import CALIBRATION_FILE, DEV_FILE, train_on
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import TrainingError
-from ..tables import table
+from ..evaluation.tables import table
 from .corpus import folds as deal
 from .counted import train_and_count
 from .material import read_material

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..data import read_questions
 from ..errors import TrainingError
-from ..tokenizer import WordTable, build_tokenizer
-from ..vectors import read_vectors
-from ..wordnet import FILES as WORDNET_FILES
-from ..wordnet import read_wordnet
+from ..words.question_files import read_questions
+from ..words.tokenizer import WordTable, build_tokenizer
+from ..words.vectors import read_vectors
+from ..words.wordnet import FILES as WORDNET_FILES
+from ..words.wordnet import read_wordnet
 from .corpus import Corpus, class_names, encode
 from .focus import Focus
 

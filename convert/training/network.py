@@ -15,16 +15,16 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ..constrained import LEVEL_MAX, LEVEL_MIN, T
+from ..network.constrained import LEVEL_MAX, LEVEL_MIN, T
+from ..straight_through.quantise import activities, levels
+from ..straight_through.spikes import GAIN, LEAK_BOUND, HiddenSpikes, hidden_neurons
 from .export import GridNetwork
-from .quantise import activities, levels
-from .spiking import GAIN, LEAK_BOUND, HiddenSpikes, hidden_neurons
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ..tokenizer import WordTable
+    from ..words.tokenizer import WordTable
     from .settings import TrainingSettings
 
 __all__ = ["WAYS", "ElmanNet", "Way", "Words", "own_words"]

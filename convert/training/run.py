@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from ..data import Question
+    from ..words.question_files import Question
     from .corpus import Corpus, Split
     from .export import GridNetwork
     from .material import Material

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from ..constrained import MAX_FAN_IN
 from ..errors import TrainingError
-from ..place import readout_copies
+from ..network.constrained import MAX_FAN_IN
+from ..network.place import readout_copies
 from .corpus import split
 from .counted import train_and_count
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from ...simcore import limits
-from ..constrained import MAX_FAN_IN
 from ..errors import TrainingError
-from ..place import COPIES, readout_copies
+from ..network.constrained import MAX_FAN_IN
+from ..network.place import COPIES, readout_copies
 
 __all__ = ["TrainingSettings"]
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ..tokenizer import WordTable
+    from ..words.tokenizer import WordTable
     from .corpus import Corpus
     from .material import Material
     from .settings import TrainingSettings

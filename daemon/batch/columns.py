@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from ..results import NO_ANSWER, SPIKES
+from ..answering.results import NO_ANSWER, SPIKES
 from .stores import asking
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ..reading import Question
-    from ..results import Row
+    from ..answering.questions import Question
+    from ..answering.results import Row
 
     Answered = tuple[Question, Row | None]
     """A question, and the answer to its text; None where it has no text."""

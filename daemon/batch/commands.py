@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from ..errors import BatchError
-from ..names import printable
+from ..spool.names import printable
 from .settings import BatchSettings
 
 if TYPE_CHECKING:

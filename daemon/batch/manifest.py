@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from ...simcore import METHODS
-from .. import names
-from ..results import SPIKES, Tally
+from ..answering.results import SPIKES, Tally
+from ..spool import names
 from .work import FORMAT
 
 if TYPE_CHECKING:

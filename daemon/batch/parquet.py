@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import pyarrow as pa
 from pyarrow import parquet
 
+from ..answering.questions import ID_COLUMN, TEXT_COLUMN, Fault, Question
 from ..errors import InputError
-from ..reading import ID_COLUMN, TEXT_COLUMN, Fault, Question
 from .parts import Head, Part, Scan, changed
 from .stores import digest
 

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO, Final
 
+from ..answering.questions import DELIMITERS, READ_BYTES, Source, questions, records
 from ..errors import InputError
-from ..reading import DELIMITERS, READ_BYTES, Source, questions, records
 from ..settings import DEFAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..reading import Question
+    from ..answering.questions import Question
 
 MAX_LINE_BYTES: Final[int] = DEFAULTS["max_line_bytes"]
 """Longest line, as for the daemon."""

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ...registry import Registry, RegistryError, bundled
-from ...simcore.splitting import LOOKUP_FILE
-from .. import model as models
+from ...simcore.text.splitting import LOOKUP_FILE
 from ..errors import BatchError, ServedModelError
+from ..models import served as models
 from . import stores
 from .cluster import Call, WorkersDied, carry_out, connected
 from .manifest import NAME, Answered, manifest, total
@@ -20,7 +20,7 @@ from .work import Failure, PackedModel, Partition, Source, answer, scan
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from ..model import ServedModel
+    from ..models.served import ServedModel
     from .parts import Head, Part
     from .settings import BatchSettings
 

@@ -16,8 +16,8 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.utils import infer_compression
 
-from .. import names
 from ..errors import BatchError
+from ..spool import names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

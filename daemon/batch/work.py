@@ -14,17 +14,17 @@ from itertools import islice
 from threading import Lock
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
 
-from .. import names
+from ..answering.results import Tally, records_of
 from ..errors import InputError
-from ..model import ServedModel
-from ..results import Tally, records_of
+from ..models.served import ServedModel
+from ..spool import names
 from . import parts, stores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from ..reading import Question
-    from ..results import Records, Row
+    from ..answering.questions import Question
+    from ..answering.results import Records, Row
     from .parts import Head, Part, Scan
     from .stores import Store
 

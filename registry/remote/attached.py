@@ -9,15 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ..attachments import parse_attachment, split_tag, tag_prefix
-from ..documents import MANIFEST_TYPE, Descriptor, canonical, parse_json
-from ..dsse import read_envelope
 from ..errors import BadInput, Corrupt
-from ..manifest import Package
+from ..formats.attachments import parse_attachment, split_tag, tag_prefix
+from ..formats.dsse import read_envelope
+from ..formats.json_documents import MANIFEST_TYPE, Descriptor, canonical, parse_json
+from ..formats.manifest import Package
 
 if TYPE_CHECKING:
-    from ..journal import State
-    from ..layout import Layout
+    from ..layout.journal import State
+    from ..layout.layout import Layout
     from ..references import Digest
     from .repository import Repository
 

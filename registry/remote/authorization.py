@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
 from urllib.request import parse_http_list, parse_keqv_list
 
-from ..documents import parse_json
 from ..errors import Corrupt, RemoteError, shown
+from ..formats.json_documents import parse_json
 from .address import origin
 from .credentials import credentials_for
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ..documents import parse_json
 from ..errors import BadInput, Corrupt, StorageError, shown
-from ..files import read_regular
+from ..formats.json_documents import parse_json
+from ..layout.files import read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

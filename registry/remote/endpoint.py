@@ -11,19 +11,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
-from ..documents import MANIFEST_TYPE, canonical, parse_json
 from ..errors import BadReference, Corrupt, NotFound, RegistryError
-from ..files import read_regular, storage
-from ..layout import Layout
-from ..lookup import find
-from ..manifest import MAX_LAYER
+from ..formats.json_documents import MANIFEST_TYPE, canonical, parse_json
+from ..formats.manifest import MAX_LAYER
+from ..layout.files import read_regular, storage
+from ..layout.find import find
+from ..layout.layout import Layout
 from ..references import Reference, check_digest, digest_of, is_model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from ..documents import Descriptor
+    from ..formats.json_documents import Descriptor
     from ..references import Digest
 
 __all__ = ["Reply", "answer", "refusal"]

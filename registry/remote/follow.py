@@ -12,8 +12,8 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ..changes import ABSENT, Signature
 from ..errors import BadInput, BadReference, NotFound, RegistryError
+from ..layout.changes import ABSENT, Signature
 from ..references import check_alias, check_model
 from .address import Address
 from .repository import Repository

@@ -13,9 +13,9 @@ from types import NoneType
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import quote, urljoin
 
-from ..documents import MANIFEST_TYPE, parse_json
 from ..errors import BadReference, Corrupt, NotFound, RegistryError, RemoteError, shown
-from ..manifest import MAX_MANIFEST
+from ..formats.json_documents import MANIFEST_TYPE, parse_json
+from ..formats.manifest import MAX_MANIFEST
 from ..references import check_digest, digest_of
 from .authorization import Authorization
 from .transport import Transport, joined, wait
@@ -23,7 +23,7 @@ from .transport import Transport, joined, wait
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from ..documents import Descriptor
+    from ..formats.json_documents import Descriptor
     from ..references import Digest
     from .address import Address
     from .transport import Answer

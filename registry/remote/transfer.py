@@ -6,22 +6,17 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ..attachments import split_tag
-from ..changes import Signature, attachment, check_new, publication
-from ..deep import check_file
-from ..documents import MANIFEST_TYPE, Descriptor, canonical
 from ..errors import BadInput, BadReference, Conflict, Corrupt
-from ..files import storage
-from ..journal import State
-from ..layout import Layout
-from ..lookup import find
-from ..manifest import check_kind, parse_config, parse_manifest
-from ..references import (
-    Reference,
-    check_model,
-    check_version,
-    is_version,
-)
+from ..formats.attachments import split_tag
+from ..formats.file_checks import check_file
+from ..formats.json_documents import MANIFEST_TYPE, Descriptor, canonical
+from ..formats.manifest import check_kind, parse_config, parse_manifest
+from ..layout.changes import Signature, attachment, check_new, publication
+from ..layout.files import storage
+from ..layout.find import find
+from ..layout.journal import State
+from ..layout.layout import Layout
+from ..references import Reference, check_model, check_version, is_version
 from ..values import Pin
 from .address import Address
 from .attached import fetch_attached, send_attached
@@ -31,7 +26,7 @@ from .transport import wait
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..manifest import Manifest
+    from ..formats.manifest import Manifest
     from ..reader import Reader
     from ..references import Digest
     from ..store import Registry

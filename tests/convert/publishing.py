@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from spikewatch.convert.conversion import Converted, Source
-from spikewatch.convert.publish import publish
+from spikewatch.convert.publishing.conversion import Converted, Source
+from spikewatch.convert.publishing.publish import publish
 
 if TYPE_CHECKING:
     from pathlib import Path

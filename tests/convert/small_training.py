@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from spikewatch.convert.tokenizer import WordTable
 from spikewatch.convert.training import TrainingSettings
 from spikewatch.convert.training.network import ElmanNet, own_words
+from spikewatch.convert.words.tokenizer import WordTable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

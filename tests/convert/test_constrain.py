@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spikewatch.convert.constrain import constrain, quantise_rows
-from spikewatch.convert.elman import ElmanNetwork
+from spikewatch.convert.constraining.rounding import constrain, quantise_rows
 from spikewatch.convert.errors import ConstraintError
+from spikewatch.convert.network.elman import ElmanNetwork
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spikewatch.convert.conversion import Source, convert
 from spikewatch.convert.errors import TrainingError
+from spikewatch.convert.publishing.conversion import Source, convert
 from spikewatch.convert.training import TrainingSettings, cross_validate, train
 
 PROGRAM = str(Path(sys.executable).with_name("spikewatch-convert"))

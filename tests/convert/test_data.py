@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from spikewatch.convert.data import Question, read_questions
 from spikewatch.convert.errors import ConvertError, DataError
+from spikewatch.convert.words.question_files import Question, read_questions
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,17 +14,17 @@ pytest.importorskip("torch", reason="distilling needs the extra [train]")
 
 import torch
 
-from spikewatch.convert.both import both_directions
-from spikewatch.convert.constrain import constrain
-from spikewatch.convert.distil import DistilSettings, distil, teach
-from spikewatch.convert.distil.questions import pack
-from spikewatch.convert.distil.student import Student
-from spikewatch.convert.match import hidden_neurons
-from spikewatch.convert.spiking import read_counts
+from spikewatch.convert.constraining.bidirectional import both_directions
+from spikewatch.convert.constraining.distil import DistilSettings, distil, teach
+from spikewatch.convert.constraining.distil.questions import pack
+from spikewatch.convert.constraining.distil.student import Student
+from spikewatch.convert.constraining.response_matching import hidden_neurons
+from spikewatch.convert.constraining.rounding import constrain
+from spikewatch.convert.network.hidden_spikes import read_counts
 
 if TYPE_CHECKING:
-    from spikewatch.convert.constrained import ConstrainedNetwork
-    from spikewatch.convert.elman import ElmanNetwork
+    from spikewatch.convert.network.constrained import ConstrainedNetwork
+    from spikewatch.convert.network.elman import ElmanNetwork
 
 QUICK = DistilSettings(epochs=6, spiking_epochs=6, batch=16)
 

@@ -17,8 +17,8 @@ from support import TINY_LABELS, TINY_WORDS, tiny_model_files, tiny_tokenizer
 from typer.testing import CliRunner
 
 from spikewatch.convert.cli import app, main
-from spikewatch.convert.conversion import Source, convert
-from spikewatch.convert.explain import explain
+from spikewatch.convert.evaluation.explain import explain
+from spikewatch.convert.publishing.conversion import Source, convert
 from spikewatch.registry import Registry
 from spikewatch.simcore import Classifier, CoreImage
 
@@ -43,7 +43,7 @@ def converted(
     }
     with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
         if apart:  # the small network would fit one core
-            patch.setattr("spikewatch.convert.both.LEAST_WORDS", 100.0)
+            patch.setattr("spikewatch.convert.constraining.bidirectional.LEAST_WORDS", 100.0)
         paths = {file.partition(".")[0]: Path(name) / file for file in files}
         for path, data in zip(paths.values(), files.values(), strict=True):
             path.write_bytes(data)

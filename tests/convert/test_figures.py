@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 from support import TINY_WORDS, tiny_image, tiny_network
 
+from spikewatch.convert.constraining.response_matching import hidden_neurons
 from spikewatch.convert.errors import ConstraintError
-from spikewatch.convert.figures import (
+from spikewatch.convert.evaluation.figures import (
     class_figures,
     confusion_matrix,
     responses,
     stage_figures,
     utilisation,
 )
-from spikewatch.convert.match import hidden_neurons
-from spikewatch.convert.place import unplace
-from spikewatch.convert.spiking import hidden_steps
-from spikewatch.convert.tables import show
+from spikewatch.convert.evaluation.tables import show
+from spikewatch.convert.network.hidden_spikes import hidden_steps
+from spikewatch.convert.network.place import unplace
 from spikewatch.simcore import CoreImage, blank
 
 

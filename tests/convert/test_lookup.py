@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 from support import tiny_tokenizer, typed
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
-from spikewatch.convert.data import read_questions
 from spikewatch.convert.lookup import CannotCompileError, check, compile_tokenizer
 from spikewatch.convert.lookup.check import random_texts, with_all_words
-from spikewatch.convert.tokenizer import build_tokenizer
-from spikewatch.convert.vectors import Vectors
+from spikewatch.convert.words.question_files import read_questions
+from spikewatch.convert.words.tokenizer import build_tokenizer
+from spikewatch.convert.words.vectors import Vectors
 from spikewatch.registry import Registry, bundled
 from spikewatch.simcore import InputError
-from spikewatch.simcore.lookup import Lookup, LookupSplitter
-from spikewatch.simcore.splitting import LibrarySplitter, read_tokenizer
+from spikewatch.simcore.text.lookup import Lookup, LookupSplitter
+from spikewatch.simcore.text.splitting import LibrarySplitter, read_tokenizer
 
 TREC = Path(__file__).parents[3] / "shared" / "trec" / "train_5500.label"
 WORDS = "what who do ca n't 's 're i you is it the u.s u.s.a o'hara % $ café straße 1984 3 <unk>"

@@ -10,12 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import TINY_WORDS, tiny_image, tiny_network
 
-from spikewatch.convert.constrained import ConstrainedNetwork, joined
+from spikewatch.convert.constraining.host_head import host_heads
+from spikewatch.convert.constraining.response_matching import (
+    core_labels,
+    hidden_neurons,
+    match,
+    readout_neurons,
+)
 from spikewatch.convert.errors import ConstraintError
-from spikewatch.convert.head import host_heads
-from spikewatch.convert.match import core_labels, hidden_neurons, match, readout_neurons
-from spikewatch.convert.place import CODEBOOK, level_bits, place, unplace
-from spikewatch.convert.spiking import hidden_steps, read_counts
+from spikewatch.convert.network.constrained import ConstrainedNetwork, joined
+from spikewatch.convert.network.hidden_spikes import hidden_steps, read_counts
+from spikewatch.convert.network.place import CODEBOOK, level_bits, place, unplace
 from spikewatch.simcore import CoreImage, QuestionCore, Simulator, pack_lines, spike_pattern
 
 T = 15
@@ -134,7 +139,9 @@ def test_both_directions_spike_on_one_core_as_each_does_alone_and_on_two(
     scores = []
     for cores in (1, 2):
         if cores == 2:
-            monkeypatch.setattr("spikewatch.convert.place.apart", lambda n: n.backward_lines > 0)
+            monkeypatch.setattr(
+                "spikewatch.convert.network.place.apart", lambda n: n.backward_lines > 0
+            )
         image = place(network, neurons, head)
         assert image.cores == cores
         core = QuestionCore(image, network.encoder())
@@ -153,7 +160,7 @@ def test_class_counts_of_two_cores_are_those_of_each_core_together(
 ) -> None:
     network = two_directions(readout, "core")
     neurons = hidden_neurons(network)
-    monkeypatch.setattr("spikewatch.convert.place.apart", lambda n: n.backward_lines > 0)
+    monkeypatch.setattr("spikewatch.convert.network.place.apart", lambda n: n.backward_lines > 0)
     halves = [network.half(way) for way in (0, 1)]
     readouts = [readout_neurons(half, -5.0, 10.0) for half in halves]
     image = place(network, neurons, (readouts[0], readouts[1]))

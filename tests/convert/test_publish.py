@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 
 from spikewatch.convert.cli import app
 from spikewatch.convert.errors import ConstraintError
-from spikewatch.convert.publish import evaluate
+from spikewatch.convert.publishing.publish import evaluate
 from spikewatch.registry import Registry
 from spikewatch.simcore import Classifier, golden
-from spikewatch.simcore.splitting import LOOKUP_FILE
+from spikewatch.simcore.text.splitting import LOOKUP_FILE
 
 KERAS = Path(__file__).with_name("keras")
 
@@ -170,7 +170,7 @@ class TestPublish:
     ) -> None:
         if cores == 2:
             # the small network would fit one
-            monkeypatch.setattr("spikewatch.convert.both.LEAST_WORDS", 100.0)
+            monkeypatch.setattr("spikewatch.convert.constraining.bidirectional.LEAST_WORDS", 100.0)
         save(both_ways(weights(d=12), weights(1, d=12)), folder / "model.onnx")
         _, converted = published(folder, name="bi", readout=readout)
         again = evaluate(

@@ -98,7 +98,7 @@ class TestCommandLine:
     def test_without_torch_the_closed_form_is_published_and_says_so(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("spikewatch.convert.recipe.find_spec", lambda _: None)
+        monkeypatch.setattr("spikewatch.convert.constraining.recipe.find_spec", lambda _: None)
         notes: list[str] = []
         _, converted = published(folder, recipe=None, note=notes.append)
         assert converted.evaluation["network"]["recipe"] == CLOSED
@@ -129,8 +129,9 @@ class TestCommandLine:
         monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str],
     ) -> None:
-        for name in [n for n in sys.modules if n.startswith("spikewatch.convert.")]:
-            if name.split(".")[2] in {"conversion", "publish", "read", "ledger", "recipe"}:
+        imported_anew = ("publishing", "read", "evaluation.stages", "constraining.recipe")
+        for name in list(sys.modules):
+            if name.startswith(tuple(f"spikewatch.convert.{part}" for part in imported_anew)):
                 monkeypatch.delitem(sys.modules, name)
         monkeypatch.setitem(sys.modules, module, None)
         monkeypatch.setattr("sys.argv", ["spikewatch-convert", *arguments(folder)])

@@ -7,9 +7,9 @@ import pytest
 from support import typed
 from tokenizers import Tokenizer
 
-from spikewatch.convert.data import read_questions
-from spikewatch.convert.tokenizer import SPECIALS, WordTable, build_tokenizer
-from spikewatch.convert.vectors import Vectors, read_vectors
+from spikewatch.convert.words.question_files import read_questions
+from spikewatch.convert.words.tokenizer import SPECIALS, WordTable, build_tokenizer
+from spikewatch.convert.words.vectors import Vectors, read_vectors
 
 TREC = Path(__file__).parents[3] / "shared" / "trec" / "train_5500.label"
 SHARED_VECTORS = Path(__file__).parents[3] / "shared" / "vectors" / "en_core_web_md.vec.gz"

@@ -14,9 +14,9 @@ import torch
 from small_training import SMALL
 from tokenizers import Tokenizer
 
-from spikewatch.convert.data import read_questions
 from spikewatch.convert.errors import DataError, TrainingError
 from spikewatch.convert.training import FILES, TrainingSettings, progress_bar, train
+from spikewatch.convert.words.question_files import read_questions
 
 if TYPE_CHECKING:
     from pathlib import Path

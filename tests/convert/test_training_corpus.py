@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from spikewatch.convert.data import Question, read_questions
 from spikewatch.convert.errors import TrainingError
 from spikewatch.convert.training import TrainingSettings
 from spikewatch.convert.training.corpus import Corpus, batches, encode, folds, pack, split
+from spikewatch.convert.words.question_files import Question, read_questions
 
 TREC = Path(__file__).parents[3] / "shared" / "trec" / "train_5500.label"
 

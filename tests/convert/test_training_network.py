@@ -11,16 +11,16 @@ import pytest
 import torch
 from small_training import random_questions, small_net
 
-from spikewatch.convert.training.corpus import pack
-from spikewatch.convert.training.export import to_onnx
-from spikewatch.convert.training.quantise import activities, levels
-from spikewatch.convert.training.spiking import (
+from spikewatch.convert.straight_through.quantise import activities, levels
+from spikewatch.convert.straight_through.spikes import (
     GAIN,
     LEAK_BOUND,
     HiddenNeurons,
     HiddenSpikes,
     hidden_neurons,
 )
+from spikewatch.convert.training.corpus import pack
+from spikewatch.convert.training.export import to_onnx
 
 if TYPE_CHECKING:
     from pathlib import Path

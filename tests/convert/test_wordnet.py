@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 
 from spikewatch.convert.errors import DataError
 from spikewatch.convert.training import TrainingSettings, train
-from spikewatch.convert.wordnet import COMPONENTS, FILES, read_wordnet
+from spikewatch.convert.words.wordnet import COMPONENTS, FILES, read_wordnet
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from spikewatch.convert.elman import ElmanNetwork
+    from spikewatch.convert.network.elman import ElmanNetwork
 
 WORDS, D, N, CLASSES = 21, 6, 8, 5
 TIME = 6

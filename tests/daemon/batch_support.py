@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from spikewatch.daemon.answering.questions import Question
     from spikewatch.daemon.batch.run import Outcome
-    from spikewatch.daemon.reading import Question
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,10 +19,10 @@ import numpy.ma  # noqa: F401 - imported once, here, instead of in each fork
 
 import spikewatch.registry
 import spikewatch.simcore  # noqa: F401 - imported once, here, instead of in each fork
-from spikewatch.daemon import logs
 from spikewatch.daemon.errors import DaemonError
-from spikewatch.daemon.observed import Observed
-from spikewatch.daemon.serve import serve
+from spikewatch.daemon.log import logger
+from spikewatch.daemon.monitoring.counters import Observed
+from spikewatch.daemon.running.serve import serve
 from spikewatch.daemon.settings import Settings
 
 MAX_INT = 2**31 - 1
@@ -37,7 +37,7 @@ def live(job: dict[str, Any]) -> int:
         arm(job["spool"], job["hook"])
     observed = Observed()
     try:
-        serve(settings, logs.logger("json", fd=log, observe=observed), observed)
+        serve(settings, logger.logger("json", fd=log, observe=observed), observed)
     except DaemonError as error:
         sys.stderr.write(f"spikewatchd: {error}\n")
         return error.exit_code

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any, Self
 import jsonschema_rs
 from support import TINY_WORDS
 
-from spikewatch.daemon import logs
 from spikewatch.daemon.clock import Clock
-from spikewatch.daemon.guards import CANARY
-from spikewatch.daemon.health import Hearts
-from spikewatch.daemon.model import ServedModel, Source
-from spikewatch.daemon.service import Service
+from spikewatch.daemon.heartbeats import Hearts
+from spikewatch.daemon.intake.watch_guard import CANARY
+from spikewatch.daemon.log import logger
+from spikewatch.daemon.models.served import ServedModel, Source
+from spikewatch.daemon.running.service import Service
 from spikewatch.daemon.settings import Settings
-from spikewatch.daemon.spool import BALLAST, Spool
+from spikewatch.daemon.spool.folder import BALLAST, Spool
 
 if TYPE_CHECKING:
     import random
@@ -277,7 +277,7 @@ def bench(
                 settings=settings,
                 watcher=watcher,
                 clock=time_.clock(),
-                log=logs.logger("json", fd=fd, run_id="test"),
+                log=logger.logger("json", fd=fd, run_id="test"),
                 hearts=Hearts(time_.clock().monotonic, limit_s=settings.stall_s),
                 hurry=lambda: time_.over,
             )

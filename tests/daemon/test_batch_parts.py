@@ -16,10 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet as pq
 
-from spikewatch.daemon import reading
+from spikewatch.daemon.answering.questions import Question, Source, questions
 from spikewatch.daemon.batch import parquet, parts, stores
 from spikewatch.daemon.errors import BatchError, InputError
-from spikewatch.daemon.reading import Question, Source, questions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,7 +56,7 @@ def test_parts_hold_the_questions_of_the_whole_with_their_ids_and_faults(
     header = {".csv": '"x\ny",text\n', ".tsv": "text\tid\n"}.get(kind, "")
     data = (b"\xef\xbb\xbf" if mark else b"") + (header + scraps).encode()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reading, "TABLE_ROWS", table_rows)
+        patch.setattr("spikewatch.daemon.answering.questions.TABLE_ROWS", table_rows)
         check_parts(data, kind, part_bytes)
 
 

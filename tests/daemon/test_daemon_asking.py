@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, cast
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spikewatch.daemon.asking import Asking
-from spikewatch.daemon.pipeline import Progress, Request
+from spikewatch.daemon.answering.input_file import Asking
+from spikewatch.daemon.answering.pipeline import Progress, Request
 from spikewatch.daemon.settings import Settings
-from spikewatch.daemon.spool import Spool
+from spikewatch.daemon.spool.folder import Spool
 
 if TYPE_CHECKING:
-    from spikewatch.daemon.model import ServedModel
+    from spikewatch.daemon.models.served import ServedModel
 
 SCRAPS = (
     b"\xef\xbb\xbf", b"a", b"who\n", b"\n", b"\r", b"\r\n", b" ", b"\xc3\xa9", b"\xc2\x85", b"\xff", b"\x1f\x8b",

@@ -10,7 +10,7 @@ import pytest
 from daemon_lives import Hook, Nursery, calls_of
 from daemon_support import content, records, spool_of
 
-from spikewatch.daemon.spool import FOLDERS
+from spikewatch.daemon.spool.folder import FOLDERS
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 from daemon_support import MODEL, Bench, check_log, content, program, until
 
-from spikewatch.daemon import durable
-from spikewatch.daemon.spool import BALLAST
+from spikewatch.daemon.files import durable
+from spikewatch.daemon.spool.folder import BALLAST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from daemon_support import content
 
-from spikewatch.daemon import _calls, durable
+from spikewatch.daemon.files import _calls, durable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

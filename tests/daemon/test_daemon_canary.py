@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from daemon_support import Bench, content, until
 
-from spikewatch.daemon import durable
-from spikewatch.daemon.arrivals import BLIND_SCAN_S
-from spikewatch.daemon.guards import CANARY, CANARY_S, MissedEvents
-from spikewatch.daemon.watch import Bell, Watcher
+from spikewatch.daemon.files import durable
+from spikewatch.daemon.intake.arrivals import BLIND_SCAN_S
+from spikewatch.daemon.intake.watch import Bell, Watcher
+from spikewatch.daemon.intake.watch_guard import CANARY, CANARY_S, MissedEvents
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from daemon_support import MANY_CHANGES, Bench, Hand, content, failed
 
-from spikewatch.daemon import _calls, durable
-from spikewatch.daemon.durable import Durability
+from spikewatch.daemon.files import _calls, durable
+from spikewatch.daemon.files.durable import Durability
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,8 +14,8 @@ import pytest
 from daemon_lives import Hook, Nursery
 from daemon_support import MODEL, Daemon, content, program, records
 
-from spikewatch.daemon import mounts
-from spikewatch.daemon.mounts import Mount, mount_of
+from spikewatch.daemon.files import mounts
+from spikewatch.daemon.files.mounts import Mount, mount_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -120,7 +120,7 @@ def test_a_network_file_system_is_refused_or_worked_on_by_scanning(
     kind = mount_of(fd).kind
     os.close(fd)
     script = (
-        "import sys; from spikewatch.daemon import mounts, cli\n"
+        "import sys; from spikewatch.daemon import cli; from spikewatch.daemon.files import mounts\n"
         f"mounts.NETWORK = mounts.NETWORK | {{{kind!r}}}\n"
         "cli.main()"
     )

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spikewatch.daemon.answering.questions import Source, questions
 from spikewatch.daemon.errors import InputError
-from spikewatch.daemon.reading import Source, questions
 
 SCRAPS = st.sampled_from(
     [

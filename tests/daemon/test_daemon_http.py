@@ -13,13 +13,13 @@ import pytest
 from daemon_support import MODEL, Bench, Daemon, Time, program, until
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from spikewatch.daemon import endpoint
-from spikewatch.daemon.census import Census
-from spikewatch.daemon.endpoint import Endpoint, address
 from spikewatch.daemon.errors import DaemonError
-from spikewatch.daemon.health import Hearts
-from spikewatch.daemon.observed import Observed
-from spikewatch.daemon.overview import Overview
+from spikewatch.daemon.heartbeats import Hearts
+from spikewatch.daemon.monitoring import http_endpoint
+from spikewatch.daemon.monitoring.counters import Observed
+from spikewatch.daemon.monitoring.http_endpoint import Endpoint, address
+from spikewatch.daemon.monitoring.snapshot import Overview
+from spikewatch.daemon.monitoring.spool_counts import Census
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -183,9 +183,9 @@ def test_clients_that_dawdle_keep_nobody_from_being_answered(
     ill: Ill, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host, _, port = ill.where.rpartition(":")
-    monkeypatch.setattr(endpoint, "TIMEOUT_S", 0.2)
+    monkeypatch.setattr(http_endpoint, "TIMEOUT_S", 0.2)
     dawdlers = [
-        socket.create_connection((host, int(port))) for _ in range(endpoint.MAX_CLIENTS + 4)
+        socket.create_connection((host, int(port))) for _ in range(http_endpoint.MAX_CLIENTS + 4)
     ]
     try:
         for dawdler in dawdlers:
@@ -201,7 +201,7 @@ def test_a_client_that_asks_byte_by_byte_gets_no_more_time(
     ill: Ill, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host, _, port = ill.where.rpartition(":")
-    monkeypatch.setattr(endpoint, "TIMEOUT_S", 0.2)
+    monkeypatch.setattr(http_endpoint, "TIMEOUT_S", 0.2)
     with socket.create_connection((host, int(port)), timeout=0.01) as client:
 
         def left() -> bool:
@@ -222,7 +222,7 @@ def test_clients_for_which_there_is_no_thread_take_no_room(
     host, _, port = ill.where.rpartition(":")
     with monkeypatch.context() as broken:
         broken.setattr(socketserver.ThreadingMixIn, "process_request", _no_thread)
-        for _ in range(endpoint.MAX_CLIENTS + 1):
+        for _ in range(http_endpoint.MAX_CLIENTS + 1):
             with socket.create_connection((host, int(port)), timeout=10) as client:
                 assert client.recv(1) == b""
     assert ill.get("/livez") == (200, "ok\n")

@@ -16,7 +16,7 @@ import pytest
 from daemon_support import ask, bench, check_log, check_oracle, content, spool_of
 
 from spikewatch.daemon.put import put
-from spikewatch.daemon.spool import Spool
+from spikewatch.daemon.spool.folder import Spool
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,7 +93,7 @@ def test_put_that_is_killed_leaves_the_whole_file_or_nothing(spool: Path, tmp_pa
     source.write_bytes(b"who wrote hamlet ?\n" * 100_000)
     script = (
         "import sys; from pathlib import Path; from spikewatch.daemon.put import put;"
-        "from spikewatch.daemon.spool import Spool\n"
+        "from spikewatch.daemon.spool.folder import Spool\n"
         "print(flush=True)\n"
         "with Spool.make(Path(sys.argv[1])) as spool: put(spool, Path(sys.argv[2]))"
     )

@@ -18,9 +18,9 @@ import jsonschema_rs
 import pytest
 from daemon_support import MODEL, SCHEMA, VALIDATOR, Daemon, content, program
 
-from spikewatch.daemon import events, logs
 from spikewatch.daemon.errors import SettingsError
-from spikewatch.daemon.sinks import RotatedFile, Stream
+from spikewatch.daemon.log import events, logger
+from spikewatch.daemon.log.sinks import RotatedFile, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -126,7 +126,7 @@ def test_a_reader_that_sleeps_delays_nothing_and_the_loss_is_told_when_it_wakes(
 def test_lost_lines_are_counted_on_the_next_one(tmp_path: Path) -> None:
     read, write = os.pipe()
     os.close(read)
-    log = logs.logger("json", fd=write)
+    log = logger.logger("json", fd=write)
     log.info("daemon.ready")
     with (tmp_path / "log").open("wb") as file:
         os.dup2(file.fileno(), write)
@@ -138,14 +138,14 @@ def test_lost_lines_are_counted_on_the_next_one(tmp_path: Path) -> None:
 def test_a_full_disk_under_the_log_raises_nothing() -> None:
     fd = os.open("/dev/full", os.O_WRONLY)
     try:
-        logs.logger("json", fd=fd).info("daemon.ready")
+        logger.logger("json", fd=fd).info("daemon.ready")
     finally:
         os.close(fd)
 
 
 def test_lines_are_json_whatever_they_hold(tmp_path: Path) -> None:
     fd = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT)
-    log = logs.logger("json", fd=fd, run_id="x")
+    log = logger.logger("json", fd=fd, run_id="x")
     log.info("daemon.ready", odd="\udcff\n\u2028", path=tmp_path)
     log.debug("not.written")
     os.close(fd)
@@ -203,7 +203,7 @@ def test_the_schema_is_one_and_refuses_what_is_no_event() -> None:
 )
 def test_the_level_decides_what_is_written(tmp_path: Path, level: str, written: list[str]) -> None:
     fd = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT)
-    log = logs.logger("json", fd=fd, level=level)
+    log = logger.logger("json", fd=fd, level=level)
     for name in ("debug", "info", "warning", "error"):
         getattr(log, name)("x")
     os.close(fd)
@@ -213,7 +213,7 @@ def test_the_level_decides_what_is_written(tmp_path: Path, level: str, written: 
 
 def test_an_unknown_level_is_refused() -> None:
     with pytest.raises(SettingsError) as error:
-        logs.logger("json", level="loud")
+        logger.logger("json", level="loud")
     assert str(error.value) == ("log level 'loud': expected one of debug, info, warning, error")
 
 
@@ -235,11 +235,11 @@ def test_in_the_journal_every_line_has_its_priority_in_front(
     fd = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT)
     facts = os.fstat(fd)
     monkeypatch.setenv("JOURNAL_STREAM", f"{facts.st_dev}:{facts.st_ino}")
-    log = logs.logger("json", fd=fd, level="debug")
+    log = logger.logger("json", fd=fd, level="debug")
     for name in ("debug", "info", "warning", "error"):
         getattr(log, name)("x")
     monkeypatch.setenv("JOURNAL_STREAM", f"{facts.st_dev}:{facts.st_ino + 1}")
-    logs.logger("json", fd=fd).info("x")
+    logger.logger("json", fd=fd).info("x")
     os.close(fd)
     lines = (tmp_path / "log").read_text().splitlines()
     assert [line[:4] for line in lines] == ["<7>{", "<6>{", "<4>{", "<3>{", '{"ti']
@@ -250,7 +250,7 @@ def test_the_file_gets_the_same_lines_and_json_beside_a_console(tmp_path: Path) 
     for form in ("json", "console"):
         fd = os.open(tmp_path / form, os.O_WRONLY | os.O_CREAT)
         file = RotatedFile(tmp_path / f"{form}.log", max_bytes=1 << 20, keep=1)
-        log = logs.logger("json" if form == "json" else "console", fd=fd, file=file)
+        log = logger.logger("json" if form == "json" else "console", fd=fd, file=file)
         log.info("daemon.ready", cores=1)
         os.close(fd)
         file.close()
@@ -319,7 +319,7 @@ def test_a_file_that_cannot_be_written_loses_lines_and_says_so_on_the_other_way(
 ) -> None:
     fd = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT)
     full = RotatedFile(Path("/dev/full"), max_bytes=1 << 20, keep=1)
-    log = logs.logger("json", fd=fd, file=full)
+    log = logger.logger("json", fd=fd, file=full)
     for _ in range(3):
         log.info("daemon.ready")
     os.close(fd)
@@ -336,7 +336,7 @@ def test_a_half_written_line_is_taken_back(tmp_path: Path) -> None:
     script = (
         "import resource, signal, sys\n"
         "from pathlib import Path\n"
-        "from spikewatch.daemon.sinks import RotatedFile\n"
+        "from spikewatch.daemon.log.sinks import RotatedFile\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (40, 40))\n"
         "file = RotatedFile(Path(sys.argv[1]), max_bytes=1 << 20, keep=1)\n"

@@ -15,11 +15,12 @@ from daemon_support import Bench, Time
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from spikewatch.daemon import logs, metrics
-from spikewatch.daemon.census import Census
-from spikewatch.daemon.health import Hearts
-from spikewatch.daemon.observed import BUCKETS_S, Observed
-from spikewatch.daemon.overview import Overview
+from spikewatch.daemon.heartbeats import Hearts
+from spikewatch.daemon.log import logger
+from spikewatch.daemon.monitoring import metrics
+from spikewatch.daemon.monitoring.counters import BUCKETS_S, Observed
+from spikewatch.daemon.monitoring.snapshot import Overview
+from spikewatch.daemon.monitoring.spool_counts import Census
 
 PIN = "trec:2.0.0@sha256:" + "0" * 64
 TEXT = "text/plain"
@@ -192,7 +193,7 @@ def test_promtool_has_nothing_to_say(seen: Seen, worked: list[dict[str, Any]]) -
 def test_what_is_not_written_is_counted_all_the_same() -> None:
     observed = Observed()
     read, write = os.pipe()
-    log = logs.logger("json", fd=write, level="error", observe=observed)
+    log = logger.logger("json", fd=write, level="error", observe=observed)
     log.warning("request.failed", file="a", code="empty")
     log.error("daemon.fault", code="EIO", message="m", retry_in_s=1.0)
     os.close(write)
@@ -205,7 +206,7 @@ def test_what_is_not_written_is_counted_all_the_same() -> None:
 
 def test_an_event_that_cannot_be_counted_is_written_all_the_same() -> None:
     read, write = os.pipe()
-    log = logs.logger("json", fd=write, observe=Observed())
+    log = logger.logger("json", fd=write, observe=Observed())
     log.info("request.done", file="a")  # lacks everything that is counted
     os.close(write)
     with open(read, "rb") as written:  # noqa: PTH123 - a descriptor

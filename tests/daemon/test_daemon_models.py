@@ -13,12 +13,12 @@ import pytest
 from daemon_support import Daemon, Event, Time, program
 from support import tiny_model_files
 
-from spikewatch.daemon import logs
 from spikewatch.daemon.errors import ServedModelError
-from spikewatch.daemon.follow import Follower
-from spikewatch.daemon.model import Source
+from spikewatch.daemon.intake.watch import Bell
+from spikewatch.daemon.log import logger
+from spikewatch.daemon.models.follower import Follower
+from spikewatch.daemon.models.served import Source
 from spikewatch.daemon.settings import Settings
-from spikewatch.daemon.watch import Bell
 from spikewatch.registry import Registry
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def followed(tmp_path: Path, models: Registry) -> Iterator[Followed]:
         settings=settings,
         bell=bell,
         clock=time.clock(),
-        log=logs.logger("json", fd=fd),
+        log=logger.logger("json", fd=fd),
     )
     yield Followed(follower=follower, source=source, time=time, log=log)
     bell.close()

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import pytest
 from daemon_support import Daemon, Time, until
 
-from spikewatch.daemon.census import Census
-from spikewatch.daemon.health import Hearts
-from spikewatch.daemon.monitor import IDLE_S, Monitor
-from spikewatch.daemon.notify import Notifier
-from spikewatch.daemon.observed import Observed
-from spikewatch.daemon.overview import Overview
+from spikewatch.daemon.heartbeats import Hearts
+from spikewatch.daemon.monitoring.counters import Observed
+from spikewatch.daemon.monitoring.snapshot import Overview
+from spikewatch.daemon.monitoring.spool_counts import Census
+from spikewatch.daemon.monitoring.status_writer import IDLE_S, Monitor
+from spikewatch.daemon.monitoring.systemd import Notifier
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

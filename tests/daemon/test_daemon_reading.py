@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spikewatch.daemon import names
+from spikewatch.daemon.answering.questions import Question, Source, questions
 from spikewatch.daemon.errors import InputError
-from spikewatch.daemon.reading import Question, Source, questions
+from spikewatch.daemon.spool import names
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from daemon_support import MANY_CHANGES, Bench, bench, check_oracle, content, spool_of
 
-from spikewatch.daemon import _calls
+from spikewatch.daemon.files import _calls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spikewatch.daemon.reading import Fault, Question
-from spikewatch.daemon.results import Records, Tally
+from spikewatch.daemon.answering.questions import Fault, Question
+from spikewatch.daemon.answering.results import Records, Tally
 from spikewatch.simcore import Answers, estimate
 
 counts = st.integers(0, 2**40)

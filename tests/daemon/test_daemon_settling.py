@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from daemon_support import Bench, content
 
-from spikewatch.daemon import _calls, draft, durable
+from spikewatch.daemon.files import _calls, draft, durable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

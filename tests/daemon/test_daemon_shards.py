@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from daemon_support import Daemon, content, program, records, until
 
-from spikewatch.daemon.shards import Shard
+from spikewatch.daemon.spool.shards import Shard
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,11 +18,11 @@ import pytest
 from daemon_support import MODEL, Daemon, program, until
 from rich.console import Console
 
-from spikewatch.daemon.census import changed_s, files
-from spikewatch.daemon.documents import STATUS_SCHEMA
 from spikewatch.daemon.errors import DaemonError
-from spikewatch.daemon.status import Status, status
-from spikewatch.daemon.view import SILENT_S, History, view
+from spikewatch.daemon.monitoring.spool_counts import changed_s, files
+from spikewatch.daemon.monitoring.state_files import STATUS_SCHEMA
+from spikewatch.daemon.monitoring.status import Status, status
+from spikewatch.daemon.monitoring.status_view import SILENT_S, History, view
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from daemon_support import Bench, content
 
-from spikewatch.daemon import durable, inbox
+from spikewatch.daemon.files import durable
+from spikewatch.daemon.intake import inbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable

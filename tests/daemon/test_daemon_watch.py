@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from daemon_support import until
 
-from spikewatch.daemon.watch import LIBRARY_LOG, Bell, Watcher
+from spikewatch.daemon.intake.watch import LIBRARY_LOG, Bell, Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,13 +16,13 @@ import yaml
 from daemon_support import MODEL, PATIENCE_S
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from spikewatch.daemon import metrics
-from spikewatch.daemon.census import Census
 from spikewatch.daemon.clock import Clock
 from spikewatch.daemon.configuration import Configuration
-from spikewatch.daemon.health import Hearts
-from spikewatch.daemon.observed import Observed
-from spikewatch.daemon.overview import Overview
+from spikewatch.daemon.heartbeats import Hearts
+from spikewatch.daemon.monitoring import metrics
+from spikewatch.daemon.monitoring.counters import Observed
+from spikewatch.daemon.monitoring.snapshot import Overview
+from spikewatch.daemon.monitoring.spool_counts import Census
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -23,8 +23,8 @@ from cryptography.hazmat.primitives.serialization import (
 from registry_support import CREATED, Run, blob_of, flip, publish, snapshot
 
 from spikewatch.registry import BadInput, Corrupt, NotFound, Registry, RegistryError
-from spikewatch.registry.changes import Signature
-from spikewatch.registry.layout import Layout
+from spikewatch.registry.layout.changes import Signature
+from spikewatch.registry.layout.layout import Layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -235,8 +235,8 @@ def test_what_is_no_key_is_refused(store: Registry, key: Ed25519PrivateKey) -> N
 def test_without_the_extra_signing_says_what_is_missing(
     store: Registry, key: Ed25519PrivateKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr("spikewatch.registry.keys", raising=False)
-    monkeypatch.setitem(sys.modules, "spikewatch.registry.keys", None)
+    monkeypatch.delattr("spikewatch.registry.formats.keys", raising=False)
+    monkeypatch.setitem(sys.modules, "spikewatch.registry.formats.keys", None)
     for use in (lambda: store.sign("trec:1.0.0", pem(key)), lambda: store.verify(key=b"x")):
         with pytest.raises(BadInput, match=r"pip install 'spikewatch\[sign\]'$"):
             use()

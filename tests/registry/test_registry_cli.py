@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from registry_support import Run, publish
 
-from spikewatch.registry import Registry, bundled, options
+from spikewatch.registry import Registry, bundled
+from spikewatch.registry.program import options
 
 if TYPE_CHECKING:
     from pathlib import Path

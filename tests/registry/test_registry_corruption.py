@@ -12,7 +12,7 @@ from damage import DAMAGES, flip_middle, problems
 from registry_support import model_files, snapshot
 
 from spikewatch.registry import Corrupt, NotFound, Registry, RegistryError
-from spikewatch.registry import manifest as manifest_module
+from spikewatch.registry.formats import manifest as manifest_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable

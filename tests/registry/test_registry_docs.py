@@ -11,7 +11,8 @@ from typing import Self
 
 import pytest
 
-from spikewatch.registry import changes, cli
+from spikewatch.registry import cli
+from spikewatch.registry.layout import changes
 
 PAGE = Path(__file__).parents[2] / "docs" / "registry.md"
 

@@ -18,9 +18,9 @@ from spikewatch.registry import (
     Registry,
     RegistryError,
 )
-from spikewatch.registry.changes import Signature, _change
-from spikewatch.registry.journal import State, render_index
-from spikewatch.registry.layout import Layout
+from spikewatch.registry.layout.changes import Signature, _change
+from spikewatch.registry.layout.journal import State, render_index
+from spikewatch.registry.layout.layout import Layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable

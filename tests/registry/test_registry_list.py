@@ -236,7 +236,7 @@ def test_a_deep_verify_checks_graphs_where_onnx_is_installed(
     assert sorted(p.breaks for p in problems) == [("1.1.0",), ("1.2.0",)]
     assert all("model.onnx: not an ONNX model: " in p.what for p in problems)
     monkeypatch.setitem(sys.modules, "onnx", None)
-    monkeypatch.setattr("spikewatch.registry.deep.find_spec", lambda _: None)
+    monkeypatch.setattr("spikewatch.registry.formats.file_checks.find_spec", lambda _: None)
     report = registry.verify(deep=True)
     assert report.ok
     assert report.notes == ("*.onnx: not checked, the extra [convert] is not installed",)

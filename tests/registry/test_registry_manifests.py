@@ -11,7 +11,7 @@ from damage import problems
 from registry_support import CREATED, checksummed, model_files
 
 from spikewatch.registry import Corrupt, Registry, RegistryError
-from spikewatch.registry import layout as layout_module
+from spikewatch.registry.layout import layout as layout_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable

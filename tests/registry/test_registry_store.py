@@ -10,7 +10,7 @@ import pytest
 from registry_support import CONFIG, CREATED, NOTES, model_files, publish, snapshot
 
 from spikewatch.registry import BadInput, BadReference, Conflict, NotFound, Registry
-from spikewatch.registry import manifest as manifest_module
+from spikewatch.registry.formats import manifest as manifest_module
 
 if TYPE_CHECKING:
     from pathlib import Path

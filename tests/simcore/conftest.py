@@ -10,7 +10,7 @@ import pytest
 from images import neuron
 
 from spikewatch.simcore.cli import main
-from spikewatch.simcore.ranc_export import write_ranc
+from spikewatch.simcore.exchange.ranc_export import write_ranc
 
 if TYPE_CHECKING:
     from pathlib import Path

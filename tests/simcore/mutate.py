@@ -28,12 +28,12 @@ from spikewatch.simcore import (
     blank,
     pack_lines,
 )
-from spikewatch.simcore.exchange import open_network, run_network
-from spikewatch.simcore.ibm_export import write_ibm
-from spikewatch.simcore.inspection import inspect, picture
-from spikewatch.simcore.lookup import Lookup, LookupSplitter
-from spikewatch.simcore.ranc_export import write_ranc
-from spikewatch.simcore.spikes import read_outputs, write_events, write_outputs, write_text
+from spikewatch.simcore.exchange.formats import open_network, run_network
+from spikewatch.simcore.exchange.ibm_export import write_ibm
+from spikewatch.simcore.exchange.ranc_export import write_ranc
+from spikewatch.simcore.exchange.spikes import read_outputs, write_events, write_outputs, write_text
+from spikewatch.simcore.program.inspection import inspect, picture
+from spikewatch.simcore.text.lookup import Lookup, LookupSplitter
 
 if TYPE_CHECKING:
     from collections.abc import Callable

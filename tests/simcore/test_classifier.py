@@ -22,10 +22,10 @@ from support import (
     tiny_tokenizer,
 )
 
-from spikewatch.convert.head import host_heads
+from spikewatch.convert.constraining.host_head import host_heads
+from spikewatch.convert.constraining.response_matching import hidden_neurons
 from spikewatch.convert.lookup import compile_tokenizer
-from spikewatch.convert.match import hidden_neurons
-from spikewatch.convert.place import place
+from spikewatch.convert.network.place import place
 from spikewatch.simcore import (
     MAX_WORDS,
     NO_WORDS,
@@ -42,7 +42,7 @@ from spikewatch.simcore import (
 )
 
 if TYPE_CHECKING:
-    from spikewatch.simcore.lookup import Lookup
+    from spikewatch.simcore.text.lookup import Lookup
 
 TEXTS = ["Who wrote Hamlet?", "what is the capital of france", "", "How far is the Moon?", "?!"]
 

@@ -17,10 +17,11 @@ import pytest
 from images import neuron
 from mutate import small_network, trimmed
 
-from spikewatch.simcore import SimcoreError, documents
-from spikewatch.simcore.exchange import open_network
-from spikewatch.simcore.ibm_export import write_ibm
-from spikewatch.simcore.ranc_export import write_ranc
+from spikewatch.simcore import SimcoreError
+from spikewatch.simcore.exchange import documents
+from spikewatch.simcore.exchange.formats import open_network
+from spikewatch.simcore.exchange.ibm_export import write_ibm
+from spikewatch.simcore.exchange.ranc_export import write_ranc
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ from mutate import looking_tokenizer
 
 from spikewatch.convert.lookup import compile_tokenizer
 from spikewatch.simcore import InputError, ModelError
-from spikewatch.simcore.lookup import CODE_POINTS, MAP, PAGE, SPELLED, Lookup, LookupSplitter
+from spikewatch.simcore.text.lookup import CODE_POINTS, MAP, PAGE, SPELLED, Lookup, LookupSplitter
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -14,16 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from images import images, neuron
 
-from spikewatch.simcore import (
-    Coding,
-    CoreImage,
-    ImageError,
-    Simulator,
-    pack_lines,
-)
-from spikewatch.simcore.ibm import expand, read_ibm
-from spikewatch.simcore.ibm_export import compress, write_ibm
-from spikewatch.simcore.spikes import (
+from spikewatch.simcore import Coding, CoreImage, ImageError, Simulator, pack_lines
+from spikewatch.simcore.exchange.ibm import expand, read_ibm
+from spikewatch.simcore.exchange.ibm_export import compress, write_ibm
+from spikewatch.simcore.exchange.spikes import (
     axon_events,
     axon_raster,
     output_line,

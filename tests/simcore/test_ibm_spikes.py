@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from images import neuron
 
 from spikewatch.simcore import InputError
-from spikewatch.simcore.spikes import (
+from spikewatch.simcore.exchange.spikes import (
     axon_raster,
     line_raster,
     read_events,

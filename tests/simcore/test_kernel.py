@@ -12,16 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from images import EDGE_DRIVES, edge_images, images, neuron, rasters
 
-from spikewatch.simcore import (
-    CoreImage,
-    InputError,
-    SimcoreError,
-    Simulator,
-    blank,
-    pack_lines,
-)
-from spikewatch.simcore._dispatch import kernels
-from spikewatch.simcore._random import core_keys, draw
+from spikewatch.simcore import CoreImage, InputError, SimcoreError, Simulator, blank, pack_lines
+from spikewatch.simcore.chip._dispatch import kernels
+from spikewatch.simcore.chip._random import core_keys, draw
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

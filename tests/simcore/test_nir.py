@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from images import images, neuron
 
-from spikewatch.simcore import CoreImage, SimcoreError, Simulator, blank, nir_export, pack_lines
-from spikewatch.simcore.nir_export import LossyExport, losses, to_nir, write_nir
+from spikewatch.simcore import CoreImage, SimcoreError, Simulator, blank, pack_lines
+from spikewatch.simcore.exchange import nir_export
+from spikewatch.simcore.exchange.nir_export import LossyExport, losses, to_nir, write_nir
 
 if TYPE_CHECKING:
     from pathlib import Path

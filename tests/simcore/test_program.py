@@ -13,8 +13,8 @@ from images import neuron
 from support import tiny_image, tiny_network
 
 from spikewatch.simcore import Coding, CoreImage, Encoder, InputError, QuestionCore, blank, limits
-from spikewatch.simcore._dispatch import kernels
-from spikewatch.simcore.program import derive
+from spikewatch.simcore.chip._dispatch import kernels
+from spikewatch.simcore.chip.derive import derive
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

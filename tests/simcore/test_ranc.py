@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from images import images, neuron
 
 from spikewatch.simcore import Coding, CoreImage, ImageError, Simulator, blank, pack_lines
-from spikewatch.simcore._dispatch import kernels
-from spikewatch.simcore.ranc import read_ranc
-from spikewatch.simcore.ranc_export import write_ranc
+from spikewatch.simcore.chip._dispatch import kernels
+from spikewatch.simcore.exchange.ranc import read_ranc
+from spikewatch.simcore.exchange.ranc_export import write_ranc
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from images import neuron
 
-from spikewatch.simcore import Coding, CoreImage, inspection
-from spikewatch.simcore.inspection import inspect, picture
-from spikewatch.simcore.ranc import read_ranc
-from spikewatch.simcore.trace import trace
+from spikewatch.simcore import Coding, CoreImage
+from spikewatch.simcore.exchange.ranc import read_ranc
+from spikewatch.simcore.program import inspection
+from spikewatch.simcore.program.inspection import inspect, picture
+from spikewatch.simcore.program.trace import trace
 
 if TYPE_CHECKING:
     from sim_support import Program

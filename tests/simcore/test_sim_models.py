@@ -10,8 +10,8 @@ import pytest
 from images import neuron
 
 from spikewatch.registry import Registry
-from spikewatch.simcore import references
-from spikewatch.simcore._dispatch import kernels
+from spikewatch.simcore.chip._dispatch import kernels
+from spikewatch.simcore.exchange import published
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,7 +88,7 @@ class TestModels:
     def test_without_any_registry_installed_it_says_so(
         self, program: Program, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(references, "entry_points", lambda **_: [])
+        monkeypatch.setattr(published, "entry_points", lambda **_: [])
         told = program("inspect", "trec:production")[2]
         assert told == (
             "spikewatch-sim: trec:production: no such file, and no registry has it:"

@@ -1,0 +1,1 @@
+"""From a float network to one that a core can hold."""

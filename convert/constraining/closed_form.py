@@ -1,0 +1,270 @@
+"""Constrain a float network in closed form: no torch, no labels, calibration questions only.
+
+1. `choose`: the activity ceilings of unbounded ReLU units: of a few candidates, the one whose integer model agrees
+   best with the float network.  Where lines are left, each hidden unit may become several units of the core.
+2. `refit`: with the spikes in the loop.  Every unit is fitted again to what the float network's unit does, by least
+   squares on the spike counts that the already constrained network really delivers, step by step, and rounded with
+   compensation (`quantise_rows`); leaks are matched to the float network's states, and the head is fitted to its
+   logits.  So what one unit's rounding and the floor at zero shift, the units after it make good.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from ..network.constrained import LEVEL_MAX, LEVEL_MIN, MAX_FAN_IN, ConstrainedNetwork, T
+from ..network.equivalent_forms import spare_copies, turned, widened
+from ..network.hidden_spikes import hidden_steps, read_counts
+from .response_matching import hidden_neurons, match_hidden
+from .rounding import constrain, hidden_ranges, quantise_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from ..network.elman import ElmanNetwork
+    from ..network.place import Neurons
+
+    F64 = NDArray[np.float64]
+
+PERCENTILES: Final = (99.9, 99.5, 98.0, 95.0, 90.0, 85.0, 80.0, 70.0)
+"""Ceilings tried for unbounded ReLU units: percentiles of their states on the calibration questions.
+
+A ReLU network may grow its states tenfold over a sentence; where the ceiling leaves no level for the small ones of
+its beginning, cutting the large ones off costs less."""
+
+FLOORS: Final = (0.0, -1.0)
+"""Lowest potentials tried for hidden neurons, in thresholds: 0 forgets what inhibits, which keeps a step apart from
+the next; -1 remembers some of it, which keeps the order of a step's spikes from mattering."""
+
+MAX_QUESTIONS: Final = 1000
+"""Calibration questions used for refitting: a unit has at most 64 weights."""
+
+ROUNDS: Final = 3
+"""Refits made one after the other; the first help most, and later ones may drift."""
+
+_RIDGE: Final = 1e-2
+"""Share of the mean second moment with which a refit holds on to the weights it comes from."""
+
+_ON_GRID: Final = 1e-4
+"""Largest difference of any logit at which a network counts as lying on the core's grid."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ClosedForm:
+    """A network constrained in closed form.
+
+    Attributes
+    ----------
+    integer : ConstrainedNetwork
+        The best integer model.
+    spiking : ConstrainedNetwork
+        What is placed: `integer` refitted with the spikes in the loop, or itself.
+    neurons : Neurons or None
+        Hidden neurons of `spiking`; None: it was not refitted, and `match` derives them.
+    percentile : float
+        Ceiling chosen for ReLU units (see PERCENTILES).
+    copies : int
+        Units of the core for each hidden unit.
+    on_grid : bool
+        Whether the float network lies on the core's grid: then it was found again exactly.
+
+    """
+
+    integer: ConstrainedNetwork
+    spiking: ConstrainedNetwork
+    neurons: Neurons | None
+    percentile: float
+    copies: int
+    on_grid: bool
+
+
+def closed_form(
+    network: ElmanNetwork, questions: list[NDArray[np.int64]], *, lines: int | None = None
+) -> ClosedForm:
+    """Constrain a float network to one core in closed form.
+
+    Parameters
+    ----------
+    network
+        The float network.
+    questions
+        Word ids of the calibration questions, each at least one word.
+    lines
+        Lines that it may take of a core that it shares; None: it has one of its own.
+
+    Raises
+    ------
+    ConstraintError
+        The hidden layer leaves no line for the inputs.
+
+    """
+    plain = constrain(network, questions, max_lines=lines or MAX_FAN_IN)
+    if _lies_on_grid(network, plain, questions):
+        return ClosedForm(
+            integer=plain,
+            spiking=plain,
+            neurons=None,
+            percentile=PERCENTILES[0],
+            copies=1,
+            on_grid=True,
+        )
+    network = turned(network, questions)
+    # one unit of the core for each hidden unit, or several, whose spikes' errors differ and average out
+    best, most = None, -1.0
+    for copies in sorted({1, 1 if lines else spare_copies(network)}, reverse=True):
+        found, agreement = _with_copies(widened(network, copies), copies, questions, lines)
+        if agreement > most:
+            best, most = found, agreement
+    if best is None:
+        raise AssertionError  # agreement is at least 0
+    return best
+
+
+def _with_copies(
+    wide: ElmanNetwork, copies: int, questions: list[NDArray[np.int64]], lines: int | None
+) -> tuple[ClosedForm, float]:
+    """Constrain and refit a widened network; return it and the agreement of its spikes with the float network."""
+    percentile, integer = choose(wide, questions, lines or MAX_FAN_IN)
+    trace = wide.trace(questions)
+    h = np.concatenate([s for _, _, _, s in trace])
+    ranges = hidden_ranges(wide, np.concatenate([p for _, _, p, _ in trace]), h, percentile)
+
+    def states(some: list[NDArray[np.int64]]) -> F64:
+        after = np.concatenate([s for _, _, _, s in wide.trace(some)])
+        return np.asarray((after - ranges.low) / ranges.span * T)
+
+    spiking, neurons, agreement = refit(integer, questions, states, wide.logits)
+    found = ClosedForm(
+        integer=integer,
+        spiking=spiking,
+        neurons=neurons,
+        percentile=percentile,
+        copies=copies,
+        on_grid=False,
+    )
+    return found, agreement
+
+
+def choose(
+    network: ElmanNetwork, questions: list[NDArray[np.int64]], lines: int = MAX_FAN_IN
+) -> tuple[float, ConstrainedNetwork]:
+    """Choose the ceilings of unbounded ReLU units by the integer model's agreement with the float network.
+
+    Returns
+    -------
+    float and ConstrainedNetwork
+        The percentile (see PERCENTILES), and the integer model.
+
+    """
+    labels = network.logits(questions).argmax(axis=1)
+    unbounded = network.activation == "Relu" and not np.isfinite(network.clip)
+    found = {
+        percentile: constrain(network, questions, max_lines=lines, percentile=percentile)
+        for percentile in (PERCENTILES if unbounded else PERCENTILES[:1])
+    }
+    agreement = {p: (n.logits(questions).argmax(axis=1) == labels).mean() for p, n in found.items()}
+    best = max(found, key=lambda p: float(agreement[p]))
+    return best, found[best]
+
+
+def _lies_on_grid(
+    network: ElmanNetwork, plain: ConstrainedNetwork, questions: list[NDArray[np.int64]]
+) -> bool:
+    if np.abs(plain.codes - plain.rounded_codes()).max() > _ON_GRID:
+        return False
+    difference = plain.logits(questions, rounded=False) - network.logits(questions)
+    return float(np.abs(difference).max()) <= _ON_GRID
+
+
+def refit(
+    start: ConstrainedNetwork,
+    questions: list[NDArray[np.int64]],
+    states: Callable[[list[NDArray[np.int64]]], F64],
+    logits: Callable[[list[NDArray[np.int64]]], F64],
+) -> tuple[ConstrainedNetwork, Neurons, float]:
+    """Refit with the spikes in the loop; of all floors and rounds, keep what agrees best.
+
+    Parameters
+    ----------
+    start
+        The integer model.
+    questions
+        Calibration questions; MAX_QUESTIONS of them are used.
+    states
+        Gives the activities that the units should have, float64 (steps of all questions, n_hidden), in the order of
+        `hidden_steps`; beyond 0..15 where the range cuts them off.
+    logits
+        Gives the logits that the head should have, float64 (questions, classes).
+
+    Returns
+    -------
+    ConstrainedNetwork, Neurons and float
+        The network that is placed, its hidden neurons, and the share of the questions that they answer as wanted.
+
+    """
+    some = np.linspace(0, len(questions) - 1, min(len(questions), MAX_QUESTIONS)).astype(int)
+    questions = [questions[i] for i in some]
+    wanted, head = states(questions), logits(questions)
+    labels = head.argmax(axis=1)
+    best, most = None, -1.0
+    for floor in FLOORS:
+        current = start
+        for _ in range(ROUNDS + 1):
+            neurons, _error = match_hidden(
+                current, hidden_neurons(current, floor=floor), questions, states=wanted, rounds=3
+            )
+            counts = read_counts(current, neurons, questions)
+            for candidate in (current, refit_head(current, counts, head)):
+                agreement = float((candidate.read_out(counts).argmax(axis=1) == labels).mean())
+                if agreement > most:
+                    best, most = (candidate, neurons), agreement
+            current = _refit_hidden(current, neurons, questions, wanted)
+    if best is None:
+        raise AssertionError  # agreement is at least 0
+    return *best, most
+
+
+def _refit_hidden(
+    current: ConstrainedNetwork,
+    neurons: Neurons,
+    questions: list[NDArray[np.int64]],
+    states: F64,
+) -> ConstrainedNetwork:
+    """Fit every unit to the float network's states, on the activities that it really gets."""
+    inputs = np.concatenate([i for _, i, _ in hidden_steps(current, neurons, questions)])
+    matrix = current.levels * current.scale[:, None]
+    reached = inputs @ matrix.T + current.bias
+    # beyond the ends of the range every drive answers alike: there, what is already beyond is right
+    wanted = np.where(states <= 0.5, np.minimum(reached, states), states)
+    wanted = np.where(states >= T - 0.5, np.maximum(reached, states), wanted)
+    wanted = np.clip(wanted, -T / 2, 3 * T / 2)
+    fitted, mean = _least_squares(inputs, wanted, matrix)
+    levels, scale, _ = quantise_rows(fitted, inputs, LEVEL_MIN, LEVEL_MAX)
+    bias = wanted.mean(axis=0) - scale * (levels @ mean)
+    return replace(current, levels=levels, scale=scale, bias=bias)
+
+
+def refit_head(current: ConstrainedNetwork, counts: F64, logits: F64) -> ConstrainedNetwork:
+    """Fit the head to the float network's logits, up to what is equal for all classes."""
+    wanted = logits - logits.mean(axis=1, keepdims=True)
+    fitted, mean = _least_squares(
+        counts, wanted, current.readout_levels * current.readout_scale[:, None]
+    )
+    levels, scale, _ = quantise_rows(fitted, counts, -LEVEL_MAX, -LEVEL_MIN)
+    bias = wanted.mean(axis=0) - scale * (levels @ mean)
+    return replace(current, readout_levels=levels, readout_scale=scale, readout_bias=bias)
+
+
+def _least_squares(inputs: F64, wanted: F64, start: F64) -> tuple[F64, F64]:
+    """Fit wanted ~ inputs @ result.T + constant, held to `start` by a ridge; return it and the inputs' mean."""
+    mean = inputs.mean(axis=0)
+    centred = inputs - mean
+    H = centred.T @ centred / len(inputs)
+    ridge = _RIDGE * (np.trace(H) / len(H) + 1e-12) * np.eye(len(H))
+    moment = centred.T @ (wanted - wanted.mean(axis=0)) / len(inputs)
+    return np.linalg.solve(H + ridge, moment + ridge @ start.T).T, mean

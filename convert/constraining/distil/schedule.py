@@ -1,0 +1,134 @@
+"""The schedule of a distillation: short where that is enough, long where the spikes fall behind.
+
+Most networks are learnt in two minutes.  Where the core answers fewer calibration questions than the integer model that
+it was trained on from, it has not learnt enough; then the distillation is made again, with more passes at a higher
+learning rate and fewer changed questions, and the better of both is kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ..response_matching import hidden_neurons, match
+from .loop import distil
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ...network.constrained import ConstrainedNetwork
+    from ...network.elman import ElmanNetwork
+    from ..response_matching import Matched
+    from .settings import DistilSettings
+
+__all__ = ["Taught", "teach"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Taught:
+    """A distilled network.
+
+    Attributes
+    ----------
+    integer, spiking : ConstrainedNetwork
+        The integer model, and the network that was trained on from it with its spikes in the loop.
+    matched : Matched
+        The core; its agreement is the share of the calibration questions that it answers as wanted.
+    behind : float
+        That share of the integer model, less the core's.
+
+    """
+
+    integer: ConstrainedNetwork
+    spiking: ConstrainedNetwork
+    matched: Matched
+    behind: float
+
+
+def teach(
+    start: ConstrainedNetwork,
+    network: ElmanNetwork,
+    questions: list[NDArray[np.int64]],
+    settings: DistilSettings,
+    *,
+    truth: NDArray[np.int64] | None = None,
+    note: Callable[[str], None] = lambda _: None,
+) -> Taught:
+    """Distil a float network: by `settings`, and by longer ones where the core is behind its integer model.
+
+    Parameters
+    ----------
+    start
+        The integer model in closed form.
+    network
+        The float network: the teacher.
+    questions
+        Calibration questions as word ids, each at least one word.
+    settings
+        Schedule and seed of the first attempt; equal ones give equal networks.
+    truth
+        int64: true labels of the questions, where they may be used: then they are what is wanted.
+    note
+        Called with one line before each step.
+
+    Raises
+    ------
+    ConstraintError
+        The network does not fit one core, or a bidirectional one two.
+
+    """
+    taught = _attempt(start, network, questions, settings, truth, note)
+    if taught.behind <= settings.behind:
+        return taught
+    note(
+        f"the core answers {taught.behind:.1%} fewer calibration questions as wanted than its integer model:"
+        " distilling longer"
+    )
+    longer = _attempt(start, network, questions, settings.longer(), truth, note)
+    return max(taught, longer, key=lambda t: t.matched.agreement)
+
+
+def _attempt(
+    start: ConstrainedNetwork,
+    network: ElmanNetwork,
+    questions: list[NDArray[np.int64]],
+    settings: DistilSettings,
+    truth: NDArray[np.int64] | None,
+    note: Callable[[str], None],
+) -> Taught:
+    """Train the integer model, then rounds with the spikes in the loop, each from the best one before."""
+    logits = network.logits(questions)
+    wanted = logits.argmax(axis=1) if truth is None else truth
+    note(f"distilling the integer network in {settings.epochs} passes")
+    integer = distil(start, "integer", network, questions, settings, labels=truth)
+    spiking, matched = integer, None
+    for round_ in range(settings.spiking_rounds):
+        note(
+            f"distilling with the spikes in the loop in {settings.spiking_epochs} passes,"
+            f" round {round_ + 1} of at most {settings.spiking_rounds}"
+        )
+        tried = distil(
+            spiking,
+            "spiking",
+            network,
+            questions,
+            replace(settings, seed=settings.seed + round_),
+            labels=truth,
+            floor=settings.floor,
+        )
+        neurons = hidden_neurons(tried, floor=settings.floor)
+        found = match(tried, questions, wanted, neurons, logits=logits)
+        gained = found.agreement - (-1.0 if matched is None else matched.agreement)
+        if matched is None or gained > 0:
+            spiking, matched = tried, found
+        if gained < settings.least_gain or matched.agreement >= settings.enough:
+            break
+    if matched is None:
+        raise AssertionError  # there is at least one round
+    answered = float((integer.logits(questions).argmax(axis=1) == wanted).mean())
+    return Taught(
+        integer=integer, spiking=spiking, matched=matched, behind=answered - matched.agreement
+    )

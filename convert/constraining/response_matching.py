@@ -1,0 +1,339 @@
+"""Match spiking to artificial responses: thresholds, leaks and initial potentials of the placed neurons.
+
+A hidden unit of scale s and bias B becomes a neuron of gain g, threshold theta = g / s and leak B theta / 15, so that
+its spike count in a step of 15 ticks is floor(s q.a + B + 1/2) when spikes come evenly.  They do not: a neuron that
+is driven below zero early in a step has lost nothing when the step's sum is positive in the model, but has on the
+core, where the floor is zero.  `match_hidden` measures what every unit really answers on calibration questions and
+moves its leak and threshold so that it answers as the model does; `match_readout` does the same for the classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from ...simcore import CoreImage, QuestionCore, limits
+from ..errors import ConstraintError
+from ..network.constrained import ConstrainedNetwork, T
+from ..network.hidden_spikes import hidden_steps, read_counts
+from ..network.place import Neurons, Readout, apart, place, readout_copies
+from .host_head import host_heads
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+GAIN_MAX: Final = limits.WEIGHT_MAX // 8
+"""Largest g: the weight -8 g has 9 bits."""
+
+READOUT_GAIN: Final = 7
+"""g of the readout: the four gate axons lift 32 g = 224, which the leak (at most 255) takes while the gate is shut."""
+
+GATE_LIFT: Final = 32 * READOUT_GAIN
+"""What the open gate adds to a readout neuron at every tick."""
+
+READOUT_CEILING: Final = T - 0.5
+"""Highest count that the readout's scale aims at."""
+
+READOUT_MARGINS: Final = (0.0, 0.5, 1.5, 4.0)
+"""Margins tried on both sides of the range of logits, relative to it."""
+
+COPIES_MAX: Final = 16
+"""Readout neurons of a class: 16 staggered ones resolve 1/16 of a spike; more cost events and change no label."""
+
+
+def hidden_neurons(network: ConstrainedNetwork, *, floor: float = 0.0) -> Neurons:
+    """Derive the hidden neurons in closed form.
+
+    The gain is the largest that keeps theta and leak inside the chip's limits.
+
+    Parameters
+    ----------
+    network
+        The network.
+    floor
+        Lowest potential in thresholds, at most 0.
+
+    Raises
+    ------
+    ConstraintError
+        A unit whose scale no gain can express, by number.
+
+    """
+    s, B = network.scale, network.bias
+    leak_bound = np.full(len(s), np.inf)
+    np.divide(limits.LEAK_MAX * T * s, np.abs(B), out=leak_bound, where=B != 0)
+    gain = np.floor(
+        np.minimum.reduce([np.full(len(s), float(GAIN_MAX)), limits.THRESHOLD_MAX * s, leak_bound])
+    )
+    gain = np.maximum(gain, 1)
+    threshold = np.maximum(np.round(gain / s), 1)
+    if (threshold > limits.THRESHOLD_MAX).any():
+        j = int(np.argmax(threshold))
+        raise ConstraintError(
+            f"hidden unit {j}: scale {s[j]:.3g} needs threshold {threshold[j]:.0f}, limit {limits.THRESHOLD_MAX}"
+        )
+    # A bias beyond the leak's range only arises where |B| exceeds 15 levels by far: the unit is constant anyway.
+    leak = np.clip(np.round(B * threshold / T), -limits.LEAK_MAX, limits.LEAK_MAX)
+    start = gain * (network.levels[:, network.n_in :] @ network.initial) + threshold / 2
+    potential = np.clip(np.floor(start), limits.POTENTIAL_MIN, limits.POTENTIAL_MAX)
+    return Neurons(
+        gain=gain.astype(np.int64),
+        threshold=threshold.astype(np.int64),
+        leak=leak.astype(np.int64),
+        potential=potential.astype(np.int64),
+        floor=np.maximum(np.round(floor * threshold), -limits.THRESHOLD_MAX).astype(np.int64),
+    )
+
+
+def match_hidden(
+    network: ConstrainedNetwork,
+    neurons: Neurons,
+    questions: list[NDArray[np.int64]],
+    *,
+    states: NDArray[np.float64] | None = None,
+    rounds: int = 6,
+) -> tuple[Neurons, float]:
+    """Move leaks until every unit's mean spike count on the questions is the one wanted.
+
+    Without `states` that is the model's, which is asked with the activities that the core really had (the spike
+    counts of the step before), so each unit's own response is matched, not the errors of others.  With `states`
+    errors of others are made good as well.
+
+    Parameters
+    ----------
+    network, neurons
+        The layer to match.
+    questions
+        Word ids of the calibration questions.
+    states
+        float64 (steps of all questions, n_hidden): the activities wanted, in the order of `hidden_steps`.
+    rounds
+        Corrections made; the one with the smallest mean error is returned.
+
+    Returns
+    -------
+    Neurons and float
+        The neurons, and their mean absolute error in spikes.
+
+    """
+    matrix = (network.levels * network.scale[:, None]).T
+    best, best_error = neurons, np.inf
+    for _ in range(rounds + 1):
+        ran = list(hidden_steps(network, neurons, questions))
+        counts = np.concatenate([c for _, _, c in ran])
+        wanted = states
+        if wanted is None:
+            inputs = np.concatenate([i for _, i, _ in ran])
+            wanted = np.floor(inputs @ matrix + network.bias + 0.5)
+        error = counts - np.clip(wanted, 0, T)
+        size = float(np.abs(error).mean())
+        if size < best_error:
+            best, best_error = neurons, size
+        change = np.round(error.mean(axis=0) * neurons.threshold / T)
+        leak = np.clip(neurons.leak - change, -limits.LEAK_MAX, limits.LEAK_MAX)
+        neurons = replace(neurons, leak=leak.astype(np.int64))
+    return best, best_error
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Matched:
+    """A placed network whose responses were matched.
+
+    Attributes
+    ----------
+    image : CoreImage
+        The core.
+    hidden : Neurons
+        Its hidden neurons.
+    readout : Readout
+        Its readout neurons, or the head that the host computes.
+    agreement : float
+        Share of the calibration questions on which the core gives the float network's label, 0..1.
+    method : {"closed-form", "matched", "refitted"}
+        Whether the hidden responses were moved, or the closed form agreed better; or how they were given.
+
+    """
+
+    image: CoreImage
+    hidden: Neurons
+    readout: Readout
+    agreement: float
+    method: str
+
+
+def match(
+    network: ConstrainedNetwork,
+    questions: list[NDArray[np.int64]],
+    labels: NDArray[np.int64],
+    hidden: Neurons | None = None,
+    *,
+    logits: NDArray[np.float64] | None = None,
+) -> Matched:
+    """Place the network and match its responses on calibration questions.
+
+    Parameters
+    ----------
+    network
+        The constrained network.
+    questions
+        Word ids of the calibration questions, each at least one word.
+    labels
+        int64: the float network's label of each question.
+    hidden
+        Hidden neurons that were matched already; None: those of the closed form, or matched to the model.
+    logits
+        float64 (questions, classes): the float network's, for a head on the host to be fitted to.
+
+    Raises
+    ------
+    ConstraintError
+        The network does not fit one core.
+
+    """
+    if hidden is None:
+        closed = hidden_neurons(network)
+        matched, _ = match_hidden(network, closed, questions)
+        candidates = {"closed-form": closed, "matched": matched}
+    else:
+        candidates = {"refitted": hidden}
+    results = [
+        _with_readout(network, neurons, questions, labels, logits, method)
+        for method, neurons in candidates.items()
+    ]
+    return max(results, key=lambda r: r.agreement)
+
+
+def _with_readout(
+    network: ConstrainedNetwork,
+    hidden: Neurons,
+    questions: list[NDArray[np.int64]],
+    labels: NDArray[np.int64],
+    logits: NDArray[np.float64] | None,
+    method: str,
+) -> Matched:
+    """Find the readout's range, or the host's head: of a few candidates, the one that agrees best."""
+    candidates: Iterable[Readout]
+    if network.head == "host":
+        candidates = host_heads(network, read_counts(network, hidden, questions), logits)
+    elif apart(network):
+        halves = network.half(0), network.half(1)
+        neurons = [hidden.of(np.flatnonzero(network.ways()[1] == way)) for way in (0, 1)]
+        ranges = _readout_ranges(list(zip(halves, neurons, strict=True)), questions)
+        candidates = (
+            (readout_neurons(halves[0], low, high), readout_neurons(halves[1], low, high))
+            for low, high in ranges
+        )
+    else:
+        ranges = _readout_ranges([(network, hidden)], questions)
+        candidates = (readout_neurons(network, low, high) for low, high in ranges)
+    best: Matched | None = None
+    for readout in candidates:
+        image = place(network, hidden, readout)
+        agreement = float((core_labels(image, network, questions) == labels).mean())
+        if best is None or agreement > best.agreement:
+            best = Matched(
+                image=image, hidden=hidden, readout=readout, agreement=agreement, method=method
+            )
+    if best is None:
+        raise ConstraintError("readout: the calibration questions give every class the same logit")
+    return best
+
+
+def _readout_ranges(
+    parts: list[tuple[ConstrainedNetwork, Neurons]], questions: list[NDArray[np.int64]]
+) -> list[tuple[float, float]]:
+    """List ranges of logits that the readout's counts could span.
+
+    A narrow range resolves more; a wide one keeps the swings of single ticks off floor and ceiling.  Where the mean
+    is read, the range is that of single words: a class that loses ground at one word cannot take its spikes back, so
+    the range must reach down to where hardly any word takes ground.  So it must where a class gets its spikes from
+    two cores, the `parts`.
+    """
+    counted = [
+        np.concatenate([c for _, _, c in hidden_steps(network, hidden, questions)])
+        if network.readout == "mean"
+        else read_counts(network, hidden, questions)
+        for network, hidden in parts
+    ]
+    logits = [n.read_out(c) for (n, _), c in zip(parts, counted, strict=True)]
+    ordered = np.sort(np.concatenate(logits), axis=1)
+    if parts[0][0].readout == "mean" or len(parts) > 1:
+        lows = np.percentile(ordered[:, 0], [0, 2, 20])
+    else:
+        lows = np.percentile(ordered[:, -2], [1, 20])
+    ranges = set()
+    for high in np.percentile(ordered[:, -1], [99, 100]):
+        for low in lows:
+            for wider in READOUT_MARGINS:
+                margin = wider * (high - low)
+                if high > low:
+                    ranges.add((float(low - margin), float(high + margin)))
+    return sorted(ranges)
+
+
+def readout_neurons(network: ConstrainedNetwork, low: float, high: float) -> Neurons:
+    """Derive the readout neurons that count logits from low (no spike) to high (READOUT_CEILING spikes a step).
+
+    Neuron k of a class starts (k + 1/2) / copies of a spike ahead, so that the class's total resolves fractions of
+    a spike.
+    """
+    copies = min(readout_copies(network.n_hidden, network.classes), COPIES_MAX)
+    per_logit = READOUT_CEILING / (high - low)
+    stagger = (np.arange(copies) + 0.5) / copies
+    drive = (
+        network.readout_bias[:, None] - low
+    ) * per_logit  # spikes a step that the bias is worth
+    if network.readout == "mean":
+        return _integrating(network, per_logit, drive, stagger)
+    threshold = READOUT_GAIN / (network.readout_scale * per_logit)
+    leak = np.round((drive + stagger) * threshold[:, None] / T - GATE_LIFT)
+    n = network.classes * copies
+    return Neurons(
+        gain=np.full(n, READOUT_GAIN),
+        threshold=_repeated(threshold, copies),
+        leak=np.clip(leak, -limits.LEAK_MAX, limits.LEAK_MAX).astype(np.int64).reshape(-1),
+        potential=np.zeros(n, dtype=np.int64),
+        floor=np.zeros(n, dtype=np.int64),
+    )
+
+
+def _integrating(
+    network: ConstrainedNetwork,
+    per_logit: float,
+    drive: NDArray[np.float64],
+    stagger: NDArray[np.float64],
+) -> Neurons:
+    """Derive readout neurons that add up all steps; they start as far below as the leak lifts them in the first."""
+    copies = len(stagger)
+    per_gain = 1 / (network.readout_scale * per_logit)  # threshold of gain 1
+    bound = np.full(network.classes, float(GAIN_MAX))
+    leak_of_gain = np.abs(drive[:, 0]) * per_gain / T
+    np.divide(limits.LEAK_MAX, leak_of_gain, out=bound, where=leak_of_gain > 0)
+    gain = np.clip(np.floor(np.minimum(bound, limits.THRESHOLD_MAX / per_gain)), 1, GAIN_MAX)
+    threshold = gain * per_gain
+    leak = np.clip(np.round(drive[:, 0] * threshold / T), -limits.LEAK_MAX, limits.LEAK_MAX)
+    start = np.minimum(stagger * threshold[:, None], threshold[:, None] - 1) - T * leak[:, None]
+    start = np.minimum(np.floor(start), np.floor(threshold[:, None]) - 1)
+    return Neurons(
+        gain=np.repeat(gain, copies).astype(np.int64),
+        threshold=_repeated(threshold, copies),
+        leak=np.repeat(leak, copies).astype(np.int64),
+        potential=start.astype(np.int64).reshape(-1),
+        floor=np.full(start.size, -limits.THRESHOLD_MAX),
+    )
+
+
+def _repeated(threshold: NDArray[np.float64], copies: int) -> NDArray[np.int64]:
+    whole = np.clip(np.round(np.repeat(threshold, copies)), 1, limits.THRESHOLD_MAX)
+    return whole.astype(np.int64)
+
+
+def core_labels(
+    image: CoreImage, network: ConstrainedNetwork, questions: list[NDArray[np.int64]]
+) -> NDArray[np.int64]:
+    """Answer questions on the simulated core, int64 labels."""
+    return QuestionCore(image, network.encoder()).answer(questions).label.astype(np.int64)

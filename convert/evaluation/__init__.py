@@ -1,0 +1,1 @@
+"""What a model answers, stage by stage, and how that is shown."""

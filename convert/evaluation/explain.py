@@ -1,0 +1,219 @@
+"""Explain an answer: what the core reads at every word of a question, what it sends, and what speaks for each class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...simcore import CoreImage, Course, Encoder, Energy, estimate, follow
+from ...simcore.classifier import NEEDED, Classifier
+from ...simcore.text.splitting import read_tokenizer
+from ..errors import ConstraintError, DataError, ModelFileError
+from ..network.place import unit_neurons
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Token:
+    """A word as the model's tokenizer gives it.
+
+    Attributes
+    ----------
+    word : str
+        The token.
+    text : str
+        What stands in the question.
+    id : int
+        Its word id.
+
+    """
+
+    word: str
+    text: str
+    id: int
+
+    def __str__(self) -> str:
+        """Give the token, and what stands in the question where it is something else (`<number> (1999)`)."""
+        shown = self.word if self.word == self.text.lower() else f"{self.word} ({self.text})"
+        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in shown)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Explanation:
+    """One question on the chip.
+
+    Attributes
+    ----------
+    question : str
+    tokens : tuple of Token
+        In the order of the text.
+    labels : tuple of str
+        Class names.
+    image : CoreImage
+        The core.
+    course : Course
+        What it does.
+    units : intp (units, 2) or None
+        Core and first neuron of each hidden unit; None where the core was not placed by this program.
+    energy : Energy
+        Estimate for the whole question.
+
+    """
+
+    question: str
+    tokens: tuple[Token, ...]
+    labels: tuple[str, ...]
+    image: CoreImage
+    course: Course
+    units: NDArray[np.intp] | None
+    energy: Energy
+
+    @property
+    def label(self) -> int:
+        """The answer: the first of the largest scores."""
+        return int(self.course.evidence[-1].argmax())
+
+    @property
+    def ticks_per_step(self) -> int:
+        """Ticks of a word."""
+        return len(self.course.lines) // len(self.course.spikes)
+
+    @property
+    def unit_spikes(self) -> NDArray[np.bool_] | None:
+        """Spikes of each hidden unit in each tick, bool (ticks, units)."""
+        return (
+            None if self.units is None else self.course.fired[:, self.units[:, 0], self.units[:, 1]]
+        )
+
+    @property
+    def hidden(self) -> NDArray[np.int64] | None:
+        """Spikes of each hidden unit in each step, int64 (steps, units)."""
+        fired = self.unit_spikes
+        if fired is None:
+            return None
+        steps = len(self.course.spikes)
+        in_steps = fired.reshape(steps, self.ticks_per_step, -1)
+        return np.asarray(in_steps.sum(axis=1), dtype=np.int64)
+
+    @property
+    def head(self) -> str:
+        """Where the answer is computed: "core" or "host"."""
+        return "core" if self.image.head_bias is None else "host"
+
+    @property
+    def both(self) -> bool:
+        """Whether every step reads a word from either end."""
+        return self.image.coding is not None and self.image.coding.backward_lines > 0
+
+    def read(self, step: int) -> tuple[Token, ...]:
+        """Give what is read in a step: one word, two of a bidirectional network, none in a drain step."""
+        order = self.course.order
+        if step >= len(order):
+            return ()
+        first = self.tokens[order[step]]
+        return (first, self.tokens[order[::-1][step]]) if self.both else (first,)
+
+    def heading(self, step: int) -> str:
+        """Name a step by its words."""
+        return " + ".join(map(str, self.read(step))) or "(drain)"
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the same as a JSON object."""
+        course, hidden = self.course, self.hidden
+        scores = [dict(zip(self.labels, row, strict=True)) for row in course.evidence.tolist()]
+        steps = []
+        for s, spikes in enumerate(course.spikes.tolist()):
+            words = [{"word": t.word, "text": t.text, "id": t.id} for t in self.read(s)]
+            spoken = s < len(course.order)
+            steps.append(
+                {
+                    "words": words,
+                    "code": course.codes[s].tolist() if spoken else None,
+                    "spikes": dict(zip(("input", "hidden", "output"), spikes, strict=True)),
+                    "hidden_units": None if hidden is None else hidden[s].tolist(),
+                    "synaptic_events": int(course.synaptic_events[s]),
+                    "evidence": scores[s] if spoken else None,
+                    "label": self.labels[course.evidence[s].argmax()] if spoken else None,
+                }
+            )
+        total = course.spikes.sum(axis=0).tolist()
+        return {
+            "question": self.question,
+            "label": self.labels[self.label],
+            "scores": scores[-1],
+            "head": self.head,
+            "words": len(self.tokens),
+            "ticks": len(course.lines),
+            "spikes": dict(zip(("input", "hidden", "output"), total, strict=True)),
+            "synaptic_events": int(course.synaptic_events.sum()),
+            "power_uw": self.energy.power_uw,
+            "energy_uj": self.energy.energy_uj,
+            "steps": steps,
+        }
+
+
+def explain(files: Mapping[str, bytes], question: str) -> Explanation:
+    """Follow one question through a published model.
+
+    Parameters
+    ----------
+    files
+        The model's files; those that a classifier is made of are enough.
+    question
+        Any text.
+
+    Raises
+    ------
+    DataError
+        It is empty, or the tokenizer finds no word in it.
+    ModelFileError, SimcoreError
+        The model is no classifier, or the question has too many words.
+
+    """
+    for name in NEEDED:
+        if name not in files:
+            raise ModelFileError(f"model: {name} is missing, so it answers no question")
+    if not question.strip():
+        raise DataError("question: it is empty")
+    classifier = Classifier.from_files(files)
+    image = CoreImage.from_bytes(files["core.safetensors"])
+    encoder = Encoder.from_bytes(files["encoder.safetensors"])
+    ids = classifier.word_ids([question])[0]
+    if not ids:
+        raise DataError(f"question {question[:60]!r}: the model's tokenizer finds no word in it")
+    course = follow(image, encoder, ids)
+    encoding = read_tokenizer(files["tokenizer.json"]).encode(question, add_special_tokens=False)
+    tokens = tuple(
+        Token(word=word, text=question[start:end], id=number)
+        for word, (start, end), number in zip(
+            encoding.tokens, encoding.offsets, encoding.ids, strict=True
+        )
+    )
+    return Explanation(
+        question=question,
+        tokens=tokens,
+        labels=classifier.labels,
+        image=image,
+        course=course,
+        units=_units(image),
+        energy=estimate(
+            cores=image.cores,
+            ticks=len(course.lines),
+            synaptic_events=int(course.synaptic_events.sum()),
+        ),
+    )
+
+
+def _units(image: CoreImage) -> NDArray[np.intp] | None:
+    """List core and first neuron of every hidden unit."""
+    try:
+        found = [(c, n) for c in range(image.cores) for n in unit_neurons(image, c).tolist()]
+    except ConstraintError:
+        return None
+    return np.array(found, dtype=np.intp)

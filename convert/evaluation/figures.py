@@ -1,0 +1,183 @@
+"""The ledger's figures: losses from stage to stage, classes, responses, and what a question takes on the core."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from ...simcore import CoreImage, Encoder, estimate
+from ...simcore.program.inspection import inspect
+from ..network.constrained import MAX_FAN_IN, ConstrainedNetwork, T
+from ..network.hidden_spikes import hidden_steps
+from ..network.place import unplace
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+RESPONSE_QUESTIONS: Final = 500
+"""Most questions that responses are compared on, taken evenly: some thousand steps of every unit."""
+
+
+def stage_figures(
+    predicted: Mapping[str, NDArray[Any]], truth: NDArray[np.int64] | None
+) -> dict[str, dict[str, float | None]]:
+    """Count every stage's answers.
+
+    Parameters
+    ----------
+    predicted
+        Label of each question by stage, in the order of the stages; the first is the float stage.
+    truth
+        The true labels, where there are any.
+
+    Returns
+    -------
+    dict
+        By stage, all in 0..1: `accuracy`; `agreement` with the float stage and `agreement_before` with the stage
+        before, shares of the questions; `loss`, the accuracy of the stage before less this one's.  None where there
+        is no truth or no stage before.
+
+    """
+    stages: dict[str, dict[str, float | None]] = {}
+    reference = next(iter(predicted.values()))
+    before: NDArray[Any] | None = None
+    accuracy_before: float | None = None
+    for stage, answers in predicted.items():
+        accuracy = None if truth is None else float((answers == truth).mean())
+        loss = None
+        if accuracy is not None and accuracy_before is not None:
+            loss = accuracy_before - accuracy
+        stages[stage] = {
+            "accuracy": accuracy,
+            "agreement": float((answers == reference).mean()),
+            "agreement_before": None if before is None else float((answers == before).mean()),
+            "loss": loss,
+        }
+        before, accuracy_before = answers, accuracy
+    return stages
+
+
+def confusion_matrix(
+    truth: NDArray[np.int64], answered: NDArray[np.int32], labels: Sequence[str]
+) -> dict[str, Any]:
+    """Count answers (columns, the last one: no answer) to questions of each class (rows)."""
+    matrix = np.zeros((len(labels), len(labels) + 1), dtype=np.int64)
+    np.add.at(matrix, (truth, np.where(answered < 0, len(labels), answered)), 1)
+    return {"labels": list(labels), "matrix": matrix.tolist()}
+
+
+def class_figures(confusion: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Give precision, recall and support (questions) of each class; None: nothing to divide by."""
+    matrix = np.array(confusion["matrix"])
+    found = {}
+    for i, label in enumerate(confusion["labels"]):
+        right, answered, support = int(matrix[i, i]), int(matrix[:, i].sum()), int(matrix[i].sum())
+        found[label] = {
+            "precision": right / answered if answered else None,
+            "recall": right / support if support else None,
+            "support": support,
+        }
+    return found
+
+
+def core_figures(answers: Any, cores: int) -> dict[str, Any]:
+    """Average over the questions what the core does for one."""
+    run = answers.ticks > 0
+    ticks, events = answers.ticks[run], answers.synaptic_events[run]
+    energy = estimate(cores=cores, ticks=int(ticks.sum()), synaptic_events=int(events.sum()))
+    n = int(run.sum())
+    spikes: Mapping[str, float] = dict(
+        zip(("input", "hidden", "output"), answers.spikes[run].mean(axis=0).tolist(), strict=True)
+    )
+    return {
+        "cores": cores,
+        "words": float(answers.words[run].mean()),
+        "ticks": float(ticks.mean()),
+        "spikes": spikes,
+        "synaptic_events": float(events.mean()),
+        "power_uw": energy.power_uw,
+        "energy_uj": {method: value / n for method, value in energy.energy_uj.items()},
+    }
+
+
+def utilisation(image: CoreImage, network: ConstrainedNetwork) -> dict[str, dict[str, int]]:
+    """Give how much of each limit of the core is used: {what: {used, limit}}.
+
+    `simcore.inspection` counts the chip's own limits; the levels of weights and activities are the method's.
+    """
+    levels = len(np.unique(network.levels))
+    activities = len(np.unique(network.rounded_codes()))
+    gate = image.coding is not None and image.coding.gate_line >= 0
+    lines = network.n_in + network.n_hidden + int(gate) * image.cores
+    return {
+        **inspect(image).as_json()["use"],
+        "lines (fan-in)": {"used": lines, "limit": MAX_FAN_IN * image.cores},
+        "weight levels": {"used": levels, "limit": 16},
+        "activity levels of the inputs": {"used": activities, "limit": T + 1},
+    }
+
+
+def responses(
+    integer: ConstrainedNetwork,
+    image: CoreImage,
+    encoder: Encoder,
+    questions: Sequence[NDArray[np.int64]],
+) -> dict[str, Any] | None:
+    """Compare the spike counts of the core's hidden units with the activities of the integer stage.
+
+    Both run whole questions on their own, and are compared unit by unit after every word, as Diehl et al. 2016 plot
+    artificial against spiking neurons.
+
+    Parameters
+    ----------
+    integer
+        The integer stage.
+    image, encoder
+        The core and its encoder.
+    questions
+        Word ids of each question, at least one; of more than RESPONSE_QUESTIONS, these many are taken evenly.
+
+    Returns
+    -------
+    dict or None
+        `questions`; `levels`: for each artificial activity 0..15 that occurs, `activity`, `samples`, and mean and
+        standard deviation of the `spikes`; `units`: for each hidden unit the mean artificial `activity`, the mean
+        count of `spikes`, the mean absolute `error` between them, all per step, and their `correlation` (None where
+        one of them is constant).  None where the core has other hidden units than the integer stage.
+
+    """
+    placed, neurons = unplace(image, encoder)
+    if placed.n_hidden != integer.n_hidden or placed.direction != integer.direction:
+        return None
+    chosen = np.linspace(0, len(questions) - 1, min(len(questions), RESPONSE_QUESTIONS)).astype(int)
+    asked = [questions[i] for i in chosen]
+    wanted = np.concatenate([a for _, _, a in integer.trace(asked)])
+    got = np.concatenate([counts for _, _, counts in hidden_steps(placed, neurons, asked)])
+    return {
+        "questions": len(asked),
+        "levels": [_level(a, got[wanted == a]) for a in range(T + 1) if (wanted == a).any()],
+        "units": [_unit(wanted[:, j], got[:, j]) for j in range(integer.n_hidden)],
+    }
+
+
+def _level(activity: int, spikes: NDArray[np.float64]) -> dict[str, float]:
+    return {
+        "activity": activity,
+        "samples": len(spikes),
+        "spikes": float(spikes.mean()),
+        "deviation": float(spikes.std()),
+    }
+
+
+def _unit(wanted: NDArray[np.float64], got: NDArray[np.float64]) -> dict[str, float | None]:
+    spread = float(wanted.std() * got.std())
+    joint = float(((wanted - wanted.mean()) * (got - got.mean())).mean())
+    return {
+        "activity": float(wanted.mean()),
+        "spikes": float(got.mean()),
+        "error": float(np.abs(got - wanted).mean()),
+        "correlation": joint / spread if spread > 0 else None,
+    }

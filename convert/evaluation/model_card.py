@@ -1,0 +1,171 @@
+"""The model card: what a model is, how it was made, and what was measured, in Markdown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from ..network.constrained import MAX_FAN_IN
+from .tables import (
+    class_table,
+    confusion_table,
+    head_line,
+    question_table,
+    response_table,
+    stage_table,
+    table,
+    unit_line,
+    use_table,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .tables import Rows
+
+CORES: Final = {1: "one TrueNorth core", 2: "two TrueNorth cores"}
+
+PAPER: Final = {"float": 0.85, "fan-in": 0.784, "spiking": 0.74}
+"""Accuracies of Diehl et al. 2016 on TREC, by the stage they stand beside (2015 workshop figures)."""
+
+
+def model_card(
+    title: str, evaluation: Mapping[str, Any], training: Mapping[str, Any] | None
+) -> str:
+    """Write the model card of a converted model.
+
+    Parameters
+    ----------
+    title
+        Name and version.
+    evaluation
+        The content of `eval.json`.
+    training
+        The content of `training.json`, where the model has one.
+
+    """
+    network = evaluation["network"]
+    labelled = evaluation["confusion"] is not None
+    lines = [
+        f"# {title}",
+        "",
+        (
+            f"An Elman RNN with {network['input_lines']} input lines, {network['hidden_units']} hidden units"
+            f" ({network['activation']}) and {network['classes']} classes, constrained to 16 weight levels and"
+            f" 16 activity levels and placed on {CORES[network['cores']]} (256 axons x 256 neurons)."
+        ),
+        "",
+        "## Stages",
+        "",
+        *_stages(evaluation),
+        "",
+        (
+            f"Counted on {evaluation['questions']} questions of `{evaluation['data']['file']}`"
+            f" (sha256 `{evaluation['data']['sha256'][:12]}`), of which {evaluation['without_words']} hold no word;"
+            f" responses matched on {evaluation['calibration']['questions']} calibration questions of"
+            f" `{evaluation['calibration']['file']}`, whose labels were not used."
+        ),
+        *own_questions(evaluation, training),
+        (
+            "`as float` and `as before` are the shares of questions answered as by the float stage and by the stage"
+            " before; `loss` is the accuracy lost since the stage before, in points. The spiking stage is the core"
+            " simulated spike for spike, as the daemon runs it. The figures of Diehl et al. 2016 are those of its"
+            " authors, on their own test questions."
+        ),
+        "",
+        "## On the core",
+        "",
+        *_core(evaluation),
+    ]
+    lines += ["", "### Use of the limits", "", *table(*use_table(evaluation))]
+    if evaluation["responses"] is not None:
+        lines += ["", "## Responses", "", *_responses(evaluation["responses"])]
+    if labelled:
+        lines += ["", "## Classes", "", *table(*class_table(evaluation))]
+        lines += ["", "## Confusion", "", *table(*confusion_table(evaluation))]
+    if training is not None and "cross_validation" in training:
+        lines += ["", "## Cross-validation", "", *_cross_validation(training["cross_validation"])]
+        training = {k: v for k, v in training.items() if k != "cross_validation"}
+    if training is not None:
+        lines += ["", "## Training", "", *(f"- {name}: {value}" for name, value in facts(training))]
+    return "\n".join(lines) + "\n"
+
+
+def own_questions(evaluation: Mapping[str, Any], training: Mapping[str, Any] | None) -> list[str]:
+    """Warn where the figures are of the questions that the model was made with."""
+    if evaluation["data"]["sha256"] != evaluation["calibration"]["sha256"]:
+        return []
+    line = "These are the calibration questions themselves"
+    if training is not None:
+        line += (
+            ", which the network was trained on: the figures are no estimate for other questions"
+        )
+        if "cross_validation" in training:
+            line += "; those of the cross-validation below are"
+    return [f"{line}."]
+
+
+def _cross_validation(found: Mapping[str, Any]) -> list[str]:
+    """Tabulate the figures of networks that were trained, by the same recipe, without what they answered."""
+    return [*table(*validation_table(found)), "", validation_line(found)]
+
+
+def validation_table(found: Mapping[str, Any]) -> Rows:
+    """Lay out the figures of a cross-validation."""
+    rows = [
+        [stage, f"{f['mean']:.2%}", "" if f["sd"] is None else f"{f['sd']:.2%}"]
+        for stage, f in found["stages"].items()
+    ]
+    return ["stage", "accuracy", "sd over seeds"], rows
+
+
+def validation_line(found: Mapping[str, Any]) -> str:
+    """Say what was cross-validated."""
+    return (
+        f"{found['folds']} folds of {found['questions']} questions (seed {found['fold_seed']}), each answered by"
+        f" networks trained and published without it by the same recipe; mean over"
+        f" {len(found['seeds'])} seeds."
+    )
+
+
+def _stages(evaluation: Mapping[str, Any]) -> list[str]:
+    head, rows = stage_table(evaluation)
+    paper = [f"{PAPER[row[0]]:.1%}" if row[0] in PAPER else "" for row in rows]
+    rows = [[*row, figure] for row, figure in zip(rows, paper, strict=True)]
+    return table([*head, "Diehl et al. 2016"], rows)
+
+
+def _core(evaluation: Mapping[str, Any]) -> list[str]:
+    network = evaluation["network"]
+    rows = [["lines", f"{network['lines_used']} of {MAX_FAN_IN * network['cores']}"]]
+    if evaluation["head"] == "core":
+        rows.append(["readout neurons per class", str(network["readout_neurons_per_class"])])
+    head, more = question_table(evaluation)
+    return [
+        *table(head, rows + more),
+        "",
+        head_line(evaluation),
+        "Power and energy are estimates for the chip (methods: docs/power.md), never measurements of the host.",
+    ]
+
+
+def _responses(found: Mapping[str, Any]) -> list[str]:
+    return [
+        *table(*response_table(found)),
+        "",
+        (
+            f"Spikes of a hidden unit on the core in a step, by the activity that the integer stage has there"
+            f" ({found['questions']} questions). {unit_line(found)}"
+        ),
+    ]
+
+
+def facts(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """List nested facts as (dotted name, value)."""
+    found = []
+    for key, value in document.items():
+        if isinstance(value, dict):
+            found += facts(value, f"{prefix}{key}.")
+        else:
+            text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            found.append((f"{prefix}{key}", text))
+    return found

@@ -1,0 +1,234 @@
+"""The ledger: what every stage of constraining answers, and how often it is right.
+
+Stages (docs/conversion.md): `float`, the model file in onnxruntime; `weights`, 16 weight levels; `activities`, 16
+activity levels as well; `fan-in`, at most 64 lines as well; `integer`, the integer model that the core comes from:
+distilled, or the same as `fan-in`; `spiking`, the core, spike for spike.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from ...simcore import Classifier, CoreImage, Encoder
+from ...simcore.tensors import Field, pack, unpack
+from ..errors import ConstraintError, DataError
+from ..network.constrained import FIELDS, ConstrainedNetwork
+from ..network.place import unplace
+from .figures import (
+    class_figures,
+    confusion_matrix,
+    core_figures,
+    responses,
+    stage_figures,
+    utilisation,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from ..network.elman import ElmanNetwork
+    from ..read import FloatModel
+    from ..words.question_files import Question
+
+STAGES: Final = ("float", "weights", "activities", "fan-in", "integer", "spiking")
+"""The stages of constraining, in order."""
+
+FILE: Final = "constrained.safetensors"
+"""Layer of a published model that holds its constrained networks."""
+
+_FORMAT: Final = "constrained"
+_VERSION: Final = 1
+_LENGTHS: Final = {
+    "components": 65_536,
+    "lines": 65_536,
+    "hidden units": 256,
+    "fan-in": 131_072,
+    "classes": 256,
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Constrained:
+    """The constrained networks of a model.
+
+    Attributes
+    ----------
+    wide : ConstrainedNetwork
+        With inputs as wide as the float network's: stages `weights` and `activities`.
+    core : ConstrainedNetwork
+        The integer model that the core comes from: stage `integer`; the same object as `wide` where that fits.
+    closed : ConstrainedNetwork or None
+        Within the core's lines in closed form: stage `fan-in`, where `core` was distilled from it; None: `core` is.
+
+    """
+
+    wide: ConstrainedNetwork
+    core: ConstrainedNetwork
+    closed: ConstrainedNetwork | None = None
+
+    def to_bytes(self) -> bytes:
+        """Serialise all that differ as one safetensors file."""
+        networks = self._different()
+        tensors = {
+            f"{part}.{name}": array
+            for part, network in networks.items()
+            for name, array in network.tensors().items()
+        }
+        metadata = {"format": _FORMAT, "version": _VERSION, "parts": len(networks)}
+        return pack(tensors, metadata)
+
+    def _different(self) -> dict[str, ConstrainedNetwork]:
+        networks = {"core": self.core}
+        if self.closed is not None:
+            networks["closed"] = self.closed
+        if self.wide is not self.core and self.wide is not self.closed:
+            networks["wide"] = self.wide
+        return networks
+
+    @classmethod
+    def from_bytes(cls, data: bytes, network: ElmanNetwork) -> Constrained:
+        """Read what `to_bytes` wrote, for the float network it came from.
+
+        Raises
+        ------
+        ConstraintError
+            The bytes are not such a file.
+
+        """
+        parts = [p for p in ("core", "closed", "wide") if f'"{p}.scale"'.encode() in data[:65_536]]
+        fields = {f"{p}.{n}": _prefixed(p, f) for p in parts for n, f in FIELDS.items()}
+        lengths = {f"{p}.{n}": v for p in parts for n, v in _LENGTHS.items()}
+        tensors, _ = unpack(
+            data,
+            what=FILE,
+            format_name=_FORMAT,
+            version=_VERSION,
+            fields=fields,
+            limits=lengths,
+            error=ConstraintError,
+        )
+        if "core" not in parts:
+            raise ConstraintError(f"{FILE}: tensor core.scale is missing")
+        networks = {
+            p: ConstrainedNetwork.from_tensors(
+                {n: tensors[f"{p}.{n}"] for n in FIELDS if f"{p}.{n}" in tensors}, network
+            )
+            for p in parts
+        }
+        core, closed = networks["core"], networks.get("closed")
+        return cls(core=core, closed=closed, wide=networks.get("wide", closed or core))
+
+
+def _prefixed(part: str, field: Field) -> Field:
+    """Let named lengths of both parts differ."""
+    shape = tuple(f"{part}.{n}" if isinstance(n, str) else n for n in field.shape)
+    return replace(field, shape=shape)
+
+
+def evaluate_stages(
+    *,
+    questions: Sequence[Question],
+    files: Mapping[str, bytes],
+    float_model: FloatModel,
+    constrained: Constrained,
+) -> dict[str, Any]:
+    """Run every stage on questions and count.
+
+    Parameters
+    ----------
+    questions
+        Raw questions; where all have labels, accuracies are counted.  A question without any word is answered by no
+        stage, and counts as wrong.
+    files
+        The files of the published model: its core is run exactly as the daemon runs it.
+    float_model, constrained
+        The earlier stages.
+
+    Returns
+    -------
+    dict
+        `head`: where the answer is computed, "core" or "host"; `questions`; `without_words`; `float_by_recurrence`:
+        questions whose length the model file cannot take, so that the float stage is the proven recurrence;
+        `stages`: see `stage_figures`; `confusion` {labels, matrix} (rows:
+        the truth, columns: the spiking answers, the last column: no answer) and `classes` (see `class_figures`), None
+        without labels; `responses`: see `figures.responses`; `per_question`: means of spikes, synaptic events, ticks,
+        power (uW) and energy (uJ) on the core; `utilisation` {limit: {used, limit}}.
+
+    Raises
+    ------
+    DataError
+        A label that the model does not know.
+
+    """
+    classifier = Classifier.from_files(files)
+    image = CoreImage.from_bytes(files["core.safetensors"])
+    encoder = Encoder.from_bytes(files["encoder.safetensors"])
+    labels = classifier.labels
+    truth = _truth(questions, labels)
+    ids = classifier.word_ids([q.text for q in questions])
+    spoken = np.flatnonzero([len(i) > 0 for i in ids])
+    if not len(spoken):
+        raise DataError("questions: none of them holds a word")
+    words = [np.array(ids[i], dtype=np.int64) for i in spoken]
+    answers = classifier.answer_ids(ids)
+    found = {
+        "float": float_model.logits(words),
+        "weights": constrained.wide.logits(words, rounded=False),
+        "activities": constrained.wide.logits(words),
+        "fan-in": (constrained.closed or constrained.core).logits(words),
+        "integer": constrained.core.logits(words),
+    }
+    predicted = {stage: np.full(len(questions), -1) for stage in found}
+    for stage, logits in found.items():
+        predicted[stage][spoken] = logits.argmax(axis=1)
+    predicted["spiking"] = answers.label
+    confusion = None if truth is None else confusion_matrix(truth, answers.label, labels)
+    placed, _ = unplace(image, encoder)
+    return {
+        "head": "core" if image.head_bias is None else "host",
+        "questions": len(questions),
+        "without_words": len(questions) - len(spoken),
+        "float_by_recurrence": sum(not float_model.runs(q) for q in words),
+        "stages": stage_figures(predicted, truth),
+        "confusion": confusion,
+        "classes": None if confusion is None else class_figures(confusion),
+        "responses": responses(constrained.core, image, encoder, words),
+        "per_question": core_figures(answers, classifier.cores),
+        "utilisation": utilisation(image, placed),
+    }
+
+
+def describe_data(path: Path) -> dict[str, str]:
+    """Name a data file by what identifies it: its own name and the SHA-256 of its bytes."""
+    return {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+
+
+def label_indices(questions: Sequence[Question], labels: Sequence[str]) -> NDArray[np.int64]:
+    """Return the labels of questions that all have one as numbers, int64 (questions,).
+
+    Raises
+    ------
+    DataError
+        A label that the model does not know.
+
+    """
+    index = {label: i for i, label in enumerate(labels)}
+    for q in questions:
+        if q.label not in index:
+            raise DataError(
+                f"label {q.label!r} of {q.text[:60]!r}: the model knows {', '.join(labels)}"
+            )
+    return np.array([index[str(q.label)] for q in questions])
+
+
+def _truth(questions: Sequence[Question], labels: Sequence[str]) -> NDArray[np.int64] | None:
+    if any(q.label is None for q in questions):
+        return None
+    return label_indices(questions, labels)

@@ -1,0 +1,1 @@
+"""Elman networks: float, constrained, and placed on a core."""

@@ -1,0 +1,321 @@
+"""The constrained network: 16 weight levels, 16 activity levels, at most 64 lines; still numbers, not yet spikes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import numpy as np
+
+from ...simcore import Encoder
+from ...simcore.tensors import Field
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from .elman import ElmanNetwork
+
+T: Final = 15
+"""Ticks of a step, and the highest activity: 16 levels, 0..15."""
+
+LEVEL_MIN: Final = -8
+LEVEL_MAX: Final = 7
+"""Weight levels: 4-bit two's complement, the subset sums of (-8, 4, 2, 1)."""
+
+FIELDS: Final = {
+    "projection": Field(dtype="float64", shape=("components", "lines")),
+    "origin": Field(dtype="float64", shape=("lines",)),
+    "levels": Field(dtype="int8", shape=("hidden units", "fan-in")),
+    "scale": Field(dtype="float64", shape=("hidden units",)),
+    "bias": Field(dtype="float64", shape=("hidden units",)),
+    "initial": Field(dtype="float64", shape=("hidden units",)),
+    "readout_levels": Field(dtype="int8", shape=("classes", "hidden units")),
+    "readout_scale": Field(dtype="float64", shape=("classes",)),
+    "readout_bias": Field(dtype="float64", shape=("classes",)),
+    "backward": Field(dtype="int32", shape=(2,), optional=True),
+}
+"""The arrays of a constrained network as they are stored."""
+
+OPPOSITE: Final[dict[str, Literal["forward", "reverse"]]] = {
+    "forward": "reverse",
+    "reverse": "forward",
+}
+
+Head = Literal["core", "host"]
+
+HEADS: Final[tuple[Head, ...]] = ("core", "host")
+"""Where a placed network's head is computed."""
+
+MAX_FAN_IN: Final = 64
+"""Lines of a core: 256 axons, four to a line (one of each type)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ConstrainedNetwork:
+    """An Elman network in activity units.
+
+    One step:  a_t = clip(floor(s (q_in x_t + q_rec a_{t-1}) + B + 1/2), 0, 15),  x_t the code of word t;
+    answer:  argmax of  s_c (q_out r) + B_c,  r the activities after the last word, or their mean, or each unit's
+    largest, over all words.
+
+    Attributes
+    ----------
+    projection, origin : float64 (d, n_in) and (n_in,)
+        Word vector x to code: x @ projection + origin.
+    codes : float64 (rows, n_in)
+        The codes of all distinct word vectors before rounding, 0..15; the encoder holds them rounded.
+    rows : int32 (words,)
+        Row of `codes` of each word id.
+    levels : int8 (n_hidden, n_in + n_hidden)
+        q_in and q_rec side by side, -8..7.
+    scale, bias : float64 (n_hidden,)
+        s and B.
+    initial : float64 (n_hidden,)
+        Activity that stands for the float network's initial state.
+    readout_levels : int8 (classes, n_hidden)
+        q_out, -7..8 (the readout's codebook is negated, see place.py).
+    readout_scale, readout_bias : float64 (classes,)
+        s_c and B_c.
+    direction : {"forward", "reverse"}
+        Order of reading.
+    readout : {"last", "mean", "max"}
+        What the readout reads: r above; "max" only where the host computes the head.
+    head : {"core", "host"}
+        Where the answer is computed: by neurons of the core, or by the host from the hidden units' spikes.
+    backward_lines, backward_units : int
+        Of a bidirectional network: the last so many input lines and hidden units are those of the second direction.
+        In each step they read the word from the other end, and no line of one direction reaches the other's units.
+
+    """
+
+    projection: NDArray[np.float64]
+    origin: NDArray[np.float64]
+    codes: NDArray[np.float64]
+    rows: NDArray[np.int32]
+    levels: NDArray[np.int8]
+    scale: NDArray[np.float64]
+    bias: NDArray[np.float64]
+    initial: NDArray[np.float64]
+    readout_levels: NDArray[np.int8]
+    readout_scale: NDArray[np.float64]
+    readout_bias: NDArray[np.float64]
+    direction: Literal["forward", "reverse"]
+    readout: Literal["last", "mean", "max"] = "last"
+    head: Head = "core"
+    backward_lines: int = 0
+    backward_units: int = 0
+
+    @property
+    def n_in(self) -> int:
+        """Input lines."""
+        return int(self.codes.shape[1])
+
+    @property
+    def n_hidden(self) -> int:
+        """Hidden units."""
+        return len(self.scale)
+
+    @property
+    def classes(self) -> int:
+        """Classes of the readout."""
+        return len(self.readout_scale)
+
+    def rounded_codes(self) -> NDArray[np.uint8]:
+        """Round the codes to activities, uint8 (rows, n_in)."""
+        return np.clip(np.floor(self.codes + 0.5), 0, T).astype(np.uint8)
+
+    def encoder(self) -> Encoder:
+        """Make the encoder that the core reads words with."""
+        codes, row = np.unique(self.rounded_codes(), axis=0, return_inverse=True)
+        return Encoder(codes=codes, rows=row.reshape(-1).astype(np.int32)[self.rows]).validate()
+
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """List the arrays that `from_tensors` needs, by name; codes and rows follow from the float network."""
+        names = [name for name, field in FIELDS.items() if not field.optional]
+        tensors = {name: np.ascontiguousarray(getattr(self, name)) for name in names}
+        if self.backward_lines:
+            tensors["backward"] = np.array([self.backward_lines, self.backward_units], np.int32)
+        return tensors
+
+    @classmethod
+    def from_tensors(
+        cls, tensors: Mapping[str, NDArray[Any]], network: ElmanNetwork
+    ) -> ConstrainedNetwork:
+        """Put a constrained network together again from its tensors and the float network it came from."""
+        codes = network.embedding @ tensors["projection"] + tensors["origin"]
+        arrays = dict(tensors)
+        lines, units = arrays.pop("backward", np.zeros(2)).tolist()
+        return cls(
+            **arrays,
+            backward_lines=int(lines),
+            backward_units=int(units),
+            codes=codes,
+            rows=network.rows,
+            direction=network.direction,
+            readout=network.placed_readout,
+            head=network.head,
+        )
+
+    def hidden(
+        self, questions: list[NDArray[np.int64]], *, rounded: bool = True
+    ) -> NDArray[np.float64]:
+        """Run the questions; return the activities that are read out, float64 (n, n_hidden).
+
+        Parameters
+        ----------
+        questions
+            Word ids of each question, at least one.
+        rounded
+            True: activities at 16 levels (the integer model); False: only the weights are constrained.
+
+        """
+        states = ((alive, after) for alive, _, after in self.trace(questions, rounded=rounded))
+        return over_time(states, np.array([len(q) for q in questions]), self.n_hidden, self.readout)
+
+    def trace(
+        self, questions: list[NDArray[np.int64]], *, rounded: bool = True
+    ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]]:
+        """Run the questions step by step (see `hidden`).
+
+        Yields
+        ------
+        alive : intp (m,)
+            The questions that have a word in this step.
+        before, after : float64 (m, n_hidden)
+            What each hidden unit sums up, in activities, and its activity.
+
+        """
+        codes = self.rounded_codes().astype(np.float64) if rounded else np.clip(self.codes, 0, T)
+        W, U = np.split(self.levels.astype(np.float64) * self.scale[:, None], [self.n_in], axis=1)
+        a = np.repeat(self.initial[None], len(questions), axis=0)
+        for code, alive in self.read(codes, questions):
+            pre = code @ W.T + a[alive] @ U.T + self.bias
+            a[alive] = np.clip(np.floor(pre + 0.5) if rounded else pre, 0, T)
+            yield alive, pre, a[alive]
+
+    def read(
+        self, codes: NDArray[Any], questions: list[NDArray[np.int64]]
+    ) -> Iterator[tuple[NDArray[Any], NDArray[np.intp]]]:
+        """Yield for each step the rows of `codes` (rows, n_in) that are read, and the questions that have a word."""
+        back = self.backward_lines
+        ends = steps(questions, OPPOSITE[self.direction] if back else self.direction)
+        for (ids, alive), (others, _) in zip(steps(questions, self.direction), ends, strict=True):
+            code = codes[self.rows[ids]]
+            if back:
+                code[:, -back:] = codes[self.rows[others], -back:]
+            yield code, alive
+
+    def ways(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Tell which direction input lines and hidden units belong to: int (n_in,) and (n_hidden,), 0 or 1."""
+        lines = np.arange(self.n_in) >= self.n_in - self.backward_lines
+        units = np.arange(self.n_hidden) >= self.n_hidden - self.backward_units
+        return lines.astype(np.intp), units.astype(np.intp)
+
+    def connected(self) -> NDArray[np.bool_]:
+        """Tell which weights there are, bool (n_hidden, n_in + n_hidden): none from one direction to the other."""
+        lines, units = self.ways()
+        return np.asarray(units[:, None] == np.concatenate([lines, units])[None])
+
+    def half(self, way: int) -> ConstrainedNetwork:
+        """Take one direction out of a bidirectional network; half of the readout's bias goes with each."""
+        lines, units = (kind == way for kind in self.ways())
+        return replace(
+            self,
+            projection=self.projection[:, lines],
+            origin=self.origin[lines],
+            codes=self.codes[:, lines],
+            levels=self.levels[units][:, np.concatenate([lines, units])],
+            scale=self.scale[units],
+            bias=self.bias[units],
+            initial=self.initial[units],
+            readout_levels=self.readout_levels[:, units],
+            readout_bias=self.readout_bias / 2,
+            direction=OPPOSITE[self.direction] if way else self.direction,
+            backward_lines=0,
+            backward_units=0,
+        )
+
+    def logits(
+        self, questions: list[NDArray[np.int64]], *, rounded: bool = True
+    ) -> NDArray[np.float64]:
+        """Run the questions; return the readout, float64 (n, classes) (see `hidden`)."""
+        a = self.hidden(questions, rounded=rounded)
+        return self.read_out(a)
+
+    def read_out(self, a: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Read activities (n, n_hidden) out as logits (n, classes)."""
+        return a @ self.readout_levels.T * self.readout_scale + self.readout_bias
+
+
+def joined(forward: ConstrainedNetwork, backward: ConstrainedNetwork) -> ConstrainedNetwork:
+    """Put the hidden layers of two directions side by side; the readout is left empty (no classes)."""
+    parts = (forward, backward)
+    n_in, n_hidden = (sum(getattr(p, n) for p in parts) for n in ("n_in", "n_hidden"))
+    arrays: dict[str, Any] = {
+        name: np.concatenate([getattr(p, name) for p in parts], axis=-1)
+        for name in ("projection", "origin", "codes", "scale", "bias", "initial")
+    }
+    network = replace(
+        forward,
+        **arrays,
+        levels=np.zeros((n_hidden, n_in + n_hidden), dtype=np.int8),
+        readout_levels=np.zeros((0, n_hidden), dtype=np.int8),
+        readout_scale=np.zeros(0),
+        readout_bias=np.zeros(0),
+        backward_lines=backward.n_in,
+        backward_units=backward.n_hidden,
+    )
+    network.levels[network.connected()] = np.concatenate([p.levels.reshape(-1) for p in parts])
+    return network
+
+
+def over_time(
+    states: Iterable[tuple[NDArray[np.intp], NDArray[np.float64]]],
+    words: NDArray[np.int64],
+    n_hidden: int,
+    readout: str,
+) -> NDArray[np.float64]:
+    """Reduce activities after every word, none below 0, to what is read of each question, float64 (n, n_hidden).
+
+    Parameters
+    ----------
+    states
+        For every step: the questions that have a word in it, and their activities (m, n_hidden).
+    words
+        Words of each question, at least one.
+    n_hidden, readout
+        See `ConstrainedNetwork`.
+
+    """
+    read = np.zeros((len(words), n_hidden))
+    for alive, after in states:
+        if readout == "max":
+            read[alive] = np.maximum(read[alive], after)
+        else:
+            read[alive] = after if readout == "last" else read[alive] + after
+    return read / words[:, None] if readout == "mean" else read
+
+
+def steps(
+    questions: list[NDArray[np.int64]], direction: str
+) -> list[tuple[NDArray[np.int64], NDArray[np.intp]]]:
+    """Lay questions of different lengths out step by step.
+
+    Returns
+    -------
+    list
+        For each step in the direction of reading: the word ids read, and the questions that still have a word.
+
+    """
+    order = [q if direction == "forward" else q[::-1] for q in questions]
+    lengths = np.array([len(q) for q in order])
+    table = np.zeros((len(order), max(lengths, default=0)), dtype=np.int64)
+    for i, q in enumerate(order):
+        table[i, : len(q)] = q
+    layout = []
+    for t in range(table.shape[1]):
+        alive = np.flatnonzero(lengths > t)
+        layout.append((table[alive, t], alive))
+    return layout

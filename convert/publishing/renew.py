@@ -1,0 +1,90 @@
+"""Publish a model again, unchanged, with the files that newer versions of spikewatch add."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ...registry.references import check_alias, check_version
+from ...simcore import Classifier, golden
+from ...simcore.text.splitting import TOKENIZER_FILE
+from ..errors import DataError, ModelFileError
+from ..lookup import lookup_file
+from ..words.question_files import read_questions
+from .conversion import golden_questions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+    from pathlib import Path
+
+    from ...registry import Pin, Registry
+
+_DESCRIPTION: Final = "org.opencontainers.image.description"
+
+
+def renew(
+    reference: str,
+    *,
+    registry: Registry,
+    version: str,
+    calibrate: Path,
+    alias: str | None = None,
+    created: datetime | None = None,
+    actor: str | None = None,
+    reason: str = "",
+    note: Callable[[str], None] = lambda _: None,
+) -> Pin:
+    """Publish a model again, with the same network, tokenizer and figures: with its lookup and golden questions.
+
+    Parameters
+    ----------
+    reference
+        The model.
+    registry
+        Where it is, and where the new version goes.
+    version
+        The new version.
+    calibrate
+        Questions that the lookup is checked on, and the golden questions are taken from.
+    alias, created, actor, reason, note
+        See `publish.publish`.
+
+    Raises
+    ------
+    ConvertError, SimcoreError, RegistryError
+        Something does not fit; the registry is untouched.
+
+    """
+    check_version(version)
+    if alias is not None:
+        check_alias(alias)
+    texts = [q.text for q in read_questions(calibrate, labelled=False)]
+    model = registry.load(reference)
+    files = dict(model.files)
+    if TOKENIZER_FILE not in files:
+        raise ModelFileError(f"{model.pin}: {TOKENIZER_FILE} is missing")
+    files |= lookup_file(files[TOKENIZER_FILE], texts, note)
+    classifier = Classifier.from_files(files)
+    spoken = [text for text, ids in zip(texts, classifier.word_ids(texts), strict=True) if ids]
+    if not spoken:
+        raise DataError(f"{calibrate}: holds no question with a word that the model knows")
+    files[golden.FILE] = golden.make(classifier, golden_questions(spoken))
+    # the figures stay; only the card's first line names the version
+    card, old = (
+        files.get("MODEL_CARD.md", b""),
+        f"# {model.pin.name} {model.pin.version}\n".encode(),
+    )
+    if card.startswith(old):
+        files["MODEL_CARD.md"] = f"# {model.pin.name} {version}\n".encode() + card[len(old) :]
+    note(f"publishing {model.pin.name}:{version}")
+    return registry.publish(
+        model.pin.name,
+        version,
+        files,
+        created=created,
+        alias=alias,
+        actor=actor,
+        reason=reason,
+        config=model.config,
+        annotations={k: v for k, v in model.annotations.items() if k == _DESCRIPTION},
+    )

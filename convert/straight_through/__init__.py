@@ -1,0 +1,1 @@
+"""Rounding and spiking with a gradient (needs torch)."""

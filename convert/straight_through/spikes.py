@@ -1,0 +1,129 @@
+"""The hidden layer's spikes, counted exactly as the core does, for a batch in training.
+
+Every tick of a step, in the integers of the core (held exactly by float32)::
+
+    V += g * sum_i q_ji s_i(t) + leak
+    if V >= theta: spike, V -= theta
+    elif V < floor:  V = floor
+
+with g = 31, theta = round(g / scale) and leak = round(bias * theta), where the parameters are not
+given otherwise. V starts at half of theta, or where its parameters say, and carries over from step
+to step. An input line of activity a spikes at the ticks t of 0..14 with
+floor((t + 1) a / 15) > floor(t a / 15); a hidden spike arrives 15 ticks later, at the same tick of
+the next step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+
+from ...simcore import limits, spike_pattern
+from ..network.constrained import T
+
+__all__ = ["GAIN", "LEAK_BOUND", "HiddenNeurons", "HiddenSpikes", "hidden_neurons"]
+
+GAIN: Final = limits.WEIGHT_MAX // 8
+"""g: the largest whose weight -8 g has 9 bits; large, because theta = g / scale is an integer."""
+
+LEAK_BOUND: Final = limits.LEAK_MAX - 1
+"""Largest leak that training uses: one below the chip's, so that the converter, which starts from the
+bias in float32, never has to lower g for it."""
+
+_PATTERN: Final = torch.from_numpy(spike_pattern(T).astype("float32"))  # [activity, tick]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class HiddenNeurons:
+    """Integer parameters of the hidden neurons, as float32 tensors [n_hidden].
+
+    Attributes
+    ----------
+    threshold, leak
+        theta and the leak.
+    gain
+        g; None: 31 for all.
+    potential
+        V before the first word; None: half of theta.
+    floor
+        Lowest V, at most 0; None: 0.
+    """
+
+    threshold: torch.Tensor
+    leak: torch.Tensor
+    gain: torch.Tensor | None = None
+    potential: torch.Tensor | None = None
+    floor: torch.Tensor | None = None
+
+
+def hidden_neurons(scale: torch.Tensor, bias: torch.Tensor) -> HiddenNeurons:
+    """Derive thresholds and leaks.
+
+    Parameters
+    ----------
+    scale
+        [n_hidden], of the weights.
+    bias
+        [n_hidden], in units of full activity.
+    """
+    threshold = torch.round(GAIN / scale.detach())
+    leak = torch.round(bias.detach() * threshold).clamp(-LEAK_BOUND, LEAK_BOUND)
+    return HiddenNeurons(threshold=threshold, leak=leak)
+
+
+class HiddenSpikes:
+    """Spikes of the hidden layer over a batch of questions, step by step; carries no gradient.
+
+    Parameters
+    ----------
+    neurons
+        Thresholds and leaks.
+    levels
+        [n_hidden, n_in + n_hidden], integers -8..7.
+    codes
+        [steps, questions, n_in], integers 0..15.
+    alive
+        bool [steps, questions]: where a question has a word; before its first word a neuron rests.
+    """
+
+    def __init__(
+        self,
+        neurons: HiddenNeurons,
+        levels: torch.Tensor,
+        codes: torch.Tensor,
+        alive: torch.Tensor,
+    ) -> None:
+        n_in = codes.shape[2]
+        gain = GAIN if neurons.gain is None else neurons.gain
+        weights = gain * levels.detach().t()
+        self._threshold = neurons.threshold
+        self._floor = torch.zeros(1) if neurons.floor is None else neurons.floor
+        self._recurrent = weights[n_in:]
+        self._alive = alive[:, :, None]
+        with torch.no_grad():
+            # Ticks before questions: what one tick needs lies together in memory.
+            spikes = _PATTERN[codes.long()].permute(0, 3, 1, 2)  # [steps, tick, questions, n_in]
+            self._drive = spikes @ weights[:n_in] + neurons.leak
+            rest = neurons.potential
+            if rest is None:
+                rest = torch.floor(self._threshold / 2)
+            self._rest = rest.expand(codes.shape[1], -1)
+        self._potential = self._rest
+        self._train = torch.zeros(T, codes.shape[1], len(levels))
+
+    @torch.no_grad()
+    def step(self, t: int) -> torch.Tensor:
+        """Run step t; return the spike counts, float32 [questions, n_hidden], 0..15."""
+        drive = self._drive[t] + self._train @ self._recurrent
+        fired = torch.empty_like(drive)
+        v = self._potential.clone()
+        for arriving, spikes in zip(drive, fired, strict=True):
+            v += arriving
+            torch.ge(v, self._threshold, out=spikes)
+            v.addcmul_(self._threshold, spikes, value=-1)
+            torch.maximum(v, self._floor, out=v)  # after a spike v >= 0 anyway
+        self._potential = torch.where(self._alive[t], v, self._rest)
+        self._train = fired * self._alive[t]
+        return self._train.sum(dim=0)

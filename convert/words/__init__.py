@@ -1,0 +1,1 @@
+"""Words: tokenizers, vectors, WordNet and files of questions."""

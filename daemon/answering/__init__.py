@@ -1,0 +1,1 @@
+"""From an open input to its result records."""

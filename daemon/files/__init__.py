@@ -1,0 +1,1 @@
+"""File-system calls, and writing that survives a crash."""

@@ -1,0 +1,1 @@
+"""The structured log: events, their lines, and where the lines go."""

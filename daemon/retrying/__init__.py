@@ -1,0 +1,1 @@
+"""Inputs that wait in work/ to be tried again."""

@@ -1,0 +1,1 @@
+"""A daemon's life: start, turns, reload, stop."""

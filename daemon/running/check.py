@@ -1,0 +1,103 @@
+"""Try everything that a daemon needs before one runs, or beside one that runs."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..errors import DaemonError
+from ..files.mounts import mount_of
+from ..intake.inbox import leases_work
+from ..intake.reserve import Reserve
+from ..models.served import Source
+from ..monitoring.http_endpoint import address
+from ..spool.folder import BALLAST, Spool
+from ..spool.requirements import demand
+from ..spool.shards import Shard, holder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """One thing that `check` tried: what, whether it works, and what was found."""
+
+    what: str
+    ok: bool
+    found: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give it as plain values for JSON."""
+        return asdict(self)
+
+
+def _room(spool: Spool, settings: Settings) -> Finding:
+    """Compare what is free with what the daemon leaves free."""
+    disk = os.fstatvfs(spool.out)
+    reserve = Reserve.of(disk, settings)
+    inodes = reserve.free_inodes if disk.f_files else "uncounted"  # as on btrfs
+    return Finding(
+        what="disk",
+        ok=reserve.met(),
+        found=f"{reserve.free_bytes} bytes free, {reserve.least_bytes} to be left; "
+        f"{inodes} inodes free, {reserve.least_inodes} to be left; {_ballast(settings)}",
+    )
+
+
+def _ballast(settings: Settings) -> str:
+    shard = Shard.parse(settings.shard)
+    file = settings.spool / "tmp" / (shard.folder if shard else "") / BALLAST
+    return f"ballast of {file.lstat().st_size} bytes" if file.is_file() else "no ballast"
+
+
+def _spool(settings: Settings) -> Iterator[Finding]:
+    with Spool.make(settings.spool) as spool:
+        demand(spool, network_fs=settings.network_fs)
+        kind = mount_of(spool.work).kind
+        yield Finding(what="folders", ok=True, found=f"{settings.spool}, one file system: {kind}")
+        yield Finding(what="links", ok=True, found="hard links work")
+        leases = not settings.network_fs and leases_work(spool)
+        told = "tell open writers" if leases else f"none; files settle for {settings.settle_s:g} s"
+        yield Finding(what="leases", ok=True, found=told)
+        pid = holder(settings.spool)
+        held = "free" if pid is None else f"held by process {pid or 'unknown'}"
+        yield Finding(what="lock", ok=True, found=held)
+        yield _room(spool, settings)
+
+
+def _model(what: str, source: Source) -> Finding:
+    try:
+        model = source.load()
+        answers = model.classifier.classify(["What is a spike ?"])
+    except DaemonError as e:
+        return Finding(what=what, ok=False, found=str(e))
+    tested = "self-test passed" if model.self_test == "passed" else "no self-test"
+    found = f"{model.pin}, answers in {int(answers.ticks.sum())} ticks, {tested}"
+    return Finding(what=what, ok=True, found=found)
+
+
+def _http(settings: Settings) -> Finding:
+    try:
+        address(settings.http, public=settings.http_public)
+    except DaemonError as e:
+        return Finding(what="http", ok=False, found=str(e))
+    return Finding(what="http", ok=True, found=f"{settings.http} may be served")
+
+
+def check(settings: Settings) -> Iterator[Finding]:
+    """Try everything that a daemon with these settings needs, without disturbing one that runs."""
+    try:
+        yield from _spool(settings)
+    except DaemonError as e:
+        yield Finding(what="folders", ok=False, found=str(e))
+    except OSError as fault:
+        yield Finding(what="folders", ok=False, found=f"{settings.spool}: {fault.strerror}")
+    if settings.http:
+        yield _http(settings)
+    yield _model("model", Source(settings.registry, settings.model))
+    for lane, reference in settings.models.items():
+        yield _model(f"lane {lane}", Source(settings.registry, reference))

@@ -1,0 +1,68 @@
+"""The command `reload`: have a running daemon reload, and wait until it says how that went."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import TYPE_CHECKING, Final
+
+from ..errors import DaemonError
+from ..monitoring import state_files
+from ..monitoring.state_files import RELOAD_FILE
+from ..spool.shards import Shard, holder, own, sharing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+POLL_S: Final = 0.02
+
+
+def reload(spool: Path, shard: str = "", *, patience_s: float) -> str:
+    """Have the daemon that runs on a spool reload, and wait for the outcome.
+
+    Parameters
+    ----------
+    spool
+        Its spool.
+    shard
+        Which shard of it (`I/N`); empty for a daemon alone.
+    patience_s
+        Longest time in seconds to wait.
+
+    Returns
+    -------
+    str
+        What it did, in one line.
+
+    Raises
+    ------
+    DaemonError
+        There is no daemon, it may not be signalled, it does not answer, or the reload failed.
+
+    """
+    which = Shard.parse(shard)
+    if which is None and sharing(spool):
+        raise DaemonError(f"spool {spool}: shared by daemons; say which with --shard I/N")
+    pid = holder(spool, which)
+    if not pid:
+        raise DaemonError(
+            f"spool {spool}: no daemon runs on {'it' if which is None else f'shard {which}'}"
+        )
+    outcome = spool / own(RELOAD_FILE, which)
+    before = state_files.read(outcome)
+    try:
+        os.kill(pid, signal.SIGHUP)
+    except OSError as fault:
+        raise DaemonError(f"process {pid}: {fault.strerror}") from None
+    deadline = time.monotonic() + patience_s
+    while time.monotonic() < deadline:
+        found = state_files.read(outcome)
+        if found != before and found.get("pid") == pid:
+            if not found.get("ok"):
+                raise DaemonError(f"process {pid}: {found.get('message')}")
+            return f"process {pid}: {found.get('message')}"
+        if holder(spool, which) != pid:
+            raise DaemonError(f"process {pid} ended")
+        time.sleep(POLL_S)
+    raise DaemonError(f"process {pid}: no answer within {patience_s:g} s; it may still reload")

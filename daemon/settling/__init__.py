@@ -1,0 +1,1 @@
+"""Finished requests are committed in groups."""

@@ -1,0 +1,1 @@
+"""The spool folder: its names, what it demands of the file system, and how results are committed."""

@@ -1,0 +1,342 @@
+"""Where answers become final: results into out/, settled inputs into done/ or failed/, never twice, never overwriting.
+
+The order is what keeps a crash harmless.  An input leaves work/ only when its result is durable under its final name;
+whatever was cut short before that is found in work/ by the next start and done again (see `recovery`).
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from itertools import chain, count, islice
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+
+from ..files import _calls, durable
+from ..files.draft import Draft, close, place
+from . import names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from .folder import Spool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Written:
+    """A result that is complete and waits to be made final.
+
+    Attributes
+    ----------
+    name
+        The input's name.
+    sha256
+        Of the input's bytes, hexadecimal.
+    result
+        Its file, which `Ledger.commit` closes, or what is to be in it.
+    summary
+        What `<name>.summary.json` will say beside the key.
+
+    """
+
+    name: str
+    sha256: str
+    result: Draft | bytes
+    summary: Mapping[str, Any]
+
+
+class _Entry(NamedTuple):
+    """What is to become final: an input's answer and both files of it."""
+
+    item: Written
+    result: Draft
+    summary: Draft
+
+
+def key(name: str, sha256: str) -> str:
+    """Give the idempotence key of an input: equal keys have equal answers."""
+    return f"sha256:{sha256}/{names.printable(name)}"
+
+
+def temp(name: str) -> str:
+    """Name what belongs to an input in tmp/, where it must have a name; never too long, never dangerous."""
+    return hashlib.sha256(os.fsencode(name)).hexdigest()[:24]
+
+
+class Ledger:
+    """The final places of a spool."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._level = spool.durability
+
+    def answered(self, name: str, sha256: str) -> str | None:
+        """Give the name of the result that already answers these bytes under this name, or None."""
+        for base in _bases(names.base(name), sha256):
+            if durable.look(self._spool.out, base + names.RESULT) is None:
+                return None
+            if self._key(base) == key(name, sha256):
+                return base + names.RESULT
+        return None
+
+    def commit(self, group: Sequence[Written]) -> list[str]:
+        """Make results and summaries final together, and move their inputs to done/.
+
+        When this returns, all of it survives what the spool's durability says.  The group shares four rounds of it:
+        contents, out/, done/, and before them the claim's.
+
+        Returns
+        -------
+        list of str
+            The result's name of each.
+
+        Raises
+        ------
+        OSError
+            The disk; each input of the group is then in one of the states that `recovery` knows.
+
+        """
+        drafts = [item.result for item in group if isinstance(item.result, Draft)]
+        try:
+            made = self._drafted(group)
+            drafts += made
+            new = iter(made)
+            results = [
+                item.result if isinstance(item.result, Draft) else next(new) for item in group
+            ]
+            entries = [*map(_Entry, group, results, new)]
+            fds = [draft.fd for draft in drafts]
+            durable.sync_files(fds, volume=self._spool.tmp, level=self._level)
+            placed = self._publish(entries)
+        finally:
+            close(drafts)
+        durable.sync_folder(self._spool.out, self._level)
+        self.finish((item.name, item.sha256) for item in group)
+        return placed
+
+    def finish(self, inputs: Iterable[tuple[str, str]]) -> None:
+        """Move inputs whose results are durable to done/: (name, sha256) each."""
+        digests = dict(inputs)
+        self._retire(digests)
+        durable.sync_folder(self._spool.done, self._level)
+        durable.unlink_all(self._spool.work, list(digests))
+
+    def quarantine(self, name: str, report: Mapping[str, Any]) -> str:
+        """Move an input that cannot be answered to failed/, with the reason beside it.
+
+        Parameters
+        ----------
+        name
+            Its name in work/.
+        report
+            `file` and `sha256` (None where the bytes were not read) tell one report from another.
+
+        Returns
+        -------
+        str
+            Name of the report.
+
+        """
+        spool = self._spool
+        mark = report["sha256"] or os.urandom(names.TAG).hex()
+        bases = _bases(names.base(name), mark)
+        (draft,) = Draft.written(spool.tmp, [_report(report)], [temp(name) + names.REPORT])
+        with closing(draft):
+            durable.sync_files([draft.fd], volume=spool.tmp, level=self._level)
+            base = next(b for b in bases if self._put_aside(name, b, report, draft))
+        durable.sync_folder(spool.failed, self._level)
+        durable.unlink(spool.work, name)
+        return base + names.REPORT
+
+    def tidy(self, name: str) -> None:
+        """Remove what may be left of a settled input in tmp/: of work that a fault cut short."""
+        for suffix in (names.RESULT, names.SUMMARY, names.REPORT):
+            durable.unlink(self._spool.tmp, temp(name) + suffix)
+
+    def _key(self, base: str) -> str | None:
+        """Read the key of the summary in out/ that has this base; None when there is no valid one."""
+        return _field(durable.read_small(self._spool.out, base + names.SUMMARY), "key")
+
+    def _drafted(self, group: Sequence[Written]) -> list[Draft]:
+        """Make the files of the results that have none, then those of all summaries."""
+        held = [(item, item.result) for item in group if not isinstance(item.result, Draft)]
+        contents = [data for _, data in held] + [_summary(item) for item in group]
+        temporary = chain(
+            (temp(item.name) + names.RESULT for item, _ in held),
+            (temp(item.name) + names.SUMMARY for item in group),
+        )
+        return Draft.written(self._spool.tmp, contents, temporary)
+
+    def _publish(self, entries: Sequence[_Entry]) -> list[str]:
+        """Give results their final names, most of them all at once; give the names."""
+        plain = self._place_all(entries)
+        found = []
+        for entry in entries:
+            bases = _bases(names.base(entry.item.name), entry.item.sha256)
+            placed = plain.get(entry.item.name)
+            if placed:
+                base = next(bases)
+            elif placed is None:
+                base = self._found(entry) or next(b for b in bases if self._place(entry, b))
+            else:
+                # Another's result has just taken the plain name, but the summary there may be ours: no key tells.
+                base = next(b for b in islice(bases, 1, None) if self._place(entry, b))
+            found.append(base + names.RESULT)
+        return found
+
+    def _found(self, entry: _Entry) -> str | None:
+        """Give the base of an entry's result that is in out/ already, plain or tagged: a reader may have taken one."""
+        for number, base in enumerate(_bases(names.base(entry.item.name), entry.item.sha256)):
+            if durable.look(self._spool.out, base + names.RESULT) is not None:
+                if self._is_there(entry, base):
+                    return base
+            elif number:
+                break
+        return None
+
+    def _place_all(self, entries: Sequence[_Entry]) -> dict[str, bool]:
+        """Place results under their plain names where nothing is in the way (see `_place`).
+
+        Returns
+        -------
+        dict
+            By name of the input: placed, or taken by another at the last moment; none where something was in the way.
+
+        """
+        out = self._spool.out
+        bases = [names.base(entry.item.name) for entry in entries]
+        marks = [entry.item.sha256 for entry in entries]
+        free = durable.missing(out, [base + names.RESULT for base in bases])
+        tagged = [names.tagged(*each) + names.RESULT for each in zip(bases, marks, strict=True)]
+        new = durable.missing(out, tagged)
+        left = [
+            (entry, base)
+            for entry, base, is_free, is_new in zip(entries, bases, free, new, strict=True)
+            if is_free and is_new and entry.result.nameless and entry.summary.nameless
+        ]
+        errors = place(
+            [entry.summary for entry, _ in left], out, [base + names.SUMMARY for _, base in left]
+        )
+        left = [each for each, error in zip(left, errors, strict=True) if not error]
+        errors = place(
+            [entry.result for entry, _ in left], out, [base + names.RESULT for _, base in left]
+        )
+        for (_, base), error in zip(left, errors, strict=True):
+            if error != errno.EEXIST:
+                durable.check(error, base + names.RESULT)
+        return {entry.item.name: not error for (entry, _), error in zip(left, errors, strict=True)}
+
+    def _place(self, entry: _Entry, base: str) -> bool:
+        """Give a result its final name; the result comes last, because its name is the commit."""
+        out = self._spool.out
+        if durable.look(out, base + names.RESULT) is not None:
+            return self._is_there(entry, base)
+        try:
+            if not self._place_summary(entry, base):
+                return False
+            entry.result.place(out, base + names.RESULT)
+        except FileExistsError:
+            return False
+        return True
+
+    def _place_summary(self, entry: _Entry, base: str) -> bool:
+        out, name = self._spool.out, base + names.SUMMARY
+        try:
+            entry.summary.place(out, name)
+        except FileExistsError:
+            if self._key(base) != key(entry.item.name, entry.item.sha256):
+                return False
+            # Left by a crash just before the result, or by a reader who took only the result.
+            durable.unlink(out, name)
+            entry.summary.place(out, name)
+        return True
+
+    def _is_there(self, entry: _Entry, base: str) -> bool:
+        """Say whether the result in out/ that has this base is the entry's already."""
+        owner = self._key(base)
+        if owner is not None:
+            return owner == key(entry.item.name, entry.item.sha256)
+        # Somebody has taken the summary away: the same bytes are the same answer.
+        return durable.digest(self._spool.out, base + names.RESULT) == entry.result.digest()
+
+    def _retire(self, digests: Mapping[str, str]) -> None:
+        """Give inputs, by their digests, a name in done/, most of them all at once."""
+        work, done = self._spool.work, self._spool.done
+        errors = _calls.link_all(work, digests, done, digests)
+        for (name, sha256), error in zip(digests.items(), errors, strict=True):
+            if error:
+                self._retire_one(name, sha256)
+
+    def _retire_one(self, name: str, sha256: str) -> None:
+        work, done = self._spool.work, self._spool.done
+        for target in chain([name], _bases(names.base(name), sha256)):
+            there = durable.look(done, target)
+            if there is None:
+                _move(work, name, done, target)
+                return
+            if durable.same_file(there, durable.look(work, name)):
+                return
+            if durable.digest(done, target) == sha256:
+                return
+
+    def _put_aside(self, name: str, base: str, report: Mapping[str, Any], draft: Draft) -> bool:
+        spool = self._spool
+        there = durable.look(spool.failed, base)
+        reported = durable.look(spool.failed, base + names.REPORT) is not None
+        known = durable.read_small(spool.failed, base + names.REPORT) if reported else None
+        same = (_field(known, "file"), _field(known, "sha256")) == (
+            report["file"],
+            report["sha256"],
+        )
+        if there is not None and not durable.same_file(there, durable.look(spool.work, name)):
+            return same and report["sha256"] is not None  # the same bad bytes are there already
+        if reported and not same:
+            return False  # another input's report, or an input of that name: it need be no file
+        durable.unlink(spool.failed, base + names.REPORT)
+        draft.place(spool.failed, base + names.REPORT)
+        if there is None:
+            _move(spool.work, name, spool.failed, base)
+        return True
+
+
+def _bases(base: str, mark: str) -> Iterator[str]:
+    """Names to try in turn: plain, told apart by the digest, and numbered."""
+    yield base
+    yield names.tagged(base, mark)
+    yield from (f"{names.tagged(base, mark)}.{n}" for n in count(2))
+
+
+def _move(source: int, name: str, target: int, new_name: str) -> None:
+    """Link, or where the kernel refuses links to files of others, rename; the name is known to be free."""
+    with suppress(FileNotFoundError):  # its last name is gone: somebody else took it away
+        try:
+            durable.link(source, name, target, new_name)
+        except PermissionError:
+            os.rename(name, new_name, src_dir_fd=source, dst_dir_fd=target)
+
+
+def _summary(item: Written) -> bytes:
+    document = {"key": key(item.name, item.sha256), **item.summary}
+    try:
+        # Not json: it would take as long for a summary as the system takes to make a file.
+        return orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError:  # a label that is half a surrogate pair
+        return json.dumps(document).encode() + b"\n"
+
+
+def _report(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, indent=2).encode() + b"\n"
+
+
+def _field(data: bytes | None, name: str) -> str | None:
+    try:
+        document = json.loads(data or b"")
+    except (ValueError, RecursionError):
+        return None
+    value = document.get(name) if isinstance(document, dict) else None
+    return value if isinstance(value, str) else None

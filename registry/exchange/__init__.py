@@ -1,0 +1,1 @@
+"""Models that leave as archives and come in from outside."""

@@ -1,0 +1,1 @@
+"""The documents of a model version, and the files that it holds."""

@@ -1,0 +1,366 @@
+"""The documents of one model version: the OCI manifest and the ModelPack config.
+
+The same inputs give the same digest on every machine.
+
+The form is that of CNCF ModelPack: https://github.com/modelpack/model-spec
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, Final
+
+from ..errors import BadInput, Corrupt, shown
+from ..references import digest_of
+from ..values import Layer
+from .json_documents import ARTIFACT_TYPE, MANIFEST_TYPE, Descriptor, canonical, parse_json, take
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..references import Digest
+
+__all__ = [
+    "CREATED",
+    "MAX_LAYER",
+    "MAX_MANIFEST",
+    "TITLE",
+    "VERSION",
+    "Manifest",
+    "Package",
+    "build",
+    "check_kind",
+    "check_path",
+    "parse_config",
+    "parse_manifest",
+    "rfc3339",
+]
+
+MAX_LAYER: Final = 64 * 2**20
+"""Largest file of a model in bytes: one model must fit in the memory of an edge device."""
+MAX_MANIFEST: Final = 4 * 2**20
+"""Largest manifest or config in bytes: the limit of OCI registries."""
+
+CONFIG_TYPE: Final = "application/vnd.cncf.model.config.v1+json"
+_WEIGHT: Final = "application/vnd.cncf.model.weight.v1.raw"
+_WEIGHT_CONFIG: Final = "application/vnd.cncf.model.weight.config.v1.raw"
+_DOC: Final = "application/vnd.cncf.model.doc.v1.raw"
+
+# First match wins. An allow-list: a pickle, an archive or a program is not part of a model.
+_LAYER_TYPES: Final = (
+    ("eval.json", _DOC),
+    ("*.json", _WEIGHT_CONFIG),
+    ("*.safetensors", _WEIGHT),
+    ("*.onnx", _WEIGHT),
+    ("*.md", _DOC),
+    ("*.txt", _DOC),
+    ("LICENSE", _DOC),
+    ("NOTICE", _DOC),
+)
+
+TITLE: Final = "org.opencontainers.image.title"
+VERSION: Final = "org.opencontainers.image.version"
+CREATED: Final = "org.opencontainers.image.created"
+_FILEPATH: Final = "org.cncf.model.filepath"
+_MAX_PATH: Final = 255
+
+# The properties that ModelPack's schema knows; it allows no others.
+_CONFIG_KEYS: Final = {
+    "architecture",
+    "capabilities",
+    "format",
+    "paramSize",
+    "precision",
+    "quantization",
+    "transformerConfig",
+}
+# Annotations that ModelPack repeats in the config's descriptor.
+_DESCRIBED: Final = {
+    "org.opencontainers.image.description": "description",
+    "org.opencontainers.image.documentation": "docURL",
+    "org.opencontainers.image.revision": "revision",
+    "org.opencontainers.image.source": "sourceURL",
+    "org.opencontainers.image.vendor": "vendor",
+}
+_LICENSES: Final = "org.opencontainers.image.licenses"
+
+
+def check_path(path: str) -> str:
+    """Return the path when it names a file below a directory and nowhere else.
+
+    Raises
+    ------
+    BadInput
+        When it is empty, absolute, too long, or has an empty, ``.`` or ``..`` component, a
+        backslash or a control character.
+    """
+    parts = path.split("/")
+    if (
+        any(part in {"", ".", ".."} for part in parts)
+        or not path.isprintable()
+        or "\\" in path
+        or len(path.encode()) > _MAX_PATH
+    ):
+        raise BadInput(
+            f"file path {shown(path)}: must be relative, printable, at most {_MAX_PATH} bytes, "
+            "without '..', '.' or empty components"
+        )
+    return path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Manifest:
+    """A model version: its config, its layers and what is said about it."""
+
+    config: Descriptor
+    layers: tuple[Layer, ...]
+    """In the order of their paths; no path twice."""
+    annotations: Mapping[str, str]
+    document: Mapping[str, Any]
+    """The manifest as read."""
+
+    @property
+    def version(self) -> str | None:
+        """The version it was published as."""
+        return self.annotations.get(VERSION)
+
+    @property
+    def files(self) -> dict[str, Descriptor]:
+        """Path to content."""
+        return {
+            layer.path: Descriptor(
+                media_type=layer.media_type, digest=layer.digest, size=layer.size
+            )
+            for layer in self.layers
+        }
+
+    @property
+    def blobs(self) -> tuple[Descriptor, ...]:
+        """The config and the layers: everything the manifest needs besides itself."""
+        return self.config, *self.files.values()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Package:
+    """A model version ready to be stored."""
+
+    descriptor: Descriptor
+    """Of the manifest."""
+    blobs: Mapping[Digest, bytes]
+    """The layers, the config and, last, the manifest."""
+
+
+def build(
+    name: str,
+    version: str,
+    files: Mapping[str, bytes],
+    *,
+    config: Mapping[str, Any],
+    created: datetime,
+    annotations: Mapping[str, str],
+) -> Package:
+    """Build the documents of a model version.
+
+    Parameters
+    ----------
+    name, version
+        Checked.
+    files
+        Path to bytes, at least one; each at most MAX_LAYER bytes.
+    config
+        The properties that ModelPack knows: ``architecture``, ``format``, ``paramSize``,
+        ``precision``, ``quantization``, ``capabilities``, ``transformerConfig``.
+    created
+        With a time zone; fractions of a second are dropped.
+    annotations
+        More annotations; ``title``, ``version`` and ``created`` are set here.
+
+    Raises
+    ------
+    BadInput
+        When any of it cannot be published.
+    """
+    if not files:
+        raise BadInput(f"{name}:{version}: no files to publish")
+    unknown = sorted(set(config) - _CONFIG_KEYS)
+    if unknown:
+        raise BadInput(
+            f"{name}:{version}: config {shown(unknown[0])} is not a ModelPack property, one of "
+            f"{', '.join(sorted(_CONFIG_KEYS))}"
+        )
+    noted = _annotations(name, version, created, annotations)
+    layers = [_layer(path, files[path]) for path in sorted(files)]
+    config_data = canonical(
+        {
+            "descriptor": _model_descriptor(name, version, noted),
+            "config": dict(config),
+            "modelfs": {"type": "layers", "diffIds": [layer["digest"] for layer in layers]},
+        }
+    )
+    document = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST_TYPE,
+        "artifactType": ARTIFACT_TYPE,
+        "config": Descriptor.of(config_data, CONFIG_TYPE).to_json(),
+        "layers": layers,
+        "annotations": noted,
+    }
+    data = canonical(document)
+    for what, size in (("config", len(config_data)), ("manifest", len(data))):
+        if size > MAX_MANIFEST:
+            raise BadInput(f"{name}:{version}: {what} of {size} bytes, limit {MAX_MANIFEST}")
+    blobs = {digest_of(content): bytes(content) for content in files.values()}
+    blobs |= {digest_of(config_data): config_data, digest_of(data): data}
+    return Package(descriptor=Descriptor.of(data, MANIFEST_TYPE), blobs=blobs)
+
+
+def _layer(path: str, data: bytes) -> dict[str, Any]:
+    check_path(path)
+    if len(data) > MAX_LAYER:
+        raise BadInput(f"file {shown(path)}: {len(data)} bytes, more than the limit of {MAX_LAYER}")
+    media_type = _kind(path)
+    # oras names the file by the title, ModelPack's tools by the filepath.
+    named = {"annotations": {TITLE: path, _FILEPATH: path}}
+    return Descriptor.of(data, media_type).to_json() | named
+
+
+def _kind(path: str) -> str:
+    base = path.rpartition("/")[2]
+    media_type = next((kind for glob, kind in _LAYER_TYPES if fnmatchcase(base, glob)), None)
+    if media_type is None:
+        allowed = ", ".join(glob for glob, _ in _LAYER_TYPES)
+        raise BadInput(f"file {shown(path)}: not a kind of file that a model holds ({allowed})")
+    return media_type
+
+
+def check_kind(path: str, media_type: str) -> None:
+    """See that a file from outside could have been published here.
+
+    Raises
+    ------
+    BadInput
+        When models hold no such files, or it is called something else than it would be here.
+    """
+    if _kind(path) != media_type:
+        raise BadInput(f"file {shown(path)}: is {shown(media_type)}, not {_kind(path)!r}")
+
+
+def _annotations(
+    name: str, version: str, created: datetime, more: Mapping[str, str]
+) -> dict[str, str]:
+    ours = {TITLE: name, VERSION: version, CREATED: rfc3339(created, what=f"{name}:{version}")}
+    untyped: Mapping[Any, Any] = more  # an integer would pass as JSON, but not as an annotation
+    for key, value in untyped.items():
+        if not isinstance(key, str) or not isinstance(value, str) or key in ours:
+            raise BadInput(
+                f"{name}:{version}: annotation {shown(key)} = {shown(value)}: must be text, and "
+                "title, version and created are set by publish"
+            )
+    return ours | dict(more)
+
+
+def rfc3339(created: datetime, *, what: str) -> str:
+    """Write a time in UTC, to the second.
+
+    Raises
+    ------
+    BadInput
+        When it has no time zone, or is out of range in UTC.
+    """
+    if created.tzinfo is None:
+        raise BadInput(f"{what}: created {created} has no time zone")
+    try:
+        time = created.astimezone(UTC).replace(microsecond=0, tzinfo=None)
+    except OverflowError:
+        raise BadInput(f"{what}: created {created} is in no year of 1 to 9999 in UTC") from None
+    return f"{time.isoformat()}Z"
+
+
+def _model_descriptor(name: str, version: str, annotations: Mapping[str, str]) -> dict[str, Any]:
+    descriptor: dict[str, Any] = {
+        "name": name,
+        "version": version,
+        "createdAt": annotations[CREATED],
+    }
+    for annotation, key in _DESCRIBED.items():
+        if annotation in annotations:
+            descriptor[key] = annotations[annotation]
+    if _LICENSES in annotations:
+        descriptor["licenses"] = [annotations[_LICENSES]]
+    return descriptor
+
+
+def parse_manifest(data: bytes, *, what: str) -> Manifest:
+    """Read a model's manifest; its bytes have passed their digest.
+
+    Raises
+    ------
+    Corrupt
+        When it is not the manifest of a model in raw layers, or names a bad path or a size
+        over the limit.
+    """
+    document = parse_json(data, what=what)
+    if take(document, "schemaVersion", int, what=what) != 2:
+        raise Corrupt(f"{what}: 'schemaVersion' is {document['schemaVersion']}, not 2")
+    for key, expected in (("mediaType", MANIFEST_TYPE), ("artifactType", ARTIFACT_TYPE)):
+        found = take(document, key, str, what=what)
+        if found != expected:
+            raise Corrupt(f"{what}: {key!r} is {shown(found)}, not {expected!r}")
+    annotations = _read_annotations(document, what=what)
+    layers = tuple(
+        _read_layer(entry, what=f"{what}: layers[{i}]")
+        for i, entry in enumerate(take(document, "layers", list, what=what))
+    )
+    twice = [path for path, n in Counter(layer.path for layer in layers).items() if n > 1]
+    if twice:
+        raise Corrupt(f"{what}: two layers are named {shown(twice[0])}")
+    config = Descriptor.from_json(document.get("config"), what=f"{what}: config")
+    if config.media_type != CONFIG_TYPE or config.size > MAX_MANIFEST:
+        raise Corrupt(
+            f"{what}: config is {shown(config.media_type)} of {config.size} bytes, not "
+            f"{CONFIG_TYPE!r} of at most {MAX_MANIFEST}"
+        )
+    return Manifest(config=config, layers=layers, annotations=annotations, document=document)
+
+
+def _read_annotations(document: object, *, what: str) -> dict[str, str]:
+    annotations = take(document, "annotations", dict, what=what)
+    for key in annotations:
+        take(annotations, key, str, what=f"{what}: annotations")
+    return annotations
+
+
+def _read_layer(document: object, *, what: str) -> Layer:
+    descriptor = Descriptor.from_json(document, what=what)
+    if descriptor.size > MAX_LAYER:
+        raise Corrupt(f"{what}: {descriptor.size} bytes, more than the limit of {MAX_LAYER}")
+    kind = descriptor.media_type
+    # Kinds that a later version may add (code, data sets) can be read as long as they are raw.
+    if not (kind.startswith("application/vnd.cncf.model.") and kind.endswith(".raw")):
+        raise Corrupt(f"{what}: media type {shown(kind)} is not a raw layer of a model")
+    annotations = _read_annotations(document, what=what)
+    path = take(annotations, _FILEPATH, str, what=f"{what}: annotations")
+    try:
+        check_path(path)
+    except BadInput as e:
+        raise Corrupt(f"{what}: {e}") from None
+    return Layer(path=path, media_type=kind, digest=descriptor.digest, size=descriptor.size)
+
+
+def parse_config(data: bytes, manifest: Manifest, *, what: str) -> Mapping[str, Any]:
+    """Read the model's part of a ModelPack config; its bytes have passed their digest.
+
+    Raises
+    ------
+    Corrupt
+        When it is no such config, or lists other layers than the manifest.
+    """
+    document = parse_json(data, what=what)
+    layers = take(take(document, "modelfs", dict, what=what), "diffIds", list, what=what)
+    if layers != [layer.digest for layer in manifest.layers]:
+        raise Corrupt(f"{what}: 'diffIds' are not the digests of the manifest's layers")
+    config: Mapping[str, Any] = take(document, "config", dict, what=what)
+    return config

@@ -1,0 +1,1 @@
+"""One model's folder: an OCI image layout with a journal."""

@@ -1,0 +1,156 @@
+"""What `show` and `list` tell about a version, read from its verified documents.
+
+The files are read generically: what is in them is their publisher's business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ..errors import Corrupt
+from ..formats.attachments import TYPES, split_tag, tag_prefix
+from ..formats.dsse import read_envelope
+from ..formats.json_documents import parse_json, take
+from ..formats.manifest import CREATED, parse_config
+from ..references import is_alias, is_version, version_key
+from ..values import Attached, Details, Entry, Pin
+from .filters import figure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from ..formats.json_documents import Descriptor
+    from ..formats.manifest import Manifest
+    from ..layout.journal import State
+    from ..layout.layout import Layout
+    from ..references import Digest
+    from ..values import Model
+    from .filters import Selection
+
+__all__ = ["config_of", "describe", "list_entries", "stages_of"]
+
+
+def describe(layout: Layout, pin: Pin, manifest: Manifest, state: State) -> Details:
+    """Tell everything about one version but its files.
+
+    Raises
+    ------
+    Corrupt
+        When a document is not what was published.
+    """
+    return Details(
+        pin=pin,
+        created=manifest.annotations.get(CREATED, ""),
+        aliases=state.aliases_of(pin.digest),
+        annotations=manifest.annotations,
+        config=config_of(layout, pin, manifest),
+        layers=manifest.layers,
+        labels=_labels(_document(layout, pin, manifest, "labels.json")),
+        stages=_stages(_document(layout, pin, manifest, "eval.json")),
+        manifest=manifest.document,
+        attachments=tuple(_attached(layout, state, pin)),
+    )
+
+
+def _attached(layout: Layout, state: State, pin: Pin) -> Iterator[Attached]:
+    """Read what was attached to a version, verified."""
+    for kind in TYPES:
+        prefix = tag_prefix(pin.digest, kind)
+        tags = [tag for tag in state.tags if split_tag(tag) == (pin.digest, kind)]
+        for tag in sorted(tags, key=lambda tag: int(tag.removeprefix(prefix))):
+            what = f"{layout.name}:{tag}"
+            found = layout.attachment(state.tags[tag], what=what)
+            data = layout.read(found.content, what=what)
+            if kind == "sig":
+                read_envelope(data, pin.digest, what=what)
+            yield Attached(
+                tag=tag,
+                kind=kind,
+                digest=state.tags[tag].digest,
+                created=found.annotations.get(CREATED, ""),
+                document=take({"content": parse_json(data, what=what)}, "content", dict, what=what),
+            )
+
+
+def list_entries(layouts: Sequence[Layout], selection: Selection) -> list[Entry]:
+    """List the versions asked for, then the aliases that mean one of them."""
+    versions: list[Entry] = []
+    aliases: dict[tuple[str, Digest], list[str]] = {}
+    labels: dict[Digest, tuple[str, ...]] = {}
+    for layout in layouts:
+        state = layout.state()
+        for tag in sorted(filter(is_alias, state.tags)):
+            aliases.setdefault((layout.name, state.tags[tag].digest), []).append(tag)
+        for tag in sorted(filter(is_version, state.tags), key=version_key):
+            entry, labels[entry.digest] = _entry(layout, tag, state.tags[tag], selection)
+            versions.append(entry)
+    chosen = selection.choose(versions, labels)
+    places = {name: i for i, name in enumerate(dict.fromkeys(entry.name for entry in chosen))}
+    pointing = [
+        replace(entry, tag=alias, kind="alias")
+        for entry in chosen
+        for alias in aliases.get((entry.name, entry.digest), [])
+    ]
+    pointing.sort(key=lambda entry: (places[entry.name], entry.tag))
+    if selection.order != "version":
+        return chosen + pointing
+    return sorted(chosen + pointing, key=lambda entry: places[entry.name])
+
+
+def _entry(
+    layout: Layout, tag: str, target: Descriptor, selection: Selection
+) -> tuple[Entry, tuple[str, ...]]:
+    """Describe a version as far as it is needed to choose it; give its labels, too."""
+    entry = Entry(
+        name=layout.name, tag=tag, kind="version", version=tag, digest=target.digest, created=None
+    )
+    try:
+        manifest = layout.manifest(target, what=layout.name)
+        pin = Pin(name=layout.name, version=tag, digest=target.digest)
+        labels = None
+        if selection.labels:
+            labels = _labels(_document(layout, pin, manifest, "labels.json"))
+        found = {}
+        if selection.figures:
+            document = _document(layout, pin, manifest, "eval.json")
+            found = {path: figure(document, path) for path in selection.figures}
+    except Corrupt:
+        return entry, ()  # a list must still show the other versions
+    figures = {path: value for path, value in found.items() if value is not None}
+    return replace(entry, created=manifest.annotations.get(CREATED), figures=figures), labels or ()
+
+
+def stages_of(model: Model) -> Mapping[str, Mapping[str, Any]]:
+    """Read the stages' figures of a loaded model; none when it has no such file."""
+    if "eval.json" not in model.files:
+        return {}
+    what = f"{model.pin}: eval.json"
+    return _stages(parse_json(model.files["eval.json"], what=what)) or {}
+
+
+def config_of(layout: Layout, pin: Pin, manifest: Manifest) -> Mapping[str, Any]:
+    """Read the model's part of the config."""
+    what = f"{pin}: config"
+    return parse_config(layout.read(manifest.config, what=what), manifest, what=what)
+
+
+def _document(layout: Layout, pin: Pin, manifest: Manifest, name: str) -> Any:
+    """Read a JSON file of the model; None when it has none of that name."""
+    if name not in manifest.files:
+        return None
+    what = f"{pin}: {name}"
+    return parse_json(layout.read(manifest.files[name], what=what), what=what)
+
+
+def _labels(document: Any) -> tuple[str, ...] | None:
+    if not isinstance(document, list) or not all(isinstance(label, str) for label in document):
+        return None
+    return tuple(document)
+
+
+def _stages(document: Any) -> Mapping[str, Mapping[str, Any]] | None:
+    stages = document.get("stages") if isinstance(document, dict) else None
+    if not isinstance(stages, dict) or not all(isinstance(each, dict) for each in stages.values()):
+        return None
+    return stages

@@ -1,0 +1,135 @@
+"""The commands that speak HTTP: parse, one call into the library, print."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import BadInput
+from .options import Actor, AsJson, Ref, Root, echo, pinned, readable, writable
+
+if TYPE_CHECKING:
+    from ..remote import Transfer
+
+__all__ = ["add_remote"]
+
+_Remote = Annotated[
+    str, typer.Argument(metavar="REMOTE", help="HOST/REPOSITORY[:TAG] or ...@sha256:...")
+]
+_PlainHttp = Annotated[
+    bool, typer.Option("--plain-http", help="Allow HTTP without encryption to other machines.")
+]
+
+
+def add_remote(app: typer.Typer) -> None:
+    """Add the commands to the program."""
+    for command in (push, pull, serve):
+        app.command()(command)
+
+
+def push(
+    ref: Ref,
+    remote: _Remote,
+    *,
+    plain_http: _PlainHttp = False,
+    registry: Root = None,
+    as_json: AsJson = False,
+) -> None:
+    """Copy a version, and the alias if one is named, to another registry."""
+    from .. import remote as library  # noqa: PLC0415 - the other commands need no HTTP
+
+    done = library.push(readable(registry), ref, remote, plain_http=plain_http)
+    _print(done, "pushed to", as_json=as_json)
+
+
+def pull(
+    remote: _Remote,
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NAME[:VERSION]]",
+            help="What to call it here, and the version that it must be; with --follow, the alias.",
+        ),
+    ] = None,
+    *,
+    following: Annotated[
+        bool,
+        typer.Option(
+            "--follow",
+            help="Keep the alias NAME:ALIAS at the one that REMOTE names, until SIGTERM; "
+            "prints one JSON line for each event.",
+        ),
+    ] = False,
+    interval: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Mean time between looks of --follow.")
+    ] = 60.0,
+    once: Annotated[bool, typer.Option("--once", help="Let --follow look once.")] = False,
+    plain_http: _PlainHttp = False,
+    reason: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Why, for the journal; else from where.")
+    ] = None,
+    actor: Actor = None,
+    registry: Root = None,
+    as_json: AsJson = False,
+) -> None:
+    """Copy a version from another registry; nothing is written before all of it is verified."""
+    store = writable(registry)
+    name, _, tag = (model or "").partition(":")
+    if once and not following:
+        raise BadInput("--once goes with --follow")
+    from .. import remote as library  # noqa: PLC0415 - the other commands need no HTTP
+
+    if not following:
+        done = library.pull(
+            store,
+            remote,
+            name or None,
+            tag or None,
+            plain_http=plain_http,
+            actor=actor,
+            reason=reason,
+        )
+        _print(done, "pulled from", as_json=as_json)
+        return
+    from ..remote import events  # noqa: PLC0415 - only --follow logs
+
+    with events.stopping() as stop, contextlib.suppress(library.Stopped):
+        follower = library.Follower(
+            store,
+            remote,
+            name or None,
+            tag or None,
+            plain_http=plain_http,
+            actor=actor,
+            reason=reason,
+            stop=stop,
+        )
+        if once:
+            library.follow_once(follower, log=events.logger())
+        else:
+            library.follow(follower, log=events.logger(), stop=stop, interval_s=interval)
+
+
+def serve(
+    *,
+    listen: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Where; port 0 is any free one.")
+    ] = "127.0.0.1:5000",
+    registry: Root = None,
+) -> None:
+    """Serve the registry, read-only, to anything that pulls from OCI registries."""
+    from .. import remote as library  # noqa: PLC0415 - the other commands need no HTTP
+    from ..remote import events  # noqa: PLC0415 - the other commands need no HTTP
+
+    library.serve(readable(registry), listen, events.logger())
+
+
+def _print(done: Transfer, verb: str, *, as_json: bool) -> None:
+    tags = f" ({', '.join(done.tags)})" if done.tags else ""
+    along = f", {done.attached} attached" if done.attached else ""
+    said = f"{verb} {done.remote}{tags}: {done.blobs} blobs, {done.size} bytes sent{along}"
+    document = dataclasses.asdict(done) | {"pin": pinned(done.pin)}
+    echo(document, [said, str(done.pin)], as_json=as_json)

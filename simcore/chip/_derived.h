@@ -1,0 +1,403 @@
+/* The hot part of the program kernel: blocks of ticks of a derived network (derive.py; _derived.pxi runs them).
+ *
+ * No recurrent spike arrives within the block in which it was fired, so all that drives a neuron in a block is known
+ * before the block begins.  A tick sums the drives of the signals that spike, eight signals at a time, from a table
+ * of the sums over all 256 ways in which eight signals can spike; then it steps the hidden neurons.
+ *
+ * Potentials are kept relative to the threshold (U = V - alpha), so that a neuron fires where U >= 0.
+ */
+#ifndef SPIKEWATCH_PROGRAM_H
+#define SPIKEWATCH_PROGRAM_H
+
+#include <stdint.h>
+#include <string.h>
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
+#define INLINE static inline __attribute__((always_inline))
+
+enum {
+    LANES = 16,       /* 16-bit drives of one vector; program.py pads to it */
+    MAX_VECTORS = 8,  /* vectors of drives, at most */
+    GROUPS = 8,       /* groups of eight signals: one 64-bit word */
+    BLOCK = 15,       /* ticks of a block, at most: the longest delay of the chip */
+};
+
+/* The lanes of a block: hidden neurons first, then drives that only output neurons read, then counters. */
+typedef struct {
+    const int16_t *sums;   /* (GROUPS, 256, vectors, LANES); of hidden lanes with their leak */
+    const int32_t *alpha;  /* these three (vectors, LANES), in the order of `lane_place` */
+    const int32_t *floors; /* of U */
+    const int32_t *guard;  /* U above it might pass the 20-bit ceiling within a block */
+    const int16_t *narrow; /* (3, vectors, LANES), in order: threshold, floor of U, -1 for hidden lanes; NULL: too wide */
+    int vectors;
+    int tail;              /* the last vectors, which hold all lanes that are no hidden neurons */
+    int shift;             /* bit of hidden lane 0 in a word of signals */
+    uint64_t hidden;       /* bits of the hidden lanes, lane 0 lowest */
+} Layer;
+
+/* Output neurons that share a drive; program.py pads them to 8 or to a multiple of 16. */
+typedef struct {
+    int32_t *U;            /* state */
+    const int32_t *leak, *alpha, *floors, *guard;
+    const int32_t *weights; /* neurons that one spike stands for */
+    int lanes;
+} Group;
+
+#if defined(__AVX2__)
+
+/* Where the parameters of a lane lie: widening a vector by unpacking gives lanes 0-3 and 8-11, then 4-7 and 12-15. */
+static inline int lane_place(int lane)
+{
+    static const int place[LANES] = {0, 1, 2, 3, 8, 9, 10, 11, 4, 5, 6, 7, 12, 13, 14, 15};
+    return lane / LANES * LANES + place[lane % LANES];
+}
+
+/* The sign bits of the first 64 lanes, in order; sets one vector more. */
+INLINE uint64_t signs_of(__m256i *lanes, const int vectors)
+{
+    uint64_t bits = 0;
+    lanes[vectors] = _mm256_setzero_si256();
+    for (int v = 0; v < vectors && v < 4; v += 2) {
+        __m256i bytes = _mm256_permute4x64_epi64(_mm256_packs_epi16(lanes[v], lanes[v + 1]), 0xD8);
+        bits |= (uint64_t) (uint32_t) _mm256_movemask_epi8(bytes) << (LANES * v);
+    }
+    return bits;
+}
+
+/* Write the drives of a tick out, and keep the largest of each. */
+INLINE void keep_drives(const __m256i *sum, const int vectors, __m256i *drives, __m256i *most)
+{
+    for (int v = 0; v < vectors; v++) {
+        _mm256_storeu_si256(drives + v, sum[v]);
+        most[v] = _mm256_max_epi16(most[v], sum[v]);
+    }
+}
+
+/* Where each group's row lies for the signals that spike at every tick, in bytes from the group's first. */
+INLINE void find_rows(
+    const Layer *net, const int vectors, int ticks, const uint64_t *signals, const uint64_t *flight,
+    uint16_t rows[][GROUPS])
+{
+    const __m128i size = _mm_set1_epi16(32 * vectors);
+    for (int t = 0; t < ticks; t++) {
+        __m128i groups = _mm_cvtsi64_si128((long long) (signals[t] | flight[t] << net->shift));
+        _mm_storeu_si128((__m128i *) rows[t], _mm_mullo_epi16(_mm_cvtepu8_epi16(groups), size));
+    }
+}
+
+/* Sum the drives of the signals that spike. */
+INLINE void sum_drives(const int16_t *sums, const int vectors, const uint16_t *rows, __m256i *sum)
+{
+    for (int g = 0; g < GROUPS; g++) {
+        const char *row = (const char *) sums + g * (256 * 32 * vectors) + rows[g];
+        for (int v = 0; v < vectors; v++) {
+            __m256i drive = _mm256_loadu_si256((const __m256i *) row + v);
+            sum[v] = g ? _mm256_add_epi16(sum[v], drive) : drive;
+        }
+    }
+}
+
+/* Run `ticks` ticks of the hidden neurons, whose potentials are not above their guards.
+   `signals` (ticks,) says who spikes on the input lines; `flight` (ticks,) holds the hidden spikes that arrive, bit j
+   for lane j, and gets those that are fired; `drives` (ticks, tail, LANES) and `top` (tail, LANES) get the drives of
+   the last vectors, and the largest of each. */
+INLINE void block_of(
+    const Layer *net, const int vectors, const int tail, int ticks, const uint64_t *signals, uint64_t *flight,
+    int32_t *potential, int16_t *drives, int16_t *top)
+{
+    const __m256i *alpha = (const __m256i *) net->alpha, *floors = (const __m256i *) net->floors;
+    const int16_t *sums = net->sums;
+    const uint64_t neurons = net->hidden;
+    uint16_t rows[BLOCK][GROUPS];
+    __m256i U[2 * MAX_VECTORS], most[MAX_VECTORS];
+    for (int v = 0; v < 2 * vectors; v++)
+        U[v] = _mm256_loadu_si256((const __m256i *) potential + v);
+    find_rows(net, vectors, ticks, signals, flight, rows);
+    for (int v = 0; v < tail; v++)
+        most[v] = _mm256_set1_epi16(INT16_MIN);
+    for (int t = 0; t < ticks; t++) {
+        __m256i sum[MAX_VECTORS], signs[MAX_VECTORS + 1];
+        sum_drives(sums, vectors, rows[t], sum);
+        for (int v = 0; v < vectors; v++) {
+            __m256i minus = _mm256_srai_epi16(sum[v], 15);
+            __m256i u[2] = {_mm256_unpacklo_epi16(sum[v], minus), _mm256_unpackhi_epi16(sum[v], minus)};
+            for (int h = 0; h < 2; h++) {
+                const int w = 2 * v + h;
+                u[h] = _mm256_add_epi32(U[w], u[h]);
+                U[w] = _mm256_andnot_si256(_mm256_srai_epi32(u[h], 31), _mm256_loadu_si256(alpha + w));
+                U[w] = _mm256_max_epi32(_mm256_sub_epi32(u[h], U[w]), _mm256_loadu_si256(floors + w));
+            }
+            signs[v] = _mm256_packs_epi32(u[0], u[1]);
+        }
+        flight[t] = ~signs_of(signs, vectors) & neurons;
+        keep_drives(sum + vectors - tail, tail, (__m256i *) drives + t * tail, most);
+    }
+    for (int v = 0; v < 2 * vectors; v++)
+        _mm256_storeu_si256((__m256i *) potential + v, U[v]);
+    for (int v = 0; v < tail; v++)
+        _mm256_storeu_si256((__m256i *) top + v, most[v]);
+}
+
+/* The same in 16 bits, where that is exact; returns 1, and has changed nothing, where it is not.
+
+   A potential above NARROW_TOP is run from NARROW_TOP, and what is above is added again at the end.  That is exact if
+   the neuron fires at every tick all the same, for then no tick's outcome depended on it. */
+INLINE int narrow_block_of(
+    const Layer *net, const int vectors, const int tail, int ticks, const uint64_t *signals, uint64_t *flight,
+    int32_t *potential, int16_t *drives, int16_t *top)
+{
+    enum { NARROW_TOP = 1 << 14 };
+    const __m256i *alpha = (const __m256i *) net->narrow, *floors = alpha + vectors, *hidden = floors + vectors;
+    const __m256i start = _mm256_set1_epi32(NARROW_TOP), full = _mm256_set1_epi16(INT16_MAX);
+    __m256i U[MAX_VECTORS], most[MAX_VECTORS], largest[MAX_VECTORS], missed[MAX_VECTORS];
+    __m256i wrong = _mm256_setzero_si256();
+    const int16_t *sums = net->sums;
+    const uint64_t neurons = net->hidden;
+    uint64_t fired[BLOCK];
+    uint16_t rows[BLOCK][GROUPS];
+    find_rows(net, vectors, ticks, signals, flight, rows);
+    for (int v = 0; v < vectors; v++) {
+        __m256i low = _mm256_loadu_si256((const __m256i *) potential + 2 * v);
+        __m256i high = _mm256_loadu_si256((const __m256i *) potential + 2 * v + 1);
+        U[v] = _mm256_packs_epi32(_mm256_min_epi32(low, start), _mm256_min_epi32(high, start));
+        largest[v] = _mm256_set1_epi16(INT16_MIN);
+        missed[v] = _mm256_setzero_si256();
+    }
+    for (int v = 0; v < tail; v++)
+        most[v] = _mm256_set1_epi16(INT16_MIN);
+    for (int t = 0; t < ticks; t++) {
+        __m256i sum[MAX_VECTORS], signs[MAX_VECTORS + 1];
+        sum_drives(sums, vectors, rows[t], sum);
+        for (int v = 0; v < vectors; v++) {
+            /* a sum below 16 bits is below the floor as well, so it may saturate there */
+            __m256i u = signs[v] = _mm256_adds_epi16(U[v], sum[v]);
+            largest[v] = _mm256_max_epi16(largest[v], u);
+            missed[v] = _mm256_or_si256(missed[v], u);
+            u = _mm256_sub_epi16(u, _mm256_andnot_si256(_mm256_srai_epi16(u, 15), _mm256_loadu_si256(alpha + v)));
+            U[v] = _mm256_max_epi16(u, _mm256_loadu_si256(floors + v));
+        }
+        fired[t] = ~signs_of(signs, vectors) & neurons;
+        keep_drives(sum + vectors - tail, tail, (__m256i *) drives + t * tail, most);
+    }
+    for (int v = 0; v < vectors; v++) {
+        __m256i low = _mm256_loadu_si256((const __m256i *) potential + 2 * v);
+        __m256i high = _mm256_loadu_si256((const __m256i *) potential + 2 * v + 1);
+        __m256i cut = _mm256_packs_epi32(_mm256_cmpgt_epi32(low, start), _mm256_cmpgt_epi32(high, start));
+        cut = _mm256_and_si256(cut, _mm256_srai_epi16(missed[v], 15));
+        cut = _mm256_or_si256(cut, _mm256_cmpeq_epi16(largest[v], full));
+        wrong = _mm256_or_si256(wrong, _mm256_and_si256(cut, _mm256_loadu_si256(hidden + v)));
+    }
+    if (!_mm256_testz_si256(wrong, wrong))
+        return 1;
+    for (int v = 0; v < vectors; v++) {
+        __m256i minus = _mm256_srai_epi16(U[v], 15);
+        __m256i u[2] = {_mm256_unpacklo_epi16(U[v], minus), _mm256_unpackhi_epi16(U[v], minus)};
+        for (int h = 0; h < 2; h++) {
+            __m256i *to = (__m256i *) potential + 2 * v + h;
+            __m256i before = _mm256_loadu_si256(to);
+            __m256i above = _mm256_sub_epi32(before, _mm256_min_epi32(before, start));
+            _mm256_storeu_si256(to, _mm256_add_epi32(u[h], above));
+        }
+    }
+    memcpy(flight, fired, ticks * sizeof(uint64_t));
+    for (int v = 0; v < tail; v++)
+        _mm256_storeu_si256((__m256i *) top + v, most[v]);
+    return 0;
+}
+
+#else
+
+static inline int lane_place(int lane) { return lane; }
+
+/* 64 bytes of 0 or 1 as bits, in order. */
+static inline uint64_t bits_of(const unsigned char *bytes)
+{
+    uint64_t bits = 0, eight;
+    for (int b = 0; b < 8; b++) {
+#if defined(__SSE2__)
+        eight = (uint64_t) (_mm_movemask_epi8(_mm_slli_epi16(_mm_loadl_epi64((const __m128i *) (bytes + 8 * b)), 7)) & 255);
+#else
+        memcpy(&eight, bytes + 8 * b, 8);
+        eight = eight * 0x0102040810204080ULL >> 56;
+#endif
+        bits |= eight << (8 * b);
+    }
+    return bits;
+}
+
+/* The same for any CPU. */
+INLINE void block_of(
+    const Layer *net, const int vectors, const int tail, int ticks, const uint64_t *signals, uint64_t *flight,
+    int32_t *potential, int16_t *drives, int16_t *top)
+{
+    const int lanes = vectors * LANES, first = (vectors - tail) * LANES;
+    for (int j = first; j < lanes; j++)
+        top[j - first] = INT16_MIN;
+    for (int t = 0; t < ticks; t++) {
+        int16_t sum[MAX_VECTORS * LANES];
+        unsigned char up[MAX_VECTORS * LANES] = {0};
+        const uint64_t spiking = signals[t] | flight[t] << net->shift;
+        const int16_t *row[GROUPS];
+        for (int g = 0; g < GROUPS; g++)
+            row[g] = net->sums + (g * 256 + (int) (spiking >> (8 * g) & 255)) * lanes;
+        for (int j = 0; j < lanes; j++)
+            sum[j] = row[0][j] + row[1][j] + row[2][j] + row[3][j] + row[4][j] + row[5][j] + row[6][j] + row[7][j];
+        for (int j = 0; j < lanes; j++) {
+            int32_t u = potential[j] + sum[j];
+            int32_t fires = -(u >= 0);
+            up[j] = fires & 1;
+            u -= net->alpha[j] & fires;
+            potential[j] = u > net->floors[j] ? u : net->floors[j];
+        }
+        flight[t] = bits_of(up) & net->hidden;
+        for (int j = first; j < lanes; j++) {
+            drives[t * tail * LANES + j - first] = sum[j];
+            top[j - first] = top[j - first] > sum[j] ? top[j - first] : sum[j];
+        }
+    }
+}
+
+#define narrow_block_of(...) 1
+
+#endif
+
+/* Whether a potential is above its guard, so that it might pass the 20-bit ceiling within a block. */
+INLINE int above_guard(const Layer *net, const int vectors, const int32_t *potential)
+{
+    int above = 0;
+    for (int j = 0; j < vectors * LANES; j++)
+        above |= potential[j] > net->guard[j];
+    return above;
+}
+
+#define BLOCK_OF(vectors, tail) \
+    if (above_guard(net, vectors, potential)) \
+        return 1; \
+    if (!net->narrow || narrow_block_of(net, vectors, tail, ticks, signals, flight, potential, drives, top)) \
+        block_of(net, vectors, tail, ticks, signals, flight, potential, drives, top); \
+    return 0;
+
+#define FOR_VECTORS(n) \
+    case n: \
+        if (net->tail == 1) { \
+            BLOCK_OF(n, 1) \
+        } \
+        BLOCK_OF(n, n)
+
+/* `block_of` for the vectors of this network, in 16 bits where that is exact; its `tail` is 1 or all.  Returns whether a
+   potential was above its guard: then nothing was run. */
+static inline int run_block(
+    const Layer *net, int ticks, const uint64_t *signals, uint64_t *flight, int32_t *potential, int16_t *drives,
+    int16_t *top)
+{
+    switch (net->vectors) {
+        FOR_VECTORS(1) FOR_VECTORS(2) FOR_VECTORS(3) FOR_VECTORS(4)
+        FOR_VECTORS(5) FOR_VECTORS(6) FOR_VECTORS(7) FOR_VECTORS(8)
+    }
+    return 1;
+}
+
+/* Add up two counters that lie side by side in the drives of every tick. */
+static inline void add_counters(int ticks, const int16_t *counters, int stride, int64_t *first, int64_t *second)
+{
+    uint64_t sum = 0; /* both, in its halves: 15 times 65535 fit */
+    for (int t = 0; t < ticks; t++) {
+        uint32_t both;
+        memcpy(&both, counters + t * stride, 4);
+        sum += (uint64_t) (both >> 16) << 32 | (both & 65535);
+#if defined(__GNUC__) && !defined(__clang__)
+        __asm__("" : "+r"(sum)); /* vectorised, it is twice as slow */
+#endif
+    }
+    *first += (int64_t) (sum & 0xFFFFFFFF);
+    *second += (int64_t) (sum >> 32);
+}
+
+/* A vector register of potentials. */
+#if defined(__AVX2__)
+enum { WIDTH = 8 };
+#else
+enum { WIDTH = 4 };
+#endif
+typedef int32_t potentials __attribute__((vector_size(4 * WIDTH), aligned(4), may_alias));
+
+INLINE int any(potentials bits)
+{
+#if defined(__AVX2__)
+    return !_mm256_testz_si256((__m256i) bits, (__m256i) bits);
+#else
+    int32_t found = 0;
+    for (int j = 0; j < WIDTH; j++)
+        found |= bits[j];
+    return found != 0;
+#endif
+}
+
+INLINE potentials at_least(potentials a, potentials b)
+{
+#if defined(__AVX2__)
+    return (potentials) _mm256_max_epi32((__m256i) a, (__m256i) b);
+#else
+    potentials less = a < b;
+    return (b & less) | (a & ~less);
+#endif
+}
+
+/* Run a block of output neurons from `first` on, `lanes` at once; see run_group. */
+INLINE int group_of(
+    const Group *group, int first, const int lanes, int ticks, const int16_t *drives, int stride, int32_t *spikes,
+    int32_t *total)
+{
+    potentials U[16 / WIDTH], n[16 / WIDTH], above = {0}, over = {0}, weighted = {0};
+    const potentials *leak = (const potentials *) (group->leak + first);
+    const potentials *alpha = (const potentials *) (group->alpha + first);
+    const potentials *floors = (const potentials *) (group->floors + first);
+    for (int v = 0; v < lanes / WIDTH; v++) {
+        U[v] = ((const potentials *) (group->U + first))[v];
+        over |= U[v] > ((const potentials *) (group->guard + first))[v];
+        n[v] = (potentials) {0};
+    }
+    for (int t = 0; t < ticks; t++) {
+        int32_t drive = drives[t * stride];
+        for (int v = 0; v < lanes / WIDTH; v++) {
+            U[v] += leak[v] + drive;
+            potentials fires = U[v] >= 0;
+            n[v] -= fires;
+            U[v] -= alpha[v] & fires;
+            U[v] = at_least(U[v], floors[v]);
+        }
+    }
+    for (int v = 0; v < lanes / WIDTH; v++) {
+        above |= U[v] ^ floors[v];
+        ((potentials *) (group->U + first))[v] = U[v];
+        ((potentials *) (spikes + first))[v] = n[v];
+        weighted += n[v] * ((const potentials *) (group->weights + first))[v];
+    }
+    if (any(weighted))
+        for (int j = 0; j < WIDTH; j++)
+            *total += weighted[j];
+    return any(over) ? -1 : !any(above);
+}
+
+/* Run a block of output neurons that share the drives drives[t * stride]; `spikes` (lanes,) gets their spikes, `total`
+   their sum times the weights.  Returns 1 where all ended at their floor, 0 where not, -1 where a potential was above
+   its guard. */
+static inline int run_group(
+    const Group *group, int ticks, const int16_t *drives, int stride, int32_t *spikes, int32_t *total)
+{
+    *total = 0;
+    if (group->lanes == 8)
+        return group_of(group, 0, 8, ticks, drives, stride, spikes, total);
+    int at_floor = 1;
+    for (int first = 0; first < group->lanes; first += 16) {
+        int found = group_of(group, first, 16, ticks, drives, stride, spikes, total);
+        if (found < 0)
+            return -1;
+        at_floor &= found;
+    }
+    return at_floor;
+}
+
+#endif

@@ -1,0 +1,139 @@
+"""Follow one question on the chip, word by word: every spike, and what the answer would be after every word."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .chip.reference import _Chip
+from .chip.simulator import Simulator, pack_lines
+from .coding import MAX_WORDS
+from .errors import InputError, ModelError
+from .head import head_scores
+from .schedule import input_raster
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from .encoder import Encoder
+    from .image import Coding, CoreImage
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Course:
+    """What the chip does with one question of n words, in n steps and the drain steps after them.
+
+    Attributes
+    ----------
+    order : int64 (n,)
+        Position in the text of the word that is read in each step.
+    codes : uint8 (n, word lines)
+        Activities of the word lines in each step; the backward lines' are of the word as far from the other end.
+    lines : bool (ticks, input lines)
+        Spikes on the input lines.
+    fired : bool (ticks, cores, 256)
+        Spikes of the neurons.
+    spikes : int64 (steps, 3)
+        Input, hidden and output spikes in each step (see `Outcome.spikes`).
+    synaptic_events : int64 (steps,)
+        Synaptic events in each step.
+    evidence : int32 (n, classes)
+        Scores that the question would have if it ended with the word of each step; the last row is its own.
+
+    """
+
+    order: NDArray[np.int64]
+    codes: NDArray[np.uint8]
+    lines: NDArray[np.bool_]
+    fired: NDArray[np.bool_]
+    spikes: NDArray[np.int64]
+    synaptic_events: NDArray[np.int64]
+    evidence: NDArray[np.int32]
+
+
+def follow(image: CoreImage, encoder: Encoder, ids: Sequence[int]) -> Course:
+    """Run one question by the definition (plain NumPy, slow), and every beginning of it.
+
+    Parameters
+    ----------
+    image, encoder
+        A classifier's.
+    ids
+        Word ids in the order of the text, 1 to MAX_WORDS of them.
+
+    Raises
+    ------
+    ModelError
+        The image has no coding.
+    InputError
+        No word, too many, or one that the encoder does not know.
+
+    """
+    coding = image.coding
+    if coding is None:
+        raise ModelError("core image: it states no coding, so it is no classifier")
+    words = np.array(ids, dtype=np.int64)
+    if not 1 <= len(words) <= MAX_WORDS:
+        raise InputError(f"question: {len(words):,} words, limits 1..{MAX_WORDS:,}")
+    if words.min() < 0 or words.max() >= len(encoder.rows):
+        raise InputError(f"question: a word id that the encoder does not know: {words.max()}")
+    codes = encoder.codes[encoder.rows[words]]
+    simulator = Simulator(image)
+    lines = input_raster(coding, codes, np.array([len(words)]), simulator.lines)
+    steps, T = len(words) + coding.drain_steps, coding.ticks_per_step
+    chip = _Chip(image)
+    fired = np.zeros((len(lines), *chip.fired.shape), dtype=np.bool_)
+    spikes = np.zeros((steps, 3), dtype=np.int64)
+    events = np.zeros(steps, dtype=np.int64)
+    for t, line in enumerate(lines.astype(np.uint8)):
+        sent, joined, _ = chip.tick(line)
+        fired[t] = chip.fired
+        spikes[t // T] += sent
+        events[t // T] += joined
+    order = np.arange(len(words)) if coding.direction == "forward" else np.arange(len(words))[::-1]
+    return Course(
+        order=order,
+        codes=_as_read(coding, codes),
+        lines=lines,
+        fired=fired,
+        spikes=spikes,
+        synaptic_events=events,
+        evidence=np.concatenate(
+            [_scores(image, coding, simulator, codes, k + 1) for k in range(len(words))]
+        ),
+    )
+
+
+def _as_read(coding: Coding, codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Order codes by the steps in which they are read."""
+    split = coding.word_lines - coding.backward_lines
+    ways = (codes, codes[::-1]) if coding.direction == "forward" else (codes[::-1], codes)
+    return np.concatenate([ways[0][:, :split], ways[1][:, split:]], axis=1)
+
+
+def _scores(
+    image: CoreImage, coding: Coding, simulator: Simulator, codes: NDArray[np.uint8], words: int
+) -> NDArray[np.int32]:
+    """Score the first so many words that each direction reads, int32 (1, classes)."""
+    split = coding.word_lines - coding.backward_lines
+    ways = (codes[:words], codes[-words:])
+    if coding.direction == "reverse":
+        ways = ways[::-1]
+    read = np.concatenate([ways[0][:, :split], ways[1][:, split:]], axis=1)
+    n = np.array([words])
+    raster = input_raster(coding, read, n, simulator.lines)
+    T, steps = coding.ticks_per_step, int(coding.steps_read(n)[0])
+    outcome = simulator.run(
+        pack_lines(raster), [0, len(raster)], counted=[steps * T], record=coding.readout == "max"
+    )
+    counts = outcome.counts
+    if outcome.raster is not None:
+        in_steps = outcome.raster.reshape(-1, T, image.output_lines).sum(axis=1, dtype=np.int32)
+        counts = in_steps[-steps:].max(axis=0, keepdims=True)
+    if image.head_bias is None:
+        return counts
+    return head_scores(image, counts, n.astype(np.int32))

@@ -1,0 +1,1 @@
+"""Networks and spikes in the formats of other tools."""

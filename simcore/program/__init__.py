@@ -1,0 +1,1 @@
+"""What the program `spikewatch-sim` does beside running networks."""

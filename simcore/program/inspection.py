@@ -1,0 +1,216 @@
+"""Look into a core image: what it holds, how much of each limit it uses, and a picture of a crossbar."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from .. import limits
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ..image import CoreImage
+
+BRAILLE: Final = 0x2800
+"""First of the Unicode characters with 2 x 4 dots; the bits of `_DOTS` add dots to it."""
+
+_DOTS: Final = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
+_MARGIN: Final = 8
+"""Columns of a picture that are left of the dots."""
+
+_DYNAMICS: Final = (
+    *("weights", "leak", "threshold", "neg_threshold", "reset", "reset_mode", "kappa"),
+    *("epsilon", "potential"),
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Use:
+    """How much of one limit is used."""
+
+    what: str
+    used: int
+    limit: int
+
+    @property
+    def percent(self) -> float:
+        """Share of the limit in percent."""
+        return 100 * self.used / self.limit
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Inspection:
+    """What an image holds.
+
+    Attributes
+    ----------
+    cores, axons, neurons, synapses : int
+        Cores; axons with a synapse; neurons with a target; crossbar bits set.
+    copies : int
+        Neurons that do exactly what another one of their core does, and only send their spikes elsewhere.
+    stochastic : int
+        Neurons with a stochastic mode; none of them is a copy, each has its own random numbers.
+    input_lines, output_lines : int
+        Lines.
+    use : tuple of Use
+        Use of each limit of the chip.
+
+    """
+
+    cores: int
+    axons: int
+    neurons: int
+    synapses: int
+    copies: int
+    stochastic: int
+    input_lines: int
+    output_lines: int
+    use: tuple[Use, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the same as a JSON object."""
+        counts = {name: getattr(self, name) for name in self.__slots__ if name != "use"}
+        use = {u.what: {"used": u.used, "limit": u.limit} for u in self.use}
+        return counts | {"use": use}
+
+
+def inspect(image: CoreImage) -> Inspection:
+    """Count what a valid image holds."""
+    used = image.target_core != limits.TARGET_NONE
+    axons: NDArray[np.bool_] = np.any(image.crossbar, axis=2)
+    fan_in = np.zeros((image.cores, limits.NEURONS), dtype=np.int64)
+    synapses = copies = 0
+    noisy = (image.stochastic_weights | image.stochastic_leak | image.threshold_bits) != 0
+    for c in range(image.cores):
+        crossbar = _synapses(image, c)
+        fan_in[c] = crossbar.sum(axis=0)
+        synapses += int(crossbar.sum())
+        copies += _copies(image, c, crossbar, used[c] & ~noisy[c])
+    return Inspection(
+        cores=image.cores,
+        axons=int(axons.sum()),
+        neurons=int(used.sum()),
+        synapses=synapses,
+        copies=copies,
+        stochastic=int((used & noisy).sum()),
+        input_lines=image.input_lines,
+        output_lines=image.output_lines,
+        use=_use(image, used, axons, fan_in),
+    )
+
+
+def picture(image: CoreImage, core: int, columns: int = 80) -> str:
+    """Draw a crossbar in dots (Braille characters): axons down, neurons across, from 0 to the last that is joined.
+
+    A dot is one synapse where there is room, or else a block of 2 x 2, 4 x 4, ... of them, drawn where at least as many
+    are set as in the mean block.
+
+    Parameters
+    ----------
+    image
+        A valid image.
+    core
+        The core to draw.
+    columns
+        Width of the terminal in characters.
+
+    Raises
+    ------
+    InputError
+        There is no such core.
+
+    """
+    if not 0 <= core < image.cores:
+        raise InputError(f"core {core}: limits 0..{image.cores - 1}")
+    crossbar = _synapses(image, core).astype(np.int64)
+    total = int(crossbar.sum())
+    if not total:
+        return f"core {core}: no synapses"
+    size = 1
+    # a character is 4 dots high and 2 wide; 256 axons and neurons come out even
+    axons, neurons = (_reach(crossbar, axis, 8) for axis in (0, 1))
+    while size < 8 and neurons // (2 * size) > columns - _MARGIN - 1:
+        size *= 2
+    axons, neurons = (_reach(crossbar, axis, 4 * size) for axis in (0, 1))
+    blocks = crossbar[:axons, :neurons].reshape(axons // size, size, neurons // size, size)
+    share = blocks.sum(axis=(1, 3))
+    least = max(1, round(float(share.mean())))
+    dots = (share >= least).reshape(axons // size // 4, 4, neurons // size // 2, 2)
+    cells = (dots * _DOTS[:, None, :]).sum(axis=(1, 3))
+    block = "a synapse" if size == 1 else f"{size} x {size} synapses, {least} or more set"
+    lines = [
+        f"core {core}: {total} synapses; a dot is {block}",
+        f"   axon +{f' neurons 0..{neurons - 1} ':-^{cells.shape[1]}}+",
+    ]
+    for row, codes in enumerate(cells):
+        label = f"{row * 4 * size:7}" if row % 4 == 0 else " " * 7
+        text = "".join(chr(BRAILLE + code) if code else " " for code in codes)
+        lines.append(f"{label} |{text}|")
+    lines.append(f"{axons - 1:7} +{'-' * cells.shape[1]}+")
+    return "\n".join(lines)
+
+
+def _reach(crossbar: NDArray[Any], axis: int, unit: int) -> int:
+    """Count axons (axis 0) or neurons (1) up to the last with a synapse, in whole units."""
+    last = int(np.nonzero(crossbar)[axis].max())
+    return -(-(last + 1) // unit) * unit
+
+
+def _synapses(image: CoreImage, c: int) -> NDArray[np.uint8]:
+    """Unpack one crossbar (a whole chip's would take 256 MB)."""
+    return np.unpackbits(image.crossbar[c], axis=1, bitorder="little")
+
+
+def _copies(
+    image: CoreImage, c: int, crossbar: NDArray[np.uint8], candidates: NDArray[np.bool_]
+) -> int:
+    columns = [np.packbits(crossbar.T, axis=1).astype(np.int32)]
+    for name in _DYNAMICS:
+        values = getattr(image, name)[c].astype(np.int32)
+        columns.append(values.reshape(limits.NEURONS, -1))
+    rows = np.concatenate(columns, axis=1)[candidates]
+    return len(rows) - len(np.unique(rows, axis=0))
+
+
+def _use(
+    image: CoreImage,
+    used: NDArray[np.bool_],
+    axons: NDArray[np.bool_],
+    fan_in: NDArray[np.int64],
+) -> tuple[Use, ...]:
+    def most(values: NDArray[Any]) -> int:
+        chosen = np.abs(values[used].astype(np.int64))
+        return int(chosen.max()) if chosen.size else 0
+
+    return tuple(
+        Use(what=what, used=value, limit=limit)
+        for what, value, limit in (
+            ("cores of a chip", image.cores, limits.CHIP_CORES),
+            ("axons, fullest core", int(axons.sum(axis=1).max()), limits.AXONS),
+            ("neurons, fullest core", int(used.sum(axis=1).max()), limits.NEURONS),
+            ("synapses of a neuron", int(fan_in.max()), limits.AXONS),
+            ("weight", most(image.weights), limits.WEIGHT_MAX),
+            ("leak", most(image.leak), limits.LEAK_MAX),
+            ("threshold", most(image.threshold), limits.THRESHOLD_MAX),
+            ("negative threshold", most(image.neg_threshold), limits.THRESHOLD_MAX),
+            ("reset", most(image.reset), limits.RESET_MAX),
+            ("initial potential", most(image.potential), limits.POTENTIAL_MAX),
+            ("threshold bits", most(image.threshold_bits), limits.THRESHOLD_BITS_MAX),
+            ("delay", most(image.delay), limits.DELAY_MAX),
+            *_hops(image),
+        )
+    )
+
+
+def _hops(image: CoreImage) -> list[tuple[str, int, int]]:
+    """Find the farthest targets in x and y, where cores are placed in a grid."""
+    if image.grid is None:
+        return []
+    core, neuron = np.nonzero(image.target_core >= 0)
+    hops = np.abs(image.grid[image.target_core[core, neuron]] - image.grid[core])
+    farthest = hops.max(axis=0, initial=0).tolist()
+    return [(f"hops in {axis}", n, limits.HOPS_MAX) for axis, n in zip("xy", farthest, strict=True)]

@@ -35,10 +35,10 @@ def run(configuration: Configuration) -> None:
     """Watch a spool and answer every file that arrives in its in/."""
     settings = configuration.load().settings
     from .log import logger  # noqa: PLC0415 - put and status start without the log's library
-    from .monitoring.counters import Observed  # noqa: PLC0415 - nor do they listen to it
+    from .monitoring.counters import Counters  # noqa: PLC0415 - nor do they listen to it
     from .running.serve import serve  # noqa: PLC0415 - put and status need no simulator
 
-    observed = Observed()
+    observed = Counters()
     log = logger.configured(settings, observed)
     serve(settings, log, observed, reread=lambda: configuration.load().settings)
 

@@ -50,7 +50,7 @@ class BatchError(DaemonError):
     """A batch cannot be begun or go on; what is finished of it stays, and the next run takes it up."""
 
 
-class InputError(DaemonError):
+class RejectedInputError(DaemonError):
     """An input that cannot be answered as a whole, and never will be.
 
     Parameters

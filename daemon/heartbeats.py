@@ -17,7 +17,7 @@ SETTLING: Final = "settling"
 # does not help, the daemon works by scanning, so that ending it would help nobody.
 
 
-class Hearts:
+class Heartbeats:
     """The daemon's hearts; any thread may beat, and any may look.
 
     Parameters

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import InputError
+from ..errors import RejectedInputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +38,7 @@ class Gunzip:
 
         Raises
         ------
-        InputError
+        RejectedInputError
             `bad_gzip`: the file is no gzip, damaged, or cut short; with the position in its content.
 
         """
@@ -82,7 +82,7 @@ class Gunzip:
         self._packed = self._read(PACKED_BYTES)
         return bool(self._packed)
 
-    def _bad(self, why: str) -> InputError:
-        return InputError(
+    def _bad(self, why: str) -> RejectedInputError:
+        return RejectedInputError(
             "bad_gzip", f"member {self._members}, after {self._size} decompressed bytes: {why}"
         )

@@ -9,7 +9,7 @@ from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
-from ..errors import InputError
+from ..errors import RejectedInputError
 from ..files import durable
 from ..spool import names
 from . import duplicate_ids
@@ -121,17 +121,17 @@ class Asking:
             asked = questions(source, kind)
             # Lines of text have no ids but their numbers.
             yield from asked if kind == ".txt" else duplicate_ids.told(asked)
-        except InputError as e:
+        except RejectedInputError as e:
             progress.failure = e
         progress.sha256 = source.digest_rest(REPORT_DIGEST_BYTES)
         progress.size = source.size
 
 
-def _why_not(spool: Spool, name: str) -> InputError:
+def _why_not(spool: Spool, name: str) -> RejectedInputError:
     facts = durable.look(spool.work, name)
     if facts is None:
-        return InputError("vanished", "it disappeared from work/ before it was read")
+        return RejectedInputError("vanished", "it disappeared from work/ before it was read")
     if not stat.S_ISREG(facts.st_mode):
         kind = _FILE_TYPES.get(stat.S_IFMT(facts.st_mode), "something else")
-        return InputError("not_regular", f"it is a {kind}, not a regular file")
-    return InputError("unreadable", "no permission to read it")
+        return RejectedInputError("not_regular", f"it is a {kind}, not a regular file")
+    return RejectedInputError("unreadable", "no permission to read it")

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from ...simcore import Answers
     from ..clock import Clock
-    from ..errors import InputError
-    from ..heartbeats import Hearts
+    from ..errors import RejectedInputError
+    from ..heartbeats import Heartbeats
     from ..models.served import ServedModel
     from ..settings import Settings
     from ..spool.folder import Spool
@@ -116,7 +116,7 @@ class Progress:
     tally: Tally = field(default_factory=Tally)
     sha256: str | None = None
     size: int = 0
-    failure: InputError | None = None
+    failure: RejectedInputError | None = None
 
     def hand_over(self) -> Draft | bytes:
         """Give the result away: whoever takes a file closes it."""
@@ -166,7 +166,7 @@ class Pipeline:
         model: ServedModel,
         settings: Settings,
         clock: Clock,
-        hearts: Hearts,
+        hearts: Heartbeats,
     ) -> None:
         self._hearts = hearts
         self._spool = spool

@@ -1,7 +1,7 @@
 """Read questions out of an input file, once and in order, holding one chunk of it in memory.
 
 A record that cannot be read is a question with a fault, and the records around it are answered.  Only what leaves
-nothing to answer fails the file (`InputError`).
+nothing to answer fails the file (`RejectedInputError`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from ..errors import InputError
+from ..errors import RejectedInputError
 from ..files import durable
 from .gunzip import Gunzip
 
@@ -115,7 +115,7 @@ class Source:
 
         Raises
         ------
-        InputError
+        RejectedInputError
             `line_too_long` or `bad_utf8`, with the line; `bad_gzip` (see `Gunzip.read`); `too_large`.
 
         """
@@ -137,12 +137,12 @@ class Source:
             chunk = data if taken else data.removeprefix(self._mark)
             taken += len(data)
             if 0 < self._max_bytes < taken:
-                raise InputError(
+                raise RejectedInputError(
                     "too_large", f"line {self._line}: more than {self._max_bytes} bytes of content"
                 )
             first, last = chunk.find(b"\n"), chunk.rfind(b"\n")
             if len(rest) + (len(chunk) if first < 0 else first) > self.max_line_bytes:
-                raise InputError(
+                raise RejectedInputError(
                     "line_too_long", f"line {self._line}: more than {self.max_line_bytes} bytes"
                 )
             if last < 0:
@@ -166,7 +166,7 @@ class Source:
         except UnicodeDecodeError as e:
             line = self._line + block.count(b"\n", 0, e.start)
             column = e.start - (block.rfind(b"\n", 0, e.start) + 1)
-            raise InputError(
+            raise RejectedInputError(
                 "bad_utf8", f"line {line}: byte 0x{block[e.start]:02x} at {column} is not UTF-8"
             ) from None
 
@@ -183,7 +183,7 @@ def questions(source: Source, kind: str | None) -> Iterator[list[Question]]:
 
     Raises
     ------
-    InputError
+    RejectedInputError
         `unknown_suffix`, `empty`, `no_record` (there are lines, but none can be read), `no_text_column`, and
         what `Source.blocks` raises.
 
@@ -197,9 +197,9 @@ def questions(source: Source, kind: str | None) -> Iterator[list[Question]]:
         count += len(block)
         yield block
     if count == 0:
-        raise InputError("empty", f"no question in {source.size} bytes")
+        raise RejectedInputError("empty", f"no question in {source.size} bytes")
     if not readable and first_fault is not None and first_fault.fault is not None:
-        raise InputError(
+        raise RejectedInputError(
             "no_record",
             f"none of {count} records can be read; {first_fault.id}: {first_fault.fault.message}",
         )
@@ -209,7 +209,7 @@ def records(source: Source, kind: str | None) -> Iterator[list[Question]]:
     """Yield the questions of an input, or of a part of one, in which there may be none (see `questions`)."""
     reader = _READERS.get(kind or "")
     if reader is None:
-        raise InputError("unknown_suffix", f"its name must end in {', '.join(_READERS)}")
+        raise RejectedInputError("unknown_suffix", f"its name must end in {', '.join(_READERS)}")
     return reader(source)
 
 
@@ -300,7 +300,7 @@ def _rows(source: Source, delimiter: str) -> Iterator[Question]:
     if not header:
         return
     if TEXT_COLUMN not in header:
-        raise InputError(
+        raise RejectedInputError(
             "no_text_column",
             f"the first line has no column {TEXT_COLUMN!r}: {', '.join(header)[:200]}",
         )
@@ -313,7 +313,7 @@ def _rows(source: Source, delimiter: str) -> Iterator[Question]:
             return
         except csv.Error as e:
             if "field limit" in str(e):
-                raise InputError(
+                raise RejectedInputError(
                     "line_too_long",
                     f"line {lines.first}: a field of more than {source.max_line_bytes} bytes",
                 ) from None
@@ -356,7 +356,7 @@ def _header(rows: Iterator[list[str]]) -> list[str]:
     try:
         return [column.strip().lower() for column in next(rows, [])]
     except csv.Error as e:
-        raise InputError("no_text_column", f"line 1: {e}") from None
+        raise RejectedInputError("no_text_column", f"line 1: {e}") from None
 
 
 def _index(header: list[str], column: str) -> int | None:

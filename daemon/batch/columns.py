@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..answering.questions import Question
     from ..answering.results import Row
 
-    Answered = tuple[Question, Row | None]
+    AnsweredQuestion = tuple[Question, Row | None]
     """A question, and the answer to its text; None where it has no text."""
 
 GROUP_ROWS: Final = 1 << 16
@@ -58,11 +58,11 @@ class Columns:
                 "error": pa.struct([("code", pa.string()), ("message", pa.string())]),
             }.items()
         )
-        self._waiting: list[Answered] = []
+        self._waiting: list[AnsweredQuestion] = []
         with asking("result"):
             self._writer = parquet.ParquetWriter(out, self._schema)
 
-    def add(self, answered: Sequence[Answered]) -> None:
+    def add(self, answered: Sequence[AnsweredQuestion]) -> None:
         """Append questions and their answers."""
         self._waiting += answered
         while len(self._waiting) >= GROUP_ROWS:
@@ -76,7 +76,7 @@ class Columns:
         with asking("result"):
             self._writer.close()
 
-    def _write(self, answered: Sequence[Answered]) -> None:
+    def _write(self, answered: Sequence[AnsweredQuestion]) -> None:
         classes = len(self._labels)
         blank = [0] * (classes + len(SPIKES) + 2)
         rows = [row if row is not None and row.label >= 0 else None for _, row in answered]

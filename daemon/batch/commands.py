@@ -17,7 +17,7 @@ from .settings import BatchSettings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from .run import Progress as State
+    from .run import BatchProgress
 
 
 def batch(**given: Any) -> None:
@@ -56,7 +56,7 @@ def batch(**given: Any) -> None:
 
 
 @contextmanager
-def _shown() -> Iterator[Callable[[State], None]]:
+def _shown() -> Iterator[Callable[[BatchProgress], None]]:
     """Show how far it is, on a terminal only."""
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -66,7 +66,7 @@ def _shown() -> Iterator[Callable[[State], None]]:
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("starting", total=None)
 
-        def show(state: State) -> None:
+        def show(state: BatchProgress) -> None:
             text = (
                 f"{state.inputs_done}/{state.inputs} inputs, {state.parts_done}/{state.parts} partitions,"
                 f" {state.questions:,} questions"

@@ -14,13 +14,13 @@ from .work import FORMAT
 
 if TYPE_CHECKING:
     from .parts import Scan
-    from .work import Failure, Source
+    from .work import BatchInput, Failure
 
 NAME: Final = "manifest.json"
 
 
 @dataclass(kw_only=True, slots=True)
-class Answered:
+class InputState:
     """One input and what has become of it.
 
     Attributes
@@ -36,7 +36,7 @@ class Answered:
 
     """
 
-    source: Source
+    source: BatchInput
     scan: Scan | None = None
     partitions: dict[int, dict[str, Any]] = field(default_factory=dict)
     failure: Failure | None = None
@@ -63,7 +63,7 @@ class Answered:
         }
 
 
-def manifest(inputs: list[Answered], *, pin: str, cores: int, labels: tuple[str, ...]) -> bytes:
+def manifest(inputs: list[InputState], *, pin: str, cores: int, labels: tuple[str, ...]) -> bytes:
     """Write the manifest; it depends on inputs and model alone, not on when, where and by whom they were answered.
 
     Parameters
@@ -89,7 +89,7 @@ def manifest(inputs: list[Answered], *, pin: str, cores: int, labels: tuple[str,
     return json.dumps(document, indent=1).encode() + b"\n"
 
 
-def total(inputs: list[Answered], labels: tuple[str, ...]) -> Tally:
+def total(inputs: list[InputState], labels: tuple[str, ...]) -> Tally:
     """Add up the partitions of the inputs that were answered."""
     counted: Counter[str] = Counter()
     by_label: Counter[int] = Counter()

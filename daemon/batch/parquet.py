@@ -9,8 +9,8 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from ..answering.questions import ID_COLUMN, TEXT_COLUMN, Fault, Question
-from ..errors import InputError
-from .parts import Head, Part, Scan, changed
+from ..errors import RejectedInputError
+from .parts import InputPart, Preamble, Scan, changed
 from .stores import digest
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def _reading() -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OverflowError) as e:
-        raise InputError("bad_parquet", " ".join(str(e).split())[:200]) from e
+        raise RejectedInputError("bad_parquet", " ".join(str(e).split())[:200]) from e
 
 
 def scan(file: BinaryIO, *, part_bytes: int | None) -> Scan:
@@ -38,7 +38,7 @@ def scan(file: BinaryIO, *, part_bytes: int | None) -> Scan:
 
     Raises
     ------
-    InputError
+    RejectedInputError
         `bad_parquet`, `no_text_column` (none, or none of strings), `bad_id` (a column of neither strings nor integers),
         `empty`.
 
@@ -50,8 +50,8 @@ def scan(file: BinaryIO, *, part_bytes: int | None) -> Scan:
         text, _ = _columns(opened.schema_arrow)
         facts = opened.metadata
     if facts.num_rows == 0:
-        raise InputError("empty", f"no row in {size} bytes")
-    parts: list[Part] = []
+        raise RejectedInputError("empty", f"no row in {size} bytes")
+    parts: list[InputPart] = []
     first, record, filled, rows = 0, 1, 0, 0
     for i in range(facts.num_row_groups):
         filled += _text_bytes(facts.row_group(i), text)
@@ -59,7 +59,7 @@ def scan(file: BinaryIO, *, part_bytes: int | None) -> Scan:
         whole = part_bytes is not None and filled >= part_bytes
         if rows and (whole or i == facts.num_row_groups - 1):
             span = _span(facts, first, i + 1)
-            part = Part(
+            part = InputPart(
                 number=len(parts),
                 first=first,
                 last=i + 1,
@@ -68,29 +68,29 @@ def scan(file: BinaryIO, *, part_bytes: int | None) -> Scan:
             )
             parts.append(part)
             first, record, filled, rows = i + 1, record + rows, 0, 0
-    return Scan(sha256=sha256, size=size, head=Head(sha256=sha256), parts=tuple(parts))
+    return Scan(sha256=sha256, size=size, head=Preamble(sha256=sha256), parts=tuple(parts))
 
 
 def _columns(schema: Any) -> tuple[str, str | None]:
     """Find the columns of text and id, and check their types."""
     text, name = _column(schema, TEXT_COLUMN), _column(schema, ID_COLUMN)
     if text is None:
-        raise InputError(
+        raise RejectedInputError(
             "no_text_column", f"no column {TEXT_COLUMN!r}: {', '.join(schema.names)[:200]}"
         )
     kind = schema.field(text).type
     if not _is_text(kind):
-        raise InputError("no_text_column", f"column {text!r} is {kind}, expected string")
+        raise RejectedInputError("no_text_column", f"column {text!r} is {kind}, expected string")
     kind = None if name is None else schema.field(name).type
     if kind is not None and not _is_text(kind) and not pa.types.is_integer(kind):
-        raise InputError("bad_id", f"column {name!r} is {kind}, expected string or integer")
+        raise RejectedInputError("bad_id", f"column {name!r} is {kind}, expected string or integer")
     return text, name
 
 
 def _column(schema: Any, wanted: str) -> str | None:
     found = [name for name in schema.names if name.strip().lower() == wanted]
     if len(found) > 1:
-        raise InputError("bad_parquet", f"{len(found)} columns are called {wanted!r}")
+        raise RejectedInputError("bad_parquet", f"{len(found)} columns are called {wanted!r}")
     return found[0] if found else None
 
 
@@ -141,12 +141,12 @@ class Asked:
 
     Raises
     ------
-    InputError
+    RejectedInputError
         `changed`: the bytes are not those that were scanned; `bad_parquet`.
 
     """
 
-    def __init__(self, file: BinaryIO, part: Part) -> None:
+    def __init__(self, file: BinaryIO, part: InputPart) -> None:
         self._part = part
         self._groups = list(range(part.first, part.last or 0))
         file.seek(0)
@@ -166,7 +166,7 @@ class Asked:
 
         Raises
         ------
-        InputError
+        RejectedInputError
             `bad_parquet`.
 
         """

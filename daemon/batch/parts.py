@@ -15,7 +15,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from ..answering.questions import DELIMITERS, READ_BYTES, Source, questions, records
-from ..errors import InputError
+from ..errors import RejectedInputError
 from ..settings import DEFAULTS
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ MAX_LINE_BYTES: Final[int] = DEFAULTS["max_line_bytes"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Part:
+class InputPart:
     """A piece of an input that one task answers.
 
     Attributes
@@ -53,7 +53,7 @@ class Part:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Head:
+class Preamble:
     """What every part of an input is read with.
 
     Attributes
@@ -87,8 +87,8 @@ class Scan:
 
     sha256: str
     size: int
-    head: Head
-    parts: tuple[Part, ...]
+    head: Preamble
+    parts: tuple[InputPart, ...]
 
 
 class _Followed(Source):
@@ -163,22 +163,22 @@ def scan(file: BinaryIO, kind: str, *, part_bytes: int | None) -> Scan:
 
     Raises
     ------
-    InputError
+    RejectedInputError
         What fails the whole input (see `reading.questions`).
 
     """
-    head = Head()
+    head = Preamble()
     if kind in DELIMITERS and part_bytes is not None:
         head = _head(file, kind)
     least = len(codecs.BOM_UTF8)  # a source must see it at once
     chunk_bytes = min(READ_BYTES, max(least, part_bytes or READ_BYTES))
     source = _Followed(file, chunk_bytes=chunk_bytes)
-    parts: list[Part] = []
+    parts: list[InputPart] = []
     first, record = 0, 1
 
     def cut(last: int | None) -> None:
         parts.append(
-            Part(number=len(parts), first=first, last=last, record=record, sha256=source.cut())
+            InputPart(number=len(parts), first=first, last=last, record=record, sha256=source.cut())
         )
 
     for _ in questions(source, kind):
@@ -191,7 +191,7 @@ def scan(file: BinaryIO, kind: str, *, part_bytes: int | None) -> Scan:
     return Scan(sha256=source.sha256, size=source.size, head=head, parts=tuple(parts))
 
 
-def _head(file: BinaryIO, kind: str) -> Head:
+def _head(file: BinaryIO, kind: str) -> Preamble:
     """Find the end of a table's header; a bad one is left to the reader."""
     source = _Followed(file)
     csv.field_size_limit(MAX_LINE_BYTES)
@@ -199,11 +199,13 @@ def _head(file: BinaryIO, kind: str) -> Head:
     with suppress(csv.Error):
         next(csv.reader(lines, delimiter=DELIMITERS[kind], strict=True), None)
     file.seek(0)
-    return Head(size=source.at, lines=source.line, sha256=source.cut())
+    return Preamble(size=source.at, lines=source.line, sha256=source.cut())
 
 
 @contextmanager
-def asked(file: BinaryIO, kind: str, head: Head, part: Part) -> Iterator[Iterator[Question]]:
+def asked(
+    file: BinaryIO, kind: str, head: Preamble, part: InputPart
+) -> Iterator[Iterator[Question]]:
     """Give the questions of a part; at the end, all of its bytes must have been those that were scanned.
 
     Parameters
@@ -217,7 +219,7 @@ def asked(file: BinaryIO, kind: str, head: Head, part: Part) -> Iterator[Iterato
 
     Raises
     ------
-    InputError
+    RejectedInputError
         `changed`: they were not; or what `reading.records` raises.
 
     """
@@ -247,6 +249,6 @@ def asked(file: BinaryIO, kind: str, head: Head, part: Part) -> Iterator[Iterato
         raise changed()
 
 
-def changed() -> InputError:
+def changed() -> RejectedInputError:
     """Say that an input is not what it was."""
-    return InputError("changed", "its bytes changed while it was read")
+    return RejectedInputError("changed", "its bytes changed while it was read")

@@ -13,15 +13,15 @@ from ..errors import BatchError, ServedModelError
 from ..models import served as models
 from . import stores
 from .cluster import Call, WorkersDied, carry_out, connected
-from .manifest import NAME, Answered, manifest, total
+from .manifest import NAME, InputState, manifest, total
 from .stores import Store
-from .work import Failure, PackedModel, Partition, Source, answer, scan
+from .work import BatchInput, Failure, PackedModel, Partition, answer, scan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from ..models.served import ServedModel
-    from .parts import Head, Part
+    from .parts import InputPart, Preamble
     from .settings import BatchSettings
 
 OURS: Final = re.compile(r"part-\d{5,}\.(jsonl|parquet|summary\.json)|\.part-.*\.tmp")
@@ -29,7 +29,7 @@ OURS: Final = re.compile(r"part-\d{5,}\.(jsonl|parquet|summary\.json)|\.part-.*\
 
 
 @dataclass(kw_only=True, slots=True)
-class Progress:
+class BatchProgress:
     """How far a batch is.
 
     Attributes
@@ -54,7 +54,7 @@ class Progress:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
+class BatchOutcome:
     """What a batch came to.
 
     Attributes
@@ -71,13 +71,13 @@ class Outcome:
     """
 
     manifest: str
-    progress: Progress
+    progress: BatchProgress
     questions_ok: int
     questions_failed: int
     failures: Sequence[tuple[str, Failure]]
 
 
-def run(settings: BatchSettings, show: Callable[[Progress], None]) -> Outcome:
+def run(settings: BatchSettings, show: Callable[[BatchProgress], None]) -> BatchOutcome:
     """Answer all inputs; what was finished by an earlier run is not answered again.
 
     Parameters
@@ -93,17 +93,17 @@ def run(settings: BatchSettings, show: Callable[[Progress], None]) -> Outcome:
         It cannot be begun, or not go on; there is no manifest then, and the next run takes up what is finished.
 
     """
-    sources = [Source.of(url) for url in stores.expand(settings.inputs)]
+    sources = [BatchInput.of(url) for url in stores.expand(settings.inputs)]
     packed, served = _load(settings)
     store = Store.make(settings.out)
     for source in sources:
         if source.url.startswith(f"{store.url}/"):
             raise BatchError(f"{source.url}: an input in the folder of the results")
-    inputs = [Answered(source=source) for source in sources]
+    inputs = [InputState(source=source) for source in sources]
     with connected(settings.scheduler, workers=settings.workers) as client:
         store.remove(NAME)
         model = client.submit(PackedModel, pin=packed.pin, files=packed.files, pure=False)
-        batch = _Batch(settings, model, store, Progress(inputs=len(inputs)), show)
+        batch = _Batch(settings, model, store, BatchProgress(inputs=len(inputs)), show)
         carry_out(client, [batch.scan(each) for each in inputs], batch.then)
     for each in inputs:
         _tidy(store, each)
@@ -111,7 +111,7 @@ def run(settings: BatchSettings, show: Callable[[Progress], None]) -> Outcome:
     data = manifest(inputs, pin=packed.pin, cores=cores, labels=labels)
     store.write(NAME, lambda out: out.write(data))
     tally = total(inputs, labels)
-    return Outcome(
+    return BatchOutcome(
         manifest=f"{settings.out.rstrip('/')}/{NAME}",
         progress=batch.progress,
         questions_ok=tally.ok,
@@ -128,8 +128,8 @@ class _Batch:
         settings: BatchSettings,
         model: Any,
         store: Store,
-        progress: Progress,
-        show: Callable[[Progress], None],
+        progress: BatchProgress,
+        show: Callable[[BatchProgress], None],
     ) -> None:
         self._settings = settings
         self._model = model
@@ -137,13 +137,13 @@ class _Batch:
         self._show = show
         self.progress = progress
 
-    def scan(self, each: Answered) -> Call:
+    def scan(self, each: InputState) -> Call:
         """Look at an input."""
         return Call(about=each, work=scan, arguments=(each.source, self._settings.part_bytes))
 
     def then(self, call: Call, result: Any) -> Iterable[Call]:
         """Note a result; give the calls that it makes possible."""
-        each: Answered = call.about
+        each: InputState = call.about
         was_done = self._done(each)
         calls: list[Call] = []
         if isinstance(result, BaseException):
@@ -163,7 +163,7 @@ class _Batch:
         self._show(self.progress)
         return calls
 
-    def _answer(self, each: Answered, head: Head, part: Part) -> Call:
+    def _answer(self, each: InputState, head: Preamble, part: InputPart) -> Call:
         return Call(
             about=each,
             work=answer,
@@ -172,7 +172,7 @@ class _Batch:
         )
 
     @staticmethod
-    def _done(each: Answered) -> bool:
+    def _done(each: InputState) -> bool:
         if each.failure is not None:
             return True
         return each.scan is not None and len(each.partitions) == each.parts
@@ -201,7 +201,7 @@ def _load(settings: BatchSettings) -> tuple[PackedModel, ServedModel]:
     return PackedModel(pin=served.pin, files=dict(files)), served
 
 
-def _tidy(store: Store, each: Answered) -> None:
+def _tidy(store: Store, each: InputState) -> None:
     """Remove what earlier runs left of an input: parts that it no longer has, files of workers that died."""
     kept = set()
     for number in range(each.parts):

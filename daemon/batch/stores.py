@@ -90,7 +90,7 @@ def digest(file: BinaryIO, first: int = 0, last: int | None = None) -> tuple[str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Written:
+class StoredFile:
     """What a file that was written holds, and what its writer returned."""
 
     value: Any
@@ -136,7 +136,7 @@ class Store:
             except FileNotFoundError:
                 return None
 
-    def write(self, name: str, fill: Callable[[BinaryIO], Value]) -> Written:
+    def write(self, name: str, fill: Callable[[BinaryIO], Value]) -> StoredFile:
         """Write a file: when this returns it is there, and before that its name does not show it.
 
         On a local disk it is synced and renamed.  Elsewhere it is written here, put under a temporary name and moved:
@@ -163,7 +163,7 @@ class Store:
                 self._put(file, name)
         return written
 
-    def _write_here(self, target: Path, fill: Callable[[BinaryIO], Value]) -> Written:
+    def _write_here(self, target: Path, fill: Callable[[BinaryIO], Value]) -> StoredFile:
         temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}{TEMPORARY}")
         with asking(str(target)):
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -222,12 +222,12 @@ class Store:
         return url_to_fs(self.url)[0]
 
 
-def _filled(file: BinaryIO, fill: Callable[[BinaryIO], Value], *, name: str) -> Written:
+def _filled(file: BinaryIO, fill: Callable[[BinaryIO], Value], *, name: str) -> StoredFile:
     value = fill(file)
     with asking(name):
         file.flush()
         sha256, size = digest(file)
-    return Written(value=value, sha256=sha256, size=size)
+    return StoredFile(value=value, sha256=sha256, size=size)
 
 
 def _sync_folder(folder: Path) -> None:

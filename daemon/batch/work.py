@@ -15,7 +15,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
 
 from ..answering.results import Tally, records_of
-from ..errors import InputError
+from ..errors import RejectedInputError
 from ..models.served import ServedModel
 from ..spool import names
 from . import parts, stores
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from ..answering.questions import Question
     from ..answering.results import Records, Row
-    from .parts import Head, Part, Scan
+    from .parts import InputPart, Preamble, Scan
     from .stores import Store
 
 Value = TypeVar("Value")
@@ -90,7 +90,7 @@ class Partition:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Source:
+class BatchInput:
     """An input and where its partitions go.
 
     Attributes
@@ -109,7 +109,7 @@ class Source:
     folder: str
 
     @classmethod
-    def of(cls, url: str) -> Source:
+    def of(cls, url: str) -> BatchInput:
         """Find out from a URL; the folder is a function of the URL alone."""
         name = re.sub(r"[^\w.-]", "_", url.rpartition("/")[2])  # a store may expand [ and *
         tag = hashlib.sha256(url.encode(errors="surrogateescape")).hexdigest()
@@ -124,16 +124,16 @@ class Source:
         return f"{self.folder}/part-{number:05d}{names.SUMMARY}"
 
 
-def scan(source: Source, part_bytes: int) -> Scan | Failure:
+def scan(source: BatchInput, part_bytes: int) -> Scan | Failure:
     """Look at all of an input; raises OSError where its store does not answer, which may be tried again."""
     return _or_failure(lambda: _scan(source, part_bytes))
 
 
-def _scan(source: Source, part_bytes: int) -> Scan:
+def _scan(source: BatchInput, part_bytes: int) -> Scan:
     compressed = stores.compression(source.url) is not None
     size = None if compressed else part_bytes
     if source.kind is None:
-        raise InputError(
+        raise RejectedInputError(
             "unknown_suffix", f"its name must end in {', '.join((*names.KINDS, PARQUET))}"
         )
     with stores.opened(source.url) as file:
@@ -145,7 +145,13 @@ def _scan(source: Source, part_bytes: int) -> Scan:
 
 
 def answer(
-    model: PackedModel, source: Source, head: Head, part: Part, *, store: Store, force: bool
+    model: PackedModel,
+    source: BatchInput,
+    head: Preamble,
+    part: InputPart,
+    *,
+    store: Store,
+    force: bool,
 ) -> Partition | Failure:
     """Answer a part, unless that is done: first its partition is written, then the summary that says so.
 
@@ -174,13 +180,13 @@ def answer(
     return _or_failure(lambda: _answer(_served(model), source, head, part, store, key))
 
 
-def _key(model: PackedModel, source: Source, head: Head, part: Part) -> str:
+def _key(model: PackedModel, source: BatchInput, head: Preamble, part: InputPart) -> str:
     """Digest everything that a partition's bytes depend on."""
     told = [FORMAT, model.pin, source.kind, asdict(head), asdict(part)]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
-def _finished(store: Store, source: Source, number: int, key: str) -> dict[str, Any] | None:
+def _finished(store: Store, source: BatchInput, number: int, key: str) -> dict[str, Any] | None:
     """Give the summary of a partition that is finished and whole."""
     data = store.read(source.summary(number))
     try:
@@ -193,7 +199,7 @@ def _finished(store: Store, source: Source, number: int, key: str) -> dict[str, 
 
 
 def _answer(
-    model: ServedModel, source: Source, head: Head, part: Part, store: Store, key: str
+    model: ServedModel, source: BatchInput, head: Preamble, part: InputPart, store: Store, key: str
 ) -> Partition:
     # Without its summary a partition counts for nothing: never may an old one stand beside new bytes.
     store.remove(source.summary(part.number))
@@ -218,7 +224,12 @@ def _answer(
 
 
 def _fill_lines(
-    model: ServedModel, source: Source, head: Head, part: Part, file: BinaryIO, out: BinaryIO
+    model: ServedModel,
+    source: BatchInput,
+    head: Preamble,
+    part: InputPart,
+    file: BinaryIO,
+    out: BinaryIO,
 ) -> Tally:
     records, tally = records_of(model), Tally()
     with parts.asked(file, source.kind or "", head, part) as asked:
@@ -230,7 +241,12 @@ def _fill_lines(
 
 
 def _fill_parquet(
-    model: ServedModel, _source: Source, _head: Head, part: Part, file: BinaryIO, out: BinaryIO
+    model: ServedModel,
+    _source: BatchInput,
+    _head: Preamble,
+    part: InputPart,
+    file: BinaryIO,
+    out: BinaryIO,
 ) -> Tally:
     from . import columns, parquet  # noqa: PLC0415 - pyarrow takes a while to import
 
@@ -259,13 +275,13 @@ def _rows(model: ServedModel, records: Records, batch: list[Question]) -> Iterat
     try:
         return records.rows(model.classifier.classify(texts))
     except Exception as e:  # whatever a model can do wrong costs its input alone
-        raise InputError("simulator", f"{type(e).__name__}: {e}", stage="simulate") from e
+        raise RejectedInputError("simulator", f"{type(e).__name__}: {e}", stage="simulate") from e
 
 
 def _or_failure(work: Callable[[], Value]) -> Value | Failure:
     try:
         return work()
-    except InputError as e:
+    except RejectedInputError as e:
         return Failure(code=e.code, message=str(e))
     except _DAMAGED as e:
         return Failure(code="bad_compression", message=str(e))

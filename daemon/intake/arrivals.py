@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from ..settings import Settings
-    from ..spool.commit import Ledger
+    from ..spool.commit import Committer
     from ..spool.folder import Spool
     from .inbox import Arrival
     from .watch import Watching
@@ -38,7 +38,7 @@ class Arrivals:
 
     Parameters
     ----------
-    spool, ledger
+    spool, committer
         Locked, and its final places.
     settings
         See `Settings`.
@@ -58,13 +58,13 @@ class Arrivals:
         self,
         *,
         spool: Spool,
-        ledger: Ledger,
+        committer: Committer,
         settings: Settings,
         watcher: Watching,
         log: FilteringBoundLogger,
     ) -> None:
         self._spool = spool
-        self._ledger = ledger
+        self._ledger = committer
         self._settings = settings
         self._watcher = watcher
         self.log = log

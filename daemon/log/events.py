@@ -11,7 +11,7 @@ from ..spool.names import printable
 
 if TYPE_CHECKING:
     from ..answering.pipeline import Progress
-    from ..errors import InputError
+    from ..errors import RejectedInputError
     from ..models.served import ServedModel
 
 START: Final = "daemon.start"
@@ -103,7 +103,7 @@ def summary(progress: Progress, *, figures: dict[str, Any], answered: str) -> di
 
 
 def report(
-    failure: InputError, name: str, model: ServedModel, *, sha256: str | None, attempts: int
+    failure: RejectedInputError, name: str, model: ServedModel, *, sha256: str | None, attempts: int
 ) -> dict[str, Any]:
     """Give what the report beside a failed input says."""
     return {

@@ -33,7 +33,7 @@ class Sink(Protocol):
         """Hold the lines of this block back, whoever writes them, and write them at its end with few calls."""
 
 
-class _Lines:
+class _LineSink:
     """What all sinks do with lines before they are written."""
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ class _Lines:
         raise NotImplementedError
 
 
-class Stream(_Lines):
+class Stream(_LineSink):
     """Writes lines to a descriptor and shrugs when that fails or takes too long.
 
     Parameters
@@ -107,10 +107,10 @@ class Stream(_Lines):
         self._stalled = not self._poll.poll(0 if self._stalled else self._patience_ms)
         return not self._stalled
 
-    debug = info = warning = error = critical = _Lines.msg
+    debug = info = warning = error = critical = _LineSink.msg
 
 
-class RotatedFile(_Lines):
+class RotatedFile(_LineSink):
     """Appends lines to a file; when it is full, it becomes `<name>.1`, the one before that `<name>.2`, and so on.
 
     The standard library's handler keeps what it could not write and tries it again in the middle of a later line,

@@ -93,7 +93,7 @@ class Sums:
 
 
 @dataclass(slots=True)
-class Condition:
+class RunState:
     """How the daemon is, by its last events.
 
     Attributes
@@ -126,7 +126,7 @@ class Condition:
     faults: dict[str, tuple[str, float]] = field(default_factory=dict)
 
 
-class Observed:
+class Counters:
     """Listens to the log (see `logs.logger`).
 
     Parameters
@@ -145,7 +145,7 @@ class Observed:
         self._lock = threading.Lock()
         self._unread: deque[tuple[float, Mapping[str, Any]]] = deque()
         self._sums = Sums()
-        self._now = Condition()
+        self._now = RunState()
         self._monotonic = monotonic
         self._wall = wall
         self._errors: deque[dict[str, Any]] = deque(maxlen=_RECENT_ERRORS)
@@ -184,7 +184,7 @@ class Observed:
                 pass
 
     @contextmanager
-    def reading(self) -> Iterator[tuple[Sums, Condition]]:
+    def reading(self) -> Iterator[tuple[Sums, RunState]]:
         """Count what has been taken, and give the result, which does not change meanwhile."""
         with self._lock:
             while self._unread:

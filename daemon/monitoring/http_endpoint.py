@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import CollectorRegistry
 
-    from .snapshot import Overview
+    from .snapshot import Snapshot
 
     _Request = socket.socket | tuple[bytes, socket.socket]
 
@@ -95,7 +95,7 @@ class Endpoint:
 
     """
 
-    def __init__(self, overview: Overview, host: str, port: int) -> None:
+    def __init__(self, overview: Snapshot, host: str, port: int) -> None:
         shown = f"[{host}]" if ":" in host else host
         try:
             self._server = _Server(overview, host, port)
@@ -124,11 +124,11 @@ class _Server(ThreadingTCPServer):
     block_on_close = False  # a client that dawdles must not keep the daemon from its end
     request_queue_size = MAX_CLIENTS
 
-    def __init__(self, overview: Overview, host: str, port: int) -> None:
+    def __init__(self, overview: Snapshot, host: str, port: int) -> None:
         self.overview = overview
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._room = threading.BoundedSemaphore(MAX_CLIENTS)
-        super().__init__((host, port), _Handler)
+        super().__init__((host, port), _StatusHandler)
 
     @cached_property
     def registry(self) -> CollectorRegistry:
@@ -167,7 +167,7 @@ def _cut(request: socket.socket) -> None:
         request.shutdown(socket.SHUT_RDWR)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _StatusHandler(BaseHTTPRequestHandler):
     server_version = "spikewatchd"
     sys_version = ""
 

@@ -1,6 +1,6 @@
 """The page of metrics: names, units and help of everything that Prometheus may ask for.
 
-The numbers are those of `Observed`, that is of the log; prometheus_client writes them down in its own formats.  Base
+The numbers are those of `Counters`, that is of the log; prometheus_client writes them down in its own formats.  Base
 units, and never a file's name as a label.
 """
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
-    from .counters import Condition, Durations, Sums
-    from .snapshot import Overview
+    from .counters import Durations, RunState, Sums
+    from .snapshot import Snapshot
 
 PREFIX: Final = "spikewatch_"
 
@@ -43,7 +43,7 @@ def page(registry: CollectorRegistry, accept: str) -> tuple[bytes, str]:
     return encode(registry), content_type
 
 
-def registry(overview: Overview) -> CollectorRegistry:
+def registry(overview: Snapshot) -> CollectorRegistry:
     """Make the registry of a daemon: its own metrics, and those of its process."""
     made = CollectorRegistry(auto_describe=False)
     made.register(_Daemon(overview))
@@ -54,7 +54,7 @@ def registry(overview: Overview) -> CollectorRegistry:
 class _Daemon(Collector):
     """Reads an overview anew at each scrape."""
 
-    def __init__(self, overview: Overview) -> None:
+    def __init__(self, overview: Snapshot) -> None:
         self._overview = overview
 
     def describe(self) -> Iterator[Metric]:
@@ -109,7 +109,7 @@ def _chip(sums: Sums) -> Iterator[Metric]:
     yield watts
 
 
-def _state(overview: Overview) -> Iterator[Metric]:
+def _state(overview: Snapshot) -> Iterator[Metric]:
     yield _gauge("live", "1 while every thread gives signs of life.", not overview.hanging())
     yield _gauge("ready", "1 while files are answered as they come.", not overview.not_ready())
     yield _gauge("degraded", "1 while something is not as it should be.", bool(overview.problems()))
@@ -123,7 +123,7 @@ def _state(overview: Overview) -> Iterator[Metric]:
         yield _gauge("disk_free_inodes", "Inodes free in the spool.", counted.free_inodes)
 
 
-def _program(now: Condition) -> Iterator[Metric]:
+def _program(now: RunState) -> Iterator[Metric]:
     yield _gauge("watch_up", "1 while file events come.", not now.deaf)
     yield _gauge("disk_low", "1 while there is too little room to claim.", bool(now.full))
     yield _gauge("out_full", "1 while out/ holds too many results to claim.", bool(now.full_outs))

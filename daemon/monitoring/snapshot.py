@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ..clock import Clock
-    from ..heartbeats import Hearts
-    from .counters import Condition, Observed
-    from .spool_counts import Census, Counted
+    from ..heartbeats import Heartbeats
+    from .counters import Counters, RunState
+    from .spool_counts import SpoolCounter, SpoolCounts
 
 
-class Overview:
+class Snapshot:
     """What there is to say about a running daemon.
 
     Parameters
@@ -50,7 +50,13 @@ class Overview:
     """
 
     def __init__(
-        self, spool: Path, *, observed: Observed, hearts: Hearts, census: Census, clock: Clock
+        self,
+        spool: Path,
+        *,
+        observed: Counters,
+        hearts: Heartbeats,
+        census: SpoolCounter,
+        clock: Clock,
     ) -> None:
         self._spool = spool
         self._hearts = hearts
@@ -58,7 +64,7 @@ class Overview:
         self._clock = clock
         self.observed = observed
         self.http: str | None = None
-        self.counted: Counted | None = None
+        self.counted: SpoolCounts | None = None
         self.count_fault: str | None = None
         self.write_fault: str | None = None
         self.stopping = False
@@ -92,7 +98,7 @@ class Overview:
         with self.observed.reading() as (_, now):
             return found + list(self._troubles(now))
 
-    def _troubles(self, now: Condition) -> Iterator[str]:
+    def _troubles(self, now: RunState) -> Iterator[str]:
         if not now.ready:
             yield "model: not loaded yet"
         if self.stopping or now.stopped:

@@ -21,7 +21,7 @@ SHARE: Final = 0.02
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Counted:
+class SpoolCounts:
     """A spool at one moment.
 
     Attributes
@@ -42,7 +42,7 @@ class Counted:
     free_inodes: int
 
 
-class Census:
+class SpoolCounter:
     """Counts a spool, and remembers when the files arrived that it has seen.
 
     Parameters
@@ -64,7 +64,7 @@ class Census:
         self._inbox = 0
         self._due_s = 0.0
 
-    def take(self) -> Counted:
+    def take(self) -> SpoolCounts:
         """Count now; where the inbox takes long to list, the last count of it may be some seconds old.
 
         Raises
@@ -78,7 +78,7 @@ class Census:
             self._look_at_inbox()
             self._due_s = begin + (self._monotonic() - begin) / SHARE
         disk = os.statvfs(self._path / "out")
-        return Counted(
+        return SpoolCounts(
             inbox=self._inbox,
             work=sum(1 for _ in self._inputs("work")),
             oldest_s=min(self._arrived.values(), default=None),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ..clock import Clock
     from ..spool.shards import Shard
-    from .snapshot import Overview
+    from .snapshot import Snapshot
     from .systemd import Notifier
 
 PERIOD_S: Final = 1.0
@@ -36,7 +36,7 @@ _ALWAYS_NEW: Final = frozenset({"written", "disk"})
 """What changes although the daemon does nothing: no reason to write."""
 
 
-class Monitor:
+class StatusWriter:
     """Looks at the daemon once a second, from a thread of its own.
 
     Parameters
@@ -61,7 +61,7 @@ class Monitor:
 
     def __init__(
         self,
-        overview: Overview,
+        overview: Snapshot,
         notifier: Notifier,
         spool: Path,
         clock: Clock,

@@ -5,18 +5,18 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
 
-from ..heartbeats import LOOP, Hearts
+from ..heartbeats import LOOP, Heartbeats
 from ..spool import names
 from ..spool.shards import Shard
 from .http_endpoint import Endpoint, address
-from .snapshot import Overview
-from .spool_counts import Census
-from .status_writer import Monitor
+from .snapshot import Snapshot
+from .spool_counts import SpoolCounter
+from .status_writer import StatusWriter
 
 if TYPE_CHECKING:
     from ..clock import Clock
     from ..settings import Settings
-    from .counters import Observed
+    from .counters import Counters
     from .systemd import Notifier
 
 
@@ -47,20 +47,20 @@ class Vitals:
     """
 
     def __init__(
-        self, settings: Settings, *, observed: Observed, notifier: Notifier, clock: Clock
+        self, settings: Settings, *, observed: Counters, notifier: Notifier, clock: Clock
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._where = address(settings.http, public=settings.http_public) if settings.http else None
         self._stack = ExitStack()
         self._notifier = notifier
-        self.hearts = Hearts(clock.monotonic, limit_s=settings.stall_s)
+        self.hearts = Heartbeats(clock.monotonic, limit_s=settings.stall_s)
         self.hearts.beat(LOOP)
-        self._overview = Overview(
+        self._overview = Snapshot(
             settings.spool,
             observed=observed,
             hearts=self.hearts,
-            census=Census(
+            census=SpoolCounter(
                 settings.spool,
                 clock.monotonic,
                 marker=names.MARKER if settings.done_marker else "",
@@ -86,7 +86,7 @@ class Vitals:
             spool = self._settings.spool
             shard = Shard.parse(self._settings.shard)
             stack.enter_context(
-                Monitor(self._overview, self._notifier, spool, self._clock, shard=shard)
+                StatusWriter(self._overview, self._notifier, spool, self._clock, shard=shard)
             )
             self._stack = stack.pop_all()
         return self

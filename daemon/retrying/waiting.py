@@ -10,7 +10,7 @@ from ..files import durable
 from ..heartbeats import LOOP
 from ..log import events
 from ..spool import names
-from ..spool.recovery import State, reconcile
+from ..spool.recovery import ClaimState, reconcile
 from .attempts import Attempts
 from .retries import Pauses, Retries
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from ..clock import Clock
-    from ..heartbeats import Hearts
+    from ..heartbeats import Heartbeats
     from ..settings import Settings
-    from ..spool.commit import Ledger
+    from ..spool.commit import Committer
     from ..spool.folder import Spool
 
 
@@ -31,7 +31,7 @@ class Waiting:
 
     Parameters
     ----------
-    spool, ledger
+    spool, committer
         Locked, and its final places.
     settings
         `max_attempts`, `group_files` and the pauses.
@@ -53,14 +53,14 @@ class Waiting:
         self,
         *,
         spool: Spool,
-        ledger: Ledger,
+        committer: Committer,
         settings: Settings,
         clock: Clock,
         log: FilteringBoundLogger,
-        hearts: Hearts,
+        hearts: Heartbeats,
     ) -> None:
         self._spool = spool
-        self._ledger = ledger
+        self._ledger = committer
         self._settings = settings
         self._clock = clock
         self.log = log
@@ -97,7 +97,7 @@ class Waiting:
             The disk.
 
         """
-        states: dict[str, State] = {}
+        states: dict[str, ClaimState] = {}
         for name in durable.listing(self._spool.work):
             self._hearts.beat(LOOP)
             if not name.startswith("."):
@@ -173,7 +173,7 @@ class Waiting:
             self._retries.drop(name)
         self._attempts.forget(*final)
 
-    def _recovered(self, name: str, state: State, attempts: int) -> None:
-        if state is not State.GONE:
+    def _recovered(self, name: str, state: ClaimState, attempts: int) -> None:
+        if state is not ClaimState.GONE:
             file = names.printable(name)
             self.log.info(events.RECOVERED, file=file, state=str(state), attempts=attempts)

@@ -31,10 +31,10 @@ from .signals import handled
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from ..heartbeats import Hearts
+    from ..heartbeats import Heartbeats
     from ..log.logger import Log
     from ..models.served import ServedModel
-    from ..monitoring.counters import Observed
+    from ..monitoring.counters import Counters
     from ..settings import Settings
 
 
@@ -74,7 +74,7 @@ class Stop:
 def serve(
     settings: Settings,
     log: Log,
-    observed: Observed,
+    observed: Counters,
     *,
     reread: Callable[[], Settings] | None = None,
     clock: Clock | None = None,
@@ -193,7 +193,7 @@ class _Opener:
     reloads: Reloads
     bell: Bell
     stop: Stop
-    hearts: Hearts
+    hearts: Heartbeats
     clock: Clock
     log: Log
 

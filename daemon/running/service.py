@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from ..answering.pipeline import Pipeline, Progress, Request
-from ..errors import DISK_FULL, AnswerError, InputError, SpoolLostError, fault_name
+from ..errors import DISK_FULL, AnswerError, RejectedInputError, SpoolLostError, fault_name
 from ..files import durable
 from ..heartbeats import LOOP
 from ..intake.arrivals import Arrivals
@@ -24,7 +24,7 @@ from ..log import events
 from ..retrying.retries import Pauses
 from ..retrying.waiting import Waiting
 from ..settling.groups import SETTLERS, Settling
-from ..spool.commit import Ledger
+from ..spool.commit import Committer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from ..clock import Clock
-    from ..heartbeats import Hearts
+    from ..heartbeats import Heartbeats
     from ..intake.watch import Watching
     from ..log.logger import Log
     from ..models.served import ServedModel
@@ -89,7 +89,7 @@ class Service:
         watcher: Watching,
         clock: Clock,
         log: Log,
-        hearts: Hearts,
+        hearts: Heartbeats,
         hurry: Callable[[], bool],
     ) -> None:
         self._spool = spool
@@ -98,19 +98,19 @@ class Service:
         settings = _affordable(settings)
         self._clock = clock
         self._bare_log = log
-        ledger = Ledger(spool)
+        committer = Committer(spool)
         self._pauses = Pauses.of(settings)
         self._arrivals = Arrivals(
-            spool=spool, ledger=ledger, settings=settings, watcher=watcher, log=log
+            spool=spool, committer=committer, settings=settings, watcher=watcher, log=log
         )
         self._waiting = Waiting(
-            spool=spool, ledger=ledger, settings=settings, clock=clock, log=log, hearts=hearts
+            spool=spool, committer=committer, settings=settings, clock=clock, log=log, hearts=hearts
         )
         self._pipeline = Pipeline(
             spool=spool, model=model, settings=settings, clock=clock, hearts=hearts
         )
         self._settling = Settling(
-            spool=spool, ledger=ledger, settings=settings, clock=clock, log=log, hearts=hearts
+            spool=spool, committer=committer, settings=settings, clock=clock, log=log, hearts=hearts
         )
         self.swap(model)
         self._paused_until_s = 0.0
@@ -310,7 +310,7 @@ class Service:
         if not alone or not self._waiting.accuse(request.name):
             self._retry(request, fault, now)
             return
-        failure = InputError("simulator", str(fault), stage="simulate")
+        failure = RejectedInputError("simulator", str(fault), stage="simulate")
         model = self._pipeline.model
         self._settling.add(Progress(request=request, model=model, failure=failure))
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..answering.pipeline import Progress
 from ..answering.results import figures
-from ..errors import InputError
+from ..errors import RejectedInputError
 from ..files import durable
 from ..heartbeats import SETTLING
 from ..log import events
-from ..spool.commit import Written
+from ..spool.commit import PendingCommit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
     from ..answering.pipeline import Request
     from ..clock import Clock
-    from ..heartbeats import Hearts
+    from ..heartbeats import Heartbeats
     from ..log.logger import Log
     from ..models.served import ServedModel
     from ..settings import Settings
-    from ..spool.commit import Ledger
+    from ..spool.commit import Committer
     from ..spool.folder import Spool
 
     Told = tuple[str, dict[str, Any]]
@@ -67,7 +67,7 @@ class Settling:
 
     Parameters
     ----------
-    spool, ledger
+    spool, committer
         Where they are made final.
     settings
         `group_files` and `linger_s` bound a group.
@@ -84,14 +84,14 @@ class Settling:
         self,
         *,
         spool: Spool,
-        ledger: Ledger,
+        committer: Committer,
         settings: Settings,
         clock: Clock,
         log: Log,
-        hearts: Hearts,
+        hearts: Heartbeats,
     ) -> None:
         self._spool = spool
-        self._ledger = ledger
+        self._ledger = committer
         self._hearts = hearts
         self._settings = settings
         self._clock = clock
@@ -158,7 +158,7 @@ class Settling:
 
     def poison(self, request: Request, model: ServedModel) -> None:
         """Put an input aside that keeps ending the daemon; `model` is what would have answered it."""
-        failure = InputError(
+        failure = RejectedInputError(
             "poison",
             f"{request.attempt} claims ended with the daemon and without a result",
             stage="simulate",
@@ -173,7 +173,7 @@ class Settling:
         for progress, sums in zip(group, summed, strict=True):
             summary = events.summary(progress, figures=sums, answered=answered)
             items.append(
-                Written(
+                PendingCommit(
                     name=progress.request.name,
                     sha256=progress.sha256 or "",
                     result=progress.hand_over(),
@@ -189,7 +189,7 @@ class Settling:
             told.append((events.DONE, fields))
         return told
 
-    def _quarantine(self, failure: InputError, progress: Progress) -> Told:
+    def _quarantine(self, failure: RejectedInputError, progress: Progress) -> Told:
         name, digest = progress.request.name, progress.sha256
         if digest is None and failure.stage == "simulate":
             digest = durable.digest(self._spool.work, name)

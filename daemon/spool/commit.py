@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Written:
+class PendingCommit:
     """A result that is complete and waits to be made final.
 
     Attributes
@@ -38,7 +38,7 @@ class Written:
     sha256
         Of the input's bytes, hexadecimal.
     result
-        Its file, which `Ledger.commit` closes, or what is to be in it.
+        Its file, which `Committer.commit` closes, or what is to be in it.
     summary
         What `<name>.summary.json` will say beside the key.
 
@@ -53,7 +53,7 @@ class Written:
 class _Entry(NamedTuple):
     """What is to become final: an input's answer and both files of it."""
 
-    item: Written
+    item: PendingCommit
     result: Draft
     summary: Draft
 
@@ -68,7 +68,7 @@ def temp(name: str) -> str:
     return hashlib.sha256(os.fsencode(name)).hexdigest()[:24]
 
 
-class Ledger:
+class Committer:
     """The final places of a spool."""
 
     def __init__(self, spool: Spool) -> None:
@@ -84,7 +84,7 @@ class Ledger:
                 return base + names.RESULT
         return None
 
-    def commit(self, group: Sequence[Written]) -> list[str]:
+    def commit(self, group: Sequence[PendingCommit]) -> list[str]:
         """Make results and summaries final together, and move their inputs to done/.
 
         When this returns, all of it survives what the spool's durability says.  The group shares four rounds of it:
@@ -162,7 +162,7 @@ class Ledger:
         """Read the key of the summary in out/ that has this base; None when there is no valid one."""
         return _field(durable.read_small(self._spool.out, base + names.SUMMARY), "key")
 
-    def _drafted(self, group: Sequence[Written]) -> list[Draft]:
+    def _drafted(self, group: Sequence[PendingCommit]) -> list[Draft]:
         """Make the files of the results that have none, then those of all summaries."""
         held = [(item, item.result) for item in group if not isinstance(item.result, Draft)]
         contents = [data for _, data in held] + [_summary(item) for item in group]
@@ -320,7 +320,7 @@ def _move(source: int, name: str, target: int, new_name: str) -> None:
             os.rename(name, new_name, src_dir_fd=source, dst_dir_fd=target)
 
 
-def _summary(item: Written) -> bytes:
+def _summary(item: PendingCommit) -> bytes:
     document = {"key": key(item.name, item.sha256), **item.summary}
     try:
         # Not json: it would take as long for a summary as the system takes to make a file.

@@ -12,11 +12,11 @@ from ..files import durable
 from . import names
 
 if TYPE_CHECKING:
-    from .commit import Ledger
+    from .commit import Committer
     from .folder import Spool
 
 
-class State(StrEnum):
+class ClaimState(StrEnum):
     """What is left of a claim that was cut short."""
 
     CLAIMED = "claimed"
@@ -35,10 +35,10 @@ class State(StrEnum):
     @property
     def unanswered(self) -> bool:
         """True where there is still work to do."""
-        return self in {State.CLAIMED, State.HALF_CLAIMED}
+        return self in {ClaimState.CLAIMED, ClaimState.HALF_CLAIMED}
 
 
-def reconcile(spool: Spool, ledger: Ledger, name: str) -> State:
+def reconcile(spool: Spool, committer: Committer, name: str) -> ClaimState:
     """Bring an input in work/ as far as it can be brought without answering it.
 
     Before a name is removed, the folder that holds the other one is synced: the process may have ended between a link
@@ -46,7 +46,7 @@ def reconcile(spool: Spool, ledger: Ledger, name: str) -> State:
 
     Returns
     -------
-    State
+    ClaimState
         What was found.
 
     Raises
@@ -57,25 +57,25 @@ def reconcile(spool: Spool, ledger: Ledger, name: str) -> State:
     """
     here = durable.look(spool.work, name)
     if here is None:
-        return State.GONE
-    state = State.CLAIMED
+        return ClaimState.GONE
+    state = ClaimState.CLAIMED
     if durable.same_file(here, durable.look(spool.inbox, name)):
         durable.sync_folder(spool.work, spool.durability)
         spool.unlink_claimed([name])
-        state = State.HALF_CLAIMED
+        state = ClaimState.HALF_CLAIMED
     if durable.same_file(here, durable.look(spool.done, name)):
         durable.sync_folder(spool.done, spool.durability)
         durable.unlink(spool.work, name)
-        return State.FINISHED
+        return ClaimState.FINISHED
     if durable.same_file(here, durable.look(spool.failed, names.base(name))):
         durable.sync_folder(spool.failed, spool.durability)
         durable.unlink(spool.work, name)
-        return State.QUARANTINED
+        return ClaimState.QUARANTINED
     if durable.look(spool.out, names.base(name) + names.RESULT) is None:
         return state
     sha256 = durable.digest(spool.work, name)
-    if sha256 is None or ledger.answered(name, sha256) is None:
+    if sha256 is None or committer.answered(name, sha256) is None:
         return state
     durable.sync_folder(spool.out, spool.durability)
-    ledger.finish([(name, sha256)])
-    return State.ANSWERED
+    committer.finish([(name, sha256)])
+    return ClaimState.ANSWERED

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from spikewatch.daemon.answering.questions import Question
-    from spikewatch.daemon.batch.run import Outcome
+    from spikewatch.daemon.batch.run import BatchOutcome
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class Cluster:
         given = {"inputs": inputs, "out": str(out), "registry": registry, "model": MODEL} | more
         return BatchSettings(scheduler=self.address, **given)
 
-    def run(self, registry: Path, inputs: list[str], out: Path, **more: Any) -> Outcome:
+    def run(self, registry: Path, inputs: list[str], out: Path, **more: Any) -> BatchOutcome:
         return run(self.settings(registry, inputs, out, **more), lambda _: None)
 
 

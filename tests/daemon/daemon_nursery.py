@@ -21,7 +21,7 @@ import spikewatch.registry
 import spikewatch.simcore  # noqa: F401 - imported once, here, instead of in each fork
 from spikewatch.daemon.errors import DaemonError
 from spikewatch.daemon.log import logger
-from spikewatch.daemon.monitoring.counters import Observed
+from spikewatch.daemon.monitoring.counters import Counters
 from spikewatch.daemon.running.serve import serve
 from spikewatch.daemon.settings import Settings
 
@@ -35,7 +35,7 @@ def live(job: dict[str, Any]) -> int:
     settings = Settings(**paths, model=job["model"], once=job["once"], **job["settings"])
     if job["hook"] is not None:
         arm(job["spool"], job["hook"])
-    observed = Observed()
+    observed = Counters()
     try:
         serve(settings, logger.logger("json", fd=log, observe=observed), observed)
     except DaemonError as error:

@@ -17,7 +17,7 @@ import jsonschema_rs
 from support import TINY_WORDS
 
 from spikewatch.daemon.clock import Clock
-from spikewatch.daemon.heartbeats import Hearts
+from spikewatch.daemon.heartbeats import Heartbeats
 from spikewatch.daemon.intake.watch_guard import CANARY
 from spikewatch.daemon.log import logger
 from spikewatch.daemon.models.served import ServedModel, Source
@@ -278,7 +278,7 @@ def bench(
                 watcher=watcher,
                 clock=time_.clock(),
                 log=logger.logger("json", fd=fd, run_id="test"),
-                hearts=Hearts(time_.clock().monotonic, limit_s=settings.stall_s),
+                hearts=Heartbeats(time_.clock().monotonic, limit_s=settings.stall_s),
                 hurry=lambda: time_.over,
             )
             try:

@@ -18,7 +18,7 @@ from pyarrow import parquet as pq
 
 from spikewatch.daemon.answering.questions import Question, Source, questions
 from spikewatch.daemon.batch import parquet, parts, stores
-from spikewatch.daemon.errors import BatchError, InputError
+from spikewatch.daemon.errors import BatchError, RejectedInputError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,8 +63,8 @@ def test_parts_hold_the_questions_of_the_whole_with_their_ids_and_faults(
 def check_parts(data: bytes, kind: str, part_bytes: int) -> None:
     try:
         expected = whole(data, kind)
-    except InputError as e:
-        with pytest.raises(InputError) as found:
+    except RejectedInputError as e:
+        with pytest.raises(RejectedInputError) as found:
             asked_in_parts(data, kind, part_bytes)
         assert (found.value.code, str(found.value)) == (e.code, str(e))
     else:
@@ -89,7 +89,7 @@ def test_a_part_whose_bytes_changed_after_the_scan_is_refused() -> None:
         try:
             with parts.asked(BytesIO(other), ".txt", found.head, part) as asked:
                 list(asked)
-        except InputError as e:
+        except RejectedInputError as e:
             refused.append((part.number, e.code))
     at = data.index(b"line 50")
     assert refused == [
@@ -144,7 +144,7 @@ def test_parquet_nulls_dictionaries_and_bytes_that_are_no_text_are_told_apart() 
 def test_parquet_without_questions_is_refused(
     columns: dict[str, Any], code: str, message: str
 ) -> None:
-    with pytest.raises(InputError) as found:
+    with pytest.raises(RejectedInputError) as found:
         parquet.scan(parquet_file(**columns), part_bytes=None)
     assert found.value.code == code
     assert str(found.value).startswith(message)
@@ -153,7 +153,7 @@ def test_parquet_without_questions_is_refused(
 def test_damaged_parquet_is_refused_in_one_line() -> None:
     file = parquet_file(text=["a"] * 100)
     for damaged in (b"", b"PAR1", file.getvalue()[:-9], b"\0" * 100):
-        with pytest.raises(InputError) as found:
+        with pytest.raises(RejectedInputError) as found:
             parquet.scan(BytesIO(damaged), part_bytes=None)
         assert found.value.code == "bad_parquet"
         assert "\n" not in str(found.value)
@@ -163,7 +163,7 @@ def test_a_changed_row_group_is_refused() -> None:
     found = parquet.scan(parquet_file(groups=4, text=[f"a{i}" for i in range(40)]), part_bytes=1)
     other = parquet_file(groups=4, text=[f"a{i}" if i != 35 else "b9" for i in range(40)])
     parquet.Asked(other, found.parts[0])
-    with pytest.raises(InputError, match="its bytes changed while it was read"):
+    with pytest.raises(RejectedInputError, match="its bytes changed while it was read"):
         parquet.Asked(other, found.parts[-1])
 
 
@@ -176,9 +176,9 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> stores.Store:
 def test_a_file_is_written_whole_or_not_at_all(store: stores.Store) -> None:
     def broken(out: Any) -> None:
         out.write(b"half")
-        raise InputError("changed", "on the way")
+        raise RejectedInputError("changed", "on the way")
 
-    with pytest.raises(InputError):
+    with pytest.raises(RejectedInputError):
         store.write("a/part", broken)
     assert store.read("a/part") is None
     assert store.listing("a") == []

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spikewatch.daemon.answering.questions import Source, questions
-from spikewatch.daemon.errors import InputError
+from spikewatch.daemon.errors import RejectedInputError
 
 SCRAPS = st.sampled_from(
     [
@@ -41,7 +41,7 @@ def read(data: bytes, kind: str, *, gzipped: bool, chunk: int = 1 << 16) -> obje
     )
     try:
         return list(chain.from_iterable(questions(source, kind)))
-    except InputError as e:
+    except RejectedInputError as e:
         return e.code
 
 
@@ -78,7 +78,7 @@ def test_digest_and_size_are_those_of_the_file() -> None:
 )
 def test_damaged_gzip_fails_with_its_position(data: bytes, message: str) -> None:
     source = Source(BytesIO(data).read, max_line_bytes=100, gzipped=True)
-    with pytest.raises(InputError, match=message) as error:
+    with pytest.raises(RejectedInputError, match=message) as error:
         list(questions(source, ".txt"))
     assert error.value.code == "bad_gzip"
     assert source.digest_rest(1000) == hashlib.sha256(data).hexdigest()
@@ -101,7 +101,7 @@ def test_a_bomb_is_refused_in_bounded_memory(unit: bytes, code: str) -> None:
     )
     tracemalloc.start()
     try:
-        with pytest.raises(InputError) as error:
+        with pytest.raises(RejectedInputError) as error:
             for _ in questions(source, ".txt"):
                 pass
         peak = tracemalloc.get_traced_memory()[1]

@@ -14,12 +14,12 @@ from daemon_support import MODEL, Bench, Daemon, Time, program, until
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from spikewatch.daemon.errors import DaemonError
-from spikewatch.daemon.heartbeats import Hearts
+from spikewatch.daemon.heartbeats import Heartbeats
 from spikewatch.daemon.monitoring import http_endpoint
-from spikewatch.daemon.monitoring.counters import Observed
+from spikewatch.daemon.monitoring.counters import Counters
 from spikewatch.daemon.monitoring.http_endpoint import Endpoint, address
-from spikewatch.daemon.monitoring.snapshot import Overview
-from spikewatch.daemon.monitoring.spool_counts import Census
+from spikewatch.daemon.monitoring.snapshot import Snapshot
+from spikewatch.daemon.monitoring.spool_counts import SpoolCounter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,10 +45,10 @@ class Ill:
     def __init__(self, spool: Path) -> None:
         self.time = Time()
         clock = self.time.clock()
-        self.hearts = Hearts(clock.monotonic, limit_s=10.0)
-        self.observed = Observed(monotonic=clock.monotonic)
-        census = Census(spool, clock.monotonic)
-        self.overview = Overview(
+        self.hearts = Heartbeats(clock.monotonic, limit_s=10.0)
+        self.observed = Counters(monotonic=clock.monotonic)
+        census = SpoolCounter(spool, clock.monotonic)
+        self.overview = Snapshot(
             spool, observed=self.observed, hearts=self.hearts, census=census, clock=clock
         )
         self.where = ""

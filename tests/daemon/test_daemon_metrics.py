@@ -15,12 +15,12 @@ from daemon_support import Bench, Time
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from spikewatch.daemon.heartbeats import Hearts
+from spikewatch.daemon.heartbeats import Heartbeats
 from spikewatch.daemon.log import logger
 from spikewatch.daemon.monitoring import metrics
-from spikewatch.daemon.monitoring.counters import BUCKETS_S, Observed
-from spikewatch.daemon.monitoring.snapshot import Overview
-from spikewatch.daemon.monitoring.spool_counts import Census
+from spikewatch.daemon.monitoring.counters import BUCKETS_S, Counters
+from spikewatch.daemon.monitoring.snapshot import Snapshot
+from spikewatch.daemon.monitoring.spool_counts import SpoolCounter
 
 PIN = "trec:2.0.0@sha256:" + "0" * 64
 TEXT = "text/plain"
@@ -32,13 +32,13 @@ class Seen:
     def __init__(self, spool: Path) -> None:
         self.time = Time()
         clock = self.time.clock()
-        self.hearts = Hearts(clock.monotonic, limit_s=10.0)
-        self.observed = Observed(monotonic=clock.monotonic, wall=clock.wall)
-        self.overview = Overview(
+        self.hearts = Heartbeats(clock.monotonic, limit_s=10.0)
+        self.observed = Counters(monotonic=clock.monotonic, wall=clock.wall)
+        self.overview = Snapshot(
             spool,
             observed=self.observed,
             hearts=self.hearts,
-            census=Census(spool, clock.monotonic),
+            census=SpoolCounter(spool, clock.monotonic),
             clock=clock,
         )
 
@@ -191,7 +191,7 @@ def test_promtool_has_nothing_to_say(seen: Seen, worked: list[dict[str, Any]]) -
 
 
 def test_what_is_not_written_is_counted_all_the_same() -> None:
-    observed = Observed()
+    observed = Counters()
     read, write = os.pipe()
     log = logger.logger("json", fd=write, level="error", observe=observed)
     log.warning("request.failed", file="a", code="empty")
@@ -206,7 +206,7 @@ def test_what_is_not_written_is_counted_all_the_same() -> None:
 
 def test_an_event_that_cannot_be_counted_is_written_all_the_same() -> None:
     read, write = os.pipe()
-    log = logger.logger("json", fd=write, observe=Observed())
+    log = logger.logger("json", fd=write, observe=Counters())
     log.info("request.done", file="a")  # lacks everything that is counted
     os.close(write)
     with open(read, "rb") as written:  # noqa: PTH123 - a descriptor
@@ -237,4 +237,4 @@ def test_the_page_of_the_docs_names_every_metric_and_no_other(
 def test_markers_are_no_inputs_that_wait(spool: Path) -> None:
     for name in ("a.txt", "a.txt.done", "b.txt", "c.txt.part"):
         (spool / "in" / name).touch()
-    assert Census(spool, Time().clock().monotonic, marker=".done").take().inbox == 2
+    assert SpoolCounter(spool, Time().clock().monotonic, marker=".done").take().inbox == 2

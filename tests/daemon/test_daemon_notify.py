@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import pytest
 from daemon_support import Daemon, Time, until
 
-from spikewatch.daemon.heartbeats import Hearts
-from spikewatch.daemon.monitoring.counters import Observed
-from spikewatch.daemon.monitoring.snapshot import Overview
-from spikewatch.daemon.monitoring.spool_counts import Census
-from spikewatch.daemon.monitoring.status_writer import IDLE_S, Monitor
+from spikewatch.daemon.heartbeats import Heartbeats
+from spikewatch.daemon.monitoring.counters import Counters
+from spikewatch.daemon.monitoring.snapshot import Snapshot
+from spikewatch.daemon.monitoring.spool_counts import SpoolCounter
+from spikewatch.daemon.monitoring.status_writer import IDLE_S, StatusWriter
 from spikewatch.daemon.monitoring.systemd import Notifier
 
 if TYPE_CHECKING:
@@ -75,14 +75,14 @@ class Watched:
     def __init__(self, spool: Path, manager: Manager) -> None:
         self.time = Time()
         clock = self.time.clock()
-        self.hearts = Hearts(clock.monotonic, limit_s=10.0)
-        self.observed = Observed(monotonic=clock.monotonic)
-        census = Census(spool, clock.monotonic)
-        self.overview = Overview(
+        self.hearts = Heartbeats(clock.monotonic, limit_s=10.0)
+        self.observed = Counters(monotonic=clock.monotonic)
+        census = SpoolCounter(spool, clock.monotonic)
+        self.overview = Snapshot(
             spool, observed=self.observed, hearts=self.hearts, census=census, clock=clock
         )
         self.notifier = Notifier(manager.address, watchdog_s=4.0)
-        self.monitor = Monitor(self.overview, self.notifier, spool, clock)
+        self.monitor = StatusWriter(self.overview, self.notifier, spool, clock)
         self.spool = spool
 
     def turn(self, passed_s: float = 0.0) -> None:

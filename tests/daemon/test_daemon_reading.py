@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spikewatch.daemon.answering.questions import Question, Source, questions
-from spikewatch.daemon.errors import InputError
+from spikewatch.daemon.errors import RejectedInputError
 from spikewatch.daemon.spool import names
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def test_exactly_the_lines_over_the_limit_are_refused(before: int, length: int, 
     if length <= limit:
         assert read(data, lines, limit=limit, chunk=chunk) == before + 2
         return
-    with pytest.raises(InputError) as error:
+    with pytest.raises(RejectedInputError) as error:
         read(data, lines, limit=limit, chunk=chunk)
     assert error.value.code == "line_too_long"
 
@@ -104,13 +104,13 @@ def test_a_table_is_read_by_the_rules_of_csv() -> None:
 
 def test_an_open_quote_does_not_swallow_a_large_table() -> None:
     data = b'text\n"open\n' + b"line\n" * 300_000
-    with pytest.raises(InputError, match=r"line 2: a field of more than 1048576 bytes"):
+    with pytest.raises(RejectedInputError, match=r"line 2: a field of more than 1048576 bytes"):
         ask(data, ".csv")
 
 
 def test_the_digest_is_of_all_bytes_and_a_huge_rest_is_not_read() -> None:
     def broken(source: Source) -> tuple[str | None, str | None]:
-        with pytest.raises(InputError):
+        with pytest.raises(RejectedInputError):
             list(source.lines())
         return source.digest_rest(10), source.digest_rest(1000)
 

@@ -18,11 +18,11 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from spikewatch.daemon.clock import Clock
 from spikewatch.daemon.configuration import Configuration
-from spikewatch.daemon.heartbeats import Hearts
+from spikewatch.daemon.heartbeats import Heartbeats
 from spikewatch.daemon.monitoring import metrics
-from spikewatch.daemon.monitoring.counters import Observed
-from spikewatch.daemon.monitoring.snapshot import Overview
-from spikewatch.daemon.monitoring.spool_counts import Census
+from spikewatch.daemon.monitoring.counters import Counters
+from spikewatch.daemon.monitoring.snapshot import Snapshot
+from spikewatch.daemon.monitoring.spool_counts import SpoolCounter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,12 +102,12 @@ EVERYTHING: list[dict[str, Any]] = [
 @pytest.fixture
 def exposed(spool: Path) -> dict[str, set[str]]:
     """Give every sample's name and labels, of a daemon to which everything has happened once."""
-    clock, observed = Clock(), Observed()
-    overview = Overview(
+    clock, observed = Clock(), Counters()
+    overview = Snapshot(
         spool,
         observed=observed,
-        hearts=Hearts(clock.monotonic, limit_s=1.0),
-        census=Census(spool, clock.monotonic),
+        hearts=Heartbeats(clock.monotonic, limit_s=1.0),
+        census=SpoolCounter(spool, clock.monotonic),
         clock=clock,
     )
     for event in EVERYTHING:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from .formats.json_documents import Descriptor
     from .formats.manifest import Manifest
-    from .layout.journal import State
+    from .layout.journal import ModelState
     from .values import Details
 
 __all__ = ["Reader", "bundled"]
@@ -340,7 +340,7 @@ class Reader:
             raise NotFound(f"registry {self.root}: no model {name!r}")
         return layout
 
-    def _find(self, ref: str) -> tuple[Layout, Pin, Descriptor, State]:
+    def _find(self, ref: str) -> tuple[Layout, Pin, Descriptor, ModelState]:
         reference = Reference.parse(ref)
         layout = self._layout(reference.name)
         state = layout.state()
@@ -348,7 +348,7 @@ class Reader:
         version = state.version_of(target.digest)
         return layout, Pin(name=layout.name, version=version, digest=target.digest), target, state
 
-    def _open(self, ref: str) -> tuple[Layout, Pin, Manifest, State]:
+    def _open(self, ref: str) -> tuple[Layout, Pin, Manifest, ModelState]:
         layout, pin, target, state = self._find(ref)
         manifest = layout.manifest(target, what=str(pin))
         if pin.version not in {None, manifest.version}:

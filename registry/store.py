@@ -15,7 +15,7 @@ from .exchange.admit import QUARANTINE, admit, quarantined
 from .exchange.examine import examine
 from .formats.attachments import build_attachment, tag_prefix
 from .formats.dsse import sign
-from .formats.manifest import CREATED, build, rfc3339
+from .formats.manifest import CREATED, build
 from .layout.changes import ABSENT, Signature, attachment, check_new, move, publication
 from .layout.collect import Age, collect, remove_old
 from .layout.files import storage, sync_folder
@@ -23,6 +23,7 @@ from .layout.layout import Layout
 from .reader import bundled
 from .references import check_alias, check_model, check_version
 from .tagger import Tagger
+from .times import format_time
 from .values import Collected, Pin, Report
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ class Registry(Tagger):
         NotFound
             When there is no such version.
         """
-        noted = {CREATED: rfc3339(created or datetime.now(UTC), what="the evaluation")}
+        noted = {CREATED: format_time(created or datetime.now(UTC), what="the evaluation")}
         return self._attach(ref, "eval", lambda _: evaluation, noted, Signature.of(actor, reason))
 
     def sign(self, ref: str, key: bytes, *, actor: str | None = None, reason: str = "") -> str:

@@ -13,7 +13,7 @@ from .references import Digest, Reference, check_alias, check_digest, check_mode
 from .values import Pin
 
 if TYPE_CHECKING:
-    from .layout.journal import Change, State
+    from .layout.journal import Change, ModelState
 
 __all__ = ["Tagger"]
 
@@ -63,7 +63,7 @@ class Tagger(Reader):
             raise BadReference(f"alias {name}:{alias}: cannot point to another model, {ref}")
         layout = self._layout(name)
 
-        def decide(state: State) -> Change | None:
+        def decide(state: ModelState) -> Change | None:
             target = find(layout, state, reference)
             return move(layout, alias, target, expect, signature)(state)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from ..errors import BadInput, NotFound
 from ..formats.manifest import Package
 from ..layout.changes import Signature, attachment, check_new, move, publication
-from ..layout.journal import State
+from ..layout.journal import ModelState
 from ..values import Pin
 from .archive import unpack
 
@@ -59,7 +59,7 @@ def admit(layout: Layout, incoming: Incoming, alias: str | None, signature: Sign
     name = layout.name
     if alias is not None and len(incoming.versions) != 1:
         raise BadInput(f"alias {alias}: the source has {len(incoming.versions)} versions, not 1")
-    state = layout.state() if layout.exists else State()
+    state = layout.state() if layout.exists else ModelState()
     for version, staged in incoming.versions.items():
         check_new(layout, state, version, staged.target)
     here = {staged.target.digest for staged in incoming.versions.values()}

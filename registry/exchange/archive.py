@@ -14,7 +14,7 @@ from ..formats.json_documents import canonical
 from ..formats.manifest import MAX_LAYER, MAX_MANIFEST
 from ..formats.tags import Tags
 from ..layout.files import sync_folder
-from ..layout.journal import INDEX_TYPE
+from ..layout.index import INDEX_TYPE
 from ..layout.layout import LAYOUT
 from ..references import digest_of
 

@@ -21,7 +21,7 @@ from ..formats.json_documents import (
 from ..formats.manifest import MAX_MANIFEST, TITLE, check_kind, parse_config
 from ..formats.tags import REF_NAME
 from ..layout.files import read_regular
-from ..layout.journal import INDEX_TYPE
+from ..layout.index import INDEX_TYPE
 from ..layout.layout import Layout
 from ..references import Digest, check_model, check_version, is_version
 

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import BadInput, Corrupt, shown
 from ..references import digest_of
+from ..times import format_time
 from ..values import Layer
 from .json_documents import ARTIFACT_TYPE, MANIFEST_TYPE, Descriptor, canonical, parse_json, take
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from ..references import Digest
 
@@ -36,7 +37,6 @@ __all__ = [
     "check_path",
     "parse_config",
     "parse_manifest",
-    "rfc3339",
 ]
 
 MAX_LAYER: Final = 64 * 2**20
@@ -251,7 +251,7 @@ def check_kind(path: str, media_type: str) -> None:
 def _annotations(
     name: str, version: str, created: datetime, more: Mapping[str, str]
 ) -> dict[str, str]:
-    ours = {TITLE: name, VERSION: version, CREATED: rfc3339(created, what=f"{name}:{version}")}
+    ours = {TITLE: name, VERSION: version, CREATED: format_time(created, what=f"{name}:{version}")}
     untyped: Mapping[Any, Any] = more  # an integer would pass as JSON, but not as an annotation
     for key, value in untyped.items():
         if not isinstance(key, str) or not isinstance(value, str) or key in ours:
@@ -260,23 +260,6 @@ def _annotations(
                 "title, version and created are set by publish"
             )
     return ours | dict(more)
-
-
-def rfc3339(created: datetime, *, what: str) -> str:
-    """Write a time in UTC, to the second.
-
-    Raises
-    ------
-    BadInput
-        When it has no time zone, or is out of range in UTC.
-    """
-    if created.tzinfo is None:
-        raise BadInput(f"{what}: created {created} has no time zone")
-    try:
-        time = created.astimezone(UTC).replace(microsecond=0, tzinfo=None)
-    except OverflowError:
-        raise BadInput(f"{what}: created {created} is in no year of 1 to 9999 in UTC") from None
-    return f"{time.isoformat()}Z"
 
 
 def _model_descriptor(name: str, version: str, annotations: Mapping[str, str]) -> dict[str, Any]:

@@ -10,14 +10,14 @@ import getpass
 import os
 import socket
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from ..errors import BadInput, Conflict, Corrupt, NotFound, shown
 from ..formats.attachments import split_tag, tag_prefix
+from ..times import timestamp
 from .history import target_before
-from .journal import Change, State
+from .journal import Change, ModelState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -81,10 +81,9 @@ def _user() -> str:
 
 
 def _change(
-    state: State, operation: str, tag: str, target: Descriptor | None, signature: Signature
+    state: ModelState, operation: str, tag: str, target: Descriptor | None, signature: Signature
 ) -> Change:
     current = state.tags.get(tag)
-    now = datetime.now(UTC).replace(tzinfo=None)
     return Change(
         generation=state.generation + 1,
         previous=state.head,
@@ -92,13 +91,13 @@ def _change(
         tag=tag,
         source=None if current is None else current.digest,
         target=target,
-        time=f"{now.isoformat(timespec='milliseconds')}Z",
+        time=timestamp(),
         actor=signature.actor,
         reason=signature.reason,
     )
 
 
-def check_new(layout: Layout, state: State, version: str, target: Descriptor) -> bool:
+def check_new(layout: Layout, state: ModelState, version: str, target: Descriptor) -> bool:
     """Tell whether a version is still to be published; False when it is there already.
 
     Raises
@@ -128,7 +127,7 @@ def publication(
     blobs: Mapping[Digest, bytes] = _NOTHING,
     *,
     operation: str = "publish",
-) -> Callable[[State], Change | None]:
+) -> Callable[[ModelState], Change | None]:
     """Decide a new version: absent so far, and all its blobs sound in the store.
 
     Parameters
@@ -138,7 +137,7 @@ def publication(
         come back between the decision and the commit.
     """
 
-    def decide(state: State) -> Change | None:
+    def decide(state: ModelState) -> Change | None:
         if not check_new(layout, state, version, target):
             return None
         try:
@@ -155,10 +154,10 @@ def publication(
 
 def attachment(
     layout: Layout, kind: str, package: Package, subject: Descriptor, signature: Signature
-) -> Callable[[State], Change | None]:
+) -> Callable[[ModelState], Change | None]:
     """Decide a new attachment of a version that is there, under the next free number."""
 
-    def decide(state: State) -> Change | None:
+    def decide(state: ModelState) -> Change | None:
         if state.version_of(subject.digest) is None:
             raise NotFound(f"model {layout.name}: no version is {subject.digest}")
         prefix = tag_prefix(subject.digest, kind)
@@ -179,10 +178,12 @@ def attachment(
     return decide
 
 
-def forgotten(tag: str, subject: Digest, signature: Signature) -> Callable[[State], Change | None]:
+def forgotten(
+    tag: str, subject: Digest, signature: Signature
+) -> Callable[[ModelState], Change | None]:
     """Decide that an attachment goes, unless its version is there again."""
 
-    def decide(state: State) -> Change | None:
+    def decide(state: ModelState) -> Change | None:
         if tag not in state.tags or state.tags.of(subject):
             return None
         return _change(state, "gc", tag, None, signature)
@@ -196,7 +197,7 @@ def move(
     target: Descriptor,
     expect: Digest | str | None,
     signature: Signature,
-) -> Callable[[State], Change | None]:
+) -> Callable[[ModelState], Change | None]:
     """Decide the move of an alias: it means what was expected, and the target is sound.
 
     Parameters
@@ -205,7 +206,7 @@ def move(
         The digest it must mean before, ABSENT, or None for anything.
     """
 
-    def decide(state: State) -> Change | None:
+    def decide(state: ModelState) -> Change | None:
         if _expected(layout, state, alias, expect) == target.digest:
             return None
         layout.check(target, what=f"{layout.name}:{alias}")
@@ -214,7 +215,7 @@ def move(
     return decide
 
 
-def _expected(layout: Layout, state: State, alias: str, expect: Digest | str | None) -> str:
+def _expected(layout: Layout, state: ModelState, alias: str, expect: Digest | str | None) -> str:
     """Give the digest that an alias means, or ABSENT, when it is what the caller expects."""
     current = state.tags.get(alias)
     found = ABSENT if current is None else current.digest
@@ -225,10 +226,10 @@ def _expected(layout: Layout, state: State, alias: str, expect: Digest | str | N
 
 def rollback(
     layout: Layout, alias: str, expect: Digest | str | None, signature: Signature
-) -> Callable[[State], Change]:
+) -> Callable[[ModelState], Change]:
     """Decide that an alias means again what it meant before; the target is sound."""
 
-    def decide(state: State) -> Change:
+    def decide(state: ModelState) -> Change:
         _expected(layout, state, alias, expect)
         target = target_before(layout, state, alias)
         layout.check(target, what=f"{layout.name}:{alias}")
@@ -243,7 +244,7 @@ def removal(
     expect: Digest | str | None,
     signature: Signature,
     tell: Callable[[Digest], object],
-) -> Callable[[State], Change]:
+) -> Callable[[ModelState], Change]:
     """Decide that an alias goes.
 
     Parameters
@@ -252,7 +253,7 @@ def removal(
         Told what the alias meant.
     """
 
-    def decide(state: State) -> Change:
+    def decide(state: ModelState) -> Change:
         _expected(layout, state, alias, expect)
         if alias not in state.tags:
             raise NotFound(f"model {layout.name}: no alias {alias!r}")
@@ -264,10 +265,10 @@ def removal(
 
 def withdrawal(
     layout: Layout, version: str, signature: Signature
-) -> Callable[[State], Change | None]:
+) -> Callable[[ModelState], Change | None]:
     """Decide that a version goes: no alias means it."""
 
-    def decide(state: State) -> Change | None:
+    def decide(state: ModelState) -> Change | None:
         if version not in state.tags:
             if version in state.withdrawn:
                 return None

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from .journal import State
+    from .journal import ModelState
     from .layout import Layout
 
 __all__ = ["WINDOW", "Age", "collect", "remove_old"]
@@ -91,7 +91,7 @@ def _forget(layout: Layout, *, dry_run: bool) -> list[str]:
     return list(dead)
 
 
-def _needed(layout: Layout, state: State, dead: list[str]) -> set[Digest]:
+def _needed(layout: Layout, state: ModelState, dead: list[str]) -> set[Digest]:
     needed: set[Digest] = set()
     live = {target for tag, target in state.tags.items() if tag not in dead}
     for target in live | recent_targets(layout, state, WINDOW):

@@ -12,7 +12,7 @@ from .files import read_regular
 
 if TYPE_CHECKING:
     from ..references import Reference
-    from .journal import State
+    from .journal import ModelState
     from .layout import Layout
 
 __all__ = ["complete", "find"]
@@ -25,7 +25,7 @@ def complete(name: str, ref: str) -> str:
     return ref if ":" in ref or "@" in ref else f"{name}:{ref}"
 
 
-def find(layout: Layout, state: State, reference: Reference) -> Descriptor:
+def find(layout: Layout, state: ModelState, reference: Reference) -> Descriptor:
     """Find the manifest that a reference means.
 
     Raises

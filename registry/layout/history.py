@@ -6,10 +6,10 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from ..errors import Conflict, Corrupt, NotFound
-from ..listing.filters import moment
 from ..references import is_alias, is_version
+from ..times import parse_time
 from ..values import Event
-from .journal import State
+from .journal import ModelState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["changes_until", "events", "meant_at", "recent_targets", "target_before"]
 
 
-def changes_until(layout: Layout, state: State) -> Iterator[Change]:
+def changes_until(layout: Layout, state: ModelState) -> Iterator[Change]:
     """Read the journal from its beginning to a state that it led to.
 
     Raises
@@ -32,7 +32,7 @@ def changes_until(layout: Layout, state: State) -> Iterator[Change]:
         When it does not chain, or does not lead there.
     """
     entries = list(islice(layout.entries(0), state.generation))
-    found = State().then(iter(entries), what=str(layout.journal))
+    found = ModelState().replay(iter(entries), what=str(layout.journal))
     if found.head != state.head:
         raise Corrupt(f"{layout.journal}: leads to {found.head}, not to {state.head}")
     return (change for change, _ in entries)
@@ -70,14 +70,14 @@ def meant_at(layout: Layout, tag: str, time: datetime) -> Descriptor:
     """
     target = None
     for change in changes_until(layout, layout.state()):
-        if change.tag == tag and moment(change.time) <= time:
+        if change.tag == tag and parse_time(change.time) <= time:
             target = change.target
     if target is None:
         raise NotFound(f"model {layout.name}: no {tag!r} at {time.isoformat()}")
     return target
 
 
-def target_before(layout: Layout, state: State, alias: str) -> Descriptor:
+def target_before(layout: Layout, state: ModelState, alias: str) -> Descriptor:
     """Find what a rollback of the alias brings back; the next rollback goes one step further.
 
     Raises
@@ -110,7 +110,7 @@ def target_before(layout: Layout, state: State, alias: str) -> Descriptor:
     return target
 
 
-def recent_targets(layout: Layout, state: State, count: int) -> set[Descriptor]:
+def recent_targets(layout: Layout, state: ModelState, count: int) -> set[Descriptor]:
     """Give what each alias meant last: what a rollback may want."""
     targets: dict[str, list[Descriptor]] = {}
     for change in changes_until(layout, state):

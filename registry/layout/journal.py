@@ -1,86 +1,75 @@
-"""The journal of a model, which is the truth, and the index, which is its snapshot.
+"""The journal of a model: every change that was ever committed to it, in order.
 
-Every change is one file, ``.journal/00000042.json``, that names its predecessor by digest: a chain
-that cannot be edited unnoticed. Replaying it gives every state the model ever had. ``index.json``
-is the state at one generation in the form that OCI tools read; it states which.
+The journal is the model's source of truth. Each change is one file, `.journal/00000042.json`, which holds the digest
+of the file before it. The entries thus form a hash chain: an edited entry no longer matches its successor. Replaying
+the chain up to a generation gives the state of the model at that generation.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import BadReference, Corrupt, shown
+from ..errors import BadReference, Corrupt
 from ..formats.json_documents import Descriptor, canonical, parse_json, take
-from ..formats.tags import REF_NAME, Tags
-from ..references import Digest, check_digest, check_version, digest_of, is_alias, is_version
+from ..formats.tags import Tags
+from ..references import Digest, check_digest, digest_of, is_alias, is_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = [
-    "MAX_ENTRY",
-    "MAX_INDEX",
-    "Change",
-    "Index",
-    "State",
-    "entry_name",
-    "parse_index",
-    "render_index",
-]
+__all__ = ["GENERATION_DIGITS", "MAX_ENTRY", "Change", "ModelState", "digest_or_none", "entry_name"]
 
 MAX_ENTRY: Final = 64 * 2**10
 """Largest journal entry in bytes."""
-MAX_INDEX: Final = 64 * 2**20
-"""Largest index.json in bytes: about 200,000 versions and aliases."""
 
-_DIGITS: Final = 8  # of a generation in its file's name
-
-INDEX_TYPE: Final = "application/vnd.oci.image.index.v1+json"
-GENERATION: Final = "org.spikewatch.generation"
-HEAD: Final = "org.spikewatch.journal"
-"""Digest of the journal entry of that generation: without it, the newest entry, which no other
-names, could be edited unnoticed."""
-CHECKSUM: Final = "org.spikewatch.checksum"
-"""Digest of ``index.json`` with this value's digits as zeros: a file that another program wrote is
-known at once, without a replay."""
-WITHDRAWN: Final = "org.spikewatch.withdrawn"
-"""The withdrawn versions, as a JSON object of version to digest; absent when there are none."""
-_ZERO: Final = Digest("sha256:" + 64 * "0")
-
-
-_MARK: Final = f'"{CHECKSUM}":"'.encode()
+GENERATION_DIGITS: Final = 8
+"""Decimal digits of a generation in the name of its journal entry."""
 
 
 def entry_name(generation: int) -> str:
-    """Give the file name of a journal entry; generations count from 1."""
-    return f"{generation:0{_DIGITS}d}.json"
+    """Return the file name of a journal entry; generations count from 1."""
+    return f"{generation:0{GENERATION_DIGITS}d}.json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Change:
-    """One journal entry: a tag gets a target, moves, or goes."""
+    """One journal entry: it adds, moves or removes one tag.
+
+    Attributes
+    ----------
+    generation
+        Number of the entry, from 1.
+    previous
+        Digest of the entry before; None for the first.
+    operation
+        `publish`, `withdraw`, `alias`, `rollback`, `remove`, `import`, `pull`, `attach` or `gc`. It is recorded for
+        people: a replay applies every operation in the same way.
+    tag
+        The version, alias or attachment that changes.
+    source
+        Digest of the manifest that the tag pointed to before; None if the tag did not exist.
+    target
+        The manifest that the tag points to from now on; None if the tag is removed.
+    time
+        RFC 3339, UTC, by the writer's clock.
+    actor, reason
+        Who made the change, and why.
+
+    """
 
     generation: int
     previous: Digest | None
-    """Digest of the entry before; None for the first."""
     operation: str
-    """``publish``, ``withdraw``, ``alias``, ``rollback``, ``remove``, ``import``, ``pull``, ``attach`` or
-    ``gc``; readers apply every operation the same way."""
     tag: str
     source: Digest | None
-    """What the tag meant before; None when it was absent."""
     target: Descriptor | None
-    """What it means now; None when it is removed."""
     time: str
-    """RFC 3339, UTC: the writer's clock."""
     actor: str
     reason: str
 
     def to_bytes(self) -> bytes:
-        """Write the entry in its one form."""
+        """Return the entry's canonical JSON, whose digest the next entry records."""
         return canonical(
             {
                 "gen": self.generation,
@@ -97,12 +86,20 @@ class Change:
 
     @classmethod
     def from_bytes(cls, data: bytes, *, what: str) -> Change:
-        """Read an entry.
+        """Parse a journal entry.
+
+        Parameters
+        ----------
+        data
+            Content of the entry's file.
+        what
+            The file's path, for the error's text.
 
         Raises
         ------
         Corrupt
-            When it is no entry.
+            The bytes are not a journal entry.
+
         """
         document = parse_json(data, what=what)
         target = document.get("to") if isinstance(document, dict) else None
@@ -112,10 +109,10 @@ class Change:
         }
         return cls(
             generation=take(document, "gen", int, what=what),
-            previous=_digest_or_none(document, "prev", what=what),
+            previous=digest_or_none(document, "prev", what=what),
             operation=text["op"],
             tag=text["ref"],
-            source=_digest_or_none(document, "from", what=what),
+            source=digest_or_none(document, "from", what=what),
             target=None if target is None else Descriptor.from_json(target, what=f"{what}: to"),
             time=text["time"],
             actor=text["actor"],
@@ -123,7 +120,15 @@ class Change:
         )
 
 
-def _digest_or_none(document: Mapping[str, Any], key: str, *, what: str) -> Digest | None:
+def digest_or_none(document: Mapping[str, Any], key: str, *, what: str) -> Digest | None:
+    """Return the digest at a key of a JSON object; None if the key is absent or null.
+
+    Raises
+    ------
+    Corrupt
+        The value is not a digest.
+
+    """
     if document.get(key) is None:
         return None
     try:
@@ -133,174 +138,83 @@ def _digest_or_none(document: Mapping[str, Any], key: str, *, what: str) -> Dige
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class State:
-    """What every tag of a model means at one generation."""
+class ModelState:
+    """What every tag of a model points to at one generation; the default is the state before the first change.
+
+    Attributes
+    ----------
+    generation
+        Number of the newest journal entry that the state includes; 0 for none.
+    head
+        Digest of that entry; None for generation 0.
+    tags
+        Version, alias or attachment to manifest.
+    withdrawn
+        Withdrawn version to the digest it had: the name may only ever be published again with that digest.
+
+    """
 
     generation: int = 0
     head: Digest | None = None
-    """Digest of the journal entry of that generation; None for generation 0."""
     tags: Tags = field(default_factory=Tags)
-    """Version, alias or attachment to manifest."""
     withdrawn: Mapping[str, Digest] = field(default_factory=dict)
-    """Versions that are gone, with what they were: no other bytes may ever take their names."""
 
-    def then(self, changes: Iterator[tuple[Change, bytes]], *, what: str) -> State:
-        """Apply the journal's next entries.
+    def replay(self, changes: Iterator[tuple[Change, bytes]], *, what: str) -> ModelState:
+        """Return the state after the journal's next entries.
 
         Parameters
         ----------
         changes
-            Entries with their bytes, the first of generation ``generation + 1``.
+            Entries with their bytes; the first has generation `self.generation + 1`.
         what
             The journal's path, for the error's text.
 
         Raises
         ------
         Corrupt
-            When an entry does not follow from the one before it.
+            An entry does not follow from the one before it.
+
         """
         generation, head = self.generation, self.head
+        # Tags are copied once at the end: copying thousands of them per entry would make a replay quadratic.
         moved: dict[str, Descriptor | None] = {}
         withdrawn = dict(self.withdrawn)
         for change, data in changes:
-            where = f"{what}/{entry_name(generation + 1)}"
             current = (moved if change.tag in moved else self.tags).get(change.tag)
-            if change.generation != generation + 1:
-                raise Corrupt(f"{where}: 'gen' is {change.generation}, not {generation + 1}")
-            if change.previous != head:
-                raise Corrupt(
-                    f"{where}: 'prev' is {change.previous}, but {entry_name(generation)} is {head}"
-                )
-            if change.source != (None if current is None else current.digest):
-                raise Corrupt(
-                    f"{where}: 'from' is {change.source}, but {change.tag} was "
-                    f"{'absent' if current is None else current.digest}"
-                )
+            where = f"{what}/{entry_name(generation + 1)}"
+            _check_follows(change, generation, head, current, where)
             moved[change.tag] = change.target
             withdrawn.pop(change.tag, None)
             if change.target is None and change.source is not None and is_version(change.tag):
                 withdrawn[change.tag] = change.source
             generation, head = generation + 1, digest_of(data)
         tags = self.tags.changed(moved) if moved else self.tags
-        return State(generation=generation, head=head, tags=tags, withdrawn=withdrawn)
+        return ModelState(generation=generation, head=head, tags=tags, withdrawn=withdrawn)
 
     def version_of(self, digest: Digest) -> str | None:
-        """Find the version with this digest; a manifest names its version, so there is one."""
+        """Return the version that has this digest, or None.
+
+        There is at most one: the manifest contains its version, so two versions differ in their digests.
+        """
         return next(filter(is_version, self.tags.of(digest)), None)
 
     def aliases_of(self, digest: Digest) -> tuple[str, ...]:
-        """List the aliases that mean this digest, in order."""
+        """Return the aliases that point to this digest, sorted."""
         return tuple(sorted(filter(is_alias, self.tags.of(digest))))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Index:
-    """``index.json`` as found."""
-
-    data: bytes
-    generation: int
-    head: Digest | None
-    """As in State."""
-    tags: Tags
-    withdrawn: Mapping[str, Digest]
-    """As in State."""
-    intact: bool
-    """Whether the registry wrote these bytes; another program leaves the old checksum, or none."""
-
-    @property
-    def state(self) -> State:
-        """The state that it is a snapshot of."""
-        return State(
-            generation=self.generation, head=self.head, tags=self.tags, withdrawn=self.withdrawn
-        )
-
-
-def render_index(state: State) -> bytes:
-    """Write ``index.json``: the same state gives the same bytes."""
-    annotations = {GENERATION: str(state.generation), CHECKSUM: str(_ZERO)}
-    if state.head is not None:
-        annotations[HEAD] = state.head
-    if state.withdrawn:
-        annotations[WITHDRAWN] = canonical(state.withdrawn).decode()
-    data = canonical(
-        {
-            "schemaVersion": 2,
-            "mediaType": INDEX_TYPE,
-            "manifests": state.tags.to_json(),
-            "annotations": annotations,
-        }
-    )
-    return data.replace(_ZERO.encode(), digest_of(data).encode(), 1)
-
-
-def parse_index(data: bytes, *, what: str) -> Index:
-    """Read ``index.json``.
-
-    Raises
-    ------
-    Corrupt
-        When it cannot be read as an index of ours, whoever wrote it.
-    """
-    # What the registry wrote has no key twice: the quick parser of the standard library will do.
-    intact = _is_intact(data)
-    document = json.loads(data) if intact else parse_json(data, what=what)
-    annotations = take(document, "annotations", dict, what=what)
-    number = take(annotations, GENERATION, str, what=f"{what}: annotations")
-    if not (number.isascii() and number.isdigit() and len(number) <= _DIGITS):
+def _check_follows(
+    change: Change, generation: int, head: Digest | None, current: Descriptor | None, where: str
+) -> None:
+    """Raise Corrupt unless the change follows the entry `generation` with digest `head`."""
+    if change.generation != generation + 1:
+        raise Corrupt(f"{where}: 'gen' is {change.generation}, not {generation + 1}")
+    if change.previous != head:
         raise Corrupt(
-            f"{what}: generation {shown(number)} is not a number of 1 to {_DIGITS} digits"
+            f"{where}: 'prev' is {change.previous}, but {entry_name(generation)} is {head}"
         )
-    entries = _entries(take(document, "manifests", list, what=what), what=what)
-    return Index(
-        data=data,
-        generation=int(number),
-        head=_digest_or_none(annotations, HEAD, what=what),
-        tags=Tags(entries, what=what),
-        withdrawn=_withdrawn(annotations, what=what),
-        intact=intact,
-    )
-
-
-def _withdrawn(annotations: Mapping[str, Any], *, what: str) -> dict[str, Digest]:
-    if WITHDRAWN not in annotations:
-        return {}
-    where = f"{what}: {WITHDRAWN}"
-    text = take(dict(annotations), WITHDRAWN, str, what=f"{what}: annotations")
-    document = parse_json(text.encode(), what=where)
-    try:
-        return {check_version(tag): check_digest(digest) for tag, digest in document.items()}
-    except (AttributeError, TypeError, BadReference) as e:
-        raise Corrupt(f"{where}: {e}") from None
-
-
-def _entries(manifests: list[Any], *, what: str) -> dict[str, Any]:
-    """Sort the entries by tag."""
-    entries: dict[str, Any] = {}
-    for i, entry in enumerate(manifests):
-        try:
-            tag = entry["annotations"][REF_NAME]
-        except (KeyError, TypeError, IndexError):
-            continue  # skopeo leaves entries without a tag where it moved one
-        if not isinstance(tag, str):
-            continue
-        if tag in entries:
-            raise Corrupt(f"{what}: manifests[{i}]: {shown(tag)} appears twice")
-        entries[tag] = entry
-    return entries
-
-
-def _is_intact(data: bytes) -> bool:
-    """Tell whether the checksum is that of the bytes, without reading them as JSON.
-
-    In canonical form the annotations come first, and nothing before them is of free text.
-    """
-    start = data.find(_MARK)
-    if start < 0:
-        return False
-    start += len(_MARK)
-    end = start + len(_ZERO)
-    checksum = data[start:end]
-    hashed = hashlib.sha256(data[:start])
-    hashed.update(_ZERO.encode())
-    hashed.update(memoryview(data)[end:])
-    return checksum == b"sha256:" + hashed.hexdigest().encode()
+    if change.source != (None if current is None else current.digest):
+        raise Corrupt(
+            f"{where}: 'from' is {change.source}, but {change.tag} was "
+            f"{'absent' if current is None else current.digest}"
+        )

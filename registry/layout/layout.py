@@ -28,7 +28,8 @@ from ..formats.attachments import TYPES, Attachment, parse_attachment
 from ..formats.manifest import MAX_MANIFEST, Manifest, parse_manifest
 from ..references import digest_of
 from .files import fingerprint, read_regular, sync_folder, temporaries
-from .journal import MAX_ENTRY, MAX_INDEX, Change, State, entry_name, parse_index, render_index
+from .index import MAX_INDEX, parse_index, render_index
+from .journal import MAX_ENTRY, Change, ModelState, entry_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from ..formats.json_documents import Descriptor
     from ..references import Digest
     from .files import Fingerprint
-    from .journal import Index
+    from .index import Index
 
 __all__ = ["LAYOUT", "Layout"]
 
@@ -80,7 +81,7 @@ class Layout:
         try:
             for folder in (new.blobs, new.journal, new.ingest):
                 folder.mkdir(parents=True)
-            with temporaries(new.ingest, LAYOUT, render_index(State())) as (marker, index):
+            with temporaries(new.ingest, LAYOUT, render_index(ModelState())) as (marker, index):
                 marker.replace(made / "oci-layout")
                 index.replace(new.index)
             for folder in (new.blobs, new.blobs.parent, new.journal, made):
@@ -211,7 +212,7 @@ class Layout:
         while (entry := self.entry(after := after + 1)) is not None:
             yield entry
 
-    def state(self) -> State:
+    def state(self) -> ModelState:
         """Read what every tag means now: the index and the journal's tail.
 
         Raises
@@ -222,13 +223,13 @@ class Layout:
         index = self.read_index()
         if not index.intact:
             raise Corrupt(f"{self.index}: another program wrote it; verify says what it changed")
-        entry = self.entry(index.generation)
-        if index.head != (None if entry is None else digest_of(entry[1])):
+        entry = self.entry(index.state.generation)
+        if index.state.head != (None if entry is None else digest_of(entry[1])):
             raise Corrupt(
-                f"{self.index}: names {index.head} as journal entry {index.generation}, which is "
+                f"{self.index}: names {index.state.head} as journal entry {index.state.generation}, which is "
                 f"{'missing' if entry is None else digest_of(entry[1])}"
             )
-        return index.state.then(self.entries(index.generation), what=str(self.journal))
+        return index.state.replay(self.entries(index.state.generation), what=str(self.journal))
 
     # Writing
 
@@ -260,7 +261,7 @@ class Layout:
             return False  # a fresh copy is younger still
         return True
 
-    def commit(self, decide: Callable[[State], Change | None]) -> State:
+    def commit(self, decide: Callable[[ModelState], Change | None]) -> ModelState:
         """Commit one change, against other processes and crashes.
 
         Parameters
@@ -271,7 +272,7 @@ class Layout:
 
         Returns
         -------
-        State
+        ModelState
             The state with the change in it.
 
         Raises
@@ -287,7 +288,7 @@ class Layout:
                     self._publish_index(state)
                     return state
                 entry = change.to_bytes()
-                then = state.then(iter([(change, entry)]), what=str(self.journal))
+                then = state.replay(iter([(change, entry)]), what=str(self.journal))
                 # Both are written before the commit: one wait for the disk instead of two.
                 with temporaries(self.ingest, entry, render_index(then)) as (claim, index):
                     if self._claim(change.generation, claim):
@@ -313,7 +314,7 @@ class Layout:
                 intact = False
             if intact:
                 self.state()  # the index is to be trusted: the journal must have what it names
-            state = State().then(self.entries(0), what=str(self.journal))
+            state = ModelState().replay(self.entries(0), what=str(self.journal))
             with temporaries(self.ingest, LAYOUT) as (marker,):
                 marker.replace(self.path / "oci-layout")
             self._publish_index(state)
@@ -346,7 +347,7 @@ class Layout:
         sync_folder(self.journal)
         return True
 
-    def _publish_index(self, state: State) -> None:
+    def _publish_index(self, state: ModelState) -> None:
         """Make ``index.json`` this state, unless it is so."""
         data = render_index(state)
         try:
@@ -357,7 +358,7 @@ class Layout:
         with temporaries(self.ingest, data) as (index,):
             self._swap_index(state, index)
 
-    def _swap_index(self, state: State, temporary: Path) -> None:
+    def _swap_index(self, state: ModelState, temporary: Path) -> None:
         """Swap ``index.json`` until it is the journal's last state.
 
         Without a working lock a slower process may put an older index over ours. Whoever swaps last
@@ -367,6 +368,6 @@ class Layout:
         readers apply the journal's tail, as they do between the commit and this.
         """
         temporary.replace(self.index)
-        newer = state.then(self.entries(state.generation), what=str(self.journal))
+        newer = state.replay(self.entries(state.generation), what=str(self.journal))
         if newer.generation > state.generation:
             self._publish_index(newer)

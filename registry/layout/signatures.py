@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
     from ..formats.dsse import Verifier
     from ..formats.json_documents import Descriptor
-    from .journal import State
+    from .journal import ModelState
     from .layout import Layout
 
 __all__ = ["unsigned"]
 
 
 def unsigned(
-    layout: Layout, state: State, targets: Iterable[Descriptor] | None, verifier: Verifier
+    layout: Layout, state: ModelState, targets: Iterable[Descriptor] | None, verifier: Verifier
 ) -> Iterator[Problem]:
     """Name each version that has no signature of the key; a signature that is bad says so.
 

@@ -16,14 +16,15 @@ from ..formats.manifest import MAX_LAYER, Manifest, parse_config, parse_manifest
 from ..references import Digest, check_tag, digest_of, is_version
 from ..values import Problem
 from .files import read_regular
-from .journal import Change, State, entry_name, render_index
+from .index import render_index
+from .journal import Change, ModelState, entry_name
 from .layout import LAYOUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from ..formats.json_documents import Descriptor
-    from .journal import Index
+    from .index import Index
     from .layout import Layout
 
 __all__ = ["Findings", "verify_model"]
@@ -73,16 +74,16 @@ def verify_model(layout: Layout, *, deep: bool) -> Findings:
     seen: dict[str, Descriptor] = {}
     try:
         index = layout.read_index()
-        seen |= index.tags
+        seen |= index.state.tags
     except _BROKEN as e:
         found.problem("index.json", e)
         index = None
     changes = _examined(layout, found, seen)
     try:
-        then = State().then(
-            islice(changes, index.generation if index else 0), what=str(layout.journal)
+        then = ModelState().replay(
+            islice(changes, index.state.generation if index else 0), what=str(layout.journal)
         )
-        head = then.then(changes, what=str(layout.journal))
+        head = then.replay(changes, what=str(layout.journal))
     except _BROKEN as e:
         found.problem(".journal", e)
     else:
@@ -135,7 +136,7 @@ def _examined(
         yield change, data
 
 
-def _check_end(layout: Layout, head: State, found: Findings) -> None:
+def _check_end(layout: Layout, head: ModelState, found: Findings) -> None:
     """Look for entries beyond the end: one in between is gone."""
     numbers = [int(p.stem) for p in layout.journal.glob("*.json") if p.stem.isdecimal()]
     last, missing = max(numbers, default=0), head.generation + 1
@@ -144,27 +145,27 @@ def _check_end(layout: Layout, head: State, found: Findings) -> None:
         found.problem(f".journal/{missing:08d}.json", f"is missing, entries up to {last} are there")
 
 
-def _check_index(index: Index, then: State, head: State, found: Findings) -> None:
+def _check_index(index: Index, then: ModelState, head: ModelState, found: Findings) -> None:
     """Compare the index with the journal replayed to the index's generation."""
-    entry = f".journal/{entry_name(index.generation)}"
-    if then.generation < index.generation:
+    entry = f".journal/{entry_name(index.state.generation)}"
+    if then.generation < index.state.generation:
         found.problem(
             entry, f"is missing: index.json names it, the journal ends at {then.generation}"
         )
         return
-    if index.head != then.head:
-        found.problem(entry, f"is {then.head}, but index.json names {index.head}")
-    if index.data != render_index(replace(then, head=index.head)):
+    if index.state.head != then.head:
+        found.problem(entry, f"is {then.head}, but index.json names {index.state.head}")
+    if index.data != render_index(replace(then, head=index.state.head)):
         drift = [
-            f"{tag} is {_digest(index.tags, tag)}, by the journal {_digest(then.tags, tag)}"
-            for tag in sorted({*index.tags, *then.tags})
-            if index.tags.get(tag) != then.tags.get(tag)
+            f"{tag} is {_digest(index.state.tags, tag)}, by the journal {_digest(then.tags, tag)}"
+            for tag in sorted({*index.state.tags, *then.tags})
+            if index.state.tags.get(tag) != then.tags.get(tag)
         ]
         what = "; ".join(drift) or "holds other bytes than the registry writes"
         found.problem("index.json", f"drift, another program wrote it: {what}")
-    elif index.generation < head.generation:
+    elif index.state.generation < head.generation:
         found.note(
-            f"index.json is {head.generation - index.generation} generations behind the journal "
+            f"index.json is {head.generation - index.state.generation} generations behind the journal "
             "(readers know; the next change swaps it)"
         )
 

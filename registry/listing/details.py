@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ..formats.json_documents import Descriptor
     from ..formats.manifest import Manifest
-    from ..layout.journal import State
+    from ..layout.journal import ModelState
     from ..layout.layout import Layout
     from ..references import Digest
     from ..values import Model
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["config_of", "describe", "list_entries", "stages_of"]
 
 
-def describe(layout: Layout, pin: Pin, manifest: Manifest, state: State) -> Details:
+def describe(layout: Layout, pin: Pin, manifest: Manifest, state: ModelState) -> Details:
     """Tell everything about one version but its files.
 
     Raises
@@ -53,7 +53,7 @@ def describe(layout: Layout, pin: Pin, manifest: Manifest, state: State) -> Deta
     )
 
 
-def _attached(layout: Layout, state: State, pin: Pin) -> Iterator[Attached]:
+def _attached(layout: Layout, state: ModelState, pin: Pin) -> Iterator[Attached]:
     """Read what was attached to a version, verified."""
     for kind in TYPES:
         prefix = tag_prefix(pin.digest, kind)

@@ -5,18 +5,19 @@ from __future__ import annotations
 import operator
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import BadInput, shown
+from ..times import parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from datetime import datetime
 
     from ..references import Digest
     from ..values import Entry
 
-__all__ = ["Condition", "Selection", "figure", "moment"]
+__all__ = ["Condition", "Selection", "figure"]
 
 _CONDITION: Final = re.compile(r"([^<>=!\s]+)\s*(>=|<=|==|!=|=|>|<)\s*(\S+)")
 _COMPARE: Final[Mapping[str, Callable[[float, float], bool]]] = {
@@ -28,34 +29,7 @@ _COMPARE: Final[Mapping[str, Callable[[float, float], bool]]] = {
     ">": operator.gt,
     "<": operator.lt,
 }
-_DAY: Final = re.compile(r"\d{4}-\d\d-\d\d")
 _ORDERS: Final = ("version", "created")
-
-
-def moment(text: str, *, end: bool = False) -> datetime:
-    """Read a point in time: RFC 3339, or a day; UTC where no zone is given.
-
-    Parameters
-    ----------
-    text
-        ``2026-01-31`` or ``2026-01-31T12:00:00Z``.
-    end
-        A day means its end instead of its beginning.
-
-    Raises
-    ------
-    BadInput
-        When it is neither.
-    """
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise BadInput(
-            f"time {shown(text)}: must be as 2026-01-31 or 2026-01-31T12:00:00Z"
-        ) from None
-    if end and _DAY.fullmatch(text):
-        time += timedelta(days=1, microseconds=-1)
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time
 
 
 def figure(document: object, path: str) -> float | None:
@@ -136,8 +110,8 @@ class Selection:
         return cls(
             labels=tuple(labels),
             where=tuple(Condition.parse(text) for text in where),
-            since=None if since is None else moment(since),
-            until=None if until is None else moment(until, end=True),
+            since=None if since is None else parse_time(since),
+            until=None if until is None else parse_time(until, end_of_day=True),
             order=sort.removeprefix("-"),
             descending=sort.startswith("-"),
         )
@@ -153,7 +127,7 @@ class Selection:
             return False
         if (self.since or self.until) and entry.created is None:
             return False
-        time = None if entry.created is None else moment(entry.created)
+        time = None if entry.created is None else parse_time(entry.created)
         return (
             all(condition.holds(entry) for condition in self.where)
             and (time is None or self.since is None or self.since <= time)

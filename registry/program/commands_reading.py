@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ..errors import BadInput
-from ..listing.filters import moment
+from ..times import parse_time
 from . import tables
 from .options import AsJson, Name, OneName, Ref, Root, echo, given, pinned, readable
 
@@ -93,7 +93,7 @@ def history(
         return
     if tag is None:
         raise BadInput("--at: say of which version or alias, as: history NAME production --at TIME")
-    pin = store.resolve(f"{name}:{tag}", at=moment(at))
+    pin = store.resolve(f"{name}:{tag}", at=parse_time(at))
     echo(pinned(pin), [str(pin)], as_json=as_json)
 
 

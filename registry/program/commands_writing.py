@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from ..listing.filters import moment
 from ..store import GRACE, Registry
+from ..times import parse_time
 from . import tables
 from .options import (
     Actor,
@@ -76,7 +76,7 @@ def publish(
         name,
         version,
         folder_files(source),
-        created=None if created is None else moment(created),
+        created=None if created is None else parse_time(created),
         config={} if config is None else given_object(config),
         alias=alias,
         actor=actor,

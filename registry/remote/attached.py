@@ -16,7 +16,7 @@ from ..formats.json_documents import MANIFEST_TYPE, Descriptor, canonical, parse
 from ..formats.manifest import Package
 
 if TYPE_CHECKING:
-    from ..layout.journal import State
+    from ..layout.journal import ModelState
     from ..layout.layout import Layout
     from ..references import Digest
     from .repository import Repository
@@ -41,7 +41,9 @@ def _of(tags: list[str], subject: Digest) -> dict[str, str]:
     return {tag: part[1] for tag, part in parts.items() if part and part[0] == subject}
 
 
-def send_attached(repository: Repository, layout: Layout, state: State, subject: Digest) -> int:
+def send_attached(
+    repository: Repository, layout: Layout, state: ModelState, subject: Digest
+) -> int:
     """Send what is attached to a version and is not there yet; give the number.
 
     Raises

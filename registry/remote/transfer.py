@@ -14,7 +14,7 @@ from ..formats.manifest import check_kind, parse_config, parse_manifest
 from ..layout.changes import Signature, attachment, check_new, publication
 from ..layout.files import storage
 from ..layout.find import find
-from ..layout.journal import State
+from ..layout.journal import ModelState
 from ..layout.layout import Layout
 from ..references import Reference, check_model, check_version, is_version
 from ..values import Pin
@@ -227,7 +227,7 @@ def fetch(
             raise Conflict(f"{what}: is version {found}, not {expected} as expected")
     layout = Layout(registry.root / name)
     with storage(f"reading {layout.path}"):
-        state = layout.state() if layout.exists else State()
+        state = layout.state() if layout.exists else ModelState()
     check_new(layout, state, found, target)
     blobs, fetched = _fetch_blobs(repository, layout, manifest, what=what)
     blobs[target.digest] = data

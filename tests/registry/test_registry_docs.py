@@ -11,8 +11,7 @@ from typing import Self
 
 import pytest
 
-from spikewatch.registry import cli
-from spikewatch.registry.layout import changes
+from spikewatch.registry import cli, times
 
 PAGE = Path(__file__).parents[2] / "docs" / "registry.md"
 
@@ -64,7 +63,7 @@ def test_the_tour_runs_as_written(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("SPIKEWATCH_REGISTRY", "")  # put back after the test
-    monkeypatch.setattr(changes, "datetime", Clock)
+    monkeypatch.setattr(times, "datetime", Clock)
     monkeypatch.setattr(Clock, "hours", 0)
     written, happened = follow(PAGE.read_text(), monkeypatch, capsys)
     assert happened == written

@@ -19,7 +19,8 @@ from spikewatch.registry import (
     RegistryError,
 )
 from spikewatch.registry.layout.changes import Signature, _change
-from spikewatch.registry.layout.journal import State, render_index
+from spikewatch.registry.layout.index import render_index
+from spikewatch.registry.layout.journal import ModelState
 from spikewatch.registry.layout.layout import Layout
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def test_every_recorded_generation_can_be_replayed(store: Registry) -> None:
         indexes.append(layout.index.read_bytes())
     entries = list(layout.entries(0))
     replayed = [
-        render_index(State().then(iter(entries[:n]), what="journal"))
+        render_index(ModelState().replay(iter(entries[:n]), what="journal"))
         for n in range(len(entries) + 1)
     ]
     assert all(index in replayed for index in indexes)

@@ -1,7 +1,6 @@
-"""What can go wrong in a registry, named for the cause.
+"""The exceptions of the registry, one per cause.
 
-Every text is one line that says who, what, which value and which limit, so that a program may
-print it as it is.
+Each message is one line with the subject, the faulty value and the limit, so that a program can print it unchanged.
 """
 
 from __future__ import annotations
@@ -12,13 +11,13 @@ _SHOWN: Final = 80
 
 
 def shown(value: object) -> str:
-    """Quote a value for an error's text: on one line, and cut to a readable length."""
+    """Return a value's `repr` for an error message, cut to 80 characters."""
     quoted = repr(value)
     return quoted if len(quoted) <= _SHOWN else f"{quoted[:_SHOWN]}..."
 
 
 class RegistryError(Exception):
-    """Any failure of a registry; the base of all the others."""
+    """Any failure of a registry: the base of all the others."""
 
 
 class BadReference(RegistryError):
@@ -26,7 +25,7 @@ class BadReference(RegistryError):
 
 
 class BadInput(RegistryError):
-    """Something given to publish cannot be published; nothing was written."""
+    """An argument is invalid; nothing was written."""
 
 
 class NotFound(RegistryError):
@@ -34,16 +33,16 @@ class NotFound(RegistryError):
 
 
 class Conflict(RegistryError):
-    """A version would change, or the state is not the expected one; nothing was changed."""
+    """A version would change, or an alias does not point to the expected version; nothing was changed."""
 
 
 class Corrupt(RegistryError):
-    """Bytes are not what was published, in the store or as another one sent them: refused."""
+    """Stored or received bytes are not those that were published; they were not used."""
 
 
 class StorageError(RegistryError):
-    """The file system refused: no permission, no space, no hard links."""
+    """The file system refused an operation: no permission, no space or no hard links."""
 
 
 class RemoteError(RegistryError):
-    """Another registry, or the way to it, failed or refused; nothing was changed here."""
+    """Another registry, or the connection to it, failed or refused; nothing was changed in the local registry."""

@@ -1,9 +1,8 @@
 """The grammar of names, versions, aliases, digests and references.
 
-A reference is ``MODEL:TAG``, ``MODEL@DIGEST`` or ``MODEL:TAG@DIGEST`` (both must agree); a tag is
-a version or an alias. The grammar is the part of the OCI rules that every tool reads the same way:
-skopeo takes the first colon, oras the last, registries know no ``+`` in a tag and no upper case in
-a repository's name.
+A reference is `MODEL:TAG`, `MODEL@DIGEST` or `MODEL:TAG@DIGEST` (both must agree); a tag is a version or an alias. The
+grammar is the subset of the OCI rules that all tools read alike: skopeo splits at the first colon and oras at the last,
+and OCI registries accept neither `+` in a tag nor upper case in a repository's name.
 """
 
 from __future__ import annotations
@@ -34,12 +33,14 @@ __all__ = [
 ]
 
 Digest = NewType("Digest", str)
-"""A checked ``sha256:`` and 64 lower-case hexadecimal digits."""
+"""`sha256:` and 64 lower-case hexadecimal digits, as `check_digest` returns them."""
 
 MODEL_LENGTH: Final = 64
-"""Longest model name in characters; it is also a directory's name."""
+"""Longest model name in characters: far below the 255 bytes of a directory's name."""
+
 ALIAS_LENGTH: Final = 64
 """Longest alias in characters."""
+
 VERSION_LENGTH: Final = 128
 """Longest version in characters: the longest tag of the OCI distribution specification."""
 
@@ -51,24 +52,25 @@ _IDENTIFIER = rf"(?:{_NUMBER}|[0-9]*[a-zA-Z-][0-9a-zA-Z-]*)"
 _VERSION = re.compile(
     rf"({_NUMBER})\.({_NUMBER})\.({_NUMBER})(?:-({_IDENTIFIER}(?:\.{_IDENTIFIER})*))?"
 )
-# SemVer allows 1.0.0-a---b and 1.0.0-a-; skopeo's grammar for a layout's references does not, so
-# such a version could be published but not copied out again.
+# SemVer allows 1.0.0-a---b and 1.0.0-a-, but skopeo's grammar for references into a layout does not: such a version
+# could be published but not copied out again.
 _REACHABLE = re.compile(r"[A-Za-z0-9]+(?:(?:[._-]|--)[A-Za-z0-9]+)*")
 _VERSION_LIKE = re.compile(r"v[0-9].*")
 
 
 def is_model(text: str) -> bool:
-    """Tell whether the text is a model's name."""
+    """Return whether the text is a model's name."""
     return len(text) <= MODEL_LENGTH and _MODEL.fullmatch(text) is not None
 
 
 def check_model(text: str) -> str:
-    """Return the text when it is a model's name.
+    """Return the text if it is a model's name.
 
     Raises
     ------
     BadReference
-        When it is not.
+        It is not.
+
     """
     if not is_model(text):
         raise BadReference(
@@ -79,7 +81,7 @@ def check_model(text: str) -> str:
 
 
 def is_version(text: str) -> bool:
-    """Tell whether the text is a version."""
+    """Return whether the text is a version."""
     return (
         len(text) <= VERSION_LENGTH
         and _VERSION.fullmatch(text) is not None
@@ -88,12 +90,13 @@ def is_version(text: str) -> bool:
 
 
 def check_version(text: str) -> str:
-    """Return the text when it is a version: strict SemVer 2.0.0 without build metadata.
+    """Return the text if it is a version: strict SemVer 2.0.0 without build metadata.
 
     Raises
     ------
     BadReference
-        When it is not.
+        It is not.
+
     """
     if is_version(text):
         return text
@@ -108,7 +111,7 @@ def check_version(text: str) -> str:
 
 
 def is_alias(text: str) -> bool:
-    """Tell whether the text is an alias."""
+    """Return whether the text is an alias."""
     return (
         len(text) <= ALIAS_LENGTH
         and _ALIAS.fullmatch(text) is not None
@@ -118,12 +121,13 @@ def is_alias(text: str) -> bool:
 
 
 def check_alias(text: str) -> str:
-    """Return the text when it is an alias.
+    """Return the text if it is an alias.
 
     Raises
     ------
     BadReference
-        When it is not.
+        It is not.
+
     """
     if not is_alias(text):
         raise BadReference(
@@ -135,17 +139,18 @@ def check_alias(text: str) -> str:
 
 
 def is_digest(text: str) -> bool:
-    """Tell whether the text is a digest."""
+    """Return whether the text is a digest."""
     return _DIGEST.fullmatch(text) is not None
 
 
 def check_digest(text: str) -> Digest:
-    """Return the text when it is a digest.
+    """Return the text if it is a digest.
 
     Raises
     ------
     BadReference
-        When it is not.
+        It is not.
+
     """
     if not is_digest(text):
         raise BadReference(
@@ -155,23 +160,30 @@ def check_digest(text: str) -> Digest:
 
 
 def digest_of(data: bytes) -> Digest:
-    """Compute the digest of bytes."""
+    """Return the SHA-256 digest of bytes."""
     return Digest(f"sha256:{hashlib.sha256(data).hexdigest()}")
 
 
 def version_key(version: str) -> tuple[object, ...]:
-    """Give the sort key of a version: SemVer precedence, the newest last.
+    """Return the sort key of a version: SemVer precedence, the newest last.
 
     Parameters
     ----------
     version
-        A checked version.
+        As `check_version` returns it.
+
+    Raises
+    ------
+    BadReference
+        It is not SemVer.
+
     """
     match = _VERSION.fullmatch(version)
     if match is None:
         raise BadReference(f"version {shown(version)}: not SemVer")
     major, minor, patch, pre = match.groups()
-    # A pre-release comes before its release; numbers before words; fewer identifiers before more.
+    # SemVer 2.0.0, item 11: a pre-release comes before its release, and numbers come before words. Comparing tuples
+    # puts fewer identifiers before more.
     identifiers = (
         ()
         if pre is None
@@ -182,9 +194,20 @@ def version_key(version: str) -> tuple[object, ...]:
     return int(major), int(minor), int(patch), pre is None, identifiers
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Reference:
-    """A parsed reference; at least one of ``tag`` and ``digest`` is there."""
+    """A parsed reference to a version; at least one of `tag` and `digest` is not None.
+
+    Attributes
+    ----------
+    name
+        Name of the model.
+    tag
+        A version or an alias.
+    digest
+        Digest of the version's manifest.
+
+    """
 
     name: str
     tag: str | None = None
@@ -192,12 +215,13 @@ class Reference:
 
     @classmethod
     def parse(cls, text: str) -> Reference:
-        """Read ``MODEL:TAG``, ``MODEL@DIGEST`` or ``MODEL:TAG@DIGEST``.
+        """Parse `MODEL:TAG`, `MODEL@DIGEST` or `MODEL:TAG@DIGEST`.
 
         Raises
         ------
         BadReference
-            When the text is none of them.
+            The text has another form.
+
         """
         left, at, digest = text.partition("@")
         name, colon, tag = left.partition(":")
@@ -220,13 +244,18 @@ class Reference:
         digest = "" if self.digest is None else f"@{self.digest}"
         return f"{self.name}{tag}{digest}"
 
+    def __repr__(self) -> str:
+        return f"<Reference {self}>"
+
 
 def check_tag(text: str) -> str:
-    """Return the text when it is a version or an alias.
+    """Return the text if it is a version or an alias.
 
     Raises
     ------
     BadReference
-        When it is neither; the text says what was probably meant.
+        It is neither. The error names the rules for a version if the text begins with a digit, else those for an
+        alias.
+
     """
     return check_version(text) if text[:1].isdigit() else check_alias(text)

@@ -1,4 +1,4 @@
-"""The values a registry hands out: immutable, built whole."""
+"""The values that a registry returns; all are immutable."""
 
 from __future__ import annotations
 
@@ -27,62 +27,172 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Pin:
-    """What a reference means, for good: the digest cannot move."""
+    """What a reference points to, by digest; unlike an alias, a pin never changes its meaning.
+
+    `str(pin)` is `name:version@digest`, a reference that every method accepts.
+
+    Attributes
+    ----------
+    name
+        Name of the model.
+    version
+        The version with this digest; None if there is none, because it was withdrawn.
+    digest
+        Digest of the version's manifest.
+
+    """
 
     name: str
     version: str | None
-    """None when no version of the model has this digest."""
     digest: Digest
 
     def __str__(self) -> str:
         version = "" if self.version is None else f":{self.version}"
         return f"{self.name}{version}@{self.digest}"
 
+    def __repr__(self) -> str:
+        return f"<Pin {self}>"
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Model:
-    """A loaded model; every byte of ``files`` has passed its digest."""
+    """A loaded model, whose bytes match the digests they were published with.
+
+    Attributes
+    ----------
+    pin
+        What was loaded.
+    files
+        Path to content.
+    config
+        The model's description in ModelPack's form, as given to `Registry.publish`.
+    annotations
+        Annotations of the manifest.
+
+    """
 
     pin: Pin
     files: Mapping[str, bytes]
     config: Mapping[str, Any]
-    """The model's part of the ModelPack config, as given to publish."""
     annotations: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        # The generated one would print every byte of every file.
+        files = ", ".join(f"{path} ({len(data)} bytes)" for path, data in self.files.items())
+        return f"<Model {self.pin}: {files}>"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """One version or alias of a model."""
+    """One version or alias of a model, as `Registry.list` returns it.
+
+    Attributes
+    ----------
+    name
+        Name of the model.
+    tag
+        The version or alias.
+    kind
+        `version` or `alias`.
+    version
+        The version itself, or the version that the alias points to.
+    digest
+        Digest of the version's manifest.
+    created
+        When the version was created, RFC 3339, UTC; None if the manifest cannot be read.
+    figures
+        The figures that the list was filtered or sorted by.
+
+    """
 
     name: str
     tag: str
     kind: str
-    """``version`` or ``alias``."""
     version: str | None
-    """The version itself, or the version an alias points to."""
     digest: Digest
     created: str | None
-    """RFC 3339, UTC; None when the manifest cannot be read (verify says why)."""
     figures: Mapping[str, float] = field(default_factory=dict)
-    """Those that the list was chosen or sorted by."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Layer:
-    """One file of a model, as its manifest describes it."""
+    """One file of a model, as its manifest describes it: a layer in the terms of OCI, not of a network.
+
+    Attributes
+    ----------
+    path
+        Path below the model.
+    media_type
+        Kind of file, as ModelPack names it.
+    digest
+        Digest of the file.
+    size
+        Bytes.
+
+    """
 
     path: str
     media_type: str
     digest: Digest
     size: int
-    """Bytes."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attached:
+    """An evaluation or a signature that was attached to a version after it was published.
+
+    Attributes
+    ----------
+    tag
+        `sha256-<64 hex>.eval-1` or `sha256-<64 hex>.sig-1`, numbered from 1.
+    kind
+        `eval` or `sig`.
+    digest
+        Digest of the attachment's manifest.
+    created
+        When it was made, RFC 3339, UTC; empty for a signature, which records no time.
+    document
+        The evaluation, or the signature's DSSE envelope.
+
+    """
+
+    tag: str
+    kind: str
+    digest: Digest
+    created: str
+    document: Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Details:
-    """Everything that is known about one published model but its files."""
+    """Everything about one version except the content of its files.
+
+    Attributes
+    ----------
+    pin
+        The version.
+    created
+        When it was created, RFC 3339, UTC.
+    aliases
+        The aliases that point to it, sorted.
+    annotations
+        Annotations of the manifest.
+    config
+        The model's description in ModelPack's form.
+    layers
+        The files, sorted by path.
+    labels
+        Class names from `labels.json`; None if the model has no such file, or the file is not a list of texts.
+    stages
+        Figures of each stage from `eval.json`; None if the model has no such file, or the file has no stages.
+    manifest
+        The manifest as read.
+    attachments
+        What was attached later: evaluations, then signatures, each by number.
+
+    """
 
     pin: Pin
     created: str
@@ -91,126 +201,185 @@ class Details:
     config: Mapping[str, Any]
     layers: tuple[Layer, ...]
     labels: tuple[str, ...] | None
-    """Class names from ``labels.json``; None without the file or when it holds something else."""
     stages: Mapping[str, Mapping[str, Any]] | None
-    """Figures of each stage from ``eval.json``, likewise."""
     manifest: Mapping[str, Any]
     attachments: tuple[Attached, ...] = ()
-    """What was attached later, in the order of the tags."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Attached:
-    """An evaluation or a signature of a version."""
-
-    tag: str
-    kind: str
-    """``eval`` or ``sig``."""
-    digest: Digest
-    """Of its manifest."""
-    created: str
-    """RFC 3339, UTC; empty for a signature, which states no time."""
-    document: Mapping[str, Any]
-    """The evaluation, or the signature's envelope."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Problem:
-    """One thing that verify found wrong."""
+    """One fault that `Registry.verify` found.
+
+    Attributes
+    ----------
+    model
+        Name of the model.
+    path
+        The faulty file, below the model's directory.
+    what
+        What is wrong with it.
+    breaks
+        The versions, aliases and attachments that cannot be used because of it.
+
+    """
 
     model: str
     path: str
-    """Path below the model's directory."""
     what: str
     breaks: tuple[str, ...]
-    """The versions and aliases that cannot be used because of it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """The outcome of verify."""
+    """The result of `Registry.verify`.
+
+    Attributes
+    ----------
+    models, references, blobs
+        How many models, versions with aliases, and blobs were checked.
+    size
+        Bytes of the blobs that were read.
+    problems
+        What is wrong.
+    notes
+        Harmless leftovers, such as those of a crash, and checks that could not be made.
+
+    """
 
     models: int
     references: int
     blobs: int
     size: int
-    """Bytes of the blobs that were read."""
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
-    """Harmless leftovers, such as those of a crash."""
 
     @property
     def ok(self) -> bool:
-        """True when there is no problem."""
+        """Whether there are no problems."""
         return not self.problems
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
-    """One change of a model, as its journal tells it."""
+    """One change of a model, as its journal records it.
+
+    Attributes
+    ----------
+    generation
+        Number of the change, from 1.
+    time
+        RFC 3339, UTC, by the clock of the machine that made the change.
+    actor, reason
+        Who made the change, and why.
+    operation
+        `publish`, `withdraw`, `alias`, `rollback`, `remove`, `import`, `pull`, `attach` or `gc`.
+    tag
+        The version, alias or attachment that changed.
+    source, source_version
+        Digest that the tag pointed to before, and its version; None if the tag did not exist.
+    target, target_version
+        Digest that the tag points to since then, and its version; None if the tag was removed.
+
+    """
 
     generation: int
-    """Counts from 1."""
     time: str
-    """RFC 3339, UTC: the clock of who changed it."""
     actor: str
     operation: str
     tag: str
-    """The version or alias that was changed."""
     source: Digest | None
-    """What it meant before; None when it was absent."""
     source_version: str | None
     target: Digest | None
-    """What it means since; None when it was removed."""
     target_version: str | None
     reason: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Changed:
-    """One thing that two versions do not have alike."""
+    """One item that differs between two versions.
+
+    Attributes
+    ----------
+    what
+        Name of the file, tensor, config key or figure.
+    left, right
+        The item in each version; None if that version does not have it.
+
+    """
 
     what: str
     left: Any
-    """None when only the right has it."""
     right: Any
-    """None when only the left has it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Difference:
-    """What differs between two versions."""
+    """What differs between two versions.
+
+    Attributes
+    ----------
+    left, right
+        The versions.
+    files
+        Sizes of the files that differ; a file may differ and have the same size.
+    tensors
+        Type and shape of the tensors that differ, in the safetensors files that both versions have.
+    config
+        Items of the config.
+    figures
+        Figures of the stages.
+
+    """
 
     left: Pin
     right: Pin
     files: tuple[Changed, ...]
-    """Their sizes; a file that differs may be of the same size."""
     tensors: tuple[Changed, ...]
-    """Type and shape of what differs in the safetensors files that both have."""
     config: tuple[Changed, ...]
     figures: tuple[Changed, ...]
-    """The stages' figures."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Exported:
-    """What was written to an archive."""
+    """What `Registry.export` wrote.
+
+    Attributes
+    ----------
+    name
+        Name of the model.
+    tags
+        The versions, aliases and attachments in the archive, sorted.
+    size
+        Bytes of the archive.
+
+    """
 
     name: str
     tags: tuple[str, ...]
     size: int
-    """Bytes of the archive."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Collected:
-    """What gc removed from one model, or would remove."""
+    """What `Registry.gc` removed from one model, or would remove.
+
+    Attributes
+    ----------
+    model
+        Name of the model.
+    blobs
+        Digests of the removed blobs.
+    size
+        Bytes of these blobs.
+    leftovers
+        Number of unfinished files.
+    tags
+        Attachments whose version no longer exists.
+
+    """
 
     model: str
     blobs: tuple[Digest, ...]
     size: int
-    """Bytes of the blobs."""
     leftovers: int
-    """Unfinished files."""
     tags: tuple[str, ...]
-    """Attachments of versions that are gone."""

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from ..network.elman import ElmanNetwork
     from ..read import FloatModel
-    from ..words.question_files import Question
+    from ..words.question_files import Example
 
 STAGES: Final = ("float", "weights", "activities", "fan-in", "integer", "spiking")
 """The stages of constraining, in order."""
@@ -134,7 +134,7 @@ def _prefixed(part: str, field: Field) -> Field:
 
 def evaluate_stages(
     *,
-    questions: Sequence[Question],
+    questions: Sequence[Example],
     files: Mapping[str, bytes],
     float_model: FloatModel,
     constrained: Constrained,
@@ -210,7 +210,7 @@ def describe_data(path: Path) -> dict[str, str]:
     return {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
-def label_indices(questions: Sequence[Question], labels: Sequence[str]) -> NDArray[np.int64]:
+def label_indices(questions: Sequence[Example], labels: Sequence[str]) -> NDArray[np.int64]:
     """Return the labels of questions that all have one as numbers, int64 (questions,).
 
     Raises
@@ -228,7 +228,7 @@ def label_indices(questions: Sequence[Question], labels: Sequence[str]) -> NDArr
     return np.array([index[str(q.label)] for q in questions])
 
 
-def _truth(questions: Sequence[Question], labels: Sequence[str]) -> NDArray[np.int64] | None:
+def _truth(questions: Sequence[Example], labels: Sequence[str]) -> NDArray[np.int64] | None:
     if any(q.label is None for q in questions):
         return None
     return label_indices(questions, labels)

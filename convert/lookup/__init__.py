@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...simcore.text.splitting import LOOKUP_FILE
-from .check import check
 from .compiler import compile_tokenizer
+from .conformance import check_against_library
 from .errors import CannotCompileError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["CannotCompileError", "check", "compile_tokenizer", "lookup_file"]
+__all__ = ["CannotCompileError", "check_against_library", "compile_tokenizer", "lookup_file"]
 
 
 def lookup_file(
@@ -38,7 +38,7 @@ def lookup_file(
     note("compiling the tokenizer")
     try:
         lookup = compile_tokenizer(tokenizer)
-        check(lookup, tokenizer, texts)
+        check_against_library(lookup, tokenizer, texts)
     except CannotCompileError as e:
         note(f"the model gets no lookup, so it needs spikewatch[tokenizers] to answer: {e}")
         return {}

@@ -21,10 +21,10 @@ from ...simcore.text.lookup import (
     Lookup,
 )
 from ...simcore.text.splitting import read_tokenizer
+from .codegen import Symbols, generate
 from .errors import CannotCompileError
-from .patterns import Choice, Repeat, Set, literal, may_be_empty, parse
+from .patterns import Alternation, CharacterClass, Repeat, literal, may_be_empty, parse
 from .probing import OTHER, SPACE, WORD, mapped, marks, members, merges, seconds, spelled_out
-from .program import Symbols, write
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -110,10 +110,10 @@ class _Compiler:
         elif kind == "CharDelimiterSplit":
             self._split(literal(described["delimiter"]), gaps=True)
         elif kind == "WhitespaceSplit":
-            self._split(Set(SPACE, literal=False), gaps=True)
+            self._split(CharacterClass(SPACE, literal=False), gaps=True)
         elif kind == "Whitespace":
-            runs = (Repeat(Set(name, literal=False), 1, None) for name in (WORD, OTHER))
-            self._split(Choice(tuple(runs)), matches=True)
+            runs = (Repeat(CharacterClass(name, literal=False), 1, None) for name in (WORD, OTHER))
+            self._split(Alternation(tuple(runs)), matches=True)
         else:
             raise CannotCompileError(f"pre-tokenizer {kind} is not supported")
 
@@ -121,7 +121,7 @@ class _Compiler:
         self.steps.append((SPLIT, pattern, int(gaps), int(matches)))
 
     def _replace(self, pattern: Node, content: str) -> None:
-        if isinstance(pattern, Set):
+        if isinstance(pattern, CharacterClass):
             held = (
                 [ord(pattern.source)]
                 if pattern.literal
@@ -157,7 +157,7 @@ class _Compiler:
         code: list[tuple[int, int, int, int, int]] = []
         steps = []
         for kind, operand, a, b in self.steps:
-            at = write(operand, symbols, code) if kind in {REPLACE, SPLIT} else operand
+            at = generate(operand, symbols, code) if kind in {REPLACE, SPLIT} else operand
             steps.append((kind, at, a, b))
         mark = np.zeros(CODE_POINTS, dtype=np.uint8)
         pairs: dict[tuple[int, int], int] = {}

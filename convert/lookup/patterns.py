@@ -32,7 +32,7 @@ _LOOKS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Set:
+class CharacterClass:
     """One character of a set: `source` is its expression, or the character itself."""
 
     source: str
@@ -40,14 +40,14 @@ class Set:
 
 
 @dataclass(frozen=True, slots=True)
-class Sequence:
+class Concatenation:
     """One part after the other."""
 
     parts: tuple[Node, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Alternation:
     """The first of the options that lets the whole match."""
 
     options: tuple[Node, ...]
@@ -63,7 +63,7 @@ class Repeat:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class LookAround:
     """A condition on what stands ahead or behind."""
 
     part: Node
@@ -71,12 +71,12 @@ class Look:
     negated: bool
 
 
-Node = Set | Sequence | Choice | Repeat | Look
+Node = CharacterClass | Concatenation | Alternation | Repeat | LookAround
 
 
 def literal(text: str) -> Node:
     """Make the pattern that matches a text itself."""
-    return Sequence(tuple(Set(c, literal=True) for c in text))
+    return Concatenation(tuple(CharacterClass(c, literal=True) for c in text))
 
 
 def parse(source: str) -> Node:
@@ -95,29 +95,29 @@ def parse(source: str) -> Node:
     return node
 
 
-def sets(node: Node) -> list[Set]:
+def sets(node: Node) -> list[CharacterClass]:
     """List the sets of a pattern."""
     match node:
-        case Set():
+        case CharacterClass():
             return [node]
-        case Sequence(parts) | Choice(parts):
+        case Concatenation(parts) | Alternation(parts):
             return [s for part in parts for s in sets(part)]
-        case Repeat(part) | Look(part):
+        case Repeat(part) | LookAround(part):
             return sets(part)
 
 
 def may_be_empty(node: Node) -> bool:
     """Tell whether a pattern can match no character."""
     match node:
-        case Set():
+        case CharacterClass():
             return False
-        case Sequence(parts):
+        case Concatenation(parts):
             return all(map(may_be_empty, parts))
-        case Choice(options):
+        case Alternation(options):
             return any(map(may_be_empty, options))
         case Repeat(part, low):
             return low == 0 or may_be_empty(part)
-        case Look():
+        case LookAround():
             return True
 
 
@@ -140,13 +140,13 @@ class _Parser:
         options = [self.sequence()]
         while self.take("|"):
             options.append(self.sequence())
-        return options[0] if len(options) == 1 else Choice(tuple(options))
+        return options[0] if len(options) == 1 else Alternation(tuple(options))
 
     def sequence(self) -> Node:
         parts = []
         while self.at < len(self.source) and self.source[self.at] not in "|)":
             parts.append(self.repeated())
-        return parts[0] if len(parts) == 1 else Sequence(tuple(parts))
+        return parts[0] if len(parts) == 1 else Concatenation(tuple(parts))
 
     def repeated(self) -> Node:
         node = self.one()
@@ -156,11 +156,16 @@ class _Parser:
         low, high = _times(found)
         # lazy and possessive ones, and a quantifier of a quantifier
         follows = self.source[found.end() : found.end() + 1]
-        whole = isinstance(node, Set) or ((high or low) <= MAX_COPIES)
+        whole = isinstance(node, CharacterClass) or ((high or low) <= MAX_COPIES)
         reversed_range = high is not None and high < max(low, 1)
-        if follows in {"?", "+", "*", "{"} or not whole or reversed_range or isinstance(node, Look):
+        if (
+            follows in {"?", "+", "*", "{"}
+            or not whole
+            or reversed_range
+            or isinstance(node, LookAround)
+        ):
             raise self.refused()
-        if not isinstance(node, Set) and may_be_empty(node):
+        if not isinstance(node, CharacterClass) and may_be_empty(node):
             raise self.refused()
         self.at = found.end()
         return Repeat(node, low, high)
@@ -169,9 +174,9 @@ class _Parser:
         for opening, (behind, negated) in _LOOKS.items():
             if self.take(opening):
                 part = self.closed()
-                if behind and not isinstance(part, Set):
+                if behind and not isinstance(part, CharacterClass):
                     raise self.refused()
-                return Look(part, behind, negated)
+                return LookAround(part, behind, negated)
         if self.take("(?:"):
             return self.closed()
         if self.source.startswith("(?", self.at):
@@ -186,25 +191,25 @@ class _Parser:
             raise self.refused()
         return node
 
-    def character(self) -> Set:
+    def character(self) -> CharacterClass:
         for pattern in (_BRACKETS, _ESCAPED_SET):
             if found := pattern.match(self.source, self.at):
                 # a range may not begin or end with a set, and then means something else
                 self.at = found.end()
-                return Set(found[0], literal=False)
+                return CharacterClass(found[0], literal=False)
         if found := _ESCAPED.match(self.source, self.at):
             self.at = found.end()
-            return Set(found[1], literal=True)
+            return CharacterClass(found[1], literal=True)
         for written, c in _CONTROLS.items():
             if self.take(written):
-                return Set(c, literal=True)
+                return CharacterClass(c, literal=True)
         c = self.source[self.at]
         if self.take("."):
-            return Set(".", literal=False)
+            return CharacterClass(".", literal=False)
         if c in _SPECIAL:
             raise self.refused()
         self.at += 1
-        return Set(c, literal=True)
+        return CharacterClass(c, literal=True)
 
 
 def _times(found: re.Match[str]) -> tuple[int, int | None]:

@@ -19,7 +19,7 @@ from ..lookup import lookup_file
 from ..network.constrained import HEADS
 from ..network.place import HostHead, gate_lines, readout_copies
 from ..read import read_model
-from ..words.question_files import Question, read_questions
+from ..words.question_files import Example, read_questions
 from ..words.vectors import read_vectors, vocabulary_table
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..constraining.recipe import Finished
     from ..network.constrained import Head
     from ..network.elman import ElmanNetwork
-    from ..words.tokenizer import WordTable
+    from ..words.vectors import WordTable
 
 MAX_WORD_ID: Final = 10**7
 """Highest word id that gets a row of its own from --vectors: our own bound, for memory."""
@@ -180,7 +180,7 @@ def _readout(wanted: str) -> Head:
     raise ConvertError(f"--readout {wanted}: expected {', '.join(HEADS)}")
 
 
-def _calibration(questions: list[Question]) -> list[Question]:
+def _calibration(questions: list[Example]) -> list[Example]:
     """Take at most MAX_CALIBRATION questions, evenly over the file."""
     if len(questions) <= MAX_CALIBRATION:
         return questions

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from ..words.tokenizer import WordTable
+    from ..words.vectors import WordTable
 
 OTHERS: Final = {
     "Attention",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import onnx
     from numpy.typing import NDArray
 
-    from ..words.tokenizer import WordTable
+    from ..words.vectors import WordTable
 
 LENGTH: Final = 4
 """Words of the sequence with which a graph of free length is read: enough for a first, a last and two inner steps."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .material import Material, gather
 from .page import render, write_report
+from .report_data import ReportData, gather
 
-__all__ = ["Material", "gather", "render", "write_report"]
+__all__ = ["ReportData", "gather", "render", "write_report"]

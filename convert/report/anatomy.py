@@ -12,7 +12,7 @@ from ..network.constrained import LEVEL_MAX, LEVEL_MIN
 from ..network.place import CODEBOOK, COPIES
 from .charts import weight_chart
 from .crossbar import axon_groups, corner, crossbar_picture
-from .parts import Plot, Section, Table
+from .parts import Plot, ReportTable, Section
 from .raster import MOST_STEPS, question_raster
 
 if TYPE_CHECKING:
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 
     from ...simcore import CoreImage
     from ..network.constrained import ConstrainedNetwork
-    from .material import Material
+    from .report_data import ReportData
 
 _NOT_PLACED = "The core was not placed by spikewatch-convert: its neurons are not four to a unit."
 
 
-def weights(material: Material) -> Section:
+def weights(report: ReportData) -> Section:
     """Build the histogram of the weight levels."""
     section = Section(name="weights", title="Weight levels")
-    placed = material.placed
+    placed = report.placed
     if placed is None:
         section.missing.append(_NOT_PLACED)
         return section
     levels = list(range(LEVEL_MIN, LEVEL_MAX + 1))
     counts = {
         name: [int((values == level).sum()) for level in levels]
-        for name, values in _levels(material.image, placed).items()
+        for name, values in _levels(report.image, placed).items()
     }
     total = np.sum(list(counts.values()), axis=0)
     rows = [
@@ -52,7 +52,7 @@ def weights(material: Material) -> Section:
         Plot(
             svg=weight_chart(counts, levels),
             caption="Histogram of the 16 weight levels, read from the crossbar.",
-            table=Table(
+            table=ReportTable(
                 caption="Weights on each level.", head=["level", *counts, "all"], rows=rows
             ),
         )
@@ -83,11 +83,11 @@ def _readout(image: CoreImage, core: int) -> NDArray[np.int64]:
     return -np.tensordot(bits.reshape(-1, COPIES, len(first)), CODEBOOK, axes=(1, 0)).ravel()
 
 
-def crossbar(material: Material) -> Section:
+def crossbar(report: ReportData) -> Section:
     """Build the pictures of the crossbars."""
     section = Section(name="crossbar", title="The crossbar")
-    image = material.image
-    if material.placed is None:
+    image = report.image
+    if report.placed is None:
         section.missing.append(_NOT_PLACED)
         return section
     last = "the readout neurons of a class" if image.head_bias is None else "their fifth copies"
@@ -112,18 +112,18 @@ def crossbar(material: Material) -> Section:
                 "The first lines and units, bit by bit. A neuron has one target axon, so a hidden unit is four equal"
                 " neurons, one for each axon of its line; a weight is the sum of g (-8, 4, 2, 1) where bits are set."
             ),
-            table=Table(caption="The same weights as levels.", head=head, rows=rows),
+            table=ReportTable(caption="The same weights as levels.", head=head, rows=rows),
         )
     )
     return section
 
 
-def question(material: Material) -> Section:
+def question(report: ReportData) -> Section:
     """Build the raster of one question."""
     section = Section(name="question", title="One question, word by word")
-    found = material.explanation
+    found = report.explanation
     if found is None:
-        section.missing.append(material.unanswered)
+        section.missing.append(report.unanswered)
         return section
     coding = found.image.coding
     order = ""
@@ -149,7 +149,7 @@ def question(material: Material) -> Section:
                 "Every spike of the word lines, the hidden units (one of four copies) and the readout. Below, the score"
                 f" that the question would have if it ended with each word: the evidence grows as it is read.{cut}"
             ),
-            table=Table(
+            table=ReportTable(
                 caption=(
                     "The same in numbers; a code is one hexadecimal digit 0 to f for each word line, and the classes'"
                     " columns are their scores if the question ended there."

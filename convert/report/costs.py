@@ -9,31 +9,31 @@ from ...simcore import METHODS, SOURCES, estimate
 from ..evaluation.model_card import facts
 from ..evaluation.tables import head_line, use_table
 from .charts import energy_chart
-from .parts import Plot, Section, Table
+from .parts import Plot, ReportTable, Section
 from .results import attempt
 
 if TYPE_CHECKING:
-    from .material import Material
+    from .report_data import ReportData
 
 _NAMES = {"paper": "method A", "static_marginal": "method B"}
 
 
-def energy(material: Material) -> Section:
+def energy(report: ReportData) -> Section:
     """Build the energy of a question by both methods."""
     section = Section(name="energy", title="Energy of a question")
     section.text.append(
         "Estimates of what a TrueNorth chip would take, never measurements of the machine that simulates it."
-        f" {head_line(material.evaluation)}"
+        f" {head_line(report.evaluation)}"
     )
     taken: dict[str, tuple[int, float, float]] = {}
-    mean = material.evaluation.get("per_question")
+    mean = report.evaluation.get("per_question")
     if mean is not None:
         built = attempt(lambda: _mean(mean), "per_question", section.missing)
         if built is not None:
-            taken["mean question"] = (material.image.cores, *built)
+            taken["mean question"] = (report.image.cores, *built)
     else:
         section.missing.append("The model states no means over its questions: pass --data FILE.")
-    found = material.explanation
+    found = report.explanation
     if found is not None:
         own = float(found.course.synaptic_events.sum())
         taken["this question"] = (found.image.cores, len(found.course.lines), own)
@@ -54,7 +54,7 @@ def energy(material: Material) -> Section:
         Plot(
             svg=energy_chart(chart),
             caption="Energy by both methods, and the part of it that synaptic events cause.",
-            table=Table(
+            table=ReportTable(
                 caption="The same in numbers.",
                 head=["of", "ticks", "events", "uW", "uJ"],
                 rows=rows,
@@ -62,7 +62,7 @@ def energy(material: Material) -> Section:
         )
     )
     section.tables.append(
-        Table(
+        ReportTable(
             caption="The methods and where their constants come from.",
             head=["method", "power", "source"],
             rows=[[f"{_NAMES[m]} ({m})", text, SOURCES[m]] for m, text in METHODS.items()],
@@ -77,10 +77,10 @@ def _mean(found: Any) -> tuple[float, float]:
     return float(found["ticks"]), float(found["synaptic_events"])
 
 
-def limits(material: Material) -> Section:
+def limits(report: ReportData) -> Section:
     """Build the use of every limit."""
-    head, rows = use_table(material.evaluation)
-    use = material.evaluation["utilisation"].values()
+    head, rows = use_table(report.evaluation)
+    use = report.evaluation["utilisation"].values()
     return Section(
         name="limits",
         title="Use of the hardware's limits",
@@ -89,7 +89,7 @@ def limits(material: Material) -> Section:
             " value; counted now from the core image."
         ],
         tables=[
-            Table(
+            ReportTable(
                 caption="How much of each limit is used.",
                 head=head,
                 rows=rows,
@@ -99,9 +99,9 @@ def limits(material: Material) -> Section:
     )
 
 
-def provenance(material: Material) -> Section:
+def provenance(report: ReportData) -> Section:
     """Build digests and origin."""
-    details, evaluation = material.details, material.evaluation
+    details, evaluation = report.details, report.evaluation
     description = details.annotations.get("org.opencontainers.image.description", "")
     known = [
         ["model", details.pin.name],
@@ -123,8 +123,8 @@ def provenance(material: Material) -> Section:
             " model was loaded for this report."
         ],
         tables=[
-            Table(caption="Where it comes from.", head=["", ""], rows=known, long=(1,)),
-            Table(
+            ReportTable(caption="Where it comes from.", head=["", ""], rows=known, long=(1,)),
+            ReportTable(
                 caption="Layers.", head=["file", "bytes", "SHA-256 digest"], rows=layers, long=(2,)
             ),
         ],
@@ -133,15 +133,15 @@ def provenance(material: Material) -> Section:
     if isinstance(network, dict):
         rows = [[name, value] for name, value in facts(network)]
         section.tables.append(
-            Table(caption="The network.", head=["", ""], rows=rows, long=(1,), folded=True)
+            ReportTable(caption="The network.", head=["", ""], rows=rows, long=(1,), folded=True)
         )
-    if material.training is None:
+    if report.training is None:
         section.missing.append("The model has no training.json: how it was trained is not stated.")
     else:
-        own = {k: v for k, v in material.training.items() if k != "cross_validation"}
+        own = {k: v for k, v in report.training.items() if k != "cross_validation"}
         rows = [[name, value] for name, value in facts(own)]
         section.tables.append(
-            Table(
+            ReportTable(
                 caption="Training, as training.json states it.",
                 head=["", ""],
                 rows=rows,

@@ -12,12 +12,12 @@ import jinja2
 
 from ..errors import ConvertError
 from . import anatomy, costs, results
-from .material import gather
+from .report_data import gather
 from .theme import SCHEMES
 
 if TYPE_CHECKING:
     from ...registry import Registry
-    from .material import Material
+    from .report_data import ReportData
 
 
 def write_report(
@@ -56,8 +56,8 @@ def write_report(
         raise ConvertError(f"--out {out}: {'a folder' if out.is_dir() else 'no such folder'}")
     details = registry.show(reference)
     pinned = f"{details.pin.name}@{details.pin.digest}"  # an alias may move in between
-    material = gather(registry.load(pinned), details, question=question, data=data)
-    page = render(material).encode()
+    report = gather(registry.load(pinned), details, question=question, data=data)
+    page = render(report).encode()
     try:
         _write(out, page)
     except OSError as e:
@@ -65,31 +65,31 @@ def write_report(
     return len(page)
 
 
-def render(material: Material) -> str:
-    """Render the page; equal material gives equal text."""
+def render(report: ReportData) -> str:
+    """Render the page; equal report gives equal text."""
     here = files(__package__ or "")
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     template = environment.from_string((here / "page.html").read_text(encoding="utf-8"))
     sections = [
-        results.stages(material),
-        results.confusion(material),
-        results.responses(material),
-        anatomy.weights(material),
-        anatomy.crossbar(material),
-        anatomy.question(material),
-        costs.energy(material),
-        costs.limits(material),
-        costs.provenance(material),
+        results.stages(report),
+        results.confusion(report),
+        results.responses(report),
+        anatomy.weights(report),
+        anatomy.crossbar(report),
+        anatomy.question(report),
+        costs.energy(report),
+        costs.limits(report),
+        costs.provenance(report),
     ]
-    pin = material.details.pin
+    pin = report.details.pin
     return template.render(
         title=f"{pin.name} {pin.version or pin.digest[:19]}",
         digest=pin.digest,
-        description=material.details.annotations.get("org.opencontainers.image.description", ""),
-        published=material.details.created,
-        labels=material.labels,
+        description=report.details.annotations.get("org.opencontainers.image.description", ""),
+        published=report.details.created,
+        labels=report.labels,
         sections=sections,
         schemes=SCHEMES,
         css=(here / "page.css").read_text(encoding="utf-8"),

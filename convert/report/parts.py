@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Table:
+class ReportTable:
     """A table; the first column names the rows.
 
     Attributes
@@ -50,7 +50,7 @@ class Plot:
     svg : Markup
         Inline SVG with a title and a description.
     caption : str
-    table : Table or None
+    table : ReportTable or None
         The figures that it draws; None where the description says it all.
     wide : bool
         Whether it takes the whole width, and is scrolled on a narrow screen.
@@ -59,7 +59,7 @@ class Plot:
 
     svg: Markup
     caption: str
-    table: Table | None = None
+    table: ReportTable | None = None
     wide: bool = False
 
 
@@ -84,5 +84,5 @@ class Section:
     title: str
     text: list[str] = field(default_factory=list)
     plots: list[Plot] = field(default_factory=list)
-    tables: list[Table] = field(default_factory=list)
+    tables: list[ReportTable] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)

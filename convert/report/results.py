@@ -10,12 +10,12 @@ from ..evaluation.figures import class_figures
 from ..evaluation.model_card import PAPER, own_questions, validation_line, validation_table
 from ..evaluation.tables import class_table, confusion_table, response_table, stage_table, unit_line
 from .charts import confusion_chart, response_chart, stage_chart, unit_chart
-from .parts import Plot, Section, Table
+from .parts import Plot, ReportTable, Section
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from .material import Material
+    from .report_data import ReportData
 
 Found = TypeVar("Found")
 
@@ -34,23 +34,23 @@ def attempt(build: Callable[[], Found], key: str, missing: list[str]) -> Found |
         return None
 
 
-def stages(material: Material) -> Section:
+def stages(report: ReportData) -> Section:
     """Build the ledger: what every stage answers, beside the paper's figures."""
     section = Section(name="stages", title="From the float network to the core")
-    if not material.stages:
+    if not report.stages:
         section.missing.append("The model states no figures of its stages: pass --data FILE.")
         return section
-    section.text.append(_counted_on(material))
-    training = material.training or {}
-    section.text.extend(attempt(lambda: own_questions(material.evaluation, training), "", []) or [])
+    section.text.append(_counted_on(report))
+    training = report.training or {}
+    section.text.extend(attempt(lambda: own_questions(report.evaluation, training), "", []) or [])
     validation, means = None, {}
     if "cross_validation" in training:
         found = training["cross_validation"]
         validation = attempt(lambda: _validation(found), "cross-validation", section.missing)
     if validation is not None:
         means = {s: f["mean"] for s, f in training["cross_validation"]["stages"].items()}
-    accuracy = {s: f["accuracy"] for s, f in material.stages.items() if f["accuracy"] is not None}
-    table = attempt(lambda: _ledger(material.stages, means), "stages", section.missing)
+    accuracy = {s: f["accuracy"] for s, f in report.stages.items() if f["accuracy"] is not None}
+    table = attempt(lambda: _ledger(report.stages, means), "stages", section.missing)
     if table is not None and accuracy:
         caption = (
             "Accuracy from stage to stage. The paper's 85, 78.4 and 74 % stand beside the stages that they are of;"
@@ -68,27 +68,27 @@ def stages(material: Material) -> Section:
     return section
 
 
-def _validation(found: Mapping[str, Any]) -> Table:
+def _validation(found: Mapping[str, Any]) -> ReportTable:
     head, rows = validation_table(found)
     caption = f"Cross-validation, for questions that were not trained on: {validation_line(found)}"
-    return Table(caption=caption, head=head, rows=rows)
+    return ReportTable(caption=caption, head=head, rows=rows)
 
 
-def _counted_on(material: Material) -> str:
+def _counted_on(report: ReportData) -> str:
     """Say what was counted on which questions, as far as it is known."""
-    found = material.evaluation
+    found = report.evaluation
     data, n, silent = (found.get(key) for key in ("data", "questions", "without_words"))
     if not isinstance(n, int):
-        return f"Counted {material.counted}."
+        return f"Counted {report.counted}."
     text = f"{n:,} questions"
     if isinstance(data, dict):
         text += f" of {data.get('file')} (SHA-256 {str(data.get('sha256'))[:12]})"
     if isinstance(silent, int):
         text += f", {silent:,} of them without a word"
-    return f"{text}, counted {material.counted}."
+    return f"{text}, counted {report.counted}."
 
 
-def _ledger(stages: Mapping[str, Mapping[str, Any]], means: Mapping[str, float]) -> Table:
+def _ledger(stages: Mapping[str, Mapping[str, Any]], means: Mapping[str, float]) -> ReportTable:
     head, rows = stage_table({"stages": stages})
     more = [
         [
@@ -100,7 +100,7 @@ def _ledger(stages: Mapping[str, Mapping[str, Any]], means: Mapping[str, float])
     columns = ["cross-validated", "Diehl et al. 2016"]
     if not means:
         columns, more = columns[1:], [m[1:] for m in more]
-    return Table(
+    return ReportTable(
         caption=(
             "The stage ledger. Loss: accuracy lost since the stage before, in points; as before, as float: share of"
             " the questions answered as by the stage before and by the float network."
@@ -110,10 +110,10 @@ def _ledger(stages: Mapping[str, Mapping[str, Any]], means: Mapping[str, float])
     )
 
 
-def confusion(material: Material) -> Section:
+def confusion(report: ReportData) -> Section:
     """Build the confusion matrix and the figures of each class."""
     section = Section(name="confusion", title="Confusion matrix")
-    found = material.evaluation.get("confusion")
+    found = report.evaluation.get("confusion")
     if found is None:
         section.missing.append(
             "The confusion matrix needs questions with labels, and these have none: pass --data FILE"
@@ -128,28 +128,30 @@ def confusion(material: Material) -> Section:
     section.tables.extend(tables)
     section.text.append(
         "Rows are the true classes, columns the core's answers; the last column counts questions that"
-        f" hold no word. {_counted_on(material)}"
+        f" hold no word. {_counted_on(report)}"
     )
     return section
 
 
-def _matrix(found: Mapping[str, Any]) -> tuple[list[Plot], list[Table]]:
+def _matrix(found: Mapping[str, Any]) -> tuple[list[Plot], list[ReportTable]]:
     labels = found["labels"]
     matrix = np.array(found["matrix"], dtype=np.int64)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     head, rows = class_table({"classes": class_figures(found)})
-    classes = Table(caption="Precision, recall and support of each class.", head=head, rows=rows)
+    classes = ReportTable(
+        caption="Precision, recall and support of each class.", head=head, rows=rows
+    )
     if len(labels) <= MOST_LABELS:
         head, rows = confusion_table({"confusion": found})
         caption = "Questions of each class by answer; shaded by the share of the class."
-        whole = Table(caption=caption, head=head, rows=rows, shades=shares.tolist())
+        whole = ReportTable(caption=caption, head=head, rows=rows, shades=shares.tolist())
         return [], [whole, classes]
     wrong = matrix.copy()
     np.fill_diagonal(wrong, 0)
     names = [*labels, "none"]
     most = np.argsort(-wrong, axis=None, kind="stable")[:_MOST_CONFUSIONS]
     places = [divmod(int(n), wrong.shape[1]) for n in most if wrong.flat[n]]
-    often = Table(
+    often = ReportTable(
         caption=f"The {len(places)} most frequent confusions.",
         head=["truth", "answer", "questions"],
         rows=[[labels[i], names[j], str(wrong[i, j])] for i, j in places],
@@ -160,10 +162,10 @@ def _matrix(found: Mapping[str, Any]) -> tuple[list[Plot], list[Table]]:
     return [Plot(svg=svg, caption=caption, table=often, wide=True)], [classes]
 
 
-def responses(material: Material) -> Section:
+def responses(report: ReportData) -> Section:
     """Build the response curves of artificial against spiking neurons."""
     section = Section(name="responses", title="Artificial and spiking neurons")
-    found = material.evaluation.get("responses")
+    found = report.evaluation.get("responses")
     if found is None:
         section.missing.append(
             "The model states no responses of its units (early versions did not, and a core whose units are"
@@ -182,8 +184,8 @@ def responses(material: Material) -> Section:
 
 def _responses(found: Mapping[str, Any]) -> list[Plot]:
     head, rows = response_table(found)
-    levels = Table(caption="Spikes by artificial activity.", head=head, rows=rows)
-    units = Table(
+    levels = ReportTable(caption="Spikes by artificial activity.", head=head, rows=rows)
+    units = ReportTable(
         caption="Each hidden unit, per step.",
         head=["unit", "activity", "spikes", "mean error", "correlation"],
         rows=[

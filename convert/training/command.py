@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import TrainingError
 from .corpus import split
-from .material import read_material
+from .inputs import read_inputs
 from .progress import OnProgress, silent
 from .run import TrainingReport, train_on
 from .search import best_split
@@ -77,21 +77,21 @@ def train(
     """
     if not 0 <= seed <= _SEED_MAX:
         raise TrainingError(f"seed: {seed}, expected 0..{_SEED_MAX}")
-    material = read_material(data, vectors, wordnet, fine=fine)
-    settings = settings or TrainingSettings.for_classes(len(material.labels))
+    inputs = read_inputs(data, vectors, wordnet, fine=fine)
+    settings = settings or TrainingSettings.for_classes(len(inputs.labels))
     if dev is not None:
         settings = replace(settings, dev=dev)
-    settings.check_classes(len(material.labels))
+    settings.check_classes(len(inputs.labels))
     extra: dict[str, Any] = {}
-    parts = split(material.corpus, settings.dev, settings.dev_seed)
-    material.check(parts)
+    parts = split(inputs.corpus, settings.dev, settings.dev_seed)
+    inputs.check(parts)
     if search:
-        settings, extra["search"] = best_split(material, parts.train, settings, seed, progress)
+        settings, extra["search"] = best_split(inputs, parts.train, settings, seed, progress)
         extra["selection"] = (
             "inputs and hidden units by the search below, on the training part; otherwise a fixed schedule"
         )
     if validation is not None:
-        extra["cross_validation"] = read_validation(validation, material, settings)
+        extra["cross_validation"] = read_validation(validation, inputs, settings)
     rule = (
         f"numpy PCG64({settings.dev_seed}).permutation of the questions that hold a word; the first"
         f" {settings.dev} are the dev split; of the others, those with the same words as one of the"
@@ -100,7 +100,7 @@ def train(
         else "none: every question that holds a word is trained on"
     )
     return train_on(
-        material,
+        inputs,
         parts,
         out,
         seed=seed,

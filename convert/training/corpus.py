@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from tokenizers import Tokenizer
 
-    from ..words.question_files import Question
+    from ..words.question_files import Example
 
 __all__ = ["Corpus", "Split", "batches", "class_names", "encode", "folds", "pack", "split"]
 
@@ -46,7 +46,7 @@ class Corpus:
     ids: tuple[NDArray[np.int64], ...]
     labels: NDArray[np.int64]
     fine: NDArray[np.int64]
-    questions: tuple[Question, ...]
+    questions: tuple[Example, ...]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -107,7 +107,7 @@ class Split:
     duplicates: int
 
 
-def encode(questions: Sequence[Question], fine: Sequence[Question], tokenizer: Tokenizer) -> Corpus:
+def encode(questions: Sequence[Example], fine: Sequence[Example], tokenizer: Tokenizer) -> Corpus:
     """Tokenise labelled questions; one without any word is left out.
 
     Parameters
@@ -127,12 +127,12 @@ def encode(questions: Sequence[Question], fine: Sequence[Question], tokenizer: T
     )
 
 
-def class_names(questions: Sequence[Question]) -> tuple[str, ...]:
+def class_names(questions: Sequence[Example]) -> tuple[str, ...]:
     """Sort the labels that there are; their places are the numbers of the classes."""
     return tuple(sorted({question.label or "" for question in questions}))
 
 
-def _numbered(questions: Sequence[Question]) -> NDArray[np.int64]:
+def _numbered(questions: Sequence[Example]) -> NDArray[np.int64]:
     index = {label: i for i, label in enumerate(class_names(questions))}
     return np.array([index[question.label or ""] for question in questions], dtype=np.int64)
 

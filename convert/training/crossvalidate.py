@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 from ..errors import TrainingError
 from ..evaluation.tables import table
 from .corpus import folds as deal
-from .counted import train_and_count
-from .material import read_material
+from .held_out import train_and_evaluate
+from .inputs import read_inputs
 from .progress import OnProgress, silent
 from .settings import TrainingSettings
 from .validation import Fold, read_folds, recipe, summary
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .corpus import Split
-    from .material import Material
+    from .inputs import TrainingInputs
 
 __all__ = ["FOLD_SEED", "Validation", "cross_validate"]
 
@@ -106,18 +106,18 @@ def cross_validate(
     """
     if seeds < 1:
         raise TrainingError(f"seeds: {seeds}, at least 1 is needed")
-    material = read_material(data, vectors, wordnet, fine=fine)
-    settings = settings or TrainingSettings.for_classes(len(material.labels))
-    settings.check_classes(len(material.labels))
-    parts = list(deal(material.corpus, folds, FOLD_SEED))
-    digest = recipe(material, settings, folds)
+    inputs = read_inputs(data, vectors, wordnet, fine=fine)
+    settings = settings or TrainingSettings.for_classes(len(inputs.labels))
+    settings.check_classes(len(inputs.labels))
+    parts = list(deal(inputs.corpus, folds, FOLD_SEED))
+    digest = recipe(inputs, settings, folds)
     found = read_folds(out / _LINES, digest)
     done = {(fold.seed, fold.fold) for fold in found}
     for seed in range(seeds):
         for number, part in enumerate(parts):
             if (seed, number) in done:
                 continue
-            fold = _one(material, part, settings, digest, seed, number, progress)
+            fold = _one(inputs, part, settings, digest, seed, number, progress)
             found.append(fold)
             _write(out / _LINES, "".join(one.line() for one in found))
             note(f"seed {seed}, fold {number}: {_shown(fold)}, {fold.minutes:.1f} minutes")
@@ -128,7 +128,7 @@ def cross_validate(
 
 
 def _one(
-    material: Material,
+    inputs: TrainingInputs,
     part: Split,
     settings: TrainingSettings,
     digest: str,
@@ -138,7 +138,7 @@ def _one(
 ) -> Fold:
     started = time.monotonic()
     rule = f"fold {number}"
-    found = train_and_count(material, part, settings, seed=seed, rule=rule, progress=progress)
+    found = train_and_evaluate(inputs, part, settings, seed=seed, rule=rule, progress=progress)
     return Fold(
         recipe=digest,
         seed=seed,

@@ -21,7 +21,7 @@ from .focus import OPENINGS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..words.tokenizer import WordTable
+    from ..words.vectors import WordTable
     from .corpus import Corpus
     from .focus import Focus
 

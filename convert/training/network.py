@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ..words.tokenizer import WordTable
+    from ..words.vectors import WordTable
     from .settings import TrainingSettings
 
 __all__ = ["WAYS", "ElmanNet", "Way", "Words", "own_words"]

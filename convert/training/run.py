@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from ..words.question_files import Question
+    from ..words.question_files import Example
     from .corpus import Corpus, Split
     from .export import GridNetwork
-    from .material import Material
+    from .inputs import TrainingInputs
     from .progress import OnProgress
     from .settings import TrainingSettings
 
@@ -83,7 +83,7 @@ class TrainingReport:
 
 
 def train_on(
-    material: Material,
+    inputs: TrainingInputs,
     parts: Split,
     out: Path,
     *,
@@ -93,11 +93,11 @@ def train_on(
     extra: Mapping[str, Any] | None = None,
     progress: OnProgress = silent,
 ) -> TrainingReport:
-    """Train on one part of the material, answer the other, and write the files.
+    """Train on one part of the inputs, answer the other, and write the files.
 
     Parameters
     ----------
-    material, parts
+    inputs, parts
         Data, and how it is split.
     out, seed, settings, progress
         See `command.train`.
@@ -113,34 +113,34 @@ def train_on(
     """
     started = time.monotonic()
     with _one_thread(seed):
-        teachers, net = _train(material, parts.train, settings, seed, progress)
+        teachers, net = _train(inputs, parts.train, settings, seed, progress)
         network = net.snap()
         accuracies = _accuracies(teachers, net, parts.dev)
     report = TrainingReport(
         out=out,
-        labels=material.labels,
+        labels=inputs.labels,
         questions=len(parts.train),
         dev=len(parts.dev),
         accuracies=accuracies,
         minutes=(time.monotonic() - started) / 60,
     )
-    record = _record(material, parts, seed, settings, network, rule)
+    record = _record(inputs, parts, seed, settings, network, rule)
     if accuracies:
         record["dev_accuracy"] = accuracies
     record |= extra or {}
     record["minutes"] = round(report.minutes, 2)
-    _write(out, network, material, parts, record)
+    _write(out, network, inputs, parts, record)
     return report
 
 
 def _train(
-    material: Material,
+    inputs: TrainingInputs,
     corpus: Corpus,
     settings: TrainingSettings,
     seed: int,
     progress: OnProgress,
 ) -> tuple[list[nn.Module], ElmanNet]:
-    table, classes = material.table, len(material.labels)
+    table, classes = inputs.table, len(inputs.labels)
     own = own_words(corpus.word_counts(len(table.rows)), settings.own_from)
     passes = len(settings.teachers) * settings.teacher_epochs
     passes += settings.epochs + settings.spiking_epochs
@@ -152,7 +152,7 @@ def _train(
         progress(stage=stage, done=done, total=passes)
 
     *teaching, learning = np.random.default_rng(seed).spawn(len(settings.teachers) + 1)
-    teachers = train_teachers(corpus, material, own, settings, teaching, passed)
+    teachers = train_teachers(corpus, inputs, own, settings, teaching, passed)
     net = ElmanNet(table, own, classes, settings)
     fit(net, corpus, teachers, settings, learning, lambda: passed("network"))
     return teachers, net
@@ -190,7 +190,7 @@ def _one_thread(seed: int) -> Iterator[None]:
 
 
 def _record(
-    material: Material,
+    inputs: TrainingInputs,
     parts: Split,
     seed: int,
     settings: TrainingSettings,
@@ -198,7 +198,7 @@ def _record(
     rule: str,
 ) -> dict[str, Any]:
     """Collect what reproduces the model; names of files, never where they are."""
-    data, *words = material.sources.items()
+    data, *words = inputs.sources.items()
     return {
         "method": (
             "Elman network on the grid of the core (16 weight levels, 16 activity levels), trained by"
@@ -233,17 +233,17 @@ def _record(
     }
 
 
-def _class_counts(questions: Sequence[Question]) -> dict[str, int]:
+def _class_counts(questions: Sequence[Example]) -> dict[str, int]:
     return dict(sorted(Counter(question.label or "" for question in questions).items()))
 
 
 def _write(
-    out: Path, network: GridNetwork, material: Material, parts: Split, record: dict[str, Any]
+    out: Path, network: GridNetwork, inputs: TrainingInputs, parts: Split, record: dict[str, Any]
 ) -> None:
     contents = {
         "model.onnx": to_onnx(network).SerializeToString(),
-        "tokenizer.json": material.tokenizer.to_str().encode(),
-        "labels.json": (json.dumps(list(material.labels)) + "\n").encode(),
+        "tokenizer.json": inputs.tokenizer.to_str().encode(),
+        "labels.json": (json.dumps(list(inputs.labels)) + "\n").encode(),
         CALIBRATION_FILE: _tsv(parts.train.questions),
         "training.json": (json.dumps(record, indent=2) + "\n").encode(),
     }
@@ -260,7 +260,7 @@ def _write(
         raise TrainingError(f"{out}: {e.strerror or e}") from None
 
 
-def _tsv(questions: Sequence[Question]) -> bytes:
+def _tsv(questions: Sequence[Example]) -> bytes:
     # A TAB in a text would be read back as part of it; a line break would not, so none may stay.
     lines = [f"{q.label}\t{' '.join(q.text.split())}\n" for q in questions]
     return ("label\ttext\n" + "".join(lines)).encode()

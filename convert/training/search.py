@@ -9,11 +9,11 @@ from ..errors import TrainingError
 from ..network.constrained import MAX_FAN_IN
 from ..network.place import readout_copies
 from .corpus import split
-from .counted import train_and_count
+from .held_out import train_and_evaluate
 
 if TYPE_CHECKING:
     from .corpus import Corpus
-    from .material import Material
+    from .inputs import TrainingInputs
     from .progress import OnProgress
     from .settings import TrainingSettings
 
@@ -25,7 +25,7 @@ _SEED: Final = 2017
 
 
 def best_split(
-    material: Material,
+    inputs: TrainingInputs,
     corpus: Corpus,
     settings: TrainingSettings,
     seed: int,
@@ -39,7 +39,7 @@ def best_split(
 
     Parameters
     ----------
-    material
+    inputs
         What is trained on.
     corpus
         The training part: no held-out question takes part.
@@ -60,7 +60,7 @@ def best_split(
     TrainingError
         No split leaves each class a readout neuron, or the questions do not suffice.
     """
-    classes = len(material.labels)
+    classes = len(inputs.labels)
     sizes = [n for n in _HIDDEN if readout_copies(n, classes) >= 1]
     if not sizes:
         raise TrainingError(
@@ -76,8 +76,8 @@ def best_split(
                 stage=f"trial {n + 1}, {stage}", done=n * total + done, total=len(sizes) * total
             )
 
-        found = train_and_count(
-            material, inner, tried, seed=seed, rule="inner split of a search", progress=shown
+        found = train_and_evaluate(
+            inputs, inner, tried, seed=seed, rule="inner split of a search", progress=shown
         )
         trials.append({"n_in": tried.n_in, "n_hidden": hidden, "spiking": found.stages["spiking"]})
     best = max(trials, key=lambda trial: trial["spiking"])

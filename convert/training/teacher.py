@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ..words.tokenizer import WordTable
+    from ..words.vectors import WordTable
     from .corpus import Corpus
-    from .material import Material
+    from .inputs import TrainingInputs
     from .settings import TrainingSettings
 
 __all__ = ["Teacher", "answers", "train_teachers"]
@@ -108,7 +108,7 @@ class Teacher(nn.Module):
 
 def train_teachers(
     corpus: Corpus,
-    material: Material,
+    inputs: TrainingInputs,
     own: torch.Tensor,
     settings: TrainingSettings,
     generators: Sequence[np.random.Generator],
@@ -120,7 +120,7 @@ def train_teachers(
     ----------
     corpus
         The training part.
-    material
+    inputs
         What is known of words, and the classes.
     own
         See `Words`.
@@ -135,12 +135,12 @@ def train_teachers(
     for i, (kind, generator) in enumerate(zip(settings.teachers, generators, strict=True)):
         one_more = partial(passed, f"teacher {i + 1} {kind}")
         if kind == "linear":
-            linear = LinearTeacher(material.table, material.focus, len(material.labels))
+            linear = LinearTeacher(inputs.table, inputs.focus, len(inputs.labels))
             train_linear(linear, corpus, settings.teacher_epochs, generator, one_more)
             teachers.append(linear)
         else:
-            membership = corpus.membership(len(material.labels))
-            teacher = Teacher(kind, material.table, own, membership, settings.own_dropout)
+            membership = corpus.membership(len(inputs.labels))
+            teacher = Teacher(kind, inputs.table, own, membership, settings.own_dropout)
             _train(teacher, corpus, settings, generator, one_more)
             teachers.append(teacher)
     return teachers

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from .material import Material
+    from .inputs import TrainingInputs
     from .settings import TrainingSettings
 
 __all__ = ["Fold", "read_folds", "read_validation", "recipe", "summary"]
@@ -54,10 +54,10 @@ class Fold:
         return json.dumps(asdict(self)) + "\n"
 
 
-def recipe(material: Material, settings: TrainingSettings, folds: int) -> str:
+def recipe(inputs: TrainingInputs, settings: TrainingSettings, folds: int) -> str:
     """Digest what decides the result beside the seed: files, settings and folds."""
     chosen = {k: v for k, v in asdict(settings).items() if k not in _UNRELATED}
-    facts = json.dumps([material.sources, chosen, folds], sort_keys=True)
+    facts = json.dumps([inputs.sources, chosen, folds], sort_keys=True)
     return hashlib.sha256(facts.encode()).hexdigest()[:16]
 
 
@@ -123,7 +123,9 @@ def summary(found: Sequence[Fold], folds: int, fold_seed: int) -> dict[str, Any]
     }
 
 
-def read_validation(path: Path, material: Material, settings: TrainingSettings) -> dict[str, Any]:
+def read_validation(
+    path: Path, inputs: TrainingInputs, settings: TrainingSettings
+) -> dict[str, Any]:
     """Read a summary, and refuse that of another recipe.
 
     Raises
@@ -133,7 +135,7 @@ def read_validation(path: Path, material: Material, settings: TrainingSettings) 
     """
     try:
         found = json.loads(path.read_text())
-        expected = recipe(material, settings, int(found["folds"]))
+        expected = recipe(inputs, settings, int(found["folds"]))
         validated = found["recipe"]
     except OSError as e:
         raise TrainingError(f"{path}: {e.strerror or e}") from None

@@ -22,20 +22,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["SUFFIXES", "Question", "read_questions"]
+__all__ = ["SUFFIXES", "Example", "read_questions"]
 
 _SHOWN: Final = 60  # characters of a bad line that an error shows
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Question:
+class Example:
     """One question; `label` is None where the file gives none."""
 
     text: str
     label: str | None = None
 
 
-def read_questions(path: Path, *, labelled: bool, fine: bool = False) -> list[Question]:
+def read_questions(path: Path, *, labelled: bool, fine: bool = False) -> list[Example]:
     """Read all questions of a file, in its order.
 
     Parameters
@@ -69,7 +69,7 @@ def read_questions(path: Path, *, labelled: bool, fine: bool = False) -> list[Qu
         if labelled and not question.label:
             raise DataError(f"{where}: no label in {_show(line)}")
         if suffix == ".label" and not fine and question.label is not None:
-            question = Question(text=question.text, label=question.label.partition(":")[0])
+            question = Example(text=question.text, label=question.label.partition(":")[0])
         questions.append(question)
     if not questions:
         raise DataError(f"{path}: no questions in it")
@@ -92,22 +92,22 @@ def _lines(path: Path, suffix: str) -> list[str]:
     return [line.rstrip("\r") for line in text.split("\n")]
 
 
-def _parse_label(line: str, where: str) -> Question:
+def _parse_label(line: str, where: str) -> Example:
     label, _, text = line.strip().partition(" ")
     coarse, colon, fine = label.partition(":")
     if not (coarse and colon and fine):
         raise DataError(f"{where}: label {_show(label)} is not COARSE:fine")
-    return Question(text=text.strip(), label=label)
+    return Example(text=text.strip(), label=label)
 
 
-def _parse_tsv(line: str, where: str) -> Question:
+def _parse_tsv(line: str, where: str) -> Example:
     label, tab, text = line.partition("\t")
     if not tab:
         raise DataError(f"{where}: no TAB between label and text in {_show(line)}")
-    return Question(text=text.strip(), label=label.strip())
+    return Example(text=text.strip(), label=label.strip())
 
 
-def _parse_jsonl(line: str, where: str) -> Question:
+def _parse_jsonl(line: str, where: str) -> Example:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as e:
@@ -124,12 +124,12 @@ def _parse_jsonl(line: str, where: str) -> Question:
     except UnicodeEncodeError:
         raise DataError(f"{where}: half a surrogate pair: {_show(line)}") from None
     # a label stands in one field of one line of a .tsv as well
-    return Question(text=text.strip(), label=None if label is None else " ".join(label.split()))
+    return Example(text=text.strip(), label=None if label is None else " ".join(label.split()))
 
 
-def _parse_txt(line: str, where: str) -> Question:
+def _parse_txt(line: str, where: str) -> Example:
     del where  # every line is a question
-    return Question(text=line.strip())
+    return Example(text=line.strip())
 
 
 def _show(value: object) -> str:
@@ -137,7 +137,7 @@ def _show(value: object) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
-_PARSERS: Final[dict[str, Callable[[str, str], Question]]] = {
+_PARSERS: Final[dict[str, Callable[[str, str], Example]]] = {
     ".label": _parse_label,
     ".tsv": _parse_tsv,
     ".jsonl": _parse_jsonl,

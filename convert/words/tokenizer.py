@@ -7,18 +7,19 @@ a person types (`What's`, `celebrities' real`, `don't`), because only words, cli
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
+
+from .vectors import WordTable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .vectors import Vectors
 
-__all__ = ["NUMBER", "SPECIALS", "UNKNOWN", "YEAR", "WordTable", "build_tokenizer"]
+__all__ = ["NUMBER", "SPECIALS", "UNKNOWN", "YEAR", "build_tokenizer"]
 
 UNKNOWN: Final = "<unk>"
 NUMBER: Final = "<number>"
@@ -39,22 +40,6 @@ _KEPT: Final = (
     r"[\p{L}\p{M}]+",
     "[$%]",
 )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WordTable:
-    """The vectors of a tokenizer's vocabulary.
-
-    Attributes
-    ----------
-    rows
-        int32 [vocabulary]: word id to row of `matrix`.
-    matrix
-        float32 [distinct, dimensions]; the first rows are those of `SPECIALS`.
-    """
-
-    rows: NDArray[np.int32]
-    matrix: NDArray[np.float32]
 
 
 def build_tokenizer(vectors: Vectors) -> tuple[Tokenizer, WordTable]:

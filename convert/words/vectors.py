@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import DataError
-from .tokenizer import WordTable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Vectors", "read_vectors", "vocabulary_table"]
+__all__ = ["Vectors", "WordTable", "read_vectors", "vocabulary_table"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,6 +40,22 @@ class Vectors:
     """
 
     words: tuple[str, ...]
+    rows: NDArray[np.int32]
+    matrix: NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WordTable:
+    """The vectors of a tokenizer's vocabulary.
+
+    Attributes
+    ----------
+    rows
+        int32 [vocabulary]: word id to row of `matrix`.
+    matrix
+        float32 [distinct, dimensions]; the first rows are those of `SPECIALS`.
+    """
+
     rows: NDArray[np.int32]
     matrix: NDArray[np.float32]
 

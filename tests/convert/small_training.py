@@ -9,7 +9,7 @@ import torch
 
 from spikewatch.convert.training import TrainingSettings
 from spikewatch.convert.training.network import ElmanNet, own_words
-from spikewatch.convert.words.tokenizer import WordTable
+from spikewatch.convert.words.vectors import WordTable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

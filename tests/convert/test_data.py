@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from spikewatch.convert.errors import ConvertError, DataError
-from spikewatch.convert.words.question_files import Question, read_questions
+from spikewatch.convert.words.question_files import Example, read_questions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,8 +25,8 @@ class TestLabelFiles:
         questions = read_questions(path, labelled=True)
 
         assert questions == [
-            Question(text="Who was he ?", label="HUM"),
-            Question(text="How many ?", label="NUM"),
+            Example(text="Who was he ?", label="HUM"),
+            Example(text="How many ?", label="NUM"),
         ]
 
     def test_give_fine_labels_on_request(self, tmp_path: Path) -> None:
@@ -54,14 +54,14 @@ class TestTsvFiles:
         path = written(tmp_path, "q.tsv", "HUM\tWho\u2019s there?\n\nNUM\tHow many?\r\n")
 
         assert read_questions(path, labelled=True) == [
-            Question(text="Who\u2019s there?", label="HUM"),
-            Question(text="How many?", label="NUM"),
+            Example(text="Who\u2019s there?", label="HUM"),
+            Example(text="How many?", label="NUM"),
         ]
 
     def test_may_start_with_a_header_and_a_byte_order_mark(self, tmp_path: Path) -> None:
         path = written(tmp_path, "q.tsv", "\ufefflabel\ttext\nHUM\tWho?\n")
 
-        assert read_questions(path, labelled=True) == [Question(text="Who?", label="HUM")]
+        assert read_questions(path, labelled=True) == [Example(text="Who?", label="HUM")]
 
     def test_keep_a_line_separator_inside_a_text(self, tmp_path: Path) -> None:
         path = written(tmp_path, "q.tsv", "HUM\tWho\u2028is it?\nbroken\n")
@@ -85,8 +85,8 @@ class TestJsonlFiles:
         path = written(tmp_path, "q.jsonl", "\n".join(json.dumps(line) for line in lines))
 
         assert read_questions(path, labelled=False) == [
-            Question(text="Who?", label="HUM"),
-            Question(text="How?", label=None),
+            Example(text="Who?", label="HUM"),
+            Example(text="How?", label=None),
         ]
 
     @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from support import tiny_tokenizer, typed
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
-from spikewatch.convert.lookup import CannotCompileError, check, compile_tokenizer
-from spikewatch.convert.lookup.check import random_texts, with_all_words
+from spikewatch.convert.lookup import CannotCompileError, check_against_library, compile_tokenizer
+from spikewatch.convert.lookup.conformance import random_texts, with_all_words
 from spikewatch.convert.words.question_files import read_questions
 from spikewatch.convert.words.tokenizer import build_tokenizer
 from spikewatch.convert.words.vectors import Vectors
@@ -156,7 +156,7 @@ class TestEqualToTheLibrary:
         loaded = Lookup.from_bytes(data)
         assert loaded.to_bytes() == data
         assert differing(loaded, tokenizer, ["", "Who's in the U.S.?", *AWKWARD]) == []
-        check(loaded, tokenizer.to_str().encode(), ["Who's in the U.S.?"])
+        check_against_library(loaded, tokenizer.to_str().encode(), ["Who's in the U.S.?"])
 
 
 @pytest.mark.parametrize("between", [" ", "\n", "", "a"])
@@ -290,7 +290,7 @@ def test_a_lookup_of_another_tokenizer_does_not_pass_the_check() -> None:
     with pytest.raises(
         CannotCompileError, match="^its lookup differs from the library on \"Who's it"
     ):
-        check(lookup, tiny_tokenizer(), ["Who's it?"])
+        check_against_library(lookup, tiny_tokenizer(), ["Who's it?"])
 
 
 def test_a_lookup_with_one_wrong_mark_does_not_pass_the_check() -> None:
@@ -299,4 +299,4 @@ def test_a_lookup_with_one_wrong_mark_does_not_pass_the_check() -> None:
     assert cells[page, 1]  # of U+0301
     cells[page, 1] = 0
     with pytest.raises(CannotCompileError, match="^its lookup differs from the library on "):
-        check(replace(lookup, byte_cells=cells), tokenizer.to_str().encode(), [])
+        check_against_library(replace(lookup, byte_cells=cells), tokenizer.to_str().encode(), [])

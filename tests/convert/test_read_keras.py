@@ -11,7 +11,7 @@ import pytest
 
 from spikewatch.convert.errors import ModelFileError
 from spikewatch.convert.read import read_model
-from spikewatch.convert.words.tokenizer import WordTable
+from spikewatch.convert.words.vectors import WordTable
 
 FOLDER = Path(__file__).with_name("keras")
 FORMS: dict[str, dict[str, Any]] = {

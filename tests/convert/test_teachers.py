@@ -9,12 +9,12 @@ import torch
 from spikewatch.convert.training import TrainingSettings
 from spikewatch.convert.training.corpus import pack
 from spikewatch.convert.training.focus import Focus
-from spikewatch.convert.training.material import read_material
+from spikewatch.convert.training.inputs import read_inputs
 from spikewatch.convert.training.network import own_words
 from spikewatch.convert.training.teacher import Teacher, answers, train_teachers
 
 if TYPE_CHECKING:
-    from spikewatch.convert.training.material import Material
+    from spikewatch.convert.training.inputs import TrainingInputs
 
 NO_NOUNS = {"live", "won"}
 THINGS = {
@@ -68,9 +68,9 @@ def test_the_focus_of_packed_questions_is_found_in_their_rows() -> None:
 
 
 @pytest.fixture(scope="module")
-def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> TrainingInputs:
     """Questions by thing and place, each thing's vector close to those of the same fine label."""
-    folder = tmp_path_factory.mktemp("material")
+    folder = tmp_path_factory.mktemp("inputs")
     rng = np.random.default_rng(8)
     vectors = {word: rng.normal(size=12) for word in ("what", "is", "the", "in", *PLACES)}
     for things in THINGS.values():
@@ -86,48 +86,48 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
         for elsewhere in PLACES[:3]
     ]
     (folder / "questions.label").write_text("\n".join(lines))
-    return read_material(folder / "questions.label", folder / "words.vec", None, fine=False)
+    return read_inputs(folder / "questions.label", folder / "words.vec", None, fine=False)
 
 
-def taught(material: Material, kind: str, epochs: int) -> tuple[torch.nn.Module, float]:
+def taught(inputs: TrainingInputs, kind: str, epochs: int) -> tuple[torch.nn.Module, float]:
     """Train a teacher without each fine label's last thing; return its share of those answered right."""
     new = {things[-1] for things in THINGS.values()}
-    held_out = [bool(new & set(q.text.split())) for q in material.corpus.questions]
-    train = material.corpus.take(np.flatnonzero(~np.array(held_out)).tolist())
-    dev = material.corpus.take(np.flatnonzero(held_out).tolist())
-    own = own_words(train.word_counts(len(material.table.rows)), 2)
+    held_out = [bool(new & set(q.text.split())) for q in inputs.corpus.questions]
+    train = inputs.corpus.take(np.flatnonzero(~np.array(held_out)).tolist())
+    dev = inputs.corpus.take(np.flatnonzero(held_out).tolist())
+    own = own_words(train.word_counts(len(inputs.table.rows)), 2)
     settings = TrainingSettings(teachers=(kind,), teacher_epochs=epochs)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         (teacher,) = train_teachers(
-            train, material, own, settings, [np.random.default_rng(1)], lambda _: None
+            train, inputs, own, settings, [np.random.default_rng(1)], lambda _: None
         )
     right = answers([teacher], dev.ids).argmax(dim=1).numpy() == dev.labels
     return teacher, float(right.mean())
 
 
 def test_a_linear_teacher_answers_for_things_that_it_knows_by_their_vectors_alone(
-    material: Material,
+    inputs: TrainingInputs,
 ) -> None:
-    _, accuracy = taught(material, "linear", 20)
+    _, accuracy = taught(inputs, "linear", 20)
 
     assert accuracy >= 0.9
 
 
 def test_a_recurrent_teacher_learns_fine_labels_and_answers_with_classes(
-    material: Material,
+    inputs: TrainingInputs,
 ) -> None:
-    teacher, accuracy = taught(material, "gru", 6)
+    teacher, accuracy = taught(inputs, "gru", 6)
     assert isinstance(teacher, Teacher)
-    packed = pack(material.corpus.ids)
+    packed = pack(inputs.corpus.ids)
 
     with torch.no_grad():
         fine = teacher.fine(*packed).softmax(dim=1)
         classes = teacher(*packed).exp()
 
     assert accuracy >= 0.9
-    assert (fine.argmax(dim=1).numpy() == material.corpus.fine).mean() >= 0.9
-    assert material.labels == ("HUM", "LOC")
+    assert (fine.argmax(dim=1).numpy() == inputs.corpus.fine).mean() >= 0.9
+    assert inputs.labels == ("HUM", "LOC")
     # HUM:gr, HUM:ind, LOC:city, LOC:other
     summed = torch.stack([fine[:, :2].sum(dim=1), fine[:, 2:].sum(dim=1)], dim=1)
     torch.testing.assert_close(classes, summed)

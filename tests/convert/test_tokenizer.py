@@ -8,8 +8,8 @@ from support import typed
 from tokenizers import Tokenizer
 
 from spikewatch.convert.words.question_files import read_questions
-from spikewatch.convert.words.tokenizer import SPECIALS, WordTable, build_tokenizer
-from spikewatch.convert.words.vectors import Vectors, read_vectors
+from spikewatch.convert.words.tokenizer import SPECIALS, build_tokenizer
+from spikewatch.convert.words.vectors import Vectors, WordTable, read_vectors
 
 TREC = Path(__file__).parents[3] / "shared" / "trec" / "train_5500.label"
 SHARED_VECTORS = Path(__file__).parents[3] / "shared" / "vectors" / "en_core_web_md.vec.gz"

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from spikewatch.convert.errors import TrainingError
 from spikewatch.convert.training import TrainingSettings
 from spikewatch.convert.training.corpus import Corpus, batches, encode, folds, pack, split
-from spikewatch.convert.words.question_files import Question, read_questions
+from spikewatch.convert.words.question_files import Example, read_questions
 
 TREC = Path(__file__).parents[3] / "shared" / "trec" / "train_5500.label"
 
@@ -25,7 +25,7 @@ class TestCorpus:
             ids=ids,
             labels=rng.integers(0, 3, count),
             fine=rng.integers(0, 7, count),
-            questions=tuple(Question(text=str(i), label="x") for i in range(count)),
+            questions=tuple(Example(text=str(i), label="x") for i in range(count)),
         )
 
     def test_split_has_no_word_sequence_in_both_parts(self) -> None:
@@ -87,7 +87,7 @@ class TestCorpus:
 
     def test_leaves_out_questions_without_a_word(self, trained: Path) -> None:
         tokenizer = Tokenizer.from_file(str(trained / "tokenizer.json"))
-        questions = [Question(text="?!", label="HUM"), Question(text="who", label="HUM")]
+        questions = [Example(text="?!", label="HUM"), Example(text="who", label="HUM")]
 
         corpus = encode(questions, questions, tokenizer)
 

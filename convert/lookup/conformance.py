@@ -33,7 +33,7 @@ _MAPPED: Final = 400
 """Characters that a map changes, taken evenly over Unicode, that random texts are made of."""
 
 
-def check(lookup: Lookup, data: bytes, texts: Sequence[str]) -> None:
+def check_against_library(lookup: Lookup, data: bytes, texts: Sequence[str]) -> None:
     """Compare a lookup with the library: word ids, and the pieces that texts are cut into.
 
     Characters alone need no check here, the lookup asked the library for each; it is how they stand together.

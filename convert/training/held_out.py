@@ -13,15 +13,15 @@ from .run import CALIBRATION_FILE, DEV_FILE, train_on
 
 if TYPE_CHECKING:
     from .corpus import Split
-    from .material import Material
+    from .inputs import TrainingInputs
     from .progress import OnProgress
     from .settings import TrainingSettings
 
-__all__ = ["Counted", "train_and_count"]
+__all__ = ["HeldOutResult", "train_and_evaluate"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Counted:
+class HeldOutResult:
     """Answers to the held-out part.
 
     Attributes
@@ -37,20 +37,20 @@ class Counted:
     stages: dict[str, float]
 
 
-def train_and_count(
-    material: Material,
+def train_and_evaluate(
+    inputs: TrainingInputs,
     part: Split,
     settings: TrainingSettings,
     *,
     seed: int,
     rule: str,
     progress: OnProgress,
-) -> Counted:
+) -> HeldOutResult:
     """Train on one part, convert as `publish` does, and answer the other part.
 
     Parameters
     ----------
-    material, part, settings, seed, progress
+    inputs, part, settings, seed, progress
         See `run.train_on`.
     rule
         How the split was made.
@@ -68,7 +68,7 @@ def train_and_count(
     with tempfile.TemporaryDirectory(prefix="spikewatch-counted-") as folder:
         out = Path(folder)
         report = train_on(
-            material, part, out, seed=seed, settings=settings, rule=rule, progress=progress
+            inputs, part, out, seed=seed, settings=settings, rule=rule, progress=progress
         )
         source = Source(
             model=out / "model.onnx",
@@ -80,7 +80,7 @@ def train_and_count(
         # The network lies on the core's grid already: there is nothing to distil.
         evaluation = convert(source, title=rule, recipe="closed-form").evaluation
     taught = {k: v for k, v in report.accuracies.items() if k == "teachers"}
-    return Counted(
+    return HeldOutResult(
         questions=evaluation["questions"],
         stages=taught | {k: v["accuracy"] for k, v in evaluation["stages"].items()},
     )

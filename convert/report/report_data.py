@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
     from ...registry import Details, Model
     from ..network.constrained import ConstrainedNetwork
-    from ..words.question_files import Question
+    from ..words.question_files import Example
 
 QUESTION: Final = "Who wrote Hamlet?"
 """The question that is followed where none is asked for."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Material:
+class ReportData:
     """What is known about a published model.
 
     Attributes
@@ -69,7 +69,7 @@ class Material:
 
 def gather(
     model: Model, details: Details, *, question: str | None = None, data: Path | None = None
-) -> Material:
+) -> ReportData:
     """Read a model's files, count what `data` asks for, and follow a question.
 
     Parameters
@@ -100,7 +100,7 @@ def gather(
     image = CoreImage.from_bytes(model.files["core.safetensors"])
     placed = _placed(image, model.files)
     use = inspect(image).as_json()["use"] if placed is None else utilisation(image, placed)
-    return Material(
+    return ReportData(
         details=details,
         labels=classifier.labels,
         image=image,
@@ -124,7 +124,7 @@ def _document(files: Mapping[str, bytes], name: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _count(model: Model, data: Path, questions: list[Question]) -> dict[str, Any]:
+def _count(model: Model, data: Path, questions: list[Example]) -> dict[str, Any]:
     """Count every stage's answers, or the core's alone where the model keeps no earlier stages."""
     if {"model.onnx", FILE} <= model.files.keys():
         from ..publishing.publish import evaluate_model  # noqa: PLC0415 - only here onnxruntime is needed

@@ -10,8 +10,8 @@ import numpy as np
 
 from ..errors import TrainingError
 from ..words.question_files import read_questions
-from ..words.tokenizer import WordTable, build_tokenizer
-from ..words.vectors import read_vectors
+from ..words.tokenizer import build_tokenizer
+from ..words.vectors import WordTable, read_vectors
 from ..words.wordnet import FILES as WORDNET_FILES
 from ..words.wordnet import read_wordnet
 from .corpus import Corpus, class_names, encode
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
     from .corpus import Split
 
-__all__ = ["Material", "read_material"]
+__all__ = ["TrainingInputs", "read_inputs"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Material:
+class TrainingInputs:
     """The files of a training run, read.
 
     Attributes
@@ -69,7 +69,7 @@ class Material:
             raise TrainingError(f"{file}: the training part has no question of class {names}")
 
 
-def read_material(data: Path, vectors: Path, wordnet: Path | None, *, fine: bool) -> Material:
+def read_inputs(data: Path, vectors: Path, wordnet: Path | None, *, fine: bool) -> TrainingInputs:
     """Read everything.
 
     Parameters
@@ -96,7 +96,7 @@ def read_material(data: Path, vectors: Path, wordnet: Path | None, *, fine: bool
         table = _joined(table, dictionary.features(words))
         nouns = np.array([dictionary.is_noun(word) for word in words])
         sources["wordnet"] = {"sha256": _sha256(*(wordnet / name for name in WORDNET_FILES))}
-    return Material(
+    return TrainingInputs(
         tokenizer=tokenizer,
         table=table,
         focus=Focus(words, nouns),

@@ -20,7 +20,7 @@ from ...simcore.text.lookup import (
     START,
 )
 from .errors import CannotCompileError
-from .patterns import Choice, Look, Repeat, Sequence, Set, sets
+from .patterns import Alternation, CharacterClass, Concatenation, LookAround, Repeat, sets
 from .probing import members
 
 if TYPE_CHECKING:
@@ -70,12 +70,12 @@ class Symbols:
             for k, each in enumerate(used)
         }
 
-    def mask(self, each: Set) -> int:
+    def mask(self, each: CharacterClass) -> int:
         """Give the symbols of a set as bits."""
         return self._masks[each]
 
 
-def write(pattern: Node, symbols: Symbols, code: list[tuple[int, int, int, int, int]]) -> int:
+def generate(pattern: Node, symbols: Symbols, code: list[tuple[int, int, int, int, int]]) -> int:
     """Append the program of a pattern; return where it begins."""
     begin = len(code)
     code.append((START, 0, 0, _first(pattern, _ALL, symbols) & ~(1 << END), 0))
@@ -87,20 +87,20 @@ def write(pattern: Node, symbols: Symbols, code: list[tuple[int, int, int, int, 
 def _first(node: Node, following: int, symbols: Symbols) -> int:
     """Give the symbols with which a match can begin, where `following` are those of what comes after the pattern."""
     match node:
-        case Set():
+        case CharacterClass():
             return symbols.mask(node)
-        case Sequence(parts):
+        case Concatenation(parts):
             for part in reversed(parts):
                 following = _first(part, following, symbols)
             return following
-        case Choice(options):
+        case Alternation(options):
             found = 0
             for option in options:
                 found |= _first(option, following, symbols)
             return found
         case Repeat(part, low):
             return _first(part, _ALL, symbols) | (0 if low else following)
-        case Look(part, behind, negated):
+        case LookAround(part, behind, negated):
             return following if behind or negated else following & _first(part, _ALL, symbols)
 
 
@@ -112,22 +112,22 @@ class _Writer:
     def write(self, node: Node, following: int) -> None:
         """Append a part of a pattern; after it comes what begins with `following`."""
         match node:
-            case Set():
+            case CharacterClass():
                 self.code.append((SET, 0, 0, self.symbols.mask(node), 0))
-            case Sequence(parts):
+            case Concatenation(parts):
                 for k, part in enumerate(parts):
-                    rest = Sequence(parts[k + 1 :])
+                    rest = Concatenation(parts[k + 1 :])
                     self.write(part, _first(rest, following, self.symbols))
-            case Choice(options):
+            case Alternation(options):
                 self._choice(options, following)
-            case Repeat(Set() as part, low, high):
+            case Repeat(CharacterClass() as part, low, high):
                 most = MAX_REPEAT if high is None else high
                 self.code.append((RUN, low, most, self.symbols.mask(part), following))
             case Repeat(part, low, high):
                 self._repeat(part, low, high, following)
-            case Look(Set() as part, True, negated):
+            case LookAround(CharacterClass() as part, True, negated):
                 self.code.append((BEHIND, 0, negated, self.symbols.mask(part), 0))
-            case Look(part, _, negated):
+            case LookAround(part, _, negated):
                 at = self._reserve()
                 self.write(part, _ALL)
                 self.code.append((DONE, 0, 0, 0, 0))

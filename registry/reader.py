@@ -9,7 +9,7 @@ from .errors import BadReference, Corrupt, NotFound, shown
 from .exchange.archive import write_archive
 from .formats.attachments import split_tag
 from .formats.dsse import Verifier
-from .formats.file_checks import left_out
+from .formats.file_checks import skipped_checks
 from .layout.files import storage
 from .layout.find import find
 from .layout.history import events, meant_at
@@ -314,7 +314,7 @@ class Reader:
             ),
             notes=(
                 *(note for part in parts for note in part.notes),
-                *(left_out() if deep else ()),
+                *(skipped_checks() if deep else ()),
                 *(f"{path.name}: an import that was never finished" for path in halted),
                 *(f"{name}: a model that was never finished" for name in unfinished),
             ),

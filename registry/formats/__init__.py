@@ -1,1 +1,1 @@
-"""The documents of a model version, and the files that it holds."""
+"""Read, check and build the documents of a model version, and check the types of its files."""

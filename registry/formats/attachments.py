@@ -1,7 +1,7 @@
-"""What is said about a version after it was published: an evaluation, a signature.
+"""Build and read attachments: evaluations and signatures added to a version after it was published.
 
-Each is a manifest of its own with the version's manifest as its ``subject``, under a tag of its own,
-``sha256-<64 hex>.eval-1``: so any OCI tool can carry it, and the version itself stays as it is.
+Each attachment is a manifest of its own. Its OCI `subject` is the version's manifest, and its tag starts with the
+version's digest (`sha256-<64 hex>.eval-1`). Any OCI tool can therefore copy it, and the version itself stays unchanged.
 """
 
 from __future__ import annotations
@@ -32,43 +32,61 @@ __all__ = [
 EVAL_TYPE: Final = "application/vnd.spikewatch.eval.v1+json"
 DSSE_TYPE: Final = "application/vnd.dsse.envelope.v1+json"
 TYPES: Final[Mapping[str, str]] = {"eval": EVAL_TYPE, "sig": DSSE_TYPE}
-"""Kind, as in the tag, to artifact type; the only layer has the same type."""
+"""Artifact type by kind, the kind as in the tag; the single layer has the same media type."""
 
+# OCI's "empty" config: an attachment needs no config, but a manifest must name one.
 _EMPTY: Final = b"{}"
 _EMPTY_TYPE: Final = "application/vnd.oci.empty.v1+json"
+# A tag may not contain ":", so the digest is written with "-" after the algorithm.
 _TAG: Final = re.compile(r"sha256-([0-9a-f]{64})\.(eval|sig)-([1-9][0-9]{0,5})")
 _NAMES: Final = {"eval": "eval.json", "sig": "signature.json"}
 
 
 def split_tag(tag: str) -> tuple[Digest, str] | None:
-    """Give the subject and the kind of an attachment's tag; None for any other tag."""
+    """Return the subject's digest and the kind that an attachment's tag names; None for any other tag."""
     match = _TAG.fullmatch(tag)
     return None if match is None else (Digest(f"sha256:{match[1]}"), match[2])
 
 
 def tag_prefix(subject: Digest, kind: str) -> str:
-    """Give what the tags of a version's attachments of one kind begin with; a number follows."""
+    """Return the common prefix of the tags of a version's attachments of one kind; a number follows it."""
     return f"{subject.replace(':', '-')}.{kind}-"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attachment:
-    """An attachment's manifest."""
+    """The manifest of an attachment.
+
+    Attributes
+    ----------
+    kind
+        A key of `TYPES`.
+    subject
+        The version's manifest.
+    name
+        The model's name.
+    config
+        OCI's empty config.
+    content
+        The single layer: the evaluation or the signature's envelope.
+    annotations
+        All annotations of the manifest, the title included.
+    document
+        The manifest as parsed.
+
+    """
 
     kind: str
-    """A key of TYPES."""
     subject: Descriptor
     name: str
-    """The model's."""
     config: Descriptor
     content: Descriptor
     annotations: Mapping[str, str]
     document: Mapping[str, Any]
-    """The manifest as read."""
 
     @property
     def blobs(self) -> tuple[Descriptor, ...]:
-        """Everything that the manifest needs besides itself and its subject."""
+        """Every blob that the manifest refers to, except its subject."""
         return self.config, self.content
 
 
@@ -80,20 +98,21 @@ def build_attachment(
     Parameters
     ----------
     kind
-        A key of TYPES.
+        A key of `TYPES`.
     name
-        The model's.
+        The model's name.
     subject
         The version's manifest.
     content
-        A JSON object.
+        A JSON object, at most `MAX_MANIFEST` bytes.
     annotations
-        More annotations; the title is set here.
+        Annotations to add; the title is always the model's name.
 
     Raises
     ------
     BadInput
-        When the content is no JSON object, or too large.
+        The content is not a JSON object, or is too large.
+
     """
     if len(content) > MAX_MANIFEST:
         raise BadInput(f"{name}: {kind} of {len(content)} bytes, limit {MAX_MANIFEST}")
@@ -120,12 +139,20 @@ def build_attachment(
 
 
 def parse_attachment(data: bytes, *, what: str) -> Attachment:
-    """Read an attachment's manifest; its bytes have passed their digest.
+    """Parse an attachment's manifest, whose digest the caller has verified.
+
+    Parameters
+    ----------
+    data
+        The manifest's bytes.
+    what
+        Where they come from, for error messages.
 
     Raises
     ------
     Corrupt
-        When it is not the manifest of one layer of a kind that is known, with a subject.
+        The bytes are not the manifest of an attachment: a known kind, one layer, a subject.
+
     """
     document = parse_json(data, what=what)
     artifact = take(document, "artifactType", str, what=what)

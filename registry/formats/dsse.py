@@ -1,7 +1,9 @@
-"""Signatures: Ed25519 over a DSSE envelope that holds an in-toto statement.
+"""Sign versions with Ed25519, and check such signatures: a DSSE envelope around an in-toto statement.
 
-DSSE: https://github.com/secure-systems-lab/dsse, in-toto: https://github.com/in-toto/attestation.
-The statement names the digest of the version's manifest, which names every file by its digest.
+The statement names the digest of the version's manifest, and the manifest names every file by its digest, so that one
+signature covers all files.
+
+DSSE: https://github.com/secure-systems-lab/dsse, in-toto: https://github.com/in-toto/attestation
 """
 
 from __future__ import annotations
@@ -26,24 +28,26 @@ _PREDICATE: Final = "urn:spikewatch:published-model:v1"
 
 
 def sign(key: bytes, *, name: str, version: str, digest: Digest) -> bytes:
-    """Sign a version; the same key and version give the same bytes.
+    """Return the signed DSSE envelope of a version.
+
+    The result is deterministic: neither Ed25519 nor the statement contains a time or random bits.
 
     Parameters
     ----------
     key
-        An Ed25519 private key, PEM (PKCS#8), not encrypted.
-    name, version, digest
-        Of the version.
-
-    Returns
-    -------
-    bytes
-        The envelope.
+        An unencrypted Ed25519 private key in PEM (PKCS#8).
+    name
+        The model's name.
+    version
+        The version to sign.
+    digest
+        The digest of the version's manifest.
 
     Raises
     ------
     BadInput
-        When it is no such key, or the extra ``[sign]`` is not installed.
+        The key is not such a key, or the extra `[sign]` is not installed.
+
     """
     private = _keys().PrivateKey(key)
     payload = canonical(
@@ -71,7 +75,7 @@ def sign(key: bytes, *, name: str, version: str, digest: Digest) -> bytes:
 
 
 def _encoded(payload: bytes) -> bytes:
-    """Give the bytes that are signed: DSSE's pre-authentication encoding."""
+    """Return the bytes that are signed: DSSE's pre-authentication encoding (PAE) of the payload."""
     return b"DSSEv1 %d %s %d %s" % (
         len(_PAYLOAD_TYPE),
         _PAYLOAD_TYPE.encode(),
@@ -81,17 +85,29 @@ def _encoded(payload: bytes) -> bytes:
 
 
 def read_envelope(data: bytes, digest: Digest, *, what: str) -> tuple[str, bytes, bytes]:
-    """Read an envelope, and see that its statement names this manifest.
+    """Parse an envelope, and check that its statement names the given manifest.
+
+    The signature is not verified here (see `Verifier.accepts`).
+
+    Parameters
+    ----------
+    data
+        The envelope's bytes.
+    digest
+        The digest of the version's manifest.
+    what
+        Where the bytes come from, for error messages.
 
     Returns
     -------
     tuple of str, bytes, bytes
-        The key's id, which says nothing yet; the payload; the signature of it, not checked.
+        The key's id as claimed by the envelope, the payload, and its unverified signature.
 
     Raises
     ------
     Corrupt
-        When it is none, or of another manifest.
+        The bytes are not an envelope with one signature, or the statement names another manifest.
+
     """
     document = parse_json(data, what=what)
     kind = take(document, "payloadType", str, what=what)
@@ -106,7 +122,7 @@ def read_envelope(data: bytes, digest: Digest, *, what: str) -> tuple[str, bytes
     subjects = take(statement, "subject", list, what=f"{what}: payload")
     named = [each.get("digest") if isinstance(each, dict) else None for each in subjects]
     if named != [{"sha256": digest.removeprefix("sha256:")}]:
-        raise Corrupt(f"{what}: is of {shown(named)}, not of {digest}")
+        raise Corrupt(f"{what}: signs {shown(named)}, not {digest}")
     return key_id, payload, _decoded(signatures[0], "sig", what=what)
 
 
@@ -118,17 +134,23 @@ def _decoded(document: Any, key: str, *, what: str) -> bytes:
 
 
 class Verifier:
-    """Checks signatures of versions with one public key.
+    """Verifies signatures of versions with one public key.
 
     Parameters
     ----------
     key
-        An Ed25519 public key, PEM.
+        An Ed25519 public key in PEM.
+
+    Attributes
+    ----------
+    key_id
+        The key's id: the SHA-256 of its DER form, in hexadecimal.
 
     Raises
     ------
     BadInput
-        When it is no such key, or the extra ``[sign]`` is not installed.
+        The key is not such a key, or the extra `[sign]` is not installed.
+
     """
 
     def __init__(self, key: bytes) -> None:
@@ -136,12 +158,13 @@ class Verifier:
         self.key_id = self._key.key_id
 
     def accepts(self, envelope: bytes, digest: Digest, *, what: str) -> bool:
-        """Tell whether the envelope is this key's signature of this manifest.
+        """Return whether the envelope holds this key's valid signature of the given manifest.
 
         Raises
         ------
         Corrupt
-            When it is no envelope, or of another manifest.
+            The bytes are not an envelope, or the statement names another manifest.
+
         """
         _, payload, signature = read_envelope(envelope, digest, what=what)
         return bool(self._key.accepts(signature, _encoded(payload)))

@@ -1,4 +1,4 @@
-"""Whether a file is what its name says: the part of verify that reads more than digests."""
+"""Check that the content of a file fits its name, beyond its digest: the part of `verify --deep`."""
 
 from __future__ import annotations
 
@@ -8,24 +8,33 @@ from ..errors import Corrupt
 from .json_documents import parse_json
 from .tensors import read_tensors
 
-__all__ = ["check_file", "left_out"]
+__all__ = ["check_file", "skipped_checks"]
 
 
-def left_out() -> tuple[str, ...]:
-    """Say what cannot be checked here."""
+def skipped_checks() -> tuple[str, ...]:
+    """Return one note for each type of file that cannot be checked in this installation."""
     return (
         () if find_spec("onnx") else ("*.onnx: not checked, the extra [convert] is not installed",)
     )
 
 
 def check_file(path: str, data: bytes) -> None:
-    """Check a file whose bytes are those that were published.
+    """Check a file by the format that its name promises; the caller has verified its digest.
+
+    ONNX graphs are checked only where onnx is installed (see `skipped_checks`).
+
+    Parameters
+    ----------
+    path
+        Path of the file in the model.
+    data
+        Its bytes.
 
     Raises
     ------
     Corrupt
-        When a tensor of a safetensors file lies outside of it, or JSON, text or an ONNX graph is
-        none.
+        A tensor lies outside its safetensors file, or the bytes are not valid JSON, UTF-8 text or an ONNX graph.
+
     """
     if path.endswith(".safetensors"):
         read_tensors(data, what=path)
@@ -41,11 +50,11 @@ def _check_text(path: str, data: bytes) -> None:
     try:
         data.decode()
     except UnicodeDecodeError as e:
-        raise Corrupt(f"{path}: not text in UTF-8: {e.reason} at byte {e.start}") from None
+        raise Corrupt(f"{path}: not UTF-8 text: {e.reason} at byte {e.start}") from None
 
 
 def _check_graph(path: str, data: bytes) -> None:
-    from onnx import checker  # noqa: PLC0415 -- where it is installed; the registry needs it not
+    from onnx import checker  # noqa: PLC0415 -- optional, see skipped_checks
 
     try:
         checker.check_model(data)

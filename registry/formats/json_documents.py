@@ -1,7 +1,8 @@
-"""JSON documents whose bytes are their identity, and the descriptors that point to them.
+"""Write canonical JSON, parse JSON strictly, and describe content by OCI descriptors.
 
-There is one way to write each document: sorted keys, no spaces, UTF-8. Reading is strict, because
-two programs that read a lax document differently disagree on what was verified.
+A document is identified by the digest of its bytes, so each document has exactly one serialised form: sorted keys, no
+spaces, UTF-8. Parsing is strict, because two programs that interpret a lax document differently (duplicate keys, NaN)
+would disagree on what was verified.
 """
 
 from __future__ import annotations
@@ -37,12 +38,13 @@ _KINDS: Final[dict[type, str]] = {
 
 
 def canonical(document: object) -> bytes:
-    """Write a JSON document in its one form.
+    """Serialise a JSON document in its canonical form.
 
     Raises
     ------
     BadInput
-        When the document is not JSON (an odd type, not a number, an unpaired surrogate).
+        The document has no JSON form: it contains another type, NaN, an infinity or an unpaired surrogate.
+
     """
     try:
         text = json.dumps(
@@ -77,19 +79,20 @@ def _no_constant(name: str) -> None:
 
 
 def parse_json(data: bytes, *, what: str) -> Any:
-    """Read a JSON document strictly: UTF-8, no key twice, no NaN, infinity or half a surrogate pair.
+    """Parse a JSON document strictly: UTF-8, no duplicate keys, no NaN, infinity or unpaired surrogate.
 
     Parameters
     ----------
     data
-        The bytes.
+        The document's bytes.
     what
-        Where they come from, for the error's text.
+        Where they come from, for error messages.
 
     Raises
     ------
     Corrupt
-        When the bytes are anything else.
+        The bytes are not such a document.
+
     """
     try:
         document = json.loads(
@@ -98,7 +101,8 @@ def parse_json(data: bytes, *, what: str) -> Any:
             parse_constant=_no_constant,
             parse_float=_finite,
         )
-        if b"\\u" in data:  # half of a surrogate pair is no text: UnicodeEncodeError, a ValueError
+        # json.loads accepts an escaped half of a surrogate pair; encoding it raises UnicodeEncodeError, a ValueError.
+        if b"\\u" in data:
             json.dumps(document, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as e:
         raise Corrupt(f"{what}: not valid JSON: {e}") from None
@@ -106,15 +110,27 @@ def parse_json(data: bytes, *, what: str) -> Any:
 
 
 def take(document: object, key: str, kind: type[_T], *, what: str) -> _T:
-    """Take a member of a JSON object, of one type.
+    """Return a member of a JSON object, checked to be of the given type.
+
+    Parameters
+    ----------
+    document
+        A parsed JSON document, of any type.
+    key
+        The member's key.
+    kind
+        The required type.
+    what
+        Where the document comes from, for error messages.
 
     Raises
     ------
     Corrupt
-        When the document is no object, or the member is absent or of another type.
+        The document is not an object, or the member is absent or of another type.
+
     """
     value = document.get(key) if isinstance(document, dict) else None
-    # bool is an int to Python; not to JSON.
+    # In Python bool is a subclass of int; in JSON the two are different types.
     if not isinstance(value, kind) or isinstance(value, bool):
         raise Corrupt(f"{what}: {key!r} is {shown(value)}, not {_KINDS[kind]}")
     return value
@@ -122,18 +138,29 @@ def take(document: object, key: str, kind: type[_T], *, what: str) -> _T:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Descriptor:
-    """What OCI says about a piece of content: its kind, digest and size."""
+    """An OCI descriptor: the type, digest and size of a piece of content.
+
+    Attributes
+    ----------
+    media_type
+        The content's media type.
+    digest
+        The content's digest.
+    size
+        The content's size in bytes.
+    artifact_type
+        The type of artifact that a manifest describes; None for other content.
+
+    """
 
     media_type: str
     digest: Digest
     size: int
-    """Bytes."""
     artifact_type: str | None = None
-    """Of a manifest: what kind of thing it describes."""
 
     @classmethod
     def of(cls, data: bytes, media_type: str, artifact_type: str | None = None) -> Descriptor:
-        """Describe bytes; a manifest is that of a model unless it is said what else."""
+        """Return the descriptor of the given bytes; a manifest's artifact type defaults to a model's."""
         if media_type == MANIFEST_TYPE and artifact_type is None:
             artifact_type = ARTIFACT_TYPE
         return cls(
@@ -145,12 +172,13 @@ class Descriptor:
 
     @classmethod
     def from_json(cls, document: object, *, what: str) -> Descriptor:
-        """Read a descriptor.
+        """Parse a descriptor.
 
         Raises
         ------
         Corrupt
-            When a member is absent or of another type, or the digest is none.
+            A member is absent or of another type, the size is negative, or the digest is malformed.
+
         """
         size = take(document, "size", int, what=what)
         if size < 0:
@@ -170,7 +198,7 @@ class Descriptor:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Give the JSON object."""
+        """Return the descriptor as a JSON object."""
         document = {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
         if self.artifact_type is not None:
             document["artifactType"] = self.artifact_type

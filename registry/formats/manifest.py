@@ -1,8 +1,8 @@
-"""The documents of one model version: the OCI manifest and the ModelPack config.
+"""Build and parse the documents of a model version: the OCI manifest and the ModelPack config.
 
-The same inputs give the same digest on every machine.
+The documents are deterministic: the same inputs give the same digest on every machine.
 
-The form is that of CNCF ModelPack: https://github.com/modelpack/model-spec
+The format is that of CNCF ModelPack: https://github.com/modelpack/model-spec
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 MAX_LAYER: Final = 64 * 2**20
-"""Largest file of a model in bytes: one model must fit in the memory of an edge device."""
+"""Largest file of a model in bytes: a whole model must fit in the memory of an edge device."""
 MAX_MANIFEST: Final = 4 * 2**20
 """Largest manifest or config in bytes: the limit of OCI registries."""
 
@@ -49,7 +49,7 @@ _WEIGHT: Final = "application/vnd.cncf.model.weight.v1.raw"
 _WEIGHT_CONFIG: Final = "application/vnd.cncf.model.weight.config.v1.raw"
 _DOC: Final = "application/vnd.cncf.model.doc.v1.raw"
 
-# First match wins. An allow-list: a pickle, an archive or a program is not part of a model.
+# An allow-list, first match wins: pickles, archives and programs can execute code and are never part of a model.
 _LAYER_TYPES: Final = (
     ("eval.json", _DOC),
     ("*.json", _WEIGHT_CONFIG),
@@ -67,7 +67,7 @@ CREATED: Final = "org.opencontainers.image.created"
 _FILEPATH: Final = "org.cncf.model.filepath"
 _MAX_PATH: Final = 255
 
-# The properties that ModelPack's schema knows; it allows no others.
+# The properties that ModelPack's schema defines; it allows no others.
 _CONFIG_KEYS: Final = {
     "architecture",
     "capabilities",
@@ -77,7 +77,7 @@ _CONFIG_KEYS: Final = {
     "quantization",
     "transformerConfig",
 }
-# Annotations that ModelPack repeats in the config's descriptor.
+# Annotations that ModelPack repeats in the config's "descriptor" object, and their keys there.
 _DESCRIBED: Final = {
     "org.opencontainers.image.description": "description",
     "org.opencontainers.image.documentation": "docURL",
@@ -89,13 +89,14 @@ _LICENSES: Final = "org.opencontainers.image.licenses"
 
 
 def check_path(path: str) -> str:
-    """Return the path when it names a file below a directory and nowhere else.
+    """Return the path unchanged if it can only name a file below the model's directory.
 
     Raises
     ------
     BadInput
-        When it is empty, absolute, too long, or has an empty, ``.`` or ``..`` component, a
-        backslash or a control character.
+        The path is empty, absolute or longer than 255 bytes, has an empty, `.` or `..` component, or contains a
+        backslash or an unprintable character.
+
     """
     parts = path.split("/")
     if (
@@ -113,23 +114,34 @@ def check_path(path: str) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Manifest:
-    """A model version: its config, its layers and what is said about it."""
+    """The manifest of a model version.
+
+    Attributes
+    ----------
+    config
+        The ModelPack config.
+    layers
+        The model's files, in the manifest's order; their paths are distinct.
+    annotations
+        All annotations of the manifest.
+    document
+        The manifest as parsed.
+
+    """
 
     config: Descriptor
     layers: tuple[Layer, ...]
-    """In the order of their paths; no path twice."""
     annotations: Mapping[str, str]
     document: Mapping[str, Any]
-    """The manifest as read."""
 
     @property
     def version(self) -> str | None:
-        """The version it was published as."""
+        """The version it was published as; None without that annotation."""
         return self.annotations.get(VERSION)
 
     @property
     def files(self) -> dict[str, Descriptor]:
-        """Path to content."""
+        """The files' descriptors by path."""
         return {
             layer.path: Descriptor(
                 media_type=layer.media_type, digest=layer.digest, size=layer.size
@@ -139,18 +151,25 @@ class Manifest:
 
     @property
     def blobs(self) -> tuple[Descriptor, ...]:
-        """The config and the layers: everything the manifest needs besides itself."""
+        """Every blob that the manifest refers to: the config and the layers."""
         return self.config, *self.files.values()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Package:
-    """A model version ready to be stored."""
+    """A manifest and its blobs, ready to be stored.
+
+    Attributes
+    ----------
+    descriptor
+        The manifest's descriptor.
+    blobs
+        Bytes by digest: the layers, the config and, last, the manifest itself.
+
+    """
 
     descriptor: Descriptor
-    """Of the manifest."""
     blobs: Mapping[Digest, bytes]
-    """The layers, the config and, last, the manifest."""
 
 
 def build(
@@ -167,21 +186,23 @@ def build(
     Parameters
     ----------
     name, version
-        Checked.
+        The model's name and the version, both already checked against their grammar.
     files
-        Path to bytes, at least one; each at most MAX_LAYER bytes.
+        Bytes by path, at least one file; each file at most `MAX_LAYER` bytes.
     config
-        The properties that ModelPack knows: ``architecture``, ``format``, ``paramSize``,
-        ``precision``, ``quantization``, ``capabilities``, ``transformerConfig``.
+        Properties that ModelPack defines: `architecture`, `format`, `paramSize`, `precision`, `quantization`,
+        `capabilities`, `transformerConfig`.
     created
-        With a time zone; fractions of a second are dropped.
+        Time of creation with a time zone; fractions of a second are dropped.
     annotations
-        More annotations; ``title``, ``version`` and ``created`` are set here.
+        Annotations to add; `title`, `version` and `created` are set here and cannot be overridden.
 
     Raises
     ------
     BadInput
-        When any of it cannot be published.
+        There are no files, or a path, file, property, annotation or time cannot be published, or a document exceeds
+        `MAX_MANIFEST` bytes.
+
     """
     if not files:
         raise BadInput(f"{name}:{version}: no files to publish")
@@ -191,11 +212,11 @@ def build(
             f"{name}:{version}: config {shown(unknown[0])} is not a ModelPack property, one of "
             f"{', '.join(sorted(_CONFIG_KEYS))}"
         )
-    noted = _annotations(name, version, created, annotations)
+    all_annotations = _annotations(name, version, created, annotations)
     layers = [_layer(path, files[path]) for path in sorted(files)]
     config_data = canonical(
         {
-            "descriptor": _model_descriptor(name, version, noted),
+            "descriptor": _model_descriptor(name, version, all_annotations),
             "config": dict(config),
             "modelfs": {"type": "layers", "diffIds": [layer["digest"] for layer in layers]},
         }
@@ -206,7 +227,7 @@ def build(
         "artifactType": ARTIFACT_TYPE,
         "config": Descriptor.of(config_data, CONFIG_TYPE).to_json(),
         "layers": layers,
-        "annotations": noted,
+        "annotations": all_annotations,
     }
     data = canonical(document)
     for what, size in (("config", len(config_data)), ("manifest", len(data))):
@@ -221,38 +242,49 @@ def _layer(path: str, data: bytes) -> dict[str, Any]:
     check_path(path)
     if len(data) > MAX_LAYER:
         raise BadInput(f"file {shown(path)}: {len(data)} bytes, more than the limit of {MAX_LAYER}")
-    media_type = _kind(path)
-    # oras names the file by the title, ModelPack's tools by the filepath.
-    named = {"annotations": {TITLE: path, _FILEPATH: path}}
-    return Descriptor.of(data, media_type).to_json() | named
+    media_type = _media_type(path)
+    # oras takes the file's name from the title, ModelPack's tools from the filepath.
+    names = {"annotations": {TITLE: path, _FILEPATH: path}}
+    return Descriptor.of(data, media_type).to_json() | names
 
 
-def _kind(path: str) -> str:
+def _media_type(path: str) -> str:
     base = path.rpartition("/")[2]
     media_type = next((kind for glob, kind in _LAYER_TYPES if fnmatchcase(base, glob)), None)
     if media_type is None:
         allowed = ", ".join(glob for glob, _ in _LAYER_TYPES)
-        raise BadInput(f"file {shown(path)}: not a kind of file that a model holds ({allowed})")
+        raise BadInput(
+            f"file {shown(path)}: not a type of file that a model may contain ({allowed})"
+        )
     return media_type
 
 
 def check_kind(path: str, media_type: str) -> None:
-    """See that a file from outside could have been published here.
+    """Check that a file from another source has a type that `publish` would accept and record.
+
+    Parameters
+    ----------
+    path
+        The file's path in the model.
+    media_type
+        The media type that its manifest states.
 
     Raises
     ------
     BadInput
-        When models hold no such files, or it is called something else than it would be here.
+        Models cannot contain this type of file, or `publish` would give it another media type.
+
     """
-    if _kind(path) != media_type:
-        raise BadInput(f"file {shown(path)}: is {shown(media_type)}, not {_kind(path)!r}")
+    if _media_type(path) != media_type:
+        raise BadInput(f"file {shown(path)}: is {shown(media_type)}, not {_media_type(path)!r}")
 
 
 def _annotations(
     name: str, version: str, created: datetime, more: Mapping[str, str]
 ) -> dict[str, str]:
     ours = {TITLE: name, VERSION: version, CREATED: format_time(created, what=f"{name}:{version}")}
-    untyped: Mapping[Any, Any] = more  # an integer would pass as JSON, but not as an annotation
+    # Callers without type checks may pass numbers: valid JSON, but invalid as an OCI annotation.
+    untyped: Mapping[Any, Any] = more
     for key, value in untyped.items():
         if not isinstance(key, str) or not isinstance(value, str) or key in ours:
             raise BadInput(
@@ -277,13 +309,21 @@ def _model_descriptor(name: str, version: str, annotations: Mapping[str, str]) -
 
 
 def parse_manifest(data: bytes, *, what: str) -> Manifest:
-    """Read a model's manifest; its bytes have passed their digest.
+    """Parse a model's manifest, whose digest the caller has verified.
+
+    Parameters
+    ----------
+    data
+        The manifest's bytes.
+    what
+        Where they come from, for error messages.
 
     Raises
     ------
     Corrupt
-        When it is not the manifest of a model in raw layers, or names a bad path or a size
-        over the limit.
+        The bytes are not the manifest of a model with raw layers, or it contains a bad or duplicate path or a size
+        above the limit.
+
     """
     document = parse_json(data, what=what)
     if take(document, "schemaVersion", int, what=what) != 2:
@@ -321,7 +361,7 @@ def _read_layer(document: object, *, what: str) -> Layer:
     if descriptor.size > MAX_LAYER:
         raise Corrupt(f"{what}: {descriptor.size} bytes, more than the limit of {MAX_LAYER}")
     kind = descriptor.media_type
-    # Kinds that a later version may add (code, data sets) can be read as long as they are raw.
+    # Accept kinds that a later version may add (code, data sets), as long as they are raw.
     if not (kind.startswith("application/vnd.cncf.model.") and kind.endswith(".raw")):
         raise Corrupt(f"{what}: media type {shown(kind)} is not a raw layer of a model")
     annotations = _read_annotations(document, what=what)
@@ -334,12 +374,22 @@ def _read_layer(document: object, *, what: str) -> Layer:
 
 
 def parse_config(data: bytes, manifest: Manifest, *, what: str) -> Mapping[str, Any]:
-    """Read the model's part of a ModelPack config; its bytes have passed their digest.
+    """Return the `config` object of a ModelPack config, whose digest the caller has verified.
+
+    Parameters
+    ----------
+    data
+        The config's bytes.
+    manifest
+        The manifest that refers to it.
+    what
+        Where the bytes come from, for error messages.
 
     Raises
     ------
     Corrupt
-        When it is no such config, or lists other layers than the manifest.
+        The bytes are not a ModelPack config, or it lists other layers than the manifest.
+
     """
     document = parse_json(data, what=what)
     layers = take(take(document, "modelfs", dict, what=what), "diffIds", list, what=what)

@@ -1,7 +1,7 @@
-"""What every tag of a model means, for indexes of thousands of tags.
+"""Map the tags of a model to manifests, cheaply for indexes with thousands of tags.
 
-A reader wants one tag. Descriptors are therefore made from the index's JSON when they are asked for:
-making all of them takes longer than reading the file.
+Most readers look up a single tag. A descriptor is therefore parsed from the index's JSON at the look-up: parsing all of
+them would take longer than reading the file.
 """
 
 from __future__ import annotations
@@ -22,14 +22,17 @@ REF_NAME: Final = "org.opencontainers.image.ref.name"
 
 
 class Tags(Mapping[str, Descriptor]):
-    """Tag to manifest; immutable.
+    """An immutable mapping of tags to the manifests they point to.
+
+    Looking up a tag raises `Corrupt` if its entry in the index is malformed.
 
     Parameters
     ----------
     entries
-        Tag to descriptor, or to the index's entry as read.
+        Descriptor by tag, or the index's entry as parsed from JSON.
     what
-        Where they come from, for the error's text.
+        Where they come from, for error messages.
+
     """
 
     __slots__ = ("_entries", "_what")
@@ -56,11 +59,11 @@ class Tags(Mapping[str, Descriptor]):
         return tag in self._entries
 
     def of(self, digest: Digest) -> list[str]:
-        """List the tags that mean this digest."""
+        """Return the tags that point to this digest."""
         return [tag for tag, entry in self._entries.items() if _digest(entry) == digest]
 
     def changed(self, targets: Mapping[str, Descriptor | None]) -> Tags:
-        """Give these tags with some that mean something else, or nothing."""
+        """Return a copy in which the given tags point to new targets; tags with the target None are removed."""
         entries = self._entries | {tag: to for tag, to in targets.items() if to is not None}
         for tag in targets:
             if targets[tag] is None:
@@ -68,7 +71,7 @@ class Tags(Mapping[str, Descriptor]):
         return Tags(entries, what=self._what)
 
     def to_json(self) -> list[dict[str, Any]]:
-        """Write the index's entries, in the tags' order."""
+        """Return the index's entries as JSON, sorted by tag."""
         return [
             entry.to_json() | {"annotations": {REF_NAME: tag}}
             if isinstance(entry, Descriptor)

@@ -1,4 +1,4 @@
-"""What is in a safetensors file, without NumPy; the library checks every bound."""
+"""List the tensors of a safetensors file without NumPy; the safetensors library checks every bound."""
 
 from __future__ import annotations
 
@@ -18,27 +18,44 @@ __all__ = ["Tensor", "read_tensors"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tensor:
-    """One tensor of a file."""
+    """The type, shape and digest of one tensor in a file.
+
+    Attributes
+    ----------
+    dtype
+        The type's name as in the file's header, such as `F32` or `I16`.
+    shape
+        Length of each dimension.
+    digest
+        The digest of the tensor's bytes.
+
+    """
 
     dtype: str
-    """As in the file's header: ``F32``, ``I16``."""
     shape: tuple[int, ...]
     digest: Digest
-    """Of its bytes."""
 
     def __str__(self) -> str:
         return f"{self.dtype}[{','.join(map(str, self.shape))}]"
 
 
 def read_tensors(data: bytes, *, what: str) -> Mapping[str, Tensor]:
-    """Read the tensors of a file, by name.
+    """Return the tensors of a file by name.
+
+    Parameters
+    ----------
+    data
+        The file's bytes.
+    what
+        Where they come from, for error messages.
 
     Raises
     ------
     Corrupt
-        When its header is none, or its offsets do not cover the file exactly.
+        The header is malformed, or the tensors' offsets do not cover the file exactly.
+
     """
-    from safetensors import SafetensorError, deserialize  # noqa: PLC0415 -- most commands need it not
+    from safetensors import SafetensorError, deserialize  # noqa: PLC0415 -- most commands do not need it
 
     try:
         found = deserialize(data)  # type: ignore[no-untyped-call]

@@ -252,14 +252,14 @@ LAYOUTS: dict[str, tuple[Callable[[], Foreign], str]] = {
     ),
     "config without files": (config(lambda c: c.pop("modelfs")), "'modelfs' is None"),
     # the files
-    "pickle": (files(model__pkl=pickle.dumps([1])), "not a kind of file that a model holds"),
-    "checkpoint": (files(model__pt=b"PK\3\4"), "not a kind of file that a model holds"),
-    "script": (files(run__sh=b"#!/bin/sh"), "not a kind of file that a model holds"),
+    "pickle": (files(model__pkl=pickle.dumps([1])), "not a type of file that a model may contain"),
+    "checkpoint": (files(model__pt=b"PK\3\4"), "not a type of file that a model may contain"),
+    "script": (files(run__sh=b"#!/bin/sh"), "not a type of file that a model may contain"),
     "pickle as weights": (
         files(core__safetensors=pickle.dumps(list(range(99)))),
         "not a safetensors file",
     ),
-    "pickle as text": (files(notes__md=pickle.dumps([1])), "not text in UTF-8"),
+    "pickle as text": (files(notes__md=pickle.dumps([1])), "not UTF-8 text"),
     "tensor beyond the end": (bad_header(data_offsets=[0, 2**40]), "not a safetensors file"),
     "tensor before the start": (bad_header(data_offsets=[-8, 0]), "not a safetensors file"),
     "tensor upside down": (bad_header(data_offsets=[8, 0]), "not a safetensors file"),

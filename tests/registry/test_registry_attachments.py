@@ -172,8 +172,8 @@ def test_a_signature_of_another_version_does_not_count(
     envelope = json.dumps(signed).encode()
     store._attach("trec:1.1.0", "sig", lambda _: envelope, {}, Signature.of("eve", ""))
     (problem,) = store.verify("trec:1.1.0", key=public_pem(key)).problems
-    assert "is of [{'sha256': '" in problem.what
-    with pytest.raises(Corrupt, match="is of "):
+    assert "signs [{'sha256': '" in problem.what
+    with pytest.raises(Corrupt, match="signs "):
         store.show("trec:1.1.0")
     assert not store.verify("trec", deep=True).ok
 

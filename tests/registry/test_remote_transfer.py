@@ -154,7 +154,7 @@ EMPTY = hashlib.sha256(b"{}").hexdigest()
         (
             lambda d: d["layers"][0]["annotations"].update({"org.cncf.model.filepath": "x.pkl"}),
             Corrupt,
-            "file 'x.pkl': not a kind of file that a model holds",
+            "file 'x.pkl': not a type of file that a model may contain",
         ),
         (
             lambda d: d["layers"][0].update(mediaType="application/vnd.cncf.model.doc.v1.raw"),

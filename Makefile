@@ -23,14 +23,17 @@ lint: $(VENV)/.dev  ## style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(VENV)/.dev  ## mypy --strict, on the wheel's modules (the checkout itself is no importable package)
-	rm -rf build/types
-	$(BIN)/python -c 'import setuptools; setuptools.setup()' --quiet build_py --build-lib build/types
-	cd build/types && ../../$(BIN)/python -m mypy --config-file ../../pyproject.toml \
-	  -p spikewatch.convert -p spikewatch.daemon -p spikewatch.registry -p spikewatch.simcore
+# What a wheel holds, as one folder of modules: the checkout itself is no importable package.
+.PHONY: modules
+modules: $(VENV)/.dev
+	rm -rf build/modules
+	$(BIN)/python -c 'import setuptools; setuptools.setup()' --quiet build_py --build-lib build/modules
 
-layers: $(VENV)/.dev  ## the import-linter contracts
-	$(BIN)/lint-imports
+types: modules  ## mypy --strict
+	cd build/modules && ../../$(BIN)/python -m mypy --config-file ../../pyproject.toml --cache-dir ../mypy -p spikewatch
+
+layers: modules  ## the import-linter contracts
+	cd build/modules && ../../$(BIN)/lint-imports ../../pyproject.toml
 
 docs: $(VENV)/.dev  ## the site of docs/, into build/docs
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --builder html docs build/docs

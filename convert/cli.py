@@ -55,11 +55,31 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.
 
 app = typer.Typer(
     name=PROGRAM,
-    help="Turn trained Elman RNNs into spiking core images, and publish them.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain text: rich cuts long help off, and takes long to import
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from .. import __version__  # noqa: PLC0415 - looked up in the installed files, only when asked for
+
+        typer.echo(f"{PROGRAM} {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Turn trained Elman RNNs into spiking core images, and publish them."""
 
 
 def main() -> None:
@@ -102,7 +122,10 @@ def train(
         typer.Option(help="cross-validation.json of the same recipe, to stand in training.json."),
     ] = None,
 ) -> None:
-    """Train an Elman RNN for one core: quantisation-aware, then with the spikes in the loop."""
+    """Train an Elman RNN for one core.
+
+    Training is quantisation-aware first, and then runs with the core's spikes in the loop.
+    """
     from . import training  # noqa: PLC0415 - torch takes seconds to import
 
     with training.progress_bar() as progress:
@@ -131,7 +154,10 @@ def cross_validate(
     seeds: Annotated[int, typer.Option(help="Seeds: 0, 1, ...")] = 3,
     fine: Fine = False,
 ) -> None:
-    """Train and publish without each fold, and count the answers to it, stage by stage."""
+    """Cross-validate a recipe, up to the spiking core.
+
+    For every fold, train and publish without it, then count the right answers to it at every stage.
+    """
     from . import training  # noqa: PLC0415 - torch takes seconds to import
 
     with training.progress_bar() as progress:
@@ -197,7 +223,11 @@ def publish(
     reason: Reason = "",
     as_json: AsJson = False,
 ) -> None:
-    """Read, constrain, match, place and check a trained network, and publish it."""
+    """Convert a trained network and publish it.
+
+    The network is read, proved against onnxruntime, constrained, matched to spiking neurons, placed on the core, and
+    checked before it is published.
+    """
     created = _created()  # before the import: onnx reads SOURCE_DATE_EPOCH as well, unchecked
     from .publishing.conversion import Source  # noqa: PLC0415 - onnxruntime takes a second to import
     from .publishing.publish import publish as run  # noqa: PLC0415 - onnxruntime takes a second to import
@@ -245,7 +275,10 @@ def renew(
     actor: Actor = None,
     reason: Reason = "",
 ) -> None:
-    """Publish a model again as it is, with what newer versions of spikewatch add: lookup and golden questions."""
+    """Publish a model again, with the files that are new.
+
+    The network stays as it is; the lookup and golden questions that newer versions of spikewatch add are made for it.
+    """
     created = _created()
     from .publishing.renew import renew as run  # noqa: PLC0415 - onnxruntime takes a second to import
 
@@ -270,7 +303,7 @@ def evaluate(
     registry: Store = None,
     as_json: AsJson = False,
 ) -> None:
-    """Count how every stage of a published model answers a file of questions."""
+    """Count the right answers of a model, stage by stage."""
     from .publishing.publish import evaluate as run  # noqa: PLC0415 - onnxruntime takes a second to import
 
     figures = run(reference, registry=Registry(registry or bundled()), data=data)
@@ -317,7 +350,10 @@ def report(
     ] = None,
     registry: Store = None,
 ) -> None:
-    """Write a page on a published model: figures, pictures of the core, energy, digests."""
+    """Write an HTML report on a published model.
+
+    It shows figures, pictures of the core, energy and digests.
+    """
     from .report import write_report  # noqa: PLC0415 - matplotlib takes a second to import
 
     size = write_report(

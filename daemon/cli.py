@@ -18,13 +18,36 @@ from .settings import ABOUT, DEFAULT_MODEL
 
 STANDARD_ERROR: Final = 2
 
+PROGRAM: Final = "spikewatchd"
+
 app = typer.Typer(
-    help="Answer the question files that are dropped into a folder, on a simulated neuromorphic core.",
+    name=PROGRAM,
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # rich is slow to import, and not needed for plain lines
+    rich_markup_mode=None,  # plain text: rich cuts long help off, and takes long to import
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from .. import __version__  # noqa: PLC0415 - looked up in the installed files, only when asked for
+
+        typer.echo(f"{PROGRAM} {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Answer the question files that are dropped into a folder, on a simulated neuromorphic core."""
+
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -50,7 +73,10 @@ def put(
     files: Annotated[list[Path], typer.Argument(help="Files to be answered.")],
     lane: Annotated[str, typer.Option(metavar="NAME", help="Into in/NAME/.")] = "",
 ) -> None:
-    """Drop files into a spool, each whole or not at all; print their names."""
+    """Drop files into a spool, and print their names there.
+
+    Each file arrives whole or not at all.
+    """
     from .put import opened as open_spool  # noqa: PLC0415 - not needed by --help
     from .put import put as put_file  # noqa: PLC0415 - the command has the function's name
     from .spool.names import MARKER  # noqa: PLC0415 - not needed by --help
@@ -108,7 +134,10 @@ def status(
 @app.command()
 @configured()
 def check(configuration: Configuration, as_json: AsJson = False) -> None:
-    """Show the settings and where each is from, and try all that the daemon needs."""
+    """Show the settings, and try all that the daemon needs.
+
+    Each setting is shown with its source: flag, environment, file or default.
+    """
     from .running.check import check as try_all  # noqa: PLC0415 - the command has the function's name
 
     effective = configuration.load()
@@ -152,7 +181,9 @@ def batch(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Answer what is finished again.")] = False,
 ) -> None:
-    """Answer corpora on Dask: many files at once, whole or not at all; a second run goes on.
+    """Answer many files at once, on Dask.
+
+    Each result is written whole or not at all; a second run continues where the first one ended.
 
     Unlike `run`, it neither checks max_input_bytes nor looks for ids that an input holds twice.
     """
@@ -176,7 +207,7 @@ def reload(
     configuration: Configuration,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the outcome.")] = 60.0,
 ) -> None:
-    """Have the running daemon read its configuration and look for a new model."""
+    """Have the running daemon reload settings and models."""
     from .running.reload_command import reload as ask  # noqa: PLC0415 - the command has the function's name
 
     settings = configuration.load().settings
@@ -189,7 +220,7 @@ def main() -> None:
     try:
         app()
     except DaemonError as e:
-        typer.echo(f"spikewatchd: {e}", err=True)
+        typer.echo(f"{PROGRAM}: {e}", err=True)
         sys.exit(e.exit_code)
 
 

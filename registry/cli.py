@@ -1,8 +1,9 @@
-"""The program ``spikewatch-registry``."""
+"""The program `spikewatch-registry`."""
 
 from __future__ import annotations
 
 import sys
+from typing import Annotated, Final
 
 import typer
 
@@ -11,13 +12,37 @@ from .program.commands_reading import add_reading
 from .program.commands_remote import add_remote
 from .program.commands_writing import add_writing
 
+PROGRAM: Final = "spikewatch-registry"
+
 app = typer.Typer(
-    help="Models with immutable versions and movable aliases, in plain files.",
+    name=PROGRAM,
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # rich is slow to import, and not needed for plain tables
+    rich_markup_mode=None,  # plain text: rich cuts long help off, and takes long to import
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from .. import __version__  # noqa: PLC0415 - looked up in the installed files, only when asked for
+
+        typer.echo(f"{PROGRAM} {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Store models with immutable versions and movable aliases, in plain files."""
+
+
 add_reading(app)
 add_writing(app)
 add_remote(app)
@@ -28,5 +53,5 @@ def main() -> None:
     try:
         app()
     except RegistryError as e:
-        typer.echo(f"spikewatch-registry: {e}", err=True)
+        typer.echo(f"{PROGRAM}: {e}", err=True)
         sys.exit(2)

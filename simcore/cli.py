@@ -31,11 +31,32 @@ PROGRAM = "spikewatch-sim"
 
 app = typer.Typer(
     name=PROGRAM,
-    help="Inspect, run, convert, plot and time TrueNorth core images, published models, RANC networks and IBM models.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain text: rich cuts long help off, and takes long to import
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from .. import __version__  # noqa: PLC0415 - looked up in the installed files, only when asked for
+
+        typer.echo(f"{PROGRAM} {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Inspect, run, convert, plot and time TrueNorth core images, published models, RANC networks and IBM models."""
+
 
 File = Annotated[
     Path,
@@ -96,7 +117,7 @@ def inspect(
     registry: Registry = None,
     as_json: Json = False,
 ) -> None:
-    """Show what a network holds, how much of each limit of the chip it uses, and a crossbar."""
+    """Show a network, its use of the chip, and a crossbar."""
     network = open_network(file, registry=registry)
     found = inspection.inspect(network.image)
     if as_json:
@@ -146,7 +167,10 @@ def run(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Run a network on its input spikes; with --check, exit 1 at the first difference."""
+    """Run a network on its input spikes.
+
+    With --check, exit with 1 at the first output spike that differs from the file's.
+    """
     network = open_network(file, spikes, ticks, registry)
     neurons = [_place(text) for text in traced or []]
     if check and network.expected is None:
@@ -183,7 +207,10 @@ def convert_format(
         bool, typer.Option("--no-spikes", help="Leave out the input spikes that the file carries.")
     ] = False,
 ) -> None:
-    """Write a network in another format, its input spikes with it or beside it."""
+    """Convert a network to another format.
+
+    Its input spikes are written into the same file or beside it, as the format has it.
+    """
     network = open_network(file, spikes, ticks, registry)
     if without_spikes:
         network = Network(image=network.image, format=network.format)
@@ -208,7 +235,10 @@ def plot(
     traced: Traced = None,
     registry: Registry = None,
 ) -> None:
-    """Draw input spikes, output spikes and chosen membranes (needs the extra `plot`)."""
+    """Draw input spikes, output spikes and membrane potentials.
+
+    Needs the extra `plot`.
+    """
     network = open_network(file, spikes, ticks, registry)
     neurons = [_place(text) for text in traced or []]
     raster = _recorded(run_network(network, str(file)))
@@ -248,7 +278,7 @@ def measure(
     registry: Registry = None,
     as_json: Json = False,
 ) -> None:
-    """Measure how fast this machine runs a network: ticks and synaptic events per second."""
+    """Measure ticks and synaptic events per second here."""
     length = bench.TICKS if ticks is None else ticks
     if not length:
         raise InputError("--ticks 0: there is nothing to measure")

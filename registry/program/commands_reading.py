@@ -85,7 +85,10 @@ def history(
     registry: Root = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell who changed what, when and why, oldest first; or what TAG meant at a time."""
+    """Show who changed what, when and why, oldest first.
+
+    With --at, show instead what TAG pointed to at that time.
+    """
     store = readable(registry)
     if at is None:
         events = store.history(name, tag)
@@ -120,7 +123,10 @@ def export(
     registry: Root = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a version, or a whole model, to an OCI archive that skopeo reads."""
+    """Write a version or a whole model to an OCI archive.
+
+    skopeo and other OCI tools read the archive.
+    """
     found = readable(registry).export(ref, file)
     lines = [f"{file}: {found.name}:{tag}" for tag in found.tags]
     echo(dataclasses.asdict(found), [*lines, f"{found.size} bytes"], as_json=as_json)
@@ -144,7 +150,10 @@ def verify(
     registry: Root = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check every byte; exit 0 when clean, 1 when not, 2 when it could not be checked."""
+    """Check every byte of a registry.
+
+    Exit with 0 if it is clean, 1 if it is not, 2 if it could not be checked.
+    """
     found = readable(registry).verify(name, deep=deep, key=None if key is None else given(key))
     echo({"ok": found.ok} | dataclasses.asdict(found), tables.report(found), as_json=as_json)
     if not found.ok:

@@ -38,7 +38,10 @@ def push(
     registry: Root = None,
     as_json: AsJson = False,
 ) -> None:
-    """Copy a version, and the alias if one is named, to another registry."""
+    """Copy a version to another registry.
+
+    If the reference names an alias, the alias is moved there, too.
+    """
     from .. import remote as library  # noqa: PLC0415 - the other commands need no HTTP
 
     done = library.push(readable(registry), ref, remote, plain_http=plain_http)
@@ -75,7 +78,10 @@ def pull(
     registry: Root = None,
     as_json: AsJson = False,
 ) -> None:
-    """Copy a version from another registry; nothing is written before all of it is verified."""
+    """Copy a version from another registry.
+
+    Nothing becomes visible before all of it is verified.
+    """
     store = writable(registry)
     name, _, tag = (model or "").partition(":")
     if once and not following:
@@ -120,7 +126,10 @@ def serve(
     ] = "127.0.0.1:5000",
     registry: Root = None,
 ) -> None:
-    """Serve the registry, read-only, to anything that pulls from OCI registries."""
+    """Serve the registry over HTTP, read-only.
+
+    Anything that pulls from OCI registries can pull from it.
+    """
     from .. import remote as library  # noqa: PLC0415 - the other commands need no HTTP
     from ..remote import events  # noqa: PLC0415 - the other commands need no HTTP
 

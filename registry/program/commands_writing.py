@@ -99,7 +99,7 @@ def alias_set(
     registry: Root = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let an alias point to a version."""
+    """Point an alias at a version."""
     pin = writable(registry).set_alias(name, alias, ref, expect=expect, actor=actor, reason=reason)
     echo({"alias": alias} | pinned(pin), [f"{name}:{alias} is {pin}"], as_json=as_json)
 
@@ -131,7 +131,10 @@ def rollback(
     registry: Root = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let an alias mean again what it meant before; again goes one step further back."""
+    """Point an alias back at its previous version.
+
+    Each further rollback goes one version further back.
+    """
     pin = writable(registry).rollback(name, alias, expect=expect, actor=actor, reason=reason)
     echo({"alias": alias} | pinned(pin), [f"{name}:{alias} is {pin} again"], as_json=as_json)
 
@@ -184,7 +187,10 @@ def import_(
     registry: Root = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take versions from an OCI archive or layout, all verified before any is visible."""
+    """Import versions from an OCI archive or layout.
+
+    All of them are verified before any becomes visible.
+    """
     pins = writable(registry).import_(source, alias=alias, actor=actor, reason=reason)
     echo([pinned(pin) for pin in pins], [str(pin) for pin in pins], as_json=as_json)
 
@@ -198,7 +204,10 @@ def withdraw(
     registry: Root = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take a version out of use; no other bytes can ever take its name."""
+    """Withdraw a version from use.
+
+    Its number stays taken: no other files can be published under it.
+    """
     digest = writable(registry).withdraw(name, version, actor=actor, reason=reason)
     document = {"name": name, "version": version, "was": digest}
     echo(document, [f"{name}:{version}@{digest} is withdrawn"], as_json=as_json)

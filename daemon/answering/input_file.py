@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 from ..errors import RejectedInputError
 from ..files import durable
 from ..spool import names
-from . import duplicate_ids
-from .questions import Source, plain_questions, questions
+from .line_reader import LineReader
+from .questions import plain_questions, questions, without_duplicates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..settings import Settings
     from ..spool.folder import Spool
     from .pipeline import Progress
-    from .questions import Question
+    from .questions import InputRecord
 
 REPORT_DIGEST_BYTES: Final = 64 << 20
 """A failed input is read on by so much to state its digest; reading a huge one to its end helps nobody."""
@@ -62,9 +62,9 @@ class Asking:
     ) -> None:
         name = progress.request.name
         self._progress = progress
-        self._left: list[Question] = []
+        self._left: list[InputRecord] = []
         self._fd: int | None = None
-        self._blocks: Iterator[list[Question]] = iter(())
+        self._blocks: Iterator[list[InputRecord]] = iter(())
         if content is None:
             self._fd = durable.open_input(spool.work, name)
             if self._fd is None:
@@ -75,7 +75,7 @@ class Asking:
             return
         else:
             read = BytesIO(content).read
-        source = Source(
+        source = LineReader(
             read,
             max_line_bytes=settings.max_line_bytes,
             max_bytes=settings.max_input_bytes,
@@ -97,7 +97,7 @@ class Asking:
         progress.size = len(content)
         return True
 
-    def take(self, count: int) -> list[Question]:
+    def take(self, count: int) -> list[InputRecord]:
         """Give the next questions, `count` of them unless they end."""
         left = self._left
         while len(left) < count:
@@ -114,13 +114,13 @@ class Asking:
             os.close(self._fd)
             self._fd = None
 
-    def _read(self, source: Source) -> Iterator[list[Question]]:
+    def _read(self, source: LineReader) -> Iterator[list[InputRecord]]:
         progress = self._progress
         try:
             kind = names.kind(progress.request.name)
             asked = questions(source, kind)
             # Lines of text have no ids but their numbers.
-            yield from asked if kind == ".txt" else duplicate_ids.told(asked)
+            yield from asked if kind == ".txt" else without_duplicates(asked)
         except RejectedInputError as e:
             progress.failure = e
         progress.sha256 = source.digest_rest(REPORT_DIGEST_BYTES)

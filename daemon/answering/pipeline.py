@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ..models.served import ServedModel
     from ..settings import Settings
     from ..spool.folder import Spool
-    from .questions import Question
+    from .questions import InputRecord
     from .results import Row
 
     Simulated = tuple[Answers | None, float]
@@ -137,7 +137,7 @@ class Part:
     """The questions of one request in one batch; `last` says that no more follow."""
 
     progress: Progress
-    questions: list[Question]
+    questions: list[InputRecord]
     last: bool
 
 

@@ -1,36 +1,38 @@
-"""Read questions out of an input file, once and in order, holding one chunk of it in memory.
+"""Parse the records of an input: text, JSON lines or a table with a header.
 
-A record that cannot be read is a question with a fault, and the records around it are answered.  Only what leaves
-nothing to answer fails the file (`RejectedInputError`).
+A record that cannot be parsed becomes a record with a fault, and the records around it are answered.  Only what leaves
+nothing to answer rejects the whole input (`RejectedInputError`).
 """
 
 from __future__ import annotations
 
 import codecs
 import csv
-import hashlib
 import json
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..errors import RejectedInputError
-from ..files import durable
-from .gunzip import Gunzip
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from .line_reader import LineReader
 
 TEXT_COLUMN: Final = "text"
 ID_COLUMN: Final = "id"
 
-READ_BYTES: Final = 1 << 16
-"""Bytes read at a time: of lines of one character, they make 32,768 questions, some 5 MiB."""
-
 TABLE_ROWS: Final = 512
-"""Rows of a table that are handed on together."""
+"""Rows of a table that are yielded together."""
 
 DELIMITERS: Final = {".csv": ",", ".tsv": "\t"}
-"""Suffixes of tables, and what stands between two fields."""
+"""Delimiter of a table's fields, by suffix."""
+
+MOST_IDS: Final = 100_000
+"""Ids of one input that are remembered to find duplicates."""
+
+MOST_CHARACTERS: Final = 2 << 20
+"""Total characters of the remembered ids (at most 8 MiB of memory); an integer counts its digits."""
 
 
 class Fault(NamedTuple):
@@ -40,164 +42,45 @@ class Fault(NamedTuple):
     message: str
 
 
-class Question(NamedTuple):
-    """One record of an input; a tuple, because there are millions (a frozen dataclass takes three times as long)."""
+class InputRecord(NamedTuple):
+    """One record of an input: its id, and its question's text or the fault that leaves it unanswered.
+
+    The id is the record's own, or else its line number.  This is a tuple because there are millions of them: a frozen
+    dataclass takes three times as long to make.
+    """
 
     id: int | str
     text: str | None
     fault: Fault | None = None
 
 
-class Source:
-    """The bytes of one input: hashed, split into lines and decoded as they are read.
+def questions(reader: LineReader, kind: str | None) -> Iterator[list[InputRecord]]:
+    """Yield the records of a whole input in blocks; reject an input that leaves nothing to answer.
 
     Parameters
     ----------
-    read
-        Gives at most so many of the next bytes, none at the end.
-    max_line_bytes
-        Longest line; a longer one is never held in memory.
-    chunk_bytes
-        Bytes read at a time.
-    first_line
-        Number of the first line; 1 where the bytes are those of a whole input, which may have a byte order mark.
-    gzipped
-        Whether the bytes are gzip; lines are then those of its content, digest and size those of the bytes.
-    max_bytes
-        Most bytes of content; 0: any number.
-
-    Attributes
-    ----------
-    max_line_bytes
-        As given.
-    size
-        Bytes read so far.
-
-    """
-
-    def __init__(
-        self,
-        read: Callable[[int], bytes],
-        *,
-        max_line_bytes: int,
-        chunk_bytes: int = READ_BYTES,
-        first_line: int = 1,
-        gzipped: bool = False,
-        max_bytes: int = 0,
-    ) -> None:
-        self._read = read
-        self._content = Gunzip(self._raw).read if gzipped else self._raw
-        self._max_bytes = max_bytes
-        self.max_line_bytes = max_line_bytes
-        self._chunk = min(chunk_bytes, max_line_bytes)
-        self._hash = hashlib.sha256()
-        self._line = first_line
-        self._mark = codecs.BOM_UTF8 if first_line == 1 else b""
-        self._ended = False
-        self.size = 0
-
-    @property
-    def sha256(self) -> str:
-        """Digest of the bytes read so far, hexadecimal: of the whole input when its lines are exhausted."""
-        return self._hash.hexdigest()
-
-    def digest_rest(self, limit: int) -> str | None:
-        """Read on to the end and give the digest of the whole input; None when more than `limit` bytes are left."""
-        left = limit
-        while not self._ended and (chunk := self._raw(durable.CHUNK_BYTES)):
-            left -= len(chunk)
-            if left < 0:
-                return None
-        return self.sha256
-
-    def blocks(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield (number of the first line, from 1, and lines without LF); a byte order mark at the start is no text.
-
-        Raises
-        ------
-        RejectedInputError
-            `line_too_long` or `bad_utf8`, with the line; `bad_gzip` (see `Gunzip.read`); `too_large`.
-
-        """
-        for block in self._whole_lines():
-            first = self._line
-            lines = self._decode(block).split("\n")
-            self._line += len(lines)
-            yield first, lines
-
-    def lines(self) -> Iterator[tuple[int, str]]:
-        """Yield (line number, line) one by one (see `blocks`)."""
-        for first, lines in self.blocks():
-            yield from enumerate(lines, first)
-
-    def _whole_lines(self) -> Iterator[bytes]:
-        """Yield whole lines, many at a time, without the last LF."""
-        rest, taken = b"", 0
-        while data := self._content(self._chunk):
-            chunk = data if taken else data.removeprefix(self._mark)
-            taken += len(data)
-            if 0 < self._max_bytes < taken:
-                raise RejectedInputError(
-                    "too_large", f"line {self._line}: more than {self._max_bytes} bytes of content"
-                )
-            first, last = chunk.find(b"\n"), chunk.rfind(b"\n")
-            if len(rest) + (len(chunk) if first < 0 else first) > self.max_line_bytes:
-                raise RejectedInputError(
-                    "line_too_long", f"line {self._line}: more than {self.max_line_bytes} bytes"
-                )
-            if last < 0:
-                rest += chunk
-                continue
-            yield rest + chunk[:last]
-            rest = chunk[last + 1 :]
-        self._ended = True
-        if rest:
-            yield rest
-
-    def _raw(self, size: int) -> bytes:
-        data = self._read(size)
-        self._hash.update(data)
-        self.size += len(data)
-        return data
-
-    def _decode(self, block: bytes) -> str:
-        try:
-            return block.decode()
-        except UnicodeDecodeError as e:
-            line = self._line + block.count(b"\n", 0, e.start)
-            column = e.start - (block.rfind(b"\n", 0, e.start) + 1)
-            raise RejectedInputError(
-                "bad_utf8", f"line {line}: byte 0x{block[e.start]:02x} at {column} is not UTF-8"
-            ) from None
-
-
-def questions(source: Source, kind: str | None) -> Iterator[list[Question]]:
-    """Yield the questions of an input, some at a time.
-
-    Parameters
-    ----------
-    source
-        Its bytes.
+    reader
+        Its lines.
     kind
-        `.txt`, `.jsonl`, `.csv` or `.tsv` (see `names.kind`).
+        `.txt`, `.jsonl`, `.csv` or `.tsv` (see `names.kind`); None if the name ends in none of these.
 
     Raises
     ------
     RejectedInputError
-        `unknown_suffix`, `empty`, `no_record` (there are lines, but none can be read), `no_text_column`, and
-        what `Source.blocks` raises.
+        `unknown_suffix`; `empty`; `no_record`, if there are lines, but all their records have faults;
+        `no_text_column`; and what `LineReader.blocks` raises.
 
     """
     readable, first_fault = False, None
     count = 0
-    for block in records(source, kind):
+    for block in records(reader, kind):
         if block and not readable:
-            readable = any(question.fault is None for question in block)
+            readable = any(record.fault is None for record in block)
             first_fault = first_fault or block[0]
         count += len(block)
         yield block
     if count == 0:
-        raise RejectedInputError("empty", f"no question in {source.size} bytes")
+        raise RejectedInputError("empty", f"no question in {reader.size} bytes")
     if not readable and first_fault is not None and first_fault.fault is not None:
         raise RejectedInputError(
             "no_record",
@@ -205,62 +88,89 @@ def questions(source: Source, kind: str | None) -> Iterator[list[Question]]:
         )
 
 
-def records(source: Source, kind: str | None) -> Iterator[list[Question]]:
-    """Yield the questions of an input, or of a part of one, in which there may be none (see `questions`)."""
-    reader = _READERS.get(kind or "")
-    if reader is None:
-        raise RejectedInputError("unknown_suffix", f"its name must end in {', '.join(_READERS)}")
-    return reader(source)
+def records(reader: LineReader, kind: str | None) -> Iterator[list[InputRecord]]:
+    """Yield the records of an input, or of a part of one, in blocks; there may be none (see `questions`)."""
+    parse = _PARSERS.get(kind or "")
+    if parse is None:
+        raise RejectedInputError("unknown_suffix", f"its name must end in {', '.join(_PARSERS)}")
+    return parse(reader)
 
 
-def plain_questions(content: bytes) -> list[Question]:
-    """Give the questions of a whole text that is within all limits; none where it has a fault (see `questions`)."""
+def plain_questions(content: bytes) -> list[InputRecord]:
+    """Return the records of a whole text that is within all limits; an empty list if it is not UTF-8."""
     try:
         text = content.removeprefix(codecs.BOM_UTF8).decode()
     except UnicodeDecodeError:
         return []
-    return _asked(1, text.split("\n"))
+    return _text_records(1, text.split("\n"))
 
 
-def _text_questions(source: Source) -> Iterator[list[Question]]:
-    for first, lines in source.blocks():
-        yield _asked(first, lines)
+def without_duplicates(blocks: Iterable[list[InputRecord]]) -> Iterator[list[InputRecord]]:
+    """Yield blocks in which a record whose id an earlier valid record has is replaced by a `duplicate_id` fault.
+
+    Nobody could tell the two answers apart.  Memory is bounded: ids beyond `MOST_IDS` or `MOST_CHARACTERS` are not
+    remembered, so later duplicates of those are not found.
+    """
+    seen: set[int | str] = set()
+    characters = MOST_CHARACTERS
+    for block in blocks:
+        checked = []
+        for record in block:
+            name = record.id
+            if record.fault is not None:
+                checked.append(record)
+            elif name in seen:
+                checked.append(InputRecord(name, None, _DUPLICATE))
+            else:
+                checked.append(record)
+                if len(seen) < MOST_IDS and (length := len(str(name))) <= characters:
+                    seen.add(name)
+                    characters -= length
+        yield checked
 
 
-def _asked(first: int, lines: Sequence[str]) -> list[Question]:
+_DUPLICATE: Final = Fault("duplicate_id", "an earlier record of this input has this id")
+
+
+def _parse_text(reader: LineReader) -> Iterator[list[InputRecord]]:
+    for first, lines in reader.blocks():
+        yield _text_records(first, lines)
+
+
+def _text_records(first: int, lines: Sequence[str]) -> list[InputRecord]:
     return [
-        Question(number, line.removesuffix("\r"))
+        InputRecord(number, line.removesuffix("\r"))
         for number, line in enumerate(lines, first)
         if line and not line.isspace()
     ]
 
 
-def _json_questions(source: Source) -> Iterator[list[Question]]:
-    for first, lines in source.blocks():
+def _parse_json(reader: LineReader) -> Iterator[list[InputRecord]]:
+    for first, lines in reader.blocks():
         yield [
-            _json_question(number, line)
+            _json_record(number, line)
             for number, line in enumerate(lines, first)
             if line and not line.isspace()
         ]
 
 
-def _json_question(number: int, line: str) -> Question:
-    record = _object(line)
+def _json_record(number: int, line: str) -> InputRecord:
+    record = _json_object(line)
     if isinstance(record, Fault):
-        return Question(number, None, record)
+        return InputRecord(number, None, record)
     name = _id(record.get(ID_COLUMN, number), number)
     if isinstance(name, Fault):
-        return Question(number, None, name)
+        return InputRecord(number, None, name)
     text = _text(record.get(TEXT_COLUMN))
-    return Question(name, None, text) if isinstance(text, Fault) else Question(name, text)
+    return InputRecord(name, None, text) if isinstance(text, Fault) else InputRecord(name, text)
 
 
-def _object(line: str) -> dict[str, Any] | Fault:
+def _json_object(line: str) -> dict[str, Any] | Fault:
     try:
         record = json.loads(line)
     except json.JSONDecodeError as e:
         return Fault("bad_json", f"{e.msg} at column {e.colno}")
-    except (ValueError, RecursionError) as e:  # thousands of digits, thousands of brackets
+    except (ValueError, RecursionError) as e:  # too many digits, or too deeply nested
         return Fault("bad_json", str(e).partition(";")[0])
     if not isinstance(record, dict):
         return Fault("bad_record", f"a JSON {_json_type(record)}, expected an object")
@@ -285,16 +195,16 @@ def _text(value: Any) -> str | Fault:
     return value
 
 
-def _table_questions(source: Source, delimiter: str) -> Iterator[list[Question]]:
-    rows = _rows(source, delimiter)
+def _parse_table(reader: LineReader, delimiter: str) -> Iterator[list[InputRecord]]:
+    rows = _table_records(reader, delimiter)
     while block := list(islice(rows, TABLE_ROWS)):
         yield block
 
 
-def _rows(source: Source, delimiter: str) -> Iterator[Question]:
-    # The limit is the module's, for want of a narrower one: nobody else here reads tables.
-    csv.field_size_limit(source.max_line_bytes)
-    lines = _Lines(source)
+def _table_records(reader: LineReader, delimiter: str) -> Iterator[InputRecord]:
+    # The limit is global to the module `csv`, which has no narrower one; nothing else in the daemon parses tables.
+    csv.field_size_limit(reader.max_line_bytes)
+    lines = _RecordLines(reader)
     rows = csv.reader(lines, delimiter=delimiter, strict=True)
     header = _header(rows)
     if not header:
@@ -315,7 +225,7 @@ def _rows(source: Source, delimiter: str) -> Iterator[Question]:
             if "field limit" in str(e):
                 raise RejectedInputError(
                     "line_too_long",
-                    f"line {lines.first}: a field of more than {source.max_line_bytes} bytes",
+                    f"line {lines.first}: a field of more than {reader.max_line_bytes} bytes",
                 ) from None
             yield _faulty(lines.first, "bad_record", str(e))
             continue
@@ -323,7 +233,7 @@ def _rows(source: Source, delimiter: str) -> Iterator[Question]:
             continue
         given = row[name] if name is not None and name < len(row) else ""
         if text < len(row):
-            yield Question(given or lines.first, row[text])
+            yield InputRecord(given or lines.first, row[text])
         else:
             yield _faulty(
                 given or lines.first,
@@ -332,15 +242,15 @@ def _rows(source: Source, delimiter: str) -> Iterator[Question]:
             )
 
 
-class _Lines:
-    """Lines with their ends, as csv wants them, and the number of the first line of each record."""
+class _RecordLines:
+    """Feeds `csv` with lines, each with its end, and knows on which line each record begins: a field may hold LFs."""
 
-    def __init__(self, source: Source) -> None:
-        self._lines = source.lines()
+    def __init__(self, reader: LineReader) -> None:
+        self._lines = reader.lines()
         self._last = 0
         self.first = 1
 
-    def __iter__(self) -> _Lines:
+    def __iter__(self) -> _RecordLines:
         return self
 
     def __next__(self) -> str:
@@ -348,7 +258,7 @@ class _Lines:
         return line + "\n"
 
     def mark(self) -> None:
-        """Begin a record with the next line."""
+        """Note that the next line begins a record."""
         self.first = self._last + 1
 
 
@@ -363,8 +273,8 @@ def _index(header: list[str], column: str) -> int | None:
     return header.index(column) if column in header else None
 
 
-def _faulty(name: int | str, code: str, message: str) -> Question:
-    return Question(name, None, Fault(code, message))
+def _faulty(name: int | str, code: str, message: str) -> InputRecord:
+    return InputRecord(name, None, Fault(code, message))
 
 
 def _is_unicode(text: str) -> bool:
@@ -380,9 +290,9 @@ def _json_type(value: Any) -> str:
     return kinds.get(type(value), "number")
 
 
-_READERS: Final[dict[str, Callable[[Source], Iterator[list[Question]]]]] = {
-    ".txt": _text_questions,
-    ".jsonl": _json_questions,
-    ".csv": lambda source: _table_questions(source, DELIMITERS[".csv"]),
-    ".tsv": lambda source: _table_questions(source, DELIMITERS[".tsv"]),
+_PARSERS: Final[dict[str, Callable[[LineReader], Iterator[list[InputRecord]]]]] = {
+    ".txt": _parse_text,
+    ".jsonl": _parse_json,
+    ".csv": lambda reader: _parse_table(reader, DELIMITERS[".csv"]),
+    ".tsv": lambda reader: _parse_table(reader, DELIMITERS[".tsv"]),
 }

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ...simcore import Answers
     from ..models.served import ServedModel
-    from .questions import Question
+    from .questions import InputRecord
 
 ENERGY_DIGITS: Final = 6
 """Decimals of energies in uJ and powers in uW: picojoules are beyond what the estimates can tell."""
@@ -46,7 +46,7 @@ NO_ANSWER: Final = {
 
 
 class Row(NamedTuple):
-    """The answer to one question in plain numbers (a tuple for speed, like `Question`)."""
+    """The answer to one question in plain numbers (a tuple for speed, like `InputRecord`)."""
 
     label: int
     scores: list[int]
@@ -162,7 +162,7 @@ class Records:
         )
         return map(Row._make, zip(*(column.tolist() for column in columns), strict=True))
 
-    def lines(self, questions: Sequence[Question], rows: Iterator[Row], tally: Tally) -> bytes:
+    def lines(self, questions: Sequence[InputRecord], rows: Iterator[Row], tally: Tally) -> bytes:
         """Write the records of some questions of one request, and count them.
 
         Parameters
@@ -180,7 +180,7 @@ class Records:
             for question in questions
         ).encode()
 
-    def _line(self, question: Question, row: Row | None, tally: Tally) -> str:
+    def _line(self, question: InputRecord, row: Row | None, tally: Tally) -> str:
         if row is None or row.label < 0:
             tally.failed += 1
             fault = question.fault or NO_ANSWER[NO_WORDS if row is None else row.label]

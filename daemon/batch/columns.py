@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ..answering.questions import Question
+    from ..answering.questions import InputRecord
     from ..answering.results import Row
 
-    AnsweredQuestion = tuple[Question, Row | None]
+    AnsweredQuestion = tuple[InputRecord, Row | None]
     """A question, and the answer to its text; None where it has no text."""
 
 GROUP_ROWS: Final = 1 << 16
@@ -116,7 +116,7 @@ class Columns:
         )
 
 
-def _fault(question: Question, row: Row | None) -> dict[str, str] | None:
+def _fault(question: InputRecord, row: Row | None) -> dict[str, str] | None:
     if row is not None and row.label >= 0:
         return None
     fault = question.fault or NO_ANSWER[row.label if row is not None else -1]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import pyarrow as pa
 from pyarrow import parquet
 
-from ..answering.questions import ID_COLUMN, TEXT_COLUMN, Fault, Question
+from ..answering.questions import ID_COLUMN, TEXT_COLUMN, Fault, InputRecord
 from ..errors import RejectedInputError
 from .parts import InputPart, Preamble, Scan, changed
 from .stores import digest
@@ -161,7 +161,7 @@ class Asked:
             raise changed()
         self.strings = self._name is not None and _is_text(schema.field(self._name).type)
 
-    def batches(self, rows: int) -> Iterator[list[Question]]:
+    def batches(self, rows: int) -> Iterator[list[InputRecord]]:
         """Yield the questions, so many at a time.
 
         Raises
@@ -187,13 +187,13 @@ class Asked:
             return next(batches, None)
 
 
-def _question(number: int, name: Any, text: Any) -> Question:
+def _question(number: int, name: Any, text: Any) -> InputRecord:
     if isinstance(name, Fault):
-        return Question(number, None, Fault("bad_id", name.message))
+        return InputRecord(number, None, Fault("bad_id", name.message))
     name = number if name is None else name
     if text is None:
-        return Question(name, None, Fault("no_text", f"null in column {TEXT_COLUMN!r}"))
-    return Question(name, None, text) if isinstance(text, Fault) else Question(name, text)
+        return InputRecord(name, None, Fault("no_text", f"null in column {TEXT_COLUMN!r}"))
+    return InputRecord(name, None, text) if isinstance(text, Fault) else InputRecord(name, text)
 
 
 def _values(column: Any) -> list[Any]:

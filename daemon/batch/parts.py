@@ -14,14 +14,15 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from ..answering.questions import DELIMITERS, READ_BYTES, Source, questions, records
+from ..answering.line_reader import READ_BYTES, LineReader
+from ..answering.questions import DELIMITERS, questions, records
 from ..errors import RejectedInputError
 from ..settings import DEFAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..answering.questions import Question
+    from ..answering.questions import InputRecord
 
 MAX_LINE_BYTES: Final[int] = DEFAULTS["max_line_bytes"]
 """Longest line, as for the daemon."""
@@ -91,7 +92,7 @@ class Scan:
     parts: tuple[InputPart, ...]
 
 
-class _Followed(Source):
+class _Followed(LineReader):
     """A source that knows how far its lines were taken, and digests what lies behind.
 
     Attributes
@@ -205,7 +206,7 @@ def _head(file: BinaryIO, kind: str) -> Preamble:
 @contextmanager
 def asked(
     file: BinaryIO, kind: str, head: Preamble, part: InputPart
-) -> Iterator[Iterator[Question]]:
+) -> Iterator[Iterator[InputRecord]]:
     """Give the questions of a part; at the end, all of its bytes must have been those that were scanned.
 
     Parameters
@@ -243,7 +244,7 @@ def asked(
         return data
 
     first_line = part.record - (head.lines if part.first else 0)
-    source = Source(take, max_line_bytes=MAX_LINE_BYTES, first_line=first_line)
+    source = LineReader(take, max_line_bytes=MAX_LINE_BYTES, first_line=first_line)
     yield chain.from_iterable(records(source, kind))
     if total.hexdigest() != part.sha256:
         raise changed()

@@ -192,7 +192,7 @@ def _failure(fault: BaseException) -> Failure:
 
 
 def _load(settings: BatchSettings) -> tuple[PackedModel, ServedModel]:
-    served = models.Source(settings.registry, settings.model).load()
+    served = models.ModelSource(settings.registry, settings.model).load()
     root = Path(bundled()) if settings.registry is None else settings.registry
     try:
         files = Registry(root).load(served.pin, names=models.FILES, optional=(LOOKUP_FILE,)).files

@@ -23,7 +23,7 @@ from . import parts, stores
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from ..answering.questions import Question
+    from ..answering.questions import InputRecord
     from ..answering.results import Records, Row
     from .parts import InputPart, Preamble, Scan
     from .stores import Store
@@ -268,7 +268,7 @@ def _fill_parquet(
     return tally
 
 
-def _rows(model: ServedModel, records: Records, batch: list[Question]) -> Iterator[Row]:
+def _rows(model: ServedModel, records: Records, batch: list[InputRecord]) -> Iterator[Row]:
     texts = [question.text for question in batch if question.text is not None]
     if not texts:
         return iter(())

@@ -1,4 +1,4 @@
-"""File events of the inbox, as hints, and the bell that wakes the daemon.
+"""File events of the inbox, as hints.
 
 Measured traps of watchdog 7.1 that shape this: an exception in a handler ends the observer's thread; a queue that
 overflows says so only in the library's log; a folder that is replaced gives no event at all; without the filter every
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import select
 from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
 
     from watchdog.observers.api import BaseObserver
 
+    from ..bell import Bell
+
 EVENTS: Final[list[type[FileSystemEvent]]] = [FileCreatedEvent, FileMovedEvent, FileClosedEvent]
 """The kernel's mask: exactly what can complete a file, and nothing that the daemon itself does."""
 
@@ -35,29 +36,6 @@ LIBRARY_LOG: Final = "watchdog.observers.inotify_c"
 
 # What the library warns of is none of the user's business on standard error; the overflow is heard all the same.
 logging.getLogger("watchdog").addHandler(logging.NullHandler())
-
-
-class Bell:
-    """Wakes a sleeping loop from other threads and from signal handlers (a `threading.Event` may deadlock in those)."""
-
-    def __init__(self) -> None:
-        self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-
-    def ring(self) -> None:
-        """Wake the loop, now or when it next waits."""
-        with suppress(OSError):  # a full pipe has rung already; a closed one has nobody to wake
-            os.write(self._write, b"\0")
-
-    def wait(self, seconds: float) -> None:
-        """Sleep until the bell rings, at most so long."""
-        select.select([self._read], [], [], max(seconds, 0.0))
-        with suppress(BlockingIOError):
-            os.read(self._read, 4096)
-
-    def close(self) -> None:
-        """Give the descriptors back."""
-        os.close(self._read)
-        os.close(self._write)
 
 
 class Watching(Protocol):

@@ -11,18 +11,18 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..backoff import Backoff
 from ..errors import DaemonError
 from ..log import events
-from ..retrying.retries import Pauses
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from ...registry import Pin
+    from ..bell import Bell
     from ..clock import Clock
-    from ..intake.watch import Bell
     from ..settings import Settings
-    from .served import ServedModel, Source
+    from .served import ModelSource, ServedModel
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,7 +33,7 @@ class Loaded:
     load_ms: float
 
 
-class Follower:
+class ModelFollower:
     """Follows one reference.
 
     Parameters
@@ -63,7 +63,7 @@ class Follower:
     def __init__(
         self,
         *,
-        source: Source,
+        source: ModelSource,
         model: ServedModel | None,
         settings: Settings,
         bell: Bell,
@@ -102,9 +102,9 @@ class Follower:
     def configure(self, settings: Settings) -> None:
         """Take other settings."""
         self._poll_s = settings.model_poll_s
-        self._pauses = Pauses(first_s=settings.retry_first_s, last_s=settings.retry_last_s)
+        self._pauses = Backoff(first_s=settings.retry_first_s, last_s=settings.retry_last_s)
 
-    def ask(self, source: Source | None = None) -> int:
+    def ask(self, source: ModelSource | None = None) -> int:
         """Have it look at once, whatever it was waiting for; give the number of looks after which that has been done.
 
         Parameters

@@ -23,7 +23,7 @@ FILES: Final = ("core.safetensors", "encoder.safetensors", "tokenizer.json", "la
 SelfTest = Literal["passed", "none"]
 
 
-class Answering(Protocol):
+class TextClassifier(Protocol):
     """The classifier as the daemon uses it (`simcore.Classifier` is one)."""
 
     @property
@@ -50,12 +50,12 @@ class ServedModel:
 
     """
 
-    classifier: Answering
+    classifier: TextClassifier
     pin: str
     self_test: SelfTest = "none"
 
 
-class Source:
+class ModelSource:
     """Where models come from: a registry, read anew at every call, and a reference in it.
 
     Parameters

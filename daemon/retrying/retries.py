@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from heapq import nsmallest
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
+
+from ..backoff import Backoff
 
 if TYPE_CHECKING:
     from ..settings import Settings
@@ -30,33 +32,16 @@ class Retry:
     arrived_s: float
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Pauses:
-    """Pauses that double from `first_s` up to `last_s` seconds."""
-
-    first_s: float
-    last_s: float
-
-    @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """Give those of the settings."""
-        return cls(first_s=settings.retry_first_s, last_s=settings.retry_last_s)
-
-    def after(self, pause_s: float) -> float:
-        """Give the pause that follows one of `pause_s`."""
-        return min(max(pause_s * 2, self.first_s), self.last_s)
-
-
 class Retries:
     """The waiting inputs, in the order in which they came."""
 
-    def __init__(self, pauses: Pauses) -> None:
+    def __init__(self, pauses: Backoff) -> None:
         self._pauses = pauses
         self._waiting: dict[str, Retry] = {}
 
     def configure(self, settings: Settings) -> None:
         """Take other pauses, from the next one on."""
-        self._pauses = Pauses.of(settings)
+        self._pauses = Backoff.of(settings)
 
     def __len__(self) -> int:
         return len(self._waiting)

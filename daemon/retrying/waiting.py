@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..answering.pipeline import Request
+from ..backoff import Backoff
 from ..errors import AnswerError, fault_name
 from ..files import durable
 from ..heartbeats import LOOP
@@ -12,7 +13,7 @@ from ..log import events
 from ..spool import names
 from ..spool.recovery import ClaimState, reconcile
 from .attempts import Attempts
-from .retries import Pauses, Retries
+from .retries import Retries
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -66,7 +67,7 @@ class Waiting:
         self.log = log
         self._hearts = hearts
         self._attempts = Attempts(spool)
-        self._retries = Retries(Pauses.of(settings))
+        self._retries = Retries(Backoff.of(settings))
 
     def configure(self, settings: Settings) -> None:
         """Take other settings; pauses run out as they were set."""

@@ -10,7 +10,7 @@ from ..errors import DaemonError
 from ..files.mounts import mount_of
 from ..intake.inbox import leases_work
 from ..intake.reserve import Reserve
-from ..models.served import Source
+from ..models.served import ModelSource
 from ..monitoring.http_endpoint import address
 from ..spool.folder import BALLAST, Spool
 from ..spool.requirements import demand
@@ -69,7 +69,7 @@ def _spool(settings: Settings) -> Iterator[Finding]:
         yield _room(spool, settings)
 
 
-def _model(what: str, source: Source) -> Finding:
+def _model(what: str, source: ModelSource) -> Finding:
     try:
         model = source.load()
         answers = model.classifier.classify(["What is a spike ?"])
@@ -98,6 +98,6 @@ def check(settings: Settings) -> Iterator[Finding]:
         yield Finding(what="folders", ok=False, found=f"{settings.spool}: {fault.strerror}")
     if settings.http:
         yield _http(settings)
-    yield _model("model", Source(settings.registry, settings.model))
+    yield _model("model", ModelSource(settings.registry, settings.model))
     for lane, reference in settings.models.items():
-        yield _model(f"lane {lane}", Source(settings.registry, reference))
+        yield _model(f"lane {lane}", ModelSource(settings.registry, reference))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..log.logger import Log
-    from ..models.follower import Follower, Loaded
+    from ..models.follower import Loaded, ModelFollower
     from ..models.served import ServedModel
     from ..settings import Settings
     from .service import Service
@@ -51,7 +51,7 @@ class Lane:
         name: str,
         model: ServedModel | None,
         make: Callable[[ServedModel], Service],
-        follower: Follower,
+        follower: ModelFollower,
         log: Log,
     ) -> None:
         self.name = name

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ..errors import SettingsError
 from ..files import durable
 from ..log import events
-from ..models.served import Source
+from ..models.served import ModelSource
 from ..monitoring import state_files
 from ..monitoring.state_files import RELOAD_FILE
 from ..settings import ABOUT, NAMES, Settings
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
-    from ..intake.watch import Bell
+    from ..bell import Bell
     from .lanes import Lane
 
 
@@ -108,7 +108,7 @@ class Reloads:
         references = {"": settings.model, **settings.models}
         for name, lane in self._lanes.items():
             lane.configure(settings)
-            source = Source(settings.registry, references[name]) if moved else None
+            source = ModelSource(settings.registry, references[name]) if moved else None
             self._awaited[name] = lane.follower.ask(source)
         told = f"changed: {', '.join(changed) or 'nothing'}"
         self._said = told + (f"; need a restart: {', '.join(fixed)}" if fixed else "")

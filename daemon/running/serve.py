@@ -10,13 +10,14 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from ..bell import Bell
 from ..clock import Clock
 from ..errors import TEMPORARY, DaemonError, ServedModelError, SpoolError, SpoolLostError
 from ..files import durable
-from ..intake.watch import Bell, Scanning, Watcher
+from ..intake.watch import Scanning, Watcher
 from ..log import events
-from ..models.follower import Follower
-from ..models.served import Source
+from ..models.follower import ModelFollower
+from ..models.served import ModelSource
 from ..monitoring.systemd import Notifier
 from ..monitoring.vitals import Vitals
 from ..spool import names
@@ -138,7 +139,7 @@ def serve(
             demand(spool, network_fs=settings.network_fs)
             _log_start(log, settings)
             stack.enter_context(vitals)
-            model = Source(settings.registry, settings.model).load()
+            model = ModelSource(settings.registry, settings.model).load()
             opener = _Opener(
                 stack=stack,
                 reloads=reloads,
@@ -202,8 +203,8 @@ class _Opener:
         log = self.log.bind(lane=spool.lane) if spool.lane else self.log
         settings = self.reloads.settings
         spool.marker = names.MARKER if settings.done_marker else ""
-        follower = Follower(
-            source=Source(settings.registry, reference),
+        follower = ModelFollower(
+            source=ModelSource(settings.registry, reference),
             model=model,
             settings=settings,
             bell=self.bell,

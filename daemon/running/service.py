@@ -16,12 +16,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from ..answering.pipeline import Pipeline, Progress, Request
+from ..backoff import Backoff
 from ..errors import DISK_FULL, AnswerError, RejectedInputError, SpoolLostError, fault_name
 from ..files import durable
 from ..heartbeats import LOOP
 from ..intake.arrivals import Arrivals
 from ..log import events
-from ..retrying.retries import Pauses
 from ..retrying.waiting import Waiting
 from ..settling.groups import SETTLERS, Settling
 from ..spool.commit import Committer
@@ -99,7 +99,7 @@ class Service:
         self._clock = clock
         self._bare_log = log
         committer = Committer(spool)
-        self._pauses = Pauses.of(settings)
+        self._pauses = Backoff.of(settings)
         self._arrivals = Arrivals(
             spool=spool, committer=committer, settings=settings, watcher=watcher, log=log
         )
@@ -155,7 +155,7 @@ class Service:
     def configure(self, settings: Settings) -> None:
         """Take other settings: what is open keeps what it was begun with, pauses run out as they were set."""
         settings = _affordable(settings)
-        self._pauses = Pauses.of(settings)
+        self._pauses = Backoff.of(settings)
         for part in (self._arrivals, self._waiting, self._pipeline, self._settling):
             part.configure(settings)
 

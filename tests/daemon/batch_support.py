@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from spikewatch.daemon.answering.questions import Question
+    from spikewatch.daemon.answering.questions import InputRecord
     from spikewatch.daemon.batch.run import BatchOutcome
 
 
@@ -79,10 +79,10 @@ def dask_worker(folder: Path, address: str, *options: str) -> Any:
     return dask_program(folder, "worker", address, *fixed, *options)
 
 
-def asked_in_parts(data: bytes, kind: str, part_bytes: int) -> tuple[list[Question], int]:
+def asked_in_parts(data: bytes, kind: str, part_bytes: int) -> tuple[list[InputRecord], int]:
     """Cut an input, read every part by itself, and put the questions together; count the parts."""
     found = parts.scan(BytesIO(data), kind, part_bytes=part_bytes)
-    questions: list[Question] = []
+    questions: list[InputRecord] = []
     for part in found.parts:
         with parts.asked(BytesIO(data), kind, found.head, part) as asked:
             questions += asked

@@ -20,7 +20,7 @@ from spikewatch.daemon.clock import Clock
 from spikewatch.daemon.heartbeats import Heartbeats
 from spikewatch.daemon.intake.watch_guard import CANARY
 from spikewatch.daemon.log import logger
-from spikewatch.daemon.models.served import ServedModel, Source
+from spikewatch.daemon.models.served import ModelSource, ServedModel
 from spikewatch.daemon.running.service import Service
 from spikewatch.daemon.settings import Settings
 from spikewatch.daemon.spool.folder import BALLAST, Spool
@@ -263,7 +263,7 @@ def bench(
 ) -> Iterator[Bench]:
     """Make a service on a spool; leaving it is like the end of its process."""
     settings = Settings(spool=path, registry=registry, model=MODEL, **options)
-    model = Source(settings.registry, settings.model).load()
+    model = ModelSource(settings.registry, settings.model).load()
     classifier = Watched(model)
     log = path.with_suffix(".log")
     fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)

@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet as pq
 
-from spikewatch.daemon.answering.questions import Question, Source, questions
+from spikewatch.daemon.answering.line_reader import LineReader
+from spikewatch.daemon.answering.questions import InputRecord, questions
 from spikewatch.daemon.batch import parquet, parts, stores
 from spikewatch.daemon.errors import BatchError, RejectedInputError
 
@@ -32,8 +33,8 @@ SCRAPS = st.lists(
 ).map("".join)
 
 
-def whole(data: bytes, kind: str) -> list[Question]:
-    source = Source(BytesIO(data).read, max_line_bytes=parts.MAX_LINE_BYTES)
+def whole(data: bytes, kind: str) -> list[InputRecord]:
+    source = LineReader(BytesIO(data).read, max_line_bytes=parts.MAX_LINE_BYTES)
     return list(chain.from_iterable(questions(source, kind)))
 
 
@@ -111,7 +112,7 @@ def test_parquet_is_cut_between_row_groups_and_numbered_through() -> None:
     assert 2 <= len(found.parts) < 10
     assert found.sha256 == hashlib.sha256(file.getvalue()).hexdigest()
     asked = [q for p in found.parts for batch in parquet.Asked(file, p).batches(7) for q in batch]
-    assert asked == [Question(i + 1, text) for i, text in enumerate(texts)]
+    assert asked == [InputRecord(i + 1, text) for i, text in enumerate(texts)]
 
 
 def test_parquet_nulls_dictionaries_and_bytes_that_are_no_text_are_told_apart() -> None:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from daemon_support import Bench, content, until
 
+from spikewatch.daemon.bell import Bell
 from spikewatch.daemon.files import durable
 from spikewatch.daemon.intake.arrivals import BLIND_SCAN_S
-from spikewatch.daemon.intake.watch import Bell, Watcher
+from spikewatch.daemon.intake.watch import Watcher
 from spikewatch.daemon.intake.watch_guard import CANARY, CANARY_S, MissedEvents
 
 if TYPE_CHECKING:

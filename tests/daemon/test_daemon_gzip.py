@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spikewatch.daemon.answering.questions import Source, questions
+from spikewatch.daemon.answering.line_reader import LineReader
+from spikewatch.daemon.answering.questions import questions
 from spikewatch.daemon.errors import RejectedInputError
 
 SCRAPS = st.sampled_from(
@@ -36,7 +37,7 @@ WHO = gzip.compress(b"who\n", mtime=0)
 
 
 def read(data: bytes, kind: str, *, gzipped: bool, chunk: int = 1 << 16) -> object:
-    source = Source(
+    source = LineReader(
         BytesIO(data).read, max_line_bytes=40, chunk_bytes=chunk, gzipped=gzipped, max_bytes=150
     )
     try:
@@ -61,7 +62,7 @@ def test_gzip_of_any_members_is_read_as_its_content(
 
 def test_digest_and_size_are_those_of_the_file() -> None:
     packed = gzip.compress(b"who\n" * 9)
-    source = Source(BytesIO(packed).read, max_line_bytes=100, gzipped=True)
+    source = LineReader(BytesIO(packed).read, max_line_bytes=100, gzipped=True)
     assert len(list(chain.from_iterable(questions(source, ".txt")))) == 9
     assert (source.sha256, source.size) == (hashlib.sha256(packed).hexdigest(), len(packed))
 
@@ -77,7 +78,7 @@ def test_digest_and_size_are_those_of_the_file() -> None:
     ],
 )
 def test_damaged_gzip_fails_with_its_position(data: bytes, message: str) -> None:
-    source = Source(BytesIO(data).read, max_line_bytes=100, gzipped=True)
+    source = LineReader(BytesIO(data).read, max_line_bytes=100, gzipped=True)
     with pytest.raises(RejectedInputError, match=message) as error:
         list(questions(source, ".txt"))
     assert error.value.code == "bad_gzip"
@@ -96,7 +97,7 @@ def bomb(unit: bytes, mib: int) -> bytes:
 def test_a_bomb_is_refused_in_bounded_memory(unit: bytes, code: str) -> None:
     packed = bomb(unit, 64)
     assert len(packed) < 1 << 18
-    source = Source(
+    source = LineReader(
         BytesIO(packed).read, max_line_bytes=1 << 20, gzipped=True, max_bytes=(64 << 20) - 1
     )
     tracemalloc.start()

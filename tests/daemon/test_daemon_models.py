@@ -13,11 +13,11 @@ import pytest
 from daemon_support import Daemon, Event, Time, program
 from support import tiny_model_files
 
+from spikewatch.daemon.bell import Bell
 from spikewatch.daemon.errors import ServedModelError
-from spikewatch.daemon.intake.watch import Bell
 from spikewatch.daemon.log import logger
-from spikewatch.daemon.models.follower import Follower
-from spikewatch.daemon.models.served import Source
+from spikewatch.daemon.models.follower import ModelFollower
+from spikewatch.daemon.models.served import ModelSource
 from spikewatch.daemon.settings import Settings
 from spikewatch.registry import Registry
 
@@ -62,8 +62,8 @@ def models(tmp_path: Path, published: dict[str, dict[str, bytes]]) -> Registry:
 class Followed:
     """A follower whose looks a test takes by hand."""
 
-    follower: Follower
-    source: Source
+    follower: ModelFollower
+    source: ModelSource
     time: Time
     log: Path
 
@@ -80,11 +80,11 @@ class Followed:
 
 @pytest.fixture
 def followed(tmp_path: Path, models: Registry) -> Iterator[Followed]:
-    source, time, bell = Source(models.root, ALIAS), Time(), Bell()
+    source, time, bell = ModelSource(models.root, ALIAS), Time(), Bell()
     log = tmp_path / "follow.log"
     fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     settings = Settings(spool=tmp_path, retry_first_s=1, retry_last_s=4)
-    follower = Follower(
+    follower = ModelFollower(
         source=source,
         model=source.load(),
         settings=settings,
@@ -98,10 +98,10 @@ def followed(tmp_path: Path, models: Registry) -> Iterator[Followed]:
 
 
 def test_a_loaded_model_has_passed_its_golden_questions(models: Registry) -> None:
-    assert Source(models.root, "tiny:1.0.0").load().self_test == "passed"
-    assert Source(models.root, "tiny:3.0.0").load().self_test == "none"
+    assert ModelSource(models.root, "tiny:1.0.0").load().self_test == "passed"
+    assert ModelSource(models.root, "tiny:3.0.0").load().self_test == "none"
     with pytest.raises(ServedModelError) as refused:
-        Source(models.root, "tiny:4.0.0").load()
+        ModelSource(models.root, "tiny:4.0.0").load()
     golden = json.loads(models.load("tiny:4.0.0").files["golden.json"])
     was = golden["questions"][3]["scores"]
     now = [*was[:2], was[2] - 1, *was[3:]]
@@ -127,7 +127,7 @@ def test_golden_questions_that_are_none_refuse_the_model(
     files = tiny_model_files(1) | {"golden.json": golden}
     models.publish("tiny", "9.0.0", files, created=CREATED)
     with pytest.raises(ServedModelError) as refused:
-        Source(models.root, "tiny:9.0.0").load()
+        ModelSource(models.root, "tiny:9.0.0").load()
     assert str(refused.value).startswith(f"model tiny:9.0.0: golden.json: {error}")
 
 

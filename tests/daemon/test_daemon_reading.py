@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spikewatch.daemon.answering.questions import Question, Source, questions
+from spikewatch.daemon.answering.line_reader import LineReader
+from spikewatch.daemon.answering.questions import InputRecord, questions
 from spikewatch.daemon.errors import RejectedInputError
 from spikewatch.daemon.spool import names
 
@@ -24,15 +25,15 @@ Read = TypeVar("Read")
 
 
 def read(
-    data: bytes, use: Callable[[Source], Read], *, limit: int = 1 << 20, chunk: int = 1 << 18
+    data: bytes, use: Callable[[LineReader], Read], *, limit: int = 1 << 20, chunk: int = 1 << 18
 ) -> Read:
     with TemporaryFile() as file:
         file.write(data)
         file.seek(0)
-        return use(Source(file.read, max_line_bytes=limit, chunk_bytes=chunk))
+        return use(LineReader(file.read, max_line_bytes=limit, chunk_bytes=chunk))
 
 
-def ask(data: bytes, kind: str) -> list[Question]:
+def ask(data: bytes, kind: str) -> list[InputRecord]:
     return read(data, lambda source: list(chain.from_iterable(questions(source, kind))))
 
 
@@ -55,7 +56,7 @@ def test_exactly_the_lines_over_the_limit_are_refused(before: int, length: int, 
     data = b"\n" * before + b"x" * length + b"\nshort"
     limit = 20
 
-    def lines(source: Source) -> int:
+    def lines(source: LineReader) -> int:
         return sum(1 for _ in source.lines())
 
     if length <= limit:
@@ -109,7 +110,7 @@ def test_an_open_quote_does_not_swallow_a_large_table() -> None:
 
 
 def test_the_digest_is_of_all_bytes_and_a_huge_rest_is_not_read() -> None:
-    def broken(source: Source) -> tuple[str | None, str | None]:
+    def broken(source: LineReader) -> tuple[str | None, str | None]:
         with pytest.raises(RejectedInputError):
             list(source.lines())
         return source.digest_rest(10), source.digest_rest(1000)

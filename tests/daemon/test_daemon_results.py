@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spikewatch.daemon.answering.questions import Fault, Question
+from spikewatch.daemon.answering.questions import Fault, InputRecord
 from spikewatch.daemon.answering.results import Records, Tally
 from spikewatch.simcore import Answers, estimate
 
@@ -44,7 +44,7 @@ def test_a_record_is_what_json_would_write(
         words=np.array([1], dtype=np.int32),
     )
     tally = Tally()
-    line = records.lines([Question(name, text)], records.rows(answers), tally)
+    line = records.lines([InputRecord(name, text)], records.rows(answers), tally)
     energy = estimate(cores=cores, ticks=ticks, synaptic_events=events).energy_uj
     record = {
         "id": name,
@@ -66,7 +66,7 @@ def test_a_record_is_what_json_would_write(
 @given(st.one_of(st.integers(), st.text(max_size=20)), st.text(max_size=20), st.text(max_size=20))
 def test_a_faulty_record_is_what_json_would_write(name: int | str, code: str, message: str) -> None:
     tally = Tally()
-    question = Question(name, None, Fault(code, message))
+    question = InputRecord(name, None, Fault(code, message))
     line = Records(labels=["A"], cores=1).lines([question], iter(()), tally)
     nulls = ("text", "label", "scores", "spikes", "synaptic_events", "ticks", "energy_uj")
     record = {

@@ -12,9 +12,13 @@ import pytest
 from daemon_support import Bench, Watched, content, failed
 from support import tiny_model_files
 
-from spikewatch.daemon.answering import duplicate_ids
 from spikewatch.daemon.answering.pipeline import TOGETHER_BYTES
-from spikewatch.daemon.answering.questions import Question
+from spikewatch.daemon.answering.questions import (
+    MOST_CHARACTERS,
+    MOST_IDS,
+    InputRecord,
+    without_duplicates,
+)
 from spikewatch.daemon.files import durable
 from spikewatch.daemon.models.served import ServedModel
 from spikewatch.simcore import MAX_WORDS, Classifier
@@ -219,13 +223,13 @@ def test_the_second_record_with_an_id_is_not_answered(hand: Bench) -> None:
 
 def test_ids_beyond_the_memory_for_them_are_not_checked() -> None:
     def repeated(ids: list[int | str]) -> list[int]:
-        asked = chain.from_iterable(duplicate_ids.told(iter([[Question(i, "who") for i in ids]])))
+        asked = chain.from_iterable(
+            without_duplicates(iter([[InputRecord(i, "who") for i in ids]]))
+        )
         return [at for at, q in enumerate(asked) if q.fault is not None]
 
-    assert repeated([*range(duplicate_ids.MOST_IDS + 1), 0, duplicate_ids.MOST_IDS]) == [
-        duplicate_ids.MOST_IDS + 1
-    ]
-    long = "x" * duplicate_ids.MOST_CHARACTERS
+    assert repeated([*range(MOST_IDS + 1), 0, MOST_IDS]) == [MOST_IDS + 1]
+    long = "x" * MOST_CHARACTERS
     assert repeated([long, "a", long, "a"]) == [2]
 
 

@@ -81,14 +81,14 @@ def unchanged(network: Any, *_: Any) -> Any:
 
 
 STEPS: Final[dict[str, dict[str, Any]]] = {
-    "scale of each row searched": {"constrain._quantise_row": full_range_row},
-    "rounding compensates errors": {"constrain.descend": nearest},
+    "scale of each row searched": {"rounding._quantise_row": full_range_row},
+    "rounding compensates errors": {"rounding.descend": nearest},
     "activity ranges by calibration": {
         "closed_form.PERCENTILES": (100.0,),
-        "constrain._SLOPES": np.ones(1),
+        "rounding._SLOPES": np.ones(1),
     },
-    "codes of least error": {"constrain._component_range": full_component},
-    "inputs projected on what W x needs": {"constrain._project": strongest_components},
+    "codes of least error": {"rounding._component_range": full_component},
+    "inputs projected on what W x needs": {"rounding._project": strongest_components},
     "leaks and floors matched": {
         "closed_form.match_hidden": unmatched,
         "closed_form.FLOORS": (0.0,),
@@ -108,7 +108,7 @@ def without(folder: Path, steps: list[str]) -> Way:
     with ExitStack() as plain:
         for step in steps:
             for name, other in STEPS[step].items():
-                plain.enter_context(mock.patch(f"spikewatch.convert.{name}", other))
+                plain.enter_context(mock.patch(f"spikewatch.convert.constraining.{name}", other))
         return measure(folder, "closed form")
 
 

@@ -230,7 +230,7 @@ def publish(
     """
     created = _created()  # before the import: onnx reads SOURCE_DATE_EPOCH as well, unchecked
     from .publishing.conversion import Source  # noqa: PLC0415 - onnxruntime takes a second to import
-    from .publishing.publish import publish as run  # noqa: PLC0415 - onnxruntime takes a second to import
+    from .publishing.publish import convert_and_publish  # noqa: PLC0415 - onnxruntime takes a second to import
 
     source = Source(
         model=model,
@@ -241,11 +241,11 @@ def publish(
         training=training,
         vectors=vectors,
     )
-    pin, converted = run(
+    pin, converted = convert_and_publish(
         source,
+        name,
+        version,
         registry=registry,
-        name=name,
-        version=version,
         recipe=recipe,
         readout=readout,
         seed=seed,
@@ -306,7 +306,7 @@ def evaluate(
     """Count the right answers of a model, stage by stage."""
     from .publishing.publish import evaluate as run  # noqa: PLC0415 - onnxruntime takes a second to import
 
-    figures = run(reference, registry=Registry(registry or bundled()), data=data)
+    figures = run(reference, data, registry=registry)
     if as_json:
         _say(json.dumps(figures, indent=2))
         return

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support import typed
 
-from spikewatch.convert.publishing.publish import evaluate
+from spikewatch.convert import evaluate
 from spikewatch.convert.words.question_files import read_questions
 from spikewatch.registry import Registry, bundled
 from spikewatch.simcore import Classifier
@@ -135,7 +135,7 @@ class TestOnTrec:
             if encoding.ids
         ]
         data.write_text("\n".join(lines) + "\n")
-        again = evaluate("trec:production", registry=Registry(bundled()), data=data)
+        again = evaluate("trec:production", data, registry=bundled())
         assert again["stages"] == figures["stages"]
         assert again["confusion"] == figures["confusion"]
 

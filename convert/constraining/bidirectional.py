@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ..network.constrained import LEVEL_MAX, LEVEL_MIN, MAX_FAN_IN, joined
-from ..network.equivalent_forms import widened
+from ..network.elman import widened
 from ..network.hidden_spikes import read_counts
 from ..network.place import gate_lines, readout_copies, spare_neurons
 from .closed_form import ClosedForm, closed_form, refit_head

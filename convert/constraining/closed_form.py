@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ..network.constrained import LEVEL_MAX, LEVEL_MIN, MAX_FAN_IN, ConstrainedNetwork, T
-from ..network.equivalent_forms import spare_copies, turned, widened
+from ..network.elman import turned, widened
 from ..network.hidden_spikes import hidden_steps, read_counts
+from ..network.place import gate_lines, spare_neurons
 from .response_matching import hidden_neurons, match_hidden
 from .rounding import constrain, hidden_ranges, quantise_rows
 
@@ -148,6 +149,19 @@ def _with_copies(
         on_grid=False,
     )
     return found, agreement
+
+
+def spare_copies(network: ElmanNetwork) -> int:
+    """Count the units that each hidden unit can become while the words keep the lines that W x needs."""
+    lines = MAX_FAN_IN - gate_lines(network.placed_readout, network.head)
+    copies = 1
+    while True:
+        hidden = (copies + 1) * network.n_hidden
+        words = min(network.embedding.shape[1], network.n_hidden)
+        needed = 8 * network.classes if network.head == "core" else 0
+        if hidden + words > lines or spare_neurons(hidden, network.head) < needed:
+            return copies
+        copies += 1
 
 
 def choose(

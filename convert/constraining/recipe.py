@@ -7,8 +7,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, Literal
 
 from ..errors import ConvertError
-from ..evaluation.stages import Constrained
-from ..network.equivalent_forms import widened
+from ..network.constrained import ConstrainedStages
+from ..network.elman import widened
 from .bidirectional import both_directions
 from .closed_form import closed_form
 from .response_matching import core_labels, match
@@ -41,7 +41,7 @@ class Finished:
         The network on the core; its encoder is the model's.
     matched : Matched
         The core.
-    constrained : Constrained
+    constrained : ConstrainedStages
         The networks of the earlier stages.
     recipe : {"closed-form", "distill", "labels"}
         What `placed` comes from: the closed form, where a distillation to the float network's
@@ -53,7 +53,7 @@ class Finished:
 
     placed: ConstrainedNetwork
     matched: Matched
-    constrained: Constrained
+    constrained: ConstrainedStages
     recipe: Recipe
     closed_form_agreement: float
 
@@ -75,12 +75,25 @@ def choose_recipe(wanted: str | None, *, labelled: bool, note: Callable[[str], N
             " (pip install 'spikewatch[train]' to distil as well)"
         )
         return "closed-form"
+    recipe = check_recipe(wanted)
+    if recipe == "labels" and not labelled:
+        raise ConvertError("recipe 'labels': the calibration questions have no labels")
+    return recipe
+
+
+def check_recipe(wanted: str) -> Recipe:
+    """Return the recipe of this name.
+
+    Raises
+    ------
+    ConvertError
+        There is no such recipe.
+
+    """
     for recipe in RECIPES:
         if recipe == wanted:
-            if recipe == "labels" and not labelled:
-                raise ConvertError("--recipe labels: the calibration questions have no labels")
             return recipe
-    raise ConvertError(f"--recipe {wanted}: expected {', '.join(RECIPES)}")
+    raise ConvertError(f"recipe {wanted!r}: expected {', '.join(RECIPES)}")
 
 
 def bring_to_core(
@@ -126,7 +139,7 @@ def bring_to_core(
     finished = Finished(
         placed=closed.spiking,
         matched=(first := match(closed.spiking, questions, labels, closed.neurons, logits=logits)),
-        constrained=Constrained(core=closed.integer, wide=wide),
+        constrained=ConstrainedStages(core=closed.integer, wide=wide),
         recipe="closed-form",
         closed_form_agreement=first.agreement,
     )

@@ -8,15 +8,12 @@ distilled, or the same as `fan-in`; `spiking`, the core, spike for spike.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from ...simcore import Classifier, CoreImage, Encoder
-from ...simcore.tensors import Field, pack, unpack
-from ..errors import ConstraintError, DataError
-from ..network.constrained import FIELDS, ConstrainedNetwork
+from ..errors import DataError
 from ..network.place import unplace
 from .figures import (
     class_figures,
@@ -33,103 +30,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ..network.elman import ElmanNetwork
+    from ..network.constrained import ConstrainedStages
     from ..read import FloatModel
     from ..words.question_files import Example
 
 STAGES: Final = ("float", "weights", "activities", "fan-in", "integer", "spiking")
 """The stages of constraining, in order."""
-
-FILE: Final = "constrained.safetensors"
-"""Layer of a published model that holds its constrained networks."""
-
-_FORMAT: Final = "constrained"
-_VERSION: Final = 1
-_LENGTHS: Final = {
-    "components": 65_536,
-    "lines": 65_536,
-    "hidden units": 256,
-    "fan-in": 131_072,
-    "classes": 256,
-}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Constrained:
-    """The constrained networks of a model.
-
-    Attributes
-    ----------
-    wide : ConstrainedNetwork
-        With inputs as wide as the float network's: stages `weights` and `activities`.
-    core : ConstrainedNetwork
-        The integer model that the core comes from: stage `integer`; the same object as `wide` where that fits.
-    closed : ConstrainedNetwork or None
-        Within the core's lines in closed form: stage `fan-in`, where `core` was distilled from it; None: `core` is.
-
-    """
-
-    wide: ConstrainedNetwork
-    core: ConstrainedNetwork
-    closed: ConstrainedNetwork | None = None
-
-    def to_bytes(self) -> bytes:
-        """Serialise all that differ as one safetensors file."""
-        networks = self._different()
-        tensors = {
-            f"{part}.{name}": array
-            for part, network in networks.items()
-            for name, array in network.tensors().items()
-        }
-        metadata = {"format": _FORMAT, "version": _VERSION, "parts": len(networks)}
-        return pack(tensors, metadata)
-
-    def _different(self) -> dict[str, ConstrainedNetwork]:
-        networks = {"core": self.core}
-        if self.closed is not None:
-            networks["closed"] = self.closed
-        if self.wide is not self.core and self.wide is not self.closed:
-            networks["wide"] = self.wide
-        return networks
-
-    @classmethod
-    def from_bytes(cls, data: bytes, network: ElmanNetwork) -> Constrained:
-        """Read what `to_bytes` wrote, for the float network it came from.
-
-        Raises
-        ------
-        ConstraintError
-            The bytes are not such a file.
-
-        """
-        parts = [p for p in ("core", "closed", "wide") if f'"{p}.scale"'.encode() in data[:65_536]]
-        fields = {f"{p}.{n}": _prefixed(p, f) for p in parts for n, f in FIELDS.items()}
-        lengths = {f"{p}.{n}": v for p in parts for n, v in _LENGTHS.items()}
-        tensors, _ = unpack(
-            data,
-            what=FILE,
-            format_name=_FORMAT,
-            version=_VERSION,
-            fields=fields,
-            limits=lengths,
-            error=ConstraintError,
-        )
-        if "core" not in parts:
-            raise ConstraintError(f"{FILE}: tensor core.scale is missing")
-        networks = {
-            p: ConstrainedNetwork.from_tensors(
-                {n: tensors[f"{p}.{n}"] for n in FIELDS if f"{p}.{n}" in tensors}, network
-            )
-            for p in parts
-        }
-        core, closed = networks["core"], networks.get("closed")
-        return cls(core=core, closed=closed, wide=networks.get("wide", closed or core))
-
-
-def _prefixed(part: str, field: Field) -> Field:
-    """Let named lengths of both parts differ."""
-    shape = tuple(f"{part}.{n}" if isinstance(n, str) else n for n in field.shape)
-    return replace(field, shape=shape)
 
 
 def evaluate_stages(
@@ -137,7 +43,7 @@ def evaluate_stages(
     questions: Sequence[Example],
     files: Mapping[str, bytes],
     float_model: FloatModel,
-    constrained: Constrained,
+    constrained: ConstrainedStages,
 ) -> dict[str, Any]:
     """Run every stage on questions and count.
 

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 
 from ...simcore import Encoder
-from ...simcore.tensors import Field
+from ...simcore.tensors import Field, pack, unpack
+from ..errors import ConstraintError
+from .elman import over_time, steps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
-    from .elman import ElmanNetwork
+    from .elman import ElmanNetwork, Head
 
 T: Final = 15
 """Ticks of a step, and the highest activity: 16 levels, 0..15."""
@@ -43,13 +45,22 @@ OPPOSITE: Final[dict[str, Literal["forward", "reverse"]]] = {
     "reverse": "forward",
 }
 
-Head = Literal["core", "host"]
-
-HEADS: Final[tuple[Head, ...]] = ("core", "host")
-"""Where a placed network's head is computed."""
-
 MAX_FAN_IN: Final = 64
 """Lines of a core: 256 axons, four to a line (one of each type)."""
+
+
+CONSTRAINED_FILE: Final = "constrained.safetensors"
+"""Layer of a published model that holds its constrained networks."""
+
+_FORMAT: Final = "constrained"
+_VERSION: Final = 1
+_LENGTHS: Final = {
+    "components": 65_536,
+    "lines": 65_536,
+    "hidden units": 256,
+    "fan-in": 131_072,
+    "classes": 256,
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -271,51 +282,79 @@ def joined(forward: ConstrainedNetwork, backward: ConstrainedNetwork) -> Constra
     return network
 
 
-def over_time(
-    states: Iterable[tuple[NDArray[np.intp], NDArray[np.float64]]],
-    words: NDArray[np.int64],
-    n_hidden: int,
-    readout: str,
-) -> NDArray[np.float64]:
-    """Reduce activities after every word, none below 0, to what is read of each question, float64 (n, n_hidden).
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ConstrainedStages:
+    """The constrained networks of a model.
 
-    Parameters
+    Attributes
     ----------
-    states
-        For every step: the questions that have a word in it, and their activities (m, n_hidden).
-    words
-        Words of each question, at least one.
-    n_hidden, readout
-        See `ConstrainedNetwork`.
+    wide : ConstrainedNetwork
+        With inputs as wide as the float network's: stages `weights` and `activities`.
+    core : ConstrainedNetwork
+        The integer model that the core comes from: stage `integer`; the same object as `wide` where that fits.
+    closed : ConstrainedNetwork or None
+        Within the core's lines in closed form: stage `fan-in`, where `core` was distilled from it; None: `core` is.
 
     """
-    read = np.zeros((len(words), n_hidden))
-    for alive, after in states:
-        if readout == "max":
-            read[alive] = np.maximum(read[alive], after)
-        else:
-            read[alive] = after if readout == "last" else read[alive] + after
-    return read / words[:, None] if readout == "mean" else read
+
+    wide: ConstrainedNetwork
+    core: ConstrainedNetwork
+    closed: ConstrainedNetwork | None = None
+
+    def to_bytes(self) -> bytes:
+        """Serialise all that differ as one safetensors file."""
+        networks = self._different()
+        tensors = {
+            f"{part}.{name}": array
+            for part, network in networks.items()
+            for name, array in network.tensors().items()
+        }
+        metadata = {"format": _FORMAT, "version": _VERSION, "parts": len(networks)}
+        return pack(tensors, metadata)
+
+    def _different(self) -> dict[str, ConstrainedNetwork]:
+        networks = {"core": self.core}
+        if self.closed is not None:
+            networks["closed"] = self.closed
+        if self.wide is not self.core and self.wide is not self.closed:
+            networks["wide"] = self.wide
+        return networks
+
+    @classmethod
+    def from_bytes(cls, data: bytes, network: ElmanNetwork) -> ConstrainedStages:
+        """Read what `to_bytes` wrote, for the float network it came from.
+
+        Raises
+        ------
+        ConstraintError
+            The bytes are not such a file.
+
+        """
+        parts = [p for p in ("core", "closed", "wide") if f'"{p}.scale"'.encode() in data[:65_536]]
+        fields = {f"{p}.{n}": _prefixed(p, f) for p in parts for n, f in FIELDS.items()}
+        lengths = {f"{p}.{n}": v for p in parts for n, v in _LENGTHS.items()}
+        tensors, _ = unpack(
+            data,
+            what=CONSTRAINED_FILE,
+            format_name=_FORMAT,
+            version=_VERSION,
+            fields=fields,
+            limits=lengths,
+            error=ConstraintError,
+        )
+        if "core" not in parts:
+            raise ConstraintError(f"{CONSTRAINED_FILE}: tensor core.scale is missing")
+        networks = {
+            p: ConstrainedNetwork.from_tensors(
+                {n: tensors[f"{p}.{n}"] for n in FIELDS if f"{p}.{n}" in tensors}, network
+            )
+            for p in parts
+        }
+        core, closed = networks["core"], networks.get("closed")
+        return cls(core=core, closed=closed, wide=networks.get("wide", closed or core))
 
 
-def steps(
-    questions: list[NDArray[np.int64]], direction: str
-) -> list[tuple[NDArray[np.int64], NDArray[np.intp]]]:
-    """Lay questions of different lengths out step by step.
-
-    Returns
-    -------
-    list
-        For each step in the direction of reading: the word ids read, and the questions that still have a word.
-
-    """
-    order = [q if direction == "forward" else q[::-1] for q in questions]
-    lengths = np.array([len(q) for q in order])
-    table = np.zeros((len(order), max(lengths, default=0)), dtype=np.int64)
-    for i, q in enumerate(order):
-        table[i, : len(q)] = q
-    layout = []
-    for t in range(table.shape[1]):
-        alive = np.flatnonzero(lengths > t)
-        layout.append((table[alive, t], alive))
-    return layout
+def _prefixed(part: str, field: Field) -> Field:
+    """Let named lengths of both parts differ."""
+    shape = tuple(f"{part}.{n}" if isinstance(n, str) else n for n in field.shape)
+    return replace(field, shape=shape)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
-from .constrained import steps
-
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from numpy.typing import NDArray
-
-    from .constrained import Head
 
 ACTIVATIONS: Final[dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]]] = {
     "Relu": lambda x: np.maximum(x, 0),
@@ -23,6 +19,11 @@ ACTIVATIONS: Final[dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]
     "HardSigmoid": lambda x: np.clip(x, 0, 1),  # of alpha x + beta
 }
 """Hidden activations that the converter knows, by their ONNX names."""
+
+Head = Literal["core", "host"]
+
+HEADS: Final[tuple[Head, ...]] = ("core", "host")
+"""Where a placed network's head is computed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -156,3 +157,85 @@ class ElmanNetwork:
         if self.backward is not None:
             read = np.concatenate([read, self.backward.every_read(questions)], axis=2)
         return (read @ self.C.T + self.c).transpose(1, 0, 2)
+
+
+def widened(network: ElmanNetwork, copies: int) -> ElmanNetwork:
+    """Return an equal network of several units for each hidden unit, which share its outgoing weights."""
+    return replace(
+        network,
+        W=np.tile(network.W, (copies, 1)),
+        U=np.tile(network.U / copies, (copies, copies)),
+        b=np.tile(network.b, copies),
+        C=np.tile(network.C / copies, (1, copies)),
+    )
+
+
+def turned(network: ElmanNetwork, questions: list[NDArray[np.int64]]) -> ElmanNetwork:
+    """Turn the sign of tanh units, so that they saturate at -1 rather than at 1: an equal network.
+
+    What inhibits a silent neuron is forgotten at its floor, but what drives a neuron that fires at every tick piles
+    up, and keeps it firing for as long again.  Where the head reads the largest states, none is turned: the largest
+    state would become the smallest.
+    """
+    if network.activation != "Tanh" or network.readout == "max":
+        return network
+    pre = np.concatenate([p for _, _, p, _ in network.trace(questions)])
+    above, below = (np.maximum(side - 1, 0).mean(axis=0) for side in (pre, -pre))
+    sign = np.where(above > below, -1.0, 1.0)
+    return replace(
+        network,
+        W=network.W * sign[:, None],
+        U=network.U * np.outer(sign, sign),
+        b=network.b * sign,
+        C=network.C * sign,
+    )
+
+
+def over_time(
+    states: Iterable[tuple[NDArray[np.intp], NDArray[np.float64]]],
+    words: NDArray[np.int64],
+    n_hidden: int,
+    readout: str,
+) -> NDArray[np.float64]:
+    """Reduce activities after every word, none below 0, to what is read of each question, float64 (n, n_hidden).
+
+    Parameters
+    ----------
+    states
+        For every step: the questions that have a word in it, and their activities (m, n_hidden).
+    words
+        Words of each question, at least one.
+    n_hidden, readout
+        See `ConstrainedNetwork`.
+
+    """
+    read = np.zeros((len(words), n_hidden))
+    for alive, after in states:
+        if readout == "max":
+            read[alive] = np.maximum(read[alive], after)
+        else:
+            read[alive] = after if readout == "last" else read[alive] + after
+    return read / words[:, None] if readout == "mean" else read
+
+
+def steps(
+    questions: list[NDArray[np.int64]], direction: str
+) -> list[tuple[NDArray[np.int64], NDArray[np.intp]]]:
+    """Lay questions of different lengths out step by step.
+
+    Returns
+    -------
+    list
+        For each step in the direction of reading: the word ids read, and the questions that still have a word.
+
+    """
+    order = [q if direction == "forward" else q[::-1] for q in questions]
+    lengths = np.array([len(q) for q in order])
+    table = np.zeros((len(order), max(lengths, default=0)), dtype=np.int64)
+    for i, q in enumerate(order):
+        table[i, : len(q)] = q
+    layout = []
+    for t in range(table.shape[1]):
+        alive = np.flatnonzero(lengths > t)
+        layout.append((table[alive, t], alive))
+    return layout

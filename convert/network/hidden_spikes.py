@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...simcore import limits, spike_pattern
-from .constrained import ConstrainedNetwork, T, over_time
+from .constrained import ConstrainedNetwork, T
+from .elman import over_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

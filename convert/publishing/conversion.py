@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import MISSING, dataclass, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -14,21 +15,24 @@ from ...simcore.text.splitting import read_tokenizer
 from ..constraining.recipe import bring_to_core, choose_recipe
 from ..errors import ConvertError, DataError
 from ..evaluation.model_card import model_card
-from ..evaluation.stages import FILE, describe_data, evaluate_stages, label_indices
+from ..evaluation.stages import describe_data, evaluate_stages, label_indices
 from ..lookup import lookup_file
-from ..network.constrained import HEADS
+from ..network.constrained import CONSTRAINED_FILE
+from ..network.elman import HEADS
 from ..network.place import HostHead, gate_lines, readout_copies
 from ..read import read_model
-from ..words.question_files import Example, read_questions
+from ..words.question_files import read_questions
 from ..words.vectors import read_vectors, vocabulary_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from ..constraining.recipe import Finished
-    from ..network.constrained import Head
-    from ..network.elman import ElmanNetwork
+    from ..network.elman import ElmanNetwork, Head
+    from ..read import FloatModel
+    from ..words.question_files import Example
     from ..words.vectors import WordTable
 
 MAX_WORD_ID: Final = 10**7
@@ -43,37 +47,52 @@ MAX_CALIBRATION: Final = 2000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Source:
-    """What a model is published from.
+    """The files that a model is made from.
 
     Attributes
     ----------
-    model : Path
-        The ONNX file.
-    tokenizer, labels : Path
-        `tokenizer.json` and `labels.json`.
-    calibrate : Path
-        Calibration questions; labels are not needed.
-    evaluate : Path or None
+    model : str or Path
+        The trained network, ONNX.
+    tokenizer : str or Path
+        `tokenizer.json` of Hugging Face's tokenizers.
+    labels : str or Path
+        `labels.json`: the class names in the order of the network's outputs.
+    calibrate : str or Path
+        Calibration questions (.txt, .jsonl, .tsv, .label), at least 16; only the recipe `labels` needs their labels.
+    evaluate : str or Path or None
         Questions that the figures of the stages are counted on; None: the calibration questions.
-    training : Path or None
-        `training.json` of the training, kept in the model.
-    vectors : Path or None
-        Word vectors, for a model that takes these instead of word ids.
+    training : str or Path or None
+        `training.json` of the training, which is published with the model.
+    vectors : str or Path or None
+        Word vectors (.vec, .vec.gz), for a network that takes these instead of word ids.
+
+    Raises
+    ------
+    TypeError
+        An attribute is neither `str` nor a path.
 
     """
 
-    model: Path
-    tokenizer: Path
-    labels: Path
-    calibrate: Path
-    evaluate: Path | None = None
-    training: Path | None = None
-    vectors: Path | None = None
+    model: str | Path
+    tokenizer: str | Path
+    labels: str | Path
+    calibrate: str | Path
+    evaluate: str | Path | None = None
+    training: str | Path | None = None
+    vectors: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not isinstance(value, str | Path) and (
+                value is not None or field.default is MISSING
+            ):
+                raise TypeError(f"Source.{field.name}: expected str or Path, got {value!r}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Converted:
-    """A converted model: its files as they are published, and what was measured.
+    """A converted model: its files as they are published, and its figures.
 
     Attributes
     ----------
@@ -86,6 +105,47 @@ class Converted:
 
     files: dict[str, bytes]
     evaluation: dict[str, Any]
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{name}: {len(data):,} bytes" for name, data in self.files.items())
+        return f"<Converted {sizes}>"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Contents:
+    """What the files of a `Source` hold, checked against each other.
+
+    Attributes
+    ----------
+    tokenizer, labels : bytes
+        The files as they are published.
+    training : bytes or None
+        `training.json`, where there is one.
+    names : list of str
+        Class names.
+    network, float_model
+        The network as read from the ONNX file, and the file itself in onnxruntime.
+    calibration : list of Example
+        At most MAX_CALIBRATION questions; some may hold no word that the tokenizer knows.
+    worded : list of Example
+        Those of them with at least one word; only these calibrate anything.
+    words : list of int64 arrays
+        Word ids of each of `worded`.
+    held_out : list of Example
+        Questions to count the stages on.
+
+    """
+
+    tokenizer: bytes
+    labels: bytes
+    training: bytes | None
+    names: list[str]
+    network: ElmanNetwork
+    float_model: FloatModel
+    calibration: list[Example]
+    worded: list[Example]
+    words: list[NDArray[np.int64]]
+    held_out: list[Example]
 
 
 def convert(
@@ -102,11 +162,11 @@ def convert(
     Parameters
     ----------
     source
-        Where everything is.
+        The files that the model is made from.
     title
         Name and version for the model card.
     recipe
-        See `recipe.RECIPES`; None: distil where torch is installed, otherwise the closed form.
+        One of `recipe.RECIPES`; None: distil if torch is installed, otherwise use the closed form.
     readout
         Where the head is computed: "core", by neurons, or "host", from the hidden units' spikes.
     seed
@@ -117,74 +177,90 @@ def convert(
     Raises
     ------
     ConvertError, SimcoreError
-        Something does not fit; one line naming it.
+        A file, the network or an option is not supported; the message is one line that names it.
 
     """
-    where = _readout(readout)
-    labels, tokenizer = _read_bytes(source.labels), _read_bytes(source.tokenizer)
-    vectors = _vocabulary(source.vectors, tokenizer, note) if source.vectors else None
-    note(f"reading {source.model.name}")
-    network, float_model = read_model(source.model, vectors=vectors)
-    network = replace(network, head=where)
-    questions = _calibration(read_questions(source.calibrate, labelled=False))
-    held_out = read_questions(source.evaluate, labelled=False) if source.evaluate else questions
-    splitter = _splitter(tokenizer, labels, network)
-    split = [np.array(ids, dtype=np.int64) for ids in splitter([q.text for q in questions])]
-    spoken = [i for i, ids in enumerate(split) if len(ids)]
-    words = [split[i] for i in spoken]
-    if len(words) < MIN_CALIBRATION:
-        raise DataError(
-            f"{source.calibrate}: {len(words)} questions with words, at least {MIN_CALIBRATION} needed"
-        )
-    labelled = all(q.label is not None for q in questions)
+    contents = _read(source, check_readout(readout), note)
+    labelled = all(q.label is not None for q in contents.calibration)
     chosen = choose_recipe(recipe, labelled=labelled, note=note)
-    truth = None
-    if chosen == "labels":
-        truth = label_indices(questions, read_labels(labels))[spoken]
-    finished = bring_to_core(network, words, chosen, truth=truth, seed=seed, note=note)
-    core, matched = finished.placed, finished.matched
-    files = {
-        "core.safetensors": matched.image.to_bytes(),
-        "encoder.safetensors": core.encoder().to_bytes(),
-        "tokenizer.json": tokenizer,
-        "labels.json": labels,
-        "model.onnx": float_model.data,
-        FILE: finished.constrained.to_bytes(),
-    }
-    files |= lookup_file(tokenizer, [q.text for q in questions], note)
-    files[golden.FILE] = golden.make(
-        Classifier.from_files(files), golden_questions([questions[i].text for i in spoken])
+    truth = label_indices(contents.worded, contents.names) if chosen == "labels" else None
+    finished = bring_to_core(
+        contents.network, contents.words, chosen, truth=truth, seed=seed, note=note
     )
-    if source.training:
-        files["training.json"] = _read_bytes(source.training)
-    note(f"evaluating every stage on {len(held_out)} questions")
+    files = _model_files(contents, finished, note)
+    note(f"evaluating every stage on {len(contents.held_out)} questions")
     evaluation = evaluate_stages(
-        questions=held_out,
+        questions=contents.held_out,
         files=files,
-        float_model=float_model,
+        float_model=contents.float_model,
         constrained=finished.constrained,
     )
-    evaluation["data"] = describe_data(source.evaluate or source.calibrate)
-    evaluation["calibration"] = {**describe_data(source.calibrate), "questions": len(words)}
-    evaluation["network"] = _describe(network, finished)
-    files["eval.json"] = _json(evaluation)
-    files["MODEL_CARD.md"] = model_card(title, evaluation, _training(files)).encode()
+    evaluation["data"] = describe_data(Path(source.evaluate or source.calibrate))
+    calibrated_on = describe_data(Path(source.calibrate))
+    evaluation["calibration"] = {**calibrated_on, "questions": len(contents.words)}
+    evaluation["network"] = _describe(contents.network, finished)
+    files["eval.json"] = (json.dumps(evaluation, indent=2, sort_keys=True) + "\n").encode()
+    training = None if contents.training is None else json.loads(contents.training)
+    files["MODEL_CARD.md"] = model_card(title, evaluation, training).encode()
     return Converted(files=files, evaluation=evaluation)
 
 
-def _readout(wanted: str) -> Head:
-    """Check where the head is to be computed."""
+def check_readout(wanted: str) -> Head:
+    """Return where the head is to be computed.
+
+    Raises
+    ------
+    ConvertError
+        It is neither "core" nor "host".
+
+    """
     for head in HEADS:
         if head == wanted:
             return head
-    raise ConvertError(f"--readout {wanted}: expected {', '.join(HEADS)}")
+    raise ConvertError(f"readout {wanted!r}: expected {', '.join(HEADS)}")
 
 
-def _calibration(questions: list[Example]) -> list[Example]:
-    """Take at most MAX_CALIBRATION questions, evenly over the file."""
-    if len(questions) <= MAX_CALIBRATION:
+def _read(source: Source, head: Head, note: Callable[[str], None]) -> _Contents:
+    """Read and check every file, so that a wrong one is refused before minutes of distillation."""
+    labels, tokenizer = _read_bytes(source.labels), _read_bytes(source.tokenizer)
+    training = None if source.training is None else _read_training(source.training)
+    vectors = None
+    if source.vectors is not None:
+        vectors = _vocabulary(Path(source.vectors), tokenizer, note)
+    note(f"reading {Path(source.model).name}")
+    network, float_model = read_model(Path(source.model), vectors=vectors)
+    calibration = _evenly(read_questions(Path(source.calibrate), labelled=False), MAX_CALIBRATION)
+    names = read_labels(labels)
+    held_out = calibration
+    if source.evaluate is not None:
+        held_out = read_questions(Path(source.evaluate), labelled=False)
+        if all(q.label is not None for q in held_out):
+            label_indices(held_out, names)
+    split = _word_ids([q.text for q in calibration], tokenizer, names, network)
+    known = [i for i, ids in enumerate(split) if len(ids)]
+    if len(known) < MIN_CALIBRATION:
+        raise DataError(
+            f"{source.calibrate}: {len(known)} questions with words, at least {MIN_CALIBRATION} needed"
+        )
+    return _Contents(
+        tokenizer=tokenizer,
+        labels=labels,
+        training=training,
+        names=names,
+        network=replace(network, head=head),
+        float_model=float_model,
+        calibration=calibration,
+        worded=[calibration[i] for i in known],
+        words=[split[i] for i in known],
+        held_out=held_out,
+    )
+
+
+def _evenly(questions: list[Example], limit: int) -> list[Example]:
+    """Choose at most `limit` questions, evenly over the file."""
+    if len(questions) <= limit:
         return questions
-    chosen = np.linspace(0, len(questions) - 1, MAX_CALIBRATION).astype(int)
+    chosen = np.linspace(0, len(questions) - 1, limit).astype(int)
     return [questions[i] for i in chosen]
 
 
@@ -194,11 +270,10 @@ def golden_questions(texts: Sequence[str]) -> list[str]:
     return [texts[i] for i in chosen]
 
 
-def _splitter(
-    tokenizer: bytes, labels: bytes, network: ElmanNetwork
-) -> Callable[[list[str]], list[list[int]]]:
-    """Check tokenizer and labels against the network; return the tokenizer's text -> word ids."""
-    names = read_labels(labels)
+def _word_ids(
+    texts: list[str], tokenizer: bytes, names: list[str], network: ElmanNetwork
+) -> list[NDArray[np.int64]]:
+    """Check tokenizer and class names against the network; split texts into word ids, int64 (words,) each."""
     if len(names) != network.classes:
         raise ConvertError(
             f"labels.json: {len(names)} names, but the network has {network.classes} outputs"
@@ -209,11 +284,8 @@ def _splitter(
         raise ConvertError(
             f"tokenizer.json: word id {highest}, but the embedding has rows 0..{len(network.rows) - 1}"
         )
-
-    def split(texts: list[str]) -> list[list[int]]:
-        return [e.ids for e in reader.encode_batch_fast(texts, add_special_tokens=False)]
-
-    return split
+    encodings = reader.encode_batch_fast(texts, add_special_tokens=False)
+    return [np.array(e.ids, dtype=np.int64) for e in encodings]
 
 
 def _vocabulary(path: Path, tokenizer: bytes, note: Callable[[str], None]) -> WordTable:
@@ -227,8 +299,30 @@ def _vocabulary(path: Path, tokenizer: bytes, note: Callable[[str], None]) -> Wo
     table, missing = vocabulary_table(vocabulary, read_vectors(path))
     if missing == len(vocabulary):
         raise DataError(f"{path}: holds none of the {missing} words of the tokenizer")
-    note(f"{missing} of the tokenizer's {len(vocabulary)} words have no vector, zero stands for it")
+    note(f"{missing} of the tokenizer's {len(vocabulary)} words have no vector and read as zero")
     return table
+
+
+def _model_files(
+    contents: _Contents, finished: Finished, note: Callable[[str], None]
+) -> dict[str, bytes]:
+    """List the files of the model that its evaluation runs; card and figures follow from that."""
+    files = {
+        "core.safetensors": finished.matched.image.to_bytes(),
+        "encoder.safetensors": finished.placed.encoder().to_bytes(),
+        "tokenizer.json": contents.tokenizer,
+        "labels.json": contents.labels,
+        "model.onnx": contents.float_model.data,
+        CONSTRAINED_FILE: finished.constrained.to_bytes(),
+    }
+    files |= lookup_file(contents.tokenizer, [q.text for q in contents.calibration], note)
+    classifier = Classifier.from_files(files)
+    files[golden.FILE] = golden.make(
+        classifier, golden_questions([q.text for q in contents.worded])
+    )
+    if contents.training is not None:
+        files["training.json"] = contents.training
+    return files
 
 
 def _describe(network: ElmanNetwork, finished: Finished) -> dict[str, Any]:
@@ -264,24 +358,20 @@ def _describe(network: ElmanNetwork, finished: Finished) -> dict[str, Any]:
     }
 
 
-def _training(files: dict[str, bytes]) -> dict[str, Any] | None:
-    if "training.json" not in files:
-        return None
+def _read_training(path: str | Path) -> bytes:
+    """Read `training.json`, which the model card quotes: it must be a JSON object."""
+    data = _read_bytes(path)
     try:
-        training = json.loads(files["training.json"])
+        training = json.loads(data)
     except (ValueError, RecursionError):
         raise DataError("training.json: not JSON") from None
     if not isinstance(training, dict):
         raise DataError("training.json: expected an object")
-    return training
+    return data
 
 
-def _read_bytes(path: Path) -> bytes:
+def _read_bytes(path: str | Path) -> bytes:
     try:
-        return path.read_bytes()
+        return Path(path).read_bytes()
     except OSError as e:
         raise ConvertError(f"{path}: {e.strerror}") from None
-
-
-def _json(value: Any) -> bytes:
-    return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()

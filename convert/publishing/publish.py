@@ -1,34 +1,42 @@
-"""Publish a trained network; evaluate what was published."""
+"""Publish a trained network; evaluate a published model."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
-from ...registry import Pin, Registry
+from ...registry import Pin, Registry, bundled
 from ...registry.references import check_alias, check_model, check_version
 from ...simcore import CoreImage
-from ..errors import ModelFileError
+from ..constraining.recipe import check_recipe
+from ..errors import ConvertError, ModelFileError
 from ..evaluation.model_card import CORES
-from ..evaluation.stages import FILE, Constrained, describe_data, evaluate_stages
+from ..evaluation.stages import describe_data, evaluate_stages
+from ..network.constrained import CONSTRAINED_FILE, ConstrainedStages
 from ..read import read_model_bytes
 from ..words.question_files import read_questions
-from .conversion import Converted, Source, convert
+from .conversion import Converted, Source, check_readout, convert
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
-    from pathlib import Path
 
     from ...registry import Model
+
+REGISTRY_VARIABLE: Final = "SPIKEWATCH_REGISTRY"
+"""Environment variable that names the registry's folder where none is given."""
+
+MAX_SEED: Final = 2**32
 
 
 def publish(
     source: Source,
-    *,
-    registry: Path,
     name: str,
     version: str,
+    *,
+    registry: str | Path | None = None,
     recipe: str | None = None,
     readout: str = "core",
     seed: int = 0,
@@ -36,48 +44,113 @@ def publish(
     created: datetime | None = None,
     actor: str | None = None,
     reason: str = "",
-    note: Callable[[str], None] = lambda _: None,
-) -> tuple[Pin, Converted]:
+    note: Callable[[str], None] | None = None,
+) -> Pin:
     """Convert a trained network and publish it as a version of a model.
+
+    A minute or two of one CPU core with `distill`, seconds with `closed-form`.
 
     Parameters
     ----------
     source
-        Where everything is.
-    registry, name, version
-        Where it goes: the registry's folder, made when it is missing; a version is published once.
-    recipe, readout, seed
-        See `convert`.
+        The files that the model is made from.
+    name, version
+        Name of the model, and the new version (SemVer).
+    registry
+        Folder of the registry, created if it does not exist; None: the folder that the environment variable
+        `SPIKEWATCH_REGISTRY` names, as for the command.
+    recipe
+        `"closed-form"`; `"distill"`, to the float network's answers (needs torch); or `"labels"`, to those and the
+        calibration questions' labels. None: `"distill"` if torch is installed, otherwise `"closed-form"`.
+    readout
+        Where the head is computed: `"core"`, by neurons of the core, or `"host"`, by the daemon, from the hidden
+        units' spikes.
+    seed
+        Seed of the distillation, 0..2**32; equal files and an equal seed give equal bytes.
     alias
-        Alias to move to the new version.
+        Alias to move to the new version, such as `production`.
     created
-        Time written into the manifest; equal files and an equal time give an equal digest.
+        Time written into the manifest; part of the digest. None: now.
     actor, reason
-        Who and why, for the registry's journal; the actor is user@host when not given.
+        Who publishes and why, for the registry's journal; the actor is user@host if None.
     note
-        Called with one line before each step.
+        Called with one line of text before each step; None: nothing is reported.
+
+    Returns
+    -------
+    Pin
+        Name, version and digest of what was published; `str(pin)` is a reference to it.
 
     Raises
     ------
-    ConvertError, SimcoreError, RegistryError
-        Something does not fit; the registry is untouched.
+    TypeError
+        `source` is not a `Source`.
+    ConvertError
+        A file, the network or an option is not supported; the message names it. Nothing was published.
+    SimcoreError
+        The tokenizer or the labels are not valid. Nothing was published.
+    RegistryError
+        A name, the version or the alias is not valid, the version exists with other bytes, or the registry cannot be
+        written.
 
     """
+    pin, _ = convert_and_publish(
+        source,
+        name,
+        version,
+        registry=registry,
+        recipe=recipe,
+        readout=readout,
+        seed=seed,
+        alias=alias,
+        created=created,
+        actor=actor,
+        reason=reason,
+        note=note,
+    )
+    return pin
+
+
+def convert_and_publish(
+    source: Source,
+    name: str,
+    version: str,
+    *,
+    registry: str | Path | None = None,
+    recipe: str | None = None,
+    readout: str = "core",
+    seed: int = 0,
+    alias: str | None = None,
+    created: datetime | None = None,
+    actor: str | None = None,
+    reason: str = "",
+    note: Callable[[str], None] | None = None,
+) -> tuple[Pin, Converted]:
+    """Publish (see `publish`); return the converted model with its figures as well."""
+    if not isinstance(source, Source):
+        raise TypeError(f"source: expected a Source, got {source!r}")
     check_model(name)
     check_version(version)
     if alias is not None:
         check_alias(alias)
+    root = _folder(registry)
+    if recipe is not None:
+        check_recipe(recipe)
+    check_readout(readout)
+    if not 0 <= seed <= MAX_SEED:
+        raise ConvertError(f"seed {seed}: expected 0..{MAX_SEED}")
+    report = note or _silent
     converted = convert(
         source,
         title=f"{name} {version}",
         recipe=recipe,
         readout=readout,
         seed=seed,
-        note=note,
+        note=report,
     )
-    note(f"publishing {name}:{version}")
+    report(f"publishing {name}:{version}")
     network = converted.evaluation["network"]
-    pin = Registry.init(registry).publish(
+    pin = Registry.init(root).publish(
         name,
         version,
         converted.files,
@@ -102,27 +175,60 @@ def publish(
     return pin, converted
 
 
-def evaluate(reference: str, *, registry: Registry, data: Path) -> dict[str, Any]:
-    """Evaluate every stage of a published model on a file of questions.
+def _folder(registry: str | Path | None) -> Path:
+    """Return the registry's folder; refuse a missing name and what is not a folder."""
+    found = os.environ.get(REGISTRY_VARIABLE) if registry is None else registry
+    if not found:
+        raise ConvertError(f"registry: no folder given; pass registry or set {REGISTRY_VARIABLE}")
+    root = Path(found)
+    if root.exists() and not root.is_dir():
+        raise ConvertError(f"registry {root}: not a folder")
+    return root
+
+
+def _silent(_line: str) -> None:
+    """Report nothing."""
+
+
+def evaluate(
+    reference: str | Pin, data: str | Path, *, registry: str | Path | None = None
+) -> dict[str, Any]:
+    """Count how every stage of a published model answers a file of questions.
+
+    Parameters
+    ----------
+    reference
+        The model: `model:version`, `model:alias`, `model@digest`, or the pin that `publish` returned.
+    data
+        Questions: .label (TREC), .tsv, .jsonl or .txt. Accuracies are counted if all have labels.
+    registry
+        Folder of the registry; None: the folder that the environment variable `SPIKEWATCH_REGISTRY` names, or else the
+        bundled registry.
 
     Returns
     -------
     dict
-        As `evaluate_stages`, with `model` (the pin) and `data`.
+        As `evaluate_stages`, with `model` (the pin) and `data` (name and SHA-256 of the file).  Shares are in 0..1.
 
     Raises
     ------
-    ConvertError, SimcoreError, RegistryError
-        The model or the data cannot be read.
+    ConvertError
+        The data cannot be read, holds a label that the model does not know, or the model lacks its earlier stages.
+    SimcoreError
+        A file of the model is not valid.
+    RegistryError
+        There is no such model or registry, or a file's digest is wrong.
 
     """
-    return evaluate_model(registry.load(reference), data)
+    if registry is None:
+        registry = os.environ.get(REGISTRY_VARIABLE) or bundled()
+    return evaluate_model(Registry(Path(registry)).load(str(reference)), Path(data))
 
 
 def evaluate_model(model: Model, data: Path) -> dict[str, Any]:
     """Evaluate every stage of a loaded model (see `evaluate`)."""
     questions = read_questions(data, labelled=False)
-    for name in ("core.safetensors", "model.onnx", FILE):
+    for name in ("core.safetensors", "model.onnx", CONSTRAINED_FILE):
         if name not in model.files:
             raise ModelFileError(
                 f"{model.pin}: {name} is missing, its earlier stages cannot be run"
@@ -136,6 +242,6 @@ def evaluate_model(model: Model, data: Path) -> dict[str, Any]:
         questions=questions,
         files=model.files,
         float_model=float_model,
-        constrained=Constrained.from_bytes(model.files[FILE], network),
+        constrained=ConstrainedStages.from_bytes(model.files[CONSTRAINED_FILE], network),
     )
     return {"model": str(model.pin), "data": describe_data(data), **evaluation}

@@ -12,7 +12,8 @@ from ...simcore.program.inspection import inspect
 from ..errors import ConstraintError, DataError
 from ..evaluation.explain import Explanation, explain
 from ..evaluation.figures import class_figures, confusion_matrix, core_figures, utilisation
-from ..evaluation.stages import FILE, STAGES, describe_data, label_indices
+from ..evaluation.stages import STAGES, describe_data, label_indices
+from ..network.constrained import CONSTRAINED_FILE
 from ..network.place import unplace
 from ..words.question_files import read_questions
 
@@ -126,7 +127,7 @@ def _document(files: Mapping[str, bytes], name: str) -> dict[str, Any] | None:
 
 def _count(model: Model, data: Path, questions: list[Example]) -> dict[str, Any]:
     """Count every stage's answers, or the core's alone where the model keeps no earlier stages."""
-    if {"model.onnx", FILE} <= model.files.keys():
+    if {"model.onnx", CONSTRAINED_FILE} <= model.files.keys():
         from ..publishing.publish import evaluate_model  # noqa: PLC0415 - only here onnxruntime is needed
 
         return evaluate_model(model, data)

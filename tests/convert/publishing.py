@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from spikewatch.convert.publishing.conversion import Converted, Source
-from spikewatch.convert.publishing.publish import publish
+from spikewatch.convert.publishing.publish import convert_and_publish
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,4 +33,4 @@ def published(folder: Path, made: Source | None = None, **changes: Any) -> tuple
         "version": "1.0.0",
         "recipe": CLOSED,
     }
-    return publish(made or source(folder), **(options | changes))
+    return convert_and_publish(made or source(folder), **(options | changes))

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from test_constrain import float_network, grid_network, sentences
 
-from spikewatch.convert.constraining.closed_form import closed_form
+from spikewatch.convert.constraining.closed_form import closed_form, spare_copies
 from spikewatch.convert.constraining.recipe import bring_to_core
 from spikewatch.convert.constraining.response_matching import hidden_neurons, match
 from spikewatch.convert.constraining.rounding import constrain
-from spikewatch.convert.network.equivalent_forms import spare_copies, turned, widened
+from spikewatch.convert.network.elman import turned, widened
 from spikewatch.convert.network.hidden_spikes import read_counts
 from spikewatch.simcore import QuestionCore
 

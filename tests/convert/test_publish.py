@@ -14,9 +14,9 @@ from support import TINY_LABELS, tiny_tokenizer
 from tokenizers import Tokenizer
 from typer.testing import CliRunner
 
+from spikewatch.convert import evaluate
 from spikewatch.convert.cli import app
 from spikewatch.convert.errors import ConstraintError
-from spikewatch.convert.publishing.publish import evaluate
 from spikewatch.registry import Registry
 from spikewatch.simcore import Classifier, golden
 from spikewatch.simcore.text.splitting import LOOKUP_FILE
@@ -94,7 +94,7 @@ class TestPublish:
             pytest.importorskip("torch", reason="distilling needs the extra [train]")
         data = folder / "held-out.tsv"
         _, converted = published(folder, source(folder, evaluate=data), recipe=recipe)
-        figures = evaluate("tiny:1.0.0", registry=Registry(folder / "registry"), data=data)
+        figures = evaluate("tiny:1.0.0", data, registry=folder / "registry")
         for key in ("stages", "confusion", "per_question", "questions", "data"):
             assert figures[key] == converted.evaluation[key]
         network = converted.evaluation["network"]
@@ -104,9 +104,7 @@ class TestPublish:
     def test_a_model_with_its_head_on_the_host_is_published_and_says_so(self, folder: Path) -> None:
         _, converted = published(folder, readout="host")
         found = converted.evaluation
-        again = evaluate(
-            "tiny:1.0.0", registry=Registry(folder / "registry"), data=folder / "calibrate.txt"
-        )
+        again = evaluate("tiny:1.0.0", folder / "calibrate.txt", registry=folder / "registry")
         assert again["head"] == found["head"] == "host"
         assert again["stages"] == found["stages"]
         assert found["stages"]["spiking"]["agreement"] > 0.8
@@ -123,9 +121,7 @@ class TestPublish:
         w["W"] /= 4
         save(elman(w), folder / "model.onnx")
         published(folder, name="wide")
-        figures = evaluate(
-            "wide:1.0.0", registry=Registry(folder / "registry"), data=folder / "calibrate.txt"
-        )
+        figures = evaluate("wide:1.0.0", folder / "calibrate.txt", registry=folder / "registry")
         assert figures["stages"]["spiking"]["accuracy"] is None
         assert figures["confusion"] is None
         assert all(f["agreement"] > 0.6 for f in figures["stages"].values())
@@ -142,7 +138,7 @@ class TestPublish:
         lines = (folder / "calibrate.txt").read_text().splitlines()
         assert figures["float_by_recurrence"] == sum(len(line.split()) != 7 for line in lines)
         data = folder / "calibrate.txt"
-        again = evaluate("fixed:1.0.0", registry=Registry(folder / "registry"), data=data)
+        again = evaluate("fixed:1.0.0", data, registry=folder / "registry")
         for key in ("float_by_recurrence", "stages", "responses", "utilisation"):
             assert again[key] == figures[key]
 
@@ -158,9 +154,7 @@ class TestPublish:
             name="max",
             readout=readout,
         )
-        again = evaluate(
-            "max:1.0.0", registry=Registry(folder / "registry"), data=folder / "calibrate.txt"
-        )
+        again = evaluate("max:1.0.0", folder / "calibrate.txt", registry=folder / "registry")
         assert again["stages"] == converted.evaluation["stages"]
         assert again["stages"]["spiking"]["agreement"] > 0.8
 
@@ -173,9 +167,7 @@ class TestPublish:
             monkeypatch.setattr("spikewatch.convert.constraining.bidirectional.LEAST_WORDS", 100.0)
         save(both_ways(weights(d=12), weights(1, d=12)), folder / "model.onnx")
         _, converted = published(folder, name="bi", readout=readout)
-        again = evaluate(
-            "bi:1.0.0", registry=Registry(folder / "registry"), data=folder / "calibrate.txt"
-        )
+        again = evaluate("bi:1.0.0", folder / "calibrate.txt", registry=folder / "registry")
         assert again["stages"] == converted.evaluation["stages"]
         assert again["stages"]["spiking"]["agreement"] > 0.6
         assert again["per_question"]["cores"] == cores

@@ -70,13 +70,13 @@ class TestCommandLine:
         [
             (
                 ("--recipe", "labels"),
-                "--recipe labels: the calibration questions have no labels",
+                "recipe 'labels': the calibration questions have no labels",
             ),
             (
                 ("--recipe", "magic"),
-                "--recipe magic: expected closed-form, distill, labels",
+                "recipe 'magic': expected closed-form, distill, labels",
             ),
-            (("--readout", "edge"), "--readout edge: expected core, host"),
+            (("--readout", "edge"), "readout 'edge': expected core, host"),
         ],
     )
     def test_a_recipe_that_cannot_be_followed_is_one_line(

@@ -281,7 +281,7 @@ def test_a_model_of_word_vectors_is_published_with_the_vocabulary_s_table(
         main()
     assert stopped.value.code == 0
     printed = capsys.readouterr()
-    assert "1 of the tokenizer's 21 words have no vector, zero stands for it" in printed.err
+    assert "1 of the tokenizer's 21 words have no vector and read as zero" in printed.err
     (tmp_path / "words.vec").unlink()
     evaluate = ["spikewatch-convert", "evaluate", "tiny:3.0.0", "--json"]
     where = ["--registry", str(tmp_path / "registry"), "--data", str(folder / "calibrate.txt")]

@@ -231,17 +231,17 @@ def _read(source: Source, head: Head, note: Callable[[str], None]) -> _Contents:
     network, float_model = read_model(Path(source.model), vectors=vectors)
     calibration = _evenly(read_questions(Path(source.calibrate), labelled=False), MAX_CALIBRATION)
     names = read_labels(labels)
-    held_out = calibration
-    if source.evaluate is not None:
-        held_out = read_questions(Path(source.evaluate), labelled=False)
-        if all(q.label is not None for q in held_out):
-            label_indices(held_out, names)
     split = _word_ids([q.text for q in calibration], tokenizer, names, network)
     known = [i for i, ids in enumerate(split) if len(ids)]
     if len(known) < MIN_CALIBRATION:
         raise DataError(
             f"{source.calibrate}: {len(known)} questions with words, at least {MIN_CALIBRATION} needed"
         )
+    held_out = calibration
+    if source.evaluate is not None:
+        held_out = read_questions(Path(source.evaluate), labelled=False)
+        if all(q.label is not None for q in held_out):
+            label_indices(held_out, names)
     return _Contents(
         tokenizer=tokenizer,
         labels=labels,

@@ -49,7 +49,7 @@ add_remote(app)
 
 
 def main() -> None:
-    """Run the program; a failure is one line on stderr and exit code 2."""
+    """Run the program; print a failure as one line on stderr, and exit with code 2."""
     try:
         app()
     except RegistryError as e:

@@ -1,1 +1,1 @@
-"""What is shown of versions: details, differences, filters."""
+"""Describe, compare, filter and sort the versions of a registry."""

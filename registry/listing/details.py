@@ -1,6 +1,7 @@
-"""What `show` and `list` tell about a version, read from its verified documents.
+"""Describe versions for `show` and `list`, from their verified documents.
 
-The files are read generically: what is in them is their publisher's business.
+`labels.json` and `eval.json` are optional, and a publisher may use these names for other content: JSON of another
+structure counts as absent.
 """
 
 from __future__ import annotations
@@ -32,12 +33,13 @@ __all__ = ["config_of", "describe", "list_entries", "stages_of"]
 
 
 def describe(layout: Layout, pin: Pin, manifest: Manifest, state: ModelState) -> Details:
-    """Tell everything about one version but its files.
+    """Return everything about one version except the content of its files.
 
     Raises
     ------
     Corrupt
-        When a document is not what was published.
+        A document is not the one that was published.
+
     """
     return Details(
         pin=pin,
@@ -54,7 +56,7 @@ def describe(layout: Layout, pin: Pin, manifest: Manifest, state: ModelState) ->
 
 
 def _attached(layout: Layout, state: ModelState, pin: Pin) -> Iterator[Attached]:
-    """Read what was attached to a version, verified."""
+    """Yield the verified attachments of a version: each kind by ascending number."""
     for kind in TYPES:
         prefix = tag_prefix(pin.digest, kind)
         tags = [tag for tag in state.tags if split_tag(tag) == (pin.digest, kind)]
@@ -74,7 +76,10 @@ def _attached(layout: Layout, state: ModelState, pin: Pin) -> Iterator[Attached]
 
 
 def list_entries(layouts: Sequence[Layout], selection: Selection) -> list[Entry]:
-    """List the versions asked for, then the aliases that mean one of them."""
+    """Return the selected versions, and the aliases that point to one of them.
+
+    Sorted by version, each model's aliases follow its versions; in any other order, all aliases come last.
+    """
     versions: list[Entry] = []
     aliases: dict[tuple[str, Digest], list[str]] = {}
     labels: dict[Digest, tuple[str, ...]] = {}
@@ -101,7 +106,7 @@ def list_entries(layouts: Sequence[Layout], selection: Selection) -> list[Entry]
 def _entry(
     layout: Layout, tag: str, target: Descriptor, selection: Selection
 ) -> tuple[Entry, tuple[str, ...]]:
-    """Describe a version as far as it is needed to choose it; give its labels, too."""
+    """Return the entry of a version and its labels, with no more read than the selection needs."""
     entry = Entry(
         name=layout.name, tag=tag, kind="version", version=tag, digest=target.digest, created=None
     )
@@ -116,13 +121,20 @@ def _entry(
             document = _document(layout, pin, manifest, "eval.json")
             found = {path: figure(document, path) for path in selection.figures}
     except Corrupt:
-        return entry, ()  # a list must still show the other versions
+        return entry, ()  # one damaged version must not hide the others; verify reports it
     figures = {path: value for path, value in found.items() if value is not None}
     return replace(entry, created=manifest.annotations.get(CREATED), figures=figures), labels or ()
 
 
 def stages_of(model: Model) -> Mapping[str, Mapping[str, Any]]:
-    """Read the stages' figures of a loaded model; none when it has no such file."""
+    """Return the figures of each stage in a loaded model's `eval.json`; empty without such a file.
+
+    Raises
+    ------
+    Corrupt
+        The file is not valid JSON.
+
+    """
     if "eval.json" not in model.files:
         return {}
     what = f"{model.pin}: eval.json"
@@ -130,13 +142,20 @@ def stages_of(model: Model) -> Mapping[str, Mapping[str, Any]]:
 
 
 def config_of(layout: Layout, pin: Pin, manifest: Manifest) -> Mapping[str, Any]:
-    """Read the model's part of the config."""
+    """Return the `config` object of a version's ModelPack config.
+
+    Raises
+    ------
+    Corrupt
+        The config is not the one that was published.
+
+    """
     what = f"{pin}: config"
     return parse_config(layout.read(manifest.config, what=what), manifest, what=what)
 
 
 def _document(layout: Layout, pin: Pin, manifest: Manifest, name: str) -> Any:
-    """Read a JSON file of the model; None when it has none of that name."""
+    """Return a JSON file of the model, parsed; None if it has no file of that name."""
     if name not in manifest.files:
         return None
     what = f"{pin}: {name}"

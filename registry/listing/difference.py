@@ -1,4 +1,4 @@
-"""What differs between two versions: files, tensors, config and figures."""
+"""Compare two versions: files, tensors, config and figures."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ __all__ = ["compare"]
 
 
 def compare(left: Model, right: Model, figures: Callable[[Model], Mapping[str, Any]]) -> Difference:
-    """Compare two loaded versions.
+    """Return the differences between two loaded versions.
 
     Parameters
     ----------
     left, right
-        With all their files.
+        The versions, with all their files.
     figures
-        Gives the figures of a version: stage to figures.
+        Returns the figures of a version by stage.
+
     """
     tensors: list[Changed] = []
     for path in sorted({*left.files} & {*right.files}):
@@ -55,7 +56,7 @@ def _tensors(path: str, left: Model, right: Model) -> Iterator[Changed]:
         a = read_tensors(left.files[path], what=f"{left.pin}: {path}")
         b = read_tensors(right.files[path], what=f"{right.pin}: {path}")
     except Corrupt:
-        return  # published by someone who calls something else so; the files differ, that is said
+        return  # not a safetensors file despite its name; the difference in files is reported anyway
     yield from _changed(
         {f"{path}: {name}": str(tensor) for name, tensor in a.items()},
         {f"{path}: {name}": str(tensor) for name, tensor in b.items()},

@@ -1,4 +1,4 @@
-"""Which versions a list shows, and in which order: by label, figure and date."""
+"""Filter and sort the versions of a list by label, figure and date."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..references import Digest
     from ..values import Entry
 
-__all__ = ["Condition", "Selection", "figure"]
+__all__ = ["FigureCondition", "Selection", "figure"]
 
 _CONDITION: Final = re.compile(r"([^<>=!\s]+)\s*(>=|<=|==|!=|=|>|<)\s*(\S+)")
 _COMPARE: Final[Mapping[str, Callable[[float, float], bool]]] = {
@@ -33,7 +33,16 @@ _ORDERS: Final = ("version", "created")
 
 
 def figure(document: object, path: str) -> float | None:
-    """Find a number in ``eval.json``: first below its stages, then anywhere, by a dotted path."""
+    """Return the number at a dotted path in `eval.json`, looked up in its stages first; None without one.
+
+    Parameters
+    ----------
+    document
+        The parsed `eval.json`, of any form.
+    path
+        Keys joined by dots: `spiking.accuracy` finds `stages.spiking.accuracy`, `energy.uj` finds `energy.uj`.
+
+    """
     stages = document.get("stages") if isinstance(document, dict) else None
     for start in (stages, document):
         value: Any = start
@@ -45,21 +54,33 @@ def figure(document: object, path: str) -> float | None:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Condition:
-    """A figure compared with a number, as ``spiking.accuracy>=0.85``."""
+class FigureCondition:
+    """A comparison of a figure with a number, such as `spiking.accuracy>=0.85`.
+
+    Attributes
+    ----------
+    path
+        Dotted path of the figure in `eval.json`.
+    compare
+        A key of `_COMPARE`.
+    value
+        The number on the right.
+
+    """
 
     path: str
     compare: str
     value: float
 
     @classmethod
-    def parse(cls, text: str) -> Condition:
-        """Read a condition.
+    def parse(cls, text: str) -> FigureCondition:
+        """Parse a condition.
 
         Raises
         ------
         BadInput
-            When it is none.
+            The text is not a condition.
+
         """
         match = _CONDITION.fullmatch(text.strip())
         try:
@@ -68,26 +89,39 @@ class Condition:
         except ValueError:
             raise BadInput(
                 f"condition {shown(text)}: must be a figure, one of >= <= > < = != and a number, "
-                "as spiking.accuracy>=0.85"
+                "such as spiking.accuracy>=0.85"
             ) from None
 
     def holds(self, entry: Entry) -> bool:
-        """Tell whether the version has the figure and it compares as asked."""
+        """Return whether the version has the figure and the comparison is true."""
         found = entry.figures.get(self.path)
         return found is not None and _COMPARE[self.compare](found, self.value)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Selection:
-    """What a list shows."""
+    """Which versions a list contains, and in which order.
+
+    Attributes
+    ----------
+    labels
+        Class names that the model must have, all of them.
+    where
+        Conditions on figures that must be true, all of them.
+    since, until
+        Earliest and latest time of creation, both inclusive; None for no limit.
+    order
+        Sort by `version`, `created` or the dotted path of a figure.
+    descending
+        Whether to put the largest first.
+
+    """
 
     labels: tuple[str, ...] = ()
-    """Each must be among the model's classes."""
-    where: tuple[Condition, ...] = ()
+    where: tuple[FigureCondition, ...] = ()
     since: datetime | None = None
     until: datetime | None = None
     order: str = "version"
-    """``version``, ``created`` or a figure."""
     descending: bool = False
 
     @classmethod
@@ -100,16 +134,28 @@ class Selection:
         until: str | None,
         sort: str,
     ) -> Selection:
-        """Read what a caller asks for; ``sort`` begins with ``-`` for the largest first.
+        """Parse a selection from texts.
+
+        Parameters
+        ----------
+        labels
+            Class names.
+        where
+            Conditions, see `FigureCondition.parse`.
+        since, until
+            Times or days, see `parse_time`; a day given as `until` means its end.
+        sort
+            `version`, `created` or a figure; with a leading `-`, the largest first.
 
         Raises
         ------
         BadInput
-            When a condition or a time is none.
+            A condition or a time is malformed.
+
         """
         return cls(
             labels=tuple(labels),
-            where=tuple(Condition.parse(text) for text in where),
+            where=tuple(FigureCondition.parse(text) for text in where),
             since=None if since is None else parse_time(since),
             until=None if until is None else parse_time(until, end_of_day=True),
             order=sort.removeprefix("-"),
@@ -118,11 +164,11 @@ class Selection:
 
     @property
     def figures(self) -> tuple[str, ...]:
-        """The figures that are needed to choose and to sort."""
+        """The dotted paths of the figures that filtering and sorting need; no path twice."""
         paths = [condition.path for condition in self.where]
         return tuple(dict.fromkeys(paths + ([] if self.order in _ORDERS else [self.order])))
 
-    def _takes(self, entry: Entry, labels: Iterable[str]) -> bool:
+    def _matches(self, entry: Entry, labels: Iterable[str]) -> bool:
         if not set(self.labels) <= set(labels):
             return False
         if (self.since or self.until) and entry.created is None:
@@ -135,8 +181,19 @@ class Selection:
         )
 
     def choose(self, entries: list[Entry], labels: Mapping[Digest, tuple[str, ...]]) -> list[Entry]:
-        """Keep what is asked for, in the order asked for; where the figure is absent come last."""
-        kept = [each for each in entries if self._takes(each, labels.get(each.digest, ()))]
+        """Return the entries that match, in the requested order.
+
+        Entries without the value that is sorted by come last.
+
+        Parameters
+        ----------
+        entries
+            Versions, in the order of SemVer within each model.
+        labels
+            Class names by digest of the version; absent if the model has none.
+
+        """
+        kept = [each for each in entries if self._matches(each, labels.get(each.digest, ()))]
         if self.order == "version":
             return kept[::-1] if self.descending else kept
 

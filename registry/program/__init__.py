@@ -1,1 +1,1 @@
-"""The commands of `spikewatch-registry`."""
+"""The commands of `spikewatch-registry`: parse the arguments, call the library, print the result."""

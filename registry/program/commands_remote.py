@@ -1,4 +1,4 @@
-"""The commands that speak HTTP: parse, one call into the library, print."""
+"""The commands that communicate with other registries over HTTP."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import BadInput
-from .options import Actor, AsJson, Ref, Root, echo, pinned, readable, writable
+from .options import (
+    Actor,
+    AsJson,
+    Ref,
+    Root,
+    echo,
+    open_reader,
+    open_registry,
+    pin_document,
+)
 
 if TYPE_CHECKING:
     from ..remote import Transfer
@@ -17,10 +26,10 @@ if TYPE_CHECKING:
 __all__ = ["add_remote"]
 
 _Remote = Annotated[
-    str, typer.Argument(metavar="REMOTE", help="HOST/REPOSITORY[:TAG] or ...@sha256:...")
+    str, typer.Argument(metavar="REMOTE", help="HOST[:PORT]/REPOSITORY[:TAG][@sha256:...]")
 ]
 _PlainHttp = Annotated[
-    bool, typer.Option("--plain-http", help="Allow HTTP without encryption to other machines.")
+    bool, typer.Option("--plain-http", help="Allow unencrypted HTTP to other machines.")
 ]
 
 
@@ -44,7 +53,7 @@ def push(
     """
     from .. import remote as library  # noqa: PLC0415 - the other commands need no HTTP
 
-    done = library.push(readable(registry), ref, remote, plain_http=plain_http)
+    done = library.push(open_reader(registry), ref, remote, plain_http=plain_http)
     _print(done, "pushed to", as_json=as_json)
 
 
@@ -54,7 +63,7 @@ def pull(
         str | None,
         typer.Argument(
             metavar="[NAME[:VERSION]]",
-            help="What to call it here, and the version that it must be; with --follow, the alias.",
+            help="Local name of the model, and the version it must be; with --follow, NAME[:ALIAS].",
         ),
     ] = None,
     *,
@@ -62,17 +71,18 @@ def pull(
         bool,
         typer.Option(
             "--follow",
-            help="Keep the alias NAME:ALIAS at the one that REMOTE names, until SIGTERM; "
-            "prints one JSON line for each event.",
+            help="Keep the local alias NAME:ALIAS equal to the alias that REMOTE names, until "
+            "SIGTERM; prints one JSON line per event.",
         ),
     ] = False,
     interval: Annotated[
-        float, typer.Option(metavar="SECONDS", help="Mean time between looks of --follow.")
+        float, typer.Option(metavar="SECONDS", help="Mean time between two checks of --follow.")
     ] = 60.0,
-    once: Annotated[bool, typer.Option("--once", help="Let --follow look once.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="With --follow: check once.")] = False,
     plain_http: _PlainHttp = False,
     reason: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Why, for the journal; else from where.")
+        str | None,
+        typer.Option(metavar="TEXT", help="Why, recorded in the journal. Default: the source."),
     ] = None,
     actor: Actor = None,
     registry: Root = None,
@@ -82,10 +92,10 @@ def pull(
 
     Nothing becomes visible before all of it is verified.
     """
-    store = writable(registry)
+    store = open_registry(registry)
     name, _, tag = (model or "").partition(":")
     if once and not following:
-        raise BadInput("--once goes with --follow")
+        raise BadInput("--once needs --follow")
     from .. import remote as library  # noqa: PLC0415 - the other commands need no HTTP
 
     if not following:
@@ -122,7 +132,7 @@ def pull(
 def serve(
     *,
     listen: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help="Where; port 0 is any free one.")
+        str, typer.Option(metavar="HOST:PORT", help="Address to listen on; port 0: any free port.")
     ] = "127.0.0.1:5000",
     registry: Root = None,
 ) -> None:
@@ -133,12 +143,12 @@ def serve(
     from .. import remote as library  # noqa: PLC0415 - the other commands need no HTTP
     from ..remote import events  # noqa: PLC0415 - the other commands need no HTTP
 
-    library.serve(readable(registry), listen, events.logger())
+    library.serve(open_reader(registry), listen, events.logger())
 
 
 def _print(done: Transfer, verb: str, *, as_json: bool) -> None:
     tags = f" ({', '.join(done.tags)})" if done.tags else ""
     along = f", {done.attached} attached" if done.attached else ""
-    said = f"{verb} {done.remote}{tags}: {done.blobs} blobs, {done.size} bytes sent{along}"
-    document = dataclasses.asdict(done) | {"pin": pinned(done.pin)}
-    echo(document, [said, str(done.pin)], as_json=as_json)
+    summary = f"{verb} {done.remote}{tags}: {done.blobs} blobs, {done.size} bytes sent{along}"
+    document = dataclasses.asdict(done) | {"pin": pin_document(done.pin)}
+    echo(document, [summary, str(done.pin)], as_json=as_json)

@@ -1,4 +1,4 @@
-"""The commands that change a registry: parse, one call into the library, print."""
+"""The commands that change a registry."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 from ..store import GRACE, Registry
 from ..times import parse_time
-from . import tables
+from . import text_output
 from .options import (
     Actor,
     Alias,
@@ -23,16 +23,19 @@ from .options import (
     Root,
     echo,
     folder_files,
-    given,
-    given_object,
-    named,
-    pinned,
-    writable,
+    open_registry,
+    pin_document,
+    read_input,
+    read_json_object,
+    required_root,
 )
 
 __all__ = ["add_writing"]
 
-alias_app = typer.Typer(help="Names that can move from version to version.", no_args_is_help=True)
+alias_app = typer.Typer(
+    help="Set and remove aliases: names that can move from version to version.",
+    no_args_is_help=True,
+)
 
 
 def add_writing(app: typer.Typer) -> None:
@@ -44,53 +47,62 @@ def add_writing(app: typer.Typer) -> None:
 
 
 def init(*, registry: Root = None, as_json: AsJson = False) -> None:
-    """Create a registry, or check that there can be one."""
-    root = Registry.init(named(registry)).root
+    """Create a registry; check that the file system supports hard links."""
+    root = Registry.init(required_root(registry)).root
     echo({"registry": str(root)}, [f"{root} is a registry"], as_json=as_json)
 
 
 def publish(
     name: Name,
-    version: Annotated[str, typer.Argument(metavar="VERSION", help="SemVer, such as 1.0.0.")],
+    version: Annotated[
+        str, typer.Argument(metavar="VERSION", help="A SemVer version, such as 1.0.0.")
+    ],
     source: Annotated[
         Path,
-        typer.Argument(metavar="FOLDER", help="The model's files, at the paths that they keep."),
+        typer.Argument(metavar="FOLDER", help="Folder of the model's files; their paths are kept."),
     ],
     *,
-    alias: Annotated[str | None, typer.Option(metavar="ALIAS", help="Moved to it.")] = None,
+    alias: Annotated[
+        str | None, typer.Option(metavar="ALIAS", help="Alias to move to the version.")
+    ] = None,
     created: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="RFC 3339; part of the digest. Default: now."),
+        typer.Option(
+            metavar="TIME", help="Time of creation (RFC 3339), part of the digest. Default: now."
+        ),
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="What ModelPack's config says of a model, as JSON."),
+        typer.Option(metavar="FILE", help="ModelPack's description of the model (a JSON object)."),
     ] = None,
     reason: Reason = "",
     actor: Actor = None,
     registry: Root = None,
     as_json: AsJson = False,
 ) -> None:
-    """Publish the files of a folder as a version, for good."""
-    pin = writable(registry).publish(
+    """Publish the files of a folder as a version, which can never change."""
+    pin = open_registry(registry).publish(
         name,
         version,
         folder_files(source),
         created=None if created is None else parse_time(created),
-        config={} if config is None else given_object(config),
+        config={} if config is None else read_json_object(config),
         alias=alias,
         actor=actor,
         reason=reason,
     )
-    echo(pinned(pin), [f"published {pin}"], as_json=as_json)
+    echo(pin_document(pin), [f"published {pin}"], as_json=as_json)
 
 
 @alias_app.command("set")
 def alias_set(
     name: Name,
-    alias: Annotated[str, typer.Argument(metavar="ALIAS", help="Made when it is absent.")],
+    alias: Annotated[
+        str, typer.Argument(metavar="ALIAS", help="Name of the alias; created if absent.")
+    ],
     ref: Annotated[
-        str, typer.Argument(metavar="REF", help="As elsewhere, or just 1.0.0 or sha256:...")
+        str,
+        typer.Argument(metavar="REF", help="A version of the model: also just 1.0.0 or sha256:..."),
     ],
     *,
     expect: Expect = None,
@@ -100,8 +112,10 @@ def alias_set(
     as_json: AsJson = False,
 ) -> None:
     """Point an alias at a version."""
-    pin = writable(registry).set_alias(name, alias, ref, expect=expect, actor=actor, reason=reason)
-    echo({"alias": alias} | pinned(pin), [f"{name}:{alias} is {pin}"], as_json=as_json)
+    pin = open_registry(registry).set_alias(
+        name, alias, ref, expect=expect, actor=actor, reason=reason
+    )
+    echo({"alias": alias} | pin_document(pin), [f"{name}:{alias} is {pin}"], as_json=as_json)
 
 
 @alias_app.command("rm")
@@ -116,9 +130,11 @@ def alias_rm(
     as_json: AsJson = False,
 ) -> None:
     """Remove an alias."""
-    digest = writable(registry).remove_alias(name, alias, expect=expect, actor=actor, reason=reason)
+    digest = open_registry(registry).remove_alias(
+        name, alias, expect=expect, actor=actor, reason=reason
+    )
     document = {"name": name, "alias": alias, "was": digest}
-    echo(document, [f"{name}:{alias} is gone, it was {digest}"], as_json=as_json)
+    echo(document, [f"removed {name}:{alias}, which pointed to {digest}"], as_json=as_json)
 
 
 def rollback(
@@ -135,52 +151,58 @@ def rollback(
 
     Each further rollback goes one version further back.
     """
-    pin = writable(registry).rollback(name, alias, expect=expect, actor=actor, reason=reason)
-    echo({"alias": alias} | pinned(pin), [f"{name}:{alias} is {pin} again"], as_json=as_json)
+    pin = open_registry(registry).rollback(name, alias, expect=expect, actor=actor, reason=reason)
+    echo({"alias": alias} | pin_document(pin), [f"{name}:{alias} is {pin} again"], as_json=as_json)
 
 
 def attach(
     ref: Ref,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A JSON object, as eval.json.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The evaluation: a JSON object like eval.json.")
+    ],
     *,
     reason: Reason = "",
     actor: Actor = None,
     registry: Root = None,
     as_json: AsJson = False,
 ) -> None:
-    """Attach a later evaluation to a version, which stays as it is."""
-    store = writable(registry)
-    tag = store.attach(ref, given(file), created=None, actor=actor, reason=reason)
-    _attached(store, ref, tag, as_json=as_json)
+    """Attach a later evaluation to a version; the version itself does not change."""
+    store = open_registry(registry)
+    tag = store.attach(ref, read_input(file), created=None, actor=actor, reason=reason)
+    _print_attached(store, ref, tag, as_json=as_json)
 
 
 def sign(
     ref: Ref,
     *,
-    key: Annotated[Path, typer.Option(metavar="FILE", help="Ed25519 private key, PEM (PKCS#8).")],
+    key: Annotated[Path, typer.Option(metavar="FILE", help="Ed25519 private key (PEM, PKCS#8).")],
     reason: Reason = "",
     actor: Actor = None,
     registry: Root = None,
     as_json: AsJson = False,
 ) -> None:
-    """Sign a version."""
-    store = writable(registry)
-    tag = store.sign(ref, given(key), actor=actor, reason=reason)
-    _attached(store, ref, tag, as_json=as_json)
+    """Sign a version with an Ed25519 key."""
+    store = open_registry(registry)
+    tag = store.sign(ref, read_input(key), actor=actor, reason=reason)
+    _print_attached(store, ref, tag, as_json=as_json)
 
 
-def _attached(store: Registry, ref: str, tag: str, *, as_json: bool) -> None:
+def _print_attached(store: Registry, ref: str, tag: str, *, as_json: bool) -> None:
     pin = store.resolve(ref)
-    echo({"tag": tag} | pinned(pin), [f"{pin} has {tag.partition('.')[2]}"], as_json=as_json)
+    echo({"tag": tag} | pin_document(pin), [f"{pin} has {tag.partition('.')[2]}"], as_json=as_json)
 
 
 def import_(
     source: Annotated[
-        Path, typer.Argument(metavar="SOURCE", help="An OCI archive, or a layout's directory.")
+        Path,
+        typer.Argument(metavar="SOURCE", help="An OCI archive, or the directory of an OCI layout."),
     ],
     *,
     alias: Annotated[
-        str | None, typer.Option(metavar="ALIAS", help="Moved to the version, if it is one.")
+        str | None,
+        typer.Option(
+            metavar="ALIAS", help="Alias to move to the version; SOURCE must have just one."
+        ),
     ] = None,
     reason: Reason = "",
     actor: Actor = None,
@@ -191,13 +213,15 @@ def import_(
 
     All of them are verified before any becomes visible.
     """
-    pins = writable(registry).import_(source, alias=alias, actor=actor, reason=reason)
-    echo([pinned(pin) for pin in pins], [str(pin) for pin in pins], as_json=as_json)
+    pins = open_registry(registry).import_(source, alias=alias, actor=actor, reason=reason)
+    echo([pin_document(pin) for pin in pins], [str(pin) for pin in pins], as_json=as_json)
 
 
 def withdraw(
     name: Name,
-    version: Annotated[str, typer.Argument(metavar="VERSION", help="No alias may mean it.")],
+    version: Annotated[
+        str, typer.Argument(metavar="VERSION", help="The version; no alias may point to it.")
+    ],
     *,
     reason: Reason = "",
     actor: Actor = None,
@@ -208,15 +232,19 @@ def withdraw(
 
     Its number stays taken: no other files can be published under it.
     """
-    digest = writable(registry).withdraw(name, version, actor=actor, reason=reason)
+    digest = open_registry(registry).withdraw(name, version, actor=actor, reason=reason)
     document = {"name": name, "version": version, "was": digest}
     echo(document, [f"{name}:{version}@{digest} is withdrawn"], as_json=as_json)
 
 
 def repair(name: Name, *, registry: Root = None, as_json: AsJson = False) -> None:
-    """Write a model's index anew from its journal, then verify."""
-    found = writable(registry).repair(name)
-    echo({"ok": found.ok} | dataclasses.asdict(found), tables.report(found), as_json=as_json)
+    """Rebuild a model's index from its journal, then verify."""
+    found = open_registry(registry).repair(name)
+    echo(
+        {"ok": found.ok} | dataclasses.asdict(found),
+        text_output.report_lines(found),
+        as_json=as_json,
+    )
     if not found.ok:
         raise typer.Exit(1)
 
@@ -225,15 +253,15 @@ def gc(
     name: OneName = None,
     *,
     grace: Annotated[
-        float, typer.Option(metavar="SECONDS", help="Leave alone what is younger.")
+        float, typer.Option(metavar="SECONDS", help="Keep files younger than this.")
     ] = GRACE,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would go, and remove nothing.")
+        bool, typer.Option("--dry-run", help="Print what would be removed, and remove nothing.")
     ] = False,
     registry: Root = None,
     as_json: AsJson = False,
 ) -> None:
-    """Remove the bytes that no version needs, and what crashes left."""
-    found = writable(registry).gc(name, grace=grace, dry_run=dry_run)
+    """Remove blobs that no version needs, and unfinished files that crashes left behind."""
+    found = open_registry(registry).gc(name, grace=grace, dry_run=dry_run)
     documents = [dataclasses.asdict(each) for each in found]
-    echo(documents, tables.collected(found, dry_run=dry_run), as_json=as_json)
+    echo(documents, text_output.collected_lines(found, dry_run=dry_run), as_json=as_json)

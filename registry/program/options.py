@@ -1,4 +1,4 @@
-"""What the commands of the program share: their options, and how they print."""
+"""Define the options and arguments that commands share, read the files they name, and print results."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ __all__ = [
     "Root",
     "echo",
     "folder_files",
-    "given",
-    "given_object",
-    "named",
-    "pinned",
-    "readable",
-    "writable",
+    "open_reader",
+    "open_registry",
+    "pin_document",
+    "read_input",
+    "read_json_object",
+    "required_root",
 ]
 
 VARIABLE = "SPIKEWATCH_REGISTRY"
@@ -50,57 +50,74 @@ Root = Annotated[
         "--registry",
         envvar=VARIABLE,
         metavar="DIR",
-        help="The registry's directory. Reading commands default to the bundled one.",
+        help="Directory of the registry. Commands that only read default to the bundled registry.",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Ref = Annotated[
-    str, typer.Argument(metavar="REF", help="model:1.0.0, model:alias or model@sha256:...")
+    str,
+    typer.Argument(metavar="REF", help="A version: model:1.0.0, model:alias or model@sha256:..."),
 ]
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The model.")]
-OneName = Annotated[str | None, typer.Argument(metavar="[NAME]", help="One model only.")]
-Alias = Annotated[str, typer.Argument(metavar="ALIAS", help="The alias.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the model.")]
+OneName = Annotated[str | None, typer.Argument(metavar="[NAME]", help="Only this model.")]
+Alias = Annotated[str, typer.Argument(metavar="ALIAS", help="Name of the alias.")]
 Expect = Annotated[
     str | None,
-    typer.Option(metavar="DIGEST", help="Refuse unless it means this now; 'absent' for nothing."),
+    typer.Option(
+        metavar="DIGEST",
+        help="Refuse unless the alias points to this digest now; 'absent': unless there is none.",
+    ),
 ]
-Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why, for the journal.")]
+Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why, recorded in the journal.")]
 Actor = Annotated[
     str | None,
-    typer.Option("--as", metavar="WHO", help="Who, for the journal; else user@host."),
+    typer.Option("--as", metavar="WHO", help="Who, recorded in the journal. Default: user@host."),
 ]
 
 
-def readable(root: Path | None) -> Reader:
-    """Open the registry for reading."""
+def open_reader(root: Path | None) -> Reader:
+    """Open the registry for reading; without a directory, the bundled one."""
     return Reader(bundled() if root is None else root)
 
 
-def writable(root: Path | None) -> Registry:
-    """Open the registry for writing: it must be named."""
-    return Registry(named(root))
-
-
-def named(root: Path | None) -> Path:
-    """Give the directory that is to be changed.
+def open_registry(root: Path | None) -> Registry:
+    """Open the registry for writing.
 
     Raises
     ------
     BadInput
-        When none is named: the bundled one is nobody's to change.
+        The user named no directory.
+
+    """
+    return Registry(required_root(root))
+
+
+def required_root(root: Path | None) -> Path:
+    """Return the directory of the registry to change.
+
+    Raises
+    ------
+    BadInput
+        The user named no directory; the bundled registry belongs to the package and is never changed.
+
     """
     if root is None:
-        raise BadInput(f"say which registry to change: --registry DIR, or {VARIABLE}")
+        raise BadInput(f"name the registry to change with --registry DIR or {VARIABLE}")
     return root
 
 
-def given(path: Path) -> bytes:
-    """Read a small file that the user names: a key, an evaluation.
+def read_input(path: Path) -> bytes:
+    """Read a small file that the user named: a key or an evaluation.
 
     Raises
     ------
     BadInput
-        When it cannot be read, or is larger than any such file.
+        There is no such file.
+    Corrupt
+        It is not a regular file, or larger than `MAX_MANIFEST` bytes.
+    StorageError
+        The file cannot be read.
+
     """
     try:
         return read_regular(path, limit=MAX_MANIFEST)
@@ -108,32 +125,41 @@ def given(path: Path) -> bytes:
         raise BadInput(f"{path}: no such file") from None
 
 
-def given_object(path: Path) -> dict[str, Any]:
-    """Read a JSON object that the user names.
+def read_json_object(path: Path) -> dict[str, Any]:
+    """Read a JSON object from a file that the user named.
 
     Raises
     ------
     BadInput
-        When it cannot be read, or is anything else.
+        There is no such file, or the document is not an object.
+    Corrupt
+        The file is not valid JSON, not a regular file, or larger than `MAX_MANIFEST` bytes.
+    StorageError
+        The file cannot be read.
+
     """
-    found = parse_json(given(path), what=str(path))
+    found = parse_json(read_input(path), what=str(path))
     if not isinstance(found, dict):
         raise BadInput(f"{path}: is a JSON {type(found).__name__}, expected an object")
     return found
 
 
 def folder_files(folder: Path) -> dict[str, bytes]:
-    """Read every file below a folder that the user names; hidden files are not left out.
+    """Read every file below a folder that the user named, hidden files included.
 
     Returns
     -------
     dict of str to bytes
-        Path below the folder, with slashes, to content.
+        Content by path relative to the folder, with slashes.
 
     Raises
     ------
     BadInput
-        When it is no folder, is empty, or holds a link, a device or a file beyond the limit.
+        There is no such folder, it contains no file, or it contains a symbolic link, a device or a file larger than
+        `MAX_LAYER` bytes.
+    StorageError
+        The folder or a file in it cannot be read.
+
     """
     with storage(f"reading {folder}"):
         exists = folder.is_dir()
@@ -142,7 +168,7 @@ def folder_files(folder: Path) -> dict[str, bytes]:
     with storage(f"reading {folder}"):
         paths = sorted(p for p in folder.rglob("*") if p.is_symlink() or not p.is_dir())
     if not paths:
-        raise BadInput(f"{folder}: holds no file")
+        raise BadInput(f"{folder}: contains no files")
     try:
         return {
             path.relative_to(folder).as_posix(): read_regular(path, limit=MAX_LAYER)
@@ -153,7 +179,7 @@ def folder_files(folder: Path) -> dict[str, bytes]:
 
 
 def echo(document: Any, lines: Iterable[str], *, as_json: bool) -> None:
-    """Print the result, for programs or for people."""
+    """Print a result: the document as JSON for programs, or the lines for people."""
     if as_json:
         typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
         return
@@ -161,6 +187,6 @@ def echo(document: Any, lines: Iterable[str], *, as_json: bool) -> None:
         typer.echo(line)
 
 
-def pinned(pin: Pin) -> dict[str, Any]:
-    """Give a pin as JSON, with its text."""
+def pin_document(pin: Pin) -> dict[str, Any]:
+    """Return a pin as a JSON object, its text included."""
     return dataclasses.asdict(pin) | {"pin": str(pin)}

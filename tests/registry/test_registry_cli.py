@@ -106,7 +106,7 @@ def test_list_diff_withdraw_and_gc_print_what_they_found(run: Run, registry: Reg
     )
     assert json.loads(run("diff", "trec:1.0.0", "trec:1.1.0", "--json").out)["tensors"] == []
     same = run("diff", "trec:1.0.0", "trec:1.0.0").out
-    assert same.endswith("\nnothing differs but what the manifests say\n")
+    assert same.endswith("\nno differences except in the manifests\n")
     assert run("withdraw", "trec", "1.0.0").code == 2
     result = run("withdraw", "trec", "1.1.0", "--reason", "licence")
     assert result == (0, f"trec:1.1.0@{second.digest} is withdrawn\n", "")
@@ -199,7 +199,7 @@ def test_reading_commands_default_to_the_bundled_registry(
     monkeypatch.setattr(options, "bundled", lambda: registry.root)
     assert run("resolve", "trec:1.0.0") == (0, f"{pin}\n", "")
     assert run("verify").code == 0
-    message = "spikewatch-registry: say which registry to change: --registry DIR, or SPIKEWATCH_REGISTRY\n"
+    message = "spikewatch-registry: name the registry to change with --registry DIR or SPIKEWATCH_REGISTRY\n"
     assert run("alias", "set", "trec", "x", "1.0.0") == (2, "", message)
     assert run("init") == (2, "", message)
     assert run("repair", "trec") == (2, "", message)

@@ -45,7 +45,7 @@ def test_publish_takes_the_files_of_a_folder(run: Run, registry: Registry, tmp_p
     ("make", "message"),
     [
         (lambda _: None, "model: no such folder"),
-        (lambda folder: folder.mkdir(), "model: holds no file"),
+        (lambda folder: folder.mkdir(), "model: contains no files"),
         (lambda folder: folder.touch(), "model: no such folder"),
         (lambda folder: folder.mkdir() or (folder / "a.json").symlink_to("/x"), "symbolic link"),
         (lambda folder: folder.mkdir() or (folder / "a.pkl").touch(), "'a.pkl'"),
@@ -66,8 +66,8 @@ def test_publish_refuses_in_one_line(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--created", "0001-01-01T00:00:00+14:00"), "no year of 1 to 9999"),
-        (("--created", "9999-12-31T23:59:59-14:00"), "no year of 1 to 9999"),
+        (("--created", "0001-01-01T00:00:00+14:00"), "is outside the years 1 to 9999"),
+        (("--created", "9999-12-31T23:59:59-14:00"), "is outside the years 1 to 9999"),
     ],
 )
 def test_publish_refuses_a_time_beyond_the_calendar(

@@ -1,4 +1,4 @@
-"""Plain text for people: one list of lines for each thing that the program prints."""
+"""Format results as lines of plain text; `--json` prints the same results for programs."""
 
 from __future__ import annotations
 
@@ -9,15 +9,23 @@ if TYPE_CHECKING:
 
     from ..values import Collected, Details, Difference, Entry, Event, Report
 
-__all__ = ["collected", "details", "difference", "entries", "events", "report"]
+__all__ = [
+    "collected_lines",
+    "details_lines",
+    "difference_lines",
+    "entry_lines",
+    "event_lines",
+    "report_lines",
+]
 
-# The order in which a network is constrained; eval.json is sorted by name.
+# The order in which the converter constrains a network; eval.json itself is sorted by name.
 _STAGES = ("float", "weights", "activities", "fan-in", "integer", "spiking")
+# Digits shown of a digest: enough to tell a model's versions apart at a glance.
 _SHORT = len("sha256:") + 12
 
 
 def _plain(text: object) -> str:
-    """Take the teeth out of text from a file: a terminal obeys control characters."""
+    """Return the text with unprintable characters replaced: a terminal would obey escape sequences from a file."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(text))
 
 
@@ -29,8 +37,8 @@ def _table(rows: Sequence[Sequence[object]], *, indent: str = "") -> Iterator[st
         yield f"{indent}{line}".rstrip()
 
 
-def entries(found: Sequence[Entry]) -> Iterator[str]:
-    """Give one line for each version, with its aliases."""
+def entry_lines(found: Sequence[Entry]) -> Iterator[str]:
+    """Yield a table with one line for each version and its aliases."""
     if not found:
         yield "no models"
         return
@@ -58,8 +66,8 @@ def entries(found: Sequence[Entry]) -> Iterator[str]:
     yield from _table(rows)
 
 
-def details(found: Details) -> Iterator[str]:
-    """Give what there is to know about one version."""
+def details_lines(found: Details) -> Iterator[str]:
+    """Yield the facts, files, stages and attachments of one version."""
     yield str(found.pin)
     facts = {
         "created": found.created,
@@ -119,7 +127,7 @@ def _percent(figures: Mapping[str, Any], key: str) -> str:
     value = figures.get(key)
     try:
         return f"{100 * value:.1f} %" if isinstance(value, (int, float)) else "-"
-    except OverflowError:  # a whole number of hundreds of digits
+    except OverflowError:  # an integer of hundreds of digits, which JSON allows
         return "-"
 
 
@@ -127,8 +135,8 @@ def _number(value: object) -> str:
     return "-" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def events(found: Sequence[Event]) -> Iterator[str]:
-    """Give one line for each change."""
+def event_lines(found: Sequence[Event]) -> Iterator[str]:
+    """Yield a table with one line for each change."""
     rows = [("NO", "TIME", "WHO", "WHAT", "FROM", "TO", "WHY")]
     rows += [
         (
@@ -136,8 +144,8 @@ def events(found: Sequence[Event]) -> Iterator[str]:
             event.time,
             event.actor,
             f"{event.operation} {event.tag}",
-            _meant(event.source, event.source_version),
-            _meant(event.target, event.target_version),
+            _version_or_digest(event.source_version, event.source),
+            _version_or_digest(event.target_version, event.target),
             event.reason or "-",
         )
         for event in found
@@ -145,12 +153,12 @@ def events(found: Sequence[Event]) -> Iterator[str]:
     yield from _table(rows)
 
 
-def _meant(digest: str | None, version: str | None) -> str:
+def _version_or_digest(version: str | None, digest: str | None) -> str:
     return version or ("-" if digest is None else digest[:_SHORT])
 
 
-def difference(found: Difference) -> Iterator[str]:
-    """Give what differs between two versions, kind by kind."""
+def difference_lines(found: Difference) -> Iterator[str]:
+    """Yield one table for each kind of difference between two versions."""
     yield f"left   {found.left}"
     yield f"right  {found.right}"
     parts = {
@@ -165,15 +173,15 @@ def difference(found: Difference) -> Iterator[str]:
             rows = [(each.what, _side(each.left), _side(each.right)) for each in changes]
             yield from _table([(title, "LEFT", "RIGHT"), *rows])
     if not any(parts.values()):
-        yield "nothing differs but what the manifests say"
+        yield "no differences except in the manifests"
 
 
 def _side(value: Any) -> str:
     return _number(value) if value is None or isinstance(value, float) else _short(value)
 
 
-def collected(found: Sequence[Collected], *, dry_run: bool) -> Iterator[str]:
-    """Give one line for each model, and the sum."""
+def collected_lines(found: Sequence[Collected], *, dry_run: bool) -> Iterator[str]:
+    """Yield one line for each removed blob and attachment, then the totals."""
     for each in found:
         for digest in each.blobs:
             yield f"{each.model}: {digest}"
@@ -185,8 +193,8 @@ def collected(found: Sequence[Collected], *, dry_run: bool) -> Iterator[str]:
     yield f"{verb} {blobs} blobs of {size} bytes, and {leftovers} unfinished files"
 
 
-def report(found: Report) -> Iterator[str]:
-    """Give the outcome of verify: every problem, then the notes, then the sum."""
+def report_lines(found: Report) -> Iterator[str]:
+    """Yield the result of verify: every problem, then the notes, then the totals."""
     for problem in found.problems:
         tags = ", ".join(f"{problem.model}:{tag}" for tag in problem.breaks)
         yield _plain(

@@ -153,7 +153,7 @@ def plain_loop(spool: Path, classifier: Classifier) -> float:
         with draft.open("w") as file:
             for text in texts:
                 answers = classifier.classify([text])
-                label = classifier.labels[int(answers.label[0])]
+                (label,) = classifier.names(answers)
                 file.write(json.dumps({"text": text, "label": label}) + "\n")
             file.flush()
             os.fsync(file.fileno())

@@ -9,15 +9,12 @@ from .course import Course, follow
 from .encoder import Encoder
 from .errors import ImageError, InputError, ModelError, SimcoreError
 from .image import CoreImage, blank
-from .power import METHODS, SOURCES, Energy, estimate
+from .power import Energy, estimate
 from .questions import NO_WORDS, TOO_LONG, Answers, QuestionCore
-from .schedule import spike_pattern
 
 __all__ = [
     "MAX_WORDS",
-    "METHODS",
     "NO_WORDS",
-    "SOURCES",
     "TOO_LONG",
     "Answers",
     "Classifier",
@@ -37,5 +34,4 @@ __all__ = [
     "estimate",
     "follow",
     "pack_lines",
-    "spike_pattern",
 ]

@@ -4,34 +4,42 @@ from __future__ import annotations
 
 import json
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from .encoder import Encoder
-from .errors import ModelError
+from .errors import InputError, ModelError
 from .image import CoreImage
+from .published import CORE_FILE, model_files
 from .questions import Answers, QuestionCore
 from .text.splitting import LOOKUP_FILE, TOKENIZER_FILE, read_splitter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
     from .text.splitting import Splitter
 
-NEEDED: Final = ("core.safetensors", "encoder.safetensors", TOKENIZER_FILE, "labels.json")
+LABELS_FILE: Final = "labels.json"
+
+NEEDED: Final = (CORE_FILE, "encoder.safetensors", TOKENIZER_FILE, LABELS_FILE)
+"""Files that every model must have to answer questions."""
+
 FILES: Final = (*NEEDED, LOOKUP_FILE)
-"""The files of a published model that a classifier is made of; only the lookup may be missing."""
+"""Files that a classifier reads; only the lookup may be missing, and then the tokenizers library is needed."""
 
 
 class Classifier:
-    """A model made ready to answer: same text, same model, same result, everywhere.  Safe from several threads.
+    """Answers texts with a model: same text, same model, same result on every machine.
+
+    Several threads may use one classifier at the same time.
 
     Parameters
     ----------
     image
-        A core image with a coding; output line = class, unless it has a head.
+        A core image with a coding; each output line is a class, unless the image has a head.
     encoder
         The code of each word id.
     splitter
@@ -40,6 +48,13 @@ class Classifier:
         Class names in the order of the output lines, or of the head's rows.
     kernel_name
         See `Simulator`.
+
+    Attributes
+    ----------
+    labels : tuple of str
+        Class names; `Answers.label` is an index into them where it is not negative (see `names`).
+    cores : int
+        Number of cores of the image.
 
     Raises
     ------
@@ -62,19 +77,62 @@ class Classifier:
             raise ModelError(
                 f"labels: {len(labels)} names, but the core image has {image.classes} {what}"
             )
-        if splitter.highest >= len(encoder.rows):
+        words = len(encoder.rows)
+        if splitter.highest >= words:
             raise ModelError(
-                f"tokenizer: word id {splitter.highest},"
-                f" but the encoder knows 0..{len(encoder.rows) - 1}"
+                f"tokenizer: word id {splitter.highest}, but the encoder knows 0..{words - 1}"
             )
         self.labels = tuple(labels)
         self.cores = image.cores
+        self._words = words
         self._splitter = splitter
         self._core = QuestionCore(image, encoder, kernel_name)
 
+    def __repr__(self) -> str:
+        shown = ", ".join(self.labels[:8]) + ", ..." * (len(self.labels) > 8)
+        return (
+            f"<Classifier: {len(self.labels)} classes ({shown}), {self._words:,} words,"
+            f" {self.cores} core{'s' * (self.cores != 1)}>"
+        )
+
+    @classmethod
+    def load(
+        cls,
+        reference: str,
+        registry: str | Path | None = None,
+        *,
+        kernel_name: str | None = None,
+    ) -> Self:
+        """Load a published model from a registry.
+
+        Parameters
+        ----------
+        reference
+            `model:version`, `model:alias` or `model@digest`, for example `trec:production`.
+        registry
+            The registry's directory; None: the registry that is bundled with the package.
+        kernel_name
+            See `Simulator`.
+
+        Raises
+        ------
+        InputError
+            The registry has no such model, or no registry is installed.
+        SimcoreError
+            The model is damaged, lacks a file, or its files do not fit each other.
+
+        """
+        try:
+            files = model_files(reference, registry, NEEDED, optional=[LOOKUP_FILE])
+        except LookupError as e:
+            raise InputError(f"{reference}: {e.args[0]}") from None
+        return cls.from_files(files, kernel_name=kernel_name)
+
     @classmethod
     def from_files(cls, files: Mapping[str, bytes], *, kernel_name: str | None = None) -> Self:
-        """Make a classifier from the files of a published model (see FILES).
+        """Make a classifier from the files of a published model, given by name.
+
+        Files other than those of a classifier are ignored.
 
         Raises
         ------
@@ -86,10 +144,10 @@ class Classifier:
             if name not in files:
                 raise ModelError(f"model: {name} is missing")
         return cls(
-            image=CoreImage.from_bytes(files["core.safetensors"]),
+            image=CoreImage.from_bytes(files[CORE_FILE]),
             encoder=Encoder.from_bytes(files["encoder.safetensors"]),
             splitter=read_splitter(files),
-            labels=read_labels(files["labels.json"]),
+            labels=read_labels(files[LABELS_FILE]),
             kernel_name=kernel_name,
         )
 
@@ -99,39 +157,58 @@ class Classifier:
         Raises
         ------
         InputError
-            A text that UTF-8 cannot express, by its position.
+            `texts` is one str instead of a list of them, or holds a text that UTF-8 cannot encode; the position of the
+            text is named.
 
         """
+        _refuse_str(texts)
         ids, starts = self._splitter.split(texts)
         words, ends = ids.tolist(), starts.tolist()
         return [words[a:b] for a, b in pairwise(ends)]
 
     def classify(self, texts: Sequence[str], *, threads: int = 1) -> Answers:
-        """Answer a batch of texts; the result does not depend on batch size or threads.
+        """Answer a batch of texts; the result depends neither on the size of the batch nor on `threads`.
 
         Parameters
         ----------
         texts
             Raw questions.
         threads
-            Threads for the simulation, which runs without the GIL.
+            Threads of the simulation, which runs without the GIL.
 
         Raises
         ------
         InputError
-            A text that UTF-8 cannot express.
+            `texts` is one str instead of a list of them, or holds a text that UTF-8 cannot encode.
 
         """
+        _refuse_str(texts)
         return self.answer_flat(*self._splitter.split(texts), threads=threads)
 
+    def names(self, answers: Answers) -> list[str | None]:
+        """Return the class name of each answer; None where nothing was simulated (label NO_WORDS or TOO_LONG).
+
+        Use this rather than `labels[answers.label[i]]`: the sentinels are negative, so Python would take them for
+        indices from the end.
+        """
+        return [self.labels[label] if label >= 0 else None for label in answers.label.tolist()]
+
     def answer_ids(self, questions: Sequence[Sequence[int]], *, threads: int = 1) -> Answers:
-        """Answer questions that are already split into word ids (see `classify`)."""
+        """Answer questions that are already split into word ids (see `classify`).
+
+        Raises
+        ------
+        InputError
+            A question is not a sequence of word ids, or has a word id that the encoder does not know.
+
+        """
+        _refuse_flat(questions)
         return self._core.answer(questions, threads=threads)
 
     def answer_flat(
         self, ids: NDArray[np.int64], starts: NDArray[np.int64], *, threads: int = 1
     ) -> Answers:
-        """Answer questions whose word ids lie in one array (see `QuestionCore.answer_flat`)."""
+        """Answer questions whose word ids are in one array (see `QuestionCore.answer_flat`)."""
         return self._core.answer_flat(ids, starts, threads=threads)
 
 
@@ -141,7 +218,7 @@ def read_labels(data: bytes) -> list[str]:
     Raises
     ------
     ModelError
-        The bytes are no such list.
+        The bytes are not a JSON list of distinct strings.
 
     """
     try:
@@ -151,5 +228,20 @@ def read_labels(data: bytes) -> list[str]:
     if not isinstance(labels, list) or not labels or not all(isinstance(x, str) for x in labels):
         raise ModelError("labels.json: expected a list of class names")
     if len(set(labels)) != len(labels):
-        raise ModelError("labels.json: a class name stands twice")
+        raise ModelError("labels.json: duplicate class name")
     return labels
+
+
+def _refuse_str(texts: Sequence[str]) -> None:
+    """Raise InputError if a single text is given: its characters would be answered one by one."""
+    if isinstance(texts, str):
+        raise InputError("texts: expected a list of texts, got one str; pass [text]")
+
+
+def _refuse_flat(questions: Sequence[Any]) -> None:
+    """Raise InputError if a question is a number or a str: callers forget the outer list, or the splitting."""
+    for i, words in enumerate(questions):
+        if isinstance(words, str) or not hasattr(words, "__len__"):
+            raise InputError(
+                f"question {i}: {type(words).__name__}, expected a sequence of word ids"
+            )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 FORMAT: Final = "encoder"
 VERSION: Final = 1
 MAX_WORDS_IN_TABLE: Final = 2**22
-"""Most words of an encoder: our own bound (64 MiB of codes at 16 lines)."""
+"""Most words of an encoder: our own bound, 64 MiB of codes at 16 lines."""
 
 _TENSORS: Final = {
     "codes": Field(dtype="uint8", shape=("code rows", "lines")),
@@ -26,14 +26,14 @@ _TENSORS: Final = {
 _LENGTHS: Final = {"code rows": MAX_WORDS_IN_TABLE, "lines": AXONS, "words": MAX_WORDS_IN_TABLE}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False, repr=False)
 class Encoder:
-    """A table from word id to code; words with equal codes share a row.
+    """The table from word id to code; words with equal codes share a row.
 
     Attributes
     ----------
     codes : uint8 (rows, word lines)
-        Activities 0..T of each row.
+        Activity 0..T of each word line, for each row.
     rows : int32 (words,)
         The row of `codes` of each word id.
 
@@ -42,13 +42,17 @@ class Encoder:
     codes: NDArray[np.uint8]
     rows: NDArray[np.int32]
 
+    def __repr__(self) -> str:
+        rows, lines = self.codes.shape
+        return f"<Encoder: {len(self.rows):,} words, {rows:,} codes of {lines} lines>"
+
     def validate(self) -> Self:
         """Check that every word has a row.
 
         Raises
         ------
         ModelError
-            A row outside the table, naming the word id.
+            A row is outside the table; the text names the word id.
 
         """
         bad = (self.rows < 0) | (self.rows >= len(self.codes))
@@ -71,7 +75,7 @@ class Encoder:
         Raises
         ------
         ModelError
-            The bytes are no valid encoder.
+            The bytes are not a valid encoder.
 
         """
         tensors, _ = unpack(

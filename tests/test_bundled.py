@@ -61,7 +61,7 @@ def test_it_answers_where_the_tokenizers_library_and_all_of_convert_are_missing(
         "classifier = Classifier.from_files(files)\n"
         "print(golden.verify(classifier, files['golden.json']))\n"
         "answers = classifier.classify(['Who wrote Hamlet?', 'How far is the moon?', 'Straße?'])\n"
-        "print(*(classifier.labels[k] for k in answers.label), *answers.words)\n"
+        "print(*classifier.names(answers), *answers.words)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60

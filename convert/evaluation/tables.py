@@ -8,7 +8,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from ...simcore import METHODS
+from ...simcore.power import METHODS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

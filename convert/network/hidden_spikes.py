@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...simcore import limits, spike_pattern
+from ...simcore import limits
+from ...simcore.schedule import spike_pattern
 from .constrained import ConstrainedNetwork, T
 from .elman import over_time
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from ...simcore import METHODS, SOURCES, estimate
+from ...simcore.power import METHODS, SOURCES, estimate
 from ..evaluation.model_card import facts
 from ..evaluation.tables import head_line, use_table
 from .charts import energy_chart

@@ -20,7 +20,8 @@ from typing import Final
 
 import torch
 
-from ...simcore import limits, spike_pattern
+from ...simcore import limits
+from ...simcore.schedule import spike_pattern
 from ..network.constrained import T
 
 __all__ = ["GAIN", "LEAK_BOUND", "HiddenNeurons", "HiddenSpikes", "hidden_neurons"]

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from ...simcore import METHODS
+from ...simcore.power import METHODS
 from ..answering.results import SPIKES, Tally
 from ..spool import names
 from .work import FORMAT

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from ...simcore import METHODS
+from ...simcore.power import METHODS
 from ..spool.names import printable
 
 if TYPE_CHECKING:

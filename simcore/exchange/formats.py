@@ -12,10 +12,10 @@ from .. import limits
 from ..chip.simulator import Outcome, Simulator, pack_lines
 from ..errors import InputError, SimcoreError
 from ..image import CoreImage
+from ..published import CORE_FILE, is_reference, model_files
 from .ibm import read_ibm
 from .ibm_export import ibm_text
 from .nir_export import LossyExport, write_nir
-from .published import find, is_reference
 from .ranc import read_ranc
 from .ranc_export import write_ranc
 from .spikes import (
@@ -225,7 +225,13 @@ def write_spikes(path: Path, raster: NDArray[Any]) -> None:
 def _read(path: Path, kind: Source, registry: Path | None) -> CoreImage:
     if kind == "ibm":
         return read_ibm(path)
-    return find(str(path), registry) if kind == "model" else CoreImage.load(path)
+    if kind == "image":
+        return CoreImage.load(path)
+    try:
+        files = model_files(str(path), registry, [CORE_FILE])
+    except LookupError as e:
+        raise InputError(f"{path}: no such file, and {e.args[0]}") from None
+    return CoreImage.from_bytes(files[CORE_FILE], what=str(path))
 
 
 def _sniff(path: Path) -> Source:

@@ -290,6 +290,10 @@ class LookupSplitter:
             )
         except ValueError as e:
             raise ModelError(f"lookup: {e}") from None
+        self._words = len(lookup.word_ids)
+
+    def __repr__(self) -> str:
+        return f"<LookupSplitter: {self._words:,} words, word ids 0..{self.highest}>"
 
     def split(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Split texts into word ids, without the GIL.

@@ -53,6 +53,9 @@ class LibrarySplitter:
         """The highest word id."""
         self._tokenizer = tokenizer
 
+    def __repr__(self) -> str:
+        return f"<LibrarySplitter: word ids 0..{self.highest}>"
+
     def split(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Split texts into word ids (see `LookupSplitter.split`).
 

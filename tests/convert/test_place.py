@@ -21,7 +21,8 @@ from spikewatch.convert.errors import ConstraintError
 from spikewatch.convert.network.constrained import ConstrainedNetwork, joined
 from spikewatch.convert.network.hidden_spikes import hidden_steps, read_counts
 from spikewatch.convert.network.place import CODEBOOK, level_bits, place, unplace
-from spikewatch.simcore import CoreImage, QuestionCore, Simulator, pack_lines, spike_pattern
+from spikewatch.simcore import CoreImage, QuestionCore, Simulator, pack_lines
+from spikewatch.simcore.schedule import spike_pattern
 
 T = 15
 

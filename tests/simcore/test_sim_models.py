@@ -11,7 +11,6 @@ from images import neuron
 
 from spikewatch.registry import Registry
 from spikewatch.simcore.chip._dispatch import kernels
-from spikewatch.simcore.exchange import published
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,32 +66,32 @@ class TestModels:
         store = Registry.init(tmp_path / "models")
         store.publish("odd", "1.0.0", {"labels.json": b"[]"}, created=CREATED)
         store.publish("bad", "1.0.0", {"core.safetensors": b"no image at all"}, created=CREATED)
-        code, _, told = program("inspect", "odd:1.0.0", *ours)
-        assert (code, told.count("\n")) == (2, 1)
-        assert told.startswith("spikewatch-sim: odd:1.0.0: ")
-        assert "core.safetensors" in told
-        code, _, told = program("inspect", "bad:1.0.0", *ours)
-        assert (code, told.count("\n")) == (2, 1)
-        assert told.startswith("spikewatch-sim: bad:1.0.0: header of ")
+        code, _, message = program("inspect", "odd:1.0.0", *ours)
+        assert (code, message.count("\n")) == (2, 1)
+        assert message.startswith("spikewatch-sim: odd:1.0.0: ")
+        assert "core.safetensors" in message
+        code, _, message = program("inspect", "bad:1.0.0", *ours)
+        assert (code, message.count("\n")) == (2, 1)
+        assert message.startswith("spikewatch-sim: bad:1.0.0: header of ")
 
     @pytest.mark.parametrize(
         "reference", ["trec:none", "none:production", "trec@sha256:12", "a:b:c"]
     )
     def test_what_no_registry_has_is_one_line(self, program: Program, reference: str) -> None:
-        code, _, told = program("inspect", reference)
-        assert (code, told.count("\n")) == (2, 1)
-        start = f"spikewatch-sim: {reference}: no such file, and no registry has it: "
-        assert told.startswith(start)
-        assert len(told) > len(start) + 1
+        code, _, message = program("inspect", reference)
+        assert (code, message.count("\n")) == (2, 1)
+        start = f"spikewatch-sim: {reference}: no such file, and no registry has this model: "
+        assert message.startswith(start)
+        assert len(message) > len(start) + 1
 
     def test_without_any_registry_installed_it_says_so(
         self, program: Program, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(published, "entry_points", lambda **_: [])
-        told = program("inspect", "trec:production")[2]
-        assert told == (
-            "spikewatch-sim: trec:production: no such file, and no registry has it:"
-            " none is installed\n"
+        monkeypatch.setattr("importlib.metadata.entry_points", lambda **_: [])
+        message = program("inspect", "trec:production")[2]
+        assert message == (
+            "spikewatch-sim: trec:production: no such file, and no model registry is installed"
+            " (no entry point in the group spikewatch.models); install spikewatch, which brings one\n"
         )
 
 
@@ -137,7 +136,7 @@ class TestBench:
         assert row["events_per_s"] / row["ticks_per_s"] == pytest.approx(4)
 
     def test_an_unknown_kernel_is_refused_before_the_table_begins(self, program: Program) -> None:
-        code, shown, told = program("bench", "--kernel", "base", "--kernel", "avx9")
+        code, shown, message = program("bench", "--kernel", "base", "--kernel", "avx9")
         assert (code, shown) == (2, "")
         runs = ", ".join(kernels())
-        assert told == f"spikewatch-sim: kernel 'avx9': this CPU runs {runs}\n"
+        assert message == f"spikewatch-sim: kernel 'avx9': this CPU runs {runs}\n"

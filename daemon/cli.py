@@ -55,10 +55,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command()
 @configured()
 def run(configuration: Configuration) -> None:
-    """Watch a spool and answer every file that arrives in its in/."""
+    """Watch a spool and answer every file that is dropped into its in/."""
     settings = configuration.load().settings
     from .log import logger  # noqa: PLC0415 - put and status start without the log's library
-    from .monitoring.counters import Counters  # noqa: PLC0415 - nor do they listen to it
+    from .monitoring.counters import Counters  # noqa: PLC0415 - nor the counters
     from .running.serve import serve  # noqa: PLC0415 - put and status need no simulator
 
     observed = Counters()
@@ -70,22 +70,18 @@ def run(configuration: Configuration) -> None:
 @configured("spool", "done_marker")
 def put(
     configuration: Configuration,
-    files: Annotated[list[Path], typer.Argument(help="Files to be answered.")],
-    lane: Annotated[str, typer.Option(metavar="NAME", help="Into in/NAME/.")] = "",
+    files: Annotated[list[Path], typer.Argument(help="Question files to answer.")],
+    lane: Annotated[str, typer.Option(metavar="NAME", help="Drop into in/NAME/.")] = "",
 ) -> None:
     """Drop files into a spool, and print their names there.
 
     Each file arrives whole or not at all.
     """
-    from .put import opened as open_spool  # noqa: PLC0415 - not needed by --help
-    from .put import put as put_file  # noqa: PLC0415 - the command has the function's name
-    from .spool.names import MARKER  # noqa: PLC0415 - not needed by --help
+    from .producer import put_all  # noqa: PLC0415 - not needed by --help
 
     settings = configuration.load().settings
-    with open_spool(settings.spool, lane) as opened:
-        opened.marker = MARKER if settings.done_marker else ""
-        for file in files:
-            typer.echo(put_file(opened, file))
+    for name in put_all(settings.spool, files, lane=lane, done_marker=settings.done_marker):
+        typer.echo(name)
 
 
 @app.command()
@@ -94,11 +90,11 @@ def status(
     configuration: Configuration,
     as_json: AsJson = False,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Keep it on the screen, and current.")
+        bool, typer.Option("--watch", help="Stay on the screen, and refresh.")
     ] = False,
 ) -> None:
-    """Show what is in a spool, who works on it, and how that goes."""
-    from .monitoring.status import status as look  # noqa: PLC0415 - the command has the function's name
+    """Show the files in a spool, its daemon, and the daemon's state."""
+    from .monitoring.status import status as read_status  # noqa: PLC0415 - the command has the function's name
 
     spool = configuration.load().settings.spool
     if watch:
@@ -108,7 +104,7 @@ def status(
 
         status_view.watch(spool, Console())
         return
-    found = look(spool, now_s=time.time())
+    found = read_status(spool, now_s=time.time())
     if as_json:
         typer.echo(json.dumps(found.as_dict()))
         return
@@ -119,7 +115,7 @@ def status(
             typer.echo(f"{shown:7}{folder.files:8}{age}")
     if found.shards:
         for number, pid in found.shards.items():
-            typer.echo(f"shard {number}: {'nobody' if pid is None else f'process {pid}'}")
+            typer.echo(f"shard {number}: {'no daemon' if pid is None else f'process {pid}'}")
         return
     pid = found.holder_pid
     typer.echo("no daemon" if pid is None else f"daemon: process {pid or 'unknown'}")
@@ -134,14 +130,14 @@ def status(
 @app.command()
 @configured()
 def check(configuration: Configuration, as_json: AsJson = False) -> None:
-    """Show the settings, and try all that the daemon needs.
+    """Show the settings, and test everything that the daemon needs.
 
     Each setting is shown with its source: flag, environment, file or default.
     """
-    from .running.check import check as try_all  # noqa: PLC0415 - the command has the function's name
+    from .running.check import check as find  # noqa: PLC0415 - the command has the function's name
 
     effective = configuration.load()
-    findings = list(try_all(effective.settings))
+    findings = list(find(effective.settings))
     good = all(finding.ok for finding in findings)
     if as_json:
         document = {"ok": good, **effective.as_dict(), "findings": [f.as_dict() for f in findings]}
@@ -159,15 +155,16 @@ def check(configuration: Configuration, as_json: AsJson = False) -> None:
 def batch(
     inputs: Annotated[
         list[str],
-        typer.Argument(help="Files, or globs in quotes: paths, or URLs of any fsspec store."),
+        typer.Argument(help="Files, or quoted globs: paths, or URLs of any fsspec store."),
     ],
-    out: Annotated[str, typer.Option("--out", help="Folder of the results, a path or a URL.")],
+    out: Annotated[str, typer.Option("--out", help="Folder for the results: a path or a URL.")],
     scheduler: Annotated[
         str | None,
-        typer.Option("--scheduler", help="Address of a Dask scheduler; else this machine works."),
+        typer.Option("--scheduler", help="Address of a Dask scheduler; default: this machine."),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option("--workers", help="Processes on this machine; default: its cores.")
+        int | None,
+        typer.Option("--workers", help="Processes on this machine; default: one per core."),
     ] = None,
     registry: Annotated[
         Path | None,
@@ -177,15 +174,15 @@ def batch(
         str, typer.Option(envvar=PREFIX + "MODEL", help=ABOUT["model"].help)
     ] = DEFAULT_MODEL,
     part_mib: Annotated[
-        float | None, typer.Option("--part-mib", help="MiB of an input for one task; default: 4.")
+        float | None, typer.Option("--part-mib", help="MiB of an input per task; default: 4.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Answer what is finished again.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Answer finished parts again.")] = False,
 ) -> None:
     """Answer many files at once, on Dask.
 
     Each result is written whole or not at all; a second run continues where the first one ended.
 
-    Unlike `run`, it neither checks max_input_bytes nor looks for ids that an input holds twice.
+    Unlike `run`, it neither enforces max_input_bytes nor checks for duplicate ids.
     """
     from .batch import commands  # noqa: PLC0415 - Dask is an extra, and takes seconds to import
 
@@ -205,17 +202,17 @@ def batch(
 @configured("spool", "shard")
 def reload(
     configuration: Configuration,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for the outcome.")] = 60.0,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for the result.")] = 60.0,
 ) -> None:
-    """Have the running daemon reload settings and models."""
-    from .running.reload_command import reload as ask  # noqa: PLC0415 - the command has the function's name
+    """Make the running daemon reload its settings and models."""
+    from .running.reload_command import reload as request_reload  # noqa: PLC0415 - the command has the function's name
 
     settings = configuration.load().settings
-    typer.echo(ask(settings.spool, settings.shard, patience_s=timeout))
+    typer.echo(request_reload(settings.spool, settings.shard, patience_s=timeout))
 
 
 def main() -> None:
-    """Run the program; an error of ours is one line on standard error and its exit code."""
+    """Run the program; a DaemonError becomes one line on standard error and an exit code."""
     _keep_standard_streams()
     try:
         app()
@@ -225,7 +222,7 @@ def main() -> None:
 
 
 def _keep_standard_streams() -> None:
-    """Open what the caller closed: the next file would take its number, and get the log's lines."""
+    """Open those of descriptors 0 to 2 that the caller closed: otherwise the log would go to the next opened file."""
     fd = os.open(os.devnull, os.O_RDWR)
     while fd <= STANDARD_ERROR:
         fd = os.open(os.devnull, os.O_RDWR)

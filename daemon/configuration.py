@@ -1,4 +1,4 @@
-"""Where settings come from: flags, then the environment, then the configuration file, then the defaults."""
+"""Where settings come from: options override variables, variables the configuration file, and the file the defaults."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from .errors import SettingsError
-from .settings import NAMES, TYPES, Settings, check
+from .settings import NAMES, TYPES, Settings, as_path, check
 from .spool.names import printable
 
 if TYPE_CHECKING:
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 Origin = Literal["flag", "env", "file", "default"]
 
 PREFIX: Final = "SPIKEWATCHD_"
-"""Before a setting's name in capitals: its variable."""
+"""Prefix of the environment variables; the setting's name in capitals follows."""
 
 MAX_FILE_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Effective:
-    """Settings, and where each of them came from."""
+    """Settings, and the origin of each."""
 
     settings: Settings
     origins: Mapping[str, Origin]
 
     def as_dict(self) -> dict[str, dict[str, dict[str, Any]]]:
-        """Give both as plain values for JSON: `{"settings": {name: {"value", "from"}}}`."""
+        """Return both as plain values for JSON: `{"settings": {name: {"value", "from"}}}`."""
         values = {name: getattr(self.settings, name) for name in NAMES}
         return {
             "settings": {
@@ -47,16 +47,16 @@ class Effective:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Configuration:
-    """What a start was given; the file is read anew by every `load`.
+    """The sources of a daemon's settings; every `load` reads the file again.
 
     Attributes
     ----------
     file
-        The configuration file, if there is one.
+        The configuration file, if any.
     given
-        Values of flags and of the environment, by setting.
+        Values from options and environment variables, by setting.
     origins
-        Which of the two each came from.
+        Which of the two each of them came from.
 
     """
 
@@ -65,18 +65,20 @@ class Configuration:
     origins: Mapping[str, Origin] = field(default_factory=dict)
 
     def load(self) -> Effective:
-        """Read the file and put everything together.
+        """Read the file and combine all sources.
 
         Raises
         ------
         SettingsError
-            A value that is refused, or a file that cannot be read.
+            A value is invalid, or the file cannot be read.
 
         """
         filed = {} if self.file is None else read(self.file)
         values = filed | dict(self.given)
         if "spool" not in values:
-            raise SettingsError(f"no spool: give --spool DIR, {PREFIX}SPOOL, or spool in --config")
+            raise SettingsError(
+                f"no spool given: use --spool DIR, {PREFIX}SPOOL, or spool in --config"
+            )
         origins: dict[str, Origin] = dict.fromkeys(NAMES, "default")
         origins |= dict.fromkeys(filed, "file")
         origins |= self.origins
@@ -94,7 +96,8 @@ def read(path: Path) -> dict[str, Any]:
     Raises
     ------
     SettingsError
-        It cannot be read, is no TOML, or holds an unknown key or a refused value; names file, key, value and limit.
+        The file cannot be read, is not TOML, or has an unknown key or an invalid value; the message has the file, the
+        key, the value and the limit.
 
     """
     try:
@@ -105,7 +108,7 @@ def read(path: Path) -> dict[str, Any]:
         document = tomllib.loads(data.decode())
     except OSError as fault:
         raise SettingsError(f"{path}: {fault.strerror}") from None
-    except (ValueError, RecursionError) as e:  # not UTF-8, or no TOML
+    except (ValueError, RecursionError) as e:  # not UTF-8, or not TOML
         raise SettingsError(f"{path}: {' '.join(str(e).split())}") from None
     try:
         return {name: _value(name, value) for name, value in document.items()}
@@ -115,13 +118,16 @@ def read(path: Path) -> dict[str, Any]:
 
 def _value(name: str, value: object) -> object:
     if name not in NAMES:
-        raise SettingsError(f"{printable(name)}: no such setting; there are {', '.join(NAMES)}")
-    if isinstance(value, str) and value and TYPES[name] in {Path, Path | None}:
-        value = Path(value)
+        raise SettingsError(
+            f"{printable(name)}: no such setting; expected one of {', '.join(NAMES)}"
+        )
+    value = as_path(name, value)
     if isinstance(value, str) and isinstance(TYPES[name], EnumType) and value in set(TYPES[name]):
         value = TYPES[name](value)
     if isinstance(value, int) and not isinstance(value, bool) and TYPES[name] is float:
-        with suppress(OverflowError):  # too large for a float, and so for every setting
+        with suppress(
+            OverflowError
+        ):  # too large for a float; `check` refuses it as too large for the setting
             value = float(value)
     check(name, value)
     return value

@@ -1,4 +1,4 @@
-"""What can go wrong in the daemon, named for the cause; every text is one line for the user."""
+"""The errors of the daemon, named for their causes; every message is one line for the user."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Final
 
 
 class DaemonError(Exception):
-    """Base of everything that the daemon's programs refuse.
+    """Base class of the daemon's errors.
 
     Attributes
     ----------
     exit_code
-        Of the program: 2 says that it was asked for something that cannot be.
+        Exit code of the program; 2 is an error of use.
 
     """
 
@@ -21,46 +21,50 @@ class DaemonError(Exception):
 
 
 class SettingsError(DaemonError):
-    """A setting outside its range."""
+    """A setting has a wrong type or is out of range."""
 
 
 class SpoolError(DaemonError):
-    """A folder that cannot serve as a spool."""
+    """A folder cannot be used as a spool."""
 
 
 class SpoolBusyError(SpoolError):
-    """Another daemon holds the spool."""
+    """Another daemon has locked the spool."""
 
 
 class SpoolLostError(SpoolError):
-    """The machine fails the spool, or it is not what it was; another start may do better, and nothing is lost."""
+    """The machine failed the spool, or the folder was replaced; every input is kept, and a restart may help."""
 
     exit_code = os.EX_TEMPFAIL
 
 
 class PutError(DaemonError):
-    """A file that cannot be dropped into the spool; the spool is unchanged."""
+    """A file cannot be dropped into the spool; the spool is unchanged."""
+
+
+class ResultError(DaemonError):
+    """A result file cannot be read."""
 
 
 class ServedModelError(DaemonError):
-    """The model cannot be loaded."""
+    """A model cannot be loaded."""
 
 
 class BatchError(DaemonError):
-    """A batch cannot be begun or go on; what is finished of it stays, and the next run takes it up."""
+    """A batch cannot start or continue; its finished parts are kept, and the next run continues from them."""
 
 
 class RejectedInputError(DaemonError):
-    """An input that cannot be answered as a whole, and never will be.
+    """An input cannot be answered as a whole, and another attempt would not help.
 
     Parameters
     ----------
     code
         Constant name of the cause, for programs.
     message
-        What, where, value and limit, for people.
+        The same for people, with place, value and limit.
     stage
-        Where it happened: `read` or `simulate`.
+        Where it was rejected: `read` or `simulate`.
 
     """
 
@@ -71,7 +75,7 @@ class RejectedInputError(DaemonError):
 
 
 class AnswerError(DaemonError):
-    """The simulator failed on a batch; which of its requests is to blame is not known."""
+    """The simulator failed on a batch, and the request that caused it is not known."""
 
 
 TEMPORARY: Final = frozenset(
@@ -86,12 +90,12 @@ TEMPORARY: Final = frozenset(
         errno.ESTALE,
     }
 )
-"""Faults of the machine: another start may not meet them."""
+"""Faults of the machine that may be gone at the next start."""
 
 DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
-"""Faults that end when somebody makes room."""
+"""Faults that end when space on the disk is freed."""
 
 
 def fault_name(fault: OSError) -> str:
-    """Name an operating system fault: `ENOSPC`, or `OSError` where it has no number."""
+    """Return the name of an OSError's errno, such as `ENOSPC`, or the name of its class if it has none."""
     return errno.errorcode.get(fault.errno or 0, type(fault).__name__)

@@ -1,4 +1,4 @@
-"""Make a command's options out of the fields of `Settings`."""
+"""Create a command's options from the fields of `Settings`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Config = Annotated[
         "--config",
         envvar=PREFIX + "CONFIG",
         metavar="FILE",
-        help="TOML file of settings; flags and variables come first.",
+        help="TOML file of settings; options and variables override it.",
     ),
 ]
 
@@ -32,18 +32,18 @@ _ORIGINS: Final[dict[str, Origin]] = {"COMMANDLINE": "flag", "ENVIRONMENT": "env
 
 
 def configured(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command one option for each setting, and `--config`.
+    """Add an option for each setting, and `--config`, to a command.
 
     Parameters
     ----------
     names
-        The settings; without any, all.
+        The settings; all of them if none is named.
 
     Returns
     -------
     Callable
-        A decorator for a function whose first parameter is the `Configuration`; its others stay options and
-        arguments of their own.
+        A decorator for a function whose first parameter is the `Configuration`; its other parameters become options
+        and arguments as usual.
 
     """
     chosen = names or NAMES
@@ -76,9 +76,9 @@ def configured(*names: str) -> Callable[[Callable[..., None]], Callable[..., Non
 
 
 def _plain(name: str, value: Any) -> Any:
-    """Turn what typer gives for a path or a table, a list of NAME=REFERENCE, into what it says."""
+    """Convert typer's value of a path, or of a table (a list of NAME=REFERENCE)."""
     if TYPES[name] in {Path, Path | None}:
-        # Of an empty one, as of a variable that is not set, Path would make the working directory.
+        # Path("") would be the working directory; an empty variable must not mean that.
         return Path(value) if value else value
     if TYPES[name] != dict[str, str]:
         return value
@@ -90,7 +90,7 @@ def _plain(name: str, value: Any) -> Any:
 
 
 def _parameter(name: str) -> inspect.Parameter:
-    """Make the option of a setting; whether it was given is asked of typer, not told from its value."""
+    """Create the option of a setting; typer reports whether it was given, even with the default value."""
     about, kind, default = ABOUT[name], TYPES[name], DEFAULTS.get(name)
     flag = "--" + name.replace("_", "-")
     flags = [flag, about.flag] if about.flag else [flag]

@@ -1,7 +1,7 @@
 """The daemon's settings: one typed object, checked when it is built.
 
-Every field is a flag (`--scan-s`), a variable (`SPIKEWATCHD_SCAN_S`) and a key of the configuration file (`scan_s`);
-its help, its limits and whether it may change while the daemon runs stand here and nowhere else.
+Every field is an option (`--scan-s`), an environment variable (`SPIKEWATCHD_SCAN_S`) and a key of the configuration
+file (`scan_s`).  Its help, its limits and whether a reload can change it are defined here and nowhere else.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .files.durable import Durability
 from .spool.shards import Shard
 
 DEFAULT_MODEL: Final = "trec:production"
-"""The bundled model, used when neither a registry nor a model is named."""
+"""The bundled model, used by default."""
 
 _KINDS: Final[dict[Any, str]] = {
     str: "a string",
@@ -35,20 +35,20 @@ _MOST_LANES: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What is known of a setting beside its type.
+    """What is known about a setting in addition to its type.
 
     Attributes
     ----------
     help
-        One line for people.
+        One line for the user.
     least, most
-        Limits of a number.
+        Limits of a number, inclusive.
     choices
-        What a string may be; empty: anything, or what its own type says.
+        The allowed values of a string; empty if its type alone decides.
     fixed
-        Whether it stays what it was when the daemon started, whatever a reload says.
+        Whether only a restart can change it; a reload then reports and ignores a new value.
     flag
-        A second name of its flag.
+        A second name of its option.
 
     """
 
@@ -62,38 +62,43 @@ class About:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """Everything that decides what a daemon does.
+    """All settings of a daemon.  A path may be given as a string; it is converted.
 
     Raises
     ------
     SettingsError
-        A value is of another type or out of range, by its name and limit.
+        A value has a wrong type or is out of range; the message has the setting's name, the value and the limit.
 
     """
 
-    spool: Annotated[Path, About("Folder of the spool; made if it is absent.", fixed=True)]
+    spool: Annotated[Path, About("Folder of the spool; created if it does not exist.", fixed=True)]
     registry: Annotated[
-        Path | None, About("Root of the model registry; without it, the bundled one.")
+        Path | None, About("Root of the model registry; default: the bundled registry.")
     ] = None
     model: Annotated[str, About("NAME:VERSION, NAME:ALIAS or NAME@sha256:DIGEST.")] = DEFAULT_MODEL
     models: Annotated[
         dict[str, str],
-        About("NAME=REFERENCE: in/NAME/ is answered by a model of its own.", flag="--serve"),
+        About("NAME=REFERENCE: answer the files in in/NAME/ with this model.", flag="--serve"),
     ] = field(default_factory=dict)
     shard: Annotated[
-        str, About("I/N: answer one of N shares of the names, beside other daemons.", fixed=True)
+        str,
+        About(
+            "I/N: answer share I of N of the file names; other daemons answer the rest.", fixed=True
+        ),
     ] = ""
     model_poll_s: Annotated[
-        float, About("Seconds between two looks at what the reference means.", 0.01, 3600)
+        float, About("Seconds between two checks which model the reference points to.", 0.01, 3600)
     ] = 2.0
     durability: Annotated[
-        Durability, About("What is synced: strict, file or process.", fixed=True)
+        Durability, About("What is synced to the disk: strict, file or process.", fixed=True)
     ] = Durability.STRICT
-    once: Annotated[bool, About("Stop when what was there is answered.", fixed=True)] = False
+    once: Annotated[
+        bool, About("Stop when all files that were there are answered.", fixed=True)
+    ] = False
     log_format: Annotated[
         str,
         About(
-            "json, console, or auto: console on a terminal.",
+            "json, console, or auto: console on a terminal, else json.",
             choices=("json", "console", "auto"),
             fixed=True,
         ),
@@ -101,96 +106,124 @@ class Settings:
     log_level: Annotated[
         str,
         About(
-            "Least level that is written.",
+            "Lowest level that is written.",
             choices=("debug", "info", "warning", "error"),
             fixed=True,
         ),
     ] = "info"
     log_file: Annotated[
-        Path | None, About("File that gets the log's lines as well, as JSON.", fixed=True)
+        Path | None, About("File to which the log is written as well, as JSON lines.", fixed=True)
     ] = None
     log_file_bytes: Annotated[
-        int, About("Size at which that file is put aside.", 4096, 1 << 50, fixed=True)
+        int, About("Size in bytes at which that file is rotated.", 4096, 1 << 50, fixed=True)
     ] = 64 << 20
-    log_file_count: Annotated[int, About("Files put aside that are kept.", 0, 1000, fixed=True)] = 4
+    log_file_count: Annotated[
+        int, About("Number of rotated files to keep.", 0, 1000, fixed=True)
+    ] = 4
     network_fs: Annotated[
         bool,
-        About("Take a network file system; scan, without file events and leases.", fixed=True),
+        About("Accept a network file system; scan it, without file events and leases.", fixed=True),
     ] = False
     done_marker: Annotated[
-        bool, About("Claim NAME only when an empty file NAME.done lies beside it.", fixed=True)
+        bool, About("Claim NAME only when there is an empty file NAME.done next to it.", fixed=True)
     ] = False
-    batch_questions: Annotated[int, About("Questions in one simulator call.", 1, 65536)] = 2048
+    batch_questions: Annotated[int, About("Questions in one call of the simulator.", 1, 65536)] = (
+        2048
+    )
     group_files: Annotated[
-        int, About("Files claimed in one turn, and the most made durable together.", 1, 4096)
+        int, About("Most files claimed in one turn, and most committed together.", 1, 4096)
     ] = 512
-    linger_s: Annotated[float, About("Seconds a finished file waits for others.", 0, 10)] = 0.05
+    linger_s: Annotated[
+        float,
+        About("Seconds that a finished file waits for others, to be committed together.", 0, 10),
+    ] = 0.05
     max_line_bytes: Annotated[
-        int, About("Longest line; a longer one fails its file.", 1, 1 << 30)
+        int, About("Longest line in bytes; a file with a longer one fails.", 1, 1 << 30)
     ] = 1 << 20
     max_input_bytes: Annotated[
-        int, About("Most bytes of one input, decompressed; 0: any number.", 0, 1 << 62)
+        int, About("Most bytes of one input after decompression; 0: no limit.", 0, 1 << 62)
     ] = 64 << 30
     max_attempts: Annotated[
-        int, About("Claims without a result until a file is put aside.", 1, 100)
+        int, About("Claims without a result after which a file is quarantined.", 1, 100)
     ] = 3
     scan_s: Annotated[float, About("Seconds between two scans of the inbox.", 0.01, 3600)] = 1.0
     settle_s: Annotated[
         float,
-        About("Seconds without change until a file is complete, without leases.", 0, 3600),
+        About(
+            "Seconds without a change after which a file is complete, where leases do not work.",
+            0,
+            3600,
+        ),
     ] = 1.0
-    empty_grace_s: Annotated[
-        float, About("Seconds that an empty file is given to fill.", 0, 3600)
-    ] = 2.0
+    empty_grace_s: Annotated[float, About("Seconds after which an empty file fails.", 0, 3600)] = (
+        2.0
+    )
     retry_first_s: Annotated[
-        float, About("First pause in seconds before work is tried again.", 0.001, 3600)
+        float, About("First back-off in seconds after a fault of the machine.", 0.001, 3600)
     ] = 0.25
-    retry_last_s: Annotated[float, About("Longest such pause in seconds.", 0.001, 3600)] = 30.0
+    retry_last_s: Annotated[float, About("Longest back-off in seconds.", 0.001, 3600)] = 30.0
     min_free_bytes: Annotated[
         int,
-        About("Bytes left free in the spool; with less, nothing is claimed; 0: none.", 0, 1 << 62),
+        About("Bytes to leave free; with less, nothing is claimed; 0: no such limit.", 0, 1 << 62),
     ] = 16 << 20
-    min_free_inodes: Annotated[int, About("Inodes left free, likewise.", 0, 1 << 40)] = 256
+    min_free_inodes: Annotated[
+        int,
+        About("Inodes to leave free; with less, nothing is claimed; 0: no such limit.", 0, 1 << 40),
+    ] = 256
     min_free_percent: Annotated[
         float,
         About(
-            "Share of both left free, at most 1 GiB and 10,000 inodes; the larger counts.", 0, 99
+            "Percentage of both to leave free, capped at 1 GiB and 10,000 inodes; the larger limit counts.",
+            0,
+            99,
         ),
     ] = 5.0
     ballast_bytes: Annotated[
-        int, About("Size of a file in tmp/ that is given up when the disk is full.", 0, 1 << 40)
+        int,
+        About(
+            "Size in bytes of a file in tmp/ that is removed when the disk is full; 0: none.",
+            0,
+            1 << 40,
+        ),
     ] = 1 << 20
     max_out_files: Annotated[
-        int, About("Results in out/ from which on nothing is claimed; 0: no limit.", 0, 10**7)
+        int, About("Number of results in out/ at which claiming stops; 0: no limit.", 0, 10**7)
     ] = 0
     stop_grace_s: Annotated[
-        float, About("Seconds to finish what is in hand, when told to stop.", 0, 3600)
+        float, About("Seconds to finish the work in progress after a signal to stop.", 0, 3600)
     ] = 30.0
     stall_s: Annotated[
         float,
         About(
-            "Seconds without a sign of life until a thread counts as hanging.", 5, 3600, fixed=True
+            "Seconds without a heartbeat after which a thread counts as hanging.",
+            5,
+            3600,
+            fixed=True,
         ),
     ] = 120.0
     http: Annotated[
         str,
-        About("ADDRESS:PORT of health, status and metrics; empty serves none.", fixed=True),
+        About("ADDRESS:PORT to serve health, status and metrics; empty: not served.", fixed=True),
     ] = ""
     http_public: Annotated[
-        bool, About("Allow an address that other machines reach.", fixed=True)
+        bool, About("Allow an address that other machines can reach.", fixed=True)
     ] = False
 
     def __post_init__(self) -> None:
         for name in NAMES:
-            check(name, getattr(self, name))
+            value = as_path(name, getattr(self, name))
+            check(name, value)
+            object.__setattr__(
+                self, name, value
+            )  # the way to convert a field of a frozen dataclass
         if self.retry_first_s > self.retry_last_s:
             raise SettingsError(
-                f"retry_first_s: {self.retry_first_s:g}, most {self.retry_last_s:g} (retry_last_s)"
+                f"retry_first_s: {self.retry_first_s:g}, expected at most {self.retry_last_s:g} (retry_last_s)"
             )
 
 
 NAMES: Final = tuple(each.name for each in fields(Settings))
-"""Every setting, in the order in which they are shown."""
+"""Names of all settings, in the order in which they are shown."""
 
 TYPES: Final[dict[str, Any]] = get_type_hints(Settings)
 
@@ -206,13 +239,20 @@ DEFAULTS: Final[dict[str, Any]] = {
 }
 
 
+def as_path(name: str, value: object) -> object:
+    """Convert a string to a path if the setting is one; an empty string stays, and `check` then refuses it."""
+    if isinstance(value, str) and value and TYPES[name] in {Path, Path | None}:
+        return Path(value)
+    return value
+
+
 def check(name: str, value: object) -> None:
-    """Hold a value to the type and the limits of its setting.
+    """Check a value against the type and the limits of its setting.
 
     Raises
     ------
     SettingsError
-        It breaks them; the text has the name, the value and the limit.
+        It does not fit; the message has the setting's name, the value and the limit.
 
     """
     kind, about = TYPES[name], ABOUT[name]
@@ -222,9 +262,9 @@ def check(name: str, value: object) -> None:
         raise SettingsError(f"{name}: {value!r}, expected {_KINDS[kind]}")
     if isinstance(value, int | float) and not isinstance(value, bool):
         if not value >= about.least:
-            raise SettingsError(f"{name}: {value}, least {about.least}")
+            raise SettingsError(f"{name}: {value}, expected at least {about.least}")
         if not value <= about.most:
-            raise SettingsError(f"{name}: {value}, most {about.most}")
+            raise SettingsError(f"{name}: {value}, expected at most {about.most}")
     if name == "models":
         _check_lanes(value)
     if name == "shard" and isinstance(value, str):
@@ -235,7 +275,7 @@ def check(name: str, value: object) -> None:
 
 def _check_lanes(models: Any) -> None:
     if len(models) > _MOST_LANES:
-        raise SettingsError(f"models: {len(models)} names, most {_MOST_LANES}")
+        raise SettingsError(f"models: {len(models)} names, expected at most {_MOST_LANES}")
     for lane in models:
         if not _LANE.fullmatch(lane):
             raise SettingsError(

@@ -1,4 +1,4 @@
-"""What decides what a batch does, checked when it is built."""
+"""The settings of a batch, checked when they are built."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PART_MIB: Final = 4.0
-"""About 80,000 questions, two seconds of one core: little is lost with a worker, and little spent on a task."""
+"""About 80,000 questions, or two seconds of one core: a dead worker costs little, and so does the start of a task."""
 
 PART_MIB_MAX: Final = 4096.0
 
 
 def cores() -> int:
-    """Count the cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BatchSettings:
-    """Everything that decides what a batch does.
+    """All settings of a batch.
 
     Attributes
     ----------
     inputs
         Paths, URLs of fsspec stores, and globs of either.
     out
-        Folder of the partitions and the manifest, a path or a URL.
+        Folder for the partitions and the manifest: a path or a URL.
     scheduler
         Address of a Dask scheduler; None starts workers on this machine.
     workers
-        Processes on this machine.
+        Number of worker processes on this machine.
     registry, model
         As in the daemon's `Settings`.
     part_mib
-        MiB of an input in one part, at least so much but for the last; the death of a worker costs that much work.
+        Least size in MiB of a part of an input, except of the last; if a worker dies, this much work is repeated.
     force
-        Answer what is finished again.
+        Whether to answer finished parts again.
 
     """
 
@@ -58,13 +58,13 @@ class BatchSettings:
 
     def __post_init__(self) -> None:
         if self.workers < 1:
-            raise SettingsError(f"workers: {self.workers}, least 1")
+            raise SettingsError(f"workers: {self.workers}, expected at least 1")
         if not 0 < self.part_mib <= PART_MIB_MAX:
             raise SettingsError(
-                f"part-mib: {self.part_mib:g}, limits: more than 0, at most {PART_MIB_MAX:g}"
+                f"part-mib: {self.part_mib:g}, expected more than 0 and at most {PART_MIB_MAX:g}"
             )
 
     @property
     def part_bytes(self) -> int:
-        """Bytes of a part."""
+        """`part_mib` in bytes."""
         return max(1, int(self.part_mib * 2**20))

@@ -6,7 +6,7 @@ import hashlib
 import os
 import tempfile
 import uuid
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar, cast
@@ -17,6 +17,9 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.utils import infer_compression
 
 from ..errors import BatchError
+from ..files import durable
+from ..files.draft import Draft
+from ..files.durable import Durability
 from ..spool import names
 
 if TYPE_CHECKING:
@@ -164,27 +167,27 @@ class Store:
         return written
 
     def _write_here(self, target: Path, fill: Callable[[BinaryIO], Value]) -> StoredFile:
-        temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}{TEMPORARY}")
         with asking(str(target)):
             target.parent.mkdir(parents=True, exist_ok=True)
-            file = temporary.open("x+b")
+            folder = os.open(target.parent, durable.FOLDER_FLAGS)
         try:
-            with file:
-                written = _filled(file, fill, name=str(target))
-                with asking(str(target)):
-                    os.fsync(file.fileno())
             with asking(str(target)):
-                temporary.replace(target)
-                _sync_folder(target.parent)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+                draft = Draft.named(folder, _temporary(target.name), mode=0o666)
+            with closing(draft):
+                with os.fdopen(draft.fd, "r+b", closefd=False) as file:
+                    written = _filled(file, fill, name=str(target))
+                with asking(str(target)):
+                    durable.sync_files([draft.fd], volume=folder, level=Durability.STRICT)
+                    draft.replace(target.name)
+                    durable.sync_folder(folder, Durability.STRICT)
+        finally:
+            os.close(folder)
         return written
 
     def _put(self, file: BinaryIO, name: str) -> None:
         fs, target = self._fs, self.place(name)
         folder, _, last = target.rpartition("/")
-        temporary = f"{folder}/.{last}.{uuid.uuid4().hex}{TEMPORARY}"
+        temporary = f"{folder}/{_temporary(last)}"
         fs.makedirs(folder, exist_ok=True)
         try:
             file.seek(0)
@@ -230,12 +233,9 @@ def _filled(file: BinaryIO, fill: Callable[[BinaryIO], Value], *, name: str) -> 
     return StoredFile(value=value, sha256=sha256, size=size)
 
 
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+def _temporary(name: str) -> str:
+    """Return a name for the file while it is half written: hidden, and different for each writer."""
+    return f".{name}.{uuid.uuid4().hex}{TEMPORARY}"
 
 
 @contextmanager

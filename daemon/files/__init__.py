@@ -1,1 +1,1 @@
-"""File-system calls, and writing that survives a crash."""
+"""File-system calls, and files that appear whole and survive a crash."""

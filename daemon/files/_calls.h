@@ -1,4 +1,4 @@
-/* File-system calls as _calls.pyx wants them: an error number or 0, and what a system lacks is refused. */
+/* File-system calls for _calls.pyx.  Each returns 0 or an errno; a call that the system lacks returns an errno, too. */
 #ifndef SPIKEWATCH_CALLS_H
 #define SPIKEWATCH_CALLS_H
 
@@ -12,9 +12,9 @@
 typedef struct {
     int64_t size, mtime_ns, ctime_ns;
     int mode;
-    int gone;   /* error of the look at the name */
-    int unopened, unleased; /* errors of the question for writers */
-} Look;
+    int stat_error;              /* errno of fstatat */
+    int open_error, lease_error; /* errno of opening the file, and of taking a read lease on it */
+} FileFacts;
 
 #ifdef __APPLE__
 #define CALLS_MTIME(s) ((s).st_mtimespec)
@@ -30,36 +30,37 @@ static int open_to_read(int folder, const char *name) {
     return openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 }
 
-static void ask_for_writers(int folder, const char *name, Look *look) {
+/* Find out whether another process has the file open for writing: the kernel then refuses a read lease (EAGAIN). */
+static void probe_writers(int folder, const char *name, FileFacts *facts) {
     int fd = open_to_read(folder, name);
     if (fd < 0) {
-        look->unopened = errno;
+        facts->open_error = errno;
         return;
     }
 #ifdef F_SETLEASE
     if (fcntl(fd, F_SETLEASE, F_RDLCK) < 0)
-        look->unleased = errno;
+        facts->lease_error = errno;
     else
         fcntl(fd, F_SETLEASE, F_UNLCK);
 #else
-    look->unleased = ENOSYS;
+    facts->lease_error = ENOSYS;
 #endif
     close(fd);
 }
 
-static void look_at(int folder, const char *name, int leases, Look *look) {
-    struct stat facts;
-    *look = (Look){0};
-    if (fstatat(folder, name, &facts, AT_SYMLINK_NOFOLLOW) < 0) {
-        look->gone = errno;
+static void look_at(int folder, const char *name, int leases, FileFacts *facts) {
+    struct stat st;
+    *facts = (FileFacts){0};
+    if (fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+        facts->stat_error = errno;
         return;
     }
-    look->size = facts.st_size;
-    look->mode = (int)facts.st_mode;
-    look->mtime_ns = nanoseconds(CALLS_MTIME(facts));
-    look->ctime_ns = nanoseconds(CALLS_CTIME(facts));
-    if (leases && S_ISREG(facts.st_mode))
-        ask_for_writers(folder, name, look);
+    facts->size = st.st_size;
+    facts->mode = (int)st.st_mode;
+    facts->mtime_ns = nanoseconds(CALLS_MTIME(st));
+    facts->ctime_ns = nanoseconds(CALLS_CTIME(st));
+    if (leases && S_ISREG(st.st_mode))
+        probe_writers(folder, name, facts);
 }
 
 static int link_name(int source, const char *name, int target, const char *new_name) {
@@ -69,7 +70,7 @@ static int link_name(int source, const char *name, int target, const char *new_n
 static int link_open(int fd, int target, const char *new_name) {
     char path[32];
 #ifdef AT_EMPTY_PATH
-    /* Linux allows this to root, and since 6.10 to whoever has opened the file: no walk through /proc. */
+    /* Linux allows this to root, and since 6.10 to the process that opened the file.  It saves the walk through /proc. */
     if (linkat(fd, "", target, new_name, AT_EMPTY_PATH) == 0)
         return 0;
     if (errno != ENOENT)
@@ -83,7 +84,7 @@ static int unlink_name(int folder, const char *name) {
     return unlinkat(folder, name, 0) < 0 && errno != ENOENT ? errno : 0;
 }
 
-/* Unlink a name in `folder` if it names the same file as in `other`. */
+/* Unlink `name` in `folder` if the same name in `other` is a hard link to the same file. */
 static int unlink_twin(int folder, int other, const char *name) {
     struct stat a, b;
     if (fstatat(folder, name, &a, AT_SYMLINK_NOFOLLOW) < 0 || fstatat(other, name, &b, AT_SYMLINK_NOFOLLOW) < 0)
@@ -91,7 +92,7 @@ static int unlink_twin(int folder, int other, const char *name) {
     return a.st_dev == b.st_dev && a.st_ino == b.st_ino ? unlink_name(folder, name) : 0;
 }
 
-/* A new nameless file that holds these bytes: its descriptor, or minus the error. */
+/* Create a nameless file with these bytes; return its descriptor, or a negated errno. */
 static int new_file(int folder, const char *data, int64_t size) {
 #ifdef O_TMPFILE
     int fd = openat(folder, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0640);
@@ -114,18 +115,30 @@ static int new_file(int folder, const char *data, int64_t size) {
 #endif
 }
 
-/* What the system has failed to write of an open file since it was opened, or since this was asked last. */
-static int not_written(int fd) {
+/* Return the errno of a write-back of this file that failed since it was opened, or since the last call.
+
+   The kernel reports such an error once for each open file description. */
+static int writeback_error(int fd) {
 #ifdef SYNC_FILE_RANGE_WAIT_BEFORE
     if (sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WAIT_BEFORE) == 0)
         return 0;
-    if (errno != ENOSYS) /* as some sandboxes say */
+    if (errno != ENOSYS) /* some sandboxes lack the call */
         return errno;
 #endif
     return fsync(fd) < 0 ? errno : 0;
 }
 
-/* The bytes of a regular file of at most `most` bytes: their number, or -1 for any other file, and on an error. */
+/* Write everything that is pending for the file system of `fd` to its disk. */
+static int sync_volume(int fd) {
+#ifdef __linux__
+    return syncfs(fd) < 0 ? errno : 0;
+#else
+    (void)fd;
+    return ENOSYS;
+#endif
+}
+
+/* Read a regular file of at most `most` bytes; return its size, or -1 for any other file and on an error. */
 static int64_t read_file(int folder, const char *name, char *data, int64_t most) {
     struct stat facts;
     int64_t size = 0;

@@ -1,7 +1,9 @@
-"""File-system calls on many names at a time, without the GIL: threads that pass it on at every call of a file do little else.
+"""File-system calls on many names at a time, without the GIL.
 
-Each function does for its names, in order, what one call would do for one.  The functions never raise for the disk: they
-give error numbers (0: done), and whoever asked deals with the few that are none.
+Threads that release and take the GIL around every single call spend most of their time waiting for it.
+
+Each function makes one call for each of its names, in order.  No function raises for a failed call: it returns an errno
+per name (0 = success), and the caller decides which of them are errors.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_AsStringAndSize, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -13,21 +15,22 @@ cdef extern from "Python.h":
     bytes PyUnicode_EncodeFSDefault(object)
 
 cdef extern from "_calls.h":
-    ctypedef struct Look:
+    ctypedef struct FileFacts:
         int64_t size, mtime_ns, ctime_ns
-        int mode, gone, unopened, unleased
-    void look_at(int folder, const char* name, int leases, Look* look) noexcept nogil
+        int mode, stat_error, open_error, lease_error
+    void look_at(int folder, const char* name, int leases, FileFacts* facts) noexcept nogil
     int link_name(int source, const char* name, int target, const char* new_name) noexcept nogil
     int link_open(int fd, int target, const char* new_name) noexcept nogil
     int unlink_name(int folder, const char* name) noexcept nogil
     int unlink_twin(int folder, int other, const char* name) noexcept nogil
     int new_file(int folder, const char* data, int64_t size) noexcept nogil
-    int not_written(int fd) noexcept nogil
+    int writeback_error(int fd) noexcept nogil
+    int sync_volume(int fd) noexcept nogil
     int64_t read_file(int folder, const char* name, char* data, int64_t most) noexcept nogil
 
 
 cdef class Names:
-    """Names as the system takes them."""
+    """File names as an array of C strings in the file-system encoding."""
 
     cdef list _held
     cdef char** at
@@ -40,7 +43,7 @@ cdef class Names:
         self.count = len(self._held)
         self.at = <char**>_memory(self.count * sizeof(char*))
         for i in range(self.count):
-            # Without a place for the length, a name with a zero in it is refused.
+            # NULL for the length makes CPython refuse a name with a zero byte in it (ValueError).
             PyBytes_AsStringAndSize(self._held[i], &text, NULL)
             self.at[i] = text
 
@@ -49,7 +52,7 @@ cdef class Names:
 
 
 cdef class Numbers:
-    """Numbers: descriptors, or what came of the calls."""
+    """An array of C ints: descriptors, or an errno per call."""
 
     cdef int* at
     cdef Py_ssize_t count
@@ -61,7 +64,7 @@ cdef class Numbers:
     def __dealloc__(self):
         free(self.at)
 
-    cdef list given(self):
+    cdef list as_list(self):
         return [self.at[i] for i in range(self.count)]
 
 
@@ -73,51 +76,52 @@ cdef void* _memory(size_t size) except NULL:
 
 
 def look_all(int folder, names, bint leases):
-    """Look at names, never at what they point to.
+    """Stat names in a folder without following symlinks.
 
     Returns
     -------
     list of tuples
-        Error number of the look; mode, size in bytes, mtime and ctime in ns; and, of regular files where `leases` asks
-        for it, the error numbers of opening to read and of a read lease, which is given back at once.
+        Per name: the errno of the stat; mode, size in bytes, mtime and ctime in ns; and the errnos of opening the file
+        for reading and of taking a read lease on it.  The last two are probed only for regular files, and only if
+        `leases` is true; the lease is released at once.
 
     """
     cdef Names n = Names(names)
-    cdef Look* looks = <Look*>_memory(n.count * sizeof(Look))
+    cdef FileFacts* facts = <FileFacts*>_memory(n.count * sizeof(FileFacts))
     cdef Py_ssize_t i
     try:
         with nogil:
             for i in range(n.count):
-                look_at(folder, n.at[i], leases, &looks[i])
+                look_at(folder, n.at[i], leases, &facts[i])
         return [
             (
-                looks[i].gone,
-                looks[i].mode,
-                looks[i].size,
-                looks[i].mtime_ns,
-                looks[i].ctime_ns,
-                looks[i].unopened,
-                looks[i].unleased,
+                facts[i].stat_error,
+                facts[i].mode,
+                facts[i].size,
+                facts[i].mtime_ns,
+                facts[i].ctime_ns,
+                facts[i].open_error,
+                facts[i].lease_error,
             )
             for i in range(n.count)
         ]
     finally:
-        free(looks)
+        free(facts)
 
 
 def link_all(int source, names, int target, new_names):
-    """Give files a second name each; refuses to overwrite and follows no symlink."""
+    """Hard-link each file under a second name; never overwrites and never follows a symlink."""
     cdef Names old = Names(names), new = Names(new_names)
     cdef Numbers errors = Numbers(_equal(old.count, new.count))
     cdef Py_ssize_t i
     with nogil:
         for i in range(old.count):
             errors.at[i] = link_name(source, old.at[i], target, new.at[i])
-    return errors.given()
+    return errors.as_list()
 
 
 def link_open_all(fds, int target, new_names):
-    """Give open files a name each, also those that have none yet; refuses to overwrite."""
+    """Link each open file under a name, nameless files included; never overwrites."""
     cdef Names new = Names(new_names)
     cdef Numbers files = _numbers(fds)
     cdef Numbers errors = Numbers(_equal(files.count, new.count))
@@ -125,38 +129,38 @@ def link_open_all(fds, int target, new_names):
     with nogil:
         for i in range(new.count):
             errors.at[i] = link_open(files.at[i], target, new.at[i])
-    return errors.given()
+    return errors.as_list()
 
 
 def unlink_all(int folder, names):
-    """Remove names; one that is not there is no error."""
+    """Unlink names; a missing name counts as success."""
     cdef Names n = Names(names)
     cdef Numbers errors = Numbers(n.count)
     cdef Py_ssize_t i
     with nogil:
         for i in range(n.count):
             errors.at[i] = unlink_name(folder, n.at[i])
-    return errors.given()
+    return errors.as_list()
 
 
 def unlink_twins(int folder, int other, names):
-    """Remove those names in a folder that name the same file in another folder."""
+    """Unlink each name in `folder` whose namesake in `other` is a hard link to the same file."""
     cdef Names n = Names(names)
     cdef Numbers errors = Numbers(n.count)
     cdef Py_ssize_t i
     with nogil:
         for i in range(n.count):
             errors.at[i] = unlink_twin(folder, other, n.at[i])
-    return errors.given()
+    return errors.as_list()
 
 
 def new_files(int folder, contents):
-    """Make nameless files with these bytes.
+    """Create a nameless file (O_TMPFILE) for each of `contents`.
 
     Returns
     -------
     list of int
-        Their descriptors; after the first that fails, its error number negated, and no more.
+        Their descriptors.  At the first failure the list ends with the negated errno.
 
     """
     cdef list held = list(contents)
@@ -178,18 +182,26 @@ def new_files(int folder, contents):
     finally:
         free(data)
         free(sizes)
-    return fds.given()[:made]
+    return fds.as_list()[:made]
 
 
-def not_written_all(fds):
-    """Say what could not be written of open files; for those that were synced with others, whose sync told others."""
+def writeback_errors(fds):
+    """Return the errno of each open file's failed write-back, each error once per descriptor."""
     cdef Numbers files = _numbers(fds)
     cdef Numbers errors = Numbers(files.count)
     cdef Py_ssize_t i
     with nogil:
         for i in range(files.count):
-            errors.at[i] = not_written(files.at[i])
-    return errors.given()
+            errors.at[i] = writeback_error(files.at[i])
+    return errors.as_list()
+
+
+def sync_filesystem(int fd):
+    """Sync the whole file system of a descriptor; return an errno, ENOSYS where the system has no syncfs."""
+    cdef int error
+    with nogil:
+        error = sync_volume(fd)
+    return error
 
 
 def close_all(fds):
@@ -202,7 +214,7 @@ def close_all(fds):
 
 
 def read_all(int folder, names, int64_t most):
-    """Read regular files of at most `most` bytes; None for any other, and for what cannot be read."""
+    """Read regular files of at most `most` bytes each; None for any other file and for an unreadable one."""
     cdef Names n = Names(names)
     cdef char* data = <char*>_memory(n.count * most)
     cdef int64_t* sizes = NULL

@@ -1,7 +1,10 @@
-"""Files that are written before they have a name, and get it when they are complete.
+"""Files that appear under their name only when they are complete: the one way in which the daemon writes them.
 
-Where the file system allows it a draft has no name at all (O_TMPFILE): nothing is left of it when the process dies, and
-two changes of a folder are saved.  Elsewhere it has a temporary one.
+A draft is written first, synced if need be, and then published: `place` links it under a free name, and `replace`
+renames it over an older file.  Readers never see half a file, and a killed process leaves at most a temporary file.
+
+`Draft.written` uses nameless files (O_TMPFILE) where the file system has them: a killed process then leaves nothing,
+and each file saves two changes of a folder.  Elsewhere, and in `Draft.named`, a draft has a temporary name.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+from contextlib import closing
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Self
 
@@ -18,25 +22,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 _NO_NAMELESS: Final = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT})
-"""What file systems without nameless files say."""
+"""Errors of file systems and kernels without O_TMPFILE."""
 
 
 class Draft:
-    """A file in the making.
+    """A file that is not yet published.
 
     Parameters
     ----------
     folder
-        Descriptor of the folder on whose file system it is.
+        Descriptor of a folder on the file's file system; the temporary name, if any, is in it.
     fd
-        Its own descriptor.
+        Descriptor of the file.
     name
-        Its temporary name in there; None if it has none.
+        Its temporary name; None for a nameless file.
 
     Attributes
     ----------
     fd
-        Descriptor to write to, until `close`.
+        Descriptor to write to, until `close`; -1 afterwards.
 
     """
 
@@ -47,23 +51,32 @@ class Draft:
         self._name = name
         self.fd = fd
 
+    def __repr__(self) -> str:
+        return f"Draft(fd={self.fd}, name={self._name!r})"
+
+    @classmethod
+    def named(cls, folder: int, name: str, *, mode: int = 0o640) -> Self:
+        """Create a draft with a temporary name, replacing an older file of that name."""
+        return cls(folder, durable.create(folder, name, mode=mode), name)
+
     @classmethod
     def written(cls, folder: int, contents: Sequence[bytes], names: Iterable[str]) -> list[Self]:
-        """Make a draft of each content: all of them, or none.
+        """Create a draft for each of `contents`: all of them, or none.
 
         Parameters
         ----------
         folder
-            Descriptor of the folder on whose file system they are.
+            Descriptor of a folder on their file system.
         contents
-            What they hold.
+            What to write into each.
         names
-            Their temporary names, asked for if they must have one; older files of these names are replaced.
+            Their temporary names, used only where the file system has no nameless files; older files of these names
+            are replaced.
 
         Raises
         ------
         OSError
-            The disk.
+            The disk failed.
 
         """
         fds = _calls.new_files(folder, contents)
@@ -74,7 +87,7 @@ class Draft:
                 durable.check(error, "a nameless file in tmp/")
             if error:
                 for data, name in islice(zip(contents, names, strict=True), len(drafts), None):
-                    drafts.append(cls(folder, durable.create(folder, name), name))
+                    drafts.append(cls.named(folder, name))
                     drafts[-1].write(data)
         except BaseException:
             close(drafts)
@@ -91,11 +104,25 @@ class Draft:
         return self._name is None
 
     def place(self, folder: int, name: str) -> None:
-        """Give the file its name; refuses (FileExistsError) to overwrite."""
+        """Link the file under its final name; raise FileExistsError if the name is taken."""
         if self._name is not None:
             durable.link(self._folder, self._name, folder, name)
         else:
             durable.link_open(self.fd, folder, name)
+
+    def replace(self, name: str) -> None:
+        """Rename the file within its folder, over an older file of that name; only for a named draft.
+
+        Raises
+        ------
+        OSError
+            The disk failed; the older file is unchanged.
+
+        """
+        if self._name is None:
+            raise ValueError(f"{name}: a nameless file cannot be renamed")
+        os.rename(self._name, name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        self._name = None
 
     def digest(self) -> str:
         """Hash what was written (sha256, hexadecimal)."""
@@ -106,7 +133,7 @@ class Draft:
         return total.hexdigest()
 
     def close(self) -> None:
-        """Give up the descriptor and the temporary name; what has a name keeps it."""
+        """Close the descriptor and remove the temporary name; a published file keeps its final name."""
         fd, self.fd = self.fd, -1
         if fd >= 0:
             os.close(fd)
@@ -115,7 +142,7 @@ class Draft:
 
 
 def close(drafts: Sequence[Draft]) -> None:
-    """Close drafts, those without a name all at once."""
+    """Close drafts; those without a name in one call."""
     nameless = [draft for draft in drafts if draft.nameless and draft.fd >= 0]
     _calls.close_all([draft.fd for draft in nameless])
     for draft in nameless:
@@ -125,5 +152,22 @@ def close(drafts: Sequence[Draft]) -> None:
 
 
 def place(drafts: Sequence[Draft], folder: int, new_names: Sequence[str]) -> list[int]:
-    """Give nameless drafts their names; an error number each, EEXIST where the name is taken."""
+    """Link nameless drafts under their final names; return an errno each, EEXIST where the name is taken."""
     return _calls.link_open_all([draft.fd for draft in drafts], folder, new_names)
+
+
+def replace(folder: int, name: str, data: bytes) -> None:
+    """Replace a file by one with these bytes, without a sync; readers see either the old or the new one.
+
+    Raises
+    ------
+    OSError
+        The disk failed; the older file is unchanged.
+
+    """
+    temporary = (
+        f".{name.removeprefix('.')}.new"  # hidden, so that nothing takes it for an input or a lane
+    )
+    with closing(Draft.named(folder, temporary)) as draft:
+        draft.write(data)
+        draft.replace(name)

@@ -1,11 +1,10 @@
-"""Make writes survive a power cut, and look at files without being led astray.
+"""Writes that survive a power cut, and reads that follow no symlink.
 
-Everything works on directory descriptors and plain names, so no path taken from an input is ever followed.
+Every function takes a directory descriptor and a plain name, so an input can never make the daemon follow a path.
 """
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import hashlib
 import os
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 READ_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-"""Opening with these neither follows a symlink nor hangs on a FIFO."""
+"""An open with these flags neither follows a symlink nor blocks on a FIFO."""
 
 CREATE_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -28,42 +27,42 @@ FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 NOT_READABLE: Final = frozenset(
     {errno.ENOENT, errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.EACCES, errno.EPERM, errno.EISDIR}
 )
-"""What opening says of symlinks (ELOOP), sockets, devices without a driver, and files of others."""
+"""Errors of opening a symlink (ELOOP), a socket, a device without a driver, or a file without read permission."""
 
 CHUNK_BYTES: Final = 1 << 18
 
 SMALL_BYTES: Final = 1 << 24
-"""Largest file that is read whole: summaries and records of our own."""
+"""Size limit in bytes of `read_small`, which reads only summaries and records that the daemon wrote."""
 
 SHARED_SYNC_FILES: Final = 8
-"""From so many files on, one syncfs is cheaper than an fsync each (0.7 ms each, measured on ext4)."""
+"""Number of files from which one syncfs is cheaper than an fsync of each (0.7 ms each, measured on ext4)."""
 
 
 class Durability(StrEnum):
-    """What a daemon waits for before it takes the next step with an input (docs/daemon.md says what each survives)."""
+    """What must be on the disk before an input takes its next step (docs/daemon.md says what each level survives)."""
 
     STRICT = "strict"
-    """Contents and names are on the disk."""
+    """Contents and names."""
     FILE = "file"
-    """Contents are on the disk; names follow when the kernel sees fit."""
+    """Contents; the kernel writes the names when it chooses to."""
     PROCESS = "process"
-    """Nothing: the kernel has it."""
+    """Nothing; the data are in the page cache, which survives the process but not a power cut."""
 
 
 class SyncError(OSError):
-    """A sync that failed: what was written since the one before may be gone, and another sync would not tell."""
+    """A failed sync: anything written since the previous sync may be lost.
 
-
-_syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    A repeated sync proves nothing, because the kernel reports each error only once.
+    """
 
 
 def check(error: int, name: str) -> None:
-    """Raise what an error number of `_calls` stands for; 0 stands for nothing.
+    """Raise an errno returned by `_calls` as an exception; 0 is success.
 
     Raises
     ------
     OSError
-        Of the error's class, with the name.
+        The subclass for this errno, with the file's name.
 
     """
     if error:
@@ -71,30 +70,30 @@ def check(error: int, name: str) -> None:
 
 
 def missing(folder: int, names: Sequence[str]) -> list[bool]:
-    """Say of each name whether it is surely not there."""
+    """Return for each name whether it certainly does not exist."""
     return [look[0] == errno.ENOENT for look in _calls.look_all(folder, names, leases=False)]
 
 
 def unlink_all(folder: int, names: Sequence[str]) -> None:
-    """Remove names, those of them that are there."""
+    """Remove those of the names that exist."""
     for name, error in zip(names, _calls.unlink_all(folder, names), strict=True):
         check(error, name)
 
 
 def write_all(fd: int, data: bytes) -> None:
-    """Write every byte, however short the single writes are."""
+    """Write all bytes, repeating the call after a short write."""
     done = os.write(fd, data) if data else 0
     while done < len(data):
         done += os.write(fd, memoryview(data)[done:])
 
 
-def create(folder: int, name: str, data: bytes = b"") -> int:
-    """Make a new file with these bytes and give its descriptor; an older file of that name is replaced."""
+def create(folder: int, name: str, data: bytes = b"", *, mode: int = 0o640) -> int:
+    """Create a file with these bytes, after removing any older file of that name; return its descriptor."""
     try:
-        fd = os.open(name, CREATE_FLAGS, 0o640, dir_fd=folder)
+        fd = os.open(name, CREATE_FLAGS, mode, dir_fd=folder)
     except FileExistsError:
         os.unlink(name, dir_fd=folder)
-        fd = os.open(name, CREATE_FLAGS, 0o640, dir_fd=folder)
+        fd = os.open(name, CREATE_FLAGS, mode, dir_fd=folder)
     try:
         write_all(fd, data)
     except BaseException:
@@ -104,38 +103,39 @@ def create(folder: int, name: str, data: bytes = b"") -> int:
 
 
 def sync_files(fds: Sequence[int], *, volume: int, level: Durability) -> None:
-    """Return when the contents of all these files are on the disk, where the level asks for it.
+    """Wait until the contents of all these files are on the disk, if the level requires it.
 
     Parameters
     ----------
     fds
         Descriptors of written files.
     volume
-        A descriptor on the file system that holds them, opened before they were written.
+        A descriptor on their file system, opened before they were written.
     level
-        What is promised.
+        The durability that the caller promises.
 
     Raises
     ------
     SyncError
-        Something could not be written; nothing can be said about any of the files.
+        A sync failed; any of the files may be incomplete on the disk.
 
     """
     if level is Durability.PROCESS:
         return
-    if len(fds) < SHARED_SYNC_FILES or _syncfs is None:
+    error = errno.ENOSYS if len(fds) < SHARED_SYNC_FILES else _calls.sync_filesystem(volume)
+    if error == errno.ENOSYS:  # few files, or a system without syncfs
         for fd in fds:
             _sync(fd)
         return
-    number = ctypes.get_errno() if _syncfs(volume) else 0
-    # A syncfs at the same time may have been told of what failed here, and only one of them is.
-    for error in (number, *_calls.not_written_all(fds)):
-        if error:
-            raise SyncError(error, os.strerror(error))
+    # All threads share the descriptor `volume`.  If two of them sync at the same time, the kernel reports a failed
+    # write-back to only one of the two, so each file is asked for its own errors as well.
+    for each in (error, *_calls.writeback_errors(fds)):
+        if each:
+            raise SyncError(each, os.strerror(each))
 
 
 def sync_folder(fd: int, level: Durability) -> None:
-    """Return when the names in a folder are on the disk, where the level asks for it."""
+    """Wait until the names in a folder are on the disk, if the level requires it."""
     if level is Durability.STRICT:
         _sync(fd)
 
@@ -148,32 +148,32 @@ def _sync(fd: int) -> None:
 
 
 def link(source: int, name: str, target: int, new_name: str) -> None:
-    """Give a file a second name; refuses (FileExistsError) to overwrite and follows no symlink."""
+    """Hard-link a file under a second name without following symlinks; raise FileExistsError if the name is taken."""
     os.link(name, new_name, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
 
 
 def link_open(fd: int, target: int, new_name: str) -> None:
-    """Give an open file a name, also one that has none yet; refuses (FileExistsError) to overwrite."""
+    """Link an open file, nameless or not, under a name; raise FileExistsError if the name is taken."""
     (error,) = _calls.link_open_all([fd], target, [new_name])
     check(error, new_name)
 
 
 def unlink(folder: int, name: str) -> None:
-    """Remove a name, if it is there."""
-    try:  # not `suppress`, which costs as much as the call
+    """Remove a name if it exists."""
+    try:  # `suppress` would take as long as the call itself
         os.unlink(name, dir_fd=folder)
     except FileNotFoundError:
         return
 
 
 def listing(folder: int) -> list[str]:
-    """Give the names in a folder, but those of folders: these are lanes."""
+    """Return the names in a folder, without those of its folders, which are lanes."""
     with os.scandir(folder) as entries:
         return [entry.name for entry in entries if not entry.is_dir(follow_symlinks=False)]
 
 
 def look(folder: int, name: str) -> os.stat_result | None:
-    """Stat a name itself, never what it points to; None when it is not there."""
+    """Stat a name without following a symlink; None if it does not exist."""
     try:
         return os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
@@ -181,12 +181,12 @@ def look(folder: int, name: str) -> os.stat_result | None:
 
 
 def same_file(a: os.stat_result | None, b: os.stat_result | None) -> bool:
-    """Say whether two names are names of one file."""
+    """Return whether two results of `look` describe the same file."""
     return a is not None and b is not None and (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino)
 
 
 def open_input(folder: int, name: str) -> int | None:
-    """Open a regular file to read it; None for anything else, and for what is not there or not ours to read."""
+    """Open a regular file for reading; None if it is missing, unreadable or of another type."""
     try:
         fd = os.open(name, READ_FLAGS, dir_fd=folder)
     except OSError as fault:
@@ -200,7 +200,7 @@ def open_input(folder: int, name: str) -> int | None:
 
 
 def digest(folder: int, name: str) -> str | None:
-    """Hash the bytes of a regular file (sha256, hexadecimal); None where `open_input` gives None."""
+    """Hash a regular file (sha256, hexadecimal); None where `open_input` returns None."""
     fd = open_input(folder, name)
     if fd is None:
         return None
@@ -214,7 +214,7 @@ def digest(folder: int, name: str) -> str | None:
 
 
 def read_small(folder: int, name: str) -> bytes | None:
-    """Read a file of our own making, at most SMALL_BYTES of it; None where `open_input` gives None."""
+    """Read at most SMALL_BYTES of a file that the daemon wrote; None where `open_input` returns None."""
     fd = open_input(folder, name)
     if fd is None:
         return None

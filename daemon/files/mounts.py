@@ -1,7 +1,7 @@
-"""What a folder lies on, as far as that decides what can be promised.
+"""The file system that a folder is on, as far as it limits what the daemon can promise.
 
-Asked of /proc by a descriptor's mount, not of `statfs`: the kernel's magic numbers say of every FUSE file system the
-same, and of a folder that is bound over another nothing at all.
+It is found in /proc by the mount of a descriptor.  `statfs` would not do: its magic number is the same for every FUSE
+file system, and it does not show bind mounts.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ NETWORK: Final = frozenset(
         "ocfs2", "orangefs", "prl_fs", "smb3", "smbfs", "vboxsf", "virtiofs", "vmhgfs",
     }
 )  # fmt: skip
-"""Kinds that other machines (or a program, for FUSE) may change unseen: no file events, no leases, perhaps no syncs."""
+"""File systems that other machines (for FUSE: a program) can change without the kernel's knowledge.
+
+They may lack file events, leases and syncs.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,9 +29,9 @@ class Mount:
     Attributes
     ----------
     number
-        The kernel's; names can be linked only within one.
+        The kernel's id of the mount; hard links cannot cross mounts.
     kind
-        `ext4`, `nfs4`, `fuse.sshfs`, ...; "unknown" where /proc does not say.
+        `ext4`, `nfs4`, `fuse.sshfs`, ...; "unknown" without /proc.
 
     """
 
@@ -37,12 +40,12 @@ class Mount:
 
     @property
     def network(self) -> bool:
-        """True where it must be taken for a network file system."""
+        """Whether the daemon must treat it as a network file system."""
         return self.kind in NETWORK or self.kind.startswith("fuse.")
 
 
 def mount_of(fd: int) -> Mount:
-    """Say what the file of a descriptor lies on."""
+    """Return the mount that the file of a descriptor is on."""
     try:
         facts = Path(f"/proc/self/fdinfo/{fd}").read_bytes()
         number = int(facts.partition(b"mnt_id:")[2].split(maxsplit=1)[0])

@@ -1,15 +1,14 @@
-"""The small documents by which a daemon tells others how it is: `status.json` and `reload.json` in its spool.
+"""The two state files in a spool: `status.json`, written by the daemon, and `reload.json`, the result of a reload.
 
-Each is always whole, because a version replaces the one before.  They are not synced: after a power cut nobody runs.
+Each write replaces the whole file.  The files are not synced: after a power cut, no daemon is running.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from typing import TYPE_CHECKING, Any, Final
 
-from ..files import durable
+from ..files import draft
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,21 +23,19 @@ STATUS_SCHEMA: Final = 1
 
 
 def write(folder: int, name: str, document: dict[str, Any]) -> None:
-    """Swap a document in a folder, by its descriptor.
+    """Replace a state file in the folder of this descriptor.
 
     Raises
     ------
     OSError
-        The disk; the old one stays.
+        The disk failed; the old file is unchanged.
 
     """
-    new = f".{name}.new"
-    os.close(durable.create(folder, new, json.dumps(document).encode() + b"\n"))
-    os.rename(new, name, src_dir_fd=folder, dst_dir_fd=folder)
+    draft.replace(folder, name, json.dumps(document).encode() + b"\n")
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read a document; an empty one where there is none, or a damaged one."""
+    """Read a state file; return an empty dict if it is missing or damaged."""
     try:
         document = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):

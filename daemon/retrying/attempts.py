@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from ..files import durable
+from ..files import draft, durable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,8 +132,7 @@ class Attempts:
             durable.unlink(work, CLAIMS)
             durable.unlink(work, CLAIMS + ".new")
             return
-        os.close(durable.create(work, CLAIMS + ".new", json.dumps(claims).encode()))
-        os.rename(CLAIMS + ".new", CLAIMS, src_dir_fd=work, dst_dir_fd=work)
+        draft.replace(work, CLAIMS, json.dumps(claims).encode())
 
 
 def _pack(name: str) -> str:

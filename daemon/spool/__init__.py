@@ -1,1 +1,1 @@
-"""The spool folder: its names, what it demands of the file system, and how results are committed."""
+"""The spool folder: its names, what it requires of the file system, claims and commits."""

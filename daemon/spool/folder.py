@@ -1,7 +1,7 @@
-"""The spool folder: its seven names, its lock, and how an input is claimed.
+"""The spool folder: its sub-folders, its lock, and how inputs are claimed.
 
-`in/` is where producers drop files, `work/` holds what is being answered, `tmp/` half-written results, `out/` results,
-`done/` and `failed/` the inputs that are settled, `lock` the running daemon's lock and pid.
+Producers drop files into `in/`.  `work/` holds claimed inputs, `tmp/` half-written results, `out/` results, and `done/`
+and `failed/` the settled inputs.  `lock` is locked by the running daemon and holds its pid.
 """
 
 from __future__ import annotations
@@ -25,32 +25,32 @@ if TYPE_CHECKING:
 FOLDERS: Final = ("in", "work", "tmp", "out", "done", "failed")
 
 PUT_PREFIX: Final = "put-"
-"""Names in tmp/ that belong to `spikewatchd put`, not to the daemon."""
+"""Prefix of the files in tmp/ that belong to `spikewatchd put`, not to the daemon."""
 
 PUT_OLD_S: Final = 36 * 3600.0
-"""Age in seconds at which a producer's leftover is removed (Maildir's figure)."""
+"""Age in seconds at which a producer's abandoned file is removed (the figure is Maildir's)."""
 
 BALLAST: Final = ".ballast"
-"""Name in tmp/ of the file that is removed when the disk is full."""
+"""The file in tmp/ that is removed when the disk is full."""
 
 _NO_LINK: Final = frozenset({errno.EPERM, errno.EMLINK})
 
 
 class Spool:
-    """An open spool; all work on it goes through the descriptors of its folders.
+    """An open spool, or a lane or shard of one; all access goes through the descriptors of its folders.
 
     Attributes
     ----------
     path
-        The folder, as it was given.
+        The folder, as given.
     durability
-        What is waited for.
+        What must be on the disk before an input takes its next step.
     marker
-        Ending of the names in in/ that say that an input is complete; empty: there are none.
+        Ending of the marker files in in/ which state that an input is complete; empty if there are none.
     lane
-        Name of the sub-folder of each folder that this is a view of; empty for the folders themselves.
+        Name of the lane, which is a sub-folder in each of the folders; empty for the folders themselves.
     shard
-        Which share of the names is taken; None: all.
+        The share of the names that this daemon answers; None for all.
     inbox, work, tmp, out, done, failed
         Descriptors of the folders.
 
@@ -72,7 +72,7 @@ class Spool:
         self._locks: list[int] = []
         fds: list[int] = []
         try:
-            # The folder itself may be a link, which its owner has made; those in it may not.
+            # The owner may have made the spool itself a symlink; a symlink inside could lead the daemon astray.
             fds.append(os.open(path, durable.FOLDER_FLAGS))
             fds.extend(_descend(fds[0], below) for below in _folders(lane, shard))
             volumes = {(os.fstat(fd).st_dev, mount_of(fd).number) for fd in fds[1:]}
@@ -82,7 +82,7 @@ class Spool:
         if len(volumes) > 1:
             _close(fds)
             raise SpoolError(
-                f"spool {path}: its folders lie on {len(volumes)} file systems; links need one"
+                f"spool {path}: its folders are on {len(volumes)} file systems; hard links need a single one"
             )
         self._root, *folders = fds
         self.inbox, self.work, self.tmp, self.out, self.done, self.failed = folders
@@ -96,12 +96,12 @@ class Spool:
         lane: str = "",
         shard: Shard | None = None,
     ) -> Self:
-        """Open a spool, making the folders that do not exist (mode 0750).
+        """Open a spool after creating its missing folders (mode 0750).
 
         Raises
         ------
         SpoolError
-            A folder cannot be made or opened, is a symbolic link, or they lie on several file systems.
+            A folder cannot be created or opened, is a symbolic link, or is on another file system than the rest.
 
         """
         try:
@@ -115,6 +115,9 @@ class Spool:
             raise _unopened(path, fault) from None
         return cls(path, durability, lane=lane, shard=shard)
 
+    def __repr__(self) -> str:
+        return f"Spool({str(self.path)!r}, lane={self.lane!r}, shard={self.shard})"
+
     def __enter__(self) -> Self:
         return self
 
@@ -122,20 +125,20 @@ class Spool:
         self.close()
 
     def close(self) -> None:
-        """Close every descriptor; this gives the lock back."""
+        """Close every descriptor, which releases the lock."""
         folders = [self.inbox, self.work, self.tmp, self.out, self.done, self.failed]
         _close([self._root, *folders, *self._locks])
         self._locks = []
 
     def lock(self) -> None:
-        """Take the spool, or this shard of it, for this process (see `shards.lock`).
+        """Lock the spool, or this shard of it, for this process (see `shards.lock`).
 
         Raises
         ------
         SpoolBusyError
-            Another process has it, by its pid.
+            Another process has locked it; the message has its pid.
         SpoolError
-            The lock is something else than a file.
+            The lock is not a regular file.
 
         """
         try:
@@ -144,16 +147,16 @@ class Spool:
             raise _unopened(self.path, fault) from None
 
     def takes(self, name: str) -> bool:
-        """Say whether an input is to be answered here, and not by another shard."""
+        """Return whether this daemon answers an input, rather than another shard."""
         return self.shard is None or self.shard.takes(name)
 
     @property
     def inbox_path(self) -> Path:
-        """Where the inbox is."""
+        """Path of the inbox."""
         return self.path / "in" / self.lane
 
     def replaced(self) -> bool:
-        """Say whether another spool has this one's path by now: an unmounted disk that was mounted again, say."""
+        """Return whether the path now leads to another spool, for example after a disk was unmounted and mounted."""
         try:
             now = self.path.joinpath(*_folders(self.lane, self.shard)[1]).stat()
         except OSError:
@@ -161,7 +164,7 @@ class Spool:
         return not durable.same_file(now, os.fstat(self.work))
 
     def inbox_moved(self) -> bool:
-        """Say whether `in/` is another folder by now than the one that was opened."""
+        """Return whether `in/` is no longer the folder that was opened."""
         try:
             now = self.inbox_path.lstat()
         except OSError:
@@ -169,7 +172,7 @@ class Spool:
         return not durable.same_file(now, os.fstat(self.inbox))
 
     def reopen_inbox(self) -> bool:
-        """Open the folder that is `in/` now; False when there is none in this spool and on its file system."""
+        """Open the present `in/`; return False unless it is a folder of this spool and on its file system."""
         try:
             if not durable.same_file(self.path.stat(), os.fstat(self._root)):
                 return False
@@ -184,15 +187,15 @@ class Spool:
         return True
 
     def claim(self, names: Iterable[str]) -> tuple[list[str], list[str]]:
-        """Link inputs into work/; `release` is to follow.
+        """Claim inputs by linking them into work/; the caller must then `release` them.
 
-        A name is linked into work/ and only then, when work/ is on the disk, unlinked from in/: a rename would stall
-        the file events by half a second, and at no moment is an input without a durable name.
+        An input is unlinked from in/ only after its name in work/ is on the disk, so it always has a durable name.
+        A rename would be shorter, but delays the file events of in/ by half a second.
 
         Returns
         -------
         claimed, busy
-            Names now in work/, and names whose predecessor is still being worked on.
+            Names that are now in work/, and names whose predecessor is still in work/.
 
         """
         linked: list[str] = []
@@ -201,7 +204,7 @@ class Spool:
         errors = _calls.link_all(self.inbox, names, self.work, names)
         for name, error in zip(names, errors, strict=True):
             if error == errno.ENOENT:
-                continue  # its producer took it back
+                continue  # its producer removed it
             if error == errno.EEXIST:
                 here, there = durable.look(self.inbox, name), durable.look(self.work, name)
                 (linked if durable.same_file(here, there) else busy).append(name)
@@ -212,12 +215,12 @@ class Spool:
         return linked, busy
 
     def release(self, claimed: Sequence[str]) -> None:
-        """Take claimed inputs out of in/, when their names in work/ are on the disk."""
+        """Sync work/ and then remove claimed inputs from in/."""
         durable.sync_folder(self.work, self.durability)
         self.unlink_claimed(claimed)
 
     def sweep(self, wall: float) -> int:
-        """Remove what earlier processes left in tmp/; give the number of names."""
+        """Remove the files that earlier processes left in tmp/; return their number."""
         old = 0
         for name in durable.listing(self.tmp):
             if name == BALLAST:
@@ -231,19 +234,19 @@ class Spool:
         return old
 
     def _claim_by_rename(self, name: str) -> bool:
-        # The kernel refuses links to files of others (fs.protected_hardlinks).  Renaming is safe here although it
-        # overwrites: only the holder of the lock makes names in work/.
+        # The kernel refuses hard links to other users' files (fs.protected_hardlinks).  A rename overwrites, but is
+        # safe here: only the process with the lock creates names in work/.
         if durable.look(self.work, name) is not None:
             return False
         os.rename(name, name, src_dir_fd=self.inbox, dst_dir_fd=self.work)
         return True
 
     def unlink_claimed(self, names: Sequence[str]) -> None:
-        """Remove inputs' names in in/, after their names in work/ have become durable.
+        """Remove inputs from in/ whose names in work/ are durable.
 
-        A marker goes first: one that stayed would speak for the next file of that name.
+        The marker is removed first: if it stayed, it would declare the next file of that name complete.
         """
-        # Between the link and now a producer may have put a new file in the old one's place.
+        # A producer may have replaced the file since it was linked, so only names of the claimed file are removed.
         if self.marker:
             for name in names:
                 if durable.same_file(durable.look(self.inbox, name), durable.look(self.work, name)):
@@ -254,7 +257,7 @@ class Spool:
 
 
 def _folders(lane: str, shard: Shard | None) -> list[list[str]]:
-    """Give the folders of a view, each as the names that lead to it: shards have work/ and tmp/ of their own."""
+    """Return the path of each folder as a list of names; a shard has its own work/ and tmp/."""
     own = "" if shard is None else shard.folder
     return [
         [name for name in (folder, lane, own if folder in {"work", "tmp"} else "") if name]
@@ -263,7 +266,7 @@ def _folders(lane: str, shard: Shard | None) -> list[list[str]]:
 
 
 def _descend(root: int, names: Iterable[str]) -> int:
-    """Open a folder below another one, through no symbolic link."""
+    """Open a folder below another one without following symlinks."""
     fd = root
     for name in names:
         above, fd = fd, os.open(name, durable.FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=fd)
@@ -273,10 +276,12 @@ def _descend(root: int, names: Iterable[str]) -> int:
 
 
 def _unopened(path: Path, fault: OSError) -> SpoolError:
-    """Say in one line which part of a spool is not what it should be."""
+    """Convert a failed open into an error that names the folder."""
     name = os.path.basename(fault.filename or "")  # noqa: PTH119 - bytes, text or nothing
     if name in {*FOLDERS, shards.LOCK} and (path / name).is_symlink():
-        return SpoolError(f"spool {path}: {name} is a symbolic link; it must be the spool's own")
+        return SpoolError(
+            f"spool {path}: {name} is a symbolic link; expected a folder or file of its own"
+        )
     kind = SpoolLostError if fault.errno in TEMPORARY else SpoolError
     return kind(f"spool {path}: {name or path}: {fault.strerror}")
 

@@ -1,7 +1,7 @@
-"""File names: which are inputs, what their results are called, and how they are printed.
+"""File names: which of them are inputs, how results are named after them, and how they are printed.
 
-A name is a `str` as `os.fsdecode` gives it: bytes that are not UTF-8 are lone surrogates in it, and it may hold
-anything but `/` and NUL.  Nothing is ever read out of a name but its suffix.
+A name is a `str` as returned by `os.fsdecode`: bytes that are not UTF-8 become lone surrogates, and every character
+except `/` and NUL may occur.  Only the suffix of a name has a meaning.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from typing import Final
 from urllib.parse import quote_from_bytes
 
 KINDS: Final = (".txt", ".jsonl", ".csv", ".tsv")
-"""Suffixes of inputs, compared without case."""
+"""Suffixes of inputs; case is ignored."""
 
 GZIP: Final = ".gz"
-"""Suffix that may follow them."""
+"""Suffix of a compressed input, after one of KINDS."""
 
 UNFINISHED: Final = (".tmp", ".part", ".writing", "~")
-"""Endings by which producers mark a file that they are still writing."""
+"""Endings of files that a producer is still writing."""
 
 MARKER: Final = ".done"
-"""With the setting `done_marker`, `x.txt.done` says that `x.txt` is complete."""
+"""With the setting `done_marker`, the file `x.txt.done` states that `x.txt` is complete."""
 
 RESULT: Final = ".jsonl"
 SUMMARY: Final = ".summary.json"
@@ -31,18 +31,18 @@ NAME_MAX: Final = 255
 """Longest file name in bytes on ext4, xfs, btrfs and tmpfs."""
 
 TAG: Final = 12
-"""Hexadecimal digits of a digest in a name."""
+"""Number of hexadecimal digits of a digest in a name."""
 
-_ROOM: Final = NAME_MAX - len(SUMMARY) - (TAG + 1)
+_BASE_MAX: Final = NAME_MAX - len(SUMMARY) - (TAG + 1)
 
 
 def skipped(name: str) -> bool:
-    """Say whether a name in the inbox is none of the daemon's business (yet)."""
+    """Return whether the daemon ignores this name in the inbox: it is hidden, or still being written."""
     return name.startswith(".") or name.endswith(UNFINISHED)
 
 
 def kind(name: str) -> str | None:
-    """Give the suffix that says how an input is read, before one of gzip, or None."""
+    """Return the suffix that decides how an input is read, without `.gz`; None if the daemon cannot read it."""
     if gzipped(name):
         name = name[: -len(GZIP)]
     suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - Path drops a trailing dot
@@ -50,28 +50,28 @@ def kind(name: str) -> str | None:
 
 
 def gzipped(name: str) -> bool:
-    """Say whether a name is that of a gzip file."""
+    """Return whether a name ends in `.gz`."""
     return name.lower().endswith(GZIP)
 
 
 def base(name: str) -> str:
-    """Give what the results of an input are named after: its name, cut where no suffix would fit."""
+    """Return the stem of an input's results: its name, or a shortened and tagged one if no suffix would fit."""
     raw = os.fsencode(name)
-    if len(raw) <= _ROOM:
+    if len(raw) <= _BASE_MAX:
         return name
-    cut = _ROOM - (TAG + 1)
-    while raw[cut] & 0xC0 == 0x80:  # never inside a UTF-8 character
+    cut = _BASE_MAX - (TAG + 1)
+    while raw[cut] & 0xC0 == 0x80:  # do not cut inside a UTF-8 character
         cut -= 1
     return tagged(os.fsdecode(raw[:cut]), hashlib.sha256(raw).hexdigest())
 
 
 def tagged(stem: str, digest: str) -> str:
-    """Tell a name apart by the head of a hexadecimal digest."""
+    """Append the first TAG digits of a digest to a stem."""
     return f"{stem}.{digest[:TAG]}"
 
 
 def printable(name: str) -> str:
-    """Percent-encode what cannot be printed, and `%`; `urllib.parse.unquote_to_bytes` undoes it."""
+    """Percent-encode unprintable characters and `%`; `urllib.parse.unquote_to_bytes` reverses it."""
     if name.isprintable() and "%" not in name:
         return name
     return "".join(

@@ -1,6 +1,6 @@
-"""Find out how far an input in work/ got before its work was cut short, and bring it to an end if it can be.
+"""Bring an input that was found in work/ into a well-defined state, and finish it if its result is already there.
 
-Used at start for everything in work/, and later for an input whose work a fault of the machine has interrupted.
+A start does this for everything in work/, and the daemon for an input whose processing was interrupted by a fault.
 """
 
 from __future__ import annotations
@@ -17,42 +17,42 @@ if TYPE_CHECKING:
 
 
 class ClaimState(StrEnum):
-    """What is left of a claim that was cut short."""
+    """How far an interrupted claim had come."""
 
     CLAIMED = "claimed"
-    """In work/ only: to be answered (anew)."""
+    """In work/ only; it must be answered, possibly again."""
     HALF_CLAIMED = "half_claimed"
-    """Still in in/ as well; the name there is removed, and it is to be answered."""
+    """Still in in/, too; that name was removed, and it must be answered."""
     ANSWERED = "answered"
-    """The result is in out/: the input is moved to done/."""
+    """Its result is in out/; it was moved to done/."""
     FINISHED = "finished"
-    """In done/ as well: the name in work/ is removed."""
+    """Already in done/, too; its name in work/ was removed."""
     QUARANTINED = "quarantined"
-    """In failed/ as well: the name in work/ is removed."""
+    """Already in failed/, too; its name in work/ was removed."""
     GONE = "gone"
-    """Not in work/ (any more)."""
+    """No longer in work/."""
 
     @property
     def unanswered(self) -> bool:
-        """True where there is still work to do."""
+        """Whether it must still be answered."""
         return self in {ClaimState.CLAIMED, ClaimState.HALF_CLAIMED}
 
 
 def reconcile(spool: Spool, committer: Committer, name: str) -> ClaimState:
-    """Bring an input in work/ as far as it can be brought without answering it.
+    """Complete an interrupted step of an input in work/ as far as possible without answering it.
 
-    Before a name is removed, the folder that holds the other one is synced: the process may have ended between a link
-    and its sync, and the page cache shows a name that a power cut would take away.
+    Before a name is removed, the folder of the file's other name is synced.  The earlier process may have died between
+    a link and its sync; the page cache then shows a name that a power cut would take away.
 
     Returns
     -------
     ClaimState
-        What was found.
+        The state in which it was found.
 
     Raises
     ------
     OSError
-        The disk; nothing is worse than before.
+        The disk failed; the call can be repeated.
 
     """
     here = durable.look(spool.work, name)

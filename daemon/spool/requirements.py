@@ -1,4 +1,4 @@
-"""What a spool may stand on: ground on which the promises hold, or none."""
+"""What a spool requires of its file system and its folders, so that the daemon can keep its promises."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ if TYPE_CHECKING:
 _LINKLESS: Final = frozenset(
     {errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV}
 )
-"""What file systems without hard links say."""
+"""Errors of file systems without hard links."""
 
 
 def demand(spool: Spool, *, network_fs: bool) -> None:
-    """Refuse ground on which the promises do not hold; to be called by who has the lock.
+    """Raise if the daemon's promises would not hold on this spool; call it with the spool locked.
 
     Parameters
     ----------
     spool
-        Opened.
+        An open spool.
     network_fs
-        Whether a network file system is taken in spite of what it lacks.
+        Whether to accept a network file system.
 
     Raises
     ------
     SpoolError
-        A folder that everybody may write to (but in/), no hard links, or a network file system.
+        A folder other than in/ is world-writable, the file system has no hard links, or it is a network file system.
 
     """
     mount = mount_of(spool.work)
     if mount.network and not network_fs:
         raise SpoolError(
-            f"spool {spool.path}: on {mount.kind}, where events, leases and syncs may be missing; "
-            f"use a local disk, or --network-fs to work by scanning"
+            f"spool {spool.path}: it is on {mount.kind}, which may lack file events, leases and syncs; "
+            f"use a local disk, or --network-fs to scan it"
         )
     closed = {
         "work": spool.work,
@@ -49,14 +49,14 @@ def demand(spool: Spool, *, network_fs: bool) -> None:
         "done": spool.done,
         "failed": spool.failed,
     }
-    # Who may write to the spool itself can put other folders in the place of these.
+    # A user who may write to the spool's own folder could replace the folders in it.
     modes = {".": spool.path.stat().st_mode}
     modes |= {name: os.fstat(fd).st_mode for name, fd in closed.items()}
     for name, mode in modes.items():
         if mode & stat.S_IWOTH:
             raise SpoolError(
-                f"spool {spool.path}: everybody may write to {name}/ "
-                f"(mode {stat.S_IMODE(mode):04o}); chmod o-w {name}"
+                f"spool {spool.path}: {name}/ is world-writable "
+                f"(mode {stat.S_IMODE(mode):04o}); run chmod o-w {name}"
             )
     try:
         same = _links_work(spool)
@@ -71,7 +71,7 @@ def demand(spool: Spool, *, network_fs: bool) -> None:
 
 
 def _links_work(spool: Spool) -> bool:
-    """Try on files in tmp/ what claiming and committing rest on."""
+    """Return whether hard links work in tmp/; claims and commits depend on them."""
     one, two = f"link-{os.getpid()}-a", f"link-{os.getpid()}-b"
     os.close(durable.create(spool.tmp, one))
     try:

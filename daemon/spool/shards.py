@@ -1,7 +1,8 @@
 """Shards: several daemons on one spool, each with its share of the names, its own work/ and its own lock.
 
-`lock` says how the spool is shared: a daemon alone holds it exclusively; shards hold it together, and its content says
-how many there are.  So a daemon alone, and shards of another number, are kept out.  `lock.<number>` is a shard's own.
+The file `lock` states how the spool is shared.  A daemon without shards locks it exclusively; shards hold a shared lock
+on it, and its content is their number.  This keeps out a daemon without shards, and shards of another number.  The file
+`lock.<number>` is the lock of one shard.
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ if TYPE_CHECKING:
 LOCK: Final = "lock"
 
 MOST: Final = 64
+"""Largest number of shards."""
 
 PATIENCE_S: Final = 0.25
-"""How long a starting daemon waits for a lock: `status` holds it for an instant, and so does another that starts."""
+"""Time in seconds that a starting daemon waits for a lock, which `status` and other starts may hold for a moment."""
 
 _TEXT: Final = re.compile(r"([1-9]\d?)/([1-9]\d?)")
 _FOLDER: Final = ".shard-"
@@ -36,19 +38,19 @@ _FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CL
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shard:
-    """One of `of` shards, counted from 1."""
+    """Shard `number` of `of`, counted from 1."""
 
     number: int
     of: int
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """Read `I/N`; None for nothing: a daemon alone.
+        """Parse `I/N`; return None for an empty string, which means a daemon without shards.
 
         Raises
         ------
         SettingsError
-            It is none.
+            The text has another form, or a number is out of range.
 
         """
         if not text:
@@ -63,20 +65,20 @@ class Shard:
 
     @property
     def folder(self) -> str:
-        """Name of its folders in work/ and tmp/; the dot keeps them from being lanes."""
+        """Name of its folders in work/ and tmp/; the leading dot distinguishes them from lanes."""
         return f"{_FOLDER}{self.number}-of-{self.of}"
 
     def takes(self, name: str) -> bool:
-        """Say whether an input is this shard's, by its name: the same on every machine and for good.
+        """Return whether this shard answers an input; the answer depends on the name alone and never changes.
 
-        Checksums will not do: CRC-32 sends all of 0.txt, 1.txt and 2.txt to one half.
+        A checksum would not spread the names: CRC-32 sends all of 0.txt, 1.txt and 2.txt to one half.
         """
         digest = hashlib.sha256(os.fsencode(name)).digest()
         return int.from_bytes(digest[:8]) % self.of == self.number - 1
 
 
 def own(file: str, shard: Shard | None) -> str:
-    """Name a file of the spool that each shard has for itself: `status-1.json` for `status.json`."""
+    """Return a shard's own name for a file of the spool: `status-1.json` for `status.json`."""
     if shard is None:
         return file
     stem, dot, suffix = file.rpartition(".")
@@ -84,24 +86,27 @@ def own(file: str, shard: Shard | None) -> str:
 
 
 def lock(path: Path, shard: Shard | None) -> list[int]:
-    """Take a spool, or a shard of it, for this process; the kernel gives it back when the process ends.
+    """Lock a spool, or a shard of it, for this process; the kernel releases the lock when the process ends.
 
-    Whoever finds nobody else there gives inputs that daemons of another layout had in hand back to in/.
+    A daemon that finds no other on the spool moves inputs that were claimed under another number of shards back to in/.
 
     Returns
     -------
     list of int
-        Descriptors that hold it.
+        The descriptors that hold the lock.
 
     Raises
     ------
     SpoolBusyError
-        Another process has it, by its pid.
+        Another process has locked it; the message has its pid.
 
     """
     with ExitStack() as stack:
         fds = [_opened(path / LOCK, stack)]
-        _wait(lambda: _take(path, fds[0], shard), lambda: f"spool {path}: {_who(path, fds[0])}")
+        _wait(
+            lambda: _try_take(path, fds[0], shard),
+            lambda: f"spool {path}: {_holders(path, fds[0])}",
+        )
         if shard is None:
             _write(fds[0], str(os.getpid()))
         else:
@@ -131,32 +136,33 @@ def _wait(taken: Callable[[], bool], who: Callable[[], str]) -> None:
         time.sleep(0.01)
 
 
-def _take(path: Path, fd: int, shard: Shard | None) -> bool:
+def _try_take(path: Path, fd: int, shard: Shard | None) -> bool:
     if try_lock(fd, fcntl.LOCK_EX):
-        _give_back(path, shard)
+        _return_claims(path, shard)
         if shard is None:
             return True
         _write(fd, f"shards {shard.of}")
     elif shard is None:
         return False
-    # From here on others may be there as well, and between the two locks nobody has it: so the content is read last.
+    # Changing the exclusive into a shared lock is not atomic: another daemon may have come in between, so the content
+    # is read after the shared lock is held.
     return try_lock(fd, fcntl.LOCK_SH) and _read(fd) == f"shards {shard.of}"
 
 
-def _who(path: Path, fd: int) -> str:
+def _holders(path: Path, fd: int) -> str:
     number = shards_in(fd)
     if number is None:
         return f"in use by process {pid_in(fd) or 'unknown'}"
     pids = ", ".join(
         str(pid or "unknown") for pid in shard_holders(path, number).values() if pid is not None
     )
-    return f"in use by daemons of {number} shards, processes {pids}"
+    return f"in use by {number} shards, processes {pids}"
 
 
 def holder(path: Path, shard: Shard | None = None) -> int | None:
-    """Give the pid of the daemon that runs on a spool, or on a shard of it, or the first of those of its shards.
+    """Return the pid of the daemon on a spool, or on a shard of it; without `shard`, the first of several shards.
 
-    None when none does, 0 when its pid is not known.
+    Returns None if no daemon is running, and 0 if its pid is unknown.
     """
     try:
         fd = os.open(path / LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -178,7 +184,7 @@ def holder(path: Path, shard: Shard | None = None) -> int | None:
 
 
 def sharing(path: Path) -> dict[int, int | None]:
-    """Give the pid of the daemon of each shard as in `shard_holders`; empty where a spool is not shared."""
+    """Return the pid of each shard's daemon as `shard_holders` does; an empty dict if the spool has no shards."""
     try:
         fd = os.open(path / LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
@@ -191,7 +197,7 @@ def sharing(path: Path) -> dict[int, int | None]:
 
 
 def shard_holders(path: Path, number: int) -> dict[int, int | None]:
-    """Give the pid of the daemon of each shard; None where none runs, 0 where its pid is not known."""
+    """Return the pid of each shard's daemon: None if it is not running, 0 if its pid is unknown."""
     found: dict[int, int | None] = {}
     for i in range(1, number + 1):
         found[i] = None
@@ -204,8 +210,8 @@ def shard_holders(path: Path, number: int) -> dict[int, int | None]:
     return found
 
 
-def _give_back(path: Path, shard: Shard | None) -> None:
-    """Empty the work/ and tmp/ of other layouts, while nobody else is there."""
+def _return_claims(path: Path, shard: Shard | None) -> None:
+    """Move inputs claimed under another number of shards back to in/, and empty those shards' tmp/."""
     for lane in ("", *lanes(path)):
         for folder in _foreign(path / "work" / lane, shard):
             _return(folder, path / "in" / lane)
@@ -216,7 +222,7 @@ def _give_back(path: Path, shard: Shard | None) -> None:
 
 
 def _foreign(folder: Path, shard: Shard | None) -> Iterator[Path]:
-    """Give the folders in which daemons of another layout keep their work."""
+    """Yield the folders of daemons with another number of shards."""
     if shard is not None:
         yield folder
     ours = "" if shard is None else f"-of-{shard.of}"
@@ -230,9 +236,8 @@ def _return(work: Path, inbox: Path) -> None:
     try:
         names = [name for name in durable.listing(source) if not name.startswith(".")]
         for name in names:
-            with suppress(
-                FileExistsError
-            ):  # half claimed, or a newer one of that name: then it waits here
+            # A name that exists is either the same file, half claimed, or a newer file; an older one then stays here.
+            with suppress(FileExistsError):
                 durable.link(source, name, target, name)
         os.fsync(target)
         for name in names:
@@ -244,7 +249,7 @@ def _return(work: Path, inbox: Path) -> None:
 
 
 def lanes(path: Path) -> list[str]:
-    """Give the names of a spool's lanes: the folders in in/ that a daemon has work/ for as well."""
+    """Return the names of a spool's lanes: the folders that are in in/ and in work/."""
     try:
         with os.scandir(path / "work") as entries:
             found = [e.name for e in entries if e.is_dir(follow_symlinks=False)]
@@ -256,12 +261,12 @@ def lanes(path: Path) -> list[str]:
 
 
 def parts(folder: Path) -> list[Path]:
-    """Give a folder of a spool, and those of the shards in it."""
+    """Return a folder of a spool and the folders of the shards in it."""
     return [folder, *sorted(folder.glob(f"{_FOLDER}*"))]
 
 
 def try_lock(fd: int, how: int) -> bool:
-    """Take a lock if nobody is in the way."""
+    """Lock a file if no other process has locked it; return whether that worked."""
     try:
         fcntl.flock(fd, how | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -270,13 +275,13 @@ def try_lock(fd: int, how: int) -> bool:
 
 
 def pid_in(fd: int) -> int:
-    """Read the pid in a lock; 0 when there is none."""
+    """Read the pid in a lock file; 0 if there is none."""
     text = _read(fd)
     return int(text) if text.isdigit() else 0
 
 
 def shards_in(fd: int) -> int | None:
-    """Read the number of shards in a lock; None when it is a daemon's alone."""
+    """Read the number of shards in a lock file; None if a daemon without shards wrote it."""
     kind, _, number = _read(fd).partition(" ")
     return int(number) if kind == "shards" and number.isdigit() else None
 

@@ -45,7 +45,7 @@ MANY_CHANGES = (
     "unlink_all",
     "unlink_twins",
     "new_files",
-    "not_written_all",
+    "writeback_errors",
 )
 """Functions of `_calls` that change the file system, or say that a change has failed."""
 

@@ -109,5 +109,5 @@ def test_a_folder_of_the_spool_that_is_bound_from_elsewhere_is_refused(
         within(lives, "mount", "--bind", point / "elsewhere", point / "spool" / "in")
         assert lives.live(point / "spool", min_free_bytes=0) == 2
         assert lives.said() == (
-            f"spikewatchd: spool {point / 'spool'}: its folders lie on 2 file systems; links need one\n"
+            f"spikewatchd: spool {point / 'spool'}: its folders are on 2 file systems; hard links need a single one\n"
         )

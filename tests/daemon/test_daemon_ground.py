@@ -39,7 +39,7 @@ def test_a_folder_that_is_a_symbolic_link_is_refused(
     (spool / folder).rename(elsewhere)
     (spool / folder).symlink_to(elsewhere)
     assert refusal(spool, lives) == (
-        f"spikewatchd: spool {spool}: {folder} is a symbolic link; it must be the spool's own"
+        f"spikewatchd: spool {spool}: {folder} is a symbolic link; expected a folder or file of its own"
     )
     assert content(elsewhere) == set()
 
@@ -75,12 +75,12 @@ def test_only_the_inbox_may_be_writable_by_everybody(spool: Path, lives: Nursery
     assert lives.live(spool) == 0
     (spool / "out").chmod(0o777)
     assert refusal(spool, lives) == (
-        f"spikewatchd: spool {spool}: everybody may write to out/ (mode 0777); chmod o-w out"
+        f"spikewatchd: spool {spool}: out/ is world-writable (mode 0777); run chmod o-w out"
     )
     (spool / "out").chmod(0o750)
     spool.chmod(0o777)
     assert refusal(spool, lives) == (
-        f"spikewatchd: spool {spool}: everybody may write to ./ (mode 0777); chmod o-w ."
+        f"spikewatchd: spool {spool}: ./ is world-writable (mode 0777); run chmod o-w ."
     )
 
 
@@ -129,8 +129,8 @@ def test_a_network_file_system_is_refused_or_worked_on_by_scanning(
     refused = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (refused.returncode, refused.stderr) == (
         2,
-        f"spikewatchd: spool {spool}: on {kind}, where events, leases and syncs may be missing; "
-        "use a local disk, or --network-fs to work by scanning\n",
+        f"spikewatchd: spool {spool}: it is on {kind}, which may lack file events, leases and syncs; "
+        "use a local disk, or --network-fs to scan it\n",
     )
     assert kind not in mounts.NETWORK
     (spool / "in" / "a.txt").write_text(GOOD)

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 from daemon_support import ask, bench, check_log, check_oracle, content, spool_of
 
-from spikewatch.daemon.put import put
-from spikewatch.daemon.spool.folder import Spool
+from spikewatch.daemon import put
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,8 +53,7 @@ def test_kills_at_random_moments_lose_and_double_nothing(
             source = tmp_path / name
             source.write_bytes(data)
             if i == 0:
-                with Spool.make(spool) as producer:
-                    put(producer, source)
+                put(spool, source)
             else:
                 source.rename(spool / "in" / name)
             dropped[name] = data
@@ -92,10 +90,9 @@ def test_put_that_is_killed_leaves_the_whole_file_or_nothing(spool: Path, tmp_pa
     source = tmp_path / "big.txt"
     source.write_bytes(b"who wrote hamlet ?\n" * 100_000)
     script = (
-        "import sys; from pathlib import Path; from spikewatch.daemon.put import put;"
-        "from spikewatch.daemon.spool.folder import Spool\n"
+        "import sys; from spikewatch.daemon.producer import put\n"
         "print(flush=True)\n"
-        "with Spool.make(Path(sys.argv[1])) as spool: put(spool, Path(sys.argv[2]))"
+        "put(sys.argv[1], sys.argv[2])"
     )
     for _ in range(20):
         with subprocess.Popen(

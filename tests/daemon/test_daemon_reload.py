@@ -61,7 +61,7 @@ def test_a_bad_file_and_a_bad_model_change_nothing_and_fail_the_command(
         configure("scan_s = 0\n")
         done = program(*command)
         assert (done.returncode, done.stdout) == (2, "")
-        assert done.stderr == f"{who}{file}: scan_s: 0.0, least 0.01\n"
+        assert done.stderr == f"{who}{file}: scan_s: 0.0, expected at least 0.01\n"
         assert len(daemon.events("config.failed")) == 1
         configure("")
         assert program(*command).returncode == 0

@@ -104,16 +104,16 @@ def test_flags_come_before_variables_before_the_file(
 @pytest.mark.parametrize(
     ("text", "error"),
     [
-        ("scan = 1", "scan: no such setting; there are spool, registry, model, "),
-        ('"a\\nb" = 1', "a%0Ab: no such setting; there are spool, registry, model, "),
+        ("scan = 1", "scan: no such setting; expected one of spool, registry, model, "),
+        ('"a\\nb" = 1', "a%0Ab: no such setting; expected one of spool, registry, model, "),
         ("scan_s = '1'", "scan_s: '1', expected a number"),
         ("scan_s = true", "scan_s: True, expected a number"),
-        ("scan_s = nan", "scan_s: nan, least 0.01"),
-        ("scan_s = inf", "scan_s: inf, most 3600"),
-        (f"scan_s = {10**400}", f"scan_s: {10**400}, most 3600"),
-        ("scan_s = 0", "scan_s: 0.0, least 0.01"),
+        ("scan_s = nan", "scan_s: nan, expected at least 0.01"),
+        ("scan_s = inf", "scan_s: inf, expected at most 3600"),
+        (f"scan_s = {10**400}", f"scan_s: {10**400}, expected at most 3600"),
+        ("scan_s = 0", "scan_s: 0.0, expected at least 0.01"),
         ("group_files = 1.5", "group_files: 1.5, expected a whole number"),
-        ("group_files = 5000", "group_files: 5000, most 4096"),
+        ("group_files = 5000", "group_files: 5000, expected at most 4096"),
         ("once = 1", "once: 1, expected true or false"),
         ("model = 1", "model: 1, expected a string"),
         ("registry = ''", "registry: '', expected a path"),
@@ -151,7 +151,10 @@ def test_a_file_that_is_not_there_a_bad_flag_and_no_spool_are_one_line_and_exit_
     expected = f"spikewatchd: {gone}: No such file or directory\n"
     assert (done.returncode, done.stderr) == (2, expected)
     done = program("run", "--spool", tmp_path / "s", "--max-attempts", "0")
-    assert (done.returncode, done.stderr) == (2, "spikewatchd: max_attempts: 0, least 1\n")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "spikewatchd: max_attempts: 0, expected at least 1\n",
+    )
     assert not (tmp_path / "s").exists()
     for flag in ("--spool", "--registry", "--log-file"):
         done = program("check", "--spool", tmp_path / "s", flag, "")
@@ -160,14 +163,14 @@ def test_a_file_that_is_not_there_a_bad_flag_and_no_spool_are_one_line_and_exit_
     done = program("put", tmp_path / "a.txt")
     assert done.returncode == 2
     assert done.stderr == (
-        "spikewatchd: no spool: give --spool DIR, SPIKEWATCHD_SPOOL, or spool in --config\n"
+        "spikewatchd: no spool given: use --spool DIR, SPIKEWATCHD_SPOOL, or spool in --config\n"
     )
 
 
 def test_pauses_that_shrink_are_refused() -> None:
     with pytest.raises(SettingsError) as refused:
         Settings(spool=Path("x"), retry_first_s=2, retry_last_s=1)
-    assert str(refused.value) == "retry_first_s: 2, most 1 (retry_last_s)"
+    assert str(refused.value) == "retry_first_s: 2, expected at most 1 (retry_last_s)"
 
 
 def test_the_example_file_holds_every_setting_at_its_default() -> None:

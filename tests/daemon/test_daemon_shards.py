@@ -88,7 +88,7 @@ def test_whoever_would_share_wrongly_is_refused_with_who_is_there(
     with share(spool, registry, "1/2").ready() as one:
         pid = one.process.pid
         assert refused("--shard", "1/2") == f"shard 1/2 in use by process {pid}\n"
-        by = f"in use by daemons of 2 shards, processes {pid}\n"
+        by = f"in use by 2 shards, processes {pid}\n"
         assert refused("--shard", "1/3") == by
         assert refused() == by
         assert one.stop() == 0

@@ -18,21 +18,21 @@ __all__ = ["CannotCompileError", "check_against_library", "compile_tokenizer", "
 def lookup_file(
     tokenizer: bytes, texts: Sequence[str], note: Callable[[str], None]
 ) -> dict[str, bytes]:
-    """Make the lookup of a model, and hold it to the library.
+    """Compile a model's tokenizer into a lookup, and check the lookup against the tokenizers library.
 
     Parameters
     ----------
     tokenizer
-        The bytes of its tokenizer.json.
+        The bytes of the model's tokenizer.json.
     texts
-        Questions as they will come.
+        Questions like those that the model will answer.
     note
-        Called with one line: what is done, or why there is no lookup.
+        Called with one line of progress, or with the reason why there is no lookup.
 
     Returns
     -------
     dict
-        The file by its name; empty where the tokenizer cannot be compiled.
+        File name to file content; empty if the tokenizer cannot be compiled.
 
     """
     note("compiling the tokenizer")
@@ -40,6 +40,6 @@ def lookup_file(
         lookup = compile_tokenizer(tokenizer)
         check_against_library(lookup, tokenizer, texts)
     except CannotCompileError as e:
-        note(f"the model gets no lookup, so it needs spikewatch[tokenizers] to answer: {e}")
+        note(f"no lookup, so answering with this model needs spikewatch[tokenizers]: {e}")
         return {}
     return {LOOKUP_FILE: lookup.to_bytes()}

@@ -1,4 +1,4 @@
-"""Write patterns as programs of the lookup's machine (simcore/text/_lookup_patterns.h)."""
+"""Generate programs of the lookup's matching machine (simcore/text/_lookup_patterns.h) from patterns."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _ALL: Final = (1 << (END + 1)) - 1
 
 
 class Symbols:
-    """The classes of characters that the sets of some patterns do not tell apart.
+    """Group the characters that no character class of the given patterns tells apart into symbols.
 
     Parameters
     ----------
@@ -44,14 +44,14 @@ class Symbols:
     Raises
     ------
     CannotCompileError
-        There are too many sets, or classes.
+        If the patterns have too many character classes, or tell too many symbols apart.
 
     """
 
     def __init__(self, patterns: Iterable[Node]) -> None:
         used = list(dict.fromkeys(s for pattern in patterns for s in sets(pattern)))
         if len(used) > 63:
-            raise CannotCompileError(f"its patterns hold {len(used)} sets of characters, limit 63")
+            raise CannotCompileError(f"its patterns hold {len(used)} character classes, limit 63")
         bits = np.zeros(CODE_POINTS, dtype=np.int64)
         for k, each in enumerate(used):
             if each.literal:
@@ -61,7 +61,7 @@ class Symbols:
         classes = np.unique(bits)
         if len(classes) > END:
             raise CannotCompileError(
-                f"its patterns tell {len(classes)} classes of characters apart, limit {END}"
+                f"its patterns distinguish {len(classes)} symbols, limit {END}"
             )
         self.of: NDArray[np.uint8] = np.searchsorted(classes, bits).astype(np.uint8)
         """The symbol of each character, (1114112,)."""
@@ -71,12 +71,12 @@ class Symbols:
         }
 
     def mask(self, each: CharacterClass) -> int:
-        """Give the symbols of a set as bits."""
+        """Return the symbols of a character class as bits."""
         return self._masks[each]
 
 
 def generate(pattern: Node, symbols: Symbols, code: list[tuple[int, int, int, int, int]]) -> int:
-    """Append the program of a pattern; return where it begins."""
+    """Append the program of a pattern to `code`; return the index of its first instruction."""
     begin = len(code)
     code.append((START, 0, 0, _first(pattern, _ALL, symbols) & ~(1 << END), 0))
     _Writer(symbols, code).write(pattern, _ALL)
@@ -85,7 +85,18 @@ def generate(pattern: Node, symbols: Symbols, code: list[tuple[int, int, int, in
 
 
 def _first(node: Node, following: int, symbols: Symbols) -> int:
-    """Give the symbols with which a match can begin, where `following` are those of what comes after the pattern."""
+    """Return the symbols that a match can begin with, as bits.
+
+    Parameters
+    ----------
+    node
+        The pattern.
+    following
+        Symbols that can follow the pattern, as bits: a match of the empty text begins with one of these.
+    symbols
+        The symbols of all patterns.
+
+    """
     match node:
         case CharacterClass():
             return symbols.mask(node)
@@ -110,7 +121,7 @@ class _Writer:
         self.code = code
 
     def write(self, node: Node, following: int) -> None:
-        """Append a part of a pattern; after it comes what begins with `following`."""
+        """Append the program of a part; what comes after it begins with one of the symbols `following` (bits)."""
         match node:
             case CharacterClass():
                 self.code.append((SET, 0, 0, self.symbols.mask(node), 0))

@@ -43,12 +43,12 @@ def compile_tokenizer(data: bytes) -> Lookup:
     Raises
     ------
     CannotCompileError
-        One line naming what a lookup does not do.
+        If a lookup cannot do what the tokenizer does; the message names the feature.
     ModelError
-        The bytes are no tokenizer.
+        If the bytes are not a tokenizer.json.
 
     """
-    # the library's own writing names every setting, also those that the file leaves out
+    # The library writes every setting out, including those that the file leaves at their defaults.
     described = json.loads(read_tokenizer(data).to_str())
     if described["added_tokens"]:
         raise CannotCompileError("it has added tokens")
@@ -65,7 +65,7 @@ def compile_tokenizer(data: bytes) -> Lookup:
 
 
 def _parts(described: dict[str, Any] | None, name: str) -> list[dict[str, Any]]:
-    """List the members of sequences in sequences."""
+    """Return the normalizers or pre-tokenizers of a possibly nested sequence, in order."""
     if described is None:
         return []
     if described["type"] != "Sequence":
@@ -74,7 +74,7 @@ def _parts(described: dict[str, Any] | None, name: str) -> list[dict[str, Any]]:
 
 
 class _Compiler:
-    """Collects steps; patterns become programs at the end, when all are known."""
+    """Collect the steps of a lookup; patterns become programs at the end, when the symbols of all are known."""
 
     def __init__(self) -> None:
         self.steps: list[tuple[int, Any, int, int]] = []
@@ -152,7 +152,7 @@ class _Compiler:
         self.maps.append(cells)
 
     def tables(self) -> dict[str, Any]:
-        """Lay everything out."""
+        """Return all tables as attributes of a `Lookup`, but for those of the vocabulary."""
         symbols = Symbols(pattern for kind, pattern, *_ in self.steps if kind in {REPLACE, SPLIT})
         code: list[tuple[int, int, int, int, int]] = []
         steps = []
@@ -181,15 +181,17 @@ class _Compiler:
 
 
 def _pattern(described: dict[str, str]) -> Node:
-    """Read the pattern of a Replace or Split."""
+    """Parse the pattern of a Replace or Split."""
     pattern = literal(described["String"]) if "String" in described else parse(described["Regex"])
     if may_be_empty(pattern):
-        raise CannotCompileError(f"pattern {next(iter(described.values()))!r}: may match nothing")
+        raise CannotCompileError(
+            f"pattern {next(iter(described.values()))!r}: may match the empty text"
+        )
     return pattern
 
 
 def _paged(tables: list[Any]) -> tuple[NDArray[np.int32], NDArray[Any]]:
-    """Cut tables of all characters into pages, and keep each different page once."""
+    """Cut tables of all code points into pages, and store each distinct page once."""
     if not tables:
         return np.zeros((0, CODE_POINTS // PAGE), np.int32), np.zeros((0, PAGE), np.int32)
     kept: dict[bytes, int] = {}
@@ -206,13 +208,15 @@ def _words(model: dict[str, Any]) -> dict[str, Any]:
     if model["type"] != "WordLevel":
         raise CannotCompileError(f"model {model['type']} is not supported")
     if model["unk_token"] not in model["vocab"]:
-        raise CannotCompileError(f"its unknown word {model['unk_token']!r} is no word of it")
+        raise CannotCompileError(
+            f"its unknown word {model['unk_token']!r} is not in its vocabulary"
+        )
     return word_tables(model["vocab"], model["unk_token"])
 
 
 def word_tables(vocabulary: Mapping[str, int], unknown: str) -> dict[str, Any]:
-    """Lay a vocabulary out in the order of its ids, as attributes of a lookup."""
-    # an empty word is never asked for
+    """Return a vocabulary as attributes of a `Lookup`, sorted by word id."""
+    # No piece is empty, so nothing ever looks up the empty word.
     words = sorted((word for word in vocabulary if word), key=lambda word: (vocabulary[word], word))
     encoded = [word.encode() for word in words]
     return {

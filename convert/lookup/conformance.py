@@ -1,4 +1,4 @@
-"""Hold a lookup to the library that it was made from."""
+"""Check that a lookup gives the same word ids as the tokenizers library."""
 
 from __future__ import annotations
 
@@ -24,40 +24,40 @@ if TYPE_CHECKING:
     from ...simcore.text.lookup import Lookup
 
 _TEXTS: Final = 3000
-"""Random texts of a check."""
+"""Number of random texts in a check."""
 
 _OF_A_KIND: Final = 12
-"""Characters of each symbol and class of marks that random texts are made of."""
+"""Most characters of each symbol, and of each class of marks, that random texts draw from."""
 
 _MAPPED: Final = 400
-"""Characters that a map changes, taken evenly over Unicode, that random texts are made of."""
+"""Most characters changed by each map, spread evenly over Unicode, that random texts draw from."""
 
 
 def check_against_library(lookup: Lookup, data: bytes, texts: Sequence[str]) -> None:
-    """Compare a lookup with the library: word ids, and the pieces that texts are cut into.
+    """Compare a lookup with the library: the word ids of texts, and the pieces that texts are split into.
 
-    Characters alone need no check here, the lookup asked the library for each; it is how they stand together.
+    The compiler has already queried the library for every single character, so this compares combinations.
 
     Parameters
     ----------
     lookup
-        What is to be checked.
+        The lookup to check.
     data
-        The tokenizer.json that it was made of.
+        The tokenizer.json that it was compiled from.
     texts
-        Texts as they will come; the words of the vocabulary, and random texts of characters that the lookup treats
-        differently, are added.
+        Texts like those that the model will answer.  The words of the vocabulary, and random texts of characters
+        that the lookup treats differently, are checked as well.
 
     Raises
     ------
     CannotCompileError
-        Naming a text on which they differ.
+        If lookup and library differ; the message quotes a text on which they do.
 
     """
     library = read_tokenizer(data)
     chosen = [*texts, *marked_texts(lookup), *random_texts(lookup)]
     _compare(lookup, library, [*chosen, *library.get_vocab()])
-    # unknown words all have one id: with a vocabulary of its pieces, every difference shows
+    # All unknown words share one id, which hides differences: give every piece an id of its own.
     spelled, library = with_all_words(lookup, library, chosen)
     _compare(spelled, library, chosen)
 
@@ -65,7 +65,7 @@ def check_against_library(lookup: Lookup, data: bytes, texts: Sequence[str]) -> 
 def with_all_words(
     lookup: Lookup, tokenizer: Tokenizer, texts: Iterable[str]
 ) -> tuple[Lookup, Tokenizer]:
-    """Give a lookup and its tokenizer the vocabulary of all pieces that the library cuts texts into."""
+    """Return lookup and tokenizer with a vocabulary of all pieces that the library splits the texts into."""
     found = dict.fromkeys(piece for text in texts for piece in pieces(tokenizer, text))
     unknown = next(
         word
@@ -79,7 +79,7 @@ def with_all_words(
 
 
 def pieces(tokenizer: Tokenizer, text: str) -> list[str]:
-    """Cut a text into pieces by the library."""
+    """Split a text into pieces with the library."""
     if tokenizer.normalizer is not None:
         text = tokenizer.normalizer.normalize_str(text)
     if tokenizer.pre_tokenizer is None:
@@ -88,14 +88,14 @@ def pieces(tokenizer: Tokenizer, text: str) -> list[str]:
 
 
 def marked_texts(lookup: Lookup) -> list[str]:
-    """Make texts of every pair that merges, and of every mark among lower and higher ones."""
+    """Return a text for every pair of characters that merges, and one for every mark among lower and higher marks."""
     pairs = [chr(pair >> 21) + chr(pair & 0x1FFFFF) for pair in lookup.merges.tolist()]
     marks = np.flatnonzero(_row(lookup.byte_index[1], lookup.byte_cells) % SECOND)
     return pairs + [f"a\u0345{chr(m)}\u0334e{chr(m)}\u0323{chr(m)}" for m in marks.tolist()]
 
 
 def random_texts(lookup: Lookup, seed: int = 0) -> list[str]:
-    """Make texts of characters of every symbol and mark, of some that are mapped, and of all of ASCII."""
+    """Return random texts that mix characters of all symbols and marks, mapped characters and ASCII."""
     rng = np.random.default_rng(seed)
     kinds = [_row(lookup.byte_index[row], lookup.byte_cells) for row in (0, 1)]
     allowed = np.zeros(CODE_POINTS, dtype=np.bool_)
@@ -111,7 +111,7 @@ def random_texts(lookup: Lookup, seed: int = 0) -> list[str]:
     alphabets = [a for a in alphabets if len(a)] + [np.arange(128)] * 4
     texts = []
     for length in rng.integers(1, 16, _TEXTS):
-        # a few kinds at a time, so that patterns of several characters do match
+        # Few kinds per text, so that patterns of several characters match often.
         some = [alphabets[k] for k in rng.integers(0, len(alphabets), 3)]
         chosen = [int(rng.choice(some[k])) for k in rng.integers(0, 3, length)]
         texts.append(as_text(np.array(chosen, dtype=np.int32)))
@@ -119,12 +119,12 @@ def random_texts(lookup: Lookup, seed: int = 0) -> list[str]:
 
 
 def _row(index: NDArray[np.int32], cells: NDArray[Any]) -> NDArray[Any]:
-    """Write out a table of all characters."""
+    """Expand a paged table: one value per code point."""
     return cells[index].reshape(len(index) * PAGE)
 
 
 def _some(points: NDArray[np.intp], most: int) -> NDArray[np.intp]:
-    """Take some, evenly."""
+    """Return at most `most` of the code points, evenly spaced."""
     chosen = np.unique(np.linspace(0, len(points) - 1, min(most, len(points))).astype(int))
     some: NDArray[np.intp] = points[chosen]
     return some
@@ -137,4 +137,6 @@ def _compare(lookup: Lookup, library: Tokenizer, texts: Sequence[str]) -> None:
         return
     for i, text in enumerate(texts):
         if not np.array_equal(ids[starts[i] : starts[i + 1]], expected[ends[i] : ends[i + 1]]):
-            raise CannotCompileError(f"its lookup differs from the library on {json.dumps(text)}")
+            raise CannotCompileError(
+                f"its lookup differs from the library's result on {json.dumps(text)}"
+            )

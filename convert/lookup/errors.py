@@ -1,4 +1,4 @@
-"""What cannot be compiled."""
+"""The error of the tokenizer compiler."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from ..errors import ConvertError
 
 
 class CannotCompileError(ConvertError):
-    """A tokenizer that has no lookup: it still runs by its library."""
+    """A tokenizer cannot be compiled into a lookup; the tokenizers library can still run it."""

@@ -1,6 +1,7 @@
-"""Parse the regular expressions of tokenizers: the part of Oniguruma's syntax that a lookup can match.
+"""Parse the regular expressions of tokenizers: the subset of Oniguruma's syntax that a lookup can match.
 
-Sets of characters are not interpreted here: their source is kept, and the library is asked what is in them.
+Character classes are not interpreted here: the parser keeps their source, and `probing` queries the library for
+their members.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from typing import Final
 from .errors import CannotCompileError
 
 MAX_COPIES: Final = 64
-"""Most times that a group may be written out."""
+"""Largest repeat count of a group: the compiler writes the group out that many times."""
 
 _QUANTIFIER: Final = re.compile(r"[*+?]|\{([0-9]{1,4})(?:(,)([0-9]{1,4})?)?\}")
 _ESCAPED_SET: Final = re.compile(r"\\(?:[sSdDwWh]|[pP]\{\^?[A-Za-z_ ]+\})")
 _ESCAPED: Final = re.compile(r"\\([^A-Za-z0-9])")
 _CONTROLS: Final = {r"\n": "\n", r"\t": "\t", r"\r": "\r", r"\f": "\f", r"\v": "\v"}
-# A set with nothing that a plain reading could get wrong: no set in it, no intersection, no POSIX name.
+# Only unambiguous bracket expressions: no nested class, no intersection, no POSIX name.
 _BRACKETS: Final = re.compile(
     r"\[\^?(?:[^\[\]\\&]|\\[^A-Za-z0-9]|\\[sSdDwWhntrfv]|\\[pP]\{\^?[A-Za-z_ ]+\})+\]"
 )
@@ -33,7 +34,7 @@ _LOOKS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class CharacterClass:
-    """One character of a set: `source` is its expression, or the character itself."""
+    """Matches one character: `source` is that character (`literal`), or the expression of a class."""
 
     source: str
     literal: bool
@@ -41,21 +42,21 @@ class CharacterClass:
 
 @dataclass(frozen=True, slots=True)
 class Concatenation:
-    """One part after the other."""
+    """Matches its parts one after the other."""
 
     parts: tuple[Node, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Alternation:
-    """The first of the options that lets the whole match."""
+    """Matches the first option with which the whole pattern matches."""
 
     options: tuple[Node, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """As often as possible, `low` to `high` times (None: no limit)."""
+    """Matches a part `low` to `high` times (None: no limit), as often as possible."""
 
     part: Node
     low: int
@@ -64,7 +65,7 @@ class Repeat:
 
 @dataclass(frozen=True, slots=True)
 class LookAround:
-    """A condition on what stands ahead or behind."""
+    """Matches the empty text where a part matches ahead or behind, or where it does not (`negated`)."""
 
     part: Node
     behind: bool
@@ -75,7 +76,7 @@ Node = CharacterClass | Concatenation | Alternation | Repeat | LookAround
 
 
 def literal(text: str) -> Node:
-    """Make the pattern that matches a text itself."""
+    """Return the pattern that matches exactly one text."""
     return Concatenation(tuple(CharacterClass(c, literal=True) for c in text))
 
 
@@ -85,7 +86,7 @@ def parse(source: str) -> Node:
     Raises
     ------
     CannotCompileError
-        It needs what a lookup cannot match.
+        If it uses syntax that a lookup cannot match.
 
     """
     parser = _Parser(source)
@@ -96,7 +97,7 @@ def parse(source: str) -> Node:
 
 
 def sets(node: Node) -> list[CharacterClass]:
-    """List the sets of a pattern."""
+    """Return the character classes of a pattern, in order."""
     match node:
         case CharacterClass():
             return [node]
@@ -107,7 +108,7 @@ def sets(node: Node) -> list[CharacterClass]:
 
 
 def may_be_empty(node: Node) -> bool:
-    """Tell whether a pattern can match no character."""
+    """Return whether a pattern can match the empty text."""
     match node:
         case CharacterClass():
             return False
@@ -154,7 +155,7 @@ class _Parser:
         if not found:
             return node
         low, high = _times(found)
-        # lazy and possessive ones, and a quantifier of a quantifier
+        # Refuse lazy and possessive quantifiers, and a quantifier of a quantifier.
         follows = self.source[found.end() : found.end() + 1]
         whole = isinstance(node, CharacterClass) or ((high or low) <= MAX_COPIES)
         reversed_range = high is not None and high < max(low, 1)
@@ -194,7 +195,7 @@ class _Parser:
     def character(self) -> CharacterClass:
         for pattern in (_BRACKETS, _ESCAPED_SET):
             if found := pattern.match(self.source, self.at):
-                # a range may not begin or end with a set, and then means something else
+                # The source is kept, so what a range with a class at its end means is left to the library.
                 self.at = found.end()
                 return CharacterClass(found[0], literal=False)
         if found := _ESCAPED.match(self.source, self.at):
@@ -213,7 +214,7 @@ class _Parser:
 
 
 def _times(found: re.Match[str]) -> tuple[int, int | None]:
-    """Read a quantifier."""
+    """Return the smallest and the largest count of a quantifier (None: no limit)."""
     plain = {"*": (0, None), "+": (1, None), "?": (0, 1)}
     if found[0] in plain:
         return plain[found[0]]

@@ -1,4 +1,4 @@
-"""Ask the tokenizers library what it does to each character of Unicode."""
+"""Query the tokenizers library for what it does to each character of Unicode."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 _CHUNK: Final = 2**12
 _SYLLABLES: Final = range(0xAC00, 0xD7A4)
 _JAMO: Final = (range(0x1161, 0x1176), range(0x11A8, 0x11C3))
-"""Hangul's vowels and final consonants: they merge with what stands before, by arithmetic."""
+"""Hangul's vowels and final consonants, which merge with the preceding character by arithmetic."""
 
 _LOWEST, _HIGHEST = "\u0334", "\u0345"
-"""Marks of the lowest and of the highest class."""
+"""Combining marks of the lowest and of the highest class."""
 
 
 def characters() -> NDArray[np.int32]:
-    """List all code points that may stand in a text: no surrogates."""
+    """Return all code points that a text may contain, int32: all but the surrogates."""
     c = np.arange(CODE_POINTS, dtype=np.int32)
     return c[(c < 0xD800) | (c > 0xDFFF)]
 
@@ -37,34 +37,34 @@ def _chunks() -> Iterator[NDArray[np.int32]]:
 
 
 def as_text(points: NDArray[np.int32]) -> str:
-    """Make a text of code points."""
+    """Return the text of an array of code points."""
     return points.astype("<u4").tobytes().decode("utf-32-le")
 
 
 def as_points(text: str) -> NDArray[np.int32]:
-    """List the code points of a text."""
+    """Return the code points of a text, int32."""
     return np.frombuffer(text.encode("utf-32-le"), dtype="<i4").astype(np.int32)
 
 
 def normalized(normalizer: Any, texts: Iterable[str]) -> list[str]:
-    """Normalise many texts, which hold no line feed, at once."""
+    """Normalise many texts in one call; none may contain a line feed."""
     whole = list(texts)
     found: list[str] = normalizer.normalize_str("\n".join(whole)).split("\n")
     if len(found) != len(whole):
-        raise CannotCompileError("its normalizer makes line feeds, or changes them")
+        raise CannotCompileError("its normalizer adds or changes line feeds")
     return found
 
 
 @cache
 def mapped(name: str) -> dict[int, str]:
-    """Ask what a normalizer, by its name in the library, makes of each character alone, where it changes it."""
+    """Return what a normalizer, given by its name in the library, turns each single character into that it changes."""
     normalizer = getattr(normalizers, name)()
     result = {}
     for chunk in _chunks():
         points = chunk[chunk != ord("\n")]
         text = as_text(points)
         if normalizer.normalize_str(text) == text:
-            # nothing in here changes alone, as nothing changes in company
+            # Shortcut: if the whole chunk is unchanged, so is each of its characters.
             continue
         for c, to in zip(text, normalized(normalizer, text), strict=True):
             if c != to:
@@ -76,13 +76,13 @@ def mapped(name: str) -> dict[int, str]:
 
 @cache
 def members(source: str) -> NDArray[np.bool_]:
-    """Ask which characters a set, written as a regular expression, holds: bool (1114112,)."""
+    """Return which characters a character class (a regular expression) matches: bool (1114112,)."""
     if source in NAMED:
         return NAMED[source]()
     result = np.zeros(CODE_POINTS, dtype=np.bool_)
     try:
         replace = normalizers.Replace(Regex(source), "\0")
-        # NUL is what is written, so it is asked for by another letter
+        # Matches are replaced by NUL, so NUL itself needs another replacement.
         result[0] = normalizers.Replace(Regex(source), "x").normalize_str("\0") == "x"
     except Exception as e:  # noqa: BLE001 - the library raises bare Exception
         raise CannotCompileError(f"pattern {source!r}: {e}") from None
@@ -90,20 +90,20 @@ def members(source: str) -> NDArray[np.bool_]:
         points = chunk[chunk != 0]
         found = as_points(replace.normalize_str(as_text(points)))
         if len(found) != len(points):
-            raise CannotCompileError(f"pattern {source!r}: matches no single character")
+            raise CannotCompileError(f"pattern {source!r}: does not match single characters")
         result[points] = found == 0
     return result
 
 
 def spelled_out(form: str) -> dict[int, str]:
-    """Ask how a form ("NFC", ...) spells each character out; Hangul syllables are left out, they are arithmetic."""
+    """Return how a normal form ("NFC", ...) decomposes each character, but for Hangul: that is arithmetic."""
     found = mapped(form.replace("C", "D"))
     return {c: to for c, to in found.items() if c not in _SYLLABLES}
 
 
 @cache
 def merges() -> dict[tuple[int, int], int]:
-    """Ask which pairs of characters merge into one, but for Hangul."""
+    """Return the pairs of characters that compose, and what they compose to, but for Hangul."""
     spelled = spelled_out("NFD")
     nfc = normalizers.NFC()
     back = normalized(nfc, spelled.values())
@@ -118,23 +118,24 @@ def merges() -> dict[tuple[int, int], int]:
 
 @cache
 def marks() -> NDArray[np.uint8]:
-    """Rank characters by their class of combining marks, by how they are sorted: uint8 (1114112,); 0 is no mark."""
+    """Rank combining marks by the order that NFD sorts them in: uint8 (1114112,); 0 is not a mark."""
     spelled = mapped("NFD")
     plain = characters()
     plain = plain[~np.isin(plain, [*spelled, ord("\n")])]
     found = plain[_moved(plain, ord(_LOWEST)) | _moved(ord(_HIGHEST), plain)]
-    # all of them behind a letter come back sorted by their classes; two of one class do not change places
+    # NFD sorts marks after a letter by class and keeps the order within a class: so adjacent marks of the
+    # sorted text that swap belong to different classes.
     ranked = as_points(normalizers.NFD().normalize_str("a" + as_text(found)))[1:]
     rank = 1 + np.cumsum(np.concatenate([[0], _moved(ranked[1:], ranked[:-1])]))
     if len(ranked) != len(found) or rank[-1] >= SECOND:
-        raise CannotCompileError("its normalizer sorts marks in a way of its own")
+        raise CannotCompileError("its normalizer sorts combining marks in an unknown way")
     result = np.zeros(CODE_POINTS, dtype=np.uint8)
     result[ranked] = rank
     return result
 
 
 def _moved(first: NDArray[np.int32] | int, second: NDArray[np.int32] | int) -> NDArray[np.bool_]:
-    """Tell which pairs of marks change places behind a letter: the first one's class is the higher one."""
+    """Return which pairs of marks swap after a letter, because the class of the first is higher: bool array."""
     a, end = np.int32(ord("a")), np.int32(ord("\n"))
     pairs = np.stack(np.broadcast_arrays(a, first, second, end), axis=-1).astype(np.int32)
     found = as_points(normalizers.NFD().normalize_str(as_text(pairs.ravel())))
@@ -144,7 +145,7 @@ def _moved(first: NDArray[np.int32] | int, second: NDArray[np.int32] | int) -> N
 
 @cache
 def seconds() -> NDArray[np.bool_]:
-    """Tell which characters may merge into the one before: bool (1114112,)."""
+    """Return which characters may compose with the preceding one: bool (1114112,)."""
     result = np.zeros(CODE_POINTS, dtype=np.bool_)
     result[[second for _, second in merges()]] = True
     for jamo in _JAMO:
@@ -153,23 +154,23 @@ def seconds() -> NDArray[np.bool_]:
 
 
 def spaces() -> NDArray[np.bool_]:
-    """Tell which characters WhitespaceSplit cuts at: bool (1114112,)."""
+    """Return which characters WhitespaceSplit splits at: bool (1114112,)."""
     return ~_covered(pre_tokenizers.WhitespaceSplit())[0]
 
 
 def word_characters() -> NDArray[np.bool_]:
-    """Tell which characters Whitespace takes into words: bool (1114112,)."""
+    """Return which characters Whitespace treats as parts of words: bool (1114112,)."""
     splitter = pre_tokenizers.Whitespace()
     covered, pieces = _covered(splitter)
     word = np.zeros(CODE_POINTS, dtype=np.bool_)
     for first, last in pieces:
-        # all of a piece is of one kind
+        # All characters of a piece are of the same kind.
         word[first : last + 1] = len(splitter.pre_tokenize_str("a" + chr(first))) == 1
     return word & covered
 
 
 def other_characters() -> NDArray[np.bool_]:
-    """Tell which characters Whitespace takes into runs of others than words and spaces: bool (1114112,)."""
+    """Return which characters Whitespace treats as neither word nor space: bool (1114112,)."""
     return _covered(pre_tokenizers.Whitespace())[0] & ~members(WORD)
 
 
@@ -179,11 +180,11 @@ NAMED: Final[dict[str, Callable[[], NDArray[np.bool_]]]] = {
     OTHER: other_characters,
     SPACE: spaces,
 }
-"""Sets that no regular expression of the library's writes: the library splits by these with another engine."""
+"""Character classes without a regular expression: the library splits at these with another engine."""
 
 
 def _covered(splitter: Any) -> tuple[NDArray[np.bool_], list[tuple[int, int]]]:
-    """Split all characters in their order; tell which stand in a piece, and the first and last of each piece."""
+    """Split the text of all characters; return which are part of a piece, and each piece's first and last one."""
     covered = np.zeros(CODE_POINTS, dtype=np.bool_)
     pieces = []
     for chunk in _chunks():

@@ -1,1 +1,1 @@
-"""Words: tokenizers, vectors, WordNet and files of questions."""
+"""Word-level data: tokenizers, word vectors, WordNet features and files of questions."""

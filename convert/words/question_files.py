@@ -1,13 +1,13 @@
-"""Files of questions, with or without labels.
+"""Read files of questions, with or without labels.
 
-| suffix   | a line                          | encoding   | labels            |
+| suffix   | one line                        | encoding   | labels            |
 | -------- | ------------------------------- | ---------- | ----------------- |
-| `.label` | `COARSE:fine tokens` (TREC)     | ISO-8859-1 | yes               |
-| `.tsv`   | label, TAB, text                | UTF-8      | yes               |
-| `.jsonl` | `{"label": ..., "text": ...}`   | UTF-8      | may be left out   |
-| `.txt`   | text                            | UTF-8      | no                |
+| `.label` | `COARSE:fine tokens` (TREC)     | ISO-8859-1 | required          |
+| `.tsv`   | label, TAB, text                | UTF-8      | required          |
+| `.jsonl` | `{"label": ..., "text": ...}`   | UTF-8      | optional          |
+| `.txt`   | text                            | UTF-8      | none              |
 
-Blank lines are skipped everywhere; a `.tsv` may start with the header `label<TAB>text`.
+Blank lines are skipped in every format; a `.tsv` may start with the header `label<TAB>text`.
 """
 
 from __future__ import annotations
@@ -24,40 +24,40 @@ if TYPE_CHECKING:
 
 __all__ = ["SUFFIXES", "Example", "read_questions"]
 
-_SHOWN: Final = 60  # characters of a bad line that an error shows
+_SHOWN: Final = 60  # characters of a bad line quoted in an error message
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Example:
-    """One question; `label` is None where the file gives none."""
+    """One question of a file; `label` is None if the file has no label for it."""
 
     text: str
     label: str | None = None
 
 
 def read_questions(path: Path, *, labelled: bool, fine: bool = False) -> list[Example]:
-    """Read all questions of a file, in its order.
+    """Read all questions of a file, in file order.
 
     Parameters
     ----------
     path
         A `.label`, `.tsv`, `.jsonl` or `.txt` file.
     labelled
-        Whether every question must have a label; otherwise labels are read where there are any.
+        Whether every question must have a label; if False, labels are read where the file has them.
     fine
-        Keep TREC's fine label (`HUM:ind`) instead of the coarse one (`HUM`); `.label` files only.
+        Keep TREC's fine label (`HUM:ind`) instead of the coarse one (`HUM`); affects `.label` files only.
 
     Raises
     ------
     DataError
-        The file cannot be read, has an unknown suffix, holds no question, or a line is malformed.
+        If the file cannot be read, has an unknown suffix or holds no question, or if a line is malformed.
     """
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         known = ", ".join(SUFFIXES)
         raise DataError(f"{path}: unknown suffix {suffix!r}, expected one of {known}")
     if labelled and suffix == ".txt":
-        raise DataError(f"{path}: a .txt file has no labels, and labels are needed here")
+        raise DataError(f"{path}: a .txt file has no labels, but labels are required here")
     questions = []
     for number, line in enumerate(_lines(path, suffix), start=1):
         if not line.strip() or (number == 1 and suffix == ".tsv" and line == "label\ttext"):
@@ -72,7 +72,7 @@ def read_questions(path: Path, *, labelled: bool, fine: bool = False) -> list[Ex
             question = Example(text=question.text, label=question.label.partition(":")[0])
         questions.append(question)
     if not questions:
-        raise DataError(f"{path}: no questions in it")
+        raise DataError(f"{path}: the file holds no questions")
     return questions
 
 
@@ -88,7 +88,7 @@ def _lines(path: Path, suffix: str) -> list[str]:
     except UnicodeDecodeError as e:
         number = raw.count(b"\n", 0, e.start) + 1
         raise DataError(f"{path}:{number}: byte 0x{raw[e.start]:02x} is not UTF-8") from None
-    # Not splitlines(): it also cuts at U+2028 and at form feeds, and the numbers would drift.
+    # Not splitlines(): it also splits at U+2028 and at form feeds, so line numbers would drift.
     return [line.rstrip("\r") for line in text.split("\n")]
 
 
@@ -122,13 +122,13 @@ def _parse_jsonl(line: str, where: str) -> Example:
     try:
         f"{text}{label}".encode()
     except UnicodeEncodeError:
-        raise DataError(f"{where}: half a surrogate pair: {_show(line)}") from None
-    # a label stands in one field of one line of a .tsv as well
+        raise DataError(f"{where}: unpaired surrogate: {_show(line)}") from None
+    # Training writes labels to .tsv files, where a label must not contain TABs or line breaks.
     return Example(text=text.strip(), label=None if label is None else " ".join(label.split()))
 
 
 def _parse_txt(line: str, where: str) -> Example:
-    del where  # every line is a question
+    del where  # cannot fail: every line is a question
     return Example(text=line.strip())
 
 

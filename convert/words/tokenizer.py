@@ -1,8 +1,8 @@
-"""Build the tokenizer of a model: raw text to the words that have a vector.
+"""Build a model's tokenizer, which maps raw text to the words that have a vector.
 
-The same tokens come out of TREC's spaced form (`What 's`, `celebrities ' real`, `do n't`) and of what
-a person types (`What's`, `celebrities' real`, `don't`), because only words, clitics, numbers, `$` and
-`%` are kept and everything else is a gap. The treatment of each kind is in `docs/training.md`.
+TREC's spaced form (`What 's`, `celebrities ' real`, `do n't`) and the form that people type (`What's`,
+`celebrities' real`, `don't`) give the same tokens, because the tokenizer keeps only words, clitics, numbers,
+`$` and `%` and treats everything else as a separator. `docs/training.md` lists the rule for each kind.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ NUMBER: Final = "<number>"
 YEAR: Final = "<year>"
 SPECIALS: Final = (UNKNOWN, NUMBER, YEAR)
 
-# TREC opens quotations with backticks; as apostrophes they are gaps unless a clitic follows.
+# TREC opens quotations with backticks; mapped to apostrophes, they separate unless a clitic follows.
 _APOSTROPHES: Final = "[\u2018\u2019\u02bc\u2032\u00b4`]"  # quotation marks, primes, accents
 _SPLIT_NEGATION: Final = r"n\s+'t(?!\p{L})"  # TREC's "can 't"
 _YEAR: Final = r"(?<![0-9.,])(?:1[0-9]|20)[0-9]{2}(?![0-9]|[.,][0-9])"
 _NUMBER: Final = r"[0-9]+(?:\s?,\s?[0-9]{3}(?![0-9])|\.[0-9]+)*"
 _KEPT: Final = (
     "<number>|<year>",
-    r"\p{L}(?:\.\p{L})+(?!\p{L})",  # u.s, d.c, a.m: the dots inside stay, the last one goes
+    r"\p{L}(?:\.\p{L})+(?!\p{L})",  # u.s, d.c, a.m: keep the inner dots, drop the last one
     r"[\p{L}\p{M}]+(?=n't(?!\p{L}))",  # do|n't
     r"n't(?!\p{L})",
     r"'(?:s|re|ve|ll|d|m)(?!\p{L})",
@@ -43,12 +43,12 @@ _KEPT: Final = (
 
 
 def build_tokenizer(vectors: Vectors) -> tuple[Tokenizer, WordTable]:
-    """Build a tokenizer over the words that have a vector, and the table of their vectors.
+    """Build a tokenizer over all words that have a vector, and the table of their vectors.
 
-    A word of the vector file that the tokenizer never produces whole (`well-known`: hyphens are
-    gaps) is left out. One that it produces in another form (`U.S.` as `u.s`) lends its vector to
-    that form, unless the form has its own. The vectors of numbers are averaged into those of the
-    number and year tokens; the unknown token gets the mean of all.
+    A word of the vector file that the tokenizer splits (`well-known`: hyphens separate) is left out. If the
+    tokenizer normalises a word (`U.S.` to `u.s`), the normal form gets its vector, unless the file has a
+    vector for the normal form itself. The number and year tokens get the mean vector of all numbers and
+    years; the unknown token gets the mean of all vectors.
     """
     tokenizer = _empty()
     exact: dict[str, int] = {}
@@ -74,7 +74,7 @@ def _empty() -> Tokenizer:
     tokenizer = Tokenizer(models.WordLevel({UNKNOWN: 0}, unk_token=UNKNOWN))
     tokenizer.normalizer = normalizers.Sequence(
         [
-            # Before NFKC, which turns the acute accent into a space and a combining mark.
+            # Must precede NFKC, which turns the acute accent into a space and a combining mark.
             normalizers.Replace(Regex(_APOSTROPHES), "'"),
             normalizers.NFKC(),
             normalizers.Lowercase(),
@@ -101,7 +101,7 @@ def _table(
     special = [everything] + [
         matrix[shared[name]].mean(axis=0) if shared[name] else everything for name in (NUMBER, YEAR)
     ]
-    # Rows whose words were all left out would only make the encoder larger.
+    # Drop rows that no remaining word uses: they would only make the encoder larger.
     used, rows = np.unique(np.asarray(word_rows, dtype=np.int64), return_inverse=True)
     return WordTable(
         rows=np.concatenate([np.arange(len(SPECIALS)), len(SPECIALS) + rows]).astype(np.int32),

@@ -1,9 +1,9 @@
-"""What WordNet knows about a word: the kinds of thing it names, as numbers beside its vector.
+"""Turn WordNet's knowledge of a word (the kinds of thing it names) into numeric features.
 
 Fellbaum (ed.), WordNet: An Electronic Lexical Database, MIT Press 1998; files as in wndb(5WN), base forms
 as in morphy(7WN).  A word's features are the shares of its senses that lie under each hypernym (`trout`
-is a food_fish, a fish, a food, an animal, ...) and in each lexicographer file, nouns and verbs apart.  They
-say for rare words what the vectors of a pruned table do not: which kind of answer a question asks for.
+is a food_fish, a fish, a food, an animal, ...) and in each lexicographer file, separately for nouns and verbs.
+For rare words they add what the vectors of a pruned table lack: which kind of answer a question asks for.
 """
 
 from __future__ import annotations
@@ -24,13 +24,15 @@ if TYPE_CHECKING:
 __all__ = ["COMPONENTS", "FILES", "WordNet", "read_wordnet"]
 
 COMPONENTS: Final = 120
-"""Components that the features are brought down to; these keep 60 % of their variance."""
+"""Number of principal components kept; they hold 60 % of the features' variance."""
 
 _Parsed = TypeVar("_Parsed")
 
-_HYPERNYMS: Final = ("@", "@i")  # the kind, and what an instance is an instance of
-_NEXT_SENSE: Final = 0.5  # senses are ordered by frequency: each counts half of the one before
-_RARE: Final = 2500  # a feature that fewer than one word in so many has is left out
+_HYPERNYMS: Final = ("@", "@i")  # hypernym, and the class of an instance
+_NEXT_SENSE: Final = (
+    0.5  # senses are sorted by frequency: each weighs half as much as the previous one
+)
+_RARE: Final = 2500  # drop features that fewer than one word in 2500 has
 _CHUNK: Final = 4096  # words
 
 _ENDINGS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
@@ -45,13 +47,13 @@ _ENDINGS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "adj": (("er", ""), ("est", ""), ("er", "e"), ("est", "e")),
     "adv": (),
 }  # fmt: skip
-"""morphy's rules of detachment: ending, and what stands in its place in the base form."""
+"""morphy's rules of detachment: the ending of the inflected form, and its replacement in the base form."""
 
 
 FILES: Final = tuple(
     name for part in _ENDINGS for name in (f"index.{part}", f"data.{part}", f"{part}.exc")
 )
-"""The files of WordNet's folder that are read."""
+"""Names of the files that `read_wordnet` reads."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,7 +77,7 @@ class _PartOfSpeech:
         return self.base_form(f"{word}.") if "." in word and not word.endswith(".") else None
 
     def ancestors(self, synset: str) -> set[str]:
-        """Collect a synset and everything above it."""
+        """Return a synset and all its hypernyms, direct and indirect."""
         found: set[str] = set()
         waiting = [synset]
         while waiting:
@@ -88,12 +90,12 @@ class _PartOfSpeech:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WordNet:
-    """The dictionary, nouns, verbs, adjectives and adverbs."""
+    """WordNet's dictionary of nouns, verbs, adjectives and adverbs."""
 
     parts: tuple[_PartOfSpeech, ...]
 
     def describe(self, word: str) -> dict[str, float]:
-        """List a word's features and their shares, 0..1; none for a word that WordNet does not hold."""
+        """Return a word's features and their shares, 0..1; an empty dict if WordNet lacks the word."""
         found: dict[str, float] = {}
         for part in self.parts:
             base = part.base_form(word)
@@ -104,27 +106,27 @@ class WordNet:
             shares = _NEXT_SENSE ** np.arange(len(synsets))
             for synset, share in zip(synsets, (shares / shares.sum()).tolist(), strict=True):
                 names = [f"{part.name} file {part.synsets[synset][0]}"]
-                if part.name in {"noun", "verb"}:  # the others have no hypernyms
+                if part.name in {"noun", "verb"}:  # adjectives and adverbs have no hypernyms
                     names += [f"{part.name} {one}" for one in part.ancestors(synset)]
                 for name in names:
                     found[name] = found.get(name, 0.0) + share
         return found
 
     def is_noun(self, word: str) -> bool:
-        """Tell whether a word can be a noun."""
+        """Return whether a word can be a noun."""
         return any(part.name == "noun" and part.base_form(word) for part in self.parts)
 
     def features(self, words: Sequence[str]) -> NDArray[np.float32]:
-        """Bring the features of many words down to a few components, by their principal axes.
+        """Reduce the features of many words to a few principal components.
 
-        Each feature is divided by the root of the root of its mean first, so that `entity`, which is
-        above every noun, does not drown the others.
+        Each feature is first divided by the fourth root of its mean, so that `entity`, a hypernym of every
+        noun, does not dominate the others.
 
         Returns
         -------
         ndarray
-            float32 [words, at most COMPONENTS], of standard deviation 1 over all; a word that WordNet
-            does not hold has zeros.
+            float32 [words, at most COMPONENTS], scaled to standard deviation 1 over the whole array; zeros for
+            words that WordNet lacks.
         """
         described = [self.describe(word) for word in words]
         held: dict[str, int] = {}
@@ -132,7 +134,7 @@ class WordNet:
             for name in features:
                 held[name] = held.get(name, 0) + 1
         least = max(2, len(words) // _RARE)
-        # Sorted: a set of strings has another order in every process.
+        # Sorted, because the order of a set of strings differs between processes.
         kept = {name: i for i, name in enumerate(sorted(n for n, c in held.items() if c >= least))}
         if not kept:
             return np.zeros((len(words), 0), dtype=np.float32)
@@ -155,7 +157,7 @@ def read_wordnet(folder: Path) -> WordNet:
     Raises
     ------
     DataError
-        A file is missing, or is not one of WordNet's.
+        If a file is missing, or is not a WordNet file.
     """
     return WordNet(parts=tuple(_read_part(folder, name) for name in _ENDINGS))
 
@@ -167,7 +169,9 @@ def _read_part(folder: Path, name: str) -> _PartOfSpeech:
     for found in (*senses.values(), *(kinds for _, kinds in synsets.values())):
         for offset in found:
             if offset not in synsets:
-                raise DataError(f"{data}: no synset {offset}, to which others point")
+                raise DataError(
+                    f"{data}: synset {offset} is missing, but other entries refer to it"
+                )
     exceptions = dict(_parsed(folder / f"{name}.exc", _exception))
     return _PartOfSpeech(name=name, senses=senses, synsets=synsets, exceptions=exceptions)
 
@@ -195,7 +199,7 @@ def _exception(fields: list[str]) -> tuple[str, str]:
 
 
 def _parsed(path: Path, parse: Callable[[list[str]], _Parsed]) -> Iterator[_Parsed]:
-    """Parse every line behind the licence, which is indented."""
+    """Parse every line after the licence, whose lines are indented."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as e:
@@ -205,14 +209,14 @@ def _parsed(path: Path, parse: Callable[[list[str]], _Parsed]) -> Iterator[_Pars
             try:
                 parsed = parse(line.split())
             except (IndexError, ValueError):
-                raise DataError(f"{path}:{number}: not a line of WordNet's") from None
+                raise DataError(f"{path}:{number}: not in WordNet's format") from None
             yield parsed
 
 
 def _chunks(
     described: list[dict[str, float]], kept: dict[str, int]
 ) -> Iterator[NDArray[np.float64]]:
-    """Lay features out densely, some words at a time: all at once they would be gigabytes."""
+    """Yield dense feature arrays of some words at a time: one array of all words would take gigabytes."""
     for start in range(0, len(described), _CHUNK):
         part = described[start : start + _CHUNK]
         dense = np.zeros((len(part), len(kept)))

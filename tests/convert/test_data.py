@@ -94,7 +94,7 @@ class TestJsonlFiles:
         [
             ("[1]", "not a JSON object: '[1]'"),
             ('{"label": "HUM"}', "'text' is None, not a string"),
-            ('{"text": "\\ud800"}', 'half a surrogate pair: \'{"text": "\\\\ud800"}\''),
+            ('{"text": "\\ud800"}', 'unpaired surrogate: \'{"text": "\\\\ud800"}\''),
             ('{"text": "Who?", "label": 3}', "'label' is 3, not a string"),
             ('{"text": "Who?"}', 'no label in \'{"text": "Who?"}\''),
             ('{"text": " ", "label": "HUM"}', 'no text in \'{"text": " ", "label": "HUM"}\''),
@@ -134,7 +134,7 @@ class TestTxtFiles:
         with pytest.raises(DataError) as caught:
             read_questions(path, labelled=True)
 
-        message = f"{path}: a .txt file has no labels, and labels are needed here"
+        message = f"{path}: a .txt file has no labels, but labels are required here"
         assert str(caught.value) == message
 
     def test_name_the_line_that_is_not_utf8(self, tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ class TestFiles:
         with pytest.raises(DataError) as caught:
             read_questions(path, labelled=False)
 
-        assert str(caught.value) == f"{path}: no questions in it"
+        assert str(caught.value) == f"{path}: the file holds no questions"
 
     def test_that_are_absent_or_folders_are_refused(self, tmp_path: Path) -> None:
         (tmp_path / "folder.txt").mkdir()

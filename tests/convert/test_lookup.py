@@ -253,7 +253,7 @@ def refused() -> dict[str, tuple[Tokenizer, str]]:
     ).pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_next")
     cases["model"] = (Tokenizer(models.BPE()), "model BPE is not supported")
     unknown = Tokenizer(models.WordLevel({"a": 0}, unk_token="?"))
-    cases["unknown"] = (unknown, "its unknown word '?' is no word of it")
+    cases["unknown"] = (unknown, "its unknown word '?' is not in its vocabulary")
     for pattern, what in {
         r"a*?b": "a*?b': '*?b' is not supported",
         r"a++": "a++': '++' is not supported",
@@ -265,14 +265,14 @@ def refused() -> dict[str, tuple[Tokenizer, str]]:
         r"(?:a*)*b": "(?:a*)*b': '*b' is not supported",
         r"(?:ab){65}": "(?:ab){65}': '{65}' is not supported",
         r"[a-z&&[^n]]": "[a-z&&[^n]]': '[a-z&&[^n]]' is not supported",
-        r"a*": "a*': may match nothing",
+        r"a*": "a*': may match the empty text",
     }.items():
         case(pattern, f"pattern '{what}").pre_tokenizer = pre_tokenizers.Split(
             Regex(pattern), "removed"
         )
     many = "|".join(map(chr, range(0x4E00, 0x4E80)))
     case(
-        "sets", "its patterns hold 128 sets of characters, limit 63"
+        "sets", "its patterns hold 128 character classes, limit 63"
     ).pre_tokenizer = pre_tokenizers.Split(Regex(many), "removed")
     return cases
 
@@ -288,7 +288,7 @@ def test_what_has_no_lookup_is_named(case: str) -> None:
 def test_a_lookup_of_another_tokenizer_does_not_pass_the_check() -> None:
     lookup, _ = compiled("whitespace")
     with pytest.raises(
-        CannotCompileError, match="^its lookup differs from the library on \"Who's it"
+        CannotCompileError, match="^its lookup differs from the library's result on \"Who's it"
     ):
         check_against_library(lookup, tiny_tokenizer(), ["Who's it?"])
 
@@ -298,5 +298,7 @@ def test_a_lookup_with_one_wrong_mark_does_not_pass_the_check() -> None:
     cells, page = lookup.byte_cells.copy(), lookup.byte_index[1, 3]
     assert cells[page, 1]  # of U+0301
     cells[page, 1] = 0
-    with pytest.raises(CannotCompileError, match="^its lookup differs from the library on "):
+    with pytest.raises(
+        CannotCompileError, match="^its lookup differs from the library's result on "
+    ):
         check_against_library(replace(lookup, byte_cells=cells), tokenizer.to_str().encode(), [])

@@ -55,7 +55,7 @@ class TestPublish:
         pin, converted = published(folder, note=notes.append)
         assert LOOKUP_FILE not in converted.files
         assert (
-            "the model gets no lookup, so it needs spikewatch[tokenizers] to answer:"
+            "no lookup, so answering with this model needs spikewatch[tokenizers]:"
             " it has added tokens"
         ) in notes
         loaded = Registry(folder / "registry").load(str(pin)).files

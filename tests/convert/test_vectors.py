@@ -58,9 +58,9 @@ class TestReadVectors:
         [
             (b"", ":1: header '' is not 'words dimensions'"),
             (b"cat 0.5 -1\n", ":1: header 'cat 0.5 -1' is not 'words dimensions'"),
-            (b"0 2\n", ":1: header says 0 words of 2 dimensions"),
-            (b"2 2\ncat 0.5 -1\n", ": 1 vectors where the header says 2"),
-            (b"1 2\ncat 0.5 -1\ndog 1 2\n", ": 2 vectors where the header says 1"),
+            (b"0 2\n", ":1: the header says 0 words of 2 dimensions, expected at least 1 of each"),
+            (b"2 2\ncat 0.5 -1\n", ": 1 vectors, but the header says 2"),
+            (b"1 2\ncat 0.5 -1\ndog 1 2\n", ": 2 vectors, but the header says 1"),
             (b"2 2\ncat 0.5 -1\ndog 1\n", ":3: 1 numbers, expected 2"),
             (b"2 2\ncat 0.5 -1 3\ndog 1 2\n", ":2: 3 numbers, expected 2"),
             (b"2 2\ncat 0.5 -1\ndog 1 x\n", ":3: 'x' is not a finite number"),

@@ -130,14 +130,14 @@ class TestRefuses:
         path.write_text(f"{path.read_text()}{line}\n")
         number = len(path.read_text().splitlines())
 
-        with pytest.raises(DataError, match=rf"{name}:{number}: not a line of WordNet's"):
+        with pytest.raises(DataError, match=rf"{name}:{number}: not in WordNet's format"):
             read_wordnet(folder)
 
     def test_a_sense_that_is_not_there(self, folder: Path) -> None:
         path = folder / "index.noun"
         path.write_text(f"{path.read_text()}salmon n 1 0 1 0 00000077\n")
 
-        with pytest.raises(DataError, match=r"data\.noun: no synset 00000077"):
+        with pytest.raises(DataError, match=r"data\.noun: synset 00000077 is missing"):
             read_wordnet(folder)
 
 

@@ -112,7 +112,11 @@ CASES: dict[str, tuple[str, Callable[[], bytes], str]] = {
         "tokenizer.json: word id 20, but the embedding has rows 0..19",
     ),
     "no tokenizer": ("tokenizer.json", lambda: b"{}", "tokenizer.json: "),
-    "empty calibration": ("calibrate.txt", lambda: b"", "calibrate.txt: no questions in it"),
+    "empty calibration": (
+        "calibrate.txt",
+        lambda: b"",
+        "calibrate.txt: the file holds no questions",
+    ),
     "calibration without words": (
         "calibrate.txt",
         lambda: b"?!\nwho\n",

@@ -1,1 +1,1 @@
-"""What a model answers, stage by stage, and how that is shown."""
+"""Evaluate a model stage by stage, and present the figures."""

@@ -1,4 +1,4 @@
-"""Explain an answer: what the core reads at every word of a question, what it sends, and what speaks for each class."""
+"""Explain an answer: what the core reads at every word, which spikes it sends, and the evidence for each class."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Token:
-    """A word as the model's tokenizer gives it.
+    """A token of the question, as the model's tokenizer produces it.
 
     Attributes
     ----------
     word : str
         The token.
     text : str
-        What stands in the question.
+        The part of the question that the token comes from.
     id : int
         Its word id.
 
@@ -39,28 +39,28 @@ class Token:
     id: int
 
     def __str__(self) -> str:
-        """Give the token, and what stands in the question where it is something else (`<number> (1999)`)."""
+        """Return the token, followed by its text in the question if they differ (`<number> (1999)`)."""
         shown = self.word if self.word == self.text.lower() else f"{self.word} ({self.text})"
         return "".join(c if c.isprintable() else repr(c)[1:-1] for c in shown)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Explanation:
-    """One question on the chip.
+    """The run of one question on the simulated core.
 
     Attributes
     ----------
     question : str
     tokens : tuple of Token
-        In the order of the text.
+        In text order.
     labels : tuple of str
         Class names.
     image : CoreImage
         The core.
     course : Course
-        What it does.
+        Spikes and evidence of the run, tick by tick.
     units : intp (units, 2) or None
-        Core and first neuron of each hidden unit; None where the core was not placed by this program.
+        Core and first neuron of each hidden unit; None if spikewatch-convert did not place the core.
     energy : Energy
         Estimate for the whole question.
 
@@ -76,12 +76,12 @@ class Explanation:
 
     @property
     def label(self) -> int:
-        """The answer: the first of the largest scores."""
+        """Index of the answered class: the first one with the largest score."""
         return int(self.course.evidence[-1].argmax())
 
     @property
     def ticks_per_step(self) -> int:
-        """Ticks of a word."""
+        """Number of ticks per step."""
         return len(self.course.lines) // len(self.course.spikes)
 
     @property
@@ -108,11 +108,11 @@ class Explanation:
 
     @property
     def both(self) -> bool:
-        """Whether every step reads a word from either end."""
+        """Whether every step reads one word from each end of the question."""
         return self.image.coding is not None and self.image.coding.backward_lines > 0
 
     def read(self, step: int) -> tuple[Token, ...]:
-        """Give what is read in a step: one word, two of a bidirectional network, none in a drain step."""
+        """Return the words read in a step: one, two for a bidirectional network, none in a drain step."""
         order = self.course.order
         if step >= len(order):
             return ()
@@ -120,11 +120,11 @@ class Explanation:
         return (first, self.tokens[order[::-1][step]]) if self.both else (first,)
 
     def heading(self, step: int) -> str:
-        """Name a step by its words."""
+        """Return the words of a step as a table heading, or `(drain)`."""
         return " + ".join(map(str, self.read(step))) or "(drain)"
 
     def as_json(self) -> dict[str, Any]:
-        """Give the same as a JSON object."""
+        """Return the explanation as a JSON object."""
         course, hidden = self.course, self.hidden
         scores = [dict(zip(self.labels, row, strict=True)) for row in course.evidence.tolist()]
         steps = []
@@ -159,28 +159,28 @@ class Explanation:
 
 
 def explain(files: Mapping[str, bytes], question: str) -> Explanation:
-    """Follow one question through a published model.
+    """Run one question through a published model, and record every tick.
 
     Parameters
     ----------
     files
-        The model's files; those that a classifier is made of are enough.
+        The model's files; the four that `Classifier.from_files` reads suffice.
     question
         Any text.
 
     Raises
     ------
     DataError
-        It is empty, or the tokenizer finds no word in it.
+        If the question is empty, or the tokenizer finds no word in it.
     ModelFileError, SimcoreError
-        The model is no classifier, or the question has too many words.
+        If the model lacks a file that a classifier needs, or the question has too many words.
 
     """
     for name in NEEDED:
         if name not in files:
-            raise ModelFileError(f"model: {name} is missing, so it answers no question")
+            raise ModelFileError(f"model: {name} is missing, so the model cannot answer questions")
     if not question.strip():
-        raise DataError("question: it is empty")
+        raise DataError("the question is empty")
     classifier = Classifier.from_files(files)
     image = CoreImage.from_bytes(files["core.safetensors"])
     encoder = Encoder.from_bytes(files["encoder.safetensors"])
@@ -211,7 +211,7 @@ def explain(files: Mapping[str, bytes], question: str) -> Explanation:
 
 
 def _units(image: CoreImage) -> NDArray[np.intp] | None:
-    """List core and first neuron of every hidden unit."""
+    """Return core and first neuron of every hidden unit; None if spikewatch-convert did not place the core."""
     try:
         found = [(c, n) for c in range(image.cores) for n in unit_neurons(image, c).tolist()]
     except ConstraintError:

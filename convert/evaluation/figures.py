@@ -1,4 +1,4 @@
-"""The ledger's figures: losses from stage to stage, classes, responses, and what a question takes on the core."""
+"""Compute the figures of the ledger: losses per stage, classes, responses, and the cost of a question on the core."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RESPONSE_QUESTIONS: Final = 500
-"""Most questions that responses are compared on, taken evenly: some thousand steps of every unit."""
+"""Most questions that responses are compared on, evenly spaced: some thousand steps of every unit."""
 
 
 def stage_figures(
     predicted: Mapping[str, NDArray[Any]], truth: NDArray[np.int64] | None
 ) -> dict[str, dict[str, float | None]]:
-    """Count every stage's answers.
+    """Compute accuracy, agreement and loss of every stage.
 
     Parameters
     ----------
     predicted
-        Label of each question by stage, in the order of the stages; the first is the float stage.
+        Class index of each question's answer, by stage in order; the first stage is `float`.
     truth
-        The true labels, where there are any.
+        The true class indices, or None if the questions have no labels.
 
     Returns
     -------
     dict
-        By stage, all in 0..1: `accuracy`; `agreement` with the float stage and `agreement_before` with the stage
-        before, shares of the questions; `loss`, the accuracy of the stage before less this one's.  None where there
-        is no truth or no stage before.
+        For each stage: `accuracy`; `agreement` and `agreement_before`, the shares of questions answered as by the
+        float stage and by the previous stage, all in 0..1; `loss`, the previous stage's accuracy minus this one's,
+        in -1..1.  Figures that need labels or a previous stage are None without them.
 
     """
     stages: dict[str, dict[str, float | None]] = {}
@@ -63,14 +63,14 @@ def stage_figures(
 def confusion_matrix(
     truth: NDArray[np.int64], answered: NDArray[np.int32], labels: Sequence[str]
 ) -> dict[str, Any]:
-    """Count answers (columns, the last one: no answer) to questions of each class (rows)."""
+    """Count the answers (columns; the last one counts "no answer") to the questions of each true class (rows)."""
     matrix = np.zeros((len(labels), len(labels) + 1), dtype=np.int64)
     np.add.at(matrix, (truth, np.where(answered < 0, len(labels), answered)), 1)
     return {"labels": list(labels), "matrix": matrix.tolist()}
 
 
 def class_figures(confusion: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Give precision, recall and support (questions) of each class; None: nothing to divide by."""
+    """Return precision, recall (None where undefined) and support (number of questions) of each class."""
     matrix = np.array(confusion["matrix"])
     found = {}
     for i, label in enumerate(confusion["labels"]):
@@ -84,7 +84,7 @@ def class_figures(confusion: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def core_figures(answers: Any, cores: int) -> dict[str, Any]:
-    """Average over the questions what the core does for one."""
+    """Return the core's mean ticks, spikes, events, power and energy per question, over those that hold a word."""
     run = answers.ticks > 0
     ticks, events = answers.ticks[run], answers.synaptic_events[run]
     energy = estimate(cores=cores, ticks=int(ticks.sum()), synaptic_events=int(events.sum()))
@@ -104,9 +104,9 @@ def core_figures(answers: Any, cores: int) -> dict[str, Any]:
 
 
 def utilisation(image: CoreImage, network: ConstrainedNetwork) -> dict[str, dict[str, int]]:
-    """Give how much of each limit of the core is used: {what: {used, limit}}.
+    """Return how much of each limit of the core is used: {what: {used, limit}}.
 
-    `simcore.inspection` counts the chip's own limits; the levels of weights and activities are the method's.
+    `simcore` counts the use of the chip's own limits; the levels of weights and activities are limits of the method.
     """
     levels = len(np.unique(network.levels))
     activities = len(np.unique(network.rounded_codes()))
@@ -128,8 +128,8 @@ def responses(
 ) -> dict[str, Any] | None:
     """Compare the spike counts of the core's hidden units with the activities of the integer stage.
 
-    Both run whole questions on their own, and are compared unit by unit after every word, as Diehl et al. 2016 plot
-    artificial against spiking neurons.
+    Both networks run whole questions independently and are compared unit by unit after every word, like the plots
+    of artificial against spiking neurons in Diehl et al. 2016.
 
     Parameters
     ----------
@@ -138,15 +138,17 @@ def responses(
     image, encoder
         The core and its encoder.
     questions
-        Word ids of each question, at least one; of more than RESPONSE_QUESTIONS, these many are taken evenly.
+        Word ids of each question, at least one; if there are more than RESPONSE_QUESTIONS, that many are taken
+        evenly.
 
     Returns
     -------
     dict or None
-        `questions`; `levels`: for each artificial activity 0..15 that occurs, `activity`, `samples`, and mean and
-        standard deviation of the `spikes`; `units`: for each hidden unit the mean artificial `activity`, the mean
-        count of `spikes`, the mean absolute `error` between them, all per step, and their `correlation` (None where
-        one of them is constant).  None where the core has other hidden units than the integer stage.
+        `questions`; `levels`: for each artificial activity 0..15 that occurs, `activity`, the number of `samples`, and
+        mean (`spikes`) and standard deviation (`deviation`) of the spike count; `units`: for each hidden unit the mean
+        artificial `activity`, the mean count of `spikes`, the mean absolute `error` between them, all per step, and
+        their `correlation` (None if one of them is constant).  None if the core's hidden units are not those of the
+        integer stage.
 
     """
     placed, neurons = unplace(image, encoder)

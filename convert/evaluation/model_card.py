@@ -1,4 +1,7 @@
-"""The model card: what a model is, how it was made, and what was measured, in Markdown."""
+"""Write the model card: what a model is, how it was made and what was measured, in Markdown.
+
+The card is a layer of the published model: changing its text changes the digest of every model published again.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 CORES: Final = {1: "one TrueNorth core", 2: "two TrueNorth cores"}
 
 PAPER: Final = {"float": 0.85, "fan-in": 0.784, "spiking": 0.74}
-"""Accuracies of Diehl et al. 2016 on TREC, by the stage they stand beside (2015 workshop figures)."""
+"""Accuracies of Diehl et al. 2016 on TREC, by the stage that they compare with (2015 workshop figures)."""
 
 
 def model_card(
@@ -40,7 +43,7 @@ def model_card(
     evaluation
         The content of `eval.json`.
     training
-        The content of `training.json`, where the model has one.
+        The content of `training.json`, or None if the model has none.
 
     """
     network = evaluation["network"]
@@ -91,7 +94,7 @@ def model_card(
 
 
 def own_questions(evaluation: Mapping[str, Any], training: Mapping[str, Any] | None) -> list[str]:
-    """Warn where the figures are of the questions that the model was made with."""
+    """Return a warning if the figures were counted on the calibration questions themselves."""
     if evaluation["data"]["sha256"] != evaluation["calibration"]["sha256"]:
         return []
     line = "These are the calibration questions themselves"
@@ -105,12 +108,12 @@ def own_questions(evaluation: Mapping[str, Any], training: Mapping[str, Any] | N
 
 
 def _cross_validation(found: Mapping[str, Any]) -> list[str]:
-    """Tabulate the figures of networks that were trained, by the same recipe, without what they answered."""
+    """Return table and caption of the cross-validation: every fold answered by networks trained without it."""
     return [*table(*validation_table(found)), "", validation_line(found)]
 
 
 def validation_table(found: Mapping[str, Any]) -> Rows:
-    """Lay out the figures of a cross-validation."""
+    """Return the figures of a cross-validation as a table."""
     rows = [
         [stage, f"{f['mean']:.2%}", "" if f["sd"] is None else f"{f['sd']:.2%}"]
         for stage, f in found["stages"].items()
@@ -119,7 +122,7 @@ def validation_table(found: Mapping[str, Any]) -> Rows:
 
 
 def validation_line(found: Mapping[str, Any]) -> str:
-    """Say what was cross-validated."""
+    """Return a sentence that states what was cross-validated."""
     return (
         f"{found['folds']} folds of {found['questions']} questions (seed {found['fold_seed']}), each answered by"
         f" networks trained and published without it by the same recipe; mean over"
@@ -160,7 +163,7 @@ def _responses(found: Mapping[str, Any]) -> list[str]:
 
 
 def facts(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """List nested facts as (dotted name, value)."""
+    """Return a nested document as flat (dotted name, value) pairs."""
     found = []
     for key, value in document.items():
         if isinstance(value, dict):

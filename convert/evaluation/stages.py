@@ -1,8 +1,8 @@
-"""The ledger: what every stage of constraining answers, and how often it is right.
+"""Run questions through every stage of the conversion and count the right answers: the ledger of a model.
 
-Stages (docs/conversion.md): `float`, the model file in onnxruntime; `weights`, 16 weight levels; `activities`, 16
-activity levels as well; `fan-in`, at most 64 lines as well; `integer`, the integer model that the core comes from:
-distilled, or the same as `fan-in`; `spiking`, the core, spike for spike.
+Stages (docs/conversion.md): `float`, the model file in onnxruntime; `weights`, with 16 weight levels; `activities`,
+with 16 activity levels as well; `fan-in`, with at most 64 lines as well; `integer`, the integer model that is placed
+on the core: distilled, or equal to `fan-in`; `spiking`, the core, simulated spike for spike.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ..words.question_files import Example
 
 STAGES: Final = ("float", "weights", "activities", "fan-in", "integer", "spiking")
-"""The stages of constraining, in order."""
+"""The stages of the conversion, in order."""
 
 
 def evaluate_stages(
@@ -45,32 +45,32 @@ def evaluate_stages(
     float_model: FloatModel,
     constrained: ConstrainedStages,
 ) -> dict[str, Any]:
-    """Run every stage on questions and count.
+    """Run every stage on the questions, and compute the figures of `eval.json`.
 
     Parameters
     ----------
     questions
-        Raw questions; where all have labels, accuracies are counted.  A question without any word is answered by no
-        stage, and counts as wrong.
+        The questions; if all have labels, accuracies are counted.  No stage answers a question that holds no word:
+        it counts as wrong.
     files
-        The files of the published model: its core is run exactly as the daemon runs it.
+        The files of the published model; its core runs exactly as in the daemon.
     float_model, constrained
-        The earlier stages.
+        The stages before the core.
 
     Returns
     -------
     dict
-        `head`: where the answer is computed, "core" or "host"; `questions`; `without_words`; `float_by_recurrence`:
-        questions whose length the model file cannot take, so that the float stage is the proven recurrence;
-        `stages`: see `stage_figures`; `confusion` {labels, matrix} (rows:
-        the truth, columns: the spiking answers, the last column: no answer) and `classes` (see `class_figures`), None
-        without labels; `responses`: see `figures.responses`; `per_question`: means of spikes, synaptic events, ticks,
-        power (uW) and energy (uJ) on the core; `utilisation` {limit: {used, limit}}.
+        `head`: where the answer is computed, "core" or "host"; `questions`: their number; `without_words`: how many of
+        them hold no word; `float_by_recurrence`: how many have a length that the model file does not accept, so that
+        the recurrence proven equal to it answers them in the float stage; `stages`: see `stage_figures`; `confusion`
+        {labels, matrix} (rows: true classes, columns: spiking answers, last column: no answer) and `classes` (see
+        `class_figures`), both None without labels; `responses`: see `figures.responses`; `per_question`: means of
+        spikes, synaptic events, ticks, power (uW) and energy (uJ) on the core; `utilisation` {limit: {used, limit}}.
 
     Raises
     ------
     DataError
-        A label that the model does not know.
+        If a label is not one of the model's classes, or no question holds a word.
 
     """
     classifier = Classifier.from_files(files)
@@ -81,7 +81,7 @@ def evaluate_stages(
     ids = classifier.word_ids([q.text for q in questions])
     spoken = np.flatnonzero([len(i) > 0 for i in ids])
     if not len(spoken):
-        raise DataError("questions: none of them holds a word")
+        raise DataError("none of the questions holds a word that the tokenizer knows")
     words = [np.array(ids[i], dtype=np.int64) for i in spoken]
     answers = classifier.answer_ids(ids)
     found = {
@@ -112,24 +112,24 @@ def evaluate_stages(
 
 
 def describe_data(path: Path) -> dict[str, str]:
-    """Name a data file by what identifies it: its own name and the SHA-256 of its bytes."""
+    """Return what identifies a data file: its name without the folder, and the SHA-256 of its bytes."""
     return {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
 def label_indices(questions: Sequence[Example], labels: Sequence[str]) -> NDArray[np.int64]:
-    """Return the labels of questions that all have one as numbers, int64 (questions,).
+    """Return the class index of each question, int64 (questions,); every question must have a label.
 
     Raises
     ------
     DataError
-        A label that the model does not know.
+        If a label is not one of the model's classes.
 
     """
     index = {label: i for i, label in enumerate(labels)}
     for q in questions:
         if q.label not in index:
             raise DataError(
-                f"label {q.label!r} of {q.text[:60]!r}: the model knows {', '.join(labels)}"
+                f"label {q.label!r} of question {q.text[:60]!r}: not one of the model's classes, {', '.join(labels)}"
             )
     return np.array([index[str(q.label)] for q in questions])
 

@@ -1,4 +1,4 @@
-"""The figures of an evaluation as tables of text: for the terminal and for the model card."""
+"""Format the figures of an evaluation as text tables, for the terminal, the model card and the report."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from .explain import Explanation
 
 Rows = tuple[list[str], list[list[str]]]
-"""Head and rows."""
+"""Column heads, and the rows of cells."""
 
 MOST_CLASSES: Final = 8
-"""Classes up to which each has a column of its own in a table of evidence."""
+"""Largest number of classes that get a column each in a table of evidence; of more, the best three are named."""
 
 WIDTH: Final = 10_000
-"""Columns that rich may use: a table is as wide as it must be, and its cells are never cut."""
+"""Console width for rich, in columns: so large that tables take the width they need and no cell is cut."""
 
 
 def stage_table(evaluation: Mapping[str, Any]) -> Rows:
-    """Lay out what every stage answers."""
+    """Return accuracy, loss and agreement of each stage as a table."""
     head = ["stage", "accuracy", "loss", "as before", "as float"]
     rows = [
         [
@@ -43,7 +43,7 @@ def stage_table(evaluation: Mapping[str, Any]) -> Rows:
 
 
 def class_table(evaluation: Mapping[str, Any]) -> Rows:
-    """Lay out precision, recall and support of each class."""
+    """Return precision, recall and support of each class as a table."""
     rows = [
         [label, _percent(f["precision"]), _percent(f["recall"]), str(f["support"])]
         for label, f in evaluation["classes"].items()
@@ -52,7 +52,7 @@ def class_table(evaluation: Mapping[str, Any]) -> Rows:
 
 
 def confusion_table(evaluation: Mapping[str, Any]) -> Rows:
-    """Lay out true classes against answers."""
+    """Return the confusion matrix as a table: true classes in rows, answers in columns."""
     confusion = evaluation["confusion"]
     labels = confusion["labels"]
     rows = [[label, *map(str, row)] for label, row in zip(labels, confusion["matrix"], strict=True)]
@@ -60,7 +60,7 @@ def confusion_table(evaluation: Mapping[str, Any]) -> Rows:
 
 
 def question_table(evaluation: Mapping[str, Any]) -> Rows:
-    """Lay out what a question takes on the core."""
+    """Return the mean words, ticks, spikes, events, power and energy of a question as a table."""
     mean = evaluation["per_question"]
     rows = [
         ["words per question", f"{mean['words']:.1f}"],
@@ -78,7 +78,7 @@ def question_table(evaluation: Mapping[str, Any]) -> Rows:
 
 
 def use_table(evaluation: Mapping[str, Any]) -> Rows:
-    """Lay out how much of each limit is used."""
+    """Return the use of each limit as a table."""
     rows = [
         [what, f"{use['used']:,}", f"{use['limit']:,}", f"{100 * use['used'] / use['limit']:.3g}%"]
         for what, use in evaluation["utilisation"].items()
@@ -87,7 +87,7 @@ def use_table(evaluation: Mapping[str, Any]) -> Rows:
 
 
 def response_table(found: Mapping[str, Any]) -> Rows:
-    """Lay out the spikes by artificial activity."""
+    """Return mean and deviation of the spike count for each artificial activity as a table."""
     rows = [
         [
             str(level["activity"]),
@@ -101,7 +101,7 @@ def response_table(found: Mapping[str, Any]) -> Rows:
 
 
 def unit_line(found: Mapping[str, Any]) -> str:
-    """Sum the units up in one sentence."""
+    """Return one sentence on errors and correlations of the hidden units; part of the model card."""
     errors = np.array([unit["error"] for unit in found["units"]])
     related = [unit["correlation"] for unit in found["units"] if unit["correlation"] is not None]
     middle = f"{np.median(related):.3f}, least {min(related):.3f}" if related else "none"
@@ -112,7 +112,7 @@ def unit_line(found: Mapping[str, Any]) -> str:
 
 
 def head_line(evaluation: Mapping[str, Any]) -> str:
-    """Say where the answer is computed."""
+    """Return one sentence on where the answer is computed; part of the model card."""
     if evaluation["head"] == "core":
         return "Readout: neurons of the core."
     return (
@@ -122,14 +122,14 @@ def head_line(evaluation: Mapping[str, Any]) -> str:
 
 
 def show(evaluation: Mapping[str, Any], file: TextIO | None = None) -> None:
-    """Print an evaluation: stages, classes, responses, the core's work and its use.
+    """Print an evaluation: stages, classes, responses, cost per question and use of the limits.
 
     Parameters
     ----------
     evaluation
         The content of `eval.json`.
     file
-        Where to; default: standard output.
+        Stream to print to; None: standard output.
 
     """
     console = Console(file=file, highlight=False, width=WIDTH)
@@ -137,7 +137,7 @@ def show(evaluation: Mapping[str, Any], file: TextIO | None = None) -> None:
     console.print(
         f"{evaluation['questions']} questions, {evaluation['without_words']} without a word"
         + (
-            f", {by_recurrence} of a length that the model file does not take"
+            f", {by_recurrence} of a length that the model file does not accept"
             if by_recurrence
             else ""
         )
@@ -163,7 +163,7 @@ def show(evaluation: Mapping[str, Any], file: TextIO | None = None) -> None:
 
 
 def step_table(found: Explanation) -> Rows:
-    """Lay out a question step by step: codes, spikes, and the evidence for every class or for the best three."""
+    """Return a question's steps as a table: codes, spikes, and the evidence for all classes or for the best three."""
     course, labels = found.course, found.labels
     classes = list(labels) if len(labels) <= MOST_CLASSES else ["most evidence"]
     head = ["step", "word", "code", "input", "hidden", "output", "events", *classes, "label"]
@@ -184,7 +184,7 @@ def step_table(found: Explanation) -> Rows:
 
 
 def activities(code: list[int]) -> str:
-    """Write a code as one hexadecimal digit for each line, where no activity is above 15."""
+    """Format a code as one hexadecimal digit per line; as decimal numbers if an activity exceeds 15."""
     if max(code, default=0) > 15:
         return " ".join(map(str, code))
     return "".join(f"{a:x}" for a in code)
@@ -196,9 +196,9 @@ def show_explanation(found: Explanation, file: TextIO | None = None) -> None:
     Parameters
     ----------
     found
-        The question.
+        The question's run.
     file
-        Where to; default: standard output.
+        Stream to print to; None: standard output.
 
     """
     console = Console(file=file, highlight=False, markup=False, emoji=False, width=WIDTH)
@@ -232,7 +232,7 @@ def _percent(value: float | None) -> str:
 
 
 def table(head: list[str], rows: list[list[str]]) -> list[str]:
-    """Write an aligned Markdown table."""
+    """Return the lines of an aligned Markdown table."""
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
     lines = [head, ["-" * w for w in widths], *rows]
     return [

@@ -1,4 +1,4 @@
-"""Report on a published model: one HTML page that needs nothing beside it (extra `[report]`)."""
+"""Write the report on a published model: one self-contained HTML page (extra `[report]`)."""
 
 from __future__ import annotations
 

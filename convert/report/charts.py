@@ -1,4 +1,4 @@
-"""The charts of figures: stages, responses, weight levels, energy."""
+"""Draw the charts: stages, responses, weight levels, confusion, energy."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CHART: Final = (4.8, 3.2)
-"""Width and height of a chart in inches: readable at the width of a telephone."""
+"""Width and height of a chart in inches: readable at the width of a mobile phone."""
 
 
 def stage_chart(
     own: Mapping[str, float], validated: Mapping[str, float], paper: Mapping[str, float]
 ) -> Markup:
-    """Draw accuracies by stage: this model's, its cross-validation's and the paper's, in 0..1."""
+    """Draw accuracies (0..1) by stage: this model's, its cross-validation's and the paper's."""
     stages = list(own)
     series = (
         (f"this model ({min(own.values()):.1%} to {max(own.values()):.1%})", own, "o-", SERIES[0]),
@@ -54,16 +54,16 @@ def stage_chart(
         axes.grid(axis="y")
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=1)
 
-    told = "; ".join(
+    description = "; ".join(
         f"{label}: {', '.join(f'{s} {100 * v:.1f} %' for s, v in values.items() if s in stages)}"
         for label, values, _, _ in series
         if values
     )
-    return draw("stages", "Accuracy from stage to stage", f"{told}.", paint, size=(4.8, 3.8))
+    return draw("stages", "Accuracy from stage to stage", f"{description}.", paint, size=(4.8, 3.8))
 
 
 def response_chart(levels: list[Mapping[str, float]]) -> Markup:
-    """Draw the mean spikes by artificial activity, with their deviation."""
+    """Draw mean and standard deviation of the spike count by artificial activity."""
     activity = np.array([level["activity"] for level in levels])
     mean = np.array([level["spikes"] for level in levels])
     spread = np.array([level["deviation"] for level in levels])
@@ -88,11 +88,11 @@ def response_chart(levels: list[Mapping[str, float]]) -> Markup:
         axes.legend(loc="upper left")
 
     worst = int(np.abs(mean - activity).argmax())
-    told = (
+    description = (
         f"The mean count rises from {mean[0]:.2f} spikes at activity {activity[0]:g} to {mean[-1]:.2f} at"
-        f" {activity[-1]:g}; it is farthest from equality at {activity[worst]:g}, with {mean[worst]:.2f}."
+        f" {activity[-1]:g}; the largest deviation from equality is at {activity[worst]:g}, with {mean[worst]:.2f}."
     )
-    return draw("responses", "Spikes by artificial activity", told, paint, size=CHART)
+    return draw("responses", "Spikes by artificial activity", description, paint, size=CHART)
 
 
 def unit_chart(units: list[Mapping[str, Any]]) -> Markup:
@@ -120,15 +120,15 @@ def unit_chart(units: list[Mapping[str, Any]]) -> Markup:
         axes.grid()
         axes.legend(loc="upper left")
 
-    told = (
+    description = (
         f"{len(units)} hidden units lie along the line of equality; their mean absolute error is"
         f" {error.min():.2f} to {error.max():.2f} spikes in a step."
     )
-    return draw("units", "Mean response of each hidden unit", told, paint, size=CHART)
+    return draw("units", "Mean response of each hidden unit", description, paint, size=CHART)
 
 
 def weight_chart(counts: Mapping[str, list[int]], levels: list[int]) -> Markup:
-    """Draw how many weights stand on each level, by what they join."""
+    """Draw the number of weights on each level, by the kind of connection."""
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
@@ -156,22 +156,22 @@ def weight_chart(counts: Mapping[str, list[int]], levels: list[int]) -> Markup:
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=len(counts))
 
     total = np.sum(list(counts.values()), axis=0)
-    told = (
-        f"{int((total > 0).sum())} of {len(levels)} levels are used by {int(total.sum()):,} weights; most stand on"
-        f" level {levels[int(total.argmax())]} ({int(total.max()):,})."
+    description = (
+        f"{int((total > 0).sum())} of {len(levels)} levels are used by {int(total.sum()):,} weights; the most frequent"
+        f" is level {levels[int(total.argmax())]} ({int(total.max()):,})."
     )
-    return draw("weights", "Weights on each level", told, paint, size=CHART)
+    return draw("weights", "Weights on each level", description, paint, size=CHART)
 
 
 def confusion_chart(labels: list[str], shares: NDArray[np.float64]) -> Markup:
-    """Draw a confusion matrix as shades, shares 0..1 of each true class (rows)."""
+    """Draw a confusion matrix as shades; `shares` are the shares 0..1 of each true class (rows)."""
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
         for scheme, colours in SCHEMES.items():
             shown = np.empty((*shares.shape, 4))
             shown[..., :3] = to_rgb(colours["series"][0])
-            shown[..., 3] = np.sqrt(shares)  # rare confusions are to be seen
+            shown[..., 3] = np.sqrt(shares)  # the square root keeps rare confusions visible
             axes.imshow(shown, interpolation="none", gid=f"class-{scheme}-only", aspect="auto")
         axes.set_yticks(range(len(labels)), labels, fontsize=6)
         axes.set_xticks(range(shares.shape[1]), [*labels, "none"], fontsize=6, rotation=90)
@@ -179,15 +179,17 @@ def confusion_chart(labels: list[str], shares: NDArray[np.float64]) -> Markup:
         axes.set_ylabel("truth")
 
     right = np.diag(shares)
-    told = (
-        f"{len(labels)} classes; the share answered right is {right.min():.0%} to {right.max():.0%}, in the mean"
+    description = (
+        f"{len(labels)} classes; the share of right answers is {right.min():.0%} to {right.max():.0%}, on average"
         f" {right.mean():.0%}. The most frequent confusions are in the table."
     )
-    return draw("confusion", "Answers to questions of each class", told, paint, size=(8.4, 7.2))
+    return draw(
+        "confusion", "Answers to questions of each class", description, paint, size=(8.4, 7.2)
+    )
 
 
 def energy_chart(rows: Mapping[str, tuple[float, float]]) -> Markup:
-    """Draw energies in uJ: what is taken whatever happens, and what synaptic events add."""
+    """Draw energies in uJ; each row is (energy of the idle cores, energy that synaptic events add)."""
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
@@ -222,8 +224,8 @@ def energy_chart(rows: Mapping[str, tuple[float, float]]) -> Markup:
         axes.set_axisbelow(True)
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
 
-    told = "; ".join(
-        f"{' '.join(name.split())}: {sum(parts):.2f} uJ, of which {parts[1]:.2f} by synaptic events"
+    description = "; ".join(
+        f"{' '.join(name.split())}: {sum(parts):.2f} uJ, of which {parts[1]:.2f} for synaptic events"
         for name, parts in rows.items()
     )
-    return draw("energy", "Energy of a question", f"{told}.", paint, size=(4.8, 2.9))
+    return draw("energy", "Energy of a question", f"{description}.", paint, size=(4.8, 2.9))

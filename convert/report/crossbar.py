@@ -1,4 +1,4 @@
-"""Pictures of the crossbar: all of it, with its lines and copies, and a corner large enough to read."""
+"""Draw the crossbar: all of it, with its lines and copies, and one corner in readable size."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from ...simcore import CoreImage
 
 KINDS: Final = ("word to hidden", "hidden to hidden", "gate to readout", "hidden to readout")
-"""What a synapse joins, in the order of the colours."""
+"""Kinds of connections, in the order of the colours."""
 
 _SHOWN_LINES: Final = 2
 _SHOWN_UNITS: Final = 3
 
 
 def axon_groups(image: CoreImage, core: int) -> dict[str, tuple[int, int]]:
-    """List the axons of word lines, hidden lines and the gate of a core, as (first, last + 1)."""
+    """Return the axons of a core's word lines, hidden lines and gate, as (first, last + 1)."""
     coding = image.coding
     line, on, axon = image.inputs.T
     words = 0 if coding is None else coding.word_lines
@@ -41,7 +41,7 @@ def axon_groups(image: CoreImage, core: int) -> dict[str, tuple[int, int]]:
 
 
 def neuron_groups(image: CoreImage, core: int) -> dict[str, tuple[int, int]]:
-    """List the neurons of hidden units and of the readout of a core, as (first, last + 1)."""
+    """Return the neurons of a core's hidden units and readout, as (first, last + 1)."""
     target = image.target_core[core]
     groups = {
         "hidden": np.flatnonzero(target >= 0),
@@ -51,7 +51,7 @@ def neuron_groups(image: CoreImage, core: int) -> dict[str, tuple[int, int]]:
 
 
 def crossbar_picture(image: CoreImage, core: int) -> Markup:
-    """Draw every synapse of a core by what it joins."""
+    """Draw every synapse of a core, coloured by the kind of connection."""
     synapses = image.synapses()[core]
     rows, columns = axon_groups(image, core), neuron_groups(image, core)
     kinds = _kinds(image, rows, columns)
@@ -69,24 +69,24 @@ def crossbar_picture(image: CoreImage, core: int) -> Markup:
                 axes.plot([], [], "s", color=SERIES[i], label=kind)
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.03), ncols=4, handletextpad=0.2)
 
-    told = (
+    description = (
         f"{int(synapses.sum()):,} of {synapses.size:,} synapses are set. Axons from the top: "
         + ", ".join(f"{n} {a} to {b - 1}" for n, (a, b) in rows.items())
         + ". Neurons from the left: "
         + ", ".join(f"{n} {a} to {b - 1}" for n, (a, b) in columns.items())
         + "."
     )
-    return draw(f"crossbar-{core}", f"Crossbar of core {core}", told, paint, size=(7.2, 7.2))
+    return draw(f"crossbar-{core}", f"Crossbar of core {core}", description, paint, size=(7.2, 7.2))
 
 
 def _kinds(
     image: CoreImage, rows: dict[str, tuple[int, int]], columns: dict[str, tuple[int, int]]
 ) -> NDArray[np.intp]:
-    """Say of each place of a crossbar what a synapse there joins, intp (axons, neurons) into KINDS."""
+    """Return the kind of connection of each crosspoint: intp (axons, neurons), an index into KINDS."""
     kinds = np.full((limits.AXONS, limits.NEURONS), KINDS.index("hidden to readout"))
     for kind, name in enumerate(("word", "hidden", "gate")):
         kinds[slice(*rows.get(name, (0, 0)))] = kind
-    # with the head on the host, what leaves are the hidden units themselves
+    # With the head on the host, hidden neurons themselves leave the core: there is no readout on it.
     if image.head_bias is None and "hidden" in rows and "readout" in columns:
         kinds[slice(*rows["hidden"]), slice(*columns["readout"])] = len(KINDS) - 1
     return kinds
@@ -99,7 +99,7 @@ def _brackets(
     image: CoreImage,
     core: int,
 ) -> None:
-    """Mark groups along both edges, with a tick for every line and every unit."""
+    """Label the groups along the left and top edges, with a tick for every line and every unit."""
     axes.set(xlim=(-0.5, limits.NEURONS - 0.5), ylim=(limits.AXONS - 0.5, -0.5))
     axes.spines[["top", "right"]].set_visible(True)
     for spine in axes.spines.values():
@@ -128,7 +128,7 @@ def _brackets(
 
 
 def _of_columns(name: str, neurons: int, image: CoreImage, core: int) -> tuple[str, int]:
-    """Name a group of neurons; give how many of them are one unit."""
+    """Return the label of a group of neurons, and how many neurons make one unit."""
     if name == "hidden":
         return f"{neurons // COPIES} hidden units\nx {COPIES} copies", COPIES
     if image.head_bias is not None:
@@ -138,17 +138,17 @@ def _of_columns(name: str, neurons: int, image: CoreImage, core: int) -> tuple[s
 
 
 def corner(image: CoreImage, core: int) -> tuple[Markup, list[str], list[list[str]]]:
-    """Draw the first lines and units of a core, bit by bit.
+    """Draw the crossbar bits of a core's first lines and units.
 
     Returns
     -------
     picture, head, rows
-        The drawing, and its weights as a table: a row for each line, a column for each unit.
+        The drawing, and its weights as a table with a row for each line and a column for each unit.
 
     Raises
     ------
     ConstraintError
-        The core's neurons are not placed four to a unit.
+        If the core's hidden units do not have four neurons each.
 
     """
     groups = axon_groups(image, core)
@@ -180,16 +180,20 @@ def corner(image: CoreImage, core: int) -> tuple[Markup, list[str], list[list[st
 
     head = ["weight level", *(f"unit {i}" for i in range(len(units)))]
     rows = [[name, *(f"{v:+d}" for v in row)] for (name, _), row in zip(lines, levels, strict=True)]
-    told = (
+    description = (
         f"Synapses of {len(lines)} lines, four axons each, with {len(units)} hidden units, four equal neurons each;"
         " the bits that are set add up to the weight levels in the table."
     )
     name = f"corner-{core}"
-    return draw(name, "Lines and copies, bit by bit", told, paint, size=(4.8, 4.6)), head, rows
+    return (
+        draw(name, "Lines and copies, bit by bit", description, paint, size=(4.8, 4.6)),
+        head,
+        rows,
+    )
 
 
 def _cells(axes: Axes, bits: NDArray[Any], from_words: list[bool]) -> None:
-    """Draw set bits as squares, and frames around the bits of one line and one unit."""
+    """Draw set bits as squares, and a frame around the bits of each line and unit."""
     row, column = np.nonzero(bits)
     for words, colour in ((True, SERIES[0]), (False, SERIES[1])):
         own = np.array([from_words[r // COPIES] == words for r in row], dtype=np.bool_)

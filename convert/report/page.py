@@ -1,4 +1,4 @@
-"""Put the sections on one page, and write it whole or not at all."""
+"""Render the report as one HTML page, and write it atomically."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import jinja2
 
 from ..errors import ConvertError
-from . import anatomy, costs, results
+from . import core_sections, cost_sections, evaluation_sections
 from .report_data import gather
 from .theme import SCHEMES
 
@@ -33,29 +33,29 @@ def write_report(
     Parameters
     ----------
     reference
-        The model.
+        The model's reference.
     out
-        The page; a file that is there is replaced.
+        The HTML file; an existing file is replaced.
     registry
-        Where the model is.
+        The registry that holds the model.
     question, data
         See `gather`.
 
     Returns
     -------
     int
-        Bytes of the page.
+        Size of the page, bytes.
 
     Raises
     ------
     ConvertError, SimcoreError, RegistryError
-        The model, the question, the data or the page's place cannot be used; nothing is written.
+        If the model, the question, the data or `out` cannot be used; nothing is written then.
 
     """
     if out.is_dir() or not out.parent.is_dir():
         raise ConvertError(f"--out {out}: {'a folder' if out.is_dir() else 'no such folder'}")
     details = registry.show(reference)
-    pinned = f"{details.pin.name}@{details.pin.digest}"  # an alias may move in between
+    pinned = f"{details.pin.name}@{details.pin.digest}"  # the alias may move between the two reads
     report = gather(registry.load(pinned), details, question=question, data=data)
     page = render(report).encode()
     try:
@@ -66,22 +66,22 @@ def write_report(
 
 
 def render(report: ReportData) -> str:
-    """Render the page; equal report gives equal text."""
+    """Render the page as HTML text; equal data gives equal text."""
     here = files(__package__ or "")
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     template = environment.from_string((here / "page.html").read_text(encoding="utf-8"))
     sections = [
-        results.stages(report),
-        results.confusion(report),
-        results.responses(report),
-        anatomy.weights(report),
-        anatomy.crossbar(report),
-        anatomy.question(report),
-        costs.energy(report),
-        costs.limits(report),
-        costs.provenance(report),
+        evaluation_sections.stages(report),
+        evaluation_sections.confusion(report),
+        evaluation_sections.responses(report),
+        core_sections.weights(report),
+        core_sections.crossbar(report),
+        core_sections.question(report),
+        cost_sections.energy(report),
+        cost_sections.limits(report),
+        cost_sections.provenance(report),
     ]
     pin = report.details.pin
     return template.render(
@@ -97,7 +97,7 @@ def render(report: ReportData) -> str:
 
 
 def _write(out: Path, page: bytes) -> None:
-    """Replace a file whole."""
+    """Write the page by an atomic rename, so that readers never see half of it."""
     handle, name = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
     try:
         with os.fdopen(handle, "wb") as file:

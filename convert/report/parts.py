@@ -1,4 +1,4 @@
-"""What the page is made of: sections of paragraphs, plots and tables."""
+"""Define the parts of the page: sections of paragraphs, plots and tables."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReportTable:
-    """A table; the first column names the rows.
+    """A table whose first column names the rows.
 
     Attributes
     ----------
     caption : str
     head, rows
-        Text of the cells.
+        Text of the heads, and of the cells of each row.
     shades
-        Share 0..1 of each cell that shades it; None: no cell is shaded.
+        Shade of each cell behind the first column, 0..1; None: no cell is shaded.
     bars
-        Share 0..1 for each row, drawn as a bar; None: no bars.
+        Length of the bar in each row, 0..1; None: no bars.
     words
-        Columns that hold words rather than figures; the first always does.
+        Indices of columns that hold words rather than figures; column 0 always does.
     long
-        Those of them that may be broken anywhere, as digests must be.
+        Indices of columns whose text may be broken at any character, such as digests.
     folded
-        Whether it opens on demand, because the plot beside it says the same.
+        Whether the table is collapsed until opened, because a plot next to it shows the same.
 
     """
 
@@ -43,7 +43,7 @@ class ReportTable:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plot:
-    """A plot and its alternative in text.
+    """A plot with its text alternative.
 
     Attributes
     ----------
@@ -51,9 +51,9 @@ class Plot:
         Inline SVG with a title and a description.
     caption : str
     table : ReportTable or None
-        The figures that it draws; None where the description says it all.
+        The figures drawn; None if the SVG's description suffices.
     wide : bool
-        Whether it takes the whole width, and is scrolled on a narrow screen.
+        Whether the plot takes the full page width, and scrolls on a narrow screen.
 
     """
 
@@ -65,18 +65,18 @@ class Plot:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Section:
-    """A section.
+    """A section of the page.
 
     Attributes
     ----------
     name, title : str
-        Its anchor and heading.
+        Anchor and heading.
     text
         Paragraphs before the plots.
     plots, tables
-        In this order.
+        Shown in this order.
     missing
-        What the model does not hold, and how to come by it.
+        Notes on what the model lacks, and how to get it.
 
     """
 

@@ -1,4 +1,4 @@
-"""The raster of one question, word by word, over the evidence that grows with it."""
+"""Draw the spike raster of one question, word by word, above the evidence for each class."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from ..evaluation.explain import Explanation
 
 MOST_STEPS: Final = 32
-"""Steps that a raster shows, the last ones: more could not be read, and would make the page large."""
+"""Largest number of steps drawn, counted from the end: more are unreadable and make the page large."""
 
 _LOW: Final = 12
-"""Rows below which a group has no room for three lines of text."""
+"""Number of rows below which the label of a group does not fit on three lines."""
 
 _MOST_NAMES: Final = 12
-"""Classes up to which the readout's neurons are named by them."""
+"""Largest number of classes whose names are drawn at the readout's neurons."""
 
 _PLAIN_WORDS: Final = 9
-"""Words up to which they stand level above the raster."""
+"""Largest number of words that are written horizontally above the raster."""
 
 
 def question_raster(found: Explanation) -> Markup:
@@ -61,17 +61,17 @@ def question_raster(found: Explanation) -> Markup:
 
     label = found.labels[found.label]
     own = course.evidence[:, found.label].tolist()
-    told = (
-        f"{steps} steps of {T} ticks; the words as they are read: "
+    description = (
+        f"{steps} steps of {T} ticks; the words in reading order: "
         + ", ".join(found.heading(s) for s in range(len(course.order)))
         + f". Evidence for {label} after each of them: {', '.join(f'{n:,}' for n in own)}."
     )
     title = "Spikes and evidence, word by word"
-    return draw("raster", title, told, paint, size=(9.6, height + 3))
+    return draw("raster", title, description, paint, size=(9.6, height + 3))
 
 
 def _groups(found: Explanation) -> list[tuple[str, NDArray[Any], str]]:
-    """List the rows of the raster: name, spikes (ticks, rows) and colour."""
+    """Return the groups of rows in the raster: name, spikes (ticks, rows) and colour."""
     course, image = found.course, found.image
     words = course.codes.shape[1]
     hidden = found.unit_spikes
@@ -88,12 +88,12 @@ def _groups(found: Explanation) -> list[tuple[str, NDArray[Any], str]]:
 
 
 def _by_class(image: CoreImage) -> NDArray[np.intp]:
-    """Order the neurons that leave by the class that they count for."""
+    """Return the order that sorts output neurons by their class."""
     return np.argsort(image.outputs[:, 2], kind="stable")
 
 
 def _classes(axes: Axes, found: Explanation, top: int) -> None:
-    """Name the readout's classes at the right of their neurons, which begin at row `top`."""
+    """Write the class names to the right of the readout's neurons, which begin at row `top`."""
     lines = found.image.outputs[_by_class(found.image), 2]
     for c, name in enumerate(found.labels):
         at = np.flatnonzero(lines == c)
@@ -110,7 +110,7 @@ def _classes(axes: Axes, found: Explanation, top: int) -> None:
 
 
 def _spikes(axes: Axes, groups: list[tuple[str, NDArray[Any], str]], ticks: int) -> None:
-    """Draw each spike as a stroke; all strokes of a group are one path, which keeps the page small."""
+    """Draw each spike as a stroke; one path for all strokes of a group keeps the page small."""
     top, centres, names = 0, [], []
     for name, spikes, colour in groups:
         tick, row = np.nonzero(spikes)
@@ -153,7 +153,7 @@ def _words(axes: Axes, words: list[str], ticks_per_step: int) -> None:
 
 
 def _evidence(axes: Axes, found: Explanation, first: int, ticks_per_step: int) -> None:
-    """Draw the label's score after every word, the runner-up's, and the others' behind them."""
+    """Draw the scores of the answer, the runner-up and, in the background, the other classes after every word."""
     evidence = found.course.evidence[first:]
     at = (np.arange(len(evidence)) + 0.5) * ticks_per_step - 0.5
     best = np.argsort(-evidence[-1], kind="stable")

@@ -1,4 +1,4 @@
-"""Gather what a report is made of: the model's own files, and what is run now."""
+"""Gather the data of a report: from the model's files, and from what is run for the report."""
 
 from __future__ import annotations
 
@@ -26,33 +26,33 @@ if TYPE_CHECKING:
     from ..words.question_files import Example
 
 QUESTION: Final = "Who wrote Hamlet?"
-"""The question that is followed where none is asked for."""
+"""The question explained if neither a question nor a file of questions is given."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ReportData:
-    """What is known about a published model.
+    """Everything that a report on a published model shows.
 
     Attributes
     ----------
     details : Details
-        What the registry says of it: pin, layers and their digests, when it was made.
+        The registry's record: pin, layers and their digests, time of publishing.
     labels : tuple of str
     image : CoreImage
     placed : ConstrainedNetwork or None
-        The hidden layer as it stands on the core; None where the core was not placed by this program.
+        The network read back from the core; None if spikewatch-convert did not place the core.
     evaluation : dict
-        What `eval.json` holds, and over it what was counted now.
+        The content of `eval.json`, overridden by what was counted for this report.
     stages : dict
-        Figures of each stage, in the order of the stages.
+        Figures of each stage, in stage order.
     counted : str
         When the figures were counted, in words.
     training : dict or None
-        What `training.json` holds.
+        The content of `training.json`, if the model has one.
     explanation : Explanation or None
-        The question that is followed.
+        The run of one question, word by word.
     unanswered : str
-        Why there is no explanation; empty where there is one.
+        Why there is no explanation; empty if there is one.
 
     """
 
@@ -71,21 +71,21 @@ class ReportData:
 def gather(
     model: Model, details: Details, *, question: str | None = None, data: Path | None = None
 ) -> ReportData:
-    """Read a model's files, count what `data` asks for, and follow a question.
+    """Read a model's files, evaluate it on `data` if given, and explain one question.
 
     Parameters
     ----------
     model, details
-        The loaded model, and what its registry tells about it.
+        The loaded model, and the registry's record of it.
     question
-        The question to follow; None: the first of `data` that holds a word, or QUESTION.
+        The question to explain; None: the first one of `data` that has a text, or QUESTION.
     data
-        Questions to count the answers of, instead of the figures that `eval.json` holds.
+        Questions to evaluate the model on; None: show the figures of `eval.json`.
 
     Raises
     ------
     ConvertError, SimcoreError
-        The model is no classifier, or the question or the data cannot be used.
+        If the model lacks a file that a classifier needs, or the question or the data cannot be used.
 
     """
     evaluation = _document(model.files, "eval.json") or {}
@@ -117,7 +117,7 @@ def gather(
 
 
 def _document(files: Mapping[str, bytes], name: str) -> dict[str, Any] | None:
-    """Read a JSON object of the model; None where it has none."""
+    """Return a JSON object of the model; None if the file is missing or holds another type."""
     try:
         found = json.loads(files.get(name, b"null"))
     except (ValueError, RecursionError):
@@ -126,7 +126,7 @@ def _document(files: Mapping[str, bytes], name: str) -> dict[str, Any] | None:
 
 
 def _count(model: Model, data: Path, questions: list[Example]) -> dict[str, Any]:
-    """Count every stage's answers, or the core's alone where the model keeps no earlier stages."""
+    """Evaluate every stage on the questions, or only the core if the model does not contain the earlier stages."""
     if {"model.onnx", CONSTRAINED_FILE} <= model.files.keys():
         from ..publishing.publish import evaluate_model  # noqa: PLC0415 - only here onnxruntime is needed
 
@@ -134,7 +134,7 @@ def _count(model: Model, data: Path, questions: list[Example]) -> dict[str, Any]
     classifier = Classifier.from_files(model.files)
     answers = classifier.classify([q.text for q in questions])
     if not (answers.ticks > 0).any():
-        raise DataError(f"{data}: none of its questions holds a word")
+        raise DataError(f"{data}: none of the questions holds a word")
     confusion, accuracy = None, None
     if all(q.label is not None for q in questions):
         truth = label_indices(questions, classifier.labels)
@@ -153,7 +153,7 @@ def _count(model: Model, data: Path, questions: list[Example]) -> dict[str, Any]
 
 
 def _stages(found: Any) -> dict[str, dict[str, Any]]:
-    """Put the stages in order, and add what early versions did not state."""
+    """Return the stages in order, and compute losses that early versions of `eval.json` lack."""
     stages: dict[str, dict[str, Any]] = {}
     before: float | None = None
     for stage in STAGES:
@@ -170,14 +170,14 @@ def _stages(found: Any) -> dict[str, dict[str, Any]]:
 
 
 def _share(value: Any) -> float | None:
-    """Take a share as it is, and anything else for one that is not stated."""
+    """Return a number in -1..1 as a float, and None for anything else."""
     return float(value) if isinstance(value, int | float) and -1 <= value <= 1 else None
 
 
 def _follow(
     files: Mapping[str, bytes], wanted: str | None, first: str | None
 ) -> tuple[Explanation | None, str]:
-    """Follow the question asked for, or one of our choice, which need not hold a word of this model."""
+    """Explain `wanted`; if it is None, explain a default, and return the reason if that cannot be explained."""
     if wanted is not None:
         return explain(files, wanted), ""
     question = first or QUESTION

@@ -1,4 +1,4 @@
-"""Draw with matplotlib, and make of its SVG a part of the page that follows the reader's light or dark scheme."""
+"""Draw with matplotlib, and turn its SVG into inline HTML that follows the reader's light or dark colour scheme."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ INK: Final = "#010101"
 MUTED: Final = "#020202"
 GRID: Final = "#030303"
 SERIES: Final = ("#040404", "#050505", "#060606", "#070707")
-"""Colours that stand for the page's variables until the drawing is on it; no plot uses them for anything else."""
+"""Placeholder colours, replaced by the page's CSS variables after drawing; plots use them for nothing else."""
 
 SCHEMES: Final = {
     "light": {
@@ -38,7 +38,7 @@ SCHEMES: Final = {
         "series": ("#6cb6ff", "#f0a04b", "#5fcf80", "#bc9cff"),
     },
 }
-"""The page's colours by the reader's scheme."""
+"""The page's colours in each colour scheme."""
 
 _VARIABLES: Final = {
     INK: "var(--ink)",
@@ -85,11 +85,11 @@ def draw(
     Parameters
     ----------
     name
-        Unique on the page: the ids within the drawing begin with it.
+        Prefix of all ids in the drawing; unique on the page.
     title, description
-        What a reader who cannot see it is told.
+        Text alternative for readers who cannot see the drawing.
     paint
-        Draws on an empty figure, in the colours above.
+        Draws on an empty figure, in the placeholder colours.
     size
         Width and height in inches.
 
@@ -105,7 +105,7 @@ def draw(
 
 
 def inline(root: ET.Element, name: str, title: str, description: str) -> Markup:
-    """Make a part of an HTML page of an SVG document."""
+    """Return an SVG document as markup for an HTML page."""
     for parent in list(root.iter()):
         for child in list(parent):
             if child.tag.endswith(("}metadata", "}style")):
@@ -115,7 +115,7 @@ def inline(root: ET.Element, name: str, title: str, description: str) -> Markup:
     for element in root.iter():
         element.tag = element.tag.removeprefix(_SVG)
         _own(element, name, used)
-    # the width at which text has its own size; a page may let it shrink, or scroll it
+    # At this width, text has its intended size; CSS may shrink the drawing below it, or scroll it.
     root.attrib["style"] = f"--natural: {root.attrib.pop('width').replace('pt', 'px')}"
     for attribute in ("height", "version"):
         root.attrib.pop(attribute, None)
@@ -128,7 +128,7 @@ def inline(root: ET.Element, name: str, title: str, description: str) -> Markup:
 
 
 def _own(element: ET.Element, name: str, used: set[str]) -> None:
-    """Keep the ids that something refers to, made unique; take the page's colours and font."""
+    """Prefix the ids that are referred to and drop the others; replace colours and fonts by the page's."""
     attributes = element.attrib
     own = attributes.pop("id", "")
     if own in used:
@@ -147,7 +147,7 @@ def _own(element: ET.Element, name: str, used: set[str]) -> None:
 
 
 def _font(found: re.Match[str]) -> str:
-    """Keep weight, slant and size; the family is the page's."""
+    """Return weight, slant and size of a font declaration; the page sets the family."""
     bold, italic, size = found.groups()
     parts = [f"font-size: {size}px"]
     parts += ["font-weight: 600"] * bool(bold) + ["font-style: italic"] * bool(italic)

@@ -137,7 +137,7 @@ class TestCommandLine:
         [
             ("trec:nope", "Who?", "model trec: no alias 'nope'"),
             ("nope:production", "Who?", "nope"),
-            ("trec:production", " \n", "question: it is empty"),
+            ("trec:production", " \n", "the question is empty"),
             ("trec:production", "?!", "question '?!': the model's tokenizer finds no word in it"),
             ("trec:production", "who " * 1025, "question: 1,025 words, limits 1..1,024"),
             ("trec:production", "\udcff", "text 0: holds a lone surrogate, not valid Unicode"),
@@ -171,7 +171,7 @@ class TestCommandLine:
         monkeypatch.setattr("sys.argv", ["spikewatch-convert", *command])
         with pytest.raises(SystemExit):
             main()
-        wanted = "model: labels.json is missing, so it answers no question"
+        wanted = "model: labels.json is missing, so the model cannot answer questions"
         assert capsys.readouterr().err == f"spikewatch-convert: {wanted}\n"
 
 

@@ -141,6 +141,8 @@ def test_the_tables_of_a_wide_confusion_are_not_cut() -> None:
     out = io.StringIO()
     show(evaluation, out)
     text = out.getvalue()
-    assert "50 questions, 0 without a word, 7 of a length that the model file does not take" in text
+    assert (
+        "50 questions, 0 without a word, 7 of a length that the model file does not accept" in text
+    )
     assert re.search(r"weights +│ +75\.00% │ +\+25\.00 │ +75\.00% │ +75\.00% │", text)
     assert all(label in text for label in labels)

@@ -116,7 +116,8 @@ class TestCommandLine:
         with pytest.raises(SystemExit):
             main()
         wanted = (
-            "label 'XYZ' of 'who wrote hamlet': the model knows ABBR, DESC, ENTY, HUM, LOC, NUM"
+            "label 'XYZ' of question 'who wrote hamlet': not one of the model's classes,"
+            " ABBR, DESC, ENTY, HUM, LOC, NUM"
         )
         assert wanted in capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""The report on a published model: true, complete, valid, equal every time, and readable in a browser."""
+"""Check that the report is correct, complete, valid HTML, reproducible, and readable in a browser."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def page_of(folder: Path, files: Mapping[str, bytes], **more: Any) -> str:
 
 
 def text_of(page: str) -> str:
-    """Leave the words of a page."""
+    """Return the text of a page without its markup."""
     return unescape(
         re.sub(r"\s+", " ", re.sub(r"<style.*?</style>|<[^>]+>", " ", page, flags=re.DOTALL))
     )
 
 
 def row_of(page: str, name: str) -> list[str]:
-    """List the cells of the first row with a name."""
+    """Return the cells of the first table row with this name."""
     row = re.search(rf'<th scope="row">{re.escape(name)}</th>(.*?)</tr>', page, re.DOTALL)
     assert row is not None, name
     return [
@@ -66,21 +66,21 @@ def row_of(page: str, name: str) -> list[str]:
 
 
 def check_valid(page: str) -> None:
-    """Hold a page to HTML's own rules, and its drawings to ours."""
+    """Check that a page is valid HTML, that its drawings have text alternatives, and that it loads nothing."""
     html5lib.HTMLParser(strict=True).parse(page)
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(ids) == len(set(ids))
     drawings = re.findall(r"<svg[^>]*>", page)
     for drawing in drawings:
-        told = re.search(r'role="img"', drawing) and re.search(r'aria-labelledby="(.*?)"', drawing)
-        assert told, drawing
-        assert set(told[1].split()) <= set(ids)
+        named = re.search(r'role="img"', drawing) and re.search(r'aria-labelledby="(.*?)"', drawing)
+        assert named, drawing
+        assert set(named[1].split()) <= set(ids)
     assert set(re.findall(r'(?:url\(|href=")#([^)"]+)', page)) <= set(ids)
     assert "://" not in page
 
 
 class TestContent:
-    def test_the_ledger_stands_beside_the_papers_figures(self, production: Path) -> None:
+    def test_the_ledger_is_compared_with_the_papers_figures(self, production: Path) -> None:
         page = production.read_text()
         ledger = page[page.index("The stage ledger") :]
         files = Registry(bundled()).load("trec:production").files
@@ -130,24 +130,24 @@ class TestContent:
     def test_nothing_is_missing_from_the_bundled_model(self, production: Path) -> None:
         assert 'class="missing"' not in production.read_text()
 
-    def test_another_question_is_followed_and_long_ones_are_cut(self, tmp_path: Path) -> None:
+    def test_a_long_question_is_cut_to_its_last_steps(self, tmp_path: Path) -> None:
         page = page_of(tmp_path, tiny_model_files(), question="who wrote hamlet " * 40)
-        assert "Of 121 steps the last 32 are drawn." in text_of(page)
+        assert "Only the last 32 of 121 steps are drawn." in text_of(page)
         assert len(page.encode()) < LIMIT
         check_valid(page)
 
 
 class TestOtherModels:
-    def test_an_early_version_says_what_it_does_not_hold(self, tmp_path: Path) -> None:
+    def test_the_report_on_an_early_version_says_what_it_lacks(self, tmp_path: Path) -> None:
         out = tmp_path / "report.html"
         write_report("trec:1.0.0", out, registry=Registry(bundled()))
         page = out.read_text()
         check_valid(page)
         (missing,) = re.findall(r'<p class="missing">(.*?)</p>', page)
-        assert missing.startswith("The model states no responses of its units")
+        assert missing.startswith("The model has no responses of its units")
         assert missing.endswith("pass --data FILE to measure them now.")
 
-    def test_a_file_of_questions_fills_what_is_missing(self, tmp_path: Path) -> None:
+    def test_a_file_of_questions_supplies_the_missing_figures(self, tmp_path: Path) -> None:
         out = tmp_path / "report.html"
         write_report("trec:1.0.0", out, registry=Registry(bundled()), data=LABELLED)
         page = out.read_text()
@@ -157,22 +157,20 @@ class TestOtherModels:
         assert f"“{first}” is answered" in text_of(page)
         assert "70 questions of labelled.tsv (SHA-256 " in text_of(page)
 
-    def test_four_files_are_enough(self, tmp_path: Path) -> None:
+    def test_the_four_files_of_a_classifier_are_enough(self, tmp_path: Path) -> None:
         page = page_of(tmp_path, tiny_model_files())
         check_valid(page)
-        told = text_of(page)
+        text = text_of(page)
         for what in (
-            "The model states no figures of its stages: pass --data FILE.",
-            "The confusion matrix needs questions with labels, and these have none: pass --data FILE",
-            "The model states no responses of its units",
-            "The model states no means over its questions: pass --data FILE.",
+            "The model has no figures of its stages: pass --data FILE.",
+            "The confusion matrix needs questions with labels, but these have none: pass --data FILE",
+            "The model has no responses of its units",
+            "The model has no mean figures per question: pass --data FILE.",
             "The model has no training.json",
         ):
-            assert what in told
+            assert what in text
 
-    def test_without_earlier_stages_a_file_of_questions_counts_the_core_alone(
-        self, tmp_path: Path
-    ) -> None:
+    def test_without_earlier_stages_only_the_core_is_evaluated(self, tmp_path: Path) -> None:
         data = tmp_path / "own.tsv"
         data.write_text("HUM\twho wrote hamlet?\nNUM\thow many?\nNUM\t?!\n")
         page = page_of(tmp_path, tiny_model_files(), data=data)
@@ -185,11 +183,11 @@ class TestOtherModels:
     def test_questions_without_labels_say_so(self, tmp_path: Path) -> None:
         data = tmp_path / "own.txt"
         data.write_text("who wrote hamlet?\nhow many?\n")
-        told = text_of(page_of(tmp_path, tiny_model_files(), data=data))
-        assert "so accuracy is not known: pass --data FILE with labels" in told
-        assert "The confusion matrix needs questions with labels" in told
+        text = text_of(page_of(tmp_path, tiny_model_files(), data=data))
+        assert "so accuracy is unknown: pass --data FILE with labels" in text
+        assert "The confusion matrix needs questions with labels" in text
 
-    def test_a_default_question_without_a_known_word_asks_for_another(self, tmp_path: Path) -> None:
+    def test_a_default_question_without_a_known_word_suggests_another(self, tmp_path: Path) -> None:
         files = tiny_model_files()
         tokenizer = json.loads(files["tokenizer.json"])
         tokenizer["pre_tokenizer"] = {
@@ -199,10 +197,10 @@ class TestOtherModels:
             "invert": False,
         }
         files["tokenizer.json"] = json.dumps(tokenizer).encode()
-        told = text_of(page_of(tmp_path, files))
-        assert "finds no word in it; pass --question with one that does." in told
+        text = text_of(page_of(tmp_path, files))
+        assert "finds no word in it; pass --question with one that does." in text
 
-    def test_more_classes_than_a_table_holds_are_drawn(self, tmp_path: Path) -> None:
+    def test_a_confusion_matrix_of_many_classes_is_drawn(self, tmp_path: Path) -> None:
         files = tiny_model_files()
         labels = [f"class {i}" for i in range(20)]
         matrix = [[30 * (i == j) + (i == 3 and j == 7) for j in range(21)] for i in range(20)]
@@ -225,18 +223,18 @@ class TestOtherModels:
         assert len(re.findall(r'id="crossbar-\d-title"', page)) == 1 + (kind == "two cores")
         assert ("the host weighs the spikes" in text_of(page)) == (kind == "host")
 
-    def test_a_core_placed_by_someone_else_is_followed_all_the_same(self, tmp_path: Path) -> None:
-        """Its crossbar and weights are not explained, for its units are not known."""
+    def test_a_question_is_explained_on_a_core_of_another_program(self, tmp_path: Path) -> None:
+        """Crossbar and weights are left out, because the hidden units are unknown."""
         files = tiny_model_files()
         image = CoreImage.from_bytes(files["core.safetensors"])
         image.target_axon[0, [0, 1]] = image.target_axon[0, [1, 0]]
         files["core.safetensors"] = image.to_bytes()
         page = page_of(tmp_path, files)
         check_valid(page)
-        assert text_of(page).count("The core was not placed by spikewatch-convert") == 2
+        assert text_of(page).count("spikewatch-convert did not place this core") == 2
         assert 'id="raster-title"' in page
 
-    def test_a_document_of_another_form_cannot_break_the_page(self, tmp_path: Path) -> None:
+    def test_documents_of_unexpected_types_do_not_break_the_page(self, tmp_path: Path) -> None:
         files = tiny_model_files()
         odd = {
             "stages": {
@@ -255,7 +253,7 @@ class TestOtherModels:
         files["training.json"] = json.dumps({"cross_validation": {"stages": []}}).encode()
         page = page_of(tmp_path, files)
         check_valid(page)
-        assert text_of(page).count("of a form that this version reads") >= 4
+        assert text_of(page).count("in a format that this version reads") >= 4
 
     def test_markup_in_a_model_is_shown_as_text(self, tmp_path: Path) -> None:
         files = tiny_model_files()
@@ -270,9 +268,7 @@ class TestOtherModels:
         assert evil in text_of(page)
 
 
-def test_equal_models_give_equal_bytes_whatever_the_host_is_like(
-    production: Path, tmp_path: Path
-) -> None:
+def test_equal_models_give_equal_bytes_on_any_host(production: Path, tmp_path: Path) -> None:
     (tmp_path / "matplotlibrc").write_text("font.size: 30\naxes.grid: True\n")
     host = {"PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo", "HOME": str(tmp_path), "LC_ALL": "C"}
     digest = Registry(bundled()).resolve("trec:production").digest
@@ -299,12 +295,12 @@ class TestCommandLine:
             (["trec:nope", "--out", "a.html"], "model trec: no alias 'nope'"),
             (["trec:1.0.0", "--out", "none/a.html"], "--out none/a.html: no such folder"),
             (["trec:1.0.0", "--out", "."], "--out .: a folder"),
-            (["trec:1.0.0", "--out", "a.html", "--question", " "], "question: it is empty"),
+            (["trec:1.0.0", "--out", "a.html", "--question", " "], "the question is empty"),
             (["trec:1.0.0", "--out", "a.html", "--question", "?"], "finds no word in it"),
             (["trec:1.0.0", "--out", "a.html", "--data", "a.tsv"], "a.tsv: No such file"),
         ],
     )
-    def test_what_cannot_be_done_is_one_line_and_writes_nothing(
+    def test_an_error_is_one_line_and_writes_nothing(
         self,
         arguments: list[str],
         message: str,
@@ -321,7 +317,7 @@ class TestCommandLine:
         assert message in printed.err
         assert list(tmp_path.iterdir()) == []
 
-    def test_a_page_that_cannot_be_written_leaves_the_old_one(
+    def test_a_failed_write_leaves_the_old_page(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         registry = Registry.init(tmp_path / "registry")
@@ -340,7 +336,7 @@ class TestCommandLine:
         assert out.read_text() == "old"
 
     @pytest.mark.parametrize("module", ["matplotlib", "jinja2"])
-    def test_an_install_without_the_extra_is_told_which(
+    def test_without_the_extra_the_error_names_it(
         self,
         module: str,
         tmp_path: Path,

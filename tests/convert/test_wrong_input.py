@@ -130,7 +130,7 @@ CASES: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "label that no output has": (
         "held-out.tsv",
         lambda: b"XYZ\twho wrote hamlet\n",
-        "label 'XYZ' of 'who wrote hamlet': the model knows ABBR, DESC, ENTY, HUM, LOC, NUM",
+        "label 'XYZ' of question 'who wrote hamlet': not one of the model's classes, ABBR, DESC, ENTY, HUM, LOC, NUM",
     ),
     "training that is no JSON": ("training.json", lambda: b"{", "training.json: not JSON"),
     "vectors for word ids": (

@@ -1,4 +1,4 @@
-"""The sections of what stands on the core: weight levels, crossbar, and one question."""
+"""Build the sections on the core itself: weight levels, crossbar, and the run of one question."""
 
 from __future__ import annotations
 
@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     from ..network.constrained import ConstrainedNetwork
     from .report_data import ReportData
 
-_NOT_PLACED = "The core was not placed by spikewatch-convert: its neurons are not four to a unit."
+_NOT_PLACED = (
+    "spikewatch-convert did not place this core: its hidden units do not have four neurons each."
+)
 
 
 def weights(report: ReportData) -> Section:
-    """Build the histogram of the weight levels."""
+    """Return the section with the histogram of the weight levels."""
     section = Section(name="weights", title="Weight levels")
     placed = report.placed
     if placed is None:
@@ -44,9 +46,9 @@ def weights(report: ReportData) -> Section:
     ]
     used = int((total > 0).sum())
     section.text.append(
-        "A line's four axons weigh g (-8, 4, 2, 1) at every neuron, so the crossbar's bits choose one of 16 levels"
-        f" for each weight; g is the neuron's own. {used} of the 16 are used, by {int(total.sum()):,} weights."
-        " Copies are counted once."
+        "At every neuron, a line's four axons have the weights g * (-8, 4, 2, 1), where g depends on the neuron, so"
+        f" the crossbar's bits select one of 16 levels for each weight. {int(total.sum()):,} weights use {used} of the"
+        " 16 levels; the four copies of a unit count once."
     )
     section.plots.append(
         Plot(
@@ -61,7 +63,7 @@ def weights(report: ReportData) -> Section:
 
 
 def _levels(image: CoreImage, placed: ConstrainedNetwork) -> dict[str, NDArray[np.int64]]:
-    """List the levels of all weights that can be other than 0, by what they join."""
+    """Return the levels of all weights that may differ from 0, by the kind of connection."""
     joined = np.broadcast_to(placed.connected(), placed.levels.shape)
     words = np.arange(placed.levels.shape[1]) < placed.n_in
     levels = placed.levels.astype(np.int64)
@@ -75,7 +77,7 @@ def _levels(image: CoreImage, placed: ConstrainedNetwork) -> dict[str, NDArray[n
 
 
 def _readout(image: CoreImage, core: int) -> NDArray[np.int64]:
-    """Read the levels of the readout, whose codebook is negated, from one neuron of each class."""
+    """Return the levels of the readout, read from one neuron of each class; the readout's codebook is negated."""
     at = np.flatnonzero(image.target_core[core] == limits.TARGET_OUTPUT)
     _, first = np.unique(image.target_axon[core, at], return_index=True)
     a, b = axon_groups(image, core)["hidden"]
@@ -84,7 +86,7 @@ def _readout(image: CoreImage, core: int) -> NDArray[np.int64]:
 
 
 def crossbar(report: ReportData) -> Section:
-    """Build the pictures of the crossbars."""
+    """Return the section with a picture of each core's crossbar."""
     section = Section(name="crossbar", title="The crossbar")
     image = report.image
     if report.placed is None:
@@ -97,8 +99,8 @@ def crossbar(report: ReportData) -> Section:
             Plot(
                 svg=crossbar_picture(image, core),
                 caption=(
-                    f"Crossbar{number}: 256 axons from top to bottom, 256 neurons from left to right; a dot is a"
-                    " synapse. Ticks at the left mark lines of four axons, those at the top hidden units of four copies"
+                    f"Crossbar{number}: 256 axons from top to bottom, 256 neurons from left to right; each dot is a"
+                    " synapse. Ticks at the left mark lines of four axons, ticks at the top hidden units of four copies"
                     f" and {last}."
                 ),
                 wide=True,
@@ -110,7 +112,7 @@ def crossbar(report: ReportData) -> Section:
             svg=svg,
             caption=(
                 "The first lines and units, bit by bit. A neuron has one target axon, so a hidden unit is four equal"
-                " neurons, one for each axon of its line; a weight is the sum of g (-8, 4, 2, 1) where bits are set."
+                " neurons, one for each axon of its line; a weight is the sum of g * (-8, 4, 2, 1) over the set bits."
             ),
             table=ReportTable(caption="The same weights as levels.", head=head, rows=rows),
         )
@@ -119,7 +121,7 @@ def crossbar(report: ReportData) -> Section:
 
 
 def question(report: ReportData) -> Section:
-    """Build the raster of one question."""
+    """Return the section with the spike raster of one question."""
     section = Section(name="question", title="One question, word by word")
     found = report.explanation
     if found is None:
@@ -130,7 +132,7 @@ def question(report: ReportData) -> Section:
     if coding is not None and coding.direction == "reverse":
         order = " The network reads from the last word to the first."
     if found.both:
-        order = " In every step the network reads a word from either end."
+        order = " In every step the network reads one word from each end."
     sent = found.course.spikes.sum(axis=0).tolist()
     section.text.append(
         f"“{found.question}” is answered {found.labels[found.label]}: {len(found.tokens)} words,"
@@ -140,19 +142,19 @@ def question(report: ReportData) -> Section:
     )
     cut = ""
     if len(found.course.spikes) > MOST_STEPS:
-        cut = f" Of {len(found.course.spikes)} steps the last {MOST_STEPS} are drawn."
+        cut = f" Only the last {MOST_STEPS} of {len(found.course.spikes)} steps are drawn."
     head, rows = step_table(found)
     section.plots.append(
         Plot(
             svg=question_raster(found),
             caption=(
-                "Every spike of the word lines, the hidden units (one of four copies) and the readout. Below, the score"
-                f" that the question would have if it ended with each word: the evidence grows as it is read.{cut}"
+                "Every spike of the word lines, the hidden units (one of four copies) and the readout. Below: the score"
+                f" of the classes if the question ended at each word; the evidence grows with every word read.{cut}"
             ),
             table=ReportTable(
                 caption=(
-                    "The same in numbers; a code is one hexadecimal digit 0 to f for each word line, and the classes'"
-                    " columns are their scores if the question ended there."
+                    "The same in numbers. A code is one hexadecimal digit 0 to f for each word line; the classes'"
+                    " columns hold their scores if the question ended at that word."
                 ),
                 head=head,
                 rows=rows,

@@ -1,4 +1,4 @@
-"""The sections of what was counted: stages, confusion, responses."""
+"""Build the sections on the evaluation: stages, confusion, responses."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
 Found = TypeVar("Found")
 
 MOST_LABELS: Final = 12
-"""Classes up to which the confusion matrix is a table of numbers."""
+"""Largest number of classes whose confusion matrix is shown as numbers; larger ones are drawn."""
 
 _MOST_CONFUSIONS: Final = 20
 
 
 def attempt(build: Callable[[], Found], key: str, missing: list[str]) -> Found | None:
-    """Build from what `eval.json` holds, which may be of any version; say so where it cannot be done."""
+    """Return what `build` makes of `eval.json`, which may be of any version; if it fails, add a note to `missing`."""
     try:
         return build()
     except (KeyError, TypeError, ValueError, IndexError, AttributeError):
-        missing.append(f"The model's eval.json holds no {key} of a form that this version reads.")
+        missing.append(f"The model's eval.json has no {key} in a format that this version reads.")
         return None
 
 
 def stages(report: ReportData) -> Section:
-    """Build the ledger: what every stage answers, beside the paper's figures."""
+    """Return the section with the ledger: accuracy of every stage, compared with the paper's."""
     section = Section(name="stages", title="From the float network to the core")
     if not report.stages:
-        section.missing.append("The model states no figures of its stages: pass --data FILE.")
+        section.missing.append("The model has no figures of its stages: pass --data FILE.")
         return section
     section.text.append(_counted_on(report))
     training = report.training or {}
@@ -53,7 +53,7 @@ def stages(report: ReportData) -> Section:
     table = attempt(lambda: _ledger(report.stages, means), "stages", section.missing)
     if table is not None and accuracy:
         caption = (
-            "Accuracy from stage to stage. The paper's 85, 78.4 and 74 % stand beside the stages that they are of;"
+            "Accuracy from stage to stage. The paper's 85, 78.4 and 74 % are shown at the stages that they belong to;"
             " they are its authors' figures, on their own test questions."
         )
         svg = attempt(lambda: stage_chart(accuracy, means, PAPER), "stages", section.missing)
@@ -61,7 +61,7 @@ def stages(report: ReportData) -> Section:
             section.plots.append(Plot(svg=svg, caption=caption, table=validation))
     elif table is not None:
         section.missing.append(
-            "The questions have no labels, so accuracy is not known: pass --data FILE with labels."
+            "The questions have no labels, so accuracy is unknown: pass --data FILE with labels."
         )
     if table is not None:
         section.tables.append(table)
@@ -75,7 +75,7 @@ def _validation(found: Mapping[str, Any]) -> ReportTable:
 
 
 def _counted_on(report: ReportData) -> str:
-    """Say what was counted on which questions, as far as it is known."""
+    """Return a sentence on which questions the figures were counted, as far as known."""
     found = report.evaluation
     data, n, silent = (found.get(key) for key in ("data", "questions", "without_words"))
     if not isinstance(n, int):
@@ -111,12 +111,12 @@ def _ledger(stages: Mapping[str, Mapping[str, Any]], means: Mapping[str, float])
 
 
 def confusion(report: ReportData) -> Section:
-    """Build the confusion matrix and the figures of each class."""
+    """Return the section with the confusion matrix and the figures of each class."""
     section = Section(name="confusion", title="Confusion matrix")
     found = report.evaluation.get("confusion")
     if found is None:
         section.missing.append(
-            "The confusion matrix needs questions with labels, and these have none: pass --data FILE"
+            "The confusion matrix needs questions with labels, but these have none: pass --data FILE"
             " (.tsv, .label or .jsonl with labels)."
         )
         return section
@@ -157,26 +157,26 @@ def _matrix(found: Mapping[str, Any]) -> tuple[list[Plot], list[ReportTable]]:
         rows=[[labels[i], names[j], str(wrong[i, j])] for i, j in places],
         words=(1,),
     )
-    caption = "Share of each true class by answer; the root of the share is drawn."
+    caption = "Share of each true class by answer; the shade is the square root of the share."
     svg = confusion_chart(labels, shares)
     return [Plot(svg=svg, caption=caption, table=often, wide=True)], [classes]
 
 
 def responses(report: ReportData) -> Section:
-    """Build the response curves of artificial against spiking neurons."""
+    """Return the section with the response curves: spiking against artificial neurons."""
     section = Section(name="responses", title="Artificial and spiking neurons")
     found = report.evaluation.get("responses")
     if found is None:
         section.missing.append(
-            "The model states no responses of its units (early versions did not, and a core whose units are"
-            " not those of its integer stage has none): pass --data FILE to measure them now."
+            "The model has no responses of its units (early versions did not record them, and they are undefined if the"
+            " core's units are not those of the integer stage): pass --data FILE to measure them now."
         )
         return section
     built = attempt(lambda: _responses(found), "responses", section.missing)
     if built is not None:
         section.plots.extend(built)
         section.text.append(
-            "Both networks run whole questions on their own and are compared unit by unit after every word: the"
+            "Both networks run whole questions independently and are compared unit by unit after every word: the"
             " activity 0 to 15 of the integer stage, and the spikes of the core's hidden unit in the same step."
         )
     return section

@@ -1,4 +1,4 @@
-"""The sections of what it takes and where it comes from: energy, limits, provenance."""
+"""Build the sections on cost and origin: energy, limits, provenance."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from ...simcore.power import METHODS, SOURCES, estimate
 from ..evaluation.model_card import facts
 from ..evaluation.tables import head_line, use_table
 from .charts import energy_chart
+from .evaluation_sections import attempt
 from .parts import Plot, ReportTable, Section
-from .results import attempt
 
 if TYPE_CHECKING:
     from .report_data import ReportData
@@ -19,10 +19,10 @@ _NAMES = {"paper": "method A", "static_marginal": "method B"}
 
 
 def energy(report: ReportData) -> Section:
-    """Build the energy of a question by both methods."""
+    """Return the section with the energy of a question, estimated by both methods."""
     section = Section(name="energy", title="Energy of a question")
     section.text.append(
-        "Estimates of what a TrueNorth chip would take, never measurements of the machine that simulates it."
+        "Estimates for a TrueNorth chip, never measurements of the machine that simulates it."
         f" {head_line(report.evaluation)}"
     )
     taken: dict[str, tuple[int, float, float]] = {}
@@ -32,7 +32,7 @@ def energy(report: ReportData) -> Section:
         if built is not None:
             taken["mean question"] = (report.image.cores, *built)
     else:
-        section.missing.append("The model states no means over its questions: pass --data FILE.")
+        section.missing.append("The model has no mean figures per question: pass --data FILE.")
     found = report.explanation
     if found is not None:
         own = float(found.course.synaptic_events.sum())
@@ -73,20 +73,20 @@ def energy(report: ReportData) -> Section:
 
 
 def _mean(found: Any) -> tuple[float, float]:
-    """Read the mean ticks and synaptic events of a question."""
+    """Return the mean ticks and synaptic events of a question, from `eval.json`."""
     return float(found["ticks"]), float(found["synaptic_events"])
 
 
 def limits(report: ReportData) -> Section:
-    """Build the use of every limit."""
+    """Return the section with the use of every limit."""
     head, rows = use_table(report.evaluation)
     use = report.evaluation["utilisation"].values()
     return Section(
         name="limits",
         title="Use of the hardware's limits",
         text=[
-            "Every limit of the chip, and the method's own (lines and levels), by the fullest core and the largest"
-            " value; counted now from the core image."
+            "Every limit of the chip, and the method's own (lines and levels), for the fullest core and the largest"
+            " value; counted from the core image for this report."
         ],
         tables=[
             ReportTable(
@@ -100,7 +100,7 @@ def limits(report: ReportData) -> Section:
 
 
 def provenance(report: ReportData) -> Section:
-    """Build digests and origin."""
+    """Return the section with digests and origin of the model."""
     details, evaluation = report.details, report.evaluation
     description = details.annotations.get("org.opencontainers.image.description", "")
     known = [
@@ -119,8 +119,8 @@ def provenance(report: ReportData) -> Section:
         name="provenance",
         title="Provenance and digests",
         text=[
-            "The manifest's digest covers the layers' digests, and these cover every byte; all were checked when the"
-            " model was loaded for this report."
+            "The manifest's digest covers the layers' digests, which cover every byte; all were verified when the model"
+            " was loaded for this report."
         ],
         tables=[
             ReportTable(caption="Where it comes from.", head=["", ""], rows=known, long=(1,)),
@@ -136,13 +136,13 @@ def provenance(report: ReportData) -> Section:
             ReportTable(caption="The network.", head=["", ""], rows=rows, long=(1,), folded=True)
         )
     if report.training is None:
-        section.missing.append("The model has no training.json: how it was trained is not stated.")
+        section.missing.append("The model has no training.json: how it was trained is unknown.")
     else:
         own = {k: v for k, v in report.training.items() if k != "cross_validation"}
         rows = [[name, value] for name, value in facts(own)]
         section.tables.append(
             ReportTable(
-                caption="Training, as training.json states it.",
+                caption="Training, from training.json.",
                 head=["", ""],
                 rows=rows,
                 long=(1,),
@@ -153,7 +153,7 @@ def provenance(report: ReportData) -> Section:
 
 
 def _data(what: str, found: Any) -> list[list[str]]:
-    """Name a file of questions and its digest."""
+    """Return a table row with name and digest of a file of questions, if `eval.json` has them."""
     if not isinstance(found, dict):
         return []
     return [[f"{what}, questions of", f"{found.get('file')}, sha256:{found.get('sha256')}"]]

@@ -110,9 +110,10 @@ def pull(
         )
         _print(done, "pulled from", as_json=as_json)
         return
-    from ..remote import events  # noqa: PLC0415 - only --follow logs
+    from ..remote.json_log import logger  # noqa: PLC0415 - only --follow and serve log
+    from ..remote.stop_signals import stopping  # noqa: PLC0415 - only --follow runs until a signal
 
-    with events.stopping() as stop, contextlib.suppress(library.Stopped):
+    with stopping() as stop, contextlib.suppress(library.Stopped):
         follower = library.Follower(
             store,
             remote,
@@ -124,9 +125,9 @@ def pull(
             stop=stop,
         )
         if once:
-            library.follow_once(follower, log=events.logger())
+            library.follow_once(follower, log=logger())
         else:
-            library.follow(follower, log=events.logger(), stop=stop, interval_s=interval)
+            library.follow(follower, log=logger(), stop=stop, interval_s=interval)
 
 
 def serve(
@@ -141,9 +142,9 @@ def serve(
     Anything that pulls from OCI registries can pull from it.
     """
     from .. import remote as library  # noqa: PLC0415 - the other commands need no HTTP
-    from ..remote import events  # noqa: PLC0415 - the other commands need no HTTP
+    from ..remote.json_log import logger  # noqa: PLC0415 - only --follow and serve log
 
-    library.serve(open_reader(registry), listen, events.logger())
+    library.serve(open_reader(registry), listen, logger())
 
 
 def _print(done: Transfer, verb: str, *, as_json: bool) -> None:

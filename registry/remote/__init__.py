@@ -1,6 +1,6 @@
-"""Other registries over HTTP: push, pull, follow, and a read-only endpoint of our own.
+"""Copy versions to and from other registries over HTTP, and serve a registry read-only.
 
-Its modules are imported where they are used: the rest of the registry needs no HTTP library.
+The rest of the registry imports this package only where a command needs it: other commands load no HTTP library.
 """
 
 from .follow import Follower, Move, Stopped, follow, follow_once

@@ -1,4 +1,4 @@
-"""Where a model is in another registry: ``HOST[:PORT]/REPOSITORY[:TAG][@DIGEST]``."""
+"""Parse addresses of models in other registries: `HOST[:PORT]/REPOSITORY[:TAG][@DIGEST]`."""
 
 from __future__ import annotations
 
@@ -25,19 +25,21 @@ _REPOSITORY: Final = re.compile(rf"{_PART}(?:/{_PART})*")
 _TAG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _MAX_REPOSITORY: Final = 255
 _PORTS: Final = {"http": 80, "https": 443}
-# What people and Docker's config file call the Docker Hub is not where it answers.
+# People and Docker's config file use these names for the Docker Hub, but its API is on another host.
 _HUB: Final = {"docker.io": "registry-1.docker.io", "index.docker.io": "registry-1.docker.io"}
 
 
 def origin(url: str) -> tuple[str, str, int]:
-    """Give scheme, host and port of a URL.
+    """Return the scheme, host and port of a URL; the port defaults to the scheme's.
 
     Raises
     ------
     RemoteError
-        When it is no URL of a host by HTTP or HTTPS.
+        The text is not an HTTP or HTTPS URL with a host.
+
     """
-    if not (url.isascii() and url.isprintable()):  # it may come from a server, and be shown
+    # The URL may come from a server and is printed in messages: no control characters, no look-alikes.
+    if not (url.isascii() and url.isprintable()):
         raise RemoteError(f"{shown(url)}: is not a URL")
     try:
         parts = parse_url(url)
@@ -45,12 +47,12 @@ def origin(url: str) -> tuple[str, str, int]:
         raise RemoteError(f"{shown(url)}: is not a URL") from None
     scheme = parts.scheme or ""
     if scheme not in _PORTS or not parts.host:
-        raise RemoteError(f"{shown(url)}: is not a URL of a host by HTTP or HTTPS")
+        raise RemoteError(f"{shown(url)}: is not an HTTP or HTTPS URL with a host")
     return scheme, parts.host, parts.port or _PORTS[scheme]
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host is this machine."""
+    """Return whether a host is this machine: `localhost` or a loopback address."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
@@ -58,12 +60,20 @@ def is_loopback(host: str) -> bool:
 
 
 def check_scheme(url: str, *, plain_http: bool) -> None:
-    """Refuse a URL without encryption, unless it stays on this machine or the user allows it.
+    """Refuse plain HTTP, except to this machine or where the user allows it.
+
+    Parameters
+    ----------
+    url
+        The URL to be requested.
+    plain_http
+        Whether the user allows HTTP to other machines.
 
     Raises
     ------
     RemoteError
-        When it is refused.
+        The URL is refused, or is not an HTTP or HTTPS URL.
+
     """
     scheme, host, _ = origin(url)
     if scheme == "http" and not plain_http and not is_loopback(host):
@@ -74,32 +84,45 @@ def check_scheme(url: str, *, plain_http: bool) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Address:
-    """A repository of another registry, and what is meant in it."""
+    """A repository in another registry, optionally with a tag or a digest in it.
+
+    Attributes
+    ----------
+    base
+        `https://HOST` or `http://HOST`: the URL under which the registry's API is.
+    host
+        The host, with the port if given, as written.
+    repository
+        The repository's name.
+    tag, digest
+        What is addressed in it; both may be given or absent.
+
+    """
 
     base: str
-    """``https://HOST`` or ``http://HOST``: where the registry's interface begins."""
     host: str
-    """With the port, as written."""
     repository: str
     tag: str | None = None
     digest: Digest | None = None
 
     @classmethod
     def parse(cls, text: str, *, plain_http: bool = False) -> Address:
-        """Read an address.
+        """Parse an address.
 
-        HTTPS is spoken, or HTTP to this machine itself; ``https://`` or ``http://`` before the
-        host says otherwise.
+        The scheme is HTTPS for other machines and HTTP for this one; a leading `https://` or `http://` overrides it.
 
         Parameters
         ----------
+        text
+            `[SCHEME://]HOST[:PORT]/REPOSITORY[:TAG][@DIGEST]`.
         plain_http
-            Speak HTTP to any host.
+            Use HTTP for every host whose scheme is not given.
 
         Raises
         ------
         BadReference
-            When the text is no address, or names plain HTTP to another machine.
+            The text is not an address, or asks for plain HTTP to another machine without `plain_http`.
+
         """
         scheme, found, rest = text.rpartition("://")
         host, _, path = rest.partition("/")
@@ -109,6 +132,7 @@ class Address:
             scheme in {*_PORTS, ""}
             and bool(found) == bool(scheme)
             and _HOST.fullmatch(host)
+            # Docker's rule: a first part without "." or ":" is not a host but a part of the repository.
             and ("." in host or ":" in host or host == "localhost")
             and _REPOSITORY.fullmatch(repository)
             and len(repository) <= _MAX_REPOSITORY
@@ -116,7 +140,7 @@ class Address:
         ):
             raise BadReference(
                 f"remote {shown(text)}: must be HOST/REPOSITORY, HOST/REPOSITORY:TAG or "
-                "HOST/REPOSITORY@sha256:..., as registry.example.com/models/trec:1.0.0"
+                "HOST/REPOSITORY@sha256:..., such as registry.example.com/models/trec:1.0.0"
             )
         bare, _, _ = host.rpartition(":") if re.search(r":\d+$", host) else (host, "", "")
         scheme = scheme or ("http" if plain_http or is_loopback(bare) else "https")
@@ -136,16 +160,16 @@ class Address:
 
     @property
     def name(self) -> str:
-        """The last part of the repository's name: what the model is called here, unless said."""
+        """The last part of the repository's name: the default name of the local model."""
         return self.repository.rpartition("/")[2]
 
     @property
     def wanted(self) -> str | None:
-        """What to ask for: the digest, or else the tag."""
+        """The reference to request: the digest, else the tag, else None."""
         return self.digest or self.tag
 
     def at(self, *, tag: str | None = None, digest: Digest | None = None) -> Address:
-        """Give the address of something else in the same repository."""
+        """Return the address of another tag or digest in the same repository."""
         return replace(self, tag=tag, digest=digest)
 
     def __str__(self) -> str:

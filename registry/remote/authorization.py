@@ -1,6 +1,7 @@
-"""Answers to a registry that asks who is there: basic and token authentication.
+"""Authenticate to a registry: answer its challenges with basic or token authentication.
 
-https://distribution.github.io/distribution/spec/auth/token/ and ``/oauth/``
+https://distribution.github.io/distribution/spec/auth/token/ and
+https://distribution.github.io/distribution/spec/auth/oauth/
 """
 
 from __future__ import annotations
@@ -26,14 +27,17 @@ _MAX_TOKEN: Final = 2**20
 
 
 class Authorization:
-    """What proves to one registry that we may read, or write, one repository.
+    """The authorization for one repository, obtained when its registry demands it.
 
     Parameters
     ----------
+    transport
+        Makes the requests to token servers.
     address
         The repository.
     writing
-        Whether to ask for the right to write.
+        Whether to request write access as well.
+
     """
 
     def __init__(self, transport: Transport, address: Address, *, writing: bool) -> None:
@@ -44,20 +48,31 @@ class Authorization:
         self._value: str | None = None
 
     def headers(self, url: str) -> Mapping[str, str]:
-        """Give the header for a URL; nothing for any other host than the registry's own."""
+        """Return the Authorization header for a URL; empty for every origin but the registry's own."""
         if self._value is None or origin(url) != self._origin:
             return {}
         return {"Authorization": self._value}
 
     def answer(self, challenges: Sequence[str]) -> bool:
-        """Prepare for the registry's challenge; False when nothing better is to be had.
+        """Obtain the authorization that a response demanded.
+
+        Parameters
+        ----------
+        challenges
+            The values of its WWW-Authenticate headers.
+
+        Returns
+        -------
+        bool
+            Whether the authorization is new, so that repeating the request makes sense.
 
         Raises
         ------
         RemoteError
-            When the token's server fails or refuses.
+            The token server fails or refuses.
         BadInput
-            When the credentials cannot be read.
+            The credentials cannot be read.
+
         """
         offered = dict(map(_challenge, challenges))
         before = self._value
@@ -71,29 +86,31 @@ class Authorization:
     def _token(self, challenge: Mapping[str, str]) -> str:
         realm = challenge.get("realm", "")
         found = credentials_for(self._address.host)
-        asked = {
+        query = {
             "service": challenge.get("service", ""),
             "scope": f"repository:{self._address.repository}:{self._actions}",
         }
         if found is not None and found.is_token:
             form = {
-                **asked,
+                **query,
                 "grant_type": "refresh_token",
                 "refresh_token": found.secret,
                 "client_id": "spikewatch",
             }
-            answer = self._ask("POST", realm, body=urlencode(form).encode())
+            answer = self._request_token("POST", realm, body=urlencode(form).encode())
         else:
-            mark = "&" if "?" in realm else "?"
+            separator = "&" if "?" in realm else "?"
             basic = {} if found is None else {"Authorization": found.basic}
-            answer = self._ask("GET", f"{realm}{mark}{urlencode(asked)}", secret=basic)
+            answer = self._request_token(
+                "GET", f"{realm}{separator}{urlencode(query)}", secret=basic
+            )
         if answer.status != 200:
             raise RemoteError(
                 f"{self._address.host}: denied: {shown(realm)} gave no token, status {answer.status}"
             )
         return _token_in(answer, what=shown(realm))
 
-    def _ask(
+    def _request_token(
         self,
         method: str,
         url: str,
@@ -101,13 +118,13 @@ class Authorization:
         secret: Mapping[str, str] | None = None,
         body: bytes | None = None,
     ) -> Answer:
-        where = origin(url)
+        token_server = origin(url)
         form = {} if body is None else {"Content-Type": "application/x-www-form-urlencoded"}
         return self._transport.exchange(
             method,
             url,
-            # The registry names who checks its users; a redirect from there names nobody.
-            authorize=lambda hop: (secret or {}) if origin(hop) == where else {},
+            # The registry vouches for its token server only: a redirect to another origin gets no credentials.
+            authorize=lambda hop: (secret or {}) if origin(hop) == token_server else {},
             headers=form,
             body=body,
             limit=_MAX_TOKEN,
@@ -115,7 +132,7 @@ class Authorization:
 
 
 def _challenge(value: str) -> tuple[str, Mapping[str, str]]:
-    """Read ``Bearer realm="https://...",service="..."``."""
+    """Parse a challenge, `Bearer realm="https://...",service="..."`, into its scheme and parameters."""
     scheme, _, rest = value.partition(" ")
     pairs = [pair for pair in parse_http_list(rest) if pair.partition("=")[2]]
     return scheme.lower(), {k.lower(): v for k, v in parse_keqv_list(pairs).items()}
@@ -129,7 +146,7 @@ def _token_in(answer: Answer, *, what: str) -> str:
     for key in ("token", "access_token"):
         token = document.get(key) if isinstance(document, dict) else None
         if isinstance(token, str) and token:
-            # A line break in it would be a header of the server's choice.
+            # A line break in the token would let the server inject headers into our requests.
             if token.isascii() and token.isprintable():
                 return token
             raise RemoteError(f"{what}: gave {shown(token)} as a token")

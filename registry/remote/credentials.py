@@ -1,9 +1,8 @@
-"""User names and passwords for registries, from Docker's config file.
+"""Look up user names and passwords of registries in Docker's config file.
 
-``docker login``, ``skopeo login --compat-auth-file`` and ``oras login`` write it:
-``$DOCKER_CONFIG/config.json``, by default ``~/.docker/config.json``. Helper programs that keep the
-secrets elsewhere (``credHelpers``, ``credsStore``) are asked as Docker asks them:
-https://github.com/docker/docker-credential-helpers
+`docker login`, `skopeo login --compat-auth-file` and `oras login` write this file: `$DOCKER_CONFIG/config.json`, by
+default `~/.docker/config.json`. Helper programs that keep the secrets elsewhere (`credHelpers`, `credsStore`) are run
+as Docker runs them: https://github.com/docker/docker-credential-helpers
 """
 
 from __future__ import annotations
@@ -28,24 +27,34 @@ __all__ = ["Credentials", "credentials_for"]
 _MAX_CONFIG: Final = 2**20
 _HELPER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _HELPER_S: Final = 30.0
-# By this user name a helper says that the secret is an identity token.
-_TOKEN_USER: Final = "<token>"  # noqa: S105 -- a user name, and no secret
+# A helper returns this user name to mark the secret as an identity token.
+_TOKEN_USER: Final = "<token>"  # noqa: S105 -- a user name, not a secret
 _HUB_KEY: Final = "https://index.docker.io/v1/"
 _HUB_NAMES: Final = {"docker.io", "index.docker.io", "registry-1.docker.io"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Credentials:
-    """Who asks, and the proof of it; neither is shown in a traceback."""
+    """A user name and its secret; both are left out of the repr, and so out of tracebacks.
+
+    Attributes
+    ----------
+    user
+        The user name.
+    secret
+        The password or token.
+    is_token
+        Whether the secret is an identity token, to be exchanged for an access token.
+
+    """
 
     user: str = field(repr=False)
     secret: str = field(repr=False)
     is_token: bool = False
-    """Whether the secret is an identity token, to be exchanged for an access token."""
 
     @property
     def basic(self) -> str:
-        """The value of an Authorization header."""
+        """The value of the Authorization header for basic authentication."""
         pair = base64.b64encode(f"{self.user}:{self.secret}".encode()).decode()
         return f"Basic {pair}"
 
@@ -54,22 +63,23 @@ def _config_path() -> Path:
     folder = os.environ.get("DOCKER_CONFIG")
     try:
         return (Path(folder) if folder else Path("~/.docker").expanduser()) / "config.json"
-    except RuntimeError as e:  # neither HOME nor an entry for the user, as in bare containers
+    except RuntimeError as e:  # neither HOME nor a passwd entry, as in minimal containers
         raise BadInput(f"Docker's config file: {e}: set HOME or DOCKER_CONFIG") from None
 
 
 def credentials_for(host: str) -> Credentials | None:
-    """Find the credentials for a registry; None when there are none.
+    """Return the credentials for a registry; None if the user has none.
 
     Parameters
     ----------
     host
-        With the port, as in the address.
+        The registry's host, with the port, as in its address.
 
     Raises
     ------
     BadInput
-        When the config file is there and cannot be read, or a helper fails.
+        The config file exists but cannot be read, or a helper fails.
+
     """
     path = _config_path()
     try:
@@ -86,16 +96,16 @@ def credentials_for(host: str) -> Credentials | None:
     auths, helpers = (_object(config, key, path) for key in ("auths", "credHelpers"))
     for key in keys:
         if key in helpers:
-            return _ask(helpers[key], key)
+            return _from_helper(helpers[key], key)
     for key in keys:
-        found = _stored(_object(auths, key, path), f"{path}: auths {key}")
+        found = _from_entry(_object(auths, key, path), f"{path}: auths {key}")
         if found is not None:
             return found
     store = config.get("credsStore")
     if not store:
         return None
-    # Only what login has noted is asked for: a helper may open a window or take seconds.
-    return next((_ask(store, key) for key in keys if key in auths), None)
+    # Run the helper only for registries that `login` recorded: it may open a window or take seconds.
+    return next((_from_helper(store, key) for key in keys if key in auths), None)
 
 
 def _object(document: Any, key: str, path: Path) -> Mapping[str, Any]:
@@ -107,8 +117,8 @@ def _object(document: Any, key: str, path: Path) -> Mapping[str, Any]:
     return value
 
 
-def _stored(entry: Mapping[str, Any], what: str) -> Credentials | None:
-    """Read an entry that holds the secret itself."""
+def _from_entry(entry: Mapping[str, Any], what: str) -> Credentials | None:
+    """Return the credentials that an entry of `auths` contains itself; None if it contains none."""
     token = entry.get("identitytoken")
     if isinstance(token, str) and token:
         return Credentials(user=_TOKEN_USER, secret=token, is_token=True)
@@ -124,10 +134,10 @@ def _stored(entry: Mapping[str, Any], what: str) -> Credentials | None:
     return Credentials(user=user, secret=secret)
 
 
-def _ask(helper: object, key: str) -> Credentials | None:
-    """Ask a helper program; None when it has no credentials for the registry."""
+def _from_helper(helper: object, key: str) -> Credentials | None:
+    """Return the credentials that a helper program knows for a registry; None if it knows none."""
     if not isinstance(helper, str) or _HELPER.fullmatch(helper) is None:
-        raise BadInput(f"Docker's config file: credential helper {shown(helper)}: not a name")
+        raise BadInput(f"Docker's config file: credential helper {shown(helper)}: not a valid name")
     program = f"docker-credential-{helper}"
     try:
         done = subprocess.run(
@@ -138,17 +148,18 @@ def _ask(helper: object, key: str) -> Credentials | None:
             check=False,
         )
     except FileNotFoundError:
-        raise BadInput(f"{program}: named in Docker's config file, and not on PATH") from None
+        raise BadInput(f"{program}: named in Docker's config file, but not on PATH") from None
     except (OSError, subprocess.TimeoutExpired) as e:
         raise BadInput(f"{program}: {e}") from None
     if done.returncode:
-        said = (done.stdout or done.stderr).decode(errors="replace").strip()
-        if "credentials not found" in said:
+        # The protocol has no exit code for "unknown": helpers print this text, as in Docker's library.
+        message = (done.stdout or done.stderr).decode(errors="replace").strip()
+        if "credentials not found" in message:
             return None
-        raise BadInput(f"{program}: exit code {done.returncode}: {shown(said)}")
+        raise BadInput(f"{program}: exit code {done.returncode}: {shown(message)}")
     try:
         answer = parse_json(done.stdout, what=program)
         user, secret = answer["Username"], answer["Secret"]
     except (Corrupt, KeyError, TypeError):
-        raise BadInput(f"{program}: did not answer with credentials") from None
+        raise BadInput(f"{program}: did not return credentials") from None
     return Credentials(user=str(user), secret=str(secret), is_token=user == _TOKEN_USER)

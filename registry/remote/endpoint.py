@@ -1,7 +1,6 @@
-"""What a read-only OCI registry answers, from a store: no sockets here.
+"""Answer the read requests of the OCI distribution specification from a registry; no sockets here.
 
-https://github.com/opencontainers/distribution-spec/blob/main/spec.md, "Pull" and
-"Content Discovery".
+https://github.com/opencontainers/distribution-spec/blob/main/spec.md, "Pull" and "Content Discovery"
 """
 
 from __future__ import annotations
@@ -38,23 +37,50 @@ _MAX_PAGE: Final = 10_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reply:
-    """An answer, whole: its body has been verified before its first byte is sent."""
+    """A complete HTTP response; its body was verified before the response is built.
+
+    Attributes
+    ----------
+    status
+        The HTTP status.
+    body
+        The whole body.
+    headers
+        Headers, without those of the server itself such as Content-Length.
+    error
+        What is wrong with the registry, for the log and not for the client; None if nothing is.
+
+    """
 
     status: int = 200
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     error: str | None = None
-    """What went wrong here, for the log and not for the client."""
 
 
 class _Refused(Exception):
+    """Ends the handling of a request with an error response."""
+
     def __init__(self, status: int, code: str, message: str, error: str | None = None) -> None:
         super().__init__(message)
         self.reply = refusal(status, code, message, error)
 
 
 def refusal(status: int, code: str, message: str, error: str | None = None) -> Reply:
-    """Give an error in the form of the specification."""
+    """Return an error response in the specification's format.
+
+    Parameters
+    ----------
+    status
+        The HTTP status.
+    code
+        The specification's error code, such as `MANIFEST_UNKNOWN`.
+    message
+        The text for the client.
+    error
+        The text for the log.
+
+    """
     return Reply(
         status=status,
         body=canonical({"errors": [{"code": code, "message": message}]}),
@@ -64,7 +90,9 @@ def refusal(status: int, code: str, message: str, error: str | None = None) -> R
 
 
 def answer(root: Path, target: str) -> Reply:
-    """Answer GET, and HEAD but for the body.
+    """Return the response to a GET request, or to a HEAD request whose body the caller drops.
+
+    Never raises a `RegistryError`: a damaged registry gives status 500.
 
     Parameters
     ----------
@@ -72,13 +100,14 @@ def answer(root: Path, target: str) -> Reply:
         The registry's directory.
     target
         Path and query of the request.
+
     """
     try:
         return _routed(root, target)
     except _Refused as e:
         return e.reply
     except RegistryError as e:
-        return refusal(500, "UNKNOWN", "damaged here; spikewatch-registry verify", str(e))
+        return refusal(500, "UNKNOWN", "damaged here; run spikewatch-registry verify", str(e))
 
 
 def _routed(root: Path, target: str) -> Reply:
@@ -151,7 +180,7 @@ def _blob(layout: Layout, ref: str, _: Mapping[str, list[str]]) -> Reply:
 
 
 def _tags(layout: Layout, query: Mapping[str, list[str]]) -> Reply:
-    """List the tags in their order, a page at a time when it is asked for."""
+    """Return the sorted list of tags; with `n`, one page of it and a link to the next."""
     last, number = (query.get(key, [""])[0] for key in ("last", "n"))
     tags = sorted(tag for tag in layout.state().tags if tag > last)
     headers = {"Content-Type": _JSON}
@@ -167,7 +196,7 @@ def _tags(layout: Layout, query: Mapping[str, list[str]]) -> Reply:
 
 
 def _referrers(layout: Layout, ref: str, query: Mapping[str, list[str]]) -> Reply:
-    """List what was attached to a manifest: tags that begin with its digest."""
+    """Return the index of a manifest's attachments: the tags that start with its digest."""
     prefix = f"{_digest(ref).replace(':', '-')}."
     found = [
         _described(layout, tag, target)
@@ -175,7 +204,7 @@ def _referrers(layout: Layout, ref: str, query: Mapping[str, list[str]]) -> Repl
         if tag.startswith(prefix)
     ]
     headers = {"Content-Type": _INDEX_TYPE}
-    # No media type has a blank, and not every client knows to write "+" as %2B.
+    # Media types contain "+" and never a space, but some clients do not encode "+" as %2B, so it arrives as a space.
     wanted = [each.replace(" ", "+") for each in query.get("artifactType", [])]
     if wanted:
         found = [each for each in found if each.get("artifactType") in wanted]

@@ -1,7 +1,7 @@
-"""A read-only OCI registry over HTTP, for edge boxes and other tools.
+"""Serve a registry over HTTP as a read-only OCI registry, for edge boxes and other tools.
 
-It writes nothing and takes no lock, so any number may run beside writers. Plain HTTP: what leaves
-the machine should pass a proxy that adds encryption and asks who is there.
+The server writes nothing and takes no lock, so any number of servers and writers can use one registry at the same time.
+It has neither encryption nor authentication: between machines, put a proxy in front of it that adds both.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import BadInput, shown
 from .endpoint import Reply, answer, refusal
-from .events import stopping
+from .stop_signals import stopping
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 __all__ = ["Server", "serve"]
 
 MAX_CONNECTIONS: Final = 32
-"""Each holds at most one file in memory, 64 MiB."""
+"""Most connections at once; each has at most one file of 64 MiB in memory."""
 SILENCE_S: Final = 30.0
-"""Longest silence of a client, and longest wait for it to take bytes."""
+"""Longest wait for a client in seconds, to send a request or to receive bytes."""
 _LISTEN: Final = re.compile(
     r"(?:(?P<host>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):)?(?P<port>[0-9]{1,5})"
 )
@@ -39,17 +39,19 @@ _BUSY: Final = (
 )
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _OciRequestHandler(BaseHTTPRequestHandler):
+    """Answers the requests of one connection, and logs each."""
+
     protocol_version = "HTTP/1.1"
     server_version = "spikewatch-registry"
     sys_version = ""
     timeout = SILENCE_S
-    disable_nagle_algorithm = True  # head and body are two writes
+    disable_nagle_algorithm = True  # head and body are two writes: the second would wait for an ACK
     server: Server
 
     def _read(self) -> None:
         if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
-            self.close_connection = True  # what follows is a body that nobody reads
+            self.close_connection = True  # the unread body would be parsed as the next request
         started = time.perf_counter()
         self._send(answer(self.server.registry.root, self.path), started)
 
@@ -89,34 +91,35 @@ class _Handler(BaseHTTPRequestHandler):
     do_PUT = do_POST = do_PATCH = do_DELETE = do_OPTIONS = _refuse  # noqa: N815 -- http.server's names
 
     def log_message(self, *args: Any) -> None:
-        """Log what is no request at all, on the log instead of standard error."""
+        """Log a malformed request as an event, not on standard error."""
         self.server.log.warning(
             "serve.bad_request", client=self.client_address[0], said=args[0] % args[1:]
         )
 
     def log_request(self, *_: Any) -> None:
-        """Log nothing: each reply has its own event."""
+        """Log nothing: `_send` logs each response."""
 
 
 class Server(ThreadingHTTPServer):
-    """The server, a thread for each connection.
+    """An HTTP server for one registry, with one thread per connection.
 
     Parameters
     ----------
     registry
-        What is served.
+        The registry to serve.
     listen
-        ``HOST:PORT``, or a port of 127.0.0.1; port 0 is any free one.
+        `HOST:PORT`, or only a port of 127.0.0.1; port 0 is any free port.
     log
-        Takes one event for each request.
+        Receives one event per request.
 
     Raises
     ------
     BadInput
-        When it cannot listen there.
+        The address is malformed, or the server cannot listen on it.
+
     """
 
-    daemon_threads = False  # closing waits for answers that are being sent
+    daemon_threads = False  # closing waits for responses that are being sent
     allow_reuse_address = True
     request_queue_size = MAX_CONNECTIONS
 
@@ -127,28 +130,30 @@ class Server(ThreadingHTTPServer):
         self._open: set[socket.socket] = set()
         match = _LISTEN.fullmatch(listen)
         if match is None or int(match["port"]) > 65535:
-            raise BadInput(f"listen {shown(listen)}: must be HOST:PORT or PORT, as 127.0.0.1:5000")
+            raise BadInput(
+                f"listen {shown(listen)}: must be HOST:PORT or PORT, such as 127.0.0.1:5000"
+            )
         host = (match["host"] or "127.0.0.1").strip("[]")
         if ":" in host:
             self.address_family = socket.AF_INET6
         try:
-            super().__init__((host, int(match["port"])), _Handler)
+            super().__init__((host, int(match["port"])), _OciRequestHandler)
         except OSError as e:
             raise BadInput(f"listen {shown(listen)}: {e.strerror or e}") from e
 
     def server_bind(self) -> None:
-        """Bind, without asking the name service who we are."""
+        """Bind without looking up this machine's name: a slow name server would delay the start."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
 
     @property
     def address(self) -> str:
-        """Where it listens, as HOST:PORT."""
+        """The address the server listens on, as `HOST:PORT`."""
         host = f"[{self.server_name}]" if ":" in self.server_name else self.server_name
         return f"{host}:{self.server_port}"
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Take a connection, or turn it away when there are too many."""
+        """Start a thread for a connection, or refuse it with status 503 if there are too many."""
         if not self._slots.acquire(blocking=False):
             self.log.warning("serve.busy", client=client_address[0])
             try:
@@ -161,7 +166,7 @@ class Server(ThreadingHTTPServer):
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Serve a connection to its end."""
+        """Serve a connection until it ends."""
         try:
             super().process_request_thread(request, client_address)
         finally:
@@ -169,7 +174,7 @@ class Server(ThreadingHTTPServer):
             self._slots.release()
 
     def handle_error(self, _: Any, client_address: Any) -> None:
-        """Note that a client went away in the middle, or what we did wrong."""
+        """Log the exception that ended a connection: a lost client, or a fault of the server."""
         error = sys.exc_info()[1]
         if isinstance(error, OSError):
             self.log.warning("serve.lost", client=client_address[0], said=str(error))
@@ -177,22 +182,32 @@ class Server(ThreadingHTTPServer):
             self.log.error("serve.failed", client=client_address[0], error=repr(error))
 
     def stop(self) -> None:
-        """Take no more requests, finish those in hand, close."""
+        """Accept no more requests, finish those in progress, and close."""
         self.shutdown()
         for connection in list(self._open):
-            # Idle connections end at once; one in hand sends its answer first.
+            # Ends idle connections at once; a request in progress still sends its response.
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RD)
         self.server_close()
 
 
 def serve(registry: Reader, listen: str, log: FilteringBoundLogger) -> None:
-    """Serve until SIGTERM or SIGINT.
+    """Serve a registry until SIGTERM or SIGINT.
+
+    Parameters
+    ----------
+    registry
+        The registry to serve.
+    listen
+        Address to listen on, see `Server`.
+    log
+        Receives one event per request, at the start and at the end.
 
     Raises
     ------
     BadInput
-        When it cannot listen there.
+        The address is malformed, or the server cannot listen on it.
+
     """
     server = Server(registry, listen, log)
     with stopping() as stop:

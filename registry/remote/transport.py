@@ -1,8 +1,8 @@
-"""Single HTTP exchanges with a registry that may be slow, broken or hostile.
+"""Make single HTTP requests to a registry that may be slow, broken or hostile.
 
-Every body has a limit that is checked before and while it is read, every wait a timeout, every
-transfer a slowest pace. Redirects are followed for reading only, never from HTTPS to HTTP; whoever
-asks decides for each hop which credentials go along.
+Every body has a size limit, checked before and while it is read; every wait has a timeout, and every transfer a minimum
+pace. Only GET and HEAD follow redirects, and never from HTTPS to HTTP. The caller chooses the credentials to send to
+each host on the way.
 """
 
 from __future__ import annotations
@@ -37,42 +37,45 @@ __all__ = ["Answer", "Transport", "joined", "wait"]
 _T = TypeVar("_T")
 
 ATTEMPTS: Final = 5
-"""How often an operation is tried."""
+"""How often an operation is tried in all."""
 BACKOFF_S: Final = 0.5
-"""Wait after the first failure; it doubles with each, and half of it is left to chance."""
+"""Wait after the first failure in seconds; it doubles with each failure, and up to half of it is random."""
 MAX_RETRY_AFTER_S: Final = 60.0
-"""Longest wait that a server may ask for; when it asks for more, the operation fails at once."""
+"""Longest Retry-After in seconds that is obeyed; for a longer one, the operation fails at once."""
 CONNECT_S: Final = 10.0
+"""Longest time to connect, in seconds."""
 READ_S: Final = 30.0
-"""Longest silence of a server."""
+"""Longest silence of a server, in seconds."""
 PATIENCE_S: Final = 60.0
 PACE: Final = 16_000
-"""A body may take PATIENCE_S and a second for each so many bytes of its limit."""
+"""A body may take PATIENCE_S seconds plus one second for every PACE bytes of its limit."""
 _CHUNK: Final = 2**18
 _MAX_HOPS: Final = 5
-_DIGITS: Final = 18  # of a length: more are beyond every limit
+# A Content-Length of more digits exceeds every limit; int() would raise ValueError for one of thousands.
+_DIGITS: Final = 18
 _REDIRECTS: Final = {301, 302, 303, 307, 308}
-_PASSING: Final = {408, 429, 500, 502, 503, 504}
-"""Statuses that another attempt may not meet again."""
+_TRANSIENT: Final = {408, 429, 500, 502, 503, 504}
+"""Statuses after which another attempt may succeed."""
 _AGENT: Final = "spikewatch-registry"
-# Reads Retry-After in both its forms, seconds and a date; its own loop is not used, because a body
-# that breaks off must be retried as well.
+# Only parses Retry-After, in seconds or as a date. urllib3's own retry loop is not used: it does not repeat a request
+# whose body breaks off.
 _RETRY_AFTER: Final = urllib3.Retry(0, retry_after_max=10**6)
 
 
 def wait(seconds: float) -> None:
-    """Wait; 0 only asks whether to go on, and must not give the processor away as sleep does."""
+    """Sleep; a wait of 0 s only offers a chance to cancel, and must not yield the processor as `sleep(0)` does."""
     if seconds:
         time.sleep(seconds)
 
 
 def joined(url: str, reference: str) -> str:
-    """Resolve a Location header.
+    """Return the absolute URL of a Location header that the given URL returned.
 
     Raises
     ------
     RemoteError
-        When the two make no URL.
+        The two do not form a URL.
+
     """
     try:
         return urljoin(url, reference)
@@ -80,39 +83,61 @@ def joined(url: str, reference: str) -> str:
         raise RemoteError(f"{url}: {shown(reference)}: is not a URL: {e}") from None
 
 
-class _Passing(RemoteError):
-    """A failure that may have gone when it is tried again."""
+class _TransientError(RemoteError):
+    """A failure after which another attempt may succeed.
 
-    def __init__(self, text: str, after_s: float | None = None) -> None:
+    Attributes
+    ----------
+    retry_after_s
+        How long the server demands to wait, in seconds; None if it does not say.
+
+    """
+
+    def __init__(self, text: str, retry_after_s: float | None = None) -> None:
         super().__init__(text)
-        self.after_s = after_s
+        self.retry_after_s = retry_after_s
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """What a server answered, read to its end."""
+    """A complete response of a server.
+
+    Attributes
+    ----------
+    status
+        The HTTP status.
+    headers
+        The headers by lower-case name.
+    challenges
+        The values of the WWW-Authenticate headers.
+    body
+        The whole body; empty for HEAD.
+    digest
+        The digest of the body, computed while reading it.
+    url
+        The URL that sent the response, after redirects.
+
+    """
 
     status: int
     headers: Mapping[str, str]
     challenges: tuple[str, ...]
-    """The values of WWW-Authenticate."""
     body: bytes
     digest: Digest
-    """Of the body, computed while it was read."""
     url: str
-    """What answered, after redirects."""
 
 
 class Transport:
-    """Speaks HTTP; one for each transfer, closed after it.
+    """An HTTP client with connection pools; made for one transfer and closed after it.
 
     Parameters
     ----------
     plain_http
-        Whether HTTP to other machines is allowed.
+        Whether unencrypted HTTP to other machines is allowed.
     pause
-        Waits for so many seconds before another attempt, and is called with 0 between pieces of
-        a body; ends the transfer by raising.
+        Called with the seconds to wait before another attempt, and with 0 between the chunks of a body; it can cancel
+        the transfer by raising an exception.
+
     """
 
     def __init__(self, *, plain_http: bool = False, pause: Callable[[float], None] = wait) -> None:
@@ -121,15 +146,15 @@ class Transport:
         self._managers: dict[str | None, urllib3.PoolManager] = {}
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close all connections."""
         for manager in self._managers.values():
-            # clear() alone leaves that to the garbage collector: a traceback may keep a pool.
+            # clear() alone leaves closing to the garbage collector, and a traceback may keep a pool alive.
             for key in manager.pools.keys():  # noqa: SIM118 -- not a dict, cannot be iterated
                 manager.pools[key].close()
             manager.clear()
 
     def _manager(self, url: str) -> urllib3.PoolManager:
-        """Give the connections for a URL: direct ones, or those through a proxy."""
+        """Return the connection pools for a URL: direct, or through the proxy that the environment names."""
         scheme, host, _ = origin(url)
         proxy = getproxies().get(scheme)
         if is_loopback(host) or proxy_bypass(host):
@@ -147,24 +172,28 @@ class Transport:
         return self._managers[proxy]
 
     def retried(self, operation: Callable[[], _T]) -> _T:
-        """Call an operation again while what it meets is passing.
+        """Call an operation, and repeat it with back-off while its failures are transient.
 
         Raises
         ------
         RemoteError
-            When it is not, or was not after ATTEMPTS, or the server asks for too long a wait.
+            A failure was not transient, or the last of `ATTEMPTS` failed, or the server demands to wait longer than
+            `MAX_RETRY_AFTER_S`.
+
         """
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return operation()
-            except _Passing as e:
+            except _TransientError as e:
                 if attempt == ATTEMPTS:
                     raise RemoteError(f"{e} ({ATTEMPTS} attempts)") from e
-                wait_s = BACKOFF_S * 2 ** (attempt - 1) * random.uniform(0.5, 1.0)  # noqa: S311 -- jitter, no secret
-                if e.after_s is not None:
-                    if e.after_s > MAX_RETRY_AFTER_S:
-                        raise RemoteError(f"{e}; it asks to wait {e.after_s:.0f} s") from e
-                    wait_s = max(wait_s, e.after_s)
+                wait_s = BACKOFF_S * 2 ** (attempt - 1) * random.uniform(0.5, 1.0)  # noqa: S311 -- jitter, not a secret
+                if e.retry_after_s is not None:
+                    if e.retry_after_s > MAX_RETRY_AFTER_S:
+                        raise RemoteError(
+                            f"{e}; it demands to wait {e.retry_after_s:.0f} s, limit {MAX_RETRY_AFTER_S:.0f} s"
+                        ) from e
+                    wait_s = max(wait_s, e.retry_after_s)
                 self._pause(wait_s)
         raise AssertionError  # pragma: no cover -- the last attempt returns or raises
 
@@ -178,21 +207,31 @@ class Transport:
         body: bytes | None = None,
         limit: int,
     ) -> Answer:
-        """Ask once, and follow redirects of GET and HEAD.
+        """Make one request, without repeating it, and follow redirects of GET and HEAD.
 
         Parameters
         ----------
+        method
+            The HTTP method.
+        url
+            The URL to request first.
         authorize
-            Gives the headers with credentials for a URL; none for hosts they are not for.
+            Returns the headers with credentials for a URL; called anew for each redirect, so that no credentials reach
+            a host they are not meant for.
+        headers
+            Headers for every hop.
+        body
+            The request's body.
         limit
-            Most bytes of the body that are accepted.
+            Most bytes of the response's body that are accepted.
 
         Raises
         ------
         RemoteError
-            When there is no answer, or it is one that may pass (429, 5xx).
+            There was no complete response, its status is transient (408, 429, 5xx), or a redirect is refused.
         Corrupt
-            When the body is larger than the limit.
+            The body is larger than the limit.
+
         """
         for _ in range(_MAX_HOPS):
             check_scheme(url, plain_http=self.plain_http)
@@ -203,7 +242,7 @@ class Transport:
                 return answer
             target = joined(url, target)
             if url.startswith("https:") and not target.startswith("https:"):
-                raise RemoteError(f"{url}: redirects to {shown(target)}, without encryption")
+                raise RemoteError(f"{url}: redirects from HTTPS to {shown(target)}: refused")
             url = target
         raise RemoteError(f"{url}: more than {_MAX_HOPS} redirects")
 
@@ -223,24 +262,24 @@ class Transport:
             try:
                 return self._read(method, url, response, limit)
             except BaseException:
-                response.close()  # what is left on the connection belongs to this answer
+                # The rest of this response is still on the connection: it must not be reused.
+                response.close()
                 raise
             finally:
                 response.release_conn()
-        except (
-            LocationValueError,
-            ProxySchemeUnknown,
-            SSLError,
-        ) as e:  # a certificate does not get better
-            raise RemoteError(f"{method} {shown(url)}: {_said(e)}") from e
+        # Not transient: another attempt meets the same URL and certificate.
+        except (LocationValueError, ProxySchemeUnknown, SSLError) as e:
+            raise RemoteError(f"{method} {shown(url)}: {_message(e)}") from e
         except (HTTPError, OSError) as e:
-            raise _Passing(f"{method} {url}: {_said(e)}") from e
+            raise _TransientError(f"{method} {url}: {_message(e)}") from e
 
     def _read(
         self, method: str, url: str, response: urllib3.BaseHTTPResponse, limit: int
     ) -> Answer:
-        if response.status in _PASSING:
-            raise _Passing(f"{method} {url}: status {response.status}", _asked_wait(response))
+        if response.status in _TRANSIENT:
+            raise _TransientError(
+                f"{method} {url}: status {response.status}", _retry_after(response)
+            )
         hasher, chunks = hashlib.sha256(), []
         size, announced = 0, response.headers.get("Content-Length", "")
         deadline = time.monotonic() + PATIENCE_S + limit / PACE
@@ -266,15 +305,15 @@ class Transport:
         )
 
 
-def _asked_wait(response: urllib3.BaseHTTPResponse) -> float | None:
+def _retry_after(response: urllib3.BaseHTTPResponse) -> float | None:
     try:
         return _RETRY_AFTER.get_retry_after(response)
-    except (InvalidHeader, ValueError, OverflowError):  # numbers and years beyond any sense
+    except (InvalidHeader, ValueError, OverflowError):  # malformed, or out of every range
         return None
 
 
-def _said(e: Exception) -> str:
-    """Give an error of urllib3 on one line, without the repr of its connection."""
+def _message(e: Exception) -> str:
+    """Return the text of an urllib3 error on one line, without the repr of its connection."""
     text = str(e.args[-1] if e.args else e)
     text = text.partition(">: ")[2] or text or type(e).__name__
-    return text if text.isprintable() else shown(text)  # a server's first line may be in it
+    return text if text.isprintable() else shown(text)  # it may quote a server's status line

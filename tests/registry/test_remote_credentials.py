@@ -97,7 +97,7 @@ def test_a_credential_helper_is_asked(
         ('{"auths": {"HOST": {"username": "\\ud800", "password": "x"}}}', "not valid JSON"),
         ('{"auths": []}', "'auths' is not an object"),
         ('{"auths": {"HOST": {"auth": "%%%"}}}', "'auth' is not base64"),
-        ('{"credHelpers": {"HOST": "../evil"}}', "credential helper '../evil': not a name"),
+        ('{"credHelpers": {"HOST": "../evil"}}', "credential helper '../evil': not a valid name"),
     ],
 )
 def test_a_bad_config_file_is_one_clear_line(

@@ -71,7 +71,7 @@ def test_a_redirect_never_gives_up_encryption(
     upstream.state.blobs = encrypted.state.blobs
     encrypted.state.blob_host = upstream.state.url
     for plain_http in (False, True):
-        with pytest.raises(RemoteError, match="redirects to .*, without encryption"):
+        with pytest.raises(RemoteError, match="redirects from HTTPS to .*: refused"):
             pull(edge, encrypted.remote(":1.0.0"), plain_http=plain_http)
     assert upstream.state.asked == []
 

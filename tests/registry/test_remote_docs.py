@@ -1,4 +1,4 @@
-"""What docs/remote.md says is what there is."""
+"""Check the events and limits in docs/remote.md against the code."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def test_the_limits_are_the_real_ones() -> None:
     assert (transport.PATIENCE_S, transport.PACE) == (60, 16_000)
     assert transfer.MAX_MODEL == 256 * 2**20
     assert attached.MAX_ATTACHED == 100
-    for said in (
-        "five times in\nall, after 0.5 s",
-        "honoured up to 60 s",
-        "silent for 30 s, connecting may take 10 s",
-        "take 60 s and a second more for each 16 kB",
-        "a whole model 256 MiB",
+    for text in (
+        "five attempts in all.\nThe back-off starts at 0.5 s",
+        "obeyed up to 60 s",
+        "10 s to connect, 30 s of\nsilence",
+        "60 s plus 1 s for every 16 kB",
+        "a whole model at most 256 MiB",
         "at most 100 for a version",
     ):
-        assert said in PAGE
+        assert text in PAGE

@@ -1,9 +1,9 @@
-"""Train an Elman network on the grid of a core, with its spikes in the loop (needs torch)."""
+"""Train Elman networks whose weights and activities fit a core, with its spikes in the loop (needs torch)."""
 
 from __future__ import annotations
 
 from .command import train
-from .crossvalidate import Validation, cross_validate
+from .cross_validation import Validation, cross_validate
 from .progress import OnProgress, progress_bar
 from .run import FILES, TrainingReport
 from .settings import TrainingSettings

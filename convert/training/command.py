@@ -1,4 +1,4 @@
-"""Training as users call it: read the files, split, search where asked, train on what is not held out."""
+"""Train as `spikewatch-convert train` does: read the files, split, optionally search, train, write the result."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["train"]
 
-_SEED_MAX: Final = 2**63 - 1  # torch takes no larger one
+_SEED_MAX: Final = 2**63 - 1  # the largest seed that torch accepts
 
 
 def train(
@@ -36,10 +36,10 @@ def train(
     validation: Path | None = None,
     progress: OnProgress = silent,
 ) -> TrainingReport:
-    """Train an Elman network for one core, and write it as an ONNX model with its tokenizer.
+    """Train an Elman network that fits one core, and write it as an ONNX model with its tokenizer.
 
-    The same seed on the same machine and libraries gives the same model. Everything runs on one
-    thread. The dev split decides nothing: it is answered once, at the end.
+    The same seed on the same machine with the same libraries gives the same model: everything runs on one
+    thread. The dev split influences no choice; the network answers it once, at the end.
 
     Parameters
     ----------
@@ -48,31 +48,31 @@ def train(
     vectors
         Word vectors (`.vec` or `.vec.gz`).
     out
-        Folder for the files; made where it is missing, written to at the end only.
+        Folder for the files; created if it is missing, written to only at the end.
     wordnet
-        Folder of WordNet's files, for what it knows about the words; None: vectors alone.
+        Folder of WordNet's files, for features of the words; None: word vectors alone.
     seed
-        Of weights, order, augmentation and dropout, 0 or more; the split has its own seed.
+        Seed of weights, order, augmentation and dropout, at least 0; the split has its own seed.
     settings
-        None: the defaults for the number of classes, which made the bundled models.
+        Settings; None: the defaults for the number of classes, with which the bundled models were trained.
     dev
-        Questions to hold out instead of as many as the settings say.
+        Number of questions to hold out; None: as in the settings.
     fine
         Train on TREC's fine labels.
     search
-        Choose how inputs and hidden units share the lines by trial on a fifth of the training part
-        (see `search.best_split`), instead of as the settings say.
+        Choose the numbers of inputs and hidden units by trials on a fifth of the training part (see
+        `search.best_split`) instead of taking them from the settings.
     validation
-        The `cross-validation.json` of the same recipe, whose figures then stand in `training.json`.
+        The `cross-validation.json` of the same recipe; its figures are copied into `training.json`.
     progress
         Called after every pass over the questions.
 
     Raises
     ------
     DataError
-        A file cannot be read.
+        If a file cannot be read.
     TrainingError
-        The questions do not suffice, a setting does not fit, the validation is of something else, or
+        If there are too few questions, a setting is out of range, the validation is of another recipe, or
         `out` cannot be written.
     """
     if not 0 <= seed <= _SEED_MAX:

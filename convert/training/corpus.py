@@ -1,4 +1,4 @@
-"""The questions of a training run as word ids: split, batches, augmentation."""
+"""Split, batch and augment the questions of a training run, as word ids."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["Corpus", "Split", "batches", "class_names", "encode", "folds", "pack", "split"]
 
 _LENGTH_NOISE: Final = (
-    2.5  # words; mixes neighbouring lengths, so that batches differ between passes
+    2.5  # words, added to lengths before sorting, so that batches differ between passes
 )
-_UNKNOWN_SHARE: Final = 0.02  # of the words, made unknown: rare words of new questions are
+_UNKNOWN_SHARE: Final = 0.02  # of all words become unknown, as the rare words of new questions are
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -33,12 +33,11 @@ class Corpus:
     Attributes
     ----------
     ids
-        int64 word ids of each question, at least one each.
+        int64 word ids of each question; at least one per question.
     labels
-        int64 [questions]: index of the class.
+        int64 [questions]: index of each question's class.
     fine
-        int64 [questions]: index of the finest label that the data gives; that of the class, where it
-        gives none.
+        int64 [questions]: index of the finest label in the data; the class itself if the data has no finer one.
     questions
         The questions themselves.
     """
@@ -52,7 +51,7 @@ class Corpus:
         return len(self.ids)
 
     def take(self, chosen: Sequence[int]) -> Corpus:
-        """Keep the chosen questions, in the order given."""
+        """Return the chosen questions, in the order of `chosen`."""
         return Corpus(
             ids=tuple(self.ids[i] for i in chosen),
             labels=self.labels[list(chosen)],
@@ -61,11 +60,14 @@ class Corpus:
         )
 
     def word_counts(self, vocabulary: int) -> NDArray[np.int64]:
-        """Count every word id, int64 [vocabulary]."""
+        """Return the number of occurrences of every word id, int64 [vocabulary]."""
         return np.bincount(np.concatenate(self.ids), minlength=vocabulary)
 
     def membership(self, classes: int) -> NDArray[np.float32]:
-        """Tell which class each fine label is of, [fine labels, classes]; all 0 for one without a question."""
+        """Return a float32 matrix [fine labels, classes]: 1 where a fine label belongs to a class, else 0.
+
+        Fine labels without a question have a row of zeros.
+        """
         membership = np.zeros((int(self.fine.max()) + 1, classes), dtype=np.float32)
         membership[self.fine, self.labels] = 1
         return membership
@@ -73,12 +75,14 @@ class Corpus:
     def augmented(
         self, replace: float, generator: np.random.Generator
     ) -> tuple[NDArray[np.int64], ...]:
-        """Replace words by random ones, drawn as often as they occur, and a few by the unknown word.
+        """Return the questions with some words replaced by random ones, and a few by the unknown word.
+
+        Replacements are drawn by the frequency of words in the corpus.
 
         Parameters
         ----------
         replace
-            Highest share of a question's words; every question's own share is drawn below it.
+            Largest share of a question's words to replace; each question's own share is drawn below it.
         """
         everything = np.concatenate(self.ids)
         lengths = [len(ids) for ids in self.ids]
@@ -92,14 +96,14 @@ class Corpus:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Split:
-    """The training part and the dev part; no word sequence is in both.
+    """A training part and a dev part that share no word sequence.
 
     Attributes
     ----------
     train, dev
         The parts.
     duplicates
-        Questions left out of the training part because the dev part holds the same words.
+        Number of questions dropped from the training part because the dev part holds the same words.
     """
 
     train: Corpus
@@ -108,14 +112,14 @@ class Split:
 
 
 def encode(questions: Sequence[Example], fine: Sequence[Example], tokenizer: Tokenizer) -> Corpus:
-    """Tokenise labelled questions; one without any word is left out.
+    """Tokenise labelled questions; questions without any word are left out.
 
     Parameters
     ----------
     questions, fine
-        The same questions with the labels to learn, and with the finest that there are.
+        The same questions with the labels to learn, and with the finest labels in the data.
     tokenizer
-        Text to word ids.
+        Maps texts to word ids.
     """
     encodings = tokenizer.encode_batch([question.text for question in questions])
     kept = [i for i, encoding in enumerate(encodings) if encoding.ids]
@@ -128,7 +132,7 @@ def encode(questions: Sequence[Example], fine: Sequence[Example], tokenizer: Tok
 
 
 def class_names(questions: Sequence[Example]) -> tuple[str, ...]:
-    """Sort the labels that there are; their places are the numbers of the classes."""
+    """Return the distinct labels, sorted; the position of a label is its class index."""
     return tuple(sorted({question.label or "" for question in questions}))
 
 
@@ -143,7 +147,7 @@ def split(corpus: Corpus, dev: int, seed: int) -> Split:
     Raises
     ------
     TrainingError
-        Fewer questions than twice the dev split.
+        If there are fewer questions than twice the dev split.
     """
     if len(corpus) < 2 * dev:
         raise TrainingError(
@@ -154,12 +158,12 @@ def split(corpus: Corpus, dev: int, seed: int) -> Split:
 
 
 def folds(corpus: Corpus, count: int, seed: int) -> Iterator[Split]:
-    """Deal a seeded permutation (NumPy's PCG64) into folds; hold out one after the other.
+    """Yield one split for each fold of a seeded permutation (NumPy's PCG64), with that fold held out.
 
     Raises
     ------
     TrainingError
-        Fewer than two folds, or fewer questions than folds.
+        If there are fewer than two folds, or fewer questions than folds.
     """
     if not 2 <= count <= len(corpus):
         raise TrainingError(f"folds: {count}, expected 2..{len(corpus)}, the number of questions")
@@ -170,7 +174,7 @@ def folds(corpus: Corpus, count: int, seed: int) -> Iterator[Split]:
 
 
 def _apart(corpus: Corpus, train: list[int], dev: list[int]) -> Split:
-    """Take both parts; a question of the training part with the same words as a held-out one is dropped."""
+    """Return both parts, without training questions that have the same words as a held-out one."""
     keys = [ids.tobytes() for ids in corpus.ids]
     held_out = {keys[i] for i in dev}
     kept = [i for i in train if keys[i] not in held_out]
@@ -178,14 +182,14 @@ def _apart(corpus: Corpus, train: list[int], dev: list[int]) -> Split:
 
 
 def pack(sequences: Sequence[NDArray[np.int64]]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Lay questions out for reading them backwards, all ending in the last step.
+    """Pack questions of any lengths into one array, last word first, aligned at the last step.
 
     Returns
     -------
     ids
-        int64 [steps, questions]: words last to first, zeros before them.
+        int64 [steps, questions]: words last to first, preceded by zeros.
     alive
-        bool [steps, questions]: where there is a word.
+        bool [steps, questions]: True where there is a word.
     """
     steps = max(len(ids) for ids in sequences)
     words = np.zeros((steps, len(sequences)), dtype=np.int64)
@@ -199,7 +203,7 @@ def pack(sequences: Sequence[NDArray[np.int64]]) -> tuple[torch.Tensor, torch.Te
 def batches(
     lengths: NDArray[np.int64], size: int, generator: np.random.Generator
 ) -> Iterator[NDArray[np.intp]]:
-    """Deal questions of similar length into batches, in random order."""
+    """Yield batches of questions (indices) of similar length, in random order."""
     order = np.argsort(lengths + generator.uniform(0, _LENGTH_NOISE, len(lengths)))
     dealt = [order[i : i + size] for i in range(0, len(order), size)]
     for i in generator.permutation(len(dealt)):

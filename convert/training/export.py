@@ -1,7 +1,7 @@
 """Write a trained network as an ordinary float ONNX model.
 
-The model is what any user could have trained: two Gathers (word id to row, row to activities), one
-RNN node and one Gemm. Its RNN clips at 1.0, which states the activity ceiling exactly.
+The model has the form that any user could have trained: two Gathers (word id to row, row to activities), one
+RNN node and one Gemm. Its RNN clips at 1.0, which is exactly the largest activity of the core.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ _IR_VERSION: Final = 8  # read by every onnxruntime since 1.14
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GridNetwork:
-    """A trained network on the grid of the core.
+    """A trained network, in the numbers that a core can hold.
 
     Attributes
     ----------
     rows
-        int32 [vocabulary]: word id to row of `codes`.
+        int32 [vocabulary]: for each word id, its row of `codes`.
     codes
         uint8 [distinct, n_in], 0..15: activities of the input lines.
     weights
-        int8 [n_hidden, n_in + n_hidden], -8..7: first the input lines, then the hidden lines.
+        int8 [n_hidden, n_in + n_hidden], -8..7: weight levels of the input lines, then of the hidden lines.
     scale
         float64 [n_hidden]: a hidden unit's weights are `scale * weights`.
     bias
         float64 [n_hidden], in units of full activity.
     head
-        int8 [classes, n_hidden], -8..7.
+        int8 [classes, n_hidden], -8..7: weight levels of the readout.
     head_scale, head_bias
-        float64 [classes].
+        float64 [classes]: the readout computes `head_scale * (head @ state) + head_bias`.
     """
 
     rows: NDArray[np.int32]
@@ -68,10 +68,10 @@ class GridNetwork:
 
 
 def to_onnx(network: GridNetwork) -> onnx.ModelProto:
-    """Build the float model: no rounding in it but that of the weights and codes themselves.
+    """Build the float model; only its weights and codes are rounded, its activities are not.
 
     Inputs are `ids` int64 [time, batch] and `lengths` int32 [batch]; the output is `logits` float32
-    [batch, classes]. Ids behind a question's length are not read.
+    [batch, classes]. Ids beyond a question's length are ignored.
     """
     n_in, n_hidden, n_classes = network.n_in, network.n_hidden, network.head.shape[0]
     weights = network.scale[:, None] * network.weights

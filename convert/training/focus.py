@@ -1,7 +1,7 @@
-"""The word that says what a question asks for: `city` of `What is the oldest city in Spain?`.
+"""Find the focus of a question, the word that names what it asks for: `city` in `What is the oldest city in Spain?`.
 
-Huang, Thint and Qin, Question Classification using Head Words and their Hypernyms, EMNLP 2008, take it from
-a parse; here it is the end of the first run of nouns behind the question word, found by the words alone.
+Huang, Thint and Qin, Question Classification using Head Words and their Hypernyms, EMNLP 2008, find it by
+parsing; here it is the last word of the first run of nouns after the question word, found from the words alone.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["OPENINGS", "Focus"]
 
 OPENINGS: Final = 3
-"""Kinds of questions: those that begin with `what`, with `who`, and all others."""
+"""Number of kinds of questions: those that begin with `what`, those that begin with `who`, and all others."""
 
 _VERBS: Final = (
     "is are was were be 's 're do does did has have had can could will would shall should may might must"
@@ -39,9 +39,14 @@ _ASKING: Final = (
     ("who",),
     ("how", "when", "where", "why"),
 )
-"""Words behind which the run of nouns is looked for, the first of these groups that stands there."""
+"""Question words in groups: the search starts after a word of the first group that occurs in the question."""
 
-_ORDERS: Final = ("name", "define", "identify", "tell")  # as the first word: `Name a city in Spain`
+_ORDERS: Final = (
+    "name",
+    "define",
+    "identify",
+    "tell",
+)  # count only as the first word: `Name a city in Spain`
 _KIND_OF: Final = (
     "type",
     "types",
@@ -54,19 +59,19 @@ _KIND_OF: Final = (
     "part",
     "number",
 )
-_LONGEST_RUN: Final = 4
-_TRIES: Final = 3
+_LONGEST_RUN: Final = 4  # words
+_TRIES: Final = 3  # runs of nouns that are looked at
 
 
 class Focus:
-    """Finds the focus of questions.
+    """Find the focus of questions.
 
     Parameters
     ----------
     words
         The vocabulary, by word id.
     nouns
-        bool [vocabulary]: words that can be nouns.
+        bool [vocabulary]: which words can be nouns.
     """
 
     def __init__(self, words: Sequence[str], nouns: NDArray[np.bool_]) -> None:
@@ -78,7 +83,7 @@ class Focus:
         self._what, self._who = ids.get("what", -1), ids.get("who", -1)
 
     def find(self, ids: Sequence[int]) -> int:
-        """Return the place of the focus in a question's word ids, -1 where there is none."""
+        """Return the position of the focus in a question's word ids, or -1 if it has none."""
         words = [self._words[i] for i in ids]
         asking = self._asking(words)
         place = asking + 1
@@ -91,7 +96,7 @@ class Focus:
             while self._run_goes_on(ids, place, end):
                 end += 1
             after = words[end + 1 : end + 2]
-            # `What is Spain's capital?` asks for the capital.
+            # `What is Spain's capital?` asks for the capital, so skip the owner.
             owner = after == ["'s"] and words[asking + 1] in _VERB_WORDS
             if not owner and not (after == ["of"] and words[end] in _KIND_OF):
                 return end
@@ -99,10 +104,7 @@ class Focus:
         return -1
 
     def places(self, ids: torch.Tensor, alive: torch.Tensor) -> torch.Tensor:
-        """Find the focus of packed questions (see `corpus.pack`); return its row, int64 [questions].
-
-        -1 where a question has none.
-        """
+        """Return the row of the focus in packed questions (see `corpus.pack`), int64 [questions]; -1 for none."""
         last = len(ids) - 1
         starts = alive.int().argmax(dim=0).tolist()
         columns = zip(ids.t().tolist(), starts, strict=True)
@@ -110,12 +112,12 @@ class Focus:
         return torch.tensor([-1 if place < 0 else last - place for place in found])
 
     def openings(self, ids: torch.Tensor) -> torch.Tensor:
-        """Tell the kinds of packed questions apart, int64 [questions], 0..OPENINGS-1."""
+        """Return the kind of each packed question, int64 [questions], 0..OPENINGS-1."""
         first = ids[-1]
         return torch.where(first == self._what, 0, torch.where(first == self._who, 1, 2))
 
     def _asking(self, words: Sequence[str]) -> int:
-        """Find the question word: -1, in front of all, where there is none."""
+        """Return the position of the question word, or -1 (before the first word) if there is none."""
         for n, group in enumerate(_ASKING):
             if n == 1 and words[0] in _ORDERS:
                 return 0

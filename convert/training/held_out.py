@@ -1,4 +1,4 @@
-"""A network trained on one part of the questions, put on a core, and counted on the other part."""
+"""Train on one part of the questions, convert the network, and evaluate the core on the other part."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ __all__ = ["HeldOutResult", "train_and_evaluate"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HeldOutResult:
-    """Answers to the held-out part.
+    """Accuracy on held-out questions.
 
     Attributes
     ----------
     questions
-        Questions held out.
+        Number of held-out questions.
     stages
-        Share of them answered rightly, 0..1, by the teachers (where there were any) and by each stage of
-        the conversion; `spiking` is the simulated core with its own readout.
+        Share of right answers, 0..1, of the `teachers` (if any) and of each stage of the conversion;
+        `spiking` is the simulated core with its own readout.
     """
 
     questions: int
@@ -46,19 +46,19 @@ def train_and_evaluate(
     rule: str,
     progress: OnProgress,
 ) -> HeldOutResult:
-    """Train on one part, convert as `publish` does, and answer the other part.
+    """Train on the training part, convert as `publish` does, and evaluate on the dev part.
 
     Parameters
     ----------
     inputs, part, settings, seed, progress
         See `run.train_on`.
     rule
-        How the split was made.
+        Description of the split, for messages.
 
     Raises
     ------
     TrainingError
-        A part holds too few questions.
+        If a part has too few questions.
     """
     if len(part.train) < MIN_CALIBRATION or not len(part.dev):
         raise TrainingError(
@@ -77,7 +77,7 @@ def train_and_evaluate(
             calibrate=out / CALIBRATION_FILE,
             evaluate=out / DEV_FILE,
         )
-        # The network lies on the core's grid already: there is nothing to distil.
+        # The trained network is already on the core's grid, so distilling would gain nothing.
         evaluation = convert(source, title=rule, recipe="closed-form").evaluation
     taught = {k: v for k, v in report.accuracies.items() if k == "teachers"}
     return HeldOutResult(

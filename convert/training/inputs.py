@@ -1,4 +1,4 @@
-"""What a training run starts from: labelled questions as word ids, and what is known of every word."""
+"""Read the inputs of a training run: labelled questions as word ids, word vectors and WordNet features."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ __all__ = ["TrainingInputs", "read_inputs"]
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class TrainingInputs:
-    """The files of a training run, read.
+    """The parsed files of a training run.
 
     Attributes
     ----------
     tokenizer
-        Raw text to word ids.
+        Maps raw text to word ids.
     table
-        Vectors of the words, with WordNet's components behind those of the vector file.
+        Vectors of the words: components of the vector file, then those of WordNet.
     focus
-        Finds the word that a question asks about.
+        Finds the focus of a question.
     labels
         Class names in order of the outputs.
     corpus
-        All questions that hold a word.
+        All questions that contain a word.
     sources
-        Name and SHA-256 of each file, never where it is; what was made of what is said by these.
+        Name (without its folder) and SHA-256 of each file, for `training.json`.
     """
 
     tokenizer: Tokenizer
@@ -55,12 +55,12 @@ class TrainingInputs:
     sources: dict[str, Any]
 
     def check(self, parts: Split) -> None:
-        """Refuse a training part without a question of some class.
+        """Check that the training part has questions of every class.
 
         Raises
         ------
         TrainingError
-            Naming the classes.
+            If it has none of some class; the message names the classes.
         """
         missing = set(range(len(self.labels))) - set(parts.train.labels.tolist())
         if missing:
@@ -70,7 +70,7 @@ class TrainingInputs:
 
 
 def read_inputs(data: Path, vectors: Path, wordnet: Path | None, *, fine: bool) -> TrainingInputs:
-    """Read everything.
+    """Read the files of a training run.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def read_inputs(data: Path, vectors: Path, wordnet: Path | None, *, fine: bool) 
     Raises
     ------
     DataError
-        A file cannot be read.
+        If a file cannot be read.
     """
     questions = read_questions(data, labelled=True, fine=fine)
     tokenizer, table = build_tokenizer(read_vectors(vectors))
@@ -107,7 +107,10 @@ def read_inputs(data: Path, vectors: Path, wordnet: Path | None, *, fine: bool) 
 
 
 def _joined(table: WordTable, features: np.ndarray) -> WordTable:
-    """Put features behind the vectors, both of standard deviation 1; words without any still share rows."""
+    """Append features to the vectors, both scaled to standard deviation 1.
+
+    Only words that have features get rows of their own; the others still share rows.
+    """
     vectors = table.matrix / max(table.matrix.std(), 1e-6)
     described = np.flatnonzero(features.any(axis=1))
     rows = table.rows.copy()

@@ -1,8 +1,8 @@
-"""A teacher that only adds up: what a question's n-grams speak for, and the word that it asks about.
+"""Train the linear teacher, which adds up evidence from a question's n-grams and from its focus.
 
-Linear models of the words, of the focus and of the kinds of thing that the focus names are as good on
-questions as recurrent networks trained on as few of them, err elsewhere, and take seconds to train (Huang,
-Thint and Qin, EMNLP 2008; Wang and Manning, Baselines and Bigrams, ACL 2012).
+Trained on as few questions, linear models of the words, of the focus and of the kinds of thing that the focus
+names are as good as recurrent networks, make other errors, and train in seconds (Huang, Thint and Qin, EMNLP
+2008; Wang and Manning, Baselines and Bigrams, ACL 2012).
 """
 
 from __future__ import annotations
@@ -28,29 +28,35 @@ if TYPE_CHECKING:
 __all__ = ["LinearTeacher", "train_linear"]
 
 _BUCKETS: Final = 1 << 18  # TREC's questions have 100,000 different features
-_FACTORS: Final = (1, 1_000_003, 31_337)  # of the words of an n-gram, the last read first
-_APART: Final = 100_003  # between the kinds of features
-_LEFT_OUT: Final = 0.5
-_WHOLE: Final = 0.7  # of the sum where nothing is left out: between half, as trained, and all
-_VECTOR_SCALE: Final = 0.1  # of table rows, so that Adam's steps of n-grams and of vectors fit
-_LONGEST: Final = 15  # words; longer questions count as that long
-_FURTHEST: Final = 10  # words behind the focus
+_FACTORS: Final = (
+    1,
+    1_000_003,
+    31_337,
+)  # hash factors of the words of an n-gram, from its last word on
+_APART: Final = 100_003  # hash offset between kinds of features
+_LEFT_OUT: Final = 0.5  # dropout of features and of the focus's vector
+_WHOLE: Final = (
+    0.7  # factor of the votes without dropout: between 0.5, their share in training, and 1
+)
+_VECTOR_SCALE: Final = 0.1  # of table rows, so that one learning rate suits n-grams and vectors
+_LONGEST: Final = 15  # words: lengths above are treated as equal
+_FURTHEST: Final = 10  # words after the focus: distances above are treated as equal
 _RATE: Final = 2e-2
 _SMOOTHING: Final = 0.05
 _BATCH: Final = 256
 
 
 class LinearTeacher(nn.Module):
-    """Adds up the votes of n-grams, which share buckets by chance, and of the focus and its vector.
+    """Add up the votes of n-grams (hashed into shared buckets), of the focus and of its vector.
 
     Parameters
     ----------
     table
-        Vectors of the words, with what WordNet says of them.
+        Vectors of the words, with WordNet's features if there are any.
     focus
-        Finds the word that a question asks about.
+        Finds the focus of a question.
     classes
-        Outputs.
+        Number of classes.
     """
 
     rows: torch.Tensor
@@ -78,7 +84,7 @@ class LinearTeacher(nn.Module):
         votes: torch.Tensor = self.votes(found)
         vector = self.matrix[self.rows[word]] * (place >= 0)[:, None]
         vector = functional.dropout(vector, _LEFT_OUT, self.training)
-        # Every kind of question has weights of its own: `What city` asks for it, `Who is the king` not.
+        # Each kind of question has its own weights: `What city` asks for a city, `Who is the king` not for a king.
         apart = functional.one_hot(opening, OPENINGS)[:, :, None] * vector[:, None]
         total: torch.Tensor = self.vector(apart.flatten(1))
         return total + votes * (1.0 if self.training else _WHOLE)
@@ -89,9 +95,9 @@ def train_linear(
     corpus: Corpus,
     epochs: int,
     generator: np.random.Generator,
-    passed: Callable[[], None],
+    on_pass: Callable[[], None],
 ) -> None:
-    """Train on the labels, in place; `passed` is called after every pass."""
+    """Train the teacher on the labels, in place; call `on_pass` after every pass."""
     optimiser = torch.optim.Adam(teacher.parameters())
     steps = epochs * math.ceil(len(corpus) / _BATCH)
     labels = torch.from_numpy(corpus.labels)
@@ -108,22 +114,22 @@ def train_linear(
             torch.autograd.backward(loss)
             optimiser.step()
             done += 1
-        passed()
+        on_pass()
     teacher.eval()
 
 
 def _bucket(kind: int, *words: torch.Tensor) -> torch.Tensor:
-    """Hash up to three words, or small numbers, of one kind of feature.
+    """Return the bucket of a feature: a hash of up to three word ids or small numbers, and of its kind.
 
-    0 stands for none: the few features that fall there are lost.
+    Bucket 0 means "no feature", so the few features whose hash is 0 are lost.
     """
     products = [word * factor for word, factor in zip(words, _FACTORS, strict=False)]
     return (sum(products[1:], products[0]) + kind * _APART) % _BUCKETS
 
 
 def _ngrams(ids: torch.Tensor, alive: torch.Tensor) -> torch.Tensor:
-    """Find the buckets of one, two and three words, int64 [questions, n-grams]; 0 where there is none."""
-    words = torch.where(alive, ids + 1, 0)  # 0 is no word; the first word stands in the last row
+    """Return the buckets of all n-grams of 1 to 3 words, int64 [questions, n-grams]; 0 is padding."""
+    words = torch.where(alive, ids + 1, 0)  # 0 is padding; the first word is in the last row
     whole = functional.pad(words, (0, 0, 2, 0))  # so that the shortest question has three rows
     found = []
     for n in range(3):
@@ -133,7 +139,7 @@ def _ngrams(ids: torch.Tensor, alive: torch.Tensor) -> torch.Tensor:
 
 
 def _landmarks(ids: torch.Tensor, alive: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
-    """Find the buckets of what stands first, last and in the focus, int64 [questions, features]."""
+    """Return the buckets of first and last words, length and focus, int64 [questions, features]."""
     words = torch.where(alive, ids + 1, 0)
     question = torch.arange(ids.shape[1])
     start = alive.int().argmax(dim=0)  # the row of the last word

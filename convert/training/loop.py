@@ -1,4 +1,4 @@
-"""Back-propagation through time: on the core's grids first, then with its spikes in the loop."""
+"""Train the student by back-propagation through time: first on the core's grids, then with its spikes in the loop."""
 
 from __future__ import annotations
 
@@ -26,10 +26,12 @@ __all__ = ["accuracy", "fit"]
 
 _WARM_UP: Final = 200  # steps over which the learning rate rises
 _WEIGHT_DECAY: Final = 1e-4
-_OWN_FACTOR: Final = 2.0  # a word's own correction is touched by few batches: it learns faster
-_GRADIENT_BOUND: Final = 1.0
-_SMOOTHING: Final = 0.05  # of the labels, where no teacher gives better targets
-_AT_ONCE: Final = 250  # questions
+_OWN_FACTOR: Final = (
+    2.0  # learning rate of words' own corrections: few batches touch one, so it must learn faster
+)
+_GRADIENT_BOUND: Final = 1.0  # largest norm
+_SMOOTHING: Final = 0.05  # of the labels, if no teacher supplies better targets
+_AT_ONCE: Final = 250  # questions per batch of an evaluation
 
 
 def fit(
@@ -38,9 +40,9 @@ def fit(
     teachers: Sequence[nn.Module],
     settings: TrainingSettings,
     generator: np.random.Generator,
-    passed: Callable[[], None],
+    on_pass: Callable[[], None],
 ) -> None:
-    """Train the network in place, by the schedule alone: no data but the corpus decides anything.
+    """Train the network in place, on a fixed schedule: nothing is selected on held-out data.
 
     Parameters
     ----------
@@ -49,24 +51,24 @@ def fit(
     corpus
         The training part.
     teachers
-        Trained teachers; none: the targets are the smoothed labels.
+        Trained teachers; if empty, the targets are the smoothed labels.
     settings
-        Schedule.
+        Schedule and batch size.
     generator
-        Source of augmentation and order.
-    passed
+        Random source of augmentation and order.
+    on_pass
         Called after every pass.
     """
     optimiser = _optimiser(net)
-    # Asking the teachers costs more than training the student: a few versions of the texts serve all.
+    # The teachers' answers cost more than training the student, so all passes share a few versions of the texts.
     texts = [corpus.augmented(settings.replace, generator) for _ in range(settings.texts)]
     lessons = [
         (version, answers(teachers, version) if teachers else _smoothed(corpus, len(net.head)))
         for version in texts
     ]
-    _stage(net, "integer", lessons, settings, generator, optimiser, None, passed)
+    _stage(net, "integer", lessons, settings, generator, optimiser, None, on_pass)
     mean = _Mean(net, settings.average)
-    _stage(net, "spiking", lessons, settings, generator, optimiser, mean, passed)
+    _stage(net, "spiking", lessons, settings, generator, optimiser, mean, on_pass)
     if settings.spiking_epochs:
         mean.put(net)
     net.bound()
@@ -75,7 +77,7 @@ def fit(
 
 @torch.no_grad()
 def accuracy(net: ElmanNet, corpus: Corpus, way: Way) -> float:
-    """Count right answers, 0..1."""
+    """Return the share of right answers, 0..1."""
     net.eval()
     order = np.argsort([len(ids) for ids in corpus.ids], kind="stable")
     right = 0
@@ -87,7 +89,7 @@ def accuracy(net: ElmanNet, corpus: Corpus, way: Way) -> float:
 
 
 class _Mean:
-    """Running mean of a network's parameters: smooths the steps of the last epochs."""
+    """Running mean of a network's parameters, which averages out the noise of the last steps."""
 
     def __init__(self, net: ElmanNet, decay: float) -> None:
         self._decay = decay
@@ -126,7 +128,7 @@ def _stage(
     generator: np.random.Generator,
     optimiser: torch.optim.Optimizer,
     mean: _Mean | None,
-    passed: Callable[[], None],
+    on_pass: Callable[[], None],
 ) -> None:
     spiking = way == "spiking"
     epochs = settings.spiking_epochs if spiking else settings.epochs
@@ -149,7 +151,7 @@ def _stage(
             if mean is not None:
                 mean.add(net)
             done += 1
-        passed()
+        on_pass()
 
 
 def _set_rate(optimiser: torch.optim.Optimizer, rate: float, done: int, total: int) -> None:

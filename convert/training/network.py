@@ -1,9 +1,9 @@
-"""The Elman network in training: word vectors to codes, a hidden layer read backwards, a linear head.
+"""The Elman network in training: word vectors to codes, a hidden layer that reads backwards, a linear head.
 
-It runs in three ways on the same weights. `float`: the weights are on the grid, activities are not
-rounded (this is what the ONNX model computes). `integer`: activities have 16 levels. `spiking`: the
-activities are the spike counts of the simulated core; the gradient is that of the float way, word by
-word (Diehl's rate model), through the counts that really drove each step.
+It runs in three ways on the same weights. `float`: weights are on the grid, activities are not rounded (this is
+what the ONNX model computes). `integer`: activities have 16 levels. `spiking`: activities are the spike counts of
+the simulated core; the gradient is that of the float way, word by word (Diehl's rate model), but evaluated at the
+spike counts that drove each step.
 """
 
 from __future__ import annotations
@@ -34,37 +34,37 @@ Way = Literal["float", "integer", "spiking"]
 WAYS: Final[tuple[Way, ...]] = get_args(Way)
 
 HEAD_MAX: Final = LEVEL_MAX
-"""Head levels are -7..7: the readout's codebook is the negated one, -7..8 (see place.py)."""
+"""Largest head level; head levels are -7..7, because the readout's codebook is negated, -7..8 (see place.py)."""
 
-_STEEPNESS: Final = 2.0  # of the sigmoid that keeps codes in 0..1
+_STEEPNESS: Final = 2.0  # of the sigmoid that maps codes to 0..1
 _LOGIT_SCALE: Final = (
-    4.0  # states are at most 1 and head weights small: without it, logits start flat
+    4.0  # states are at most 1 and head weights small: unscaled logits would start flat
 )
-_HIDDEN_SCALE: Final = 0.09
+_HIDDEN_SCALE: Final = 0.09  # initial size of one weight level
 _HEAD_SCALE: Final = 0.1
 
 
 def own_words(counts: NDArray[np.int64], least: int) -> torch.Tensor:
-    """Give each word that occurs at least so often a number, from 1 on, and all others 0."""
+    """Return int64 [vocabulary]: 1, 2, ... for the words that occur at least `least` times, 0 for all others."""
     own = torch.from_numpy(counts >= least)
     return torch.where(own, torch.cumsum(own, 0), 0)
 
 
 class Words(nn.Module):
-    """Vectors of words: shared rows of the table, and a learned correction for frequent words.
+    """Look up word vectors: shared rows of the table, and a learned correction for each frequent word.
 
     Pruned vector tables give one row to many words: in spaCy's, `what`, `when`, `where` and `how`
-    share one. A word that the training questions hold often enough learns its own difference from
-    the shared row; the correction is left out at random, so that the shared rows stay useful.
+    share one. A word that is frequent enough in the training questions learns its own difference from
+    the shared row. Dropout leaves corrections out at random, so that the shared rows stay useful.
 
     Parameters
     ----------
     table
         Rows and vectors of the vocabulary.
     own
-        int64 [vocabulary]: number of a word's own correction, 0 for none.
+        int64 [vocabulary]: index of a word's own correction, 0 for none.
     width
-        Components of the correction.
+        Number of components of a correction.
     spread
         Standard deviation of the initial corrections.
     """
@@ -82,7 +82,7 @@ class Words(nn.Module):
         self.correction = nn.Parameter(spread * torch.randn(int(own.max()) + 1, width))
 
     def forward(self, ids: torch.Tensor, dropout: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """Look words up; return their vectors and corrections, [words, components] each."""
+        """Return the vectors and the corrections of words, [words, components] each."""
         own = self.own[ids]
         if self.training:
             own = own * (torch.rand(own.shape) >= dropout)
@@ -90,14 +90,14 @@ class Words(nn.Module):
 
 
 class ElmanNet(nn.Module):
-    """The student: see the module.
+    """The student network; the module's docstring describes it.
 
     Parameters
     ----------
     table, own
         See `Words`.
     classes
-        Outputs of the head.
+        Number of outputs of the head.
     settings
         Sizes and dropouts.
     """
@@ -111,27 +111,29 @@ class ElmanNet(nn.Module):
         self.words = Words(table, own, n_in, 0.3)
         self.encoder = nn.Linear(table.matrix.shape[1], n_in)
         inputs = torch.randn(n_hidden, n_in) / math.sqrt(n_in)
-        # A leaning towards the identity remembers the words read first.
+        # A recurrence near the identity keeps the words read first in memory.
         memory = 0.5 * torch.eye(n_hidden) + 0.5 / math.sqrt(n_hidden) * torch.randn(
             n_hidden, n_hidden
         )
         self.weights = nn.Parameter(torch.cat([inputs, memory], dim=1))
-        self.bias = nn.Parameter(-0.5 * inputs.sum(dim=1))  # codes start around one half
+        self.bias = nn.Parameter(
+            -0.5 * inputs.sum(dim=1)
+        )  # centres the input, as codes start around one half
         self.log_scale = nn.Parameter(torch.full((n_hidden, 1), math.log(_HIDDEN_SCALE)))
         self.head = nn.Parameter(torch.randn(classes, n_hidden) / math.sqrt(n_hidden))
         self.head_bias = nn.Parameter(torch.zeros(classes))
         self.log_head_scale = nn.Parameter(torch.full((classes, 1), math.log(_HEAD_SCALE)))
         with torch.no_grad():
-            self.encoder.weight *= 0.5  # keeps the first codes off the ends of the sigmoid
+            self.encoder.weight *= 0.5  # keeps the initial codes away from the ends of the sigmoid
 
     def codes(self, ids: torch.Tensor) -> torch.Tensor:
-        """Encode words [n] as activities [n, n_in], in units of full activity."""
+        """Encode word ids [n] as activities [n, n_in], in units of full activity (0..1, 16 levels)."""
         vectors, corrections = self.words(ids, self.settings.own_dropout)
         vectors = functional.dropout(vectors, self.settings.vector_dropout, self.training)
         return activities(torch.sigmoid(_STEEPNESS * (self.encoder(vectors) + corrections)))
 
     def grid(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return levels and scales of the hidden layer, levels and scales of the head."""
+        """Return levels and scales of the hidden layer, then levels and scales of the head."""
         scale, head_scale = self.log_scale.exp(), self.log_head_scale.exp()
         return (
             levels(self.weights, scale, LEVEL_MIN, LEVEL_MAX),
@@ -148,7 +150,7 @@ class ElmanNet(nn.Module):
         ids, alive
             [steps, questions], see `corpus.pack`.
         way
-            See the module.
+            How activities are computed, see the module's docstring.
         """
         words, place = torch.unique(ids, return_inverse=True)
         codes = self.codes(words)[place]
@@ -171,18 +173,18 @@ class ElmanNet(nn.Module):
         return state @ (head_q * head_scale).t() + self.head_bias
 
     def loss(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Cross entropy against probabilities [questions, classes]."""
+        """Return the mean cross entropy against target probabilities [questions, classes]."""
         return -(targets * functional.log_softmax(_LOGIT_SCALE * logits, dim=1)).sum(1).mean()
 
     @torch.no_grad()
     def bound(self) -> None:
-        """Keep every bias within what the leak of its neuron can express."""
+        """Clip every bias to the range that the leak of its neuron can express."""
         most = LEAK_BOUND / torch.round(GAIN / self.log_scale.exp()).squeeze(1)
         self.bias.copy_(torch.maximum(torch.minimum(self.bias, most), -most))
 
     @torch.no_grad()
     def snap(self) -> GridNetwork:
-        """Move the parameters onto what the core can hold, and return the network as numbers.
+        """Round the parameters to values that the core can hold, in place, and return the network in its numbers.
 
         Weights become exactly scale * level, scales gain / threshold, biases leak / threshold.
         """

@@ -1,4 +1,4 @@
-"""A progress bar on the terminal; a library caller passes its own function, or none."""
+"""Report the progress of a training: by a bar on the terminal, or to a function of the caller."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ __all__ = ["OnProgress", "progress_bar", "silent"]
 
 
 class OnProgress(Protocol):
-    """What `train` calls after every pass over the questions."""
+    """A function that `train` calls after every pass over the questions."""
 
     def __call__(self, *, stage: str, done: int, total: int) -> None:
-        """Take note that `done` of `total` passes are over, the last of them in `stage`."""
+        """Report that `done` of `total` passes are finished, the last one in `stage`."""
 
 
 def silent(*, stage: str, done: int, total: int) -> None:
-    """Show nothing."""
+    """Ignore the progress."""
 
 
 @contextmanager
 def progress_bar() -> Iterator[OnProgress]:
-    """Show a bar on stderr while the block runs, if stderr is a terminal."""
+    """Show a progress bar on stderr while the block runs, if stderr is a terminal."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description:<16}"),

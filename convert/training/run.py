@@ -1,4 +1,4 @@
-"""Training on one part of the questions: the network's files and a report."""
+"""Train on one part of the questions, evaluate on the other, and write the network's files."""
 
 from __future__ import annotations
 
@@ -35,31 +35,31 @@ if TYPE_CHECKING:
 __all__ = ["FILES", "TrainingReport", "train_on"]
 
 FILES: Final = ("model.onnx", "tokenizer.json", "labels.json", "training.json")
-"""What `train` writes for `publish`."""
+"""Files that `train` writes as input of `publish`."""
 
 DEV_FILE: Final = "dev.tsv"
 """The held-out questions with their labels, for `evaluate` and for `publish --evaluate`."""
 
 CALIBRATION_FILE: Final = "calibration.tsv"
-"""The training part, for `publish --calibrate`: it holds no question of the dev split."""
+"""The training part, for `publish --calibrate`; it contains no question of the dev split."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingReport:
-    """What a training came to.
+    """The result of a training run.
 
     Attributes
     ----------
     out
-        The folder with the files.
+        The folder that the files were written to.
     labels
         Class names in order of the outputs.
     questions, dev
-        Questions trained on, and held out.
+        Number of questions trained on, and number held out.
     accuracies
-        Share of the held-out questions answered rightly, 0..1: by the `teachers` together (where there
-        were any), by the `float` model as exported, with 16 activity levels (`integer`), and by spikes
-        with the exact readout (`spiking`). Empty where none were held out.
+        Share of right answers to the held-out questions, 0..1: of the `teachers` together (if there are
+        any), of the `float` model as exported, with 16 activity levels (`integer`), and with spikes and the
+        exact readout (`spiking`). Empty if no question was held out.
     minutes
         Wall-clock time.
     """
@@ -93,23 +93,23 @@ def train_on(
     extra: Mapping[str, Any] | None = None,
     progress: OnProgress = silent,
 ) -> TrainingReport:
-    """Train on one part of the inputs, answer the other, and write the files.
+    """Train on the training part, evaluate on the dev part, and write the files.
 
     Parameters
     ----------
     inputs, parts
-        Data, and how it is split.
+        The data, and its split.
     out, seed, settings, progress
         See `command.train`.
     rule
-        How the split was made, for `training.json`.
+        Description of the split, for `training.json`.
     extra
-        More facts for `training.json`.
+        Additional entries of `training.json`.
 
     Raises
     ------
     TrainingError
-        `out` cannot be written.
+        If `out` cannot be written.
     """
     started = time.monotonic()
     with _one_thread(seed):
@@ -146,15 +146,15 @@ def _train(
     passes += settings.epochs + settings.spiking_epochs
     done = 0
 
-    def passed(stage: str) -> None:
+    def on_pass(stage: str) -> None:
         nonlocal done
         done += 1
         progress(stage=stage, done=done, total=passes)
 
     *teaching, learning = np.random.default_rng(seed).spawn(len(settings.teachers) + 1)
-    teachers = train_teachers(corpus, inputs, own, settings, teaching, passed)
+    teachers = train_teachers(corpus, inputs, own, settings, teaching, on_pass)
     net = ElmanNet(table, own, classes, settings)
-    fit(net, corpus, teachers, settings, learning, lambda: passed("network"))
+    fit(net, corpus, teachers, settings, learning, lambda: on_pass("network"))
     return teachers, net
 
 
@@ -172,10 +172,10 @@ def _accuracies(teachers: Sequence[nn.Module], net: ElmanNet, dev: Corpus) -> di
 
 @contextmanager
 def _one_thread(seed: int) -> Iterator[None]:
-    """Seed torch and hold it to one thread, whose sums are always in the same order.
+    """Seed torch and restrict it to one thread, so that sums are always added in the same order.
 
-    Adam's moments of words that are rarely read decay into denormal numbers, on which a processor is
-    slow: they are flushed to zero.
+    Denormal numbers are flushed to zero: Adam's moments of rarely seen words decay into them, and they slow
+    processors down.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -197,7 +197,10 @@ def _record(
     network: GridNetwork,
     rule: str,
 ) -> dict[str, Any]:
-    """Collect what reproduces the model; names of files, never where they are."""
+    """Return what is needed to reproduce the model: files (by name, without folders), settings, versions.
+
+    The texts become part of the published model: changing one changes digests.
+    """
     data, *words = inputs.sources.items()
     return {
         "method": (
@@ -252,7 +255,7 @@ def _write(
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name, content in contents.items():
-            # A reader never sees half a file; the folder as a whole is no transaction.
+            # Atomic for each file, but not for the folder as a whole.
             temporary = out / f".{name}.tmp"
             temporary.write_bytes(content)
             temporary.replace(out / name)
@@ -261,6 +264,6 @@ def _write(
 
 
 def _tsv(questions: Sequence[Example]) -> bytes:
-    # A TAB in a text would be read back as part of it; a line break would not, so none may stay.
+    # Line breaks in a text would end the record, so all white space becomes single blanks.
     lines = [f"{q.label}\t{' '.join(q.text.split())}\n" for q in questions]
     return ("label\ttext\n" + "".join(lines)).encode()

@@ -1,4 +1,4 @@
-"""A search for the best use of the core's lines and neurons."""
+"""Search for the best split of the core's lines between inputs and hidden units."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["best_split"]
 
 _HIDDEN: Final = (32, 40, 48, 54)
-_INNER: Final = 5  # a fifth of the training questions is answered in every trial
+_INNER: Final = 5  # every trial evaluates on a fifth of the training questions
 _SEED: Final = 2017
 
 
@@ -31,18 +31,18 @@ def best_split(
     seed: int,
     progress: OnProgress,
 ) -> tuple[TrainingSettings, dict[str, Any]]:
-    """Try splits of the lines between inputs and hidden units, which leave more or fewer readout neurons.
+    """Choose the split of lines between inputs and hidden units whose core answers best.
 
-    Each trial is a whole training on four fifths of the questions, put on a simulated core, which answers the
-    last fifth. The core that answers best is taken; of equals the one with fewer hidden units, which leaves
-    more neurons to the readout.
+    Each trial is a complete training on four fifths of the questions, placed on a simulated core that answers
+    the last fifth. Of equally good splits, the one with fewer hidden units wins, because it leaves more neurons
+    for the readout.
 
     Parameters
     ----------
     inputs
-        What is trained on.
+        The parsed files of the run.
     corpus
-        The training part: no held-out question takes part.
+        The training part; held-out questions take no part in the search.
     settings
         All other settings.
     seed, progress
@@ -51,20 +51,20 @@ def best_split(
     Returns
     -------
     settings
-        With the split found.
+        The settings with the best split.
     facts
-        What was compared, for `training.json`.
+        Rule and trials, for `training.json`.
 
     Raises
     ------
     TrainingError
-        No split leaves each class a readout neuron, or the questions do not suffice.
+        If no split leaves a readout neuron for each class, or there are too few questions.
     """
     classes = len(inputs.labels)
     sizes = [n for n in _HIDDEN if readout_copies(n, classes) >= 1]
     if not sizes:
         raise TrainingError(
-            f"{classes} classes: no split that is tried leaves each of them a readout neuron"
+            f"{classes} classes: no split of the search leaves a readout neuron for each of them"
         )
     inner = split(corpus, len(corpus) // _INNER, _SEED)
     trials: list[dict[str, Any]] = []

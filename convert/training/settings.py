@@ -1,4 +1,4 @@
-"""Settings of a training run, and the limits of the core that they must keep."""
+"""Define the settings of a training run, and check them against the limits of the core."""
 
 from __future__ import annotations
 
@@ -13,50 +13,50 @@ from ..network.place import COPIES, readout_copies
 __all__ = ["TrainingSettings"]
 
 _SPLITS: Final = ((48, 5), (39, 2))
-"""Hidden units, and the readout neurons that each class must then have left.
+"""Candidate numbers of hidden units, each with the readout neurons that every class must then still get.
 
-More hidden units answer better, as long as the classes have neurons enough to count with.
+More hidden units are more accurate, provided that each class has enough readout neurons.
 """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingSettings:
-    """Everything that decides a trained network beside the data, the vectors and the seed.
+    """All settings that determine a trained network, together with data, vectors and seed.
 
     Attributes
     ----------
     n_in, n_hidden
-        Input lines and hidden units; with the readout's gate they share the core's 64 lines.
+        Numbers of input lines and hidden units; together with the readout's gate they share the core's 64 lines.
     teachers
-        Kinds of the models that teach: `lstm`, `gru`, `cnn` and `linear`, any number of each.
-        With none the student learns from the labels alone.
+        Kinds of the teacher models: `lstm`, `gru`, `cnn` and `linear`, any number of each.
+        Without teachers the student learns from the labels alone.
     teacher_epochs, teacher_rate, teacher_word_rate
-        Passes over the training questions, peak learning rates of weights and of own vectors.
+        Passes over the training questions; peak learning rates of weights and of words' own corrections.
     texts
-        Versions of the questions, with words replaced, that the teachers answer once; the student reads
-        one of them in every pass.
+        Number of augmented versions of the questions. The teachers answer each version once; the student
+        reads one version in each pass.
     epochs, rate
         Passes and learning rate with 16 weight levels and 16 activity levels.
     spiking_epochs, spiking_rate
-        Passes and learning rate after that, with the spikes in the loop.
+        Passes and learning rate of the second phase, with the spikes in the loop.
     batch
         Questions in one step of the optimiser.
     replace
-        Highest share of a question's words that are replaced by random ones; the share is drawn anew
-        for every question and pass.
+        Largest share of a question's words that are replaced by random ones; drawn anew for every question
+        and version.
     vector_dropout, own_dropout
-        Share of vector components, and of words' own corrections, that are left out.
+        Dropout of vector components, and of words' own corrections.
     own_from
-        A word that occurs this often in the training questions gets a code of its own.
+        Words that occur at least this often in the training questions get a correction of their own.
     average
-        Decay of the running mean of the weights over the spiking epochs; the mean is the result.
+        Decay of the running mean of the parameters over the spiking epochs; the mean is the result.
     dev, dev_seed
-        Size of the held-out dev split, 0 for none, and the seed of the permutation that it is the head of.
+        Size of the held-out dev split (0 for none), and seed of the permutation that it is the head of.
 
     Raises
     ------
     TrainingError
-        A setting is out of range, or the network would not fit one core.
+        If a setting is out of range, or the network would not fit one core.
     """
 
     n_in: int = 15
@@ -82,10 +82,10 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         for name in ("n_in", "n_hidden", "batch", "own_from", "texts"):
             if getattr(self, name) < 1:
-                raise TrainingError(f"{name}: {getattr(self, name)}, at least 1 is needed")
+                raise TrainingError(f"{name}: {getattr(self, name)}, must be at least 1")
         for name in ("epochs", "spiking_epochs", "teacher_epochs", "dev"):
             if getattr(self, name) < 0:
-                raise TrainingError(f"{name}: {getattr(self, name)}, at least 0 is needed")
+                raise TrainingError(f"{name}: {getattr(self, name)}, must be at least 0")
         for name in ("replace", "vector_dropout", "own_dropout", "average"):
             if not 0 <= getattr(self, name) < 1:
                 raise TrainingError(f"{name}: {getattr(self, name)}, expected 0 <= {name} < 1")
@@ -101,24 +101,18 @@ class TrainingSettings:
 
     @classmethod
     def for_classes(cls, classes: int) -> TrainingSettings:
-        """Take the defaults, with lines and neurons split as the search found best for so many classes.
-
-        Parameters
-        ----------
-        classes
-            Outputs.
-        """
+        """Return the defaults, with the split of lines that the search found best for this number of classes."""
         fitting = (h for h, least in _SPLITS if readout_copies(h, classes) >= least)
         n_hidden = next(fitting, _SPLITS[-1][0])
         return cls(n_in=MAX_FAN_IN - 1 - n_hidden, n_hidden=n_hidden)
 
     def check_classes(self, classes: int) -> None:
-        """Refuse a number of classes for which the core has no neurons left.
+        """Check that the core has a readout neuron for each class.
 
         Raises
         ------
         TrainingError
-            Hidden units and readout need more neurons than the core has.
+            If there are fewer than two classes, or hidden units and readout need more neurons than the core has.
         """
         if classes < 2:
             raise TrainingError(f"{classes} class in the training questions, at least 2 are needed")

@@ -1,7 +1,7 @@
-"""The networks that teach: large, float, trained on the same questions and vectors.
+"""Train the teachers: large float networks on the same questions and vectors.
 
-Their mean answer to a question, and to the same question with words replaced, is a better target than
-the label: it says which other classes the words speak for.
+Their mean answer to a question, original or augmented, is a better target for the student than the label, because
+it also states the probabilities of the other classes.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ if TYPE_CHECKING:
 __all__ = ["Teacher", "answers", "train_teachers"]
 
 _HIDDEN: Final = 96
-_KERNELS: Final = (1, 2, 3, 4)  # words that a convolution sees
+_KERNELS: Final = (1, 2, 3, 4)  # widths of the convolutions, words
 _OWN_SPREAD: Final = 0.1
 _INPUT_DROPOUT: Final = 0.3
 _OUTPUT_DROPOUT: Final = 0.5
 _REPLACE: Final = (
-    0.2  # highest share of replaced words; labels must stay true, so below the student's
+    0.2  # largest share of replaced words; below the student's, because the label must remain true
 )
 _SMOOTHING: Final = 0.05
-_LEAST: Final = 1e-9  # probability whose logarithm is still taken
-_AT_ONCE: Final = 250  # questions
+_LEAST: Final = 1e-9  # lower bound of probabilities before the logarithm
+_AT_ONCE: Final = 250  # questions per batch of answers
 
 
 class Teacher(nn.Module):
-    """A bidirectional LSTM or GRU with maximum over time, or a convolutional network.
+    """A bidirectional LSTM or GRU, or a convolutional network, each with a maximum over time.
 
     Parameters
     ----------
@@ -54,10 +54,10 @@ class Teacher(nn.Module):
     table, own
         See `Words`.
     membership
-        See `Corpus.membership`. It learns the fine labels, which say more of what a question is about,
-        and adds up their probabilities.
+        See `Corpus.membership`. The teacher learns the fine labels, which carry more information, and adds
+        up their probabilities to those of the classes.
     own_dropout
-        Share of words' own corrections left out.
+        Dropout of words' own corrections.
     """
 
     membership: torch.Tensor
@@ -100,7 +100,9 @@ class Teacher(nn.Module):
             z = torch.cat([torch.relu(c(x)).amax(dim=2) for c in self.convolutions], dim=1)
         else:
             h, _ = self.recurrent(x)
-            h = h.masked_fill(~alive[:, :, None], -1)  # states lie in -1..1
+            h = h.masked_fill(
+                ~alive[:, :, None], -1
+            )  # below the maximum over time, as states are in -1..1
             z = torch.cat([h.amax(dim=0), h[-1]], dim=1)
         logits: torch.Tensor = self.head(functional.dropout(z, _OUTPUT_DROPOUT, self.training))
         return logits
@@ -112,28 +114,28 @@ def train_teachers(
     own: torch.Tensor,
     settings: TrainingSettings,
     generators: Sequence[np.random.Generator],
-    passed: Callable[[str], None],
+    on_pass: Callable[[str], None],
 ) -> list[nn.Module]:
-    """Make and train the networks that the settings name, each with its own generator.
+    """Create and train the teachers that the settings name, each with its own random generator.
 
     Parameters
     ----------
     corpus
         The training part.
     inputs
-        What is known of words, and the classes.
+        Word vectors and class names.
     own
         See `Words`.
     settings
         Kinds and schedule.
     generators
-        Source of augmentation and order, one for each teacher.
-    passed
+        Random source of augmentation and order, one for each teacher.
+    on_pass
         Called with the teacher's name after every pass.
     """
     teachers: list[nn.Module] = []
     for i, (kind, generator) in enumerate(zip(settings.teachers, generators, strict=True)):
-        one_more = partial(passed, f"teacher {i + 1} {kind}")
+        one_more = partial(on_pass, f"teacher {i + 1} {kind}")
         if kind == "linear":
             linear = LinearTeacher(inputs.table, inputs.focus, len(inputs.labels))
             train_linear(linear, corpus, settings.teacher_epochs, generator, one_more)
@@ -151,16 +153,16 @@ def _train(
     corpus: Corpus,
     settings: TrainingSettings,
     generator: np.random.Generator,
-    passed: Callable[[], None],
+    on_pass: Callable[[], None],
 ) -> None:
-    """Train on the fine labels, in place; `passed` is called after every pass."""
+    """Train the teacher on the fine labels, in place; call `on_pass` after every pass."""
     own = teacher.words.correction
     rest = [p for p in teacher.parameters() if p is not own]
     optimiser = torch.optim.AdamW(
         [{"params": rest}, {"params": [own]}],
         lr=settings.teacher_rate,
         weight_decay=0.01,
-        fused=True,  # one pass over the many words' corrections instead of five
+        fused=True,  # updates the words' corrections in one memory pass instead of five
     )
     steps = settings.teacher_epochs * math.ceil(len(corpus) / settings.batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -178,13 +180,13 @@ def _train(
             torch.autograd.backward(loss)
             optimiser.step()
             schedule.step()
-        passed()
+        on_pass()
     teacher.eval()
 
 
 @torch.no_grad()
 def answers(teachers: Sequence[nn.Module], texts: Sequence[NDArray[np.int64]]) -> torch.Tensor:
-    """Ask all teachers; return the mean of their probabilities, [questions, classes]."""
+    """Return the mean of the teachers' probabilities for each text, [questions, classes]."""
     order = np.argsort([len(ids) for ids in texts], kind="stable")
     parts = []
     for start in range(0, len(order), _AT_ONCE):

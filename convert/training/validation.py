@@ -1,4 +1,4 @@
-"""What a cross-validation found: one line for every fold and seed, and their summary."""
+"""Store the results of a cross-validation: one line for each fold and seed, and a summary."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
 
 __all__ = ["Fold", "read_folds", "read_validation", "recipe", "summary"]
 
-_UNRELATED: Final = {"dev", "dev_seed"}  # settings that a cross-validation does not use
+_UNRELATED: Final = {"dev", "dev_seed"}  # settings that do not affect a cross-validation
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fold:
-    """One network, trained without a fold and published, and how it answered the fold.
+    """Accuracy of one network, trained and converted without a fold, on that fold.
 
     Attributes
     ----------
     recipe
         See `recipe`.
     seed, fold
-        Of the training; number of the fold that was held out.
+        Seed of the training; index of the held-out fold.
     questions
-        Held out.
+        Number of questions in the fold.
     stages
-        Share answered rightly, 0..1: by the `teachers`, then stage by stage as `publish` counts;
+        Share of right answers, 0..1: of the `teachers`, then of each stage as `publish` counts;
         `spiking` is the simulated core with its own readout.
     minutes
-        Of training and publishing.
+        Wall-clock time of training and conversion.
     """
 
     recipe: str
@@ -50,24 +50,24 @@ class Fold:
     minutes: float
 
     def line(self) -> str:
-        """Write it as a line of JSON."""
+        """Return the fold as one line of JSON."""
         return json.dumps(asdict(self)) + "\n"
 
 
 def recipe(inputs: TrainingInputs, settings: TrainingSettings, folds: int) -> str:
-    """Digest what decides the result beside the seed: files, settings and folds."""
+    """Return a digest of all that determines the result except the seed: files, settings and number of folds."""
     chosen = {k: v for k, v in asdict(settings).items() if k not in _UNRELATED}
     facts = json.dumps([inputs.sources, chosen, folds], sort_keys=True)
     return hashlib.sha256(facts.encode()).hexdigest()[:16]
 
 
 def read_folds(path: Path, expected: str) -> list[Fold]:
-    """Read the lines that an earlier run wrote; a missing file has none.
+    """Read the folds that an earlier run wrote; a missing file counts as empty.
 
     Raises
     ------
     TrainingError
-        The file or a line cannot be read, or a line is of another recipe.
+        If the file or a line cannot be read, or a line is of another recipe.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -83,7 +83,7 @@ def read_folds(path: Path, expected: str) -> list[Fold]:
             raise TrainingError(f"{path}:{number}: not a line of a cross-validation") from None
         if fold.recipe != expected:
             raise TrainingError(
-                f"{path}:{number}: recipe {fold.recipe}, this one is {expected}: other files, settings"
+                f"{path}:{number}: recipe {fold.recipe}, but this run has {expected}: other files, settings"
                 " or folds; choose another folder"
             )
         found.append(fold)
@@ -91,7 +91,7 @@ def read_folds(path: Path, expected: str) -> list[Fold]:
 
 
 def summary(found: Sequence[Fold], folds: int, fold_seed: int) -> dict[str, Any]:
-    """Bring the folds together.
+    """Summarise the folds.
 
     Returns
     -------
@@ -126,12 +126,12 @@ def summary(found: Sequence[Fold], folds: int, fold_seed: int) -> dict[str, Any]
 def read_validation(
     path: Path, inputs: TrainingInputs, settings: TrainingSettings
 ) -> dict[str, Any]:
-    """Read a summary, and refuse that of another recipe.
+    """Read a summary, and check that it is of the same recipe.
 
     Raises
     ------
     TrainingError
-        It cannot be read, or other files or settings were validated.
+        If the file cannot be read, or other files or settings were validated.
     """
     try:
         found = json.loads(path.read_text())
@@ -142,6 +142,6 @@ def read_validation(
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError):
         raise TrainingError(f"{path}: not the summary of a cross-validation") from None
     if validated != expected:
-        raise TrainingError(f"{path}: of recipe {validated}, this one is {expected}")
+        raise TrainingError(f"{path}: of recipe {validated}, but this run has {expected}")
     result: dict[str, Any] = found
     return result

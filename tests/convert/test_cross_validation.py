@@ -1,22 +1,23 @@
-"""Cross-validation: every fold is trained without, published, and answered on the simulated core."""
+"""Check cross-validation: each fold is answered by a core that was trained and converted without it."""
 
 from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
+from spikewatch.convert.cli import main
 from spikewatch.convert.errors import TrainingError
 from spikewatch.convert.publishing.conversion import Source, convert
 from spikewatch.convert.training import TrainingSettings, cross_validate, train
 
-PROGRAM = str(Path(sys.executable).with_name("spikewatch-convert"))
+if TYPE_CHECKING:
+    from pathlib import Path
+
 WORDS = [
     *("who", "where", "how", "wrote", "is", "are", "the", "and"),
     *("hamlet", "paris", "river", "book", "king", "city", "cat", "moon"),
@@ -54,12 +55,14 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module")
 def out(files: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a cross-validation with three folds and one seed."""
     folder = tmp_path_factory.mktemp("validation")
     cross_validate(*files, folder, folds=3, seeds=1, settings=SETTINGS)
     return folder
 
 
 def card_of(folder: Path) -> str:
+    """Convert a trained network, and return its model card."""
     source = Source(
         model=folder / "model.onnx",
         tokenizer=folder / "tokenizer.json",
@@ -70,7 +73,7 @@ def card_of(folder: Path) -> str:
     return convert(source, title="small 1.0.0").files["MODEL_CARD.md"].decode()
 
 
-def test_every_question_is_answered_once_by_a_seed_at_every_stage(out: Path) -> None:
+def test_each_seed_answers_every_question_once_at_every_stage(out: Path) -> None:
     lines = [json.loads(line) for line in (out / "folds.jsonl").read_text().splitlines()]
     summary = json.loads((out / "cross-validation.json").read_text())
 
@@ -84,7 +87,7 @@ def test_every_question_is_answered_once_by_a_seed_at_every_stage(out: Path) -> 
     assert summary["stages"]["spiking"]["mean"] > 0.8
 
 
-def test_a_second_run_keeps_what_is_there_and_adds_what_is_missing(
+def test_a_second_run_keeps_finished_folds_and_adds_the_missing_ones(
     files: tuple[Path, Path], out: Path
 ) -> None:
     first = (out / "folds.jsonl").read_text()
@@ -132,7 +135,7 @@ def test_parts_that_are_too_small_are_refused_before_the_training(
         cross_validate(data, files[1], tmp_path / "out", folds=2, seeds=1, settings=SETTINGS)
 
 
-def test_a_training_of_the_same_recipe_carries_the_figures(
+def test_a_training_of_the_same_recipe_includes_the_figures(
     files: tuple[Path, Path], out: Path, tmp_path: Path
 ) -> None:
     summary = out / "cross-validation.json"
@@ -153,15 +156,19 @@ def test_a_training_of_the_same_recipe_carries_the_figures(
 
 
 def test_the_command_refuses_a_single_fold_in_one_line(
-    files: tuple[Path, Path], tmp_path: Path
+    files: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     data, vectors = map(str, files)
-    command = [PROGRAM, "cross-validate", "--data", data, "--vectors", vectors, "--folds", "1"]
+    command = ["spikewatch-convert", "cross-validate", "--data", data, "--vectors", vectors]
+    monkeypatch.setattr("sys.argv", [*command, "--folds", "1", "--out", str(tmp_path / "out")])
 
-    done = subprocess.run(
-        [*command, "--out", str(tmp_path / "out")], capture_output=True, text=True, check=False
-    )
+    with pytest.raises(SystemExit) as stopped:
+        main()
 
+    assert stopped.value.code == 2
     message = "spikewatch-convert: folds: 1, expected 2..120, the number of questions\n"
-    assert (done.returncode, done.stderr) == (2, message)
+    assert capsys.readouterr().err == message
     assert not (tmp_path / "out").exists()

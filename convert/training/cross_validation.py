@@ -1,4 +1,4 @@
-"""Cross-validation of the whole way: train without a fold, publish, answer the fold on the core."""
+"""Cross-validate the whole pipeline: train without a fold, convert, answer the fold on the simulated core."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["FOLD_SEED", "Validation", "cross_validate"]
 
 FOLD_SEED: Final = 2016
-"""Of the permutation that is dealt into folds."""
+"""Seed of the permutation that is cut into folds."""
 
 _LINES: Final = "folds.jsonl"
 _SUMMARY: Final = "cross-validation.json"
@@ -39,9 +39,9 @@ class Validation:
     Attributes
     ----------
     file
-        Where the summary was written.
+        The summary that was written.
     summary
-        See `validation.summary`.
+        Its content, see `validation.summary`.
     """
 
     file: Path
@@ -80,32 +80,32 @@ def cross_validate(
     progress: OnProgress = silent,
     note: Callable[[str], None] = lambda _: None,
 ) -> Validation:
-    """Train and publish a network without each fold, for several seeds, and count its answers to the fold.
+    """For each seed and fold, train and convert a network without the fold, and evaluate it on the fold.
 
-    A run that was stopped goes on where it was: every fold is one line of `folds.jsonl`.
+    Every finished fold is one line of `folds.jsonl`, so a stopped run resumes after the last finished fold.
 
     Parameters
     ----------
     data, vectors, wordnet, settings, fine
         See `train`.
     out
-        Folder for `folds.jsonl` and `cross-validation.json`; made where it is missing.
+        Folder for `folds.jsonl` and `cross-validation.json`; created if it is missing.
     folds, seeds
-        Numbers of folds (always the same ones) and of seeds (0, 1, ...).
+        Number of folds (always cut in the same way), and number of seeds (0, 1, ...).
     progress
-        Called after every pass over the questions of one training.
+        Called after every pass over the training questions.
     note
-        Called with a line after every fold.
+        Called with one line of text after every fold.
 
     Raises
     ------
     DataError
-        A file cannot be read.
+        If a file cannot be read.
     TrainingError
-        A setting does not fit, `out` holds a cross-validation of another recipe, or cannot be written.
+        If a setting is out of range, `out` holds a cross-validation of another recipe, or cannot be written.
     """
     if seeds < 1:
-        raise TrainingError(f"seeds: {seeds}, at least 1 is needed")
+        raise TrainingError(f"seeds: {seeds}, must be at least 1")
     inputs = read_inputs(data, vectors, wordnet, fine=fine)
     settings = settings or TrainingSettings.for_classes(len(inputs.labels))
     settings.check_classes(len(inputs.labels))

@@ -122,6 +122,11 @@ def marks() -> NDArray[np.uint8]:
     spelled = mapped("NFD")
     plain = characters()
     plain = plain[~np.isin(plain, [*spelled, ord("\n")])]
+    # NFD changes the text of a chunk only if a mark is in it, which spares most of Unicode the test one by one.
+    normalizer = normalizers.NFD()
+    chunks = (plain[i : i + _CHUNK] for i in range(0, len(plain), _CHUNK))
+    some = [c for c in chunks if normalizer.normalize_str(text := _among_marks(c)) != text]
+    plain = np.concatenate(some)
     found = plain[_moved(plain, ord(_LOWEST)) | _moved(ord(_HIGHEST), plain)]
     # NFD sorts marks after a letter by class and keeps the order within a class: so adjacent marks of the
     # sorted text that swap belong to different classes.
@@ -132,6 +137,14 @@ def marks() -> NDArray[np.uint8]:
     result = np.zeros(CODE_POINTS, dtype=np.uint8)
     result[ranked] = rank
     return result
+
+
+def _among_marks(points: NDArray[np.int32]) -> str:
+    """Put every character between the highest and the lowest mark: NFD sorts these only around another mark."""
+    between = np.stack(
+        np.broadcast_arrays(np.int32(ord(_HIGHEST)), points, np.int32(ord(_LOWEST))), axis=-1
+    )
+    return as_text(between.ravel())
 
 
 def _moved(first: NDArray[np.int32] | int, second: NDArray[np.int32] | int) -> NDArray[np.bool_]:

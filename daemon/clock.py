@@ -1,4 +1,4 @@
-"""Time as the daemon sees it; tests pass their own."""
+"""The daemon's clocks; tests replace them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Clock:
-    """Two clocks, in seconds: `monotonic` for waiting and durations, `wall` (since 1970) for what is written down."""
+    """Two clocks in seconds: `monotonic` for pauses and durations, `wall` (since 1970) for recorded times."""
 
     monotonic: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time

@@ -1,4 +1,4 @@
-"""Signs of life of the daemon's threads: who says to be busy must say so again, or be done, within a limit."""
+"""Heartbeats of the daemon's threads: a busy thread must send another heartbeat, or `rest`, within a time limit."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 LOOP: Final = "loop"
-"""Claims, reads and writes; beats at least once a second for as long as the daemon runs."""
+"""The thread that claims, reads and writes; it sends a heartbeat at least once a second."""
 SIMULATOR: Final = "simulator"
 SETTLING: Final = "settling"
-# The watcher is not among them: one that is dead or deaf is started anew by the loop (see `guards`), and where that
-# does not help, the daemon works by scanning, so that ending it would help nobody.
+# The watcher has no heartbeat: the loop restarts one that is dead or misses events (see `watch_guard`), and if that
+# does not help, the daemon works by scanning.  Ending the daemon would help nobody.
 
 
 class Heartbeats:
-    """The daemon's hearts; any thread may beat, and any may look.
+    """The last heartbeat of each thread; any thread may send and read them.
 
     Parameters
     ----------
     monotonic
-        Time in seconds.
+        Clock in seconds.
     limit_s
-        Age of a beat from which its thread counts as hanging.
+        Age in seconds of a heartbeat from which its thread counts as hanging.
 
     """
 
@@ -35,16 +35,16 @@ class Heartbeats:
         self._beats: dict[tuple[str, int], float] = {}
 
     def beat(self, part: str) -> None:
-        """Give a sign of life; the next one, or `rest`, is expected within the limit."""
+        """Send a heartbeat; the next one, or `rest`, must follow within the limit."""
         self._beats[part, threading.get_ident()] = self._monotonic()
 
     def rest(self, part: str) -> None:
-        """Say that this thread has nothing to do for that part, for as long as it likes."""
+        """Report that this thread has nothing to do for a part; no heartbeat is then expected."""
         self._beats.pop((part, threading.get_ident()), None)
 
     @contextmanager
     def busy(self, part: str) -> Iterator[None]:
-        """Do something that must not take longer than the limit."""
+        """Send a heartbeat before a block that must not take longer than the limit, and `rest` after it."""
         self.beat(part)
         try:
             yield
@@ -52,12 +52,12 @@ class Heartbeats:
             self.rest(part)
 
     def hanging(self) -> list[str]:
-        """Say which parts have given no sign of life for too long, and for how long."""
+        """Return one line for each part whose heartbeat is overdue."""
         now = self._monotonic()
-        # A copy is one step of the interpreter, and so needs no lock.
+        # Copying a dict is atomic under the GIL, so no lock is needed.
         late = {
             part: now - at
             for (part, _), at in self._beats.copy().items()
             if now - at > self._limit_s
         }
-        return [f"{part}: no sign of life for {age:.0f} s" for part, age in sorted(late.items())]
+        return [f"{part}: no heartbeat for {age:.0f} s" for part, age in sorted(late.items())]

@@ -1,1 +1,1 @@
-"""The structured log: events, their lines, and where the lines go."""
+"""The structured log: event names, the logger, and the destinations of its lines."""

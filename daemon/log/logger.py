@@ -1,4 +1,4 @@
-"""The structured log: one JSON line for each event, on standard output (see docs/logs.md)."""
+"""The structured log: one JSON line per event, on standard output (docs/logs.md)."""
 
 from __future__ import annotations
 
@@ -27,38 +27,38 @@ if TYPE_CHECKING:
     from .sinks import Sink
 
 SCHEMA: Final = 1
-"""Version of the events: raised when a field changes its meaning or goes away."""
+"""Version of the events, incremented when a field changes its meaning or is removed."""
 
 PRIORITIES: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3}
-"""The levels, and their priorities in the journal (sd-daemon(3))."""
+"""Priority of each level in the journal (sd-daemon(3))."""
 
 Format = Literal["json", "console", "auto"]
 
 
 class Log(FilteringBoundLogger, Protocol):
-    """What `logger` makes."""
+    """The logger that `logger` returns: structlog's, with `together`."""
 
     def together(self) -> AbstractContextManager[None]:
-        """Hold the lines of this block back and write them at its end with few calls."""
+        """Buffer the lines of this block, and write them at its end with few system calls."""
 
     def bind(self, **new_values: Any) -> Log:
-        """See structlog."""
+        """Return a logger that adds these fields to every event."""
 
 
 def configured(settings: Settings, observe: Callable[[EventDict], None]) -> Log:
-    """Make the logger of a daemon's process.
+    """Create a daemon's logger from its settings.
 
     Parameters
     ----------
     settings
-        Those that begin with `log_`.
+        The settings whose names begin with `log_` are used.
     observe
         See `logger`.
 
     Raises
     ------
     SettingsError
-        The file cannot be written.
+        The log file cannot be opened.
 
     """
     file = None
@@ -79,28 +79,28 @@ def logger(
     observe: Callable[[EventDict], None] | None = None,
     file: Sink | None = None,
 ) -> Log:
-    """Make the daemon's logger.
+    """Create a logger.
 
     Parameters
     ----------
     form
-        `json`, `console` (for eyes), or `auto`: console when the descriptor is a terminal.
+        `json`, `console` (for people), or `auto`: console if the descriptor is a terminal, else json.
     fd
-        Where the lines go.
+        Descriptor to write to.
     run_id
-        Stands on every event; a new random one when not given.
+        Field of every event; random by default.
     level
-        Events below it are not written.
+        Lowest level that is written.
     observe
-        Called with every event from `info` on, written or not, and never raises: metrics and status are made of
-        nothing else.
+        Called with every event of level `info` or above, written or not; it must not raise.  Metrics and status are
+        computed from these calls alone.
     file
-        Where the same lines go as well, always as JSON.
+        A second destination, always as JSON.
 
     Raises
     ------
     SettingsError
-        A level that is none.
+        The level does not exist.
 
     """
     if level not in PRIORITIES:
@@ -108,13 +108,13 @@ def logger(
     if form == "auto":
         form = "console" if os.isatty(fd) else "json"
     sink = Stream(fd)
-    processors: list[Processor] = [_stamped, _losses(sink, file)]
+    processors: list[Processor] = [_add_head, _lost_lines(sink, file)]
     if observe is not None:
-        processors.append(_observed(observe))
+        processors.append(_observer(observe))
     if level in {"warning", "error"}:
-        processors.append(_only_from(level))
+        processors.append(_minimum(level))
     journal = goes_to_journal(fd, os.environ.get("JOURNAL_STREAM"))
-    processors.append(_written(form, file, journal=journal))
+    processors.append(_renderer(form, file, journal=journal))
     bound = structlog.wrap_logger(
         cast("WrappedLogger", sink),
         processors=processors,
@@ -126,7 +126,7 @@ def logger(
 
 
 def _wrapper(level: str, *sinks: Sink | None) -> type[FilteringBoundLogger]:
-    """Give structlog's class for a level, with `Log.together`."""
+    """Return structlog's logger class for a level, extended by `Log.together`."""
 
     @contextmanager
     def together(_: FilteringBoundLogger) -> Iterator[None]:
@@ -140,23 +140,23 @@ def _wrapper(level: str, *sinks: Sink | None) -> type[FilteringBoundLogger]:
     return type("Wrapper", (base,), {"together": together})
 
 
-def _stamped(_: WrappedLogger, level: str, event: EventDict) -> EventDict:
-    """Put what people look for first at the head of the line."""
+def _add_head(_: WrappedLogger, level: str, event: EventDict) -> EventDict:
+    """Put time, level and event name first, where people look for them."""
     second, microsecond = divmod(time.time_ns() // 1000, 1_000_000)
     now = f"{to_the_second(second)}.{microsecond:06d}Z"
     return {"timestamp": now, "level": level, "event": event.pop("event"), **event}
 
 
-def _observed(observe: Callable[[EventDict], None]) -> Processor:
-    def tell(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+def _observer(observe: Callable[[EventDict], None]) -> Processor:
+    def pass_on(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
         observe(event)
         return event
 
-    return tell
+    return pass_on
 
 
-def _only_from(level: str) -> Processor:
-    """Drop what is below a level, after it was observed: the metrics do not depend on what is written."""
+def _minimum(level: str) -> Processor:
+    """Drop events below a level; this runs after the observer, so metrics do not depend on the level."""
     least = PRIORITIES[level]
 
     def drop(_: WrappedLogger, level: str, event: EventDict) -> EventDict:
@@ -167,8 +167,8 @@ def _only_from(level: str) -> Processor:
     return drop
 
 
-def _losses(sink: Sink, file: Sink | None) -> Processor:
-    """Own up to lines that could not be written."""
+def _lost_lines(sink: Sink, file: Sink | None) -> Processor:
+    """Add the number of lines that could not be written, if any, to every event."""
 
     def add(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
         lost = sink.lost if file is None else sink.lost + file.lost
@@ -179,8 +179,8 @@ def _losses(sink: Sink, file: Sink | None) -> Processor:
     return add
 
 
-def _written(form: Format, file: Sink | None, *, journal: bool) -> Processor:
-    """Turn an event into its line; what goes to the journal has its priority in front, which the journal takes off."""
+def _renderer(form: Format, file: Sink | None, *, journal: bool) -> Processor:
+    """Convert an event to a line; a line for the journal begins with its priority, which the journal removes."""
     console = None
     if form == "console":
         console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
@@ -192,16 +192,19 @@ def _written(form: Format, file: Sink | None, *, journal: bool) -> Processor:
         if file is not None:
             file.msg(line)
         if console is not None:
-            line = str(console(log, level, dict(event)))  # it takes its dict apart
+            line = str(
+                console(log, level, dict(event))
+            )  # a copy, because the renderer consumes its argument
         return f"<{PRIORITIES[level]}>{line}" if journal else line
 
     return write
 
 
 def _encode(event: EventDict) -> str:
-    """Write an event as JSON: by orjson, which takes a tenth of json's time and makes NaN a null.
+    """Encode an event as JSON.
 
-    It refuses half surrogates and integers of more than 64 bits; json takes them.
+    orjson takes a tenth of the time of the json module and writes NaN as null, but refuses lone surrogates and integers
+    of more than 64 bits; the json module handles these.
     """
     try:
         return orjson.dumps(event, default=str).decode()

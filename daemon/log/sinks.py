@@ -1,4 +1,4 @@
-"""Where the log's lines go; none of these ever raises or waits long, because the log is never worth a file."""
+"""Destinations of the log's lines.  None of them raises or blocks for long: an input matters more than a line."""
 
 from __future__ import annotations
 
@@ -21,46 +21,46 @@ STANDARD_OUTPUT: Final = 1
 
 
 class Sink(Protocol):
-    """Takes lines."""
+    """A destination of lines."""
 
     lost: int
-    """Lines that could not be written."""
+    """Number of lines that could not be written."""
 
     def msg(self, line: str) -> None:
         """Write one line."""
 
     def together(self) -> AbstractContextManager[None]:
-        """Hold the lines of this block back, whoever writes them, and write them at its end with few calls."""
+        """Buffer lines until the end of this block, from all threads, and write them with few system calls."""
 
 
 class _LineSink:
-    """What all sinks do with lines before they are written."""
+    """Encodes and buffers lines; a subclass writes them."""
 
     def __init__(self) -> None:
-        # Lines come from several threads; parts of them would mix.
-        self._alone = threading.Lock()
-        self._held: list[bytes] | None = None
+        # Several threads write lines; without a lock, parts of them could mix.
+        self._lock = threading.Lock()
+        self._buffer: list[bytes] | None = None
         self.lost = 0
 
     def msg(self, line: str) -> None:
         """Write one line."""
         data = line.encode(errors="backslashreplace") + b"\n"
-        with self._alone:
-            if self._held is None:
+        with self._lock:
+            if self._buffer is None:
                 self._write([data])
             else:
-                self._held.append(data)
+                self._buffer.append(data)
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Hold the lines of this block back, whoever writes them, and write them at its end with few calls."""
-        with self._alone:
-            self._held = self._held or []  # another block's lines are kept
+        """Buffer lines until the end of this block, from all threads, and write them with few system calls."""
+        with self._lock:
+            self._buffer = self._buffer or []  # a block in another thread may have begun it
         try:
             yield
         finally:
-            with self._alone:
-                lines, self._held = self._held, None
+            with self._lock:
+                lines, self._buffer = self._buffer, None
                 self._write(lines or [])
 
     def _write(self, lines: list[bytes]) -> None:
@@ -68,19 +68,19 @@ class _LineSink:
 
 
 class Stream(_LineSink):
-    """Writes lines to a descriptor and shrugs when that fails or takes too long.
+    """Writes lines to a descriptor; drops and counts those that fail or would block too long.
 
     Parameters
     ----------
     fd
-        Where to write.
+        Descriptor to write to.
     patience_s
-        How long a reader may keep a line waiting; once it has, lines are dropped until it reads again.
+        How long in seconds a line may wait for a slow reader; after that, lines are dropped until it reads again.
 
     Attributes
     ----------
     lost
-        Lines that could not be written.
+        Number of lines that could not be written.
 
     """
 
@@ -93,14 +93,14 @@ class Stream(_LineSink):
         self._poll.register(fd, select.POLLOUT)
 
     def _write(self, lines: list[bytes]) -> None:
-        # A pipe that polls as writable takes so many bytes without blocking.
+        # A pipe that polls as writable accepts PIPE_BUF bytes without blocking.
         for data in _packed(lines, select.PIPE_BUF):
             left = data
             try:
                 while left and self._is_writable():
                     left = left[os.write(self._fd, left[: select.PIPE_BUF]) :]
             except OSError:
-                pass  # the journal's end, or a full disk
+                pass  # the journal has ended, or the disk is full
             self.lost += left.count(b"\n")
 
     def _is_writable(self) -> bool:
@@ -111,19 +111,19 @@ class Stream(_LineSink):
 
 
 class RotatedFile(_LineSink):
-    """Appends lines to a file; when it is full, it becomes `<name>.1`, the one before that `<name>.2`, and so on.
+    """Appends lines to a file; a full file is renamed to `<name>.1`, the previous one to `<name>.2`, and so on.
 
-    The standard library's handler keeps what it could not write and tries it again in the middle of a later line,
-    and costs as much as the rest of the log together; hence this one.
+    The standard library's handler is not used: it repeats what it failed to write in the middle of a later line, and
+    takes as long as the rest of the log together.
 
     Parameters
     ----------
     path
-        The file; made with mode 0640 when it does not exist.
+        The file; created with mode 0640 if it does not exist.
     max_bytes
-        A line that would make the file larger goes into a new one.
+        Size at which the file is rotated.
     keep
-        Full files to keep beside it; 0 begins the same file anew.
+        Number of full files to keep; with 0, the file is truncated instead.
 
     Raises
     ------
@@ -142,18 +142,16 @@ class RotatedFile(_LineSink):
         except OSError as fault:
             raise SettingsError(f"log file {path}: {fault.strerror}") from None
         if not stat.S_ISREG(os.fstat(self._fd).st_mode):
-            self._max_bytes = (
-                sys.maxsize
-            )  # a device or a pipe holds nothing that could be put aside
+            self._max_bytes = sys.maxsize  # a device or a pipe cannot be rotated
 
     def close(self) -> None:
-        """Give the descriptor back; later lines are lost."""
+        """Close the file; later lines are lost."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
 
     def _write(self, lines: list[bytes]) -> None:
-        """Write lines, each whole or not at all as far as the disk allows it."""
+        """Write lines; each one whole or not at all, if the disk allows it."""
         for line in lines:
             self._write_one(line)
 
@@ -166,10 +164,10 @@ class RotatedFile(_LineSink):
             self.lost += 1
             return
         self._size += written
-        # On a full disk, the half line is taken back, so that every line is JSON.
+        # On a full disk, remove the half line, so that every line in the file is valid JSON.
         if written < len(data):
             self.lost += 1
-            self._take_back(written)
+            self._remove(written)
 
     def _open(self) -> tuple[int, int]:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
@@ -181,7 +179,9 @@ class RotatedFile(_LineSink):
             os.ftruncate(self._fd, 0)
             self._size = 0
             return
-        if self._path.exists():  # else somebody took it, or it could not be made anew the last time
+        if (
+            self._path.exists()
+        ):  # otherwise somebody moved it, or the last rotation failed after its rename
             for number in range(self._keep, 0, -1):
                 with suppress(FileNotFoundError):
                     self._numbered(number - 1).replace(self._numbered(number))
@@ -192,7 +192,7 @@ class RotatedFile(_LineSink):
     def _numbered(self, number: int) -> Path:
         return self._path.with_name(f"{self._path.name}.{number}") if number else self._path
 
-    def _take_back(self, written: int) -> None:
+    def _remove(self, written: int) -> None:
         try:
             os.ftruncate(self._fd, self._size - written)
         except OSError:
@@ -201,7 +201,7 @@ class RotatedFile(_LineSink):
 
 
 def _packed(lines: list[bytes], most: int) -> Iterator[bytes]:
-    """Join lines to pieces of at most so many bytes; a longer line is a piece of its own."""
+    """Join lines into pieces of at most `most` bytes; a longer line is a piece of its own."""
     some: list[bytes] = []
     size = 0
     for line in lines:
@@ -215,14 +215,14 @@ def _packed(lines: list[bytes], most: int) -> Iterator[bytes]:
 
 
 def goes_to_journal(fd: int, stream: str | None) -> bool:
-    """Say whether a descriptor is systemd's journal.
+    """Return whether a descriptor is systemd's journal.
 
     Parameters
     ----------
     fd
         The descriptor.
     stream
-        The environment's JOURNAL_STREAM: device and inode of what systemd gave the process (systemd.exec(5)).
+        The variable JOURNAL_STREAM: device and inode of the stream that systemd gave this process (systemd.exec(5)).
 
     """
     if not stream:

@@ -1,1 +1,1 @@
-"""What others can see of a running daemon."""
+"""Monitoring of a running daemon: counters, status file, HTTP endpoint, and the service manager."""

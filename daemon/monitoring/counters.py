@@ -1,7 +1,7 @@
-"""Sums over the log's events: the one source of the metrics, the status and the health, so that none can disagree.
+"""Counters over the log's events: the only source of metrics, status and health, so that these cannot disagree.
 
-An event may cost the work little, so it is only put aside when it happens (0.3 us), and counted (4 us) when somebody
-asks; `metrics` turns the plain numbers into Prometheus' families.
+An event must not delay the work.  It is therefore only queued when it is logged (0.3 us), and counted (4 us) when
+somebody reads the counters.  `metrics` converts the numbers to Prometheus' families.
 """
 
 from __future__ import annotations
@@ -20,20 +20,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 STAGES: Final = ("wait", "read", "simulate", "write", "total")
-"""Parts of a request's latency, as `request.done` names them."""
+"""The parts of a request's latency in `request.done`."""
 
 BUCKETS_S: Final = (
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
 )  # fmt: skip
-"""Upper limits of the histograms: from a tenth of the promised latency to the longest file."""
+"""Upper bounds of the histograms' buckets, from a tenth of the promised latency to the longest file."""
 
 _BUCKETS_MS: Final = tuple(seconds * 1e3 for seconds in BUCKETS_S)
 
 RECENT_S: Final = 60
-"""Seconds over which rates are taken."""
+"""Period in seconds over which rates are computed."""
 
 _RECENT_FILES: Final = 2048
-_UNREAD: Final = 512
+_QUEUE_MAX: Final = 512
+"""Number of queued events at which they are counted at once, to bound the memory."""
 _RECENT_ERRORS: Final = 10
 _ERROR_FIELDS: Final = (
     "timestamp", "level", "event", "file", "code", "message", "reason", "retry_in_s",
@@ -42,7 +43,7 @@ _ERROR_FIELDS: Final = (
 
 @dataclass(slots=True)
 class Durations:
-    """A histogram; `counts[i]` lie above limit i-1 and not above limit i, the last above all."""
+    """A histogram: `counts[i]` durations are in (bound i-1, bound i]; the last count is of those above all bounds."""
 
     counts: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS_S) + 1))
     sum_ms: float = 0.0
@@ -50,22 +51,36 @@ class Durations:
 
 @dataclass(slots=True)
 class Sums:
-    """What the events of a run add up to.
+    """Totals since the start of the daemon.
 
     Attributes
     ----------
-    files, questions
-        By outcome: `done`, `failed`, `duplicate`; `ok`, `failed`.
+    files
+        Inputs by outcome: `done`, `failed` or `duplicate`.
+    questions
+        Questions by outcome: `ok` or `failed`.
     failures, retries, faults
-        `request.failed`, `request.retry` and `daemon.fault` by code.
+        Events `request.failed`, `request.retry` and `daemon.fault` by code.
     recovered
-        `request.recovered` by state.
+        Events `request.recovered` by state.
     reloads
-        Changes of the model by outcome: `swapped`, `failed`.
-    spikes, energy_uj, power_uw
-        By layer; by method; the power of the last answered file by method.
+        Changes of the model by outcome: `swapped` or `failed`.
+    spikes
+        Spikes by layer.
+    energy_uj, power_uw
+        Energy in uJ by method, and the power in uW of the last answered file by method.
     durations
-        By stage.
+        Latencies by stage.
+    synaptic_events, ticks
+        On the chip; a tick is 1 ms.
+    bytes_read
+        Bytes of answered inputs.
+    overflows, restarts, missed
+        Losses of file events, restarts of the watcher, and inputs that only a scan found.
+    log_lines_lost
+        Log lines that could not be written.
+    last_success_s
+        Wall time of the last answer; None before the first.
 
     """
 
@@ -94,24 +109,26 @@ class Sums:
 
 @dataclass(slots=True)
 class RunState:
-    """How the daemon is, by its last events.
+    """The daemon's present state according to its last events; a lane "" is in/ itself.
 
     Attributes
     ----------
     started, ready
-        The last `daemon.start` and `daemon.ready`; empty before.
+        The last `daemon.start` and `daemon.ready`; empty before the first.
     stopped
-        Whether the run has come to its end.
+        Whether the daemon has stopped.
     models
-        Pin by lane ("" is in/ itself).
+        The model's pin by lane.
     bad_models
-        Why a newer model of a lane was not taken, by lane.
-    deaf, full
-        Why file events do not come, and what the disk is short of, by lane.
+        Why a newer model was refused, by lane.
+    deaf
+        Why there are no file events, by lane.
+    full
+        How little space is free on the disk, by lane.
     full_outs
-        How many results wait in out/ where these are too many, by lane.
+        How many results are in out/, by lane, where these are too many.
     faults
-        Why nothing is claimed, and until when that counts (monotonic), by lane.
+        Why nothing is claimed, and until when this counts (monotonic seconds), by lane.
 
     """
 
@@ -127,12 +144,12 @@ class RunState:
 
 
 class Counters:
-    """Listens to the log (see `logs.logger`).
+    """Counts the log's events; pass it to `logger` as the observer.
 
     Parameters
     ----------
     monotonic, wall
-        Time in seconds; seams for tests.
+        Clocks in seconds; tests replace them.
 
     """
 
@@ -143,7 +160,7 @@ class Counters:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._lock = threading.Lock()
-        self._unread: deque[tuple[float, Mapping[str, Any]]] = deque()
+        self._queue: deque[tuple[float, Mapping[str, Any]]] = deque()
         self._sums = Sums()
         self._now = RunState()
         self._monotonic = monotonic
@@ -153,7 +170,7 @@ class Counters:
         self._rate: list[float] = []
         self._second_ends_s = float("-inf")
         self._latest: deque[tuple[float, float]] = deque(maxlen=_RECENT_FILES)
-        self._hear: dict[str, Callable[[float, Mapping[str, Any]], None]] = {
+        self._handlers: dict[str, Callable[[float, Mapping[str, Any]], None]] = {
             events.START: self._start,
             events.READY: self._ready,
             events.STOP: self._stop,
@@ -177,26 +194,26 @@ class Counters:
         }
 
     def __call__(self, event: Mapping[str, Any]) -> None:
-        """Take an event; it is counted when somebody asks, or when many wait."""
-        self._unread.append((self._monotonic(), event))
-        if len(self._unread) >= _UNREAD:
+        """Queue an event; it is counted at the next `reading`, or when the queue is full."""
+        self._queue.append((self._monotonic(), event))
+        if len(self._queue) >= _QUEUE_MAX:
             with self.reading():
                 pass
 
     @contextmanager
     def reading(self) -> Iterator[tuple[Sums, RunState]]:
-        """Count what has been taken, and give the result, which does not change meanwhile."""
+        """Count the queued events and yield the totals and the state, which do not change within the block."""
         with self._lock:
-            while self._unread:
-                with suppress(Exception):  # who counts must not be able to stop a file
-                    while self._unread:
-                        self._count(*self._unread.popleft())
+            while self._queue:
+                with suppress(Exception):  # a bug in a handler must not stop the daemon
+                    while self._queue:
+                        self._count(*self._queue.popleft())
             yield self._sums, self._now
 
     def _count(self, at: float, event: Mapping[str, Any]) -> None:
-        hear = self._hear.get(event["event"])
-        if hear is not None:
-            hear(at, event)
+        handle = self._handlers.get(event["event"])
+        if handle is not None:
+            handle(at, event)
         if event["level"] in {"warning", "error"}:
             self._errors.append({k: event[k] for k in _ERROR_FIELDS if k in event})
         lost = event.get("log_lines_lost")
@@ -204,12 +221,12 @@ class Counters:
             self._sums.log_lines_lost = lost
 
     def errors(self) -> list[dict[str, Any]]:
-        """Give the last warnings and errors, the oldest first."""
+        """Return the last warnings and errors, the oldest first."""
         with self.reading():
             return list(self._errors)
 
     def recent(self) -> dict[str, Any]:
-        """Give rates over the last minute, and quantiles of the latency of its files (at most 2048 of them)."""
+        """Return the rates of the last minute, and latency quantiles of its last 2048 files."""
         now = self._monotonic()
         with self.reading():
             rates = [
@@ -281,7 +298,7 @@ class Counters:
 
     def _fault(self, at: float, event: Mapping[str, Any]) -> None:
         self._sums.faults[event["code"]] += 1
-        # It is over when the next try, which comes after the pause, has not failed.
+        # The fault counts as over unless the next attempt, after the pause, fails as well.
         until = at + event["retry_in_s"] + 1.0
         self._now.faults[_lane(event)] = f"{event['code']}: {event['message']}", until
 
@@ -320,7 +337,7 @@ class Counters:
         self._now.full.pop(_lane(event), None)
 
     def _out_full(self, _at: float, event: Mapping[str, Any]) -> None:
-        self._now.full_outs[_lane(event)] = f"{event['max_out_files']} results wait"
+        self._now.full_outs[_lane(event)] = f"{event['max_out_files']} results are waiting"
 
     def _out_ok(self, _at: float, event: Mapping[str, Any]) -> None:
         self._now.full_outs.pop(_lane(event), None)

@@ -1,4 +1,4 @@
-"""Health, status and metrics over HTTP: `/livez`, `/readyz`, `/status`, `/metrics`.  For reading only."""
+"""Read-only HTTP endpoint for health, status and metrics: `/livez`, `/readyz`, `/status` and `/metrics`."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ if TYPE_CHECKING:
     _Request = socket.socket | tuple[bytes, socket.socket]
 
 TIMEOUT_S: Final = 5.0
-"""A client that takes longer to ask, or to take the answer, is left."""
+"""Longest time in seconds for a request and its response together; the connection is then cut."""
 
 MAX_CLIENTS: Final = 16
-"""Further clients are turned away at once; a request's size is bounded by http.server (64 KiB a line, 100 headers)."""
+"""Most clients at a time; more are refused.  http.server bounds a request's size (64 KiB a line, 100 headers)."""
 
 _POLL_S: Final = 0.2
-"""The server looks so often whether it is to end; so long may the daemon's end be delayed by it."""
+"""Period in seconds at which the server checks whether to end; it delays the daemon's end by at most this."""
 
 _TEXT: Final = "text/plain; charset=utf-8"
 
 
 def address(text: str, *, public: bool) -> tuple[str, int]:
-    """Read `HOST:PORT`, where the host is an IP address or `localhost`; port 0 takes a free one.
+    """Parse `HOST:PORT`, where the host is an IP address or `localhost`; port 0 selects a free one.
 
     Parameters
     ----------
     text
         The address.
     public
-        Whether it may be one that other machines reach: there is neither a password nor encryption.
+        Whether other machines may reach it; there is neither a password nor encryption.
 
     Raises
     ------
     DaemonError
-        It is none, or reaches further than it may.
+        The text is not an address, or other machines could reach it without `public`.
 
     """
     host, colon, port = text.rpartition(":")
@@ -68,37 +68,37 @@ def address(text: str, *, public: bool) -> tuple[str, int]:
         )
     if not parsed.is_loopback and not public:
         raise DaemonError(
-            f"http {text!r}: other machines would reach it; --http-public allows that"
+            f"http {text!r}: other machines could reach it; allow that with --http-public"
         )
     return host, int(port)
 
 
 class Endpoint:
-    """Serves an overview, in threads of its own, until it is left.
+    """Serves a snapshot over HTTP, in threads of its own, while it is entered.
 
     Parameters
     ----------
-    overview
-        What there is to say.
+    snapshot
+        The state to serve.
     host, port
         See `address`.
 
     Attributes
     ----------
     address
-        Where it is served, `HOST:PORT`.
+        The address in use, `HOST:PORT`.
 
     Raises
     ------
     DaemonError
-        The address is in use, or not this machine's.
+        The address is in use, or is not one of this machine.
 
     """
 
-    def __init__(self, overview: Snapshot, host: str, port: int) -> None:
+    def __init__(self, snapshot: Snapshot, host: str, port: int) -> None:
         shown = f"[{host}]" if ":" in host else host
         try:
-            self._server = _Server(overview, host, port)
+            self._server = _Server(snapshot, host, port)
         except OSError as fault:
             raise DaemonError(f"http {shown}:{port}: {fault.strerror}") from None
         self.address = f"{shown}:{self._server.server_address[1]}"
@@ -117,38 +117,38 @@ class Endpoint:
 
 
 class _Server(ThreadingTCPServer):
-    """As http.server's, which would ask the DNS for its own name at the start."""
+    """A threading server; http.server's own would ask the DNS for its host name at the start."""
 
     allow_reuse_address = True
     daemon_threads = True
-    block_on_close = False  # a client that dawdles must not keep the daemon from its end
+    block_on_close = False  # a slow client must not delay the daemon's end
     request_queue_size = MAX_CLIENTS
 
-    def __init__(self, overview: Snapshot, host: str, port: int) -> None:
-        self.overview = overview
+    def __init__(self, snapshot: Snapshot, host: str, port: int) -> None:
+        self.snapshot = snapshot
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._room = threading.BoundedSemaphore(MAX_CLIENTS)
+        self._slots = threading.BoundedSemaphore(MAX_CLIENTS)
         super().__init__((host, port), _StatusHandler)
 
     @cached_property
     def registry(self) -> CollectorRegistry:
-        """The metrics, whose library is loaded when they are first asked for."""
-        from . import metrics  # noqa: PLC0415 - a daemon that nobody scrapes needs it not
+        """The metrics; their library is loaded at the first request for them."""
+        from . import metrics  # noqa: PLC0415 - needed only if somebody scrapes
 
-        return metrics.registry(self.overview)
+        return metrics.registry(self.snapshot)
 
     def process_request(self, request: _Request, client_address: Any) -> None:
-        if not self._room.acquire(blocking=False):
+        if not self._slots.acquire(blocking=False):
             self.shutdown_request(request)
             return
         try:
             super().process_request(request, client_address)
-        except BaseException:  # no thread was to be had
-            self._room.release()
+        except BaseException:  # no thread could be started
+            self._slots.release()
             raise
 
     def process_request_thread(self, request: _Request, client_address: Any) -> None:
-        # http.server's own limit begins anew with every byte that comes.
+        # http.server's own timeout restarts with every received byte.
         end = threading.Timer(TIMEOUT_S, _cut, [request])
         end.daemon = True
         try:
@@ -156,14 +156,14 @@ class _Server(ThreadingTCPServer):
             super().process_request_thread(request, client_address)
         finally:
             end.cancel()
-            self._room.release()
+            self._slots.release()
 
     def handle_error(self, *_: object) -> None:
-        """Say nothing: a client that breaks off is none of the daemon's events, and standard error is not the log."""
+        """Ignore a connection that breaks off: it is not an event, and standard error is not the log."""
 
 
 def _cut(request: socket.socket) -> None:
-    with suppress(OSError):  # it has just ended
+    with suppress(OSError):  # it has already ended
         request.shutdown(socket.SHUT_RDWR)
 
 
@@ -176,11 +176,8 @@ class _StatusHandler(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         answer = self._answers().get(path)
         if answer is None:
-            code, kind, body = (
-                404,
-                _TEXT,
-                b"not found: " + ", ".join(self._answers()).encode() + b"\n",
-            )
+            found = ", ".join(self._answers())
+            code, kind, body = 404, _TEXT, f"not found: {found}\n".encode()
         else:
             code, kind, body = answer()
         self.send_response(code)
@@ -195,13 +192,13 @@ class _StatusHandler(BaseHTTPRequestHandler):
     do_HEAD = do_GET  # noqa: N815 - the library's name
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing; requests are not events of the daemon."""
 
     def _answers(self) -> dict[str, Callable[[], tuple[int, str, bytes]]]:
-        overview = self._daemon.overview
+        snapshot = self._daemon.snapshot
         return {
-            "/livez": lambda: _verdict(overview.hanging()),
-            "/readyz": lambda: _verdict(overview.not_ready()),
+            "/livez": lambda: _verdict(snapshot.hanging()),
+            "/readyz": lambda: _verdict(snapshot.not_ready()),
             "/status": self._status,
             "/metrics": self._metrics,
         }
@@ -211,11 +208,11 @@ class _StatusHandler(BaseHTTPRequestHandler):
         return cast("_Server", self.server)
 
     def _status(self) -> tuple[int, str, bytes]:
-        document = self._daemon.overview.document()
+        document = self._daemon.snapshot.document()
         return 200, "application/json", json.dumps(document).encode() + b"\n"
 
     def _metrics(self) -> tuple[int, str, bytes]:
-        from . import metrics  # noqa: PLC0415 - a daemon that nobody scrapes needs it not
+        from . import metrics  # noqa: PLC0415 - needed only if somebody scrapes
 
         body, kind = metrics.page(self._daemon.registry, self.headers.get("Accept", ""))
         return 200, kind, body

@@ -1,4 +1,4 @@
-"""The daemon at one moment, for everybody who asks: health, status and metrics are read off this."""
+"""The state of a running daemon at one moment: health, status document and metrics all read it from here."""
 
 from __future__ import annotations
 
@@ -19,33 +19,35 @@ if TYPE_CHECKING:
 
 
 class Snapshot:
-    """What there is to say about a running daemon.
+    """The state of a running daemon.
 
     Parameters
     ----------
     spool
-        Its path.
-    observed
-        What the log has told.
-    hearts
-        The threads' signs of life.
-    census
-        Counts the spool.
+        Path of the spool.
+    counters
+        Counts the log's events.
+    heartbeats
+        The heartbeats of the threads.
+    spool_counter
+        Counts the files in the spool.
     clock
-        Time.
+        The time.
 
     Attributes
     ----------
-    observed
+    counters
         As given.
     http
-        Where HTTP is served; None where it is not.
-    counted
+        Address at which HTTP is served; None if it is not.
+    counts
         The last count of the spool; None before the first.
-    count_fault, write_fault
-        Why the spool could not be counted at the last try, and why the status file could not be written.
+    count_fault
+        Why the last attempt to count the spool failed; None if it did not.
+    write_fault
+        Why the status file could not be written; None if it could.
     stopping
-        Set when the daemon is told to stop.
+        Set when the daemon begins to stop.
 
     """
 
@@ -53,49 +55,49 @@ class Snapshot:
         self,
         spool: Path,
         *,
-        observed: Counters,
-        hearts: Heartbeats,
-        census: SpoolCounter,
+        counters: Counters,
+        heartbeats: Heartbeats,
+        spool_counter: SpoolCounter,
         clock: Clock,
     ) -> None:
         self._spool = spool
-        self._hearts = hearts
-        self._census = census
+        self._heartbeats = heartbeats
+        self._spool_counter = spool_counter
         self._clock = clock
-        self.observed = observed
+        self.counters = counters
         self.http: str | None = None
-        self.counted: SpoolCounts | None = None
+        self.counts: SpoolCounts | None = None
         self.count_fault: str | None = None
         self.write_fault: str | None = None
         self.stopping = False
 
     def refresh(self) -> None:
-        """Count the spool anew."""
+        """Count the files in the spool again."""
         try:
-            self.counted = self._census.take()
+            self.counts = self._spool_counter.count()
         except OSError as fault:
             self.count_fault = f"{fault.filename or self._spool}: {fault.strerror}"
         else:
             self.count_fault = None
 
     def wall(self) -> float:
-        """Give the time in seconds since 1970."""
+        """Return the time in seconds since 1970."""
         return self._clock.wall()
 
     def hanging(self) -> list[str]:
-        """Say what keeps the daemon from being alive: threads without signs of life."""
-        return self._hearts.hanging()
+        """Return one line for each thread whose heartbeat is overdue; with any, the daemon is not live."""
+        return self._heartbeats.hanging()
 
     @property
     def starting(self) -> bool:
-        """True until the model is loaded and the spool recovered."""
-        with self.observed.reading() as (_, now):
+        """Whether the model is still being loaded or the spool recovered."""
+        with self.counters.reading() as (_, now):
             return not now.ready
 
     def not_ready(self) -> list[str]:
-        """Say what keeps files from being answered at once, one line each; nothing when all is well."""
+        """Return one line for each reason why files are not answered at once; empty if the daemon is ready."""
         found = self.hanging()
-        with self.observed.reading() as (_, now):
+        with self.counters.reading() as (_, now):
             return found + list(self._troubles(now))
 
     def _troubles(self, now: RunState) -> Iterator[str]:
@@ -114,8 +116,8 @@ class Snapshot:
                 yield f"{kind}{f' of lane {lane}' if lane else ''}: {why}"
 
     def problems(self) -> list[str]:
-        """Say all that is not as it should be: what `not_ready` says, and newer models that were not taken."""
-        with self.observed.reading() as (_, now):
+        """Return one line for each problem: the lines of `not_ready`, and refused newer models."""
+        with self.counters.reading() as (_, now):
             bad = dict(now.bad_models)
         return [
             *self.not_ready(),
@@ -123,10 +125,10 @@ class Snapshot:
         ]
 
     def document(self) -> dict[str, Any]:
-        """Give the status document (docs/operating.md names its fields)."""
-        observed, counted, problems = self.observed, self.counted, self.problems()
-        with observed.reading() as (sums, now):
-            said = {
+        """Return the status document (docs/operating.md lists its fields)."""
+        counters, counts, problems = self.counters, self.counts, self.problems()
+        with counters.reading() as (sums, now):
+            totals = {
                 "files": {k: sums.files[k] for k in ("done", "failed", "duplicate")},
                 "questions": {k: sums.questions[k] for k in ("ok", "failed")},
                 "retries": dict(sums.retries),
@@ -160,18 +162,18 @@ class Snapshot:
             "models": models,
             "cores": ready.get("cores"),
             "inbox": {
-                "files": counted.inbox if counted else None,
-                "oldest": _time(counted.oldest_s if counted else None),
+                "files": counts.inbox if counts else None,
+                "oldest": _time(counts.oldest_s if counts else None),
             },
-            "work": {"files": counted.work if counted else None},
+            "work": {"files": counts.work if counts else None},
             "disk": {
-                "free_bytes": counted.free_bytes if counted else None,
-                "free_inodes": counted.free_inodes if counted else None,
+                "free_bytes": counts.free_bytes if counts else None,
+                "free_inodes": counts.free_inodes if counts else None,
             },
             "last_success": _time(last),
-            "recent": observed.recent(),
-            **said,
-            "errors": observed.errors(),
+            "recent": counters.recent(),
+            **totals,
+            "errors": counters.errors(),
         }
 
     def _state(self, *, ready: bool, stopped: bool, problems: list[str]) -> str:
@@ -185,7 +187,7 @@ class Snapshot:
 
 
 def line(document: dict[str, Any]) -> str:
-    """Say what a status document says in one line, for the service manager."""
+    """Summarise a status document in one line, for the service manager."""
     state: str = document["state"]
     if state not in {"ready", "degraded"}:
         return state

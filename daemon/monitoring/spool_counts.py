@@ -1,4 +1,4 @@
-"""Count what lies in a spool, for the status and the metrics; nothing in here decides anything."""
+"""Count the files in a spool, for status and metrics only."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 AGED_FILES: Final = 10_000
-"""Files whose arrival is remembered: among them the oldest is sought."""
+"""Number of files whose arrival time is remembered; the oldest is found among these."""
 
 SHARE: Final = 0.02
-"""Part of one processor that counting may take: a listing of 100,000 names takes 64 ms."""
+"""Largest share of one processor for counting; listing 100,000 names takes 64 ms."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SpoolCounts:
-    """A spool at one moment.
+    """The number of files in a spool at one moment.
 
     Attributes
     ----------
     inbox, work
-        Inputs that wait, and inputs in hand.
+        Inputs that are waiting, and inputs in progress.
     oldest_s
-        Wall time at which the oldest of those that wait arrived (inode change time); None without any.
+        Wall time of arrival of the oldest waiting input (inode change time); None if none is waiting.
     free_bytes, free_inodes
-        Room on the file system; inodes are 0 where it does not count any.
+        Free space on the file system; a file system without inodes reports 0.
 
     """
 
@@ -43,16 +43,16 @@ class SpoolCounts:
 
 
 class SpoolCounter:
-    """Counts a spool, and remembers when the files arrived that it has seen.
+    """Counts the files in a spool, and remembers when they arrived.
 
     Parameters
     ----------
     path
         The spool.
     monotonic
-        Time in seconds.
+        Clock in seconds.
     marker
-        Ending of the files that say that an input is complete, and are none themselves; empty where there are none.
+        Ending of marker files, which are not counted; empty if there are none.
 
     """
 
@@ -64,8 +64,8 @@ class SpoolCounter:
         self._inbox = 0
         self._due_s = 0.0
 
-    def take(self) -> SpoolCounts:
-        """Count now; where the inbox takes long to list, the last count of it may be some seconds old.
+    def count(self) -> SpoolCounts:
+        """Count the files; if the inbox takes long to list, its count may be some seconds old.
 
         Raises
         ------
@@ -75,7 +75,7 @@ class SpoolCounter:
         """
         begin = self._monotonic()
         if begin >= self._due_s:
-            self._look_at_inbox()
+            self._count_inbox()
             self._due_s = begin + (self._monotonic() - begin) / SHARE
         disk = os.statvfs(self._path / "out")
         return SpoolCounts(
@@ -86,7 +86,7 @@ class SpoolCounter:
             free_inodes=disk.f_favail,
         )
 
-    def _look_at_inbox(self) -> None:
+    def _count_inbox(self) -> None:
         arrived: dict[str, float] = {}
         count = 0
         for entry in self._inputs("in"):
@@ -101,7 +101,7 @@ class SpoolCounter:
         self._inbox, self._arrived = count, arrived
 
     def _inputs(self, folder: str) -> Iterator[os.DirEntry[str]]:
-        """Give what lies in a folder of the spool, and in those of its lanes."""
+        """Yield the inputs in a folder of the spool and in its lanes' folders."""
         for lane in ("", *lanes(self._path)):
             for entry in files(self._path / folder / lane):
                 if not names.skipped(entry.name):
@@ -109,7 +109,7 @@ class SpoolCounter:
 
 
 def files(folder: Path) -> Iterator[os.DirEntry[str]]:
-    """Give what lies in a folder and in those of its shards, but neither folders nor hidden files."""
+    """Yield the files in a folder and in its shards' folders, without hidden files."""
     for part in parts(folder):
         with os.scandir(part) as entries:
             for entry in entries:
@@ -118,7 +118,7 @@ def files(folder: Path) -> Iterator[os.DirEntry[str]]:
 
 
 def changed_s(entry: os.DirEntry[str]) -> float | None:
-    """Give the wall time at which a file came into its folder (inode change time); None if it is gone by now."""
+    """Return the wall time at which a file came into its folder (inode change time); None if it is gone."""
     try:
         return entry.stat(follow_symlinks=False).st_ctime
     except FileNotFoundError:

@@ -1,9 +1,9 @@
-"""Look at a spool from outside: what is in its folders, and who works on it."""
+"""The status of a spool, read from outside: the files in its folders, and its daemon."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import DaemonError
 from ..spool import names
@@ -16,15 +16,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-_COUNTED = {"out": names.RESULT}
-_UNCOUNTED = {"failed": names.REPORT}
+_COUNTED: Final = {"out": names.RESULT}
+_UNCOUNTED: Final = {"failed": names.REPORT}
+"""Suffixes of the files that are counted in a folder, and of those that are not."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Folder:
-    """Files in a folder, and the age in seconds of the oldest (None without files).
+    """The number of files in a folder, and the age in seconds of the oldest (None if there are none).
 
-    In out/ the results are counted, in failed/ the inputs.
+    In out/ only results are counted, and in failed/ only inputs.
     """
 
     files: int
@@ -33,22 +34,22 @@ class Folder:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Status:
-    """A spool at one moment.
+    """The status of a spool at one moment.
 
     Attributes
     ----------
     spool
-        Its path.
+        Path of the spool.
     holder_pid
-        The daemon that runs on it, the first one of several; None when none does, 0 when its pid is not known.
+        Pid of its daemon, or of the first of several; None if none is running, 0 if the pid is unknown.
     shards
-        The daemon of each shard, likewise; empty where the spool is not shared.
+        Pid of each shard's daemon, likewise; empty if the spool has no shards.
     folders
-        By name.
+        Counts by folder name.
     lanes
-        The folders of each lane, likewise.
+        The same for each lane.
     daemon
-        What the daemon that runs on it says of itself (`status.json`); None when none does, or it has not yet.
+        The running daemon's status document (`status.json`); None without a daemon, or before it has written one.
 
     """
 
@@ -60,21 +61,21 @@ class Status:
     daemon: dict[str, Any] | None
 
     def as_dict(self) -> dict[str, Any]:
-        """Give it as plain values for JSON."""
+        """Return it as plain values for JSON."""
         return asdict(self)
 
 
 def status(path: Path, *, now_s: float, folders: Sequence[str] = FOLDERS) -> Status:
-    """Look at a spool; changes nothing and needs no daemon.
+    """Read the status of a spool without changing it; no daemon needs to be running.
 
     Parameters
     ----------
     path
         The spool.
     now_s
-        Wall time, from which ages are counted.
+        Wall time against which ages are computed.
     folders
-        Which to count: done/ may have grown large.
+        The folders to count; done/ may be large.
 
     Raises
     ------
@@ -87,7 +88,7 @@ def status(path: Path, *, now_s: float, folders: Sequence[str] = FOLDERS) -> Sta
     except OSError as fault:
         raise DaemonError(f"{path}: {fault.strerror}") from None
     if missing:
-        raise DaemonError(f"{path} is no spool: {missing[0]}/ is missing")
+        raise DaemonError(f"{path} is not a spool: {missing[0]}/ is missing")
     found = {
         lane: {folder: _folder(path / folder / lane, folder, now_s) for folder in folders}
         for lane in ("", *lanes(path))
@@ -104,8 +105,8 @@ def status(path: Path, *, now_s: float, folders: Sequence[str] = FOLDERS) -> Sta
 
 
 def _daemon(path: Path, pid: int | None, shards: dict[int, int | None]) -> dict[str, Any] | None:
-    """Read what the daemon says, unless it is of one that was there before."""
-    number = next((n for n, its in shards.items() if its is not None and its == pid), None)
+    """Read the status document of the running daemon, but not one that an earlier daemon left."""
+    number = next((n for n, each in shards.items() if each is not None and each == pid), None)
     shard = None if number is None else Shard(number=number, of=len(shards))
     document = state_files.read(path / own(state_files.STATUS_FILE, shard))
     current = pid is not None and document.get("pid") == pid
@@ -116,8 +117,8 @@ def _folder(path: Path, folder: str, now_s: float) -> Folder:
     changed = []
     try:
         for entry in files(path):
-            left_out = folder in _UNCOUNTED and entry.name.endswith(_UNCOUNTED[folder])
-            if entry.name.endswith(_COUNTED.get(folder, "")) and not left_out:
+            skipped = folder in _UNCOUNTED and entry.name.endswith(_UNCOUNTED[folder])
+            if entry.name.endswith(_COUNTED.get(folder, "")) and not skipped:
                 changed.append(changed_s(entry))
     except OSError as fault:
         raise DaemonError(f"{path}: {fault.strerror}") from None

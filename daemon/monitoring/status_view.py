@@ -1,4 +1,4 @@
-"""A daemon's status for eyes: `spikewatchd status` prints it once, `--watch` keeps it current."""
+"""A daemon's status on the terminal: `spikewatchd status` prints it once, `--watch` refreshes it."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     from .status import Status
 
 PERIOD_S: Final = 1.0
-"""Seconds between two looks; the daemon writes no more often."""
+"""Period in seconds of a refresh; the daemon writes its status no more often."""
 
 SILENT_S: Final = 15.0
-"""A status file of this age is of a daemon that does not get around to writing it."""
+"""Age in seconds from which a status file means that the daemon fails to write it."""
 
 SAMPLES: Final = 20
-"""Bars of the rate's history: what fits on 80 columns."""
+"""Number of bars in the history of the rate, which fit on 80 columns."""
 
 NAME: Final = 24
-"""Characters of a file's name in the list of errors."""
+"""Number of characters of a file's name in the list of errors."""
 
 SPIKES: Final = ("input", "hidden", "output")
 
@@ -45,14 +45,14 @@ _PREFIXES: Final = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 class History:
-    """Answered inputs per second, second by second, as far as they were watched."""
+    """Answered inputs per second, for each refresh so far."""
 
     def __init__(self) -> None:
         self._rates: deque[float] = deque(maxlen=SAMPLES)
         self._last: tuple[float, int] | None = None
 
     def add(self, document: Mapping[str, Any], now_s: float) -> None:
-        """Take a look's count; a daemon that was started anew begins at 0."""
+        """Add the rate since the last refresh; the count of a restarted daemon begins at 0."""
         done = document["files"]["done"]
         if self._last is not None and now_s > self._last[0]:
             at, before = self._last
@@ -60,7 +60,7 @@ class History:
         self._last = now_s, done
 
     def bars(self) -> str:
-        """Draw it."""
+        """Draw the rates as bars; empty if all are zero."""
         most = max(self._rates, default=0.0)
         if most == 0.0:
             return ""
@@ -69,22 +69,22 @@ class History:
 
 
 def watch(path: Path, console: Console) -> None:
-    """Show a spool's daemon until the user has seen enough (SIGINT).
+    """Show the status of a spool's daemon until the user interrupts it (SIGINT).
 
     Raises
     ------
     DaemonError
-        This is no terminal, or there is no spool at this path.
+        Standard output is not a terminal, or there is no spool at this path.
 
     """
     if not console.is_terminal:
-        raise DaemonError("status --watch: standard output is no terminal; leave --watch away")
+        raise DaemonError("status --watch: standard output is not a terminal; omit --watch")
     history = History()
 
     def look() -> RenderableType:
         now = time.time()
         found = status(path, now_s=now, folders=())
-        if found.daemon is None:  # else it has counted
+        if found.daemon is None:  # otherwise the document has the counts
             found = status(path, now_s=now, folders=("in", "work"))
         else:
             history.add(found.daemon, now)
@@ -105,21 +105,21 @@ def view(found: Status, *, now_s: float, history: History | None = None) -> Rend
     Parameters
     ----------
     found
-        The spool.
+        The status of the spool.
     now_s
-        Wall time, from which ages are counted.
+        Wall time against which ages are computed.
     history
-        Of the rate, if it was watched.
+        History of the rate, if any.
 
     """
     document = found.daemon
     if document is None:
-        return _alone(found)
+        return _without_document(found)
     parts: list[RenderableType] = [_head(found, document, now_s)]
     problems = [*document["problems"]]
     age = _age_s(document["written"], now_s)
     if age is not None and age > SILENT_S:
-        problems.insert(0, f"no word from the daemon for {_duration(age)}")
+        problems.insert(0, f"the daemon has not written its status for {_duration(age)}")
     if problems:
         text = Text("\n").join(Text(problem) for problem in problems)
         parts.append(_panel("Problems", text, style="red"))
@@ -134,10 +134,12 @@ def view(found: Status, *, now_s: float, history: History | None = None) -> Rend
     return Group(*parts)
 
 
-def _alone(found: Status) -> RenderableType:
+def _without_document(found: Status) -> RenderableType:
     counts = ", ".join(f"{folder.files} in {name}/" for name, folder in found.folders.items())
-    told = "no daemon" if found.holder_pid is None else "a daemon that has not told yet how it is"
-    return Text(f"{found.spool}: {told}; {counts}")
+    daemon = (
+        "no daemon" if found.holder_pid is None else "a daemon that has not written its status yet"
+    )
+    return Text(f"{found.spool}: {daemon}; {counts}")
 
 
 def _head(found: Status, document: Mapping[str, Any], now_s: float) -> RenderableType:
@@ -169,11 +171,11 @@ def _work(document: Mapping[str, Any], now_s: float) -> RenderableType:
         [
             ("waiting", _count(document["inbox"]["files"])),
             ("oldest", _duration(oldest)),
-            ("in hand", _count(document["work"]["files"])),
+            ("in progress", _count(document["work"]["files"])),
             ("answered", _count(files["done"])),
             ("questions", _count(questions["ok"])),
             ("failed", _count(files["failed"])),
-            ("known already", _count(files["duplicate"])),
+            ("duplicates", _count(files["duplicate"])),
         ],
     )
 
@@ -214,7 +216,7 @@ def _machine(document: Mapping[str, Any]) -> RenderableType:
     return _box(
         "Machine",
         [
-            ("free room", f"{_number(disk['free_bytes'])}B"),
+            ("free space", f"{_number(disk['free_bytes'])}B"),
             ("free inodes", _number(disk["free_inodes"])),
             ("missed events", _count(watched["missed"])),
             ("watch restarts", _count(watched["restarts"])),
@@ -231,14 +233,14 @@ def _errors(errors: Sequence[Mapping[str, Any]]) -> RenderableType:
     table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
     for error in errors[-5:]:
         at = datetime.fromisoformat(error["timestamp"]).astimezone()
-        named = (
+        parts = (
             _shortened(error.get("file", "")),
             error.get("code"),
             error.get("message") or error.get("reason"),
         )
         style = "red" if error["level"] == "error" else "yellow"
-        told = ": ".join(str(part) for part in named if part)
-        table.add_row(f"{at:%H:%M:%S}", Text(error["event"], style=style), told)
+        text = ": ".join(str(part) for part in parts if part)
+        table.add_row(f"{at:%H:%M:%S}", Text(error["event"], style=style), text)
     return _panel("Last warnings and errors", table)
 
 
@@ -256,7 +258,7 @@ def _panel(title: str, inside: RenderableType, *, style: str = "none") -> Render
 
 
 def _shortened(name: str) -> str:
-    """Leave the middle of a long name out: its end says most."""
+    """Shorten a long name in the middle; its end tells most."""
     return name if len(name) <= NAME else f"{name[: NAME // 2 - 1]}…{name[-NAME // 2 :]}"
 
 
@@ -265,7 +267,7 @@ def _age_s(moment: str | None, now_s: float) -> float | None:
 
 
 def _duration(seconds: float | None) -> str:
-    """Write a time in its two largest units."""
+    """Format a duration in its two largest units."""
     if seconds is None:
         return "-"
     whole = int(seconds)
@@ -290,7 +292,7 @@ def _count(value: int | None) -> str:
 
 
 def _number(value: float | None) -> str:
-    """Write a number in three digits, and a prefix of the SI before the unit that follows."""
+    """Format a number with three digits and the SI prefix of its unit."""
     if value is None:
         return "-"
     for size, prefix in _PREFIXES:
@@ -300,7 +302,7 @@ def _number(value: float | None) -> str:
 
 
 def _both(values: Mapping[str, float], factor: float, unit: str) -> str:
-    """Write what both methods estimate."""
+    """Format the estimates of both methods."""
     found = [_small(value * factor, unit) for value in values.values()]
     return " / ".join(found) or "-"
 

@@ -1,4 +1,4 @@
-"""A thread beside the work: it keeps the status file, and tells the service manager that all is well."""
+"""A thread that writes the status file and sends the daemon's state to the service manager."""
 
 from __future__ import annotations
 
@@ -21,54 +21,57 @@ if TYPE_CHECKING:
     from .systemd import Notifier
 
 PERIOD_S: Final = 1.0
-"""Seconds between two looks; the status file changes no more often."""
+"""Period in seconds of a turn; the status file is written no more often."""
 
 IDLE_S: Final = 10.0
-"""The status file is written so often even if there is nothing new: a younger one is true, and the spool writable."""
+"""Longest time in seconds between two writes of the status file, even if nothing has changed.
 
-TELL_S: Final = 5.0
-"""Seconds between two lines for the service manager, unless the state changes."""
+A younger file is therefore up to date, and the spool is writable.
+"""
+
+NOTIFY_S: Final = 5.0
+"""Least time in seconds between two status lines for the service manager, unless the state changes."""
 
 EXTEND_S: Final = 30.0
-"""So much time is asked for, again and again, while a start or a stop goes on."""
+"""Extension in seconds of the service manager's time limit, requested at each turn of a start or a stop."""
 
 _ALWAYS_NEW: Final = frozenset({"written", "disk"})
-"""What changes although the daemon does nothing: no reason to write."""
+"""Fields that change although the daemon does nothing; they are no reason to write."""
 
 
 class StatusWriter:
-    """Looks at the daemon once a second, from a thread of its own.
+    """Writes the daemon's state once a second, from a thread of its own.
 
     Parameters
     ----------
-    overview
-        What there is to see.
+    snapshot
+        The state.
     notifier
         The service manager.
     spool
-        The spool's path.
+        Path of the spool.
     clock
-        Time.
+        The time.
     shard
-        The daemon's share of the spool, which has a status file of its own; None for all.
+        The daemon's shard, which has its own status file; None without shards.
 
     Raises
     ------
     OSError
-        There is no such spool.
+        The spool does not exist.
 
     """
 
     def __init__(
         self,
-        overview: Snapshot,
+        snapshot: Snapshot,
         notifier: Notifier,
         spool: Path,
         clock: Clock,
         *,
         shard: Shard | None = None,
     ) -> None:
-        self._overview = overview
+        self._snapshot = snapshot
         self._notifier = notifier
         self._folder = os.open(spool, durable.FOLDER_FLAGS)
         self._name = own(STATUS_FILE, shard)
@@ -77,8 +80,8 @@ class StatusWriter:
         self._thread = threading.Thread(target=self._run, name="monitor", daemon=True)
         self._period_s = min(PERIOD_S, (notifier.watchdog_s or PERIOD_S * 2) / 2)
         self._known: dict[str, Any] = {}
-        self._written_s = self._told_s = self._looked_s = float("-inf")
-        self._told = ("", "")
+        self._written_s = self._notified_s = self._refreshed_s = float("-inf")
+        self._notified = ("", "")
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -91,33 +94,34 @@ class StatusWriter:
         os.close(self._folder)
 
     def turn(self, now: float, *, last: bool = False) -> None:
-        """Look once.
+        """Send a heartbeat to the service manager, and once a period write and send the state.
 
         Parameters
         ----------
         now
             Monotonic time in seconds.
         last
-            Whether the daemon has come to its end.
+            Whether the daemon is ending; the state is then written in any case.
 
         """
-        if not self._overview.hanging():
+        if not self._snapshot.hanging():
             self._notifier.alive()
-            if self._overview.starting or self._overview.stopping:
+            if self._snapshot.starting or self._snapshot.stopping:
                 self._notifier.extend(EXTEND_S)
-        if now - self._looked_s < PERIOD_S and not last:
+        if now - self._refreshed_s < PERIOD_S and not last:
             return
-        self._looked_s = now
-        self._overview.refresh()
-        document = self._overview.document()
+        self._refreshed_s = now
+        self._snapshot.refresh()
+        document = self._snapshot.document()
         self._write(document, now, last=last)
-        self._tell(document, now)
+        self._notify(document, now)
 
-    def _tell(self, document: dict[str, Any], now: float) -> None:
-        state, said = document["state"], line(document)
-        if (state, said) != self._told and (state != self._told[0] or now - self._told_s >= TELL_S):
-            self._notifier.status(said)
-            self._told, self._told_s = (state, said), now
+    def _notify(self, document: dict[str, Any], now: float) -> None:
+        state, text = document["state"], line(document)
+        due = state != self._notified[0] or now - self._notified_s >= NOTIFY_S
+        if (state, text) != self._notified and due:
+            self._notifier.status(text)
+            self._notified, self._notified_s = (state, text), now
 
     def _write(self, document: dict[str, Any], now: float, *, last: bool) -> None:
         known = {k: v for k, v in document.items() if k not in _ALWAYS_NEW}
@@ -126,9 +130,9 @@ class StatusWriter:
         try:
             state_files.write(self._folder, self._name, document)
         except OSError as fault:
-            self._overview.write_fault = f"{STATUS_FILE}: {fault.strerror}"
+            self._snapshot.write_fault = f"{STATUS_FILE}: {fault.strerror}"
         else:
-            self._overview.write_fault = None
+            self._snapshot.write_fault = None
         self._known, self._written_s = known, now
 
     def _run(self) -> None:

@@ -1,4 +1,4 @@
-"""Tell the service manager how the daemon is: sd_notify(3), one datagram a message, without a library."""
+"""Messages to the service manager: sd_notify(3), one datagram each, without a library."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 class Notifier:
-    """A service manager's socket, or none: then nothing is told.
+    """Sends messages to a service manager; without one, it does nothing.
 
     Parameters
     ----------
     address
-        Path of a datagram socket, or `@` and an abstract name; empty for none.
+        Path of a datagram socket, or `@` and an abstract name; empty if there is no service manager.
     watchdog_s
-        A sign of life is expected at least so often; None where none is.
+        Longest time in seconds between two heartbeats that the manager allows; None if it expects none.
 
     """
 
@@ -30,15 +30,15 @@ class Notifier:
         self._socket: socket.socket | None = None
         if address:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-            self._socket.setblocking(False)  # noqa: FBT003 - a manager that sleeps must not stop a file
+            self._socket.setblocking(False)  # noqa: FBT003 - a slow manager must not block the daemon
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Self:
-        """Find the manager that started this process: NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID."""
+        """Find the manager of this process by the variables NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID."""
         usec, pid = environment.get("WATCHDOG_USEC", ""), environment.get("WATCHDOG_PID", "")
-        wanted = usec.isdecimal() and int(usec) > 0 and pid in {"", str(os.getpid())}
+        expected = usec.isdecimal() and int(usec) > 0 and pid in {"", str(os.getpid())}
         return cls(
-            environment.get("NOTIFY_SOCKET", ""), watchdog_s=int(usec) * 1e-6 if wanted else None
+            environment.get("NOTIFY_SOCKET", ""), watchdog_s=int(usec) * 1e-6 if expected else None
         )
 
     def __enter__(self) -> Self:
@@ -50,36 +50,36 @@ class Notifier:
             self._socket = None
 
     def ready(self) -> None:
-        """Say that the start, or a reload, is over."""
-        self._tell("READY=1")
+        """Report that the start, or a reload, is complete."""
+        self._send("READY=1")
 
     def reloading(self) -> None:
-        """Say that a reload begins.
+        """Report that a reload begins.
 
-        The time must be the monotonic clock's and in the same datagram: otherwise systemd takes it for no reload, and
-        kills (Type=notify-reload).
+        The datagram must contain the time of the monotonic clock.  Otherwise systemd (Type=notify-reload) rejects the
+        reload and kills the daemon.
         """
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-        self._tell("RELOADING=1", f"MONOTONIC_USEC={now}")
+        self._send("RELOADING=1", f"MONOTONIC_USEC={now}")
 
     def stopping(self) -> None:
-        """Say that the end has begun."""
-        self._tell("STOPPING=1")
+        """Report that the daemon is stopping."""
+        self._send("STOPPING=1")
 
     def status(self, text: str) -> None:
-        """Say in one line how it goes (`systemctl status` shows it)."""
-        self._tell("STATUS=" + text.replace("\n", " "))
+        """Send a status line, which `systemctl status` shows."""
+        self._send("STATUS=" + text.replace("\n", " "))
 
     def extend(self, seconds: float) -> None:
-        """Ask for so much more time to start or to stop, from now."""
-        self._tell(f"EXTEND_TIMEOUT_USEC={round(seconds * 1e6)}")
+        """Request more time for a start or a stop, counted from now."""
+        self._send(f"EXTEND_TIMEOUT_USEC={round(seconds * 1e6)}")
 
     def alive(self) -> None:
-        """Give a sign of life."""
-        self._tell("WATCHDOG=1")
+        """Send a heartbeat."""
+        self._send("WATCHDOG=1")
 
-    def _tell(self, *lines: str) -> None:
+    def _send(self, *lines: str) -> None:
         if self._socket is not None:
-            # A manager that does not listen is no reason to do anything else.
+            # The daemon does its work even if the manager does not listen.
             with suppress(OSError):
                 self._socket.sendto("\n".join(lines).encode(errors="replace"), self._address)

@@ -1,4 +1,4 @@
-"""What others can see of a running daemon, in one piece: signs of life, service manager, status file, HTTP."""
+"""All that shows a daemon's state to others in one object: heartbeats, service manager, status file and HTTP."""
 
 from __future__ import annotations
 
@@ -21,46 +21,46 @@ if TYPE_CHECKING:
 
 
 class Vitals:
-    """Tells others how the daemon is that runs in this thread.
+    """Shows the state of the daemon that runs in this thread.
 
     Parameters
     ----------
     settings
-        `spool`, `shard`, `done_marker`, `stall_s`, `http` and `http_public`.
-    observed
-        What listens to the daemon's log.
+        `spool`, `shard`, `done_marker`, `stall_s`, `http` and `http_public` are used.
+    counters
+        Counts the events of the daemon's log.
     notifier
         The service manager.
     clock
-        Time.
+        The time.
 
     Attributes
     ----------
-    hearts
-        Where the threads give their signs of life.
+    heartbeats
+        The heartbeats of the daemon's threads.
 
     Raises
     ------
     DaemonError
-        The address for HTTP is none, or reaches further than it may.
+        `http` is not an address, or other machines could reach it without `http_public`.
 
     """
 
     def __init__(
-        self, settings: Settings, *, observed: Counters, notifier: Notifier, clock: Clock
+        self, settings: Settings, *, counters: Counters, notifier: Notifier, clock: Clock
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._where = address(settings.http, public=settings.http_public) if settings.http else None
         self._stack = ExitStack()
         self._notifier = notifier
-        self.hearts = Heartbeats(clock.monotonic, limit_s=settings.stall_s)
-        self.hearts.beat(LOOP)
-        self._overview = Snapshot(
+        self.heartbeats = Heartbeats(clock.monotonic, limit_s=settings.stall_s)
+        self.heartbeats.beat(LOOP)
+        self._snapshot = Snapshot(
             settings.spool,
-            observed=observed,
-            hearts=self.hearts,
-            census=SpoolCounter(
+            counters=counters,
+            heartbeats=self.heartbeats,
+            spool_counter=SpoolCounter(
                 settings.spool,
                 clock.monotonic,
                 marker=names.MARKER if settings.done_marker else "",
@@ -69,24 +69,24 @@ class Vitals:
         )
 
     def __enter__(self) -> Self:
-        """Begin to serve HTTP and to keep the status file; leave while the spool is still locked.
+        """Begin to serve HTTP and to write the status file; exit before the spool is unlocked.
 
         Raises
         ------
         DaemonError
-            The address is in use, or not this machine's.
+            The address is in use, or is not one of this machine.
         OSError
             The spool cannot be opened.
 
         """
         with ExitStack() as stack:
             if self._where is not None:
-                endpoint = stack.enter_context(Endpoint(self._overview, *self._where))
-                self._overview.http = endpoint.address
+                endpoint = stack.enter_context(Endpoint(self._snapshot, *self._where))
+                self._snapshot.http = endpoint.address
             spool = self._settings.spool
             shard = Shard.parse(self._settings.shard)
             stack.enter_context(
-                StatusWriter(self._overview, self._notifier, spool, self._clock, shard=shard)
+                StatusWriter(self._snapshot, self._notifier, spool, self._clock, shard=shard)
             )
             self._stack = stack.pop_all()
         return self
@@ -95,14 +95,14 @@ class Vitals:
         self._stack.close()
 
     def ready(self) -> None:
-        """Say that the start or a reload is over."""
+        """Report that the start or a reload is complete."""
         self._notifier.ready()
 
     def reloading(self) -> None:
-        """Say that a reload begins; safe in a signal handler."""
+        """Report that a reload begins; safe in a signal handler."""
         self._notifier.reloading()
 
     def stopping(self) -> None:
-        """Say that nothing more is claimed; safe in a signal handler."""
-        self._overview.stopping = True
+        """Report that the daemon is stopping; safe in a signal handler."""
+        self._snapshot.stopping = True
         self._notifier.stopping()

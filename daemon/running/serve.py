@@ -110,7 +110,7 @@ def serve(
         stack.callback(bell.close)
         stop = Stop(bell, clock.monotonic)
         notifier = stack.enter_context(Notifier.of(os.environ))
-        vitals = Vitals(settings, observed=observed, notifier=notifier, clock=clock)
+        vitals = Vitals(settings, counters=observed, notifier=notifier, clock=clock)
         lanes: dict[str, Lane] = {}
         reloads = Reloads(
             settings,
@@ -145,7 +145,7 @@ def serve(
                 reloads=reloads,
                 bell=bell,
                 stop=stop,
-                hearts=vitals.hearts,
+                hearts=vitals.heartbeats,
                 clock=clock,
                 log=log,
             )

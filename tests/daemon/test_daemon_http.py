@@ -40,21 +40,25 @@ def get(where: str, path: str, method: str = "GET") -> tuple[int, str]:
 
 
 class Ill:
-    """An overview that tests make ill, and where it is served."""
+    """A snapshot that tests make ill, and where it is served."""
 
     def __init__(self, spool: Path) -> None:
         self.time = Time()
         clock = self.time.clock()
-        self.hearts = Heartbeats(clock.monotonic, limit_s=10.0)
-        self.observed = Counters(monotonic=clock.monotonic)
-        census = SpoolCounter(spool, clock.monotonic)
-        self.overview = Snapshot(
-            spool, observed=self.observed, hearts=self.hearts, census=census, clock=clock
+        self.heartbeats = Heartbeats(clock.monotonic, limit_s=10.0)
+        self.counters = Counters(monotonic=clock.monotonic)
+        spool_counter = SpoolCounter(spool, clock.monotonic)
+        self.snapshot = Snapshot(
+            spool,
+            counters=self.counters,
+            heartbeats=self.heartbeats,
+            spool_counter=spool_counter,
+            clock=clock,
         )
         self.where = ""
 
     def hear(self, event: str, **fields: object) -> None:
-        self.observed({"event": event, "level": "error", **fields})
+        self.counters({"event": event, "level": "error", **fields})
 
     def get(self, path: str) -> tuple[int, str]:
         return get(self.where, path)
@@ -63,8 +67,8 @@ class Ill:
 @pytest.fixture
 def ill(spool: Path) -> Iterator[Ill]:
     made = Ill(spool)
-    made.observed(READY)
-    with Endpoint(made.overview, "127.0.0.1", 0) as served:
+    made.counters(READY)
+    with Endpoint(made.snapshot, "127.0.0.1", 0) as served:
         made.where = served.address
         yield made
 
@@ -102,17 +106,17 @@ def test_other_paths_and_methods_are_refused(ill: Ill) -> None:
 
 
 def test_a_thread_without_signs_of_life_is_not_live(ill: Ill) -> None:
-    ill.hearts.beat("loop")
-    with ill.hearts.busy("simulator"):
+    ill.heartbeats.beat("loop")
+    with ill.heartbeats.busy("simulator"):
         ill.time.now += 10.0
         assert ill.get("/livez")[0] == 200
-        ill.hearts.beat("loop")
+        ill.heartbeats.beat("loop")
         ill.time.now += 5.0
-        assert ill.get("/livez") == (503, "simulator: no sign of life for 15 s\n")
+        assert ill.get("/livez") == (503, "simulator: no heartbeat for 15 s\n")
         assert ill.get("/readyz")[0] == 503
     assert ill.get("/livez") == (200, "ok\n")
     ill.time.now += 6.0
-    assert ill.get("/livez") == (503, "loop: no sign of life for 11 s\n")
+    assert ill.get("/livez") == (503, "loop: no heartbeat for 11 s\n")
 
 
 def test_each_trouble_makes_the_daemon_unready_until_it_is_over(ill: Ill) -> None:
@@ -121,7 +125,7 @@ def test_each_trouble_makes_the_daemon_unready_until_it_is_over(ill: Ill) -> Non
     assert ill.get("/readyz") == (503, "disk: 1 bytes and 2 inodes are free\n")
     ill.hear("disk.ok", **room)
     ill.hear("out.full", results=7, max_out_files=7)
-    assert ill.get("/readyz") == (503, "out: 7 results wait\n")
+    assert ill.get("/readyz") == (503, "out: 7 results are waiting\n")
     assert "spikewatch_out_full 1.0\n" in ill.get("/metrics")[1]
     ill.hear("out.ok", results=6, max_out_files=7)
     assert "spikewatch_out_full 0.0\n" in ill.get("/metrics")[1]
@@ -133,7 +137,7 @@ def test_each_trouble_makes_the_daemon_unready_until_it_is_over(ill: Ill) -> Non
     assert ill.get("/readyz") == (503, "fault: EIO: broken\n")
     ill.time.now += 1.0
     assert ill.get("/readyz") == (200, "ok\n")
-    ill.overview.write_fault = "status.json: Read-only file system"
+    ill.snapshot.write_fault = "status.json: Read-only file system"
     assert ill.get("/readyz") == (503, "spool: status.json: Read-only file system\n")
     assert ill.get("/livez") == (200, "ok\n")
 
@@ -163,20 +167,20 @@ def test_a_loop_that_scans_seldom_or_pauses_is_alive(
 
 def test_a_spool_that_is_gone_makes_the_daemon_unready(ill: Ill, spool: Path) -> None:
     (spool / "work").rename(spool / "gone")
-    ill.overview.refresh()
+    ill.snapshot.refresh()
     assert ill.get("/readyz") == (503, f"spool: {spool / 'work'}: No such file or directory\n")
     (spool / "gone").rename(spool / "work")
-    ill.overview.refresh()
+    ill.snapshot.refresh()
     assert ill.get("/readyz") == (200, "ok\n")
 
 
 def test_before_and_after_its_work_the_daemon_is_live_and_not_ready(spool: Path) -> None:
     young = Ill(spool)
-    assert young.overview.not_ready() == ["model: not loaded yet"]
-    young.observed(READY)
-    young.overview.stopping = True
-    assert young.overview.not_ready() == ["stopping: nothing is claimed"]
-    assert young.overview.hanging() == []
+    assert young.snapshot.not_ready() == ["model: not loaded yet"]
+    young.counters(READY)
+    young.snapshot.stopping = True
+    assert young.snapshot.not_ready() == ["stopping: nothing is claimed"]
+    assert young.snapshot.hanging() == []
 
 
 def test_clients_that_dawdle_keep_nobody_from_being_answered(
@@ -235,7 +239,7 @@ def _no_thread(*_: object) -> None:
 def test_no_name_is_looked_up_to_serve(spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
     monkeypatch.setattr(socket, "getfqdn", asked.append)
-    with Endpoint(Ill(spool).overview, "127.0.0.1", 0):
+    with Endpoint(Ill(spool).snapshot, "127.0.0.1", 0):
         assert asked == []
 
 
@@ -265,7 +269,7 @@ def test_other_addresses_need_to_be_allowed(text: str) -> None:
     with pytest.raises(DaemonError) as refused:
         address(text, public=False)
     assert str(refused.value) == (
-        f"http {text!r}: other machines would reach it; --http-public allows that"
+        f"http {text!r}: other machines could reach it; allow that with --http-public"
     )
     assert address(text, public=True)[1] > 0
 

@@ -32,22 +32,22 @@ class Seen:
     def __init__(self, spool: Path) -> None:
         self.time = Time()
         clock = self.time.clock()
-        self.hearts = Heartbeats(clock.monotonic, limit_s=10.0)
-        self.observed = Counters(monotonic=clock.monotonic, wall=clock.wall)
-        self.overview = Snapshot(
+        self.heartbeats = Heartbeats(clock.monotonic, limit_s=10.0)
+        self.counters = Counters(monotonic=clock.monotonic, wall=clock.wall)
+        self.snapshot = Snapshot(
             spool,
-            observed=self.observed,
-            hearts=self.hearts,
-            census=SpoolCounter(spool, clock.monotonic),
+            counters=self.counters,
+            heartbeats=self.heartbeats,
+            spool_counter=SpoolCounter(spool, clock.monotonic),
             clock=clock,
         )
 
     def replay(self, events: list[dict[str, Any]]) -> None:
         for event in events:
-            self.observed(event)
+            self.counters(event)
 
     def page(self, accept: str = TEXT) -> str:
-        return metrics.page(metrics.registry(self.overview), accept)[0].decode()
+        return metrics.page(metrics.registry(self.snapshot), accept)[0].decode()
 
     def samples(self) -> dict[str, float]:
         """Give the samples by `name{label="value",...}`."""
@@ -170,7 +170,7 @@ def test_names_and_units_are_as_prometheus_wants_them(
 def test_the_page_is_the_same_in_the_open_format(seen: Seen, worked: list[dict[str, Any]]) -> None:
     assert worked
     body, kind = metrics.page(
-        metrics.registry(seen.overview), "application/openmetrics-text; version=1.0.0"
+        metrics.registry(seen.snapshot), "application/openmetrics-text; version=1.0.0"
     )
     assert kind.startswith("application/openmetrics-text")
     opened = {sample.name for family in openmetrics(body.decode()) for sample in family.samples}
@@ -191,16 +191,16 @@ def test_promtool_has_nothing_to_say(seen: Seen, worked: list[dict[str, Any]]) -
 
 
 def test_what_is_not_written_is_counted_all_the_same() -> None:
-    observed = Counters()
+    counters = Counters()
     read, write = os.pipe()
-    log = logger.logger("json", fd=write, level="error", observe=observed)
+    log = logger.logger("json", fd=write, level="error", observe=counters)
     log.warning("request.failed", file="a", code="empty")
     log.error("daemon.fault", code="EIO", message="m", retry_in_s=1.0)
     os.close(write)
     with open(read, "rb") as written:  # noqa: PTH123 - a descriptor
         (line,) = written.read().splitlines()
     assert json.loads(line)["event"] == "daemon.fault"
-    with observed.reading() as (sums, _):
+    with counters.reading() as (sums, _):
         assert sums.failures == {"empty": 1}
 
 
@@ -237,4 +237,4 @@ def test_the_page_of_the_docs_names_every_metric_and_no_other(
 def test_markers_are_no_inputs_that_wait(spool: Path) -> None:
     for name in ("a.txt", "a.txt.done", "b.txt", "c.txt.part"):
         (spool / "in" / name).touch()
-    assert SpoolCounter(spool, Time().clock().monotonic, marker=".done").take().inbox == 2
+    assert SpoolCounter(spool, Time().clock().monotonic, marker=".done").count().inbox == 2

@@ -75,14 +75,18 @@ class Watched:
     def __init__(self, spool: Path, manager: Manager) -> None:
         self.time = Time()
         clock = self.time.clock()
-        self.hearts = Heartbeats(clock.monotonic, limit_s=10.0)
-        self.observed = Counters(monotonic=clock.monotonic)
-        census = SpoolCounter(spool, clock.monotonic)
-        self.overview = Snapshot(
-            spool, observed=self.observed, hearts=self.hearts, census=census, clock=clock
+        self.heartbeats = Heartbeats(clock.monotonic, limit_s=10.0)
+        self.counters = Counters(monotonic=clock.monotonic)
+        spool_counter = SpoolCounter(spool, clock.monotonic)
+        self.snapshot = Snapshot(
+            spool,
+            counters=self.counters,
+            heartbeats=self.heartbeats,
+            spool_counter=spool_counter,
+            clock=clock,
         )
         self.notifier = Notifier(manager.address, watchdog_s=4.0)
-        self.monitor = StatusWriter(self.overview, self.notifier, spool, clock)
+        self.monitor = StatusWriter(self.snapshot, self.notifier, spool, clock)
         self.spool = spool
 
     def turn(self, passed_s: float = 0.0) -> None:
@@ -141,19 +145,19 @@ def test_the_environment_names_the_manager(manager: Manager) -> None:
 def test_the_watchdog_hears_from_a_daemon_only_while_every_thread_lives(
     watched: Watched, manager: Manager
 ) -> None:
-    watched.observed(READY)
-    watched.hearts.beat("loop")
+    watched.counters(READY)
+    watched.heartbeats.beat("loop")
     watched.turn()
     assert "WATCHDOG=1" in manager.take()
-    with watched.hearts.busy("simulator"):
+    with watched.heartbeats.busy("simulator"):
         watched.turn(passed_s=8.0)
-        watched.hearts.beat("loop")
+        watched.heartbeats.beat("loop")
         assert "WATCHDOG=1" in manager.take()
         watched.turn(passed_s=3.0)
         told = manager.take()
         assert "WATCHDOG=1" not in told
         watched.turn(passed_s=4.0)
-        assert "degraded: 0 waiting, 0 files/s; simulator: no sign of life for 11 s" in "".join(
+        assert "degraded: 0 waiting, 0 files/s; simulator: no heartbeat for 11 s" in "".join(
             told + manager.take()
         )
     watched.turn()
@@ -166,10 +170,10 @@ def test_time_is_asked_for_while_a_start_or_a_stop_goes_on(
     extend = "EXTEND_TIMEOUT_USEC=30000000"
     watched.turn(passed_s=1.0)
     assert extend in manager.take()
-    watched.observed(READY)
+    watched.counters(READY)
     watched.turn(passed_s=1.0)
     assert extend not in manager.take()
-    watched.overview.stopping = True
+    watched.snapshot.stopping = True
     watched.turn(passed_s=1.0)
     assert extend in manager.take()
 
@@ -177,7 +181,7 @@ def test_time_is_asked_for_while_a_start_or_a_stop_goes_on(
 def test_the_status_file_changes_with_the_daemon_and_else_every_ten_seconds(
     watched: Watched,
 ) -> None:
-    watched.observed(READY)
+    watched.counters(READY)
     watched.turn()
     first = watched.version()
     watched.turn(passed_s=5.0)
@@ -192,13 +196,13 @@ def test_the_status_file_changes_with_the_daemon_and_else_every_ten_seconds(
 
 
 def test_a_status_file_that_cannot_be_written_is_a_problem_until_it_can(watched: Watched) -> None:
-    watched.observed(READY)
+    watched.counters(READY)
     (watched.spool / ".status.json.new").mkdir()
     watched.turn(passed_s=1.0)
-    assert watched.overview.not_ready() == ["spool: status.json: Is a directory"]
+    assert watched.snapshot.not_ready() == ["spool: status.json: Is a directory"]
     (watched.spool / ".status.json.new").rmdir()
     watched.turn(passed_s=IDLE_S)
-    assert watched.overview.not_ready() == []
+    assert watched.snapshot.not_ready() == []
 
 
 def test_a_real_daemon_tells_its_manager_everything(

@@ -123,7 +123,7 @@ def test_a_daemon_that_has_gone_silent_is_told_of() -> None:
     )
     out = io.StringIO()
     Console(width=80, file=out).print(view(found, now_s=NOW + SILENT_S + 1))
-    assert "no word from the daemon for 16 s" in out.getvalue()
+    assert "the daemon has not written its status for 16 s" in out.getvalue()
 
 
 def test_the_rate_is_drawn_second_by_second_and_begins_anew_with_the_daemon() -> None:
@@ -193,7 +193,7 @@ def test_watch_needs_a_terminal(spool: Path) -> None:
     done = program("status", "--spool", spool, "--watch")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "spikewatchd: status --watch: standard output is no terminal; leave --watch away\n"
+        "spikewatchd: status --watch: standard output is not a terminal; omit --watch\n"
     )
 
 

@@ -102,17 +102,17 @@ EVERYTHING: list[dict[str, Any]] = [
 @pytest.fixture
 def exposed(spool: Path) -> dict[str, set[str]]:
     """Give every sample's name and labels, of a daemon to which everything has happened once."""
-    clock, observed = Clock(), Counters()
-    overview = Snapshot(
+    clock, counters = Clock(), Counters()
+    snapshot = Snapshot(
         spool,
-        observed=observed,
-        hearts=Heartbeats(clock.monotonic, limit_s=1.0),
-        census=SpoolCounter(spool, clock.monotonic),
+        counters=counters,
+        heartbeats=Heartbeats(clock.monotonic, limit_s=1.0),
+        spool_counter=SpoolCounter(spool, clock.monotonic),
         clock=clock,
     )
     for event in EVERYTHING:
-        observed({"level": "info", **event})
-    page = metrics.page(metrics.registry(overview), "text/plain")[0].decode()
+        counters({"level": "info", **event})
+    page = metrics.page(metrics.registry(snapshot), "text/plain")[0].decode()
     found = {s.name: set(s.labels) for family in parse(page) for s in family.samples}
     return OF_PROMETHEUS | found
 

@@ -9,23 +9,30 @@ import shutil
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 
 from .chip._dispatch import kernel as load_kernel
 from .errors import InputError, SimcoreError
-from .exchange.formats import Format, Network, convert, open_network, run_network, write_spikes
+from .exchange.formats import (
+    Format,
+    Network,
+    open_network,
+    run_network,
+    write_network,
+    write_spikes,
+)
 from .exchange.nir_export import LossyExport
-from .power import estimate
-from .program import bench, inspection, plotting
+from .program import bench, inspection, plotting, reporting
 from .program.trace import trace
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from .chip.simulator import Outcome
+    from .image import CoreImage
 
 PROGRAM = "spikewatch-sim"
 
@@ -71,42 +78,47 @@ Registry = Annotated[
     typer.Option(
         "--registry",
         envvar="SPIKEWATCH_REGISTRY",
-        help="Where to look models up; else the bundled registry.",
+        help="Directory of the registry that has the model; default: the bundled one.",
     ),
 ]
 SpikeFile = Annotated[
     Path | None,
-    typer.Option("--spikes", help="Input spikes: .sfti (IBM), or .txt with `tick line` a line."),
+    typer.Option(
+        "--spikes",
+        help="File of input spikes: .sfti (IBM), or .txt with a spike `tick line` on each line.",
+    ),
 ]
 Ticks = Annotated[
     int | None,
     typer.Option(
         "--ticks",
         min=0,
-        help="Length of the run; else that of a RANC file, or 15 ticks after the last input spike.",
+        help="Length of the run; default: that of a RANC file, or 15 ticks after the last input spike.",
     ),
 ]
 Traced = Annotated[
     list[str] | None,
-    typer.Option("--trace", help="CORE:NEURON whose membrane to follow; may be given repeatedly."),
+    typer.Option(
+        "--trace", help="CORE:NEURON whose membrane potential to record; can be repeated."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def main() -> None:
-    """Run the program; errors of ours and of files are one line on stderr and exit code 2."""
+    """Run the program; an error of ours or of a file is one line on stderr and exit code 2."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal without Braille shows the rest
+        sys.stdout.reconfigure(errors="replace")  # a terminal without Braille still shows the rest
     try:
         app()
     except SimcoreError as e:
-        _say(str(e))
+        _print_stderr(str(e))
         sys.exit(2)
     except OSError as e:
-        _say(f"{e.filename}: {e.strerror}" if e.filename else str(e))
+        _print_stderr(f"{e.filename}: {e.strerror}" if e.filename else str(e))
         sys.exit(2)
     except MemoryError as e:
-        _say(f"out of memory: {e}" if str(e) else "out of memory")
+        _print_stderr(f"out of memory: {e}" if str(e) else "out of memory")
         sys.exit(2)
 
 
@@ -124,28 +136,7 @@ def inspect(
         typer.echo(json.dumps({"format": network.format} | found.as_json()))
         return
     picture = inspection.picture(network.image, core, shutil.get_terminal_size().columns)
-    cells = found.cores * 256
-    typer.echo(f"format          {network.format}")
-    typer.echo(f"cores           {found.cores}")
-    typer.echo(f"axons used      {found.axons} of {cells}")
-    typer.echo(f"neurons used    {found.neurons} of {cells}")
-    typer.echo(f"  copies        {found.copies}")
-    typer.echo(f"  stochastic    {found.stochastic}")
-    typer.echo(f"synapses        {found.synapses} of {cells * 256}")
-    typer.echo(f"input lines     {found.input_lines}")
-    typer.echo(f"output lines    {found.output_lines}")
-    coding = network.image.coding
-    if coding is not None:
-        typer.echo(
-            f"coding          {coding.ticks_per_step} ticks per step, {coding.word_lines} word lines,"
-            f" read {coding.direction},\n{'':16}drain steps {coding.drain_steps}, gate line {coding.gate_line},"
-            f" reads the {coding.readout}"
-        )
-    if network.image.head_bias is not None:
-        typer.echo(f"head            on the host, {network.image.classes} classes")
-    typer.echo("\nlargest                         used    limit        %")
-    for use in found.use:
-        typer.echo(f"{use.what:24}{use.used:12}{use.limit:9}{use.percent:9.1f}")
+    typer.echo(reporting.inspection_text(network, found))
     typer.echo(f"\n{picture}")
     if found.cores > 1:
         typer.echo(f"one of {found.cores} cores; --core N draws another")
@@ -157,13 +148,15 @@ def run(
     spikes: SpikeFile = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Write output spikes: .sfci (IBM), or .txt with `tick line`."),
+        typer.Option(
+            "--out", help="File to write output spikes to: .sfci (IBM), or .txt with `tick line`."
+        ),
     ] = None,
     ticks: Ticks = None,
     traced: Traced = None,
     registry: Registry = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Compare with the output spikes that a RANC file has.")
+        bool, typer.Option("--check", help="Compare with the output spikes in a RANC file.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -174,13 +167,13 @@ def run(
     network = open_network(file, spikes, ticks, registry)
     neurons = [_place(text) for text in traced or []]
     if check and network.expected is None:
-        raise SimcoreError(f"{file}: carries no output spikes to compare with")
+        raise SimcoreError(f"{file}: has no output spikes to compare with")
     outcome = run_network(network, str(file))
     raster = _recorded(outcome)
     if out is not None:
         write_spikes(out, raster)
-    report = _report(network, outcome)
-    difference = _difference(network, raster) if check else None
+    report = reporting.run_report(network, outcome)
+    difference = reporting.first_difference(network, raster) if check else None
     if neurons:
         potentials = trace(network.image, _given(network), neurons).tolist()
         report["trace"] = {
@@ -188,7 +181,7 @@ def run(
         }
     if check:
         report["difference"] = difference
-    typer.echo(json.dumps(report) if as_json else _text(report))
+    typer.echo(json.dumps(report) if as_json else reporting.run_text(report))
     if difference is not None:
         raise typer.Exit(1)
 
@@ -198,18 +191,19 @@ def convert_format(
     file: File,
     out: Annotated[Path, typer.Argument(help=".safetensors, .json, .json.gz or .nir")],
     to: Annotated[
-        str | None, typer.Option("--to", help="image, ranc, ibm or nir; else by the name.")
+        str | None,
+        typer.Option("--to", help="image, ranc, ibm or nir; default: by the suffix of OUT."),
     ] = None,
     spikes: SpikeFile = None,
     ticks: Ticks = None,
     registry: Registry = None,
     without_spikes: Annotated[
-        bool, typer.Option("--no-spikes", help="Leave out the input spikes that the file carries.")
+        bool, typer.Option("--no-spikes", help="Leave out the input spikes of the file.")
     ] = False,
 ) -> None:
     """Convert a network to another format.
 
-    Its input spikes are written into the same file or beside it, as the format has it.
+    Its input spikes go into the same file (RANC), or into a second one next to it.
     """
     network = open_network(file, spikes, ticks, registry)
     if without_spikes:
@@ -219,9 +213,9 @@ def convert_format(
         raise InputError(f"--to {to}: expected image, ranc, ibm or nir")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", LossyExport)
-        written = convert(network, out, None if to is None else kinds[to])
+        written = write_network(network, out, None if to is None else kinds[to])
     for warning in caught:
-        _say(str(warning.message).replace("\n", "\n  "))
+        _print_stderr(str(warning.message).replace("\n", "\n  "))
     for path in written:
         typer.echo(path)
 
@@ -252,7 +246,9 @@ def plot(
 def measure(
     file: Annotated[
         Path | None,
-        typer.Argument(metavar="[NETWORK]", help="As elsewhere; without it, a dense core is made."),
+        typer.Argument(
+            metavar="[NETWORK]", help="As in the other commands; default: a generated dense core."
+        ),
     ] = None,
     spikes: SpikeFile = None,
     ticks: Ticks = None,
@@ -262,124 +258,67 @@ def measure(
             "--rate",
             min=0,
             max=1,
-            help="Spikes per line and tick, where no input spikes are given.",
+            help="Probability of a spike per line and tick, for a network without input spikes.",
         ),
     ] = 0.2,
     kernel: Annotated[
-        list[str] | None, typer.Option("--kernel", help="Kernel to time; may be repeated.")
+        list[str] | None,
+        typer.Option("--kernel", help="Kernel to measure; can be repeated; default: all."),
     ] = None,
     threads: Annotated[
         list[int] | None,
-        typer.Option("--threads", min=1, help="Threads to use; may be repeated. Else 1 and all."),
+        typer.Option(
+            "--threads", min=1, help="Number of threads; can be repeated; default: 1 and all CPUs."
+        ),
     ] = None,
     seconds: Annotated[
-        float, typer.Option("--seconds", min=0, help="How long to measure each.")
+        float,
+        typer.Option(
+            "--seconds", min=0, help="How long to measure each kernel and number of threads."
+        ),
     ] = 1.0,
     registry: Registry = None,
     as_json: Json = False,
 ) -> None:
-    """Measure ticks and synaptic events per second here."""
-    length = bench.TICKS if ticks is None else ticks
-    if not length:
-        raise InputError("--ticks 0: there is nothing to measure")
+    """Measure ticks and synaptic events per second on this machine."""
     for wanted in kernel or ():
-        load_kernel(wanted)  # refused before the table begins
-    if file is None:
-        if spikes is not None:
-            raise InputError(f"--spikes {spikes}: of no network; name one, or leave the spikes out")
-        name, (image, given) = "dense core", bench.dense_core(ticks=length)
-    else:
-        network = open_network(file, spikes, ticks, registry)
-        name, image = str(file), network.image
-        if network.spikes is not None and network.spikes.any():
-            given = network.spikes
-        else:
-            given = bench.random_spikes(image.input_lines, length, rate)
+        load_kernel(wanted)  # raises for an unknown kernel before the table begins
+    name, image, given = _workload(file, spikes, ticks, rate, registry)
     counts = threads or sorted({1, os.cpu_count() or 1})
     found = []
     if not as_json:
         cores = f"{image.cores} core{'s' * (image.cores != 1)}"
         typer.echo(f"{name}: {cores}, {len(given)} ticks a run, real time 1,000 ticks/s\n")
-        typer.echo("kernel          threads  runs       ticks/s   syn. events/s  x real time")
+        typer.echo(bench.COLUMNS)
     for row in bench.measure(image, given, names=kernel or (), threads=counts, seconds=seconds):
         found.append(row.as_json())
         if not as_json:
-            kind = f"{row.kernel}{', program' * row.program}"
-            typer.echo(
-                f"{kind:16}{row.threads:7}{row.runs:6}{row.ticks_per_s:14,.0f}"
-                f"{row.events_per_s:16.3g}{row.real_time:13,.2f}"
-            )
+            typer.echo(row.as_text())
     if as_json:
         report = {"network": name, "cores": image.cores, "ticks": len(given), "measured": found}
         typer.echo(json.dumps(report))
 
 
-def _report(network: Network, outcome: Outcome) -> dict[str, Any]:
-    """Gather what a run gave, as a JSON object."""
-    ticks, events = len(_given(network)), int(outcome.synaptic_events[0])
-    counts = outcome.counts[0]
-    energy = estimate(cores=network.image.cores, ticks=ticks, synaptic_events=events)
-    return {
-        "ticks": ticks,
-        "spikes": dict(zip(("input", "hidden", "output"), outcome.spikes[0].tolist(), strict=True)),
-        "synaptic_events": events,
-        "output_lines": {str(n): int(counts[n]) for n in np.nonzero(counts)[0]},
-        "power_uw": energy.power_uw,
-        "energy_uj": energy.energy_uj,
-    }
-
-
-def _text(report: dict[str, Any]) -> str:
-    """Write a report out for people."""
-    sent = report["spikes"]
-    lines = [
-        f"{report['ticks']} ticks, spikes {sent['input']} input, {sent['hidden']} hidden,"
-        f" {sent['output']} output, {report['synaptic_events']} synaptic events"
-    ]
-    lines += [
-        f"estimated for the chip ({method}): {power:.2f} uW, {report['energy_uj'][method]:.3f} uJ"
-        for method, power in report["power_uw"].items()
-    ]
-    if report["output_lines"]:
-        shown = [f"{line}:{n}" for line, n in report["output_lines"].items()]
-        more = f" and {len(shown) - 32} more lines" if len(shown) > 32 else ""
-        lines.append(f"output spikes by line: {' '.join(shown[:32])}{more}")
-    if "trace" in report:
-        names = list(report["trace"])
-        lines.append("tick " + " ".join(f"{name:>9}" for name in names))
-        columns = zip(*report["trace"].values(), strict=True)
-        lines += [f"{t:4} " + " ".join(f"{v:9}" for v in row) for t, row in enumerate(columns)]
-    if "difference" in report:
-        different = report["difference"]
-        lines.append(
-            "equal to the file's output"
-            if different is None
-            else f"first difference: tick {different['tick']}, line {different['line']}:"
-            f" {different['here']} here, {different['file']} in the file"
-        )
-    return "\n".join(lines)
-
-
-def _difference(network: Network, raster: NDArray[Any]) -> dict[str, int] | None:
-    """Find the first output spike that differs from those in the file."""
-    expected = network.expected
-    if expected is None:
-        return None
-    # RANC's bus shows one spike of a line and tick, however many neurons share the line.
-    here = np.minimum(raster[: len(expected)], 1)
-    different = np.argwhere(here != expected)
-    if not len(different):
-        return None
-    tick, line = different[0].tolist()
-    return {
-        "tick": tick,
-        "line": line,
-        "here": int(here[tick, line]),
-        "file": int(expected[tick, line]),
-    }
+def _workload(
+    file: Path | None, spikes: Path | None, ticks: int | None, rate: float, registry: Path | None
+) -> tuple[str, CoreImage, NDArray[np.uint8]]:
+    """Return name, image and input spikes of what `bench` measures; spikes are random where there are none."""
+    length = bench.TICKS if ticks is None else ticks
+    if not length:
+        raise InputError("--ticks 0: nothing to measure, give at least 1")
+    if file is None:
+        if spikes is not None:
+            raise InputError(f"--spikes {spikes}: needs a network; name one, or drop --spikes")
+        return "dense core", *bench.dense_core(ticks=length)
+    network = open_network(file, spikes, ticks, registry)
+    given = network.spikes
+    if given is None or not given.any():
+        given = bench.random_spikes(network.image.input_lines, length, rate)
+    return str(file), network.image, given
 
 
 def _place(text: str) -> tuple[int, int]:
+    """Parse CORE:NEURON."""
     core, colon, neuron = text.partition(":")
     if not (colon and core.isdecimal() and neuron.isdecimal()):
         raise InputError(f"--trace {text}: expected CORE:NEURON")
@@ -387,16 +326,18 @@ def _place(text: str) -> tuple[int, int]:
 
 
 def _given(network: Network) -> NDArray[np.uint8]:
+    """Return a network's input spikes, which `run_network` has found to be there."""
     if network.spikes is None:
         raise InputError("no input spikes")
     return network.spikes
 
 
 def _recorded(outcome: Outcome) -> NDArray[np.uint16]:
+    """Return the output spikes of a run, which `run_network` always records."""
     if outcome.raster is None:
         raise SimcoreError("the run recorded no output spikes")
     return outcome.raster
 
 
-def _say(text: str) -> None:
+def _print_stderr(text: str) -> None:
     print(f"{PROGRAM}: {text}", file=sys.stderr)  # noqa: T201 - the one place that speaks to stderr

@@ -1,4 +1,4 @@
-"""Follow one question on the chip, word by word: every spike, and what the answer would be after every word."""
+"""Follow one question on the chip, word by word: every spike, and the answer after each word."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from .image import Coding, CoreImage
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False, repr=False)
 class Course:
-    """What the chip does with one question of n words, in n steps and the drain steps after them.
+    """Everything that the chip does with one question of n words, in n steps and the drain steps after them.
 
     Attributes
     ----------
     order : int64 (n,)
-        Position in the text of the word that is read in each step.
+        Position in the text of the word read in each step.
     codes : uint8 (n, word lines)
-        Activities of the word lines in each step; the backward lines' are of the word as far from the other end.
+        Activities of the word lines in each step; on the backward lines, those of the word read from the other end.
     lines : bool (ticks, input lines)
         Spikes on the input lines.
     fired : bool (ticks, cores, 256)
@@ -42,7 +42,7 @@ class Course:
     synaptic_events : int64 (steps,)
         Synaptic events in each step.
     evidence : int32 (n, classes)
-        Scores that the question would have if it ended with the word of each step; the last row is its own.
+        Scores that the question would have if it ended with the word of each step; the last row has its own scores.
 
     """
 
@@ -54,14 +54,19 @@ class Course:
     synaptic_events: NDArray[np.int64]
     evidence: NDArray[np.int32]
 
+    def __repr__(self) -> str:
+        return (
+            f"<Course: {len(self.order)} words, {len(self.spikes)} steps, {len(self.lines)} ticks>"
+        )
+
 
 def follow(image: CoreImage, encoder: Encoder, ids: Sequence[int]) -> Course:
-    """Run one question by the definition (plain NumPy, slow), and every beginning of it.
+    """Run one question with the NumPy reference (slow), and score every beginning of it.
 
     Parameters
     ----------
     image, encoder
-        A classifier's.
+        The core image and the encoder of a classifier.
     ids
         Word ids in the order of the text, 1 to MAX_WORDS of them.
 
@@ -70,33 +75,20 @@ def follow(image: CoreImage, encoder: Encoder, ids: Sequence[int]) -> Course:
     ModelError
         The image has no coding.
     InputError
-        No word, too many, or one that the encoder does not know.
+        The question has no words, too many, or one that the encoder does not know.
 
     """
     coding = image.coding
     if coding is None:
-        raise ModelError("core image: it states no coding, so it is no classifier")
-    words = np.array(ids, dtype=np.int64)
-    if not 1 <= len(words) <= MAX_WORDS:
-        raise InputError(f"question: {len(words):,} words, limits 1..{MAX_WORDS:,}")
-    if words.min() < 0 or words.max() >= len(encoder.rows):
-        raise InputError(f"question: a word id that the encoder does not know: {words.max()}")
+        raise ModelError("core image: has no coding, so it is not a classifier")
+    words = _known_words(encoder, ids)
     codes = encoder.codes[encoder.rows[words]]
     simulator = Simulator(image)
     lines = input_raster(coding, codes, np.array([len(words)]), simulator.lines)
-    steps, T = len(words) + coding.drain_steps, coding.ticks_per_step
-    chip = _Chip(image)
-    fired = np.zeros((len(lines), *chip.fired.shape), dtype=np.bool_)
-    spikes = np.zeros((steps, 3), dtype=np.int64)
-    events = np.zeros(steps, dtype=np.int64)
-    for t, line in enumerate(lines.astype(np.uint8)):
-        sent, joined, _ = chip.tick(line)
-        fired[t] = chip.fired
-        spikes[t // T] += sent
-        events[t // T] += joined
-    order = np.arange(len(words)) if coding.direction == "forward" else np.arange(len(words))[::-1]
+    fired, spikes, events = _run(image, coding, lines)
+    order = np.arange(len(words))
     return Course(
-        order=order,
+        order=order if coding.direction == "forward" else order[::-1],
         codes=_as_read(coding, codes),
         lines=lines,
         fired=fired,
@@ -108,8 +100,38 @@ def follow(image: CoreImage, encoder: Encoder, ids: Sequence[int]) -> Course:
     )
 
 
+def _known_words(encoder: Encoder, ids: Sequence[int]) -> NDArray[np.int64]:
+    """Return the word ids as an array; raise if there are none, too many, or some that the encoder does not know."""
+    words = np.array(ids, dtype=np.int64)
+    if not 1 <= len(words) <= MAX_WORDS:
+        raise InputError(f"question: {len(words):,} words, limits 1..{MAX_WORDS:,}")
+    unknown = words[(words < 0) | (words >= len(encoder.rows))]
+    if len(unknown):
+        raise InputError(
+            f"question: word id {unknown[0]}, but the encoder knows 0..{len(encoder.rows) - 1}"
+        )
+    return words
+
+
+def _run(
+    image: CoreImage, coding: Coding, lines: NDArray[np.bool_]
+) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]]:
+    """Run the chip tick by tick; return `fired`, `spikes` and `synaptic_events` of a `Course`."""
+    T = coding.ticks_per_step
+    chip = _Chip(image)
+    fired = np.zeros((len(lines), *chip.fired.shape), dtype=np.bool_)
+    spikes = np.zeros((len(lines) // T, 3), dtype=np.int64)
+    synaptic_events = np.zeros(len(lines) // T, dtype=np.int64)
+    for t, line in enumerate(lines.astype(np.uint8)):
+        sent, events, _ = chip.tick(line)
+        fired[t] = chip.fired
+        spikes[t // T] += sent
+        synaptic_events[t // T] += events
+    return fired, spikes, synaptic_events
+
+
 def _as_read(coding: Coding, codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Order codes by the steps in which they are read."""
+    """Return the codes in the order of the steps in which they are read."""
     split = coding.word_lines - coding.backward_lines
     ways = (codes, codes[::-1]) if coding.direction == "forward" else (codes[::-1], codes)
     return np.concatenate([ways[0][:, :split], ways[1][:, split:]], axis=1)
@@ -118,8 +140,9 @@ def _as_read(coding: Coding, codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _scores(
     image: CoreImage, coding: Coding, simulator: Simulator, codes: NDArray[np.uint8], words: int
 ) -> NDArray[np.int32]:
-    """Score the first so many words that each direction reads, int32 (1, classes)."""
+    """Return the scores of the first `words` words that each direction reads, int32 (1, classes)."""
     split = coding.word_lines - coding.backward_lines
+    # After k steps one direction has read the first k words of the text, the other one the last k.
     ways = (codes[:words], codes[-words:])
     if coding.direction == "reverse":
         ways = ways[::-1]

@@ -1,4 +1,4 @@
-"""Read JSON documents from files that may be hostile: sizes are bounded while they are read."""
+"""Read JSON documents from files that may be hostile: the size is bounded while a file is read."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
 MAX_DOCUMENT: Final = 2**30
-"""Longest document in bytes, decompressed: room for RANC's JSON of a whole chip (about 220 kB a core)."""
+"""Longest document in bytes, decompressed: enough for RANC's JSON of a whole chip, about 220 kB per core."""
 
 _PIECE: Final = 2**20
 
 
 def read_document(path: Path) -> bytes:
-    """Read a file, decompressed where it is gzip'd.
+    """Read a file, decompressing gzip.
 
     Raises
     ------
     ImageError
-        The file cannot be read, is damaged or longer than `MAX_DOCUMENT`; it is not read further than that.
+        The file cannot be read, is damaged, or is longer than `MAX_DOCUMENT`; reading stops there.
 
     """
     pieces, total = [], 0
     try:
         with Path(path).open("rb") as raw:
-            zipped = raw.read(2) == b"\x1f\x8b"
+            zipped = raw.read(2) == b"\x1f\x8b"  # by content: names may lie
             raw.seek(0)
             file = gzip.open(raw) if zipped else raw  # noqa: SIM115 - closing `raw` is enough
             while piece := file.read(_PIECE):
@@ -47,12 +47,12 @@ def read_document(path: Path) -> bytes:
 
 
 def check_keys(record: Mapping[str, Any], known: AbstractSet[str], where: str) -> None:
-    """Refuse fields that are not known.
+    """Raise if a record is not an object, or has a field that is not known.
 
     Raises
     ------
     ImageError
-        Naming the first one.
+        The text names the first unknown field.
 
     """
     if not isinstance(record, dict):

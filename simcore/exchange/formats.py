@@ -37,7 +37,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Format = Literal["image", "ranc", "ibm", "nir"]
-Source = Literal["image", "model", "ranc", "ibm"]
+"""Formats that can be written."""
+
+Origin = Literal["image", "model", "ranc", "ibm"]
+"""Where a network can be read from: a file of a format, or a published model."""
 
 SUFFIXES: Final[dict[str, Format]] = {
     ".safetensors": "image",
@@ -45,30 +48,31 @@ SUFFIXES: Final[dict[str, Format]] = {
     ".nir": "nir",
     ".h5": "nir",
 }
-"""Formats that a name's suffix settles; `.json` may be RANC's or IBM's."""
+"""Formats that follow from the suffix of a file's name; `.json` may be RANC's or IBM's."""
 
 _SNIFFED: Final = 2**20
+"""Bytes at the start of a `.json` file that decide its format."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Network:
-    """A network from a file, with what there is to run it on.
+    """A network from a file, with the spikes to run it on.
 
     Attributes
     ----------
     image : CoreImage
         The cores.
     format : str
-        Where it comes from: a file (image, ranc or ibm) or a published model.
+        Where it was read from: a file (image, ranc or ibm) or a published model (model).
     spikes : uint8 (ticks, input lines) or None
-        Input spikes, where the file or a spike file gave them.
+        Input spikes, if the file or a spike file has them.
     expected : uint8 (ticks - 1, output lines) or None
-        Output spikes that the file itself carries (RANC).
+        Output spikes to compare with, if the file has them (RANC).
 
     """
 
     image: CoreImage
-    format: Source
+    format: Origin
     spikes: NDArray[np.uint8] | None = None
     expected: NDArray[np.uint8] | None = None
 
@@ -84,91 +88,84 @@ def open_network(
     Parameters
     ----------
     path
-        The network; `.json` files are told apart by their content. What names no file may be a model's reference.
+        The network.  The content of a `.json` file decides whether it is RANC's or IBM's.  A name with `:` or `@` that
+        is not a file is the reference of a published model.
     spikes
-        A spike file, in place of the spikes of a RANC file: `.txt` holds `tick line`, anything else is IBM's sfti.
-        An IBM model gets input lines for the axons that this file names, in their order, and no others.
+        A spike file, which replaces the spikes of a RANC file: `.txt` has lines `tick line`, any other suffix is IBM's
+        sfti.  An IBM model gets input lines for the axons that this file names, in their order, and no others.
     ticks
-        Length of the run; None: that of a RANC file, or 15 ticks (the longest delay) after the last input spike.
+        Length of the run in ticks; None: that of a RANC file, or 15 ticks (the longest delay) after the last input
+        spike.
     registry
-        Directory of the registry to look models up in; None: the bundled one.
+        Directory of the registry that has the model; None: the bundled registry.
 
     Raises
     ------
     SimcoreError
-        A file that cannot be read, or spikes that do not fit the network.
+        A file cannot be read, or the spikes do not fit the network.
 
     """
-    kind = _sniff(path)
-    if kind == "ranc":
-        ranc = read_ranc(path)
-        if spikes is None:
-            length = len(ranc.spikes) if ticks is None else ticks
-            return Network(
-                image=ranc.image,
-                format=kind,
-                spikes=_fit(ranc.spikes, length),
-                expected=None if ranc.expected is None else ranc.expected[: max(0, length)],
-            )
-        image = ranc.image
-    else:
-        image = _read(path, kind, registry)
+    origin = _origin(path)
+    network = _read(path, origin, registry)
     if spikes is None:
-        silent = None if ticks is None else empty_raster(ticks, image.input_lines)
-        return Network(image=image, format=kind, spikes=silent)
+        return _cut(network, ticks)
+    image = network.image
     if spikes.suffix == ".txt":
         events = read_text(spikes)
         raster = line_raster(events, _length(events, ticks), image.input_lines)
     else:
         events = read_events(spikes)
-        if kind == "ibm":
+        if origin == "ibm":
             image = _driven(image, events)
         raster = axon_raster(image, events, _length(events, ticks))
-    return Network(image=image, format=kind, spikes=raster)
+    return Network(image=image, format=origin, spikes=raster)
 
 
 def run_network(network: Network, what: str) -> Outcome:
-    """Run a network once on its input spikes, and record every output spike.
+    """Run a network once on its input spikes and record every output spike.
 
     Raises
     ------
     InputError
-        There are no input spikes, or the record of the output would be too large.
+        The network has no input spikes, or the record of the output would be too large; `what` names the network in
+        the text.
 
     """
     if network.spikes is None:
-        raise InputError(f"{what}: carries no input spikes, and no spike file or ticks are given")
+        raise InputError(f"{what}: has no input spikes; give a spike file or a number of ticks")
     check_cells(len(network.spikes), network.image.output_lines, "output lines")
     ticks = len(network.spikes)
     return Simulator(network.image).run(pack_lines(network.spikes), [0, ticks], record=True)
 
 
-def convert(network: Network, path: Path, to: Format | None = None) -> list[Path]:
-    """Write a network in another format; its input spikes go into the file, or beside it (`.sfti`, `.txt`).
+def write_network(network: Network, path: Path, to: Format | None = None) -> list[Path]:
+    """Write a network in a format; its input spikes go into the same file, or one next to it (`.sfti`, `.txt`).
 
     Parameters
     ----------
     network
-        What to write.
+        The network to write.
     path
-        Where to write it.
+        The file to write.
     to
-        The format; None: by the suffix of the name.
+        The format; None: the one that the suffix of `path` stands for.
 
     Returns
     -------
     list of Path
-        Files written.
+        The files written.
 
     Warns
     -----
     LossyExport
-        What was left out because it says nothing about the cores themselves, or, for NIR, because NIR cannot say it.
+        For everything left out: because it concerns the host and not the cores, or, in NIR, because NIR cannot
+        express it.
 
     Raises
     ------
     SimcoreError
-        Something in the cores or spikes that the format cannot say; nothing is written then.
+        The suffix does not determine the format, or the format cannot express the cores or the spikes; then nothing
+        is written.
     OSError
         A file cannot be written.
 
@@ -176,35 +173,20 @@ def convert(network: Network, path: Path, to: Format | None = None) -> list[Path
     kind = to or SUFFIXES.get(path.suffix)
     if kind is None:
         raise SimcoreError(
-            f"{path}: the name does not settle the format; say image, ranc, ibm or nir"
+            f"{path}: the suffix does not determine the format; choose image, ranc, ibm or nir"
         )
-    image, spikes = network.image, network.spikes
-    if kind in {"ranc", "ibm"}:
-        image = _bare(image, keep_grid=kind == "ranc")
     if kind == "ranc":
-        given = empty_raster(0, image.input_lines) if spikes is None else spikes
-        write_ranc(image, given, path, network.expected)
-        return [path]
+        return _write_ranc(network, path)
     if network.expected is not None:
-        _warn("the output spikes that the file carries for comparison")
-    written = [path]
+        _warn("the output spikes that the file has for comparison")
     if kind == "ibm":
-        text = ibm_text(image)
-        beside = path.with_suffix(".sfti")
-        if spikes is not None:
-            write_events(beside, axon_events(image, spikes))
-            written.append(beside)
-        path.write_text(text, encoding="ascii")
-    elif kind == "image":
-        image.save(path)
-        if spikes is not None:
-            written.append(path.with_suffix(".txt"))
-            write_text(written[-1], spikes)
-    else:
-        write_nir(image, path)
-        if spikes is not None:
-            _warn("the input spikes")
-    return written
+        return _write_ibm(network, path)
+    if kind == "image":
+        return _write_image(network, path)
+    write_nir(network.image, path)
+    if network.spikes is not None:
+        _warn("the input spikes")
+    return [path]
 
 
 def write_spikes(path: Path, raster: NDArray[Any]) -> None:
@@ -222,19 +204,24 @@ def write_spikes(path: Path, raster: NDArray[Any]) -> None:
         write_outputs(path, raster)
 
 
-def _read(path: Path, kind: Source, registry: Path | None) -> CoreImage:
-    if kind == "ibm":
-        return read_ibm(path)
-    if kind == "image":
-        return CoreImage.load(path)
+def _read(path: Path, origin: Origin, registry: Path | None) -> Network:
+    """Read a network as its file has it."""
+    if origin == "ranc":
+        ranc = read_ranc(path)
+        return Network(image=ranc.image, format=origin, spikes=ranc.spikes, expected=ranc.expected)
+    if origin == "ibm":
+        return Network(image=read_ibm(path), format=origin)
+    if origin == "image":
+        return Network(image=CoreImage.load(path), format=origin)
     try:
         files = model_files(str(path), registry, [CORE_FILE])
     except LookupError as e:
         raise InputError(f"{path}: no such file, and {e.args[0]}") from None
-    return CoreImage.from_bytes(files[CORE_FILE], what=str(path))
+    return Network(image=CoreImage.from_bytes(files[CORE_FILE], what=str(path)), format=origin)
 
 
-def _sniff(path: Path) -> Source:
+def _origin(path: Path) -> Origin:
+    """Return what a path or reference names, by its form, its suffix or the start of its content."""
     if is_reference(str(path)) and not path.exists():
         return "model"
     if path.suffix == ".gz":
@@ -244,24 +231,29 @@ def _sniff(path: Path) -> Source:
     try:
         with path.open("rb") as file:
             head = file.read(_SNIFFED)
-            # IBM's files open with their libraries; RANC's have no such keys.
+            # IBM's files begin with their libraries of types; RANC's have no such keys.
             return "ibm" if b'"crossbarTypes"' in head or b'"neuronTypes"' in head else "ranc"
     except OSError as e:
         raise InputError(f"{path}: {e.strerror or e}") from None
 
 
+def _cut(network: Network, ticks: int | None) -> Network:
+    """Cut a network's own spikes after so many ticks, or add ticks without spikes; None: leave them."""
+    if ticks is None:
+        return network
+    spikes = empty_raster(ticks, network.image.input_lines)
+    if network.spikes is not None:
+        common = min(ticks, len(network.spikes))
+        spikes[:common] = network.spikes[:common]
+    expected = None if network.expected is None else network.expected[: max(0, ticks)]
+    return replace(network, spikes=spikes, expected=expected)
+
+
 def _length(events: NDArray[np.int64], ticks: int | None) -> int:
+    """Return the length of a run in ticks: as given, or until the last spike can have arrived everywhere."""
     if ticks is not None:
         return ticks
     return int(events[:, 0].max()) + 1 + limits.DELAY_MAX if len(events) else 0
-
-
-def _fit(spikes: NDArray[np.uint8], ticks: int) -> NDArray[np.uint8]:
-    """Cut spikes off, or add ticks without any."""
-    fitted = empty_raster(ticks, spikes.shape[1])
-    common = min(ticks, len(spikes))
-    fitted[:common] = spikes[:common]
-    return fitted
 
 
 def _driven(image: CoreImage, events: NDArray[np.int64]) -> CoreImage:
@@ -277,8 +269,37 @@ def _driven(image: CoreImage, events: NDArray[np.int64]) -> CoreImage:
     return replace(image, inputs=inputs)
 
 
-def _bare(image: CoreImage, *, keep_grid: bool) -> CoreImage:
-    """Take off what tells the host, not the cores, what to do."""
+def _write_image(network: Network, path: Path) -> list[Path]:
+    """Write a core image, and its input spikes as plain text next to it."""
+    network.image.save(path)
+    if network.spikes is None:
+        return [path]
+    beside = path.with_suffix(".txt")
+    write_text(beside, network.spikes)
+    return [path, beside]
+
+
+def _write_ranc(network: Network, path: Path) -> list[Path]:
+    """Write a RANC network with its input and output spikes in one file."""
+    image = _cores_only(network.image, keep_grid=True)
+    spikes = empty_raster(0, image.input_lines) if network.spikes is None else network.spikes
+    write_ranc(image, spikes, path, network.expected)
+    return [path]
+
+
+def _write_ibm(network: Network, path: Path) -> list[Path]:
+    """Write an IBM model, and its input spikes as sfti next to it."""
+    image, written = _cores_only(network.image, keep_grid=False), [path]
+    text = ibm_text(image)  # before the spikes are written: it may be refused
+    if network.spikes is not None:
+        written.append(path.with_suffix(".sfti"))
+        write_events(written[-1], axon_events(image, network.spikes))
+    path.write_text(text, encoding="ascii")
+    return written
+
+
+def _cores_only(image: CoreImage, *, keep_grid: bool) -> CoreImage:
+    """Return an image without what concerns only the host, and warn of everything dropped."""
     if image.grid is not None and not keep_grid:
         _warn("the grid: where the cores are placed")
         image = replace(image, grid=None)

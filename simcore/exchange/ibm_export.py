@@ -30,7 +30,7 @@ def write_ibm(image: CoreImage, path: Path) -> None:
     Raises
     ------
     ImageError
-        Something that the format cannot say; one line naming core, neuron and field.
+        The format cannot express the image; the text names core, neuron and field.
     OSError
         The file cannot be written.
 
@@ -39,7 +39,7 @@ def write_ibm(image: CoreImage, path: Path) -> None:
 
 
 def ibm_text(image: CoreImage) -> str:
-    """Say an image in the format of IBM's model files.
+    """Return an image in the format of IBM's model files.
 
     The file names inputs by core and axon, so the numbers of input lines are not kept (`spikes.axon_events` turns
     spikes on lines into spikes on axons).
@@ -47,12 +47,12 @@ def ibm_text(image: CoreImage) -> str:
     Raises
     ------
     ImageError
-        Something that the format cannot say; one line naming core, neuron and field.
+        The format cannot express the image; the text names core, neuron and field.
 
     """
     image.validate()
     if image.coding is not None:
-        raise ImageError("coding: cannot be said in IBM's format")
+        raise ImageError("coding: IBM's format cannot express it")
     _check_resets(image)
     types, numbers = _types(image)
     crossbars: dict[str, str] = {}
@@ -80,7 +80,7 @@ def ibm_text(image: CoreImage) -> str:
 
 
 def compress(values: Sequence[int]) -> list[int | str]:
-    """Write a list as runs and ranges; `ibm.expand` undoes it."""
+    """Write a list as runs and ranges; the inverse of `ibm.expand`."""
     items: list[int | str] = []
     at = 0
     while at < len(values):
@@ -100,18 +100,22 @@ def compress(values: Sequence[int]) -> list[int | str]:
 
 
 def _check_resets(image: CoreImage) -> None:
-    sayable = 2 ** np.arange(limits.RESET_MAX.bit_length() + 1) - 1
-    bad = ~np.isin(np.abs(image.reset), sayable)
+    """Raise if a reset potential is not +-(2^VR - 1), the only values that the format has."""
+    expressible = 2 ** np.arange(limits.RESET_MAX.bit_length() + 1) - 1
+    bad = ~np.isin(np.abs(image.reset), expressible)
     if bad.any():
         c, j = np.argwhere(bad)[0]
         raise ImageError(
-            f"core {c}, neuron {j}: reset {image.reset[c, j]} cannot be said in IBM's format,"
-            " which has sigma (2^VR - 1)"
+            f"core {c}, neuron {j}: IBM's format cannot express reset {image.reset[c, j]},"
+            " only +-(2^VR - 1)"
         )
 
 
 def _types(image: CoreImage) -> tuple[list[str], list[list[int]]]:
-    """Give distinct neurons numbers from 1; an untouched blank neuron without target is none (0)."""
+    """Assign distinct neurons numbers from 1; return their types in the format, and every core's numbers.
+
+    A neuron that is blank and has no target is not in use: NO_TYPE.
+    """
     empty = blank(1)
     unused = (
         *(tuple(np.atleast_1d(empty[name][0, 0]).tolist()) for name in _NEURON),
@@ -133,6 +137,7 @@ def _types(image: CoreImage) -> tuple[list[str], list[list[int]]]:
 
 
 def _type(key: tuple[tuple[int, ...], ...], number: int) -> dict[str, Any]:
+    """Return a neuron type as the format's object; `key` has the values of the fields _NEURON."""
     values: dict[str, Any] = dict(zip(_NEURON, key, strict=True))
     weights = values.pop("weights")
     one = {name: value[0] for name, value in values.items()}
@@ -159,6 +164,7 @@ def _type(key: tuple[tuple[int, ...], ...], number: int) -> dict[str, Any]:
 
 
 def _core(image: CoreImage, c: int, types: list[int], crossbars: dict[str, str]) -> str:
+    """Return a core as the format's object, and add its crossbar to `crossbars` (rows to name) unless it is there."""
     bits = np.unpackbits(image.crossbar[c], axis=1, bitorder="little")
     packed = np.packbits(bits, axis=1, bitorder="big")
     rows = [

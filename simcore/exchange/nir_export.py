@@ -1,6 +1,6 @@
 """Write networks in NIR, the Neuromorphic Intermediate Representation (package `nir`, extra `[nir]`).
 
-NIR describes networks of real numbers in continuous time.  What of a core image it cannot say is listed in a warning.
+NIR describes networks of real numbers in continuous time.  A warning lists what it cannot express of a core image.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _ALWAYS: Final = (
 
 
 class LossyExport(UserWarning):
-    """What an export had to leave out; its text lists everything, one item a line."""
+    """Lists what an export left out, one item on each line."""
 
 
 def to_nir(image: CoreImage) -> Any:
-    """Build a NIR graph of an image.
+    """Return a NIR graph of an image.
 
     `input` leads through `core_c_in` (Affine: weights of the input lines, with the leak as bias) to `core_c` (IF,
     256 neurons), `core_c_delay` (Delay, in ticks), and from there through `core_c_to_d` (Linear) to other cores and
@@ -53,12 +53,12 @@ def to_nir(image: CoreImage) -> Any:
     Warns
     -----
     LossyExport
-        Always: the list of what NIR cannot say.
+        Always; the text lists what NIR cannot express.
 
     Raises
     ------
     SimcoreError
-        The package `nir` is missing, or the matrices would be larger than `MAX_WEIGHTS`.
+        The package `nir` is not installed, or the matrices would exceed `MAX_WEIGHTS`.
 
     """
     nir = _package()
@@ -71,7 +71,7 @@ def to_nir(image: CoreImage) -> Any:
     )
     if size > MAX_WEIGHTS:
         raise SimcoreError(f"NIR: {size} weights in dense matrices, limit {MAX_WEIGHTS}")
-    warnings.warn(LossyExport("NIR cannot say\n" + "\n".join(losses(image))), stacklevel=2)
+    warnings.warn(LossyExport("NIR cannot express\n" + "\n".join(losses(image))), stacklevel=2)
     nodes = {
         "input": nir.Input(input_type={"input": np.array([lines])}),
         "output": nir.Output(output_type={"output": np.array([outputs])}),
@@ -103,7 +103,7 @@ def write_nir(image: CoreImage, path: Path) -> None:
 
 
 def losses(image: CoreImage) -> list[str]:
-    """List what NIR cannot say of an image, the neurons that it concerns counted."""
+    """Return what NIR cannot express of an image, one line each, with the number of neurons concerned."""
     found = list(_ALWAYS)
     counted = {
         "reset_mode 1 (linear), written as a reset to 0": image.reset_mode == 1,
@@ -126,6 +126,7 @@ def losses(image: CoreImage) -> list[str]:
 
 
 def _package() -> Any:
+    """Import and return the package `nir`; raise if it is not installed."""
     try:
         return importlib.import_module("nir")
     except ImportError:
@@ -135,31 +136,32 @@ def _package() -> Any:
 
 
 def _falls(image: CoreImage) -> NDArray[np.bool_]:
-    """Find neurons that something can carry below zero."""
+    """Return which neurons can fall below zero: only these need a negative threshold."""
     return (image.leak < 0) | (image.weights < 0).any(axis=2) | (image.potential < 0)
 
 
 def _pairs(image: CoreImage) -> list[tuple[int, int]]:
-    """List the (core, target core) pairs that are connected."""
+    """Return the (core, target core) pairs that are connected."""
     core, neuron = np.nonzero(image.target_core >= 0)
     both = np.stack([core, image.target_core[core, neuron]], axis=1)
     return [(c, d) for c, d in np.unique(both, axis=0).tolist()]
 
 
 def _neurons(nir: Any, image: CoreImage, c: int) -> Any:
+    """Return a core's neurons as a NIR node."""
     alpha = image.threshold[c].astype(np.float32)
     reset = np.where(image.reset_mode[c] == 0, image.reset[c], 0).astype(np.float32)
     return nir.IF(r=np.ones_like(alpha), v_threshold=alpha - np.float32(0.5), v_reset=reset)
 
 
 def _weights(image: CoreImage, c: int) -> NDArray[np.int16]:
-    """Write out the weight of every axon on every neuron of a core: int16 (256 axons, 256 neurons)."""
+    """Return the weight of every axon on every neuron of a core, int16 (256 axons, 256 neurons)."""
     synapses = np.unpackbits(image.crossbar[c], axis=1, bitorder="little")
     return np.where(synapses == 1, image.weights[c].T[image.axon_type[c]], np.int16(0))
 
 
 def _from_lines(image: CoreImage, c: int, lines: int) -> NDArray[np.float32]:
-    """Sum the weights of the axons that each line drives: float32 (256, lines)."""
+    """Return the summed weights of the axons that each line drives, float32 (256, lines)."""
     weight = np.zeros((lines, limits.NEURONS), dtype=np.float32)
     line, core, axon = image.inputs.T
     here = core == c
@@ -168,6 +170,7 @@ def _from_lines(image: CoreImage, c: int, lines: int) -> NDArray[np.float32]:
 
 
 def _between(image: CoreImage, c: int, d: int) -> NDArray[np.float32]:
+    """Return the weight of each neuron of core c on each neuron of core d, float32 (256 of d, 256 of c)."""
     weight = np.zeros((limits.NEURONS, limits.NEURONS), dtype=np.float32)
     source = np.nonzero(image.target_core[c] == d)[0]
     weight[:, source] = _weights(image, d)[image.target_axon[c, source]].T
@@ -175,6 +178,7 @@ def _between(image: CoreImage, c: int, d: int) -> NDArray[np.float32]:
 
 
 def _to_outputs(image: CoreImage, c: int, outputs: int) -> NDArray[np.float32]:
+    """Return which neurons of a core drive each output line, 0/1 float32 (output lines, 256)."""
     weight = np.zeros((outputs, limits.NEURONS), dtype=np.float32)
     core, neuron, line = image.outputs.T
     weight[line[core == c], neuron[core == c]] = 1

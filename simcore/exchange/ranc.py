@@ -1,4 +1,4 @@
-"""Read networks and spikes of the RANC simulator (University of Arizona): its JSON, plain or gzip'd."""
+"""Read networks and spikes of the RANC simulator (University of Arizona): its JSON, plain or gzip-compressed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _BUS: Final = {"coordinates", "num_outputs"}
 _CORE: Final = {"axons", "connections", "coordinates", "neurons"}
 _PACKET: Final = {"destination_core", "destination_axon", "destination_tick"}
 _ONLY: Final = {"neuron_reset_type": 0, "num_weights": 4, "max_tick_offset": 16}
-"""Settings that change what a network does, and the one value of each that TrueNorth has."""
+"""Settings that change what a network does, each with the only value that matches TrueNorth."""
 
 _CONFIG: Final = {
     *("num_neurons", "num_axons", "num_cores_x", "num_cores_y", "neuron_block_trace_verbosity"),
@@ -35,7 +35,7 @@ _CONFIG: Final = {
 _NUMBERS: Final = {
     "leak": (-limits.LEAK_MAX, limits.LEAK_MAX),
     "positive_threshold": (0, limits.THRESHOLD_MAX),
-    "negative_threshold": (-limits.THRESHOLD_MAX, 0),  # the bound itself
+    "negative_threshold": (-limits.THRESHOLD_MAX, 0),  # signed in this format
     "reset_potential": (-limits.RESET_MAX, limits.RESET_MAX),
     "reset_mode": (0, 1),
     "current_potential": (limits.POTENTIAL_MIN, limits.POTENTIAL_MAX),
@@ -56,12 +56,12 @@ class RancNetwork:
     Attributes
     ----------
     image : CoreImage
-        The cores, in the order of the file; input line = one (core, axon) that a packet names.
+        The cores, in the order of the file; one input line for each (core, axon) that a packet names.
     spikes : uint8 (ticks, input lines)
         Input spikes.
     expected : uint8 (ticks - 1, output lines) or None
-        Output spikes by the tick in which the neurons fired, where the file carries them; it does not show the
-        last tick's.
+        Output spikes by the tick in which the neurons fired, where the file has them; those of the last tick are in
+        no file.
 
     """
 
@@ -76,7 +76,8 @@ def read_ranc(path: Path) -> RancNetwork:
     Raises
     ------
     ImageError
-        The file cannot be read, is not in the format, or holds what the chip cannot do; one line naming it.
+        The file cannot be read, is not in the format, or has a value that the chip cannot hold; the text names file
+        and field.
 
     """
     data = read_document(path)
@@ -93,27 +94,21 @@ def read_ranc(path: Path) -> RancNetwork:
 
 
 def _network(document: Mapping[str, Any]) -> RancNetwork:
+    """Make the network of a parsed document."""
     if not isinstance(document, dict):
-        raise ImageError("not a RANC network: no object")
+        raise ImageError("not a RANC network: not a JSON object")
     if "network" not in document and "cores" in document:
         document = {"network": document}
     check_keys(document, _DOCUMENT, "file")
-    config, network = document.get("config", {}), document["network"]
-    check_keys(config, _CONFIG, "config")
-    for name, value in _ONLY.items():
-        if (found := config.get(name, value)) != value:
-            raise ImageError(f"config: {name} {found!r}, only {value} can be simulated")
+    _check_config(document.get("config", {}))
+    network = document["network"]
     check_keys(network, _NETWORK, "network")
-    places, bus = _places(network["cores"]), network["output_bus"]
-    check_keys(bus, _BUS, "output_bus")
-    width = _whole(bus["num_outputs"], 0, MAX_LINES, "output_bus: num_outputs")
-    at = _pair(bus["coordinates"], "output_bus: coordinates")
-    if at in places:
-        raise ImageError(f"output_bus: coordinates {list(at)}, where core {places[at]} is")
+    places = _places(network["cores"])
+    bus, width = _bus(network["output_bus"], places)
     arrays = blank(len(places))
     for c, core in enumerate(network["cores"]):
         _read_crossbar(arrays, c, core)
-        _read_neurons(arrays, c, core, places, at, width)
+        _read_neurons(arrays, c, core, places, bus, width)
     packets = network["packets"]
     ticks = _whole(document.get("ticks", len(packets)), 0, None, "ticks")
     arrays["inputs"], spikes = _read_packets(packets, places, ticks)
@@ -128,8 +123,28 @@ def _network(document: Mapping[str, Any]) -> RancNetwork:
     return RancNetwork(image=image, spikes=spikes, expected=expected)
 
 
+def _check_config(config: Mapping[str, Any]) -> None:
+    """Raise if a setting is unknown, or would make RANC compute anything but a TrueNorth core."""
+    check_keys(config, _CONFIG, "config")
+    for name, value in _ONLY.items():
+        if (found := config.get(name, value)) != value:
+            raise ImageError(f"config: {name} {found!r}, only {value} is supported")
+
+
+def _bus(
+    bus: Mapping[str, Any], places: Mapping[tuple[int, int], int]
+) -> tuple[tuple[int, int], int]:
+    """Return the place of the output bus, which no core may have, and the number of its lines."""
+    check_keys(bus, _BUS, "output_bus")
+    width = _whole(bus["num_outputs"], 0, MAX_LINES, "output_bus: num_outputs")
+    at = _pair(bus["coordinates"], "output_bus: coordinates")
+    if at in places:
+        raise ImageError(f"output_bus: coordinates {list(at)} are those of core {places[at]}")
+    return at, width
+
+
 def _places(cores: list[Mapping[str, Any]]) -> dict[tuple[int, int], int]:
-    """Map places to the numbers of cores, and check the cores before anything is allocated for them."""
+    """Return the number of the core at each place; check all cores before anything is allocated for them."""
     if not 1 <= len(cores) <= limits.MAX_CORES:
         raise ImageError(f"{len(cores)} cores, limits 1..{limits.MAX_CORES}")
     places: dict[tuple[int, int], int] = {}
@@ -139,14 +154,17 @@ def _places(cores: list[Mapping[str, Any]]) -> dict[tuple[int, int], int]:
             raise ImageError(f"core {c}: field {missing[0]} is missing")
         place = _pair(core["coordinates"], f"core {c}: coordinates")
         if places.setdefault(place, c) != c:
-            raise ImageError(f"core {c}: coordinates {list(place)}, where core {places[place]} is")
+            raise ImageError(
+                f"core {c}: coordinates {list(place)} are those of core {places[place]}"
+            )
     return places
 
 
 def _read_crossbar(arrays: dict[str, Any], c: int, core: Mapping[str, Any]) -> None:
+    """Write a core's axon types and synapses into the image's arrays."""
     types, connections = core["axons"], np.array(core["connections"])
     if connections.ndim != 2 or connections.dtype.kind not in "iub":
-        raise ImageError(f"core {c}: connections are no table of 0 and 1")
+        raise ImageError(f"core {c}: connections are not a table of 0 and 1")
     neurons, axons = connections.shape
     if axons > limits.AXONS or neurons > limits.NEURONS:
         raise ImageError(f"core {c}: {axons} axons x {neurons} neurons, limit 256 x 256")
@@ -156,7 +174,7 @@ def _read_crossbar(arrays: dict[str, Any], c: int, core: Mapping[str, Any]) -> N
             f" but connections of {axons} x {neurons}"
         )
     if not np.isin(connections, (0, 1)).all():
-        raise ImageError(f"core {c}: connections other than 0 and 1")
+        raise ImageError(f"core {c}: connections have values other than 0 and 1")
     for i, kind in enumerate(types):
         _whole(kind, 0, limits.AXON_TYPES - 1, f"core {c}, axon {i}: type")
     arrays["axon_type"][c, :axons] = types
@@ -173,6 +191,7 @@ def _read_neurons(
     bus: tuple[int, int],
     lines: int,
 ) -> None:
+    """Write a core's neurons into the image's arrays; a target at the place of the bus becomes an output line."""
     x, y = core["coordinates"]
     for j, neuron in enumerate(core["neurons"]):
         where = f"core {c}, neuron {j}"
@@ -188,7 +207,7 @@ def _read_neurons(
         dx, dy = neuron["destination_core_offset"]
         target = (x + dx, y + dy)
         if target != bus and target not in places:
-            raise ImageError(f"{where}: its target {list(target)} is neither core nor bus")
+            raise ImageError(f"{where}: no core or bus at its target {list(target)}")
         most = (lines if target == bus else limits.AXONS) - 1
         _whole(neuron["destination_axon"], 0, most, f"{where}: destination_axon")
         arrays["target_axon"][c, j] = neuron["destination_axon"]
@@ -196,6 +215,7 @@ def _read_neurons(
 
 
 def _check_neuron(neuron: Mapping[str, Any], where: str) -> None:
+    """Raise if a field of a neuron is unknown, missing or outside its limits."""
     check_keys(neuron, {*_NUMBERS, *_LISTS}, where)
     if missing := sorted({*_NUMBERS, *_LISTS} - neuron.keys()):
         raise ImageError(f"{where}: field {missing[0]} is missing")
@@ -210,7 +230,7 @@ def _check_neuron(neuron: Mapping[str, Any], where: str) -> None:
 
 
 def _whole(value: Any, low: int, high: int | None, what: str) -> int:
-    """Check a whole number against its limits."""
+    """Return a value of the file if it is an integer within limits; raise otherwise."""
     if type(value) is not int:
         raise ImageError(f"{what} is {value!r:.40}, not an integer")
     if value < low or (high is not None and value > high):
@@ -219,7 +239,7 @@ def _whole(value: Any, low: int, high: int | None, what: str) -> int:
 
 
 def _pair(value: Any, what: str) -> tuple[int, int]:
-    """Check a place in the grid."""
+    """Return a place (x, y) in the grid; raise if the value is not one."""
     if not isinstance(value, list) or len(value) != 2:
         raise ImageError(f"{what} {value!r:.40}, expected x and y")
     x, y = (_whole(n, 0, GRID_MAX, what) for n in value)
@@ -229,6 +249,7 @@ def _pair(value: Any, what: str) -> tuple[int, int]:
 def _read_packets(
     packets: list[list[Mapping[str, Any]]], places: Mapping[tuple[int, int], int], ticks: int
 ) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+    """Read the input spikes; return the image's `inputs`, and the spikes uint8 (ticks, input lines)."""
     lines: dict[tuple[int, int], int] = {}
     events: list[tuple[int, int]] = []
     for t, row in enumerate(packets):
@@ -237,7 +258,7 @@ def _read_packets(
             check_keys(packet, _PACKET, where)
             place = _pair(packet["destination_core"], f"{where}: destination_core")
             if place not in places:
-                raise ImageError(f"{where}: there is no core at {list(place)}")
+                raise ImageError(f"{where}: no core at {list(place)}")
             axon = packet["destination_axon"]
             _whole(axon, 0, limits.AXONS - 1, f"{where}: destination_axon")
             late = packet["destination_tick"]
@@ -254,12 +275,13 @@ def _read_packets(
 
 
 def _read_output(rows: list[str], ticks: int, width: int, lines: int) -> NDArray[np.uint8]:
-    # The bus prints a spike of tick t in row t + 1, so the spikes of the last tick are printed nowhere.
+    """Read the bus's printed rows, of `width` columns; return output spikes uint8 (ticks - 1, lines)."""
+    # The bus prints a spike of tick t in row t + 1, so the spikes of the last tick are not printed.
     shown = [row.lstrip("\ufeff").split() for row in rows[1 : max(1, ticks)]]
     for t, cells in enumerate(shown, 1):
         if len(cells) != width or not set(cells) <= {"0", "1"}:
             raise ImageError(f"output, row {t}: not {width} columns of 0 and 1")
     table = np.array(shown, dtype=np.uint8).reshape(-1, width)
     if table[:, lines:].any():
-        raise ImageError(f"output: a spike on a line above {lines - 1}, which no neuron drives")
+        raise ImageError(f"output: a spike on a line above {lines - 1}, but no neuron drives one")
     return np.ascontiguousarray(table[:, :lines])

@@ -1,4 +1,4 @@
-"""Spike files: IBM's JSON lines (`.sfti` input, `.sfci` output) and plain text, and their way onto lines.
+"""Read and write spike files, and map spike events to lines: IBM's JSON lines (`.sfti`, `.sfci`) and plain text.
 
 A spike event is a row of int64: (tick, core, axon), or (tick, line) in a plain text file.
 """
@@ -25,10 +25,10 @@ OFF_CHIP: Final = -32
 """IBM's highest core number off the chip; output line l is axon l % 256 of core OFF_CHIP - l // 256."""
 
 DEFAULT_DELAY: Final = 1
-"""Ticks from an input spike's `srcTime` to its axon, where the file does not say."""
+"""Ticks from an input spike's `srcTime` to its arrival at the axon, where the header does not state them."""
 
 MAX_CELLS: Final = 2**28
-"""Most ticks x lines (in 64s) of a raster made from a file: our own bound on what a hostile file may ask for."""
+"""Most cells of a raster made from a file, ticks x lines rounded up to 64s: our own bound on what a file can cost."""
 
 MAX_TICK: Final = 2**31
 """Highest time in a spike file: our own bound."""
@@ -39,12 +39,12 @@ _SPIKE: Final = ("srcTime", "destCore", "destAxon")
 
 
 def output_place(line: int) -> tuple[int, int]:
-    """Give the (destCore, destAxon) by which IBM's files name an output line."""
+    """Return the (destCore, destAxon) by which IBM's files name an output line."""
     return OFF_CHIP - line // limits.AXONS, line % limits.AXONS
 
 
 def output_line(core: int, axon: int) -> int:
-    """Give the output line of a (destCore, destAxon) off the chip; the inverse of `output_place`."""
+    """Return the output line of a (destCore, destAxon) off the chip; the inverse of `output_place`."""
     return (OFF_CHIP - core) * limits.AXONS + axon
 
 
@@ -56,7 +56,8 @@ def read_events(path: Path, *, delivered: bool = True) -> NDArray[np.int64]:
     path
         JSON lines.
     delivered
-        Count ticks at the axon (`srcTime` + `defaultDestinationDelay`), as inputs need it; False: `srcTime` itself.
+        True: ticks are those of arrival at the axon, `srcTime` + `defaultDestinationDelay`, as inputs need them;
+        False: ticks are `srcTime`.
 
     Returns
     -------
@@ -66,7 +67,7 @@ def read_events(path: Path, *, delivered: bool = True) -> NDArray[np.int64]:
     Raises
     ------
     InputError
-        The file cannot be read or holds something else; one line naming file and line.
+        The file cannot be read, or a line is not a header or a spike; the text names file and line.
 
     """
     delay = DEFAULT_DELAY
@@ -91,12 +92,12 @@ def read_events(path: Path, *, delivered: bool = True) -> NDArray[np.int64]:
 
 
 def write_events(path: Path, events: ArrayLike) -> None:
-    """Write input spikes as a `.sfti` file, ordered by tick, core and axon.
+    """Write input spikes (tick, core, axon) as a `.sfti` file, ordered by tick, core and axon, each once.
 
     Raises
     ------
     InputError
-        A spike at tick 0: the format's spikes arrive `defaultDestinationDelay` = 1 tick after their `srcTime` 0.
+        A spike is at tick 0: the earliest spike of the format has `srcTime` 0 and arrives a tick later.
     OSError
         The file cannot be written.
 
@@ -105,14 +106,21 @@ def write_events(path: Path, events: ArrayLike) -> None:
     if len(table) and table[0, 0] < DEFAULT_DELAY:
         raise InputError(
             f"input spike at tick {table[0, 0]}, core {table[0, 1]}, axon {table[0, 2]}:"
-            f" an sfti spike arrives at tick {DEFAULT_DELAY} or later"
+            f" spikes of an sfti file arrive at tick {DEFAULT_DELAY} or later"
         )
     table[:, 0] -= DEFAULT_DELAY
     _write(path, "sfti1.0", table)
 
 
 def write_outputs(path: Path, raster: ArrayLike) -> None:
-    """Write output spikes (ticks, output lines) as a `.sfci` file; `srcTime` is the tick in which the neuron fired.
+    """Write output spikes as a `.sfci` file.
+
+    Parameters
+    ----------
+    path
+        The file to write.
+    raster
+        Spikes on each line in each tick, (ticks, output lines); `srcTime` is the tick in which the neuron fired.
 
     Raises
     ------
@@ -122,6 +130,7 @@ def write_outputs(path: Path, raster: ArrayLike) -> None:
     """
     table = np.asarray(raster)
     tick, line = np.nonzero(table)
+    # The format has no counts: several spikes on a line in one tick become as many lines of text.
     tick, line = (np.repeat(column, table[tick, line]) for column in (tick, line))
     places = [output_place(n) for n in line.tolist()]
     rows = [(t, c, a) for t, (c, a) in zip(tick.tolist(), places, strict=True)]
@@ -134,7 +143,7 @@ def read_outputs(path: Path, ticks: int, lines: int) -> NDArray[np.uint16]:
     Raises
     ------
     InputError
-        The file cannot be read, or holds a spike of another tick or line.
+        The file cannot be read, or holds a spike outside 0..ticks - 1 or on another line.
 
     """
     raster = np.zeros((ticks, lines), dtype=np.uint16)
@@ -157,7 +166,7 @@ def read_text(path: Path) -> NDArray[np.int64]:
     Raises
     ------
     InputError
-        The file cannot be read or holds something else; one line naming file and line.
+        The file cannot be read, or a line is not `tick line`; the text names file and line.
 
     """
     events = []
@@ -172,7 +181,7 @@ def read_text(path: Path) -> NDArray[np.int64]:
 
 
 def write_text(path: Path, raster: ArrayLike) -> None:
-    """Write spikes (ticks, lines) as plain text; several spikes on a line in one tick stand in as many lines.
+    """Write spikes (ticks, lines) as plain text; several spikes on a line in one tick become as many lines of text.
 
     Raises
     ------
@@ -188,12 +197,12 @@ def write_text(path: Path, raster: ArrayLike) -> None:
 
 
 def line_raster(events: NDArray[np.int64], ticks: int, lines: int) -> NDArray[np.uint8]:
-    """Spread (tick, line) events over a raster 0/1 (ticks, lines); those at or after `ticks` are left out.
+    """Return events (tick, line) as a raster 0/1 (ticks, lines), without those at or after `ticks`.
 
     Raises
     ------
     InputError
-        A line that is not there, or a raster above `MAX_CELLS`.
+        An event is on a line that the image does not have, or the raster would exceed `MAX_CELLS`.
 
     """
     if len(events) and events[:, 1].max() >= lines:
@@ -205,12 +214,12 @@ def line_raster(events: NDArray[np.int64], ticks: int, lines: int) -> NDArray[np
 
 
 def empty_raster(ticks: int, lines: int) -> NDArray[np.uint8]:
-    """Make a raster without spikes, uint8 (ticks, lines).
+    """Return a raster without spikes, uint8 (ticks, lines).
 
     Raises
     ------
     InputError
-        It would be larger than `MAX_CELLS`.
+        The raster would exceed `MAX_CELLS`.
 
     """
     check_cells(ticks, lines, "lines")
@@ -218,36 +227,38 @@ def empty_raster(ticks: int, lines: int) -> NDArray[np.uint8]:
 
 
 def check_cells(ticks: int, lines: int, what: str) -> None:
-    """Check the size of a raster before it is made.
+    """Check the size of a raster before it is allocated.
 
     Raises
     ------
     InputError
-        It would be larger than `MAX_CELLS`; lines take room by 64, a machine word of the simulator's raster.
+        The raster would exceed `MAX_CELLS`.  Lines count in units of 64, the machine words of the simulator's raster.
 
     """
     padded = max(1, -(-lines // 64)) * 64
     if not 0 <= ticks * padded <= MAX_CELLS:
         raise InputError(
-            f"{ticks} ticks x {lines} {what}, limit 0..{MAX_CELLS // padded} ticks for so many lines"
+            f"{ticks} ticks x {lines} {what}, limits 0..{MAX_CELLS // padded} ticks for that many lines"
         )
 
 
 def axon_raster(image: CoreImage, events: NDArray[np.int64], ticks: int) -> NDArray[np.uint8]:
-    """Find the input lines that carry spikes given by (tick, core, axon), 0/1 (ticks, input lines).
+    """Return the input lines that produce spikes given by (tick, core, axon), 0/1 (ticks, input lines).
 
-    A line spikes in a tick in which every axon it drives is to spike.
+    A line spikes in the ticks in which all the axons that it drives receive a spike.
 
     Raises
     ------
     InputError
-        Spikes that no set of lines makes, naming the first; or a raster above `MAX_CELLS`.
+        No set of lines produces the spikes of a tick, and the text names the first spike that is missing; or the
+        raster would exceed `MAX_CELLS`.
 
     """
     if (events[:, 0] < 0).any():
         raise InputError(f"input spike at tick {events[:, 0].min()}")
     raster = empty_raster(ticks, image.input_lines)
     line, core, axon = image.inputs.T
+    # Number all axons of all cores, so that events and connections compare as integers.
     place = core.astype(np.int64) * limits.AXONS + axon
     needed = np.bincount(line, minlength=image.input_lines)
     kept = np.unique(events[events[:, 0] < ticks], axis=0)
@@ -261,14 +272,14 @@ def axon_raster(image: CoreImage, events: NDArray[np.int64], ticks: int) -> NDAr
         if missing.any():
             _, c, a = spikes[np.argmax(missing)]
             raise InputError(
-                f"input spike at tick {t}, core {c}, axon {a}: no input line of the image makes it"
+                f"input spike at tick {t}, core {c}, axon {a}: no input line of the image produces it"
             )
         raster[t] = full
     return raster
 
 
 def axon_events(image: CoreImage, raster: ArrayLike) -> NDArray[np.int64]:
-    """List the (tick, core, axon) spikes that input lines make, int64 (n, 3), each once."""
+    """Return the (tick, core, axon) spikes that spikes on input lines produce, int64 (n, 3), each once."""
     spiking = np.asarray(raster, dtype=np.bool_)
     tick, row = np.nonzero(spiking[:, image.inputs[:, 0]])
     events = np.concatenate([tick[:, None], image.inputs[row, 1:]], axis=1).astype(np.int64)
@@ -276,7 +287,7 @@ def axon_events(image: CoreImage, raster: ArrayLike) -> NDArray[np.int64]:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Read the lines that are not blank, numbered from 1."""
+    """Yield the lines that are not blank, with their numbers from 1."""
     try:
         with Path(path).open(encoding="utf-8") as file:
             for n, text in enumerate(file, 1):
@@ -289,7 +300,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _header(record: Mapping[str, Any], where: str, delay: int) -> int:
-    """Check a header line; return the delay from source time to axon."""
+    """Check a header line; return its delay from `srcTime` to the axon, or `delay` where it states none."""
     unknown = sorted(record.keys() - _HEADER)
     if unknown:
         raise InputError(f"{where}: unknown field {unknown[0]}")
@@ -304,6 +315,7 @@ def _header(record: Mapping[str, Any], where: str, delay: int) -> int:
 
 
 def _event(record: Mapping[str, Any], where: str) -> tuple[int, int, int]:
+    """Check a spike's line; return (srcTime, destCore, destAxon)."""
     spike = record["spike"]
     if len(record) != 1 or not isinstance(spike, dict):
         raise InputError(f"{where}: not one spike")
@@ -319,6 +331,7 @@ def _event(record: Mapping[str, Any], where: str) -> tuple[int, int, int]:
 
 
 def _write(path: Path, version: str, table: NDArray[np.int64]) -> None:
+    """Write rows (srcTime, destCore, destAxon) in the layout of IBM's tools, header first."""
     head = [
         '{"class":"SpikeWriter","encoding":"TEXT","nscsVersion":"1.4.0"}\n',
         f'{{"version":"{version}", "defaultDestinationDelay" : {DEFAULT_DELAY}}}\n',

@@ -1,1 +1,1 @@
-"""What the program `spikewatch-sim` does beside running networks."""
+"""The work of the program spikewatch-sim: inspect, measure, plot, trace, report."""

@@ -1,4 +1,4 @@
-"""Measure how fast this machine runs a network, by kernel and threads."""
+"""Measure how fast this machine runs a network, for each kernel and number of threads."""
 
 from __future__ import annotations
 
@@ -22,40 +22,45 @@ if TYPE_CHECKING:
 
     from ..coding import Coding
 
+COLUMNS: Final = "kernel          threads  runs       ticks/s   syn. events/s  x real time"
+"""Head of the table of measurements."""
+
 TICKS: Final = 2000
 """Ticks of the generated workload."""
 
 ACTIVE: Final = 51
-"""Axons that spike in every tick of it: one in five."""
+"""Axons that spike in every tick of the generated workload, one in five."""
 
 _FEWEST: Final = 3
 """Fewest repetitions of a measurement."""
 
 _QUESTIONS: Final = 2048
-"""Questions at once, for each thread, on the program kernel."""
+"""Random questions per thread in one measurement of the program kernel."""
 
 _WORDS: Final = 10
-"""Words of each; their codes are random."""
+"""Words of each random question."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measurement:
-    """How fast one kernel ran.
+    """The speed of one kernel with one number of threads.
 
     Attributes
     ----------
     kernel : str
-        Its name.
+        The kernel's name.
     program : bool
-        A classifier answered random questions on the program kernel; else the spikes were run on the chip kernel.
-    threads, runs : int
-        Threads, and runs (or questions) at once.
+        True: a classifier answered random questions on the program kernel; False: the chip kernel ran spikes.
+    threads : int
+        Number of threads.
+    runs : int
+        Runs, or questions, in one repetition.
     ticks_per_s, events_per_s : float
-        Ticks and synaptic events of all runs in a second, median of the repetitions.
+        Ticks and synaptic events of all runs per second, median of the repetitions.
     real_time : float
-        Ticks per second over the 1,000 of the chip.
+        Ticks per second divided by the 1,000 of the chip.
     repetitions : int
-        How often it was run.
+        Number of repetitions.
 
     """
 
@@ -69,12 +74,20 @@ class Measurement:
     repetitions: int
 
     def as_json(self) -> dict[str, Any]:
-        """Give the same as a JSON object."""
+        """Return the measurement as a JSON object."""
         return asdict(self)
+
+    def as_text(self) -> str:
+        """Return the measurement as a line of the table under `COLUMNS`."""
+        kind = f"{self.kernel}{', program' * self.program}"
+        return (
+            f"{kind:16}{self.threads:7}{self.runs:6}{self.ticks_per_s:14,.0f}"
+            f"{self.events_per_s:16.3g}{self.real_time:13,.2f}"
+        )
 
 
 def dense_core(seed: int = 7, ticks: int = TICKS) -> tuple[CoreImage, NDArray[np.uint8]]:
-    """Make a core in which everything happens, and input spikes for it.
+    """Return a core whose synapses are all set, and random input spikes for it.
 
     256 axons x 256 neurons with all synapses set, axon types uniform, weights -8..8, leak -3..3, thresholds +-60; 51
     random axons spike in every tick.
@@ -82,7 +95,7 @@ def dense_core(seed: int = 7, ticks: int = TICKS) -> tuple[CoreImage, NDArray[np
     Returns
     -------
     CoreImage, uint8 (ticks, 256)
-        The core, and its input spikes.
+        The core and its input spikes.
 
     """
     rng = np.random.default_rng(seed)
@@ -105,7 +118,7 @@ def dense_core(seed: int = 7, ticks: int = TICKS) -> tuple[CoreImage, NDArray[np
 
 
 def random_spikes(lines: int, ticks: int, rate: float, seed: int = 7) -> NDArray[np.uint8]:
-    """Make input spikes: every line spikes in a tick with probability `rate`, uint8 (ticks, lines)."""
+    """Return input spikes, uint8 (ticks, lines): each line spikes in each tick with probability `rate`."""
     return (np.random.default_rng(seed).random((ticks, lines)) < rate).astype(np.uint8)
 
 
@@ -117,10 +130,11 @@ def measure(
     threads: Sequence[int] = (1,),
     seconds: float = 1.0,
 ) -> Iterator[Measurement]:
-    """Run a network again and again by every kernel and number of threads, and give what each reached.
+    """Run a network repeatedly with every kernel and number of threads, and yield a measurement of each.
 
-    Threads share the cores of one run; where there are fewer cores than threads, as many runs go at once. A classifier
-    that has a program also answers random questions of ten words with it, 2048 for each thread.
+    Threads share the cores of one run; with fewer cores than threads, each thread takes a run of its own.  A
+    classifier that has a program (see `chip.derive`) also answers random questions of ten words with it, 2048 for each
+    thread.
 
     Parameters
     ----------
@@ -129,16 +143,16 @@ def measure(
     spikes
         0/1 (ticks, input lines).
     names
-        Kernels; none: all that this CPU runs, fastest first.
+        Kernels to measure; empty: all that this CPU runs, fastest first.
     threads
-        Numbers of threads.
+        Numbers of threads to measure.
     seconds
-        How long to measure each; at least three runs are made.
+        Least duration of a measurement; it takes at least three runs.
 
     Raises
     ------
     SimcoreError
-        There is no such kernel, or the spikes do not fit the image.
+        A kernel does not exist or this CPU cannot run it, or the spikes do not fit the image.
 
     """
     raster = pack_lines(spikes)
@@ -155,7 +169,7 @@ def measure(
 
 
 def _encoder(coding: Coding) -> Encoder:
-    """Make random codes for as many words as a small vocabulary has."""
+    """Return an encoder with a random code for each word of a small vocabulary."""
     rng = np.random.default_rng(7)
     shape = (_QUESTIONS, coding.word_lines)
     codes = rng.integers(0, coding.ticks_per_step + 1, shape, dtype=np.uint8)
@@ -178,7 +192,7 @@ def _answered(core: QuestionCore, name: str, threads: int, seconds: float) -> Me
 def _run(
     simulator: Simulator, name: str, raster: NDArray[np.uint64], threads: int, seconds: float
 ) -> Measurement:
-    """Measure given spikes on the chip kernel."""
+    """Measure input spikes on the chip kernel."""
     runs = 1 if simulator.image.cores >= threads else threads
     batch = np.concatenate([raster] * runs)
     starts = np.arange(runs + 1) * len(raster)
@@ -199,7 +213,7 @@ def _timed(
     threads: int,
     runs: int,
 ) -> Measurement:
-    """Repeat work that gives its ticks and synaptic events."""
+    """Repeat `work`, which returns its ticks and synaptic events, and return the median speed."""
     times: list[float] = []
     ticks = events = 0
     while len(times) < _FEWEST or sum(times) < seconds:

@@ -1,4 +1,4 @@
-"""Look into a core image: what it holds, how much of each limit it uses, and a picture of a crossbar."""
+"""Inspect a core image: count what it has, compare it with the chip's limits, and draw a crossbar."""
 
 from __future__ import annotations
 
@@ -16,21 +16,33 @@ if TYPE_CHECKING:
     from ..image import CoreImage
 
 BRAILLE: Final = 0x2800
-"""First of the Unicode characters with 2 x 4 dots; the bits of `_DOTS` add dots to it."""
+"""First of Unicode's Braille characters (2 x 4 dots), which has none; each bit of `_DOTS` adds a dot."""
 
 _DOTS: Final = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 _MARGIN: Final = 8
-"""Columns of a picture that are left of the dots."""
+"""Columns to the left of the dots in a picture."""
 
 _DYNAMICS: Final = (
     *("weights", "leak", "threshold", "neg_threshold", "reset", "reset_mode", "kappa"),
     *("epsilon", "potential"),
 )
+"""Fields that decide what a neuron does, apart from its synapses; its target does not."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Use:
-    """How much of one limit is used."""
+    """The use of one limit of the chip.
+
+    Attributes
+    ----------
+    what : str
+        The quantity that is limited.
+    used : int
+        Its largest value, or its count, in the image.
+    limit : int
+        The chip's limit of it.
+
+    """
 
     what: str
     used: int
@@ -38,24 +50,24 @@ class Use:
 
     @property
     def percent(self) -> float:
-        """Share of the limit in percent."""
+        """Use in percent of the limit."""
         return 100 * self.used / self.limit
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Inspection:
-    """What an image holds.
+    """The counts of an image.
 
     Attributes
     ----------
     cores, axons, neurons, synapses : int
         Cores; axons with a synapse; neurons with a target; crossbar bits set.
     copies : int
-        Neurons that do exactly what another one of their core does, and only send their spikes elsewhere.
+        Neurons that fire exactly as another neuron of their core does, and differ only in their target.
     stochastic : int
-        Neurons with a stochastic mode; none of them is a copy, each has its own random numbers.
+        Neurons with a stochastic mode; none of them is a copy, because each draws its own random numbers.
     input_lines, output_lines : int
-        Lines.
+        Input and output lines.
     use : tuple of Use
         Use of each limit of the chip.
 
@@ -72,14 +84,14 @@ class Inspection:
     use: tuple[Use, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """Give the same as a JSON object."""
+        """Return the inspection as a JSON object."""
         counts = {name: getattr(self, name) for name in self.__slots__ if name != "use"}
         use = {u.what: {"used": u.used, "limit": u.limit} for u in self.use}
         return counts | {"use": use}
 
 
 def inspect(image: CoreImage) -> Inspection:
-    """Count what a valid image holds."""
+    """Count the cores, axons, neurons, synapses and lines of a valid image, and its use of the chip's limits."""
     used = image.target_core != limits.TARGET_NONE
     axons: NDArray[np.bool_] = np.any(image.crossbar, axis=2)
     fan_in = np.zeros((image.cores, limits.NEURONS), dtype=np.int64)
@@ -104,10 +116,10 @@ def inspect(image: CoreImage) -> Inspection:
 
 
 def picture(image: CoreImage, core: int, columns: int = 80) -> str:
-    """Draw a crossbar in dots (Braille characters): axons down, neurons across, from 0 to the last that is joined.
+    """Draw a crossbar in dots (Braille characters): axons down, neurons across, up to the last that has a synapse.
 
-    A dot is one synapse where there is room, or else a block of 2 x 2, 4 x 4, ... of them, drawn where at least as many
-    are set as in the mean block.
+    A dot is one synapse if the terminal is wide enough.  Otherwise it is a block of 2 x 2, 4 x 4 or 8 x 8 of them, and
+    is drawn where at least as many synapses are set as in the mean block.
 
     Parameters
     ----------
@@ -121,7 +133,7 @@ def picture(image: CoreImage, core: int, columns: int = 80) -> str:
     Raises
     ------
     InputError
-        There is no such core.
+        The image has no such core.
 
     """
     if not 0 <= core < image.cores:
@@ -131,7 +143,7 @@ def picture(image: CoreImage, core: int, columns: int = 80) -> str:
     if not total:
         return f"core {core}: no synapses"
     size = 1
-    # a character is 4 dots high and 2 wide; 256 axons and neurons come out even
+    # Characters are 4 dots high and 2 wide: round up to whole characters, for any size of block up to 8.
     axons, neurons = (_reach(crossbar, axis, 8) for axis in (0, 1))
     while size < 8 and neurons // (2 * size) > columns - _MARGIN - 1:
         size *= 2
@@ -155,19 +167,20 @@ def picture(image: CoreImage, core: int, columns: int = 80) -> str:
 
 
 def _reach(crossbar: NDArray[Any], axis: int, unit: int) -> int:
-    """Count axons (axis 0) or neurons (1) up to the last with a synapse, in whole units."""
+    """Count axons (axis 0) or neurons (axis 1) up to the last with a synapse, rounded up to a multiple of `unit`."""
     last = int(np.nonzero(crossbar)[axis].max())
     return -(-(last + 1) // unit) * unit
 
 
 def _synapses(image: CoreImage, c: int) -> NDArray[np.uint8]:
-    """Unpack one crossbar (a whole chip's would take 256 MB)."""
+    """Return a core's synapses, 0/1 uint8 (256 axons, 256 neurons); those of a whole chip would take 256 MB."""
     return np.unpackbits(image.crossbar[c], axis=1, bitorder="little")
 
 
 def _copies(
     image: CoreImage, c: int, crossbar: NDArray[np.uint8], candidates: NDArray[np.bool_]
 ) -> int:
+    """Count candidates, bool (256,), that equal an earlier one in synapses and dynamics."""
     columns = [np.packbits(crossbar.T, axis=1).astype(np.int32)]
     for name in _DYNAMICS:
         values = getattr(image, name)[c].astype(np.int32)
@@ -182,7 +195,10 @@ def _use(
     axons: NDArray[np.bool_],
     fan_in: NDArray[np.int64],
 ) -> tuple[Use, ...]:
+    """Return the use of each limit; parameters count only for neurons in use."""
+
     def most(values: NDArray[Any]) -> int:
+        """Return the largest magnitude."""
         chosen = np.abs(values[used].astype(np.int64))
         return int(chosen.max()) if chosen.size else 0
 
@@ -207,7 +223,7 @@ def _use(
 
 
 def _hops(image: CoreImage) -> list[tuple[str, int, int]]:
-    """Find the farthest targets in x and y, where cores are placed in a grid."""
+    """Return the largest distances to a target in x and y, if the cores are placed in a grid."""
     if image.grid is None:
         return []
     core, neuron = np.nonzero(image.target_core >= 0)

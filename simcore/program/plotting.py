@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 SUFFIXES: Final = (".png", ".svg")
-"""Kinds of picture."""
+"""Picture formats."""
 
 _DPI: Final = 150
 _WIDTH_PT: Final = 580
-"""Width of a panel in points, about."""
+"""Approximate width of a panel in points."""
 
 _SEPARATE_LINES: Final = 64
-"""Lines of a panel up to which a gap is left between them."""
+"""Most lines of a panel with gaps between them."""
 
 _MOST_STROKES: Final = 20_000
-"""Spikes of a panel beyond which an SVG holds them as pixels, to stay small."""
+"""Spikes of a panel beyond which an SVG has them as pixels, which keeps the file small."""
 
 
 def plot(
@@ -38,29 +38,31 @@ def plot(
     potentials: ArrayLike | None = None,
     title: str = "",
 ) -> None:
-    """Draw input spikes, output spikes and membranes under each other.
+    """Draw input spikes, output spikes and membrane potentials in panels below each other.
 
     Parameters
     ----------
     path
         `.png` or `.svg`.
     spikes, outputs
-        Spikes (ticks, lines) on the input and the output lines.
+        Spikes on the input and on the output lines, (ticks, lines).
     neurons, potentials
-        (core, neuron) of each membrane, and their potentials (ticks, neurons) at the end of each tick.
+        (core, neuron) of each membrane, and their potentials at the end of each tick, (ticks, neurons).
     title
-        Heading.
+        Title of the figure.
 
     Raises
     ------
     SimcoreError
-        Another suffix, or matplotlib is missing.
+        The suffix is not one of SUFFIXES, or matplotlib is not installed.
     OSError
         The file cannot be written.
 
     """
     if path.suffix not in SUFFIXES:
-        raise SimcoreError(f"{path}: a picture's name ends in .png or .svg")
+        raise SimcoreError(
+            f"{path}: unknown picture format, expected a name that ends in .png or .svg"
+        )
     figures = _figures()
     panels = [(np.asarray(spikes), "input line"), (np.asarray(outputs), "output line")]
     count = len(panels) + (potentials is not None)
@@ -80,7 +82,7 @@ def plot(
 
 
 def _raster(axis: Any, raster: Any) -> None:
-    """Draw spikes as strokes that fill most of their tick and line, and never vanish."""
+    """Draw each spike as a stroke that fills most of its tick and line, and is never too thin to see."""
     tick, line = np.nonzero(raster)
     width = max(0.6, 0.6 * _WIDTH_PT / max(1, len(raster)))
     half = 0.4 if raster.shape[1] <= _SEPARATE_LINES else 0.5
@@ -92,6 +94,7 @@ def _raster(axis: Any, raster: Any) -> None:
 
 
 def _membranes(axis: Any, neurons: Sequence[tuple[int, int]], potentials: Any) -> None:
+    """Draw a stepped line for each membrane."""
     for k, (core, neuron) in enumerate(neurons):
         axis.step(
             np.arange(len(potentials)), potentials[:, k], where="post", label=f"{core}:{neuron}"
@@ -101,6 +104,7 @@ def _membranes(axis: Any, neurons: Sequence[tuple[int, int]], potentials: Any) -
 
 
 def _figures() -> Any:
+    """Import and return matplotlib.figure, without pyplot and its global state; raise if it is not installed."""
     try:
         return importlib.import_module("matplotlib.figure")
     except ImportError:

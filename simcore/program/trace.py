@@ -1,4 +1,4 @@
-"""Follow the membranes of chosen neurons, with the NumPy reference (slow: every neuron is computed in every tick)."""
+"""Record membrane potentials, with the NumPy reference (slow: it computes every neuron in every tick)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def trace(
     image: CoreImage, spikes: ArrayLike, neurons: Sequence[tuple[int, int]]
 ) -> NDArray[np.int64]:
-    """Run an image and record membranes.
+    """Run an image and record membrane potentials.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def trace(
     ImageError
         The image is not valid.
     InputError
-        A neuron that is not there, or spikes of another shape.
+        A neuron is not in the image, or the spikes have another shape.
 
     """
     image.validate()

@@ -141,7 +141,7 @@ def test_a_name_out_of_a_file_can_neither_break_nor_drown_the_line(tmp_path: Pat
 def test_a_late_spike_does_not_make_a_long_raster(tmp_path: Path, ending: str) -> None:
     neuron().save(tmp_path / "x.safetensors")
     (tmp_path / "in.txt").write_text(f"0 0\n{ending}")
-    message = f"{int(ending.split(maxsplit=1)[0]) + 16} ticks x 4 lines, limit 0..4194304"
+    message = f"{int(ending.split(maxsplit=1)[0]) + 16} ticks x 4 lines, limits 0..4194304"
     assert peak_of(tmp_path / "x.safetensors", message, tmp_path / "in.txt") < MIB
 
 

@@ -53,7 +53,7 @@ TYPE = {
 
 
 def row(synapses: str, kind: str = "S0") -> dict[str, str]:
-    """Make a crossbar row whose first bytes are given."""
+    """Make a crossbar row that begins with the given bytes."""
     return {"type": kind, "synapses": f"{synapses} {'00 ' * 32}"[:95]}
 
 
@@ -169,10 +169,10 @@ def test_compressed_lists_expand_to_themselves(values: list[int]) -> None:
 
 
 def writable(image: CoreImage) -> CoreImage:
-    """Replace the resets that the format cannot say by ones that it can."""
+    """Replace the resets that the format cannot express by ones that it can."""
     bits = np.vectorize(int.bit_length)(np.abs(image.reset).astype(object))
-    sayable = np.sign(image.reset) * (2 ** bits.astype(np.int64) - 1)
-    return replace(image, reset=sayable.astype(np.int32))
+    expressible = np.sign(image.reset) * (2 ** bits.astype(np.int64) - 1)
+    return replace(image, reset=expressible.astype(np.int32))
 
 
 @settings(max_examples=8, deadline=None)
@@ -222,21 +222,21 @@ def changed(path: str, value: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        ("model/coreCount", 2, "model: coreCount 2, but the file holds 1"),
-        ("model/networking", "EXTRA", "model: networking 'EXTRA', only INTRA can be simulated"),
+        ("model/coreCount", 2, "model: coreCount 2, but the file has 1 cores"),
+        ("model/networking", "EXTRA", "model: networking 'EXTRA', only INTRA is supported"),
         ("model/clock", 1, "model: unknown field clock"),
         ("extra", 1, "model file: unknown field extra"),
         ("core/id", 1, r"cores: the ids are not 0\.\.0, each once"),
-        ("core/timeScaleExponent", 2, "core 0: timeScaleExponent 2, only 0"),
+        ("core/timeScaleExponent", 2, "core 0: timeScaleExponent 2, only 0 is supported"),
         ("core/rngSeed", -1, r"core 0: rngSeed -1, limits 0\.\.4294967295"),
         ("core/noise", 1, "core 0: unknown field noise"),
         ("core/crossbar/name", "q", "core 0: crossbar 'q' is not in crossbarTypes"),
-        ("core/neurons", [], "core 0: neurons is no object of run-length lists"),
+        ("core/neurons", [], "core 0: neurons is not an object of run-length lists"),
         ("core/neurons/types", ["7x256"], "core 0, neuron 0: type 7 is not in neuronTypes"),
         ("core/neurons/types", ["1x9999"], "core 0, types: more than 256 values"),
         ("core/neurons/types", ["0:999999999"], "core 0, types: more than 256 values"),
         ("core/neurons/types", ["0:0:9"], "core 0, types: a range with step 0"),
-        ("core/neurons/types", ["one"], "core 0, types: 'one' is no number, run or range"),
+        ("core/neurons/types", ["one"], "core 0, types: 'one' is not a number, run or range"),
         ("core/neurons/types", [1], "core 0: 1 types, but 256 dendrites"),
         ("core/neurons/dendrites", ["0x256"], "core 0: dendrites are not distinct numbers"),
         (
@@ -252,7 +252,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("core/neurons/destAxons", ["256x256"], r"core 0, neuron 0: destAxon 256, limits 0\.\.255"),
         ("core/neurons/destDelays", ["16x256"], r"core 0, neuron 0: destDelay 16, limits 1\.\.15"),
         ("neuronTypes/0/s0", 256, r"neuron type N00000001: s0 256, limits 0\.\.255"),
-        ("neuronTypes/0/sigma0", 0, "neuron type N00000001: sigma0 0, 1 or -1"),
+        ("neuronTypes/0/sigma0", 0, "neuron type N00000001: sigma0 0, expected 1 or -1"),
         ("neuronTypes/0/alpha", 2**18, r"neuron type N00000001: alpha 262144, limits 0\.\.262143"),
         ("neuronTypes/0/beta", None, "neuron type N00000001: beta None"),
         ("neuronTypes/0/TM", 16, r"neuron type N00000001: TM 16, limits 0\.\.15"),
@@ -264,7 +264,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
             "neuron type N00000001: class 'Other', only NeuronGeneral",
         ),
         ("neuronTypes/0/name", "one", "neuronTypes: name 'one', expected N and 8"),
-        ("neuronTypes/0/name", "N0000000A", "neuronTypes: two are named N0000000A"),
+        ("neuronTypes/0/name", "N0000000A", "neuronTypes: duplicate name N0000000A"),
         ("neuronTypes/0/rate", 1, "neuron type N00000001: unknown field rate"),
         (
             "crossbarTypes/0/crossbar/rows/1/type",
@@ -291,19 +291,29 @@ def test_what_is_not_understood_is_refused_by_name(
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{" * 100_000, "/*" * 100_000, '"' * 99_999, '{"a":1,"a":1}']
+    ("text", "message"),
+    [
+        ("", "not a JSON document: "),
+        ("[]", "not a JSON object$"),
+        ("{" * 100_000, "not a JSON document: "),
+        ("/*" * 100_000, "not a JSON document: "),
+        ('"' * 99_999, "not a JSON document: "),
+        ('{"a":1,"a":1}', "duplicate key a$"),
+    ],
+    ids=["empty", "list", "nested", "comments", "quotes", "duplicate"],
 )
-def test_files_that_are_no_model_are_refused(tmp_path: Path, text: str) -> None:
+def test_files_that_are_not_a_model_are_refused(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "bad.json").write_text(text)
-    with pytest.raises(ImageError, match="bad.json: "):
+    with pytest.raises(ImageError, match=f"bad.json: {message}"):
         read_ibm(tmp_path / "bad.json")
 
 
-def test_what_the_format_cannot_say_is_refused_by_name(tmp_path: Path) -> None:
+def test_what_the_format_cannot_express_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(
-        ImageError, match="core 0, neuron 0: reset 5 cannot be said in IBM's format"
+        ImageError,
+        match=r"^core 0, neuron 0: IBM's format cannot express reset 5, only \+-\(2\^VR - 1\)$",
     ):
         write_ibm(neuron(reset=5), tmp_path / "m.json")
     coded = replace(neuron(), coding=Coding(ticks_per_step=1, word_lines=4))
-    with pytest.raises(ImageError, match="coding: cannot be said in IBM's format"):
+    with pytest.raises(ImageError, match="^coding: IBM's format cannot express it$"):
         write_ibm(coded, tmp_path / "m.json")

@@ -60,17 +60,21 @@ def test_the_header_gives_the_delay_from_source_to_axon(tmp_path: Path) -> None:
 
 
 def test_an_input_spike_at_tick_0_cannot_be_written(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="input spike at tick 0, core 0, axon 3: an sfti spike"):
+    with pytest.raises(
+        InputError, match="input spike at tick 0, core 0, axon 3: spikes of an sfti file arrive"
+    ):
         write_events(tmp_path / "s.sfti", [[0, 0, 3]])
 
 
-def test_spikes_that_no_line_of_the_image_makes_are_refused() -> None:
+def test_spikes_that_no_line_of_the_image_produces_are_refused() -> None:
     image = replace(neuron(), inputs=np.array([[0, 0, 0], [0, 0, 1], [1, 0, 1]], dtype=np.int32))
     both = axon_raster(image, np.array([[2, 0, 0], [2, 0, 1], [3, 0, 1]]), 4)
     assert both.tolist() == [[0, 0], [0, 0], [1, 1], [0, 1]]
-    with pytest.raises(InputError, match="tick 1, core 0, axon 0: no input line of the image"):
+    with pytest.raises(
+        InputError, match="tick 1, core 0, axon 0: no input line of the image produces it"
+    ):
         axon_raster(image, np.array([[1, 0, 0]]), 4)
-    with pytest.raises(InputError, match=r"limit 0\.\.4194304"):
+    with pytest.raises(InputError, match=r"limits 0\.\.4194304 ticks for that many lines"):
         axon_raster(image, np.zeros((0, 3), dtype=np.int64), 10**12)
 
 

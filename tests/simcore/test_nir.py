@@ -1,4 +1,4 @@
-"""NIR export says what it can, and lists the rest."""
+"""NIR export: the graph, and the list of what NIR cannot express."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def run_graph(graph: Any, spikes: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.array(shown)
 
 
-def test_a_graph_within_what_nir_can_say_gives_the_same_spikes(tmp_path: Path) -> None:
+def test_a_graph_within_what_nir_can_express_gives_the_same_spikes(tmp_path: Path) -> None:
     image = chain()
     with pytest.warns(LossyExport):
         write_nir(image, tmp_path / "chain.nir")
@@ -80,7 +80,7 @@ def test_a_graph_within_what_nir_can_say_gives_the_same_spikes(tmp_path: Path) -
     np.testing.assert_array_equal(run_graph(graph, spikes), outcome.raster)
 
 
-def test_the_warning_lists_what_nir_cannot_say() -> None:
+def test_the_warning_lists_what_nir_cannot_express() -> None:
     image = neuron(kappa=1, epsilon=1, leak=-3, reset_mode=1, stochastic_weights=5, potential=4)
     with pytest.warns(LossyExport, match="integer semantics") as caught:
         to_nir(image)

@@ -112,17 +112,21 @@ def test_coordinates_become_the_grid(tmp_path: Path) -> None:
     [
         ("", {"seed": 1}, "file: unknown field seed"),
         ("config", {"noise": 1}, "config: unknown field noise"),
-        ("config", {"num_weights": 8}, "config: num_weights 8, only 4 can be simulated"),
-        ("config", {"max_tick_offset": 32}, "config: max_tick_offset 32, only 16 can be simulated"),
+        ("config", {"num_weights": 8}, "config: num_weights 8, only 4 is supported"),
+        ("config", {"max_tick_offset": 32}, "config: max_tick_offset 32, only 16 is supported"),
         ("network", {"links": []}, "network: unknown field links"),
         ("network/output_bus", {"rate": 2}, "output_bus: unknown field rate"),
         ("network/output_bus", {"num_outputs": 0}, "core 0, neuron 1: destination_axon is 0, lim"),
-        ("network/output_bus", {"coordinates": [0, 0]}, r"output_bus: coordinates \[0, 0\], where"),
+        (
+            "network/output_bus",
+            {"coordinates": [0, 0]},
+            r"output_bus: coordinates \[0, 0\] are those",
+        ),
         ("network/cores/0", {"name": "a"}, "core 0: unknown field name"),
         ("network/cores/0", {"axons": [0]}, "core 0: 1 axons and 2 neurons, but connections of 2"),
         ("network/cores/0", {"axons": [0, 4]}, r"core 0, axon 1: type is 4, limits 0\.\.3"),
         ("network/cores/0", {"connections": [[1], [0, 1]]}, "not a RANC network: ValueError"),
-        ("network/cores/0", {"connections": []}, "core 0: connections are no table of 0 and 1"),
+        ("network/cores/0", {"connections": []}, "core 0: connections are not a table of 0 and 1"),
         ("network/packets/0/0", {"weight": 2}, "packet at tick 0: unknown field weight"),
         ("network/packets/0/0", {"destination_axon": 256}, "packet at tick 0: destination_axon is"),
     ],
@@ -144,7 +148,7 @@ def test_two_cores_in_one_place_are_refused(tmp_path: Path) -> None:
     twice = document()
     twice["network"]["cores"] *= 2
     (tmp_path / "twice.json").write_text(json.dumps(twice))
-    with pytest.raises(ImageError, match=r"core 1: coordinates \[0, 0\], where core 0 is$"):
+    with pytest.raises(ImageError, match=r"core 1: coordinates \[0, 0\] are those of core 0$"):
         read_ranc(tmp_path / "twice.json")
 
 
@@ -171,7 +175,7 @@ def test_a_target_beyond_the_mesh_is_refused(tmp_path: Path) -> None:
         ),
         (
             {"destination_core_offset": [5, 5]},
-            r"core 0, neuron 0: its target \[5, 5\] is neither core nor bus",
+            r"core 0, neuron 0: no core or bus at its target \[5, 5\]",
         ),
         ({"destination_tick": 15}, r"core 0, neuron 0: destination_tick is 15, limits 0\.\.14"),
         ({"weights": [256, 0, 0, 0]}, r"core 0, neuron 0: weights\[0\] is 256, limits -255\.\.255"),
@@ -192,7 +196,7 @@ def test_what_the_chip_cannot_do_is_refused_by_name(
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"\x1f\x8b", b"\xff\xfe", b"{" * 100_000])
-def test_files_that_are_no_network_are_refused(tmp_path: Path, data: bytes) -> None:
+def test_files_that_are_not_a_network_are_refused(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "bad.json"
     path.write_bytes(data)
     with pytest.raises(ImageError, match=r"bad\.json: not a "):
@@ -202,7 +206,7 @@ def test_files_that_are_no_network_are_refused(tmp_path: Path, data: bytes) -> N
 def test_the_other_negative_threshold_of_ranc_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.json"
     path.write_text(json.dumps(document() | {"config": {"neuron_reset_type": 1}}))
-    with pytest.raises(ImageError, match="config: neuron_reset_type 1, only 0 can be simulated"):
+    with pytest.raises(ImageError, match="config: neuron_reset_type 1, only 0 is supported"):
         read_ranc(path)
 
 
@@ -224,13 +228,13 @@ def test_a_file_that_claims_terabytes_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "large.json"
     path.write_text(json.dumps(document() | {"ticks": 10**13}))
     with pytest.raises(
-        ImageError, match=r"10000000000000 ticks x 1 input lines, limit 0\.\.4194304 ticks"
+        ImageError, match=r"10000000000000 ticks x 1 input lines, limits 0\.\.4194304 ticks"
     ):
         read_ranc(path)
 
 
-def sayable(image: CoreImage) -> CoreImage:
-    """Take from an image what RANC's format cannot say."""
+def expressible(image: CoreImage) -> CoreImage:
+    """Clear everything in an image that RANC's format cannot express."""
     nothing = np.zeros_like(image.kappa)
     lost = image.target_core == -1
     return replace(
@@ -257,7 +261,7 @@ def test_a_network_written_and_read_runs_to_equal_spikes(image: CoreImage, seed:
     rng = np.random.default_rng(seed)
     places = rng.choice(200 * 200, image.cores, replace=False).astype(np.int32)
     grid = np.stack(np.divmod(places, np.int32(200)), axis=1)
-    image = replace(sayable(image), grid=grid)
+    image = replace(expressible(image), grid=grid)
     spikes = (rng.random((30, image.input_lines)) < 0.3).astype(np.uint8)
     expected = outputs(image, spikes)
     with tempfile.TemporaryDirectory() as folder:
@@ -299,11 +303,13 @@ def test_ranc_s_own_files_survive_writing_and_reading(name: str, tmp_path: Path)
         ({"threshold_bits": 3}, "threshold_bits 3"),
     ],
 )
-def test_what_the_format_cannot_say_is_refused_by_name(
+def test_what_the_format_cannot_express_is_refused_by_name(
     tmp_path: Path, fields: dict[str, int], message: str
 ) -> None:
     image = neuron(s0=1, threshold=1, **fields)
-    with pytest.raises(ImageError, match=f"core 0, neuron 0: {message} cannot be said in RANC"):
+    with pytest.raises(
+        ImageError, match=f"^core 0, neuron 0: RANC's format cannot express {message}$"
+    ):
         write_ranc(image, np.zeros((1, 4), np.uint8), tmp_path / "x.json")
     assert not (tmp_path / "x.json").exists()
 
@@ -311,8 +317,10 @@ def test_what_the_format_cannot_say_is_refused_by_name(
 def test_a_firing_neuron_without_target_and_a_coding_are_refused(tmp_path: Path) -> None:
     arrays: dict[str, Any] = blank(1)
     arrays["leak"][0, 7] = 1
-    with pytest.raises(ImageError, match="core 0, neuron 7: target_core -1 cannot be said in RANC"):
+    with pytest.raises(
+        ImageError, match="^core 0, neuron 7: RANC's format cannot express target_core -1$"
+    ):
         write_ranc(CoreImage(**arrays), np.zeros((1, 0)), tmp_path / "x.json")
     coded = replace(neuron(), coding=Coding(ticks_per_step=1, word_lines=4))
-    with pytest.raises(ImageError, match="coding: cannot be said in RANC's format"):
+    with pytest.raises(ImageError, match="^coding: RANC's format cannot express it$"):
         write_ranc(coded, np.zeros((1, 4)), tmp_path / "x.json")

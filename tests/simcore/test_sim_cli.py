@@ -241,10 +241,10 @@ def test_trace_holds_potentials_after_each_tick() -> None:
 def test_ranc_converts_to_an_image_and_its_spikes(
     program: Program, ranc: Path, tmp_path: Path
 ) -> None:
-    code, shown, told = program("convert-format", ranc, tmp_path / "x.safetensors")
+    code, shown, printed = program("convert-format", ranc, tmp_path / "x.safetensors")
     assert code == 0
     assert shown.split() == [str(tmp_path / "x.safetensors"), str(tmp_path / "x.txt")]
-    assert "left out: the output spikes that the file carries for comparison" in told
+    assert "left out: the output spikes that the file has for comparison" in printed
     run = program("run", tmp_path / "x.safetensors", "--spikes", tmp_path / "x.txt", "--json")
     assert json.loads(run[1])["output_lines"] == {"0": 1}
 
@@ -253,10 +253,10 @@ def test_an_image_converts_to_every_format(program: Program, counter: Path, tmp_
     replace(CoreImage.load(counter), coding=Coding(ticks_per_step=15, word_lines=4)).save(counter)
     for name, to in (("a.json", "ranc"), ("b.json", "ibm"), ("c.json.gz", None)):
         option = ("--to", to) if to else ()
-        code, shown, told = program("convert-format", counter, tmp_path / name, *option)
+        code, shown, printed = program("convert-format", counter, tmp_path / name, *option)
         assert (code, shown.strip()) == (0, str(tmp_path / name))
-        assert "left out: the coding: how questions are presented" in told
-        assert "left out: the numbers of the input lines" in told
+        assert "left out: the coding: how questions are presented" in printed
+        assert "left out: the numbers of the input lines" in printed
     assert read_ranc(tmp_path / "c.json.gz").image.threshold[0, 0] == 2
     code, shown, _ = program("inspect", tmp_path / "b.json", "--json")
     assert json.loads(shown)["format"] == "ibm"
@@ -264,9 +264,9 @@ def test_an_image_converts_to_every_format(program: Program, counter: Path, tmp_
 
 def test_an_image_converts_to_nir(program: Program, counter: Path, tmp_path: Path) -> None:
     pytest.importorskip("nir", reason="the package nir (extra [nir]) is not installed")
-    code, _, told = program("convert-format", counter, tmp_path / "x.nir")
+    code, _, printed = program("convert-format", counter, tmp_path / "x.nir")
     assert code == 0
-    assert "spikewatch-sim: NIR cannot say\n  bit widths" in told
+    assert "spikewatch-sim: NIR cannot express\n  bit widths" in printed
     assert (tmp_path / "x.nir").stat().st_size > 0
 
 
@@ -302,8 +302,8 @@ def test_plot_without_matplotlib_names_the_extra(
     program: Program, ranc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    code, _, told = program("plot", ranc, "--out", tmp_path / "x.png")
-    assert (code, told) == (
+    code, _, printed = program("plot", ranc, "--out", tmp_path / "x.png")
+    assert (code, printed) == (
         2,
         "spikewatch-sim: plots need matplotlib: install it with `pip install spikewatch[plot]`\n",
     )
@@ -315,20 +315,35 @@ def test_plot_without_matplotlib_names_the_extra(
         (["inspect", "none.safetensors"], "none.safetensors: No such file or directory"),
         (["inspect", "none.json"], "none.json: No such file or directory"),
         (["inspect", "IMAGE", "--core", "4"], "core 4: limits 0..0"),
-        (["bench", "--ticks", "0"], "--ticks 0: there is nothing to measure"),
-        (["bench", "--spikes", "s.txt"], "--spikes s.txt: of no network; name one, or leave the"),
+        (["bench", "--ticks", "0"], "--ticks 0: nothing to measure, give at least 1"),
+        (
+            ["bench", "--spikes", "s.txt"],
+            "--spikes s.txt: needs a network; name one, or drop --spikes",
+        ),
         (["bench", "IMAGE", "--kernel", "gpu"], "kernel 'gpu': this CPU runs "),
-        (["run", "IMAGE"], "IMAGE: carries no input spikes, and no spike file or ticks are given"),
-        (["run", "IMAGE", "--ticks", "9", "--check"], "IMAGE: carries no output spikes to compare"),
+        (["run", "IMAGE"], "IMAGE: has no input spikes; give a spike file or a number of ticks"),
+        (
+            ["run", "IMAGE", "--ticks", "9", "--check"],
+            "IMAGE: has no output spikes to compare with",
+        ),
         (["run", "IMAGE", "--ticks", "9", "--trace", "7"], "--trace 7: expected CORE:NEURON"),
         (["run", "IMAGE", "--ticks", "9", "--trace", "7:0"], "trace 7:0: limits core 0..0, neuron"),
         (["run", "IMAGE", "--spikes", "none.txt"], "none.txt: No such file or directory"),
-        (["run", "IMAGE", "--ticks", "1000000000"], "1000000000 ticks x 4 lines, limit 0..4194304"),
+        (
+            ["run", "IMAGE", "--ticks", "1000000000"],
+            "1000000000 ticks x 4 lines, limits 0..4194304",
+        ),
         (["run", "IMAGE", "--ticks", "1", "--out", "no/x.txt"], "no/x.txt: No such file"),
-        (["convert-format", "IMAGE", "x.json"], "x.json: the name does not settle the format"),
+        (["convert-format", "IMAGE", "x.json"], "x.json: the suffix does not determine the format"),
         (["convert-format", "IMAGE", "x", "--to", "xml"], "--to xml: expected image, ranc, ibm"),
-        (["convert-format", "KAPPA", "x.json.gz"], "core 0, neuron 0: kappa 1 cannot be said in"),
-        (["plot", "IMAGE", "--ticks", "9", "--out", "x.pdf"], "x.pdf: a picture's name ends in"),
+        (
+            ["convert-format", "KAPPA", "x.json.gz"],
+            "core 0, neuron 0: RANC's format cannot express kappa 1",
+        ),
+        (
+            ["plot", "IMAGE", "--ticks", "9", "--out", "x.pdf"],
+            "x.pdf: unknown picture format, expected a name",
+        ),
     ],
 )
 def test_errors_are_one_line_and_exit_code_2(
@@ -342,8 +357,8 @@ def test_errors_are_one_line_and_exit_code_2(
     monkeypatch.chdir(tmp_path)
     counter.rename("IMAGE")
     neuron(kappa=1).save(Path("KAPPA"))
-    code, _, told = program(*arguments)
+    code, _, printed = program(*arguments)
     assert code == 2
-    last = told.splitlines()[-1]
-    assert last.startswith(f"spikewatch-sim: {message}")
+    (line,) = printed.splitlines()
+    assert line.startswith(f"spikewatch-sim: {message}")
     assert not list(tmp_path.glob("x*"))

@@ -97,8 +97,8 @@ STEPS: Final[dict[str, dict[str, Any]]] = {
         "closed_form._refit_hidden": unchanged,
         "closed_form.refit_head": unchanged,
     },
-    "tanh turned to saturate at the floor": {"closed_form.turned": unchanged},
-    "several units for each": {"closed_form.spare_copies": lambda _: 1},
+    "tanh turned to saturate at the floor": {"closed_form.flip_saturating_units": unchanged},
+    "several units for each": {"closed_form.copies_that_fit": lambda _: 1},
 }
 """Steps of the closed form in their order, each with what takes its place."""
 

@@ -1,1 +1,1 @@
-"""From a float network to one that a core can hold."""
+"""Constrain a float network until a core can hold it, and match its spikes to it."""

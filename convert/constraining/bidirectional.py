@@ -1,7 +1,7 @@
-"""Constrain bidirectional networks: each direction by itself, and one head over both.
+"""Constrain bidirectional networks: each direction by itself, with one head over both.
 
-No state of one direction reaches the other, so their hidden layers are constrained one after the other, as networks
-of their own.  On one core they share the lines; where these are too few for the words, each has a core of its own.
+No state of one direction reaches the other, so the hidden layers are constrained separately, as two networks.  They
+share the lines of one core; if those leave too few for the words, each direction has a core of its own.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from ..network.constrained import LEVEL_MAX, LEVEL_MIN, MAX_FAN_IN, joined
-from ..network.elman import widened
-from ..network.hidden_spikes import read_counts
+from ..network.constrained import LEVEL_MAX, LEVEL_MIN, MAX_FAN_IN, join_directions
+from ..network.elman import repeat_units
+from ..network.hidden_spikes import readout_counts
 from ..network.place import gate_lines, readout_copies, spare_neurons
 from .closed_form import ClosedForm, closed_form, refit_head
 from .response_matching import hidden_neurons
@@ -28,21 +28,21 @@ if TYPE_CHECKING:
     F64 = NDArray[np.float64]
 
 LEAST_WORDS: Final = 0.75
-"""Share of the lines that W x needs that both directions must keep on one core; otherwise each has one of its own."""
+"""Share of the lines that W x needs which must be left for the words on one core; with fewer, there are two cores."""
 
 LEAST_READOUT: Final = 8
-"""Readout neurons that each class must keep on one core."""
+"""Readout neurons which must be left for each class on one core; with fewer, there are two cores."""
 
 
-def directions(network: ElmanNetwork) -> tuple[ElmanNetwork, ElmanNetwork]:
-    """Take a bidirectional network apart: two networks whose logits add up to its own."""
+def split_directions(network: ElmanNetwork) -> tuple[ElmanNetwork, ElmanNetwork]:
+    """Split a bidirectional network into two networks whose logits add up to its own."""
     if network.backward is None:
-        raise ValueError("network: it has one direction")
+        raise ValueError("network: it has only one direction")
     forward = replace(network, C=network.C[:, : network.n_hidden], backward=None)
     return forward, replace(network.backward, head=network.head)
 
 
-def both_directions(
+def constrain_both_directions(
     network: ElmanNetwork, questions: list[NDArray[np.int64]]
 ) -> tuple[ClosedForm, ConstrainedNetwork]:
     """Constrain a bidirectional network in closed form.
@@ -57,34 +57,34 @@ def both_directions(
     Returns
     -------
     ClosedForm and ConstrainedNetwork
-        As `closed_form`, with the percentile and copies of the first direction; and the network with inputs as wide
-        as the float network's, for the ledger's earlier stages.
+        The result as of `closed_form`, with percentile and copies of the first direction; and the network with inputs
+        as wide as the float network's, for the stages before the fan-in limit.
 
     Raises
     ------
     ConstraintError
-        A direction's hidden layer leaves no line for the inputs.
+        The hidden layer of a direction leaves no line for its inputs.
 
     """
-    ways = directions(network)
+    parts = split_directions(network)
     found = [
-        closed_form(way, questions, lines=lines)
-        for way, lines in zip(ways, lines_of(network), strict=True)
+        closed_form(part, questions, lines=lines)
+        for part, lines in zip(parts, share_lines(network), strict=True)
     ]
     first, second = found
     integer = _with_head([f.integer for f in found], questions)
-    spiking = joined(first.spiking, second.spiking)
+    spiking = join_directions(first.spiking, second.spiking)
     hidden = [f.neurons or hidden_neurons(f.spiking) for f in found]
-    neurons = hidden[0].and_these(hidden[1])
+    neurons = hidden[0].joined_with(hidden[1])
     logits = network.logits(questions)
-    counts = read_counts(spiking, neurons, questions)
+    counts = readout_counts(spiking, neurons, questions)
     plain = _with_head([f.spiking for f in found], questions, counts)
     heads = [plain, refit_head(plain, counts, logits)]
     labels = logits.argmax(axis=1)
     spiking = max(heads, key=lambda n: float((n.read_out(counts).argmax(axis=1) == labels).mean()))
     wide = [
-        constrain(widened(w, f.copies), questions, max_lines=None, percentile=f.percentile)
-        for w, f in zip(ways, found, strict=True)
+        constrain(repeat_units(w, f.copies), questions, max_lines=None, percentile=f.percentile)
+        for w, f in zip(parts, found, strict=True)
     ]
     closed = replace(
         first,
@@ -96,30 +96,30 @@ def both_directions(
     return closed, _with_head(wide, questions)
 
 
-def lines_of(network: ElmanNetwork) -> tuple[int | None, int | None]:
-    """Share the lines of one core between both directions; None: each has a core of its own."""
-    ways = directions(network)
+def share_lines(network: ElmanNetwork) -> tuple[int | None, int | None]:
+    """Return how many lines of a shared core each direction may use; None: each has a core of its own."""
+    parts = split_directions(network)
     gate = gate_lines(network.placed_readout, network.head)
-    hidden = sum(w.n_hidden for w in ways)
+    hidden = sum(w.n_hidden for w in parts)
     words = MAX_FAN_IN - gate - hidden
-    needed = LEAST_WORDS * sum(min(w.embedding.shape[1], w.n_hidden) for w in ways)
-    room = spare_neurons(hidden, "host") >= 0
+    needed = LEAST_WORDS * sum(min(w.embedding.shape[1], w.n_hidden) for w in parts)
+    enough = spare_neurons(hidden, "host") >= 0
     if network.head == "core":
-        room = readout_copies(hidden, network.classes) >= LEAST_READOUT
-    if words < needed or not room:
+        enough = readout_copies(hidden, network.classes) >= LEAST_READOUT
+    if words < needed or not enough:
         return None, None
-    # `constrain` takes the gate's line from each
-    forward = words // 2 + ways[0].n_hidden + gate
-    return forward, words - words // 2 + ways[1].n_hidden + gate
+    # the gate's line counts for both, because `constrain` subtracts it from each
+    forward = words // 2 + parts[0].n_hidden + gate
+    return forward, words - words // 2 + parts[1].n_hidden + gate
 
 
 def _with_head(
-    ways: list[ConstrainedNetwork], questions: list[NDArray[np.int64]], read: F64 | None = None
+    parts: list[ConstrainedNetwork], questions: list[NDArray[np.int64]], read: F64 | None = None
 ) -> ConstrainedNetwork:
-    """Join two directions, and quantise their heads as one, for what is read of the questions."""
-    network = joined(*ways)
-    matrix = np.concatenate([w.readout_levels * w.readout_scale[:, None] for w in ways], axis=1)
+    """Join two directions and quantise their heads as one, for the activities that are read out on the questions."""
+    network = join_directions(*parts)
+    matrix = np.concatenate([w.readout_levels * w.readout_scale[:, None] for w in parts], axis=1)
     activities = network.hidden(questions) if read is None else read
     levels, scale, shift = quantise_rows(matrix, activities, -LEVEL_MAX, -LEVEL_MIN)
-    bias = sum((w.readout_bias for w in ways), start=shift)
+    bias = sum((w.readout_bias for w in parts), start=shift)
     return replace(network, readout_levels=levels, readout_scale=scale, readout_bias=bias)

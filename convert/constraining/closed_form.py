@@ -1,11 +1,11 @@
-"""Constrain a float network in closed form: no torch, no labels, calibration questions only.
+"""Constrain a float network in closed form: from calibration questions without labels, and without torch.
 
-1. `choose`: the activity ceilings of unbounded ReLU units: of a few candidates, the one whose integer model agrees
-   best with the float network.  Where lines are left, each hidden unit may become several units of the core.
-2. `refit`: with the spikes in the loop.  Every unit is fitted again to what the float network's unit does, by least
-   squares on the spike counts that the already constrained network really delivers, step by step, and rounded with
-   compensation (`quantise_rows`); leaks are matched to the float network's states, and the head is fitted to its
-   logits.  So what one unit's rounding and the floor at zero shift, the units after it make good.
+1. `choose_ceilings` chooses the activity ceiling of unbounded ReLU units: of a few candidates, the one whose integer
+   model agrees best with the float network.  If lines are left, each hidden unit may become several units of the core.
+2. `refit` puts the spikes in the loop.  It fits every unit's weights to the states of the float network's unit, by
+   least squares on the spike counts that the constrained network delivers in each step, and rounds them with
+   compensation (`quantise_rows`); it matches leaks to the float network's states, and fits the head to its logits.  So
+   later units compensate for errors of earlier ones, which come from rounding and from the floor at zero.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ..network.constrained import LEVEL_MAX, LEVEL_MIN, MAX_FAN_IN, ConstrainedNetwork, T
-from ..network.elman import turned, widened
-from ..network.hidden_spikes import hidden_steps, read_counts
+from ..network.elman import flip_saturating_units, repeat_units
+from ..network.hidden_spikes import readout_counts, run_hidden_neurons
 from ..network.place import gate_lines, spare_neurons
 from .response_matching import hidden_neurons, match_hidden
 from .rounding import constrain, hidden_ranges, quantise_rows
@@ -35,24 +35,26 @@ if TYPE_CHECKING:
 PERCENTILES: Final = (99.9, 99.5, 98.0, 95.0, 90.0, 85.0, 80.0, 70.0)
 """Ceilings tried for unbounded ReLU units: percentiles of their states on the calibration questions.
 
-A ReLU network may grow its states tenfold over a sentence; where the ceiling leaves no level for the small ones of
-its beginning, cutting the large ones off costs less."""
+The states of a ReLU network may grow tenfold over a sentence.  If a high ceiling leaves too few levels for the small
+states at its beginning, cutting off the large ones costs less."""
 
 FLOORS: Final = (0.0, -1.0)
-"""Lowest potentials tried for hidden neurons, in thresholds: 0 forgets what inhibits, which keeps a step apart from
-the next; -1 remembers some of it, which keeps the order of a step's spikes from mattering."""
+"""Lowest potentials tried for hidden neurons, in thresholds.
+
+At 0 a neuron forgets inhibition, so that no step affects the next; at -1 it remembers some, so that the order of the
+spikes within a step matters less."""
 
 MAX_QUESTIONS: Final = 1000
-"""Calibration questions used for refitting: a unit has at most 64 weights."""
+"""Most calibration questions used for refitting; enough, because a unit has at most 64 weights."""
 
 ROUNDS: Final = 3
-"""Refits made one after the other; the first help most, and later ones may drift."""
+"""Successive refits; the first ones help most, and later ones may drift."""
 
 _RIDGE: Final = 1e-2
-"""Share of the mean second moment with which a refit holds on to the weights it comes from."""
+"""Ridge of a refit, which pulls towards the previous weights, as a share of the inputs' mean variance."""
 
 _ON_GRID: Final = 1e-4
-"""Largest difference of any logit at which a network counts as lying on the core's grid."""
+"""Largest difference of any code or logit for a network that counts as being on the core's grid already."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -64,15 +66,15 @@ class ClosedForm:
     integer : ConstrainedNetwork
         The best integer model.
     spiking : ConstrainedNetwork
-        What is placed: `integer` refitted with the spikes in the loop, or itself.
+        The network to place: `integer` refitted with the spikes in the loop, or `integer` itself.
     neurons : Neurons or None
-        Hidden neurons of `spiking`; None: it was not refitted, and `match` derives them.
+        Hidden neurons of `spiking`; None: it was not refitted, and `match_responses` derives them.
     percentile : float
-        Ceiling chosen for ReLU units (see PERCENTILES).
+        Chosen ceiling of ReLU units (see PERCENTILES).
     copies : int
         Units of the core for each hidden unit.
     on_grid : bool
-        Whether the float network lies on the core's grid: then it was found again exactly.
+        Whether the float network is on the core's grid already; then `integer` is equal to it.
 
     """
 
@@ -96,7 +98,7 @@ def closed_form(
     questions
         Word ids of the calibration questions, each at least one word.
     lines
-        Lines that it may take of a core that it shares; None: it has one of its own.
+        Lines that the network may use of a core that it shares; None: it has a core of its own.
 
     Raises
     ------
@@ -114,11 +116,11 @@ def closed_form(
             copies=1,
             on_grid=True,
         )
-    network = turned(network, questions)
-    # one unit of the core for each hidden unit, or several, whose spikes' errors differ and average out
+    network = flip_saturating_units(network, questions)
+    # With several units of the core for each hidden unit, their spikes' errors differ and average out.
     best, most = None, -1.0
-    for copies in sorted({1, 1 if lines else spare_copies(network)}, reverse=True):
-        found, agreement = _with_copies(widened(network, copies), copies, questions, lines)
+    for copies in sorted({1, 1 if lines else copies_that_fit(network)}, reverse=True):
+        found, agreement = _with_copies(repeat_units(network, copies), copies, questions, lines)
         if agreement > most:
             best, most = found, agreement
     if best is None:
@@ -129,8 +131,8 @@ def closed_form(
 def _with_copies(
     wide: ElmanNetwork, copies: int, questions: list[NDArray[np.int64]], lines: int | None
 ) -> tuple[ClosedForm, float]:
-    """Constrain and refit a widened network; return it and the agreement of its spikes with the float network."""
-    percentile, integer = choose(wide, questions, lines or MAX_FAN_IN)
+    """Constrain and refit a network of repeated units; return it and its spikes' agreement with the float network."""
+    percentile, integer = choose_ceilings(wide, questions, lines or MAX_FAN_IN)
     trace = wide.trace(questions)
     h = np.concatenate([s for _, _, _, s in trace])
     ranges = hidden_ranges(wide, np.concatenate([p for _, _, p, _ in trace]), h, percentile)
@@ -151,23 +153,23 @@ def _with_copies(
     return found, agreement
 
 
-def spare_copies(network: ElmanNetwork) -> int:
-    """Count the units that each hidden unit can become while the words keep the lines that W x needs."""
+def copies_that_fit(network: ElmanNetwork) -> int:
+    """Return how many units each hidden unit can become while the words keep as many lines as W x has dimensions."""
     lines = MAX_FAN_IN - gate_lines(network.placed_readout, network.head)
     copies = 1
     while True:
         hidden = (copies + 1) * network.n_hidden
         words = min(network.embedding.shape[1], network.n_hidden)
-        needed = 8 * network.classes if network.head == "core" else 0
+        needed = 8 * network.classes if network.head == "core" else 0  # readout neurons
         if hidden + words > lines or spare_neurons(hidden, network.head) < needed:
             return copies
         copies += 1
 
 
-def choose(
+def choose_ceilings(
     network: ElmanNetwork, questions: list[NDArray[np.int64]], lines: int = MAX_FAN_IN
 ) -> tuple[float, ConstrainedNetwork]:
-    """Choose the ceilings of unbounded ReLU units by the integer model's agreement with the float network.
+    """Choose the ceiling of unbounded ReLU units: the one whose integer model agrees best with the float network.
 
     Returns
     -------
@@ -201,7 +203,7 @@ def refit(
     states: Callable[[list[NDArray[np.int64]]], F64],
     logits: Callable[[list[NDArray[np.int64]]], F64],
 ) -> tuple[ConstrainedNetwork, Neurons, float]:
-    """Refit with the spikes in the loop; of all floors and rounds, keep what agrees best.
+    """Refit with the spikes in the loop; of all floors and rounds, return the network that agrees best.
 
     Parameters
     ----------
@@ -210,15 +212,16 @@ def refit(
     questions
         Calibration questions; MAX_QUESTIONS of them are used.
     states
-        Gives the activities that the units should have, float64 (steps of all questions, n_hidden), in the order of
-        `hidden_steps`; beyond 0..15 where the range cuts them off.
+        Function that returns the activities that the units should have, float64 (steps of all questions, n_hidden),
+        in the order of `run_hidden_neurons`; outside 0..15 where the unit's range clips them.
     logits
-        Gives the logits that the head should have, float64 (questions, classes).
+        Function that returns the logits that the head should have, float64 (questions, classes).
 
     Returns
     -------
     ConstrainedNetwork, Neurons and float
-        The network that is placed, its hidden neurons, and the share of the questions that they answer as wanted.
+        The network to place, its hidden neurons, and the share of the questions whose label is the float network's,
+        0..1.
 
     """
     some = np.linspace(0, len(questions) - 1, min(len(questions), MAX_QUESTIONS)).astype(int)
@@ -232,7 +235,7 @@ def refit(
             neurons, _error = match_hidden(
                 current, hidden_neurons(current, floor=floor), questions, states=wanted, rounds=3
             )
-            counts = read_counts(current, neurons, questions)
+            counts = readout_counts(current, neurons, questions)
             for candidate in (current, refit_head(current, counts, head)):
                 agreement = float((candidate.read_out(counts).argmax(axis=1) == labels).mean())
                 if agreement > most:
@@ -249,11 +252,11 @@ def _refit_hidden(
     questions: list[NDArray[np.int64]],
     states: F64,
 ) -> ConstrainedNetwork:
-    """Fit every unit to the float network's states, on the activities that it really gets."""
-    inputs = np.concatenate([i for _, i, _ in hidden_steps(current, neurons, questions)])
+    """Fit every unit's weights to the float network's states, on the spike counts that it receives."""
+    inputs = np.concatenate([i for _, i, _ in run_hidden_neurons(current, neurons, questions)])
     matrix = current.levels * current.scale[:, None]
     reached = inputs @ matrix.T + current.bias
-    # beyond the ends of the range every drive answers alike: there, what is already beyond is right
+    # Beyond the ends of its range a unit answers the same to any drive: a drive already beyond is no error.
     wanted = np.where(states <= 0.5, np.minimum(reached, states), states)
     wanted = np.where(states >= T - 0.5, np.maximum(reached, states), wanted)
     wanted = np.clip(wanted, -T / 2, 3 * T / 2)
@@ -264,7 +267,7 @@ def _refit_hidden(
 
 
 def refit_head(current: ConstrainedNetwork, counts: F64, logits: F64) -> ConstrainedNetwork:
-    """Fit the head to the float network's logits, up to what is equal for all classes."""
+    """Fit the head to the float network's logits, less their mean over the classes, which changes no label."""
     wanted = logits - logits.mean(axis=1, keepdims=True)
     fitted, mean = _least_squares(
         counts, wanted, current.readout_levels * current.readout_scale[:, None]
@@ -275,7 +278,7 @@ def refit_head(current: ConstrainedNetwork, counts: F64, logits: F64) -> Constra
 
 
 def _least_squares(inputs: F64, wanted: F64, start: F64) -> tuple[F64, F64]:
-    """Fit wanted ~ inputs @ result.T + constant, held to `start` by a ridge; return it and the inputs' mean."""
+    """Fit wanted ~ inputs @ result.T + constant with a ridge towards `start`; return `result` and the inputs' mean."""
     mean = inputs.mean(axis=0)
     centred = inputs - mean
     H = centred.T @ centred / len(inputs)

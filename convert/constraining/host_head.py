@@ -1,4 +1,4 @@
-"""The head on the host: integer rows for the hidden units' spike counts, and the choice between two heads."""
+"""Heads for the host: integer weights for the hidden units' spike counts."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
     F64 = NDArray[np.float64]
 
 STEP_MAX: Final = 2**20
-"""A step adds less than it to a score: those of 1,024 words stay in 32 bits, and weights have about ten bits."""
+"""Bound of what one step adds to a score: scores of 1,024 words fit 32 bits, and weights have about ten bits."""
 
 _RIDGE: Final = 1e-2
-"""Share of the counts' mean variance with which the fit holds on to the constrained network's own head."""
+"""Ridge of the fit, which pulls towards the constrained network's own head, as a share of the counts' mean variance."""
 
 
 def host_heads(network: ConstrainedNetwork, counts: F64, logits: F64 | None) -> list[HostHead]:
-    """List heads for the host: the constrained network's own, and one fitted to the float network's logits.
+    """Return candidates for the head: the constrained network's own, and one fitted to the float network's logits.
 
     Parameters
     ----------
     network
-        The network, whose head has 16 levels.
+        The network; its own head has 16 levels.
     counts
-        float64 (questions, n_hidden): the spike counts that the core delivers (see `spiking.read_counts`).
+        float64 (questions, n_hidden): the spike counts that the core delivers (see `readout_counts`).
     logits
-        float64 (questions, classes): what the head should give; None: there is nothing to fit.
+        float64 (questions, classes): wanted logits; None: return the network's own head only.
 
     """
     own = network.readout_levels * network.readout_scale[:, None]
@@ -44,7 +44,7 @@ def host_heads(network: ConstrainedNetwork, counts: F64, logits: F64 | None) -> 
 
 
 def _fitted(own: F64, counts: F64, logits: F64) -> tuple[F64, F64]:
-    """Fit a head to logits, up to what is equal for all classes, by least squares held to the present head."""
+    """Fit a head to logits less their mean over the classes, by least squares with a ridge towards the present head."""
     wanted = logits - logits.mean(axis=1, keepdims=True)
     own = own - own.mean(axis=0)
     mean = counts.mean(axis=0)
@@ -57,7 +57,7 @@ def _fitted(own: F64, counts: F64, logits: F64) -> tuple[F64, F64]:
 
 
 def _rounded(weights: F64, bias: F64) -> HostHead:
-    """Round a head to integers; what all classes have in common is taken off, for it decides nothing."""
+    """Round a head to integers, less the mean over the classes, which changes no label."""
     weights, bias = weights - weights.mean(axis=0), bias - bias.mean()
     most = float((T * np.abs(weights).sum(axis=1) + np.abs(bias)).max())
     unit = (STEP_MAX - weights.shape[1] * T) / most if most > 0 else 1.0

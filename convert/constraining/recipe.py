@@ -1,4 +1,4 @@
-"""Bring a float network onto one core by a recipe: in closed form, by distillation, or with labels as well."""
+"""Bring a float network onto a core by a recipe: in closed form, by distillation, or by distillation with labels."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from ..errors import ConvertError
 from ..network.constrained import ConstrainedStages
-from ..network.elman import widened
-from .bidirectional import both_directions
+from ..network.elman import repeat_units
+from .bidirectional import constrain_both_directions
 from .closed_form import closed_form
-from .response_matching import core_labels, match
+from .response_matching import answer_on_core, match_responses
 from .rounding import constrain
 
 if TYPE_CHECKING:
@@ -23,48 +23,57 @@ if TYPE_CHECKING:
     from ..network.constrained import ConstrainedNetwork
     from ..network.elman import ElmanNetwork
     from .closed_form import ClosedForm
-    from .response_matching import Matched
+    from .response_matching import MatchedCore
 
 Recipe = Literal["closed-form", "distill", "labels"]
 
 RECIPES: Final[tuple[Recipe, ...]] = ("closed-form", "distill", "labels")
-"""Recipes by name, with ever more to learn from: nothing, the float network's answers, and true labels."""
+"""The recipes: without training; trained on the float network's answers; and on the true labels as well."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Finished:
-    """A network that was brought onto the core.
+class PlacedNetwork:
+    """A network on its core, and the networks of the stages before.
 
     Attributes
     ----------
     placed : ConstrainedNetwork
-        The network on the core; its encoder is the model's.
-    matched : Matched
+        The network on the core; the model's encoder is its.
+    matched : MatchedCore
         The core.
     constrained : ConstrainedStages
-        The networks of the earlier stages.
+        The networks of the stages before the spikes.
     recipe : {"closed-form", "distill", "labels"}
-        What `placed` comes from: the closed form, where a distillation to the float network's
-        answers agreed worse; with `labels` it is always the distillation.
+        Origin of `placed`.  With `distill` it is the closed form if that agreed better with the float network; with
+        `labels` it is always the distilled network.
     closed_form_agreement : float
-        Share of the calibration questions on which the closed form's core gives the float network's label.
+        Share of the calibration questions on which the closed form's core gives the float network's label, 0..1.
 
     """
 
     placed: ConstrainedNetwork
-    matched: Matched
+    matched: MatchedCore
     constrained: ConstrainedStages
     recipe: Recipe
     closed_form_agreement: float
 
 
 def choose_recipe(wanted: str | None, *, labelled: bool, note: Callable[[str], None]) -> Recipe:
-    """Check the recipe asked for; without one, distil where torch is installed.
+    """Return the recipe of this name; for None, `distill` if torch is installed, otherwise `closed-form`.
+
+    Parameters
+    ----------
+    wanted
+        Name of the recipe, or None.
+    labelled
+        Whether all calibration questions have labels.
+    note
+        Called with one line if torch is not installed.
 
     Raises
     ------
     ConvertError
-        An unknown recipe, or labels asked for where the calibration questions have none.
+        The recipe is unknown, or it is `labels` and the calibration questions have none.
 
     """
     if wanted is None:
@@ -104,7 +113,7 @@ def bring_to_core(
     truth: NDArray[np.int64] | None = None,
     seed: int = 0,
     note: Callable[[str], None] = lambda _: None,
-) -> Finished:
+) -> PlacedNetwork:
     """Constrain a float network, match its responses on the simulated core and place it.
 
     Parameters
@@ -114,9 +123,9 @@ def bring_to_core(
     questions
         Word ids of the calibration questions, each at least one word.
     recipe
-        How.
+        What the constrained network is made from.
     truth
-        int64: true label of each question, for the recipe `labels`.
+        int64 (questions,): true label of each question, for the recipe `labels`.
     seed
         Seed of everything random.
     note
@@ -125,7 +134,7 @@ def bring_to_core(
     Raises
     ------
     ConstraintError
-        The network does not fit one core, or a bidirectional one two.
+        The network does not fit one core, or each direction one.
 
     """
     note(f"constraining in closed form on {len(questions)} calibration questions")
@@ -135,10 +144,14 @@ def bring_to_core(
         closed = closed_form(network, questions)
         wide = _wide(network, closed, questions)
     else:
-        closed, wide = both_directions(network, questions)
-    finished = Finished(
+        closed, wide = constrain_both_directions(network, questions)
+    finished = PlacedNetwork(
         placed=closed.spiking,
-        matched=(first := match(closed.spiking, questions, labels, closed.neurons, logits=logits)),
+        matched=(
+            first := match_responses(
+                closed.spiking, questions, labels, closed.neurons, logits=logits
+            )
+        ),
         constrained=ConstrainedStages(core=closed.integer, wide=wide),
         recipe="closed-form",
         closed_form_agreement=first.agreement,
@@ -154,11 +167,14 @@ def bring_to_core(
 def _wide(
     network: ElmanNetwork, closed: ClosedForm, questions: list[NDArray[np.int64]]
 ) -> ConstrainedNetwork:
-    """Constrain with inputs as wide as the float network's, for the ledger's earlier stages."""
+    """Constrain with inputs as wide as the float network's, for the stages before the fan-in limit."""
     if closed.integer.n_in == network.embedding.shape[1]:
         return closed.integer
     return constrain(
-        widened(network, closed.copies), questions, max_lines=None, percentile=closed.percentile
+        repeat_units(network, closed.copies),
+        questions,
+        max_lines=None,
+        percentile=closed.percentile,
     )
 
 
@@ -166,22 +182,22 @@ def _distilled(
     network: ElmanNetwork,
     closed: ClosedForm,
     questions: list[NDArray[np.int64]],
-    finished: Finished,
+    finished: PlacedNetwork,
     recipe: Recipe,
     truth: NDArray[np.int64] | None,
     seed: int,
     note: Callable[[str], None],
-) -> Finished:
-    from .distil import DistilSettings, teach  # noqa: PLC0415 - torch is an extra, and takes seconds to import
+) -> PlacedNetwork:
+    from .distil import DistilSettings, distil  # noqa: PLC0415 - torch is an extra, and takes seconds to import
 
     true = truth if recipe == "labels" else None
-    taught = teach(
+    taught = distil(
         closed.integer, network, questions, DistilSettings(seed=seed), truth=true, note=note
     )
     matched = taught.matched
     if true is not None:
-        # chosen by the labels, but stated as for the other recipes: agreement with the float network
-        answered = core_labels(matched.image, taught.spiking, questions)
+        # The labels chose this core, but `agreement` means agreement with the float network in every recipe.
+        answered = answer_on_core(matched.image, taught.spiking, questions)
         agreement = (answered == network.logits(questions).argmax(axis=1)).mean()
         matched = replace(matched, agreement=float(agreement))
     elif matched.agreement < finished.matched.agreement:

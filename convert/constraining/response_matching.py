@@ -1,10 +1,11 @@
-"""Match spiking to artificial responses: thresholds, leaks and initial potentials of the placed neurons.
+"""Match the responses of spiking neurons to those of the integer model: thresholds, leaks, initial potentials.
 
-A hidden unit of scale s and bias B becomes a neuron of gain g, threshold theta = g / s and leak B theta / 15, so that
-its spike count in a step of 15 ticks is floor(s q.a + B + 1/2) when spikes come evenly.  They do not: a neuron that
-is driven below zero early in a step has lost nothing when the step's sum is positive in the model, but has on the
-core, where the floor is zero.  `match_hidden` measures what every unit really answers on calibration questions and
-moves its leak and threshold so that it answers as the model does; `match_readout` does the same for the classes.
+A hidden unit of scale s and bias B becomes a neuron of gain g, threshold theta = g / s and leak B theta / 15.  If its
+input spikes arrive evenly, it spikes floor(s q.a + B + 1/2) times in a step of 15 ticks.  They do not: if inhibition
+comes first, the membrane potential stops at its floor of zero, and the excitation after it causes spikes that the
+model, which only adds up the whole step, does not have.  `match_hidden` measures the spike count of every unit on
+calibration questions and moves its leak until the mean is right; `match_responses` then tries ranges of the readout
+and keeps the one whose core agrees best with the float network.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ import numpy as np
 from ...simcore import CoreImage, QuestionCore, limits
 from ..errors import ConstraintError
 from ..network.constrained import ConstrainedNetwork, T
-from ..network.hidden_spikes import hidden_steps, read_counts
-from ..network.place import Neurons, Readout, apart, place, readout_copies
+from ..network.hidden_spikes import readout_counts, run_hidden_neurons
+from ..network.place import GAIN_MAX, Neurons, Readout, needs_two_cores, place, readout_copies
 from .host_head import host_heads
 
 if TYPE_CHECKING:
@@ -26,29 +27,26 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-GAIN_MAX: Final = limits.WEIGHT_MAX // 8
-"""Largest g: the weight -8 g has 9 bits."""
-
 READOUT_GAIN: Final = 7
-"""g of the readout: the four gate axons lift 32 g = 224, which the leak (at most 255) takes while the gate is shut."""
+"""g of the readout: the four gate axons add 32 g = 224, which the leak (at most 255) can subtract without the gate."""
 
 GATE_LIFT: Final = 32 * READOUT_GAIN
-"""What the open gate adds to a readout neuron at every tick."""
+"""Potential that the gate adds to a readout neuron at every tick of the drain step."""
 
 READOUT_CEILING: Final = T - 0.5
-"""Highest count that the readout's scale aims at."""
+"""Spike count in a step to which the readout maps the highest logit."""
 
 READOUT_MARGINS: Final = (0.0, 0.5, 1.5, 4.0)
-"""Margins tried on both sides of the range of logits, relative to it."""
+"""Margins tried on both sides of the range of logits, relative to its width."""
 
 COPIES_MAX: Final = 16
-"""Readout neurons of a class: 16 staggered ones resolve 1/16 of a spike; more cost events and change no label."""
+"""Most readout neurons of a class: 16 staggered ones resolve 1/16 of a spike; more cost events and change no label."""
 
 
 def hidden_neurons(network: ConstrainedNetwork, *, floor: float = 0.0) -> Neurons:
     """Derive the hidden neurons in closed form.
 
-    The gain is the largest that keeps theta and leak inside the chip's limits.
+    The gain is the largest for which theta and leak are inside the chip's limits.
 
     Parameters
     ----------
@@ -60,7 +58,7 @@ def hidden_neurons(network: ConstrainedNetwork, *, floor: float = 0.0) -> Neuron
     Raises
     ------
     ConstraintError
-        A unit whose scale no gain can express, by number.
+        A unit has a scale that no gain can express; the message has its number.
 
     """
     s, B = network.scale, network.bias
@@ -76,7 +74,7 @@ def hidden_neurons(network: ConstrainedNetwork, *, floor: float = 0.0) -> Neuron
         raise ConstraintError(
             f"hidden unit {j}: scale {s[j]:.3g} needs threshold {threshold[j]:.0f}, limit {limits.THRESHOLD_MAX}"
         )
-    # A bias beyond the leak's range only arises where |B| exceeds 15 levels by far: the unit is constant anyway.
+    # A bias is beyond the leak's range only if |B| is far above 15, and then the unit is constant anyway.
     leak = np.clip(np.round(B * threshold / T), -limits.LEAK_MAX, limits.LEAK_MAX)
     start = gain * (network.levels[:, network.n_in :] @ network.initial) + threshold / 2
     potential = np.clip(np.floor(start), limits.POTENTIAL_MIN, limits.POTENTIAL_MAX)
@@ -97,11 +95,11 @@ def match_hidden(
     states: NDArray[np.float64] | None = None,
     rounds: int = 6,
 ) -> tuple[Neurons, float]:
-    """Move leaks until every unit's mean spike count on the questions is the one wanted.
+    """Move leaks until every unit's mean spike count on the questions is the wanted one.
 
-    Without `states` that is the model's, which is asked with the activities that the core really had (the spike
-    counts of the step before), so each unit's own response is matched, not the errors of others.  With `states`
-    errors of others are made good as well.
+    Without `states`, the wanted count is the model's for the spike counts that the core had in the step before, so
+    that each unit's own response is matched, not the errors of other units.  With `states`, a unit compensates for
+    errors of other units as well.
 
     Parameters
     ----------
@@ -110,9 +108,9 @@ def match_hidden(
     questions
         Word ids of the calibration questions.
     states
-        float64 (steps of all questions, n_hidden): the activities wanted, in the order of `hidden_steps`.
+        float64 (steps of all questions, n_hidden): wanted activities, in the order of `run_hidden_neurons`.
     rounds
-        Corrections made; the one with the smallest mean error is returned.
+        Number of corrections; the result is the one with the smallest mean error.
 
     Returns
     -------
@@ -123,7 +121,7 @@ def match_hidden(
     matrix = (network.levels * network.scale[:, None]).T
     best, best_error = neurons, np.inf
     for _ in range(rounds + 1):
-        ran = list(hidden_steps(network, neurons, questions))
+        ran = list(run_hidden_neurons(network, neurons, questions))
         counts = np.concatenate([c for _, _, c in ran])
         wanted = states
         if wanted is None:
@@ -140,21 +138,21 @@ def match_hidden(
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Matched:
-    """A placed network whose responses were matched.
+class MatchedCore:
+    """A network on its cores, with matched responses.
 
     Attributes
     ----------
     image : CoreImage
-        The core.
+        The core, or the two cores of a bidirectional network.
     hidden : Neurons
-        Its hidden neurons.
+        The hidden neurons.
     readout : Readout
-        Its readout neurons, or the head that the host computes.
+        The readout neurons, or the head that the host computes.
     agreement : float
-        Share of the calibration questions on which the core gives the float network's label, 0..1.
+        Share of the calibration questions on which the core gives the wanted label, 0..1.
     method : {"closed-form", "matched", "refitted"}
-        Whether the hidden responses were moved, or the closed form agreed better; or how they were given.
+        Hidden neurons of the closed form, with matched leaks, or as the caller passed them.
 
     """
 
@@ -165,15 +163,15 @@ class Matched:
     method: str
 
 
-def match(
+def match_responses(
     network: ConstrainedNetwork,
     questions: list[NDArray[np.int64]],
     labels: NDArray[np.int64],
     hidden: Neurons | None = None,
     *,
     logits: NDArray[np.float64] | None = None,
-) -> Matched:
-    """Place the network and match its responses on calibration questions.
+) -> MatchedCore:
+    """Place a network, and match its responses on calibration questions.
 
     Parameters
     ----------
@@ -182,16 +180,16 @@ def match(
     questions
         Word ids of the calibration questions, each at least one word.
     labels
-        int64: the float network's label of each question.
+        int64 (questions,): wanted label of each question: the float network's, or the true one.
     hidden
-        Hidden neurons that were matched already; None: those of the closed form, or matched to the model.
+        Hidden neurons that are matched already; None: the closed form's or matched ones, whichever agree better.
     logits
-        float64 (questions, classes): the float network's, for a head on the host to be fitted to.
+        float64 (questions, classes): the float network's logits, to which a head on the host is fitted.
 
     Raises
     ------
     ConstraintError
-        The network does not fit one core.
+        The network does not fit one core, or each direction one; or all classes have the same logit.
 
     """
     if hidden is None:
@@ -214,14 +212,15 @@ def _with_readout(
     labels: NDArray[np.int64],
     logits: NDArray[np.float64] | None,
     method: str,
-) -> Matched:
-    """Find the readout's range, or the host's head: of a few candidates, the one that agrees best."""
+) -> MatchedCore:
+    """Choose the readout's range or the host's head: of a few candidates, the one that agrees best."""
     candidates: Iterable[Readout]
     if network.head == "host":
-        candidates = host_heads(network, read_counts(network, hidden, questions), logits)
-    elif apart(network):
-        halves = network.half(0), network.half(1)
-        neurons = [hidden.of(np.flatnonzero(network.ways()[1] == way)) for way in (0, 1)]
+        candidates = host_heads(network, readout_counts(network, hidden, questions), logits)
+    elif needs_two_cores(network):
+        halves = network.one_direction(0), network.one_direction(1)
+        of_units = network.directions()[1]
+        neurons = [hidden.select(np.flatnonzero(of_units == which)) for which in (0, 1)]
         ranges = _readout_ranges(list(zip(halves, neurons, strict=True)), questions)
         candidates = (
             (readout_neurons(halves[0], low, high), readout_neurons(halves[1], low, high))
@@ -230,12 +229,12 @@ def _with_readout(
     else:
         ranges = _readout_ranges([(network, hidden)], questions)
         candidates = (readout_neurons(network, low, high) for low, high in ranges)
-    best: Matched | None = None
+    best: MatchedCore | None = None
     for readout in candidates:
         image = place(network, hidden, readout)
-        agreement = float((core_labels(image, network, questions) == labels).mean())
+        agreement = float((answer_on_core(image, network, questions) == labels).mean())
         if best is None or agreement > best.agreement:
-            best = Matched(
+            best = MatchedCore(
                 image=image, hidden=hidden, readout=readout, agreement=agreement, method=method
             )
     if best is None:
@@ -246,17 +245,17 @@ def _with_readout(
 def _readout_ranges(
     parts: list[tuple[ConstrainedNetwork, Neurons]], questions: list[NDArray[np.int64]]
 ) -> list[tuple[float, float]]:
-    """List ranges of logits that the readout's counts could span.
+    """List ranges of logits, (lowest, highest), that the readout's spike counts could span.
 
-    A narrow range resolves more; a wide one keeps the swings of single ticks off floor and ceiling.  Where the mean
-    is read, the range is that of single words: a class that loses ground at one word cannot take its spikes back, so
-    the range must reach down to where hardly any word takes ground.  So it must where a class gets its spikes from
-    two cores, the `parts`.
+    A narrow range resolves more; a wide one keeps the fluctuations of single ticks away from floor and ceiling.  If
+    the mean is read, the logits are those of single words.  A class cannot take back a spike when a later word speaks
+    against it, so the range reaches down to the lowest logits of single words.  It does so too if each of two cores,
+    the `parts`, contributes spikes to a class.
     """
     counted = [
-        np.concatenate([c for _, _, c in hidden_steps(network, hidden, questions)])
+        np.concatenate([c for _, _, c in run_hidden_neurons(network, hidden, questions)])
         if network.readout == "mean"
-        else read_counts(network, hidden, questions)
+        else readout_counts(network, hidden, questions)
         for network, hidden in parts
     ]
     logits = [n.read_out(c) for (n, _), c in zip(parts, counted, strict=True)]
@@ -276,17 +275,16 @@ def _readout_ranges(
 
 
 def readout_neurons(network: ConstrainedNetwork, low: float, high: float) -> Neurons:
-    """Derive the readout neurons that count logits from low (no spike) to high (READOUT_CEILING spikes a step).
+    """Derive readout neurons whose count maps logits from `low` (no spike) to `high` (READOUT_CEILING spikes a step).
 
-    Neuron k of a class starts (k + 1/2) / copies of a spike ahead, so that the class's total resolves fractions of
-    a spike.
+    Neuron k of a class starts (k + 1/2) / copies of a threshold ahead, so that the class's total resolves fractions
+    of a spike.
     """
     copies = min(readout_copies(network.n_hidden, network.classes), COPIES_MAX)
     per_logit = READOUT_CEILING / (high - low)
     stagger = (np.arange(copies) + 0.5) / copies
-    drive = (
-        network.readout_bias[:, None] - low
-    ) * per_logit  # spikes a step that the bias is worth
+    # the bias, in spikes a step
+    drive = (network.readout_bias[:, None] - low) * per_logit
     if network.readout == "mean":
         return _integrating(network, per_logit, drive, stagger)
     threshold = READOUT_GAIN / (network.readout_scale * per_logit)
@@ -307,7 +305,7 @@ def _integrating(
     drive: NDArray[np.float64],
     stagger: NDArray[np.float64],
 ) -> Neurons:
-    """Derive readout neurons that add up all steps; they start as far below as the leak lifts them in the first."""
+    """Derive readout neurons that add up all steps; they start lower by what the leak adds in the first step."""
     copies = len(stagger)
     per_gain = 1 / (network.readout_scale * per_logit)  # threshold of gain 1
     bound = np.full(network.classes, float(GAIN_MAX))
@@ -332,8 +330,8 @@ def _repeated(threshold: NDArray[np.float64], copies: int) -> NDArray[np.int64]:
     return whole.astype(np.int64)
 
 
-def core_labels(
+def answer_on_core(
     image: CoreImage, network: ConstrainedNetwork, questions: list[NDArray[np.int64]]
 ) -> NDArray[np.int64]:
-    """Answer questions on the simulated core, int64 labels."""
+    """Answer questions on the simulated core; return the labels, int64 (questions,)."""
     return QuestionCore(image, network.encoder()).answer(questions).label.astype(np.int64)

@@ -1,13 +1,13 @@
-"""Bring a float Elman network under the constraints of one core, in closed form.
+"""Round a float Elman network to the levels and lines of one core.
 
-Diehl et al. 2016: 16 weight levels, 16 activity levels, fan-in 64.  The order here is
+The constraints are those of Diehl et al. 2016: 16 weight levels, 16 activity levels, fan-in 64.  In this order:
 
-1. the range of every hidden unit, by calibration (an activity a in 0..15 stands for a state between its ends);
-2. codes: the range of every input component, after a projection where the inputs are too wide for the lines left;
+1. the range of every hidden unit, by calibration: an activity a in 0..15 represents a state between its ends;
+2. codes: the range of every input component, after a projection if there are more components than lines left;
 3. rows of 4-bit weights, each with its own scale, chosen to keep the pre-activations that calibration questions cause.
 
-A network that already lies on such a grid (quantisation-aware training) is found again exactly: every choice is the
-candidate of least error, and the grid itself is among the candidates.
+A network that is on such a grid already, by quantisation-aware training, keeps its weights exactly: every choice is
+the candidate of least error, and the grid is among the candidates.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 
 from ..errors import ConstraintError
 from ..network.constrained import LEVEL_MAX, LEVEL_MIN, MAX_FAN_IN, ConstrainedNetwork, T
-from ..network.elman import over_time
+from ..network.elman import reduce_over_time
 from ..network.place import gate_lines
 
 if TYPE_CHECKING:
@@ -30,21 +30,21 @@ if TYPE_CHECKING:
     F64 = NDArray[np.float64]
 
 RELU_PERCENTILE: Final = 99.9
-"""Calibrated ceiling of an unbounded ReLU unit: this percentile of its states on the calibration questions."""
+"""Ceiling of an unbounded ReLU unit: this percentile of its states on the calibration questions."""
 
 _SCALES: Final = np.geomspace(0.35, 1.2, 48)
 """Scales tried for a row, relative to the one that maps its largest weight to the largest level."""
 
 _SLOPES: Final = np.linspace(0.4, 1.0, 25)
-"""Slopes tried for the line that stands for tanh or sigmoid, relative to the steepest slope of these."""
+"""Slopes tried for the line that replaces tanh or sigmoid, relative to their steepest slope."""
 
 _RIDGE: Final = 1e-3
-"""Share of the mean second moment added to each line's own, so that lines silent in calibration still count."""
+"""Ridge, as a share of the lines' mean variance, so that a line that is silent in calibration still counts."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Ranges:
-    """Hidden states as activities: h = low + span a / 15, and f(pre) ~ clip(slope pre + offset, low, low + span)."""
+    """Ranges of hidden units: state h = low + span a / 15, and f(pre) ~ clip(slope pre + offset, low, low + span)."""
 
     low: F64
     span: F64
@@ -54,7 +54,7 @@ class Ranges:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _Inputs:
-    """Inputs as activities: W x = base + columns @ code, with code = x @ projection + origin before rounding."""
+    """Input codes: W x = base + columns @ code, where code = x @ projection + origin before rounding."""
 
     projection: F64
     origin: F64
@@ -79,7 +79,9 @@ def constrain(
     questions
         Word ids of the calibration questions (no labels needed), each at least one word.
     max_lines
-        Fan-in limit, 64 on TrueNorth; None: leave inputs as wide as they are (for the ledger's earlier stages).
+        Fan-in limit, 64 on TrueNorth; None: keep the inputs as wide as they are, for the stages before that limit.
+    percentile
+        Ceiling of an unbounded ReLU unit, as a percentile of its states.
 
     Raises
     ------
@@ -88,7 +90,7 @@ def constrain(
 
     """
     if network.backward is not None:
-        raise ConstraintError("network: bidirectional, its directions are constrained one by one")
+        raise ConstraintError("network: bidirectional; its directions are constrained one by one")
     readout = network.placed_readout
     trace = network.trace(questions)
     pre = np.concatenate([p for _, _, p, _ in trace])
@@ -97,33 +99,20 @@ def constrain(
     ranges = hidden_ranges(network, pre, h, percentile)
     width = network.embedding.shape[1]
     if max_lines is not None:
-        gate = gate_lines(readout, network.head)
-        width = max_lines - network.n_hidden - gate
-        if width < 1:
-            raise ConstraintError(
-                f"network: {network.n_hidden} hidden units{' + 1 gate' * gate} + 1 input,"
-                f" limit {max_lines} lines"
-            )
+        width = _lines_left(network, max_lines)
     inputs = _inputs(network, read, width)
     initial = -ranges.low / ranges.span * T
-    # activities that drove each step: the word's code and the hidden activities of the step before
+    # what drives each step: the word's code and the hidden activities of the step before
     before = np.concatenate(_states_before(trace, ranges, initial))
     drive = np.concatenate([np.clip(inputs.codes[read], 0, T), np.clip(before, 0, T)], axis=1)
-    to_activity = (T / ranges.span)[:, None]
-    matrix = (
-        to_activity
-        * ranges.slope[:, None]
-        * np.concatenate([inputs.columns, network.U * (ranges.span / T)], axis=1)
-    )
-    fixed = network.b + inputs.base + network.U @ ranges.low
-    bias = to_activity[:, 0] * (ranges.slope * fixed + ranges.offset - ranges.low)
+    matrix, bias = _in_activities(network, ranges, inputs)
     levels, scale, shift = quantise_rows(matrix, drive, LEVEL_MIN, LEVEL_MAX)
     activities = (
         (alive, np.clip((states - ranges.low) / ranges.span * T, 0, T))
         for _, alive, _, states in trace
     )
     words = np.array([len(q) for q in questions])
-    read_out = over_time(activities, words, network.n_hidden, readout)
+    read_out = reduce_over_time(activities, words, network.n_hidden, readout)
     head = network.C * (ranges.span / T)
     out_levels, out_scale, out_shift = quantise_rows(head, read_out, -LEVEL_MAX, -LEVEL_MIN)
     return ConstrainedNetwork(
@@ -144,9 +133,35 @@ def constrain(
     )
 
 
+def _lines_left(network: ElmanNetwork, max_lines: int) -> int:
+    """Return how many lines hidden units and gate leave for the inputs; raise if there is none."""
+    gate = gate_lines(network.placed_readout, network.head)
+    width = max_lines - network.n_hidden - gate
+    if width < 1:
+        raise ConstraintError(
+            f"network: {network.n_hidden} hidden units{' + 1 gate' * gate} + 1 input,"
+            f" limit {max_lines} lines"
+        )
+    return width
+
+
+def _in_activities(network: ElmanNetwork, ranges: Ranges, inputs: _Inputs) -> tuple[F64, F64]:
+    """Return weights (n_hidden, n_in + n_hidden) and bias (n_hidden,) that compute activities from activities."""
+    to_activity = (T / ranges.span)[:, None]
+    matrix = (
+        to_activity
+        * ranges.slope[:, None]
+        * np.concatenate([inputs.columns, network.U * (ranges.span / T)], axis=1)
+    )
+    fixed = network.b + inputs.base + network.U @ ranges.low
+    bias = to_activity[:, 0] * (ranges.slope * fixed + ranges.offset - ranges.low)
+    return matrix, bias
+
+
 def _states_before(
     trace: list[tuple[NDArray[np.int64], NDArray[np.intp], F64, F64]], ranges: Ranges, initial: F64
 ) -> list[F64]:
+    """Return for each step the activities (m, n_hidden) that its hidden units had in the step before."""
     before = []
     n = len(trace[0][1])
     a = np.repeat(initial[None], n, axis=0)
@@ -157,7 +172,7 @@ def _states_before(
 
 
 def hidden_ranges(network: ElmanNetwork, pre: F64, h: F64, percentile: float) -> Ranges:
-    """Choose what activity 0 and 15 of each hidden unit stand for, and the line that f is replaced by."""
+    """Choose the states that activities 0 and 15 of each hidden unit represent, and the line that replaces f."""
     n = network.n_hidden
     if network.activation == "Relu":
         ceiling = np.full(n, network.clip)
@@ -165,7 +180,7 @@ def hidden_ranges(network: ElmanNetwork, pre: F64, h: F64, percentile: float) ->
             ceiling = np.percentile(h, percentile, axis=0)
             ceiling = np.where(ceiling > 0, ceiling, max(float(ceiling.max()), 1.0))
         return Ranges(low=np.zeros(n), span=ceiling, slope=np.ones(n), offset=np.zeros(n))
-    if network.activation == "HardSigmoid":  # the line itself, bounded as an activity is
+    if network.activation == "HardSigmoid":  # a line already, bounded as an activity is
         slope, offset = np.full(n, network.alpha), np.full(n, network.beta)
         return Ranges(low=np.zeros(n), span=np.ones(n), slope=slope, offset=offset)
     low, span, steepest = (-1.0, 2.0, 1.0) if network.activation == "Tanh" else (0.0, 1.0, 0.25)
@@ -181,7 +196,7 @@ def hidden_ranges(network: ElmanNetwork, pre: F64, h: F64, percentile: float) ->
 
 
 def _inputs(network: ElmanNetwork, read: NDArray[np.int32], width: int) -> _Inputs:
-    """Choose the input lines and their ranges; `read` are the embedding rows of the words that calibration read."""
+    """Choose the input lines and their ranges; `read` holds the embedding rows of the calibration questions' words."""
     weight = np.bincount(read, minlength=len(network.embedding)).astype(np.float64)
     projection, columns, base = (
         np.eye(network.embedding.shape[1]),
@@ -205,8 +220,8 @@ def _inputs(network: ElmanNetwork, read: NDArray[np.int32], width: int) -> _Inpu
 def _project(network: ElmanNetwork, weight: F64, width: int) -> tuple[F64, F64, F64]:
     """Project wide inputs onto the directions in which W x varies most over the words read.
 
-    W x = W m + A A^T W (x - m) for an orthonormal A; its first columns are the left singular vectors of W (x - m)
-    over the words, so no projection of that rank loses less.
+    W x = W m + A A^T W (x - m) for an orthonormal A.  Its columns are singular vectors of W (x - m) over the words, so
+    no other projection of the same rank loses less.
     """
     share = weight / weight.sum()
     mean = share @ network.embedding
@@ -218,14 +233,14 @@ def _project(network: ElmanNetwork, weight: F64, width: int) -> tuple[F64, F64, 
 
 
 def _component_range(values: F64, weight: F64) -> tuple[float, float]:
-    """Choose start and step of a component's 16 levels: the candidate of least squared error over the words read."""
+    """Choose start and step of a component's 16 levels: the candidate with the least squared error over the words."""
     seen = values[weight > 0]
     candidates = [(0.0, 1.0 / T), (float(values.min()), float(np.ptp(values)) / T)]
     for tail in (0.0, 0.1, 0.5, 1, 2, 4):
         low, high = np.percentile(seen, [tail, 100 - tail])
         candidates.append((float(low), float(high - low) / T))
     usable = [(start, step) for start, step in candidates if step > 0] or [(float(values[0]), 1.0)]
-    # words that calibration did not read count a little: they will be asked about
+    # words that calibration did not read count a little: questions will hold them
     share = weight / weight.sum() + 0.1 / len(values)
 
     def error(candidate: tuple[float, float]) -> float:
@@ -241,16 +256,16 @@ def quantise_rows(
 ) -> tuple[NDArray[np.int8], F64, F64]:
     """Quantise every row of a matrix to integer levels times a scale of its own.
 
-    The error that counts is that of matrix @ a over the activities a, so with H their second moment a row w becomes
-    s q with the least (w - s q)^T H (w - s q); levels are improved one at a time until none gains (the
-    error-compensating rounding of Frantar et al. 2022, GPTQ, in its coordinate form).
+    The error to minimise is that of matrix @ a over the activities a.  With H their covariance, a row w becomes s q
+    with the least (w - s q)^T H (w - s q).  Levels change one at a time while that reduces the error: the
+    error-compensating rounding of Frantar et al. 2022 (GPTQ), in coordinate form.
 
     Parameters
     ----------
     matrix
         float64 (rows, lines).
     activities
-        float64 (samples, lines): what the lines carry on calibration questions.
+        float64 (samples, lines): activities of the lines on calibration questions.
     low, high
         Range of the levels.
 
@@ -276,6 +291,7 @@ def _quantise_row(row: F64, H: F64, low: int, high: int) -> tuple[NDArray[np.int
     if not row.any():
         return np.zeros(len(row), dtype=np.int8), 1.0
     largest = max(row.max() / high, row.min() / low)
+    # scales that put the largest weight on a level exactly: with one of them a row on the grid has no error
     exact = [row[np.argmax(np.abs(row))] / k for k in (*range(low, 0), *range(1, high + 1))]
     scales = np.concatenate([[s for s in exact if s > 0], largest * _SCALES])
     q = np.clip(np.round(row / scales[:, None]), low, high)
@@ -286,14 +302,14 @@ def _quantise_row(row: F64, H: F64, low: int, high: int) -> tuple[NDArray[np.int
 
 
 def descend(row: F64, q: F64, s: float, H: F64, low: int, high: int) -> tuple[F64, float]:
-    """Move levels up or down one at a time while that lowers the error, refitting the scale in between."""
+    """Change levels by one, one at a time, while that reduces the error; refit the scale in between."""
     diagonal = np.diag(H)
     tolerance = 1e-12 * float(row @ H @ row)
     for _ in range(8):
         gradient = H @ (row - s * q)
         moved = False
         for _ in range(4 * len(q)):
-            # moving level i by d changes the error by  d s (d s H_ii - 2 g_i)
+            # changing level i by d changes the error by  d s (d s H_ii - 2 g_i), with g the gradient
             up = np.where(q < high, s * (s * diagonal - 2 * gradient), np.inf)
             down = np.where(q > low, s * (s * diagonal + 2 * gradient), np.inf)
             i = int(np.argmin(np.minimum(up, down)))

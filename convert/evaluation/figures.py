@@ -9,7 +9,7 @@ import numpy as np
 from ...simcore import CoreImage, Encoder, estimate
 from ...simcore.program.inspection import inspect
 from ..network.constrained import MAX_FAN_IN, ConstrainedNetwork, T
-from ..network.hidden_spikes import hidden_steps
+from ..network.hidden_spikes import run_hidden_neurons
 from ..network.place import unplace
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def responses(
     chosen = np.linspace(0, len(questions) - 1, min(len(questions), RESPONSE_QUESTIONS)).astype(int)
     asked = [questions[i] for i in chosen]
     wanted = np.concatenate([a for _, _, a in integer.trace(asked)])
-    got = np.concatenate([counts for _, _, counts in hidden_steps(placed, neurons, asked)])
+    got = np.concatenate([counts for _, _, counts in run_hidden_neurons(placed, neurons, asked)])
     return {
         "questions": len(asked),
         "levels": [_level(a, got[wanted == a]) for a in range(T + 1) if (wanted == a).any()],

@@ -1,1 +1,1 @@
-"""Elman networks: float, constrained, and placed on a core."""
+"""Elman networks: as trained, as constrained, and as placed on a core."""

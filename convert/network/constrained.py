@@ -1,4 +1,4 @@
-"""The constrained network: 16 weight levels, 16 activity levels, at most 64 lines; still numbers, not yet spikes."""
+"""The constrained network: 16 weight levels, 16 activity levels, at most 64 lines; numbers, not yet spikes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from ...simcore import Encoder
 from ...simcore.tensors import Field, pack, unpack
 from ..errors import ConstraintError
-from .elman import over_time, steps
+from .elman import reduce_over_time, time_steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .elman import ElmanNetwork, Head
 
 T: Final = 15
-"""Ticks of a step, and the highest activity: 16 levels, 0..15."""
+"""Ticks in a step, which is also the highest activity: a line spikes at most once a tick, so 16 levels, 0..15."""
 
 LEVEL_MIN: Final = -8
 LEVEL_MAX: Final = 7
@@ -48,9 +48,8 @@ OPPOSITE: Final[dict[str, Literal["forward", "reverse"]]] = {
 MAX_FAN_IN: Final = 64
 """Lines of a core: 256 axons, four to a line (one of each type)."""
 
-
 CONSTRAINED_FILE: Final = "constrained.safetensors"
-"""Layer of a published model that holds its constrained networks."""
+"""File of a published model that holds its constrained networks."""
 
 _FORMAT: Final = "constrained"
 _VERSION: Final = 1
@@ -65,11 +64,11 @@ _LENGTHS: Final = {
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ConstrainedNetwork:
-    """An Elman network in activity units.
+    """An Elman network in units of activity.
 
-    One step:  a_t = clip(floor(s (q_in x_t + q_rec a_{t-1}) + B + 1/2), 0, 15),  x_t the code of word t;
-    answer:  argmax of  s_c (q_out r) + B_c,  r the activities after the last word, or their mean, or each unit's
-    largest, over all words.
+    A step computes  a_t = clip(floor(s (q_in x_t + q_rec a_{t-1}) + B + 1/2), 0, 15)  from the code x_t of word t; the
+    answer is the argmax of  s_c (q_out r) + B_c,  where r is each unit's activity after the last word, or the mean or
+    the largest of its activities after all words.
 
     Attributes
     ----------
@@ -84,7 +83,7 @@ class ConstrainedNetwork:
     scale, bias : float64 (n_hidden,)
         s and B.
     initial : float64 (n_hidden,)
-        Activity that stands for the float network's initial state.
+        Activity that represents the float network's initial state, zero.
     readout_levels : int8 (classes, n_hidden)
         q_out, -7..8 (the readout's codebook is negated, see place.py).
     readout_scale, readout_bias : float64 (classes,)
@@ -92,12 +91,13 @@ class ConstrainedNetwork:
     direction : {"forward", "reverse"}
         Order of reading.
     readout : {"last", "mean", "max"}
-        What the readout reads: r above; "max" only where the host computes the head.
+        r above; "max" is possible only if the host computes the head.
     head : {"core", "host"}
         Where the answer is computed: by neurons of the core, or by the host from the hidden units' spikes.
     backward_lines, backward_units : int
-        Of a bidirectional network: the last so many input lines and hidden units are those of the second direction.
-        In each step they read the word from the other end, and no line of one direction reaches the other's units.
+        In a bidirectional network, how many input lines and hidden units, the last ones, belong to the second
+        direction.  In each step they read the word from the other end, and no line of one direction reaches a unit of
+        the other.
 
     """
 
@@ -138,12 +138,12 @@ class ConstrainedNetwork:
         return np.clip(np.floor(self.codes + 0.5), 0, T).astype(np.uint8)
 
     def encoder(self) -> Encoder:
-        """Make the encoder that the core reads words with."""
+        """Return the encoder that turns word ids into codes for the core."""
         codes, row = np.unique(self.rounded_codes(), axis=0, return_inverse=True)
         return Encoder(codes=codes, rows=row.reshape(-1).astype(np.int32)[self.rows]).validate()
 
     def tensors(self) -> dict[str, NDArray[Any]]:
-        """List the arrays that `from_tensors` needs, by name; codes and rows follow from the float network."""
+        """Return the arrays that `from_tensors` needs, by name; codes and rows follow from the float network."""
         names = [name for name, field in FIELDS.items() if not field.optional]
         tensors = {name: np.ascontiguousarray(getattr(self, name)) for name in names}
         if self.backward_lines:
@@ -154,7 +154,7 @@ class ConstrainedNetwork:
     def from_tensors(
         cls, tensors: Mapping[str, NDArray[Any]], network: ElmanNetwork
     ) -> ConstrainedNetwork:
-        """Put a constrained network together again from its tensors and the float network it came from."""
+        """Rebuild a constrained network from its tensors and the float network that it came from."""
         codes = network.embedding @ tensors["projection"] + tensors["origin"]
         arrays = dict(tensors)
         lines, units = arrays.pop("backward", np.zeros(2)).tolist()
@@ -172,7 +172,7 @@ class ConstrainedNetwork:
     def hidden(
         self, questions: list[NDArray[np.int64]], *, rounded: bool = True
     ) -> NDArray[np.float64]:
-        """Run the questions; return the activities that are read out, float64 (n, n_hidden).
+        """Run questions; return the activities that are read out, r, float64 (n, n_hidden).
 
         Parameters
         ----------
@@ -183,55 +183,59 @@ class ConstrainedNetwork:
 
         """
         states = ((alive, after) for alive, _, after in self.trace(questions, rounded=rounded))
-        return over_time(states, np.array([len(q) for q in questions]), self.n_hidden, self.readout)
+        return reduce_over_time(
+            states, np.array([len(q) for q in questions]), self.n_hidden, self.readout
+        )
 
     def trace(
         self, questions: list[NDArray[np.int64]], *, rounded: bool = True
     ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]]:
-        """Run the questions step by step (see `hidden`).
+        """Run questions step by step (see `hidden`).
 
         Yields
         ------
         alive : intp (m,)
             The questions that have a word in this step.
         before, after : float64 (m, n_hidden)
-            What each hidden unit sums up, in activities, and its activity.
+            Each hidden unit's pre-activation, in units of activity, and its activity.
 
         """
         codes = self.rounded_codes().astype(np.float64) if rounded else np.clip(self.codes, 0, T)
         W, U = np.split(self.levels.astype(np.float64) * self.scale[:, None], [self.n_in], axis=1)
         a = np.repeat(self.initial[None], len(questions), axis=0)
-        for code, alive in self.read(codes, questions):
+        for code, alive in self.input_steps(codes, questions):
             pre = code @ W.T + a[alive] @ U.T + self.bias
             a[alive] = np.clip(np.floor(pre + 0.5) if rounded else pre, 0, T)
             yield alive, pre, a[alive]
 
-    def read(
+    def input_steps(
         self, codes: NDArray[Any], questions: list[NDArray[np.int64]]
     ) -> Iterator[tuple[NDArray[Any], NDArray[np.intp]]]:
-        """Yield for each step the rows of `codes` (rows, n_in) that are read, and the questions that have a word."""
+        """Yield for each step the rows of `codes` (rows, n_in) that are read, and the questions with a word in it."""
         back = self.backward_lines
-        ends = steps(questions, OPPOSITE[self.direction] if back else self.direction)
-        for (ids, alive), (others, _) in zip(steps(questions, self.direction), ends, strict=True):
+        ends = time_steps(questions, OPPOSITE[self.direction] if back else self.direction)
+        for (ids, alive), (others, _) in zip(
+            time_steps(questions, self.direction), ends, strict=True
+        ):
             code = codes[self.rows[ids]]
             if back:
                 code[:, -back:] = codes[self.rows[others], -back:]
             yield code, alive
 
-    def ways(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Tell which direction input lines and hidden units belong to: int (n_in,) and (n_hidden,), 0 or 1."""
+    def directions(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Return which direction, 0 or 1, each input line and hidden unit belongs to, intp (n_in,) and (n_hidden,)."""
         lines = np.arange(self.n_in) >= self.n_in - self.backward_lines
         units = np.arange(self.n_hidden) >= self.n_hidden - self.backward_units
         return lines.astype(np.intp), units.astype(np.intp)
 
     def connected(self) -> NDArray[np.bool_]:
-        """Tell which weights there are, bool (n_hidden, n_in + n_hidden): none from one direction to the other."""
-        lines, units = self.ways()
+        """Return which weights exist, bool (n_hidden, n_in + n_hidden): none from one direction to the other."""
+        lines, units = self.directions()
         return np.asarray(units[:, None] == np.concatenate([lines, units])[None])
 
-    def half(self, way: int) -> ConstrainedNetwork:
-        """Take one direction out of a bidirectional network; half of the readout's bias goes with each."""
-        lines, units = (kind == way for kind in self.ways())
+    def one_direction(self, which: int) -> ConstrainedNetwork:
+        """Return direction 0 or 1 of a bidirectional network as a network; each gets half of the readout's bias."""
+        lines, units = (of == which for of in self.directions())
         return replace(
             self,
             projection=self.projection[:, lines],
@@ -243,7 +247,7 @@ class ConstrainedNetwork:
             initial=self.initial[units],
             readout_levels=self.readout_levels[:, units],
             readout_bias=self.readout_bias / 2,
-            direction=OPPOSITE[self.direction] if way else self.direction,
+            direction=OPPOSITE[self.direction] if which else self.direction,
             backward_lines=0,
             backward_units=0,
         )
@@ -251,17 +255,19 @@ class ConstrainedNetwork:
     def logits(
         self, questions: list[NDArray[np.int64]], *, rounded: bool = True
     ) -> NDArray[np.float64]:
-        """Run the questions; return the readout, float64 (n, classes) (see `hidden`)."""
+        """Run questions (see `hidden`); return the logits, float64 (n, classes)."""
         a = self.hidden(questions, rounded=rounded)
         return self.read_out(a)
 
     def read_out(self, a: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Read activities (n, n_hidden) out as logits (n, classes)."""
+        """Return the logits (n, classes) of the activities that are read out (n, n_hidden)."""
         return a @ self.readout_levels.T * self.readout_scale + self.readout_bias
 
 
-def joined(forward: ConstrainedNetwork, backward: ConstrainedNetwork) -> ConstrainedNetwork:
-    """Put the hidden layers of two directions side by side; the readout is left empty (no classes)."""
+def join_directions(
+    forward: ConstrainedNetwork, backward: ConstrainedNetwork
+) -> ConstrainedNetwork:
+    """Join the hidden layers of two directions in one network without a readout (no classes)."""
     parts = (forward, backward)
     n_in, n_hidden = (sum(getattr(p, n) for p in parts) for n in ("n_in", "n_hidden"))
     arrays: dict[str, Any] = {
@@ -284,16 +290,16 @@ def joined(forward: ConstrainedNetwork, backward: ConstrainedNetwork) -> Constra
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ConstrainedStages:
-    """The constrained networks of a model.
+    """The constrained networks of a model, one for each stage between the float network and the spikes.
 
     Attributes
     ----------
     wide : ConstrainedNetwork
-        With inputs as wide as the float network's: stages `weights` and `activities`.
+        Stages `weights` and `activities`: its inputs are as wide as the float network's.
     core : ConstrainedNetwork
-        The integer model that the core comes from: stage `integer`; the same object as `wide` where that fits.
+        Stage `integer`: the integer model that the core comes from; the same object as `wide` if that fits a core.
     closed : ConstrainedNetwork or None
-        Within the core's lines in closed form: stage `fan-in`, where `core` was distilled from it; None: `core` is.
+        Stage `fan-in`: the closed form within the core's lines, if `core` was distilled from it; None: it is `core`.
 
     """
 
@@ -302,7 +308,7 @@ class ConstrainedStages:
     closed: ConstrainedNetwork | None = None
 
     def to_bytes(self) -> bytes:
-        """Serialise all that differ as one safetensors file."""
+        """Serialise the networks as one safetensors file; a network that is equal to another is stored once."""
         networks = self._different()
         tensors = {
             f"{part}.{name}": array
@@ -322,12 +328,12 @@ class ConstrainedStages:
 
     @classmethod
     def from_bytes(cls, data: bytes, network: ElmanNetwork) -> ConstrainedStages:
-        """Read what `to_bytes` wrote, for the float network it came from.
+        """Read the bytes that `to_bytes` wrote; `network` is the float network that they came from.
 
         Raises
         ------
         ConstraintError
-            The bytes are not such a file.
+            The bytes are not a file of constrained networks.
 
         """
         parts = [p for p in ("core", "closed", "wide") if f'"{p}.scale"'.encode() in data[:65_536]]
@@ -355,6 +361,6 @@ class ConstrainedStages:
 
 
 def _prefixed(part: str, field: Field) -> Field:
-    """Let named lengths of both parts differ."""
+    """Name the lengths of a part's arrays after the part, so that parts may differ in size."""
     shape = tuple(f"{part}.{n}" if isinstance(n, str) else n for n in field.shape)
     return replace(field, shape=shape)

@@ -1,4 +1,4 @@
-"""The float Elman network, as read from a model file."""
+"""The float Elman network as read from a model file, and how questions are laid out in time."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 ACTIVATIONS: Final[dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]]] = {
     "Relu": lambda x: np.maximum(x, 0),
     "Tanh": np.tanh,
-    "Sigmoid": lambda x: 0.5 * (1 + np.tanh(0.5 * x)),  # 1 / (1 + exp(-x)) without its overflow
-    "HardSigmoid": lambda x: np.clip(x, 0, 1),  # of alpha x + beta
+    "Sigmoid": lambda x: 0.5 * (1 + np.tanh(0.5 * x)),  # 1 / (1 + exp(-x)) overflows for large -x
+    "HardSigmoid": lambda x: np.clip(x, 0, 1),  # x is alpha x + beta already, see `activate`
 }
 """Hidden activations that the converter knows, by their ONNX names."""
 
 Head = Literal["core", "host"]
 
 HEADS: Final[tuple[Head, ...]] = ("core", "host")
-"""Where a placed network's head is computed."""
+"""Where the head of a placed network is computed: by neurons of the core, or by the host."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -49,15 +49,15 @@ class ElmanNetwork:
     C : float64 (classes, n_hidden), or (classes, n_hidden + backward.n_hidden) for a bidirectional network
     c : float64 (classes,)
     readout : {"last", "mean", "max"}
-        What the head reads, r: the state after the last word read, or the mean or the largest of each unit's states
-        after every word.
+        r, what the head reads: each unit's state after the last word, or the mean or the largest of its states after
+        all words.
     ceiling : float
-        Largest state of a Relu (6 for ReLU6); inf: none.  Bounding the state of a Relu and bounding what comes before
-        it are the same, so the reader gives a bounded Relu equal `clip` and `ceiling`.
+        Largest state of a Relu (6 for ReLU6); inf: none.  Bounding the state of a Relu is the same as bounding its
+        pre-activation, so the reader sets `clip` and `ceiling` of a bounded Relu to the same value.
     alpha, beta : float
         HardSigmoid is alpha x + beta, bounded to 0..1; no other activation uses them.
     head : {"core", "host"}
-        Where the head is to be computed when the network has been placed: on the core, or on the host.
+        Where the head is computed once the network is placed.
     backward : ElmanNetwork or None
         The second direction of a bidirectional network: a layer with its own W, U and b that reads the same words in
         reverse.  r is then this layer's states followed by the second one's, and C spans both; the second layer's own
@@ -94,11 +94,11 @@ class ElmanNetwork:
 
     @property
     def placed_readout(self) -> Literal["last", "mean", "max"]:
-        """What the placed network reads: a core has no largest states, and learns the answer from their mean."""
+        """What the head reads once the network is placed: a core only adds up, so it reads the mean for the largest."""
         return "mean" if self.readout == "max" and self.head == "core" else self.readout
 
     def activate(self, pre: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Apply clip, f and its ceiling."""
+        """Apply clip, f and the ceiling to pre-activations of any shape."""
         bounded = np.clip(pre, -self.clip, self.clip)
         if self.activation == "HardSigmoid":
             bounded = self.alpha * bounded + self.beta
@@ -107,28 +107,42 @@ class ElmanNetwork:
     def trace(
         self, questions: list[NDArray[np.int64]]
     ) -> list[tuple[NDArray[np.int64], NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]]:
-        """Run questions; list for every step: words read, questions alive, pre-activations, hidden states.
+        """Run questions; return what happens in each step.
 
-        Of a bidirectional network, the steps of its first direction; those of the second are `backward.trace`.
+        Of a bidirectional network, these are the steps of the first direction; for the second, call `backward.trace`.
+
+        Returns
+        -------
+        list
+            For each step: ids of the words read, int64 (m,); questions that still have a word, intp (m,);
+            pre-activations and hidden states, float64 (m, n_hidden).
+
         """
         h = np.zeros((len(questions), self.n_hidden))
         table = self.embedding @ self.W.T
         states = []
-        for ids, alive in steps(questions, self.direction):
+        for ids, alive in time_steps(questions, self.direction):
             pre = table[self.rows[ids]] + h[alive] @ self.U.T + self.b
             h[alive] = self.activate(pre)
             states.append((ids, alive, pre, h[alive]))
         return states
 
-    def read(self, questions: list[NDArray[np.int64]]) -> NDArray[np.float64]:
-        """Run questions; return what the head reads of them, r, float64 (n, values)."""
-        r = self.every_read(questions)[[len(q) - 1 for q in questions], np.arange(len(questions))]
+    def head_inputs(self, questions: list[NDArray[np.int64]]) -> NDArray[np.float64]:
+        """Run questions; return the values that the head reads, r, float64 (n, values)."""
+        r = self.head_inputs_after_each_word(questions)[
+            [len(q) - 1 for q in questions], np.arange(len(questions))
+        ]
         if self.backward is None:
             return r
-        return np.concatenate([r, self.backward.read(questions)], axis=1)
+        return np.concatenate([r, self.backward.head_inputs(questions)], axis=1)
 
-    def every_read(self, questions: list[NDArray[np.int64]]) -> NDArray[np.float64]:
-        """Return what the head would read of this direction after every word, float64 (steps, n, n_hidden)."""
+    def head_inputs_after_each_word(
+        self, questions: list[NDArray[np.int64]]
+    ) -> NDArray[np.float64]:
+        """Return the values that the head would read if each word were the last, float64 (steps, n, n_hidden).
+
+        They are those of this direction alone.
+        """
         read = np.zeros((max(len(q) for q in questions), len(questions), self.n_hidden))
         total = np.zeros((len(questions), self.n_hidden))
         for t, (_, alive, _, h) in enumerate(self.trace(questions)):
@@ -144,23 +158,25 @@ class ElmanNetwork:
         return read
 
     def logits(self, questions: list[NDArray[np.int64]]) -> NDArray[np.float64]:
-        """Run questions of at least one word each; return float64 (n, classes)."""
-        return self.read(questions) @ self.C.T + self.c
+        """Run questions of at least one word each; return the logits, float64 (n, classes)."""
+        return self.head_inputs(questions) @ self.C.T + self.c
 
-    def every_logits(self, questions: list[NDArray[np.int64]]) -> NDArray[np.float64]:
+    def logits_after_each_word(self, questions: list[NDArray[np.int64]]) -> NDArray[np.float64]:
         """Run questions; return the logits after every word in the direction of reading, float64 (n, steps, classes).
 
-        Steps after a question's last word repeat the last answer.  A bidirectional network answers for as many words
-        from either end.
+        After a question's last word, the last logits repeat.  A bidirectional network has read step + 1 words from
+        each end.
         """
-        read = self.every_read(questions)
+        read = self.head_inputs_after_each_word(questions)
         if self.backward is not None:
-            read = np.concatenate([read, self.backward.every_read(questions)], axis=2)
+            read = np.concatenate(
+                [read, self.backward.head_inputs_after_each_word(questions)], axis=2
+            )
         return (read @ self.C.T + self.c).transpose(1, 0, 2)
 
 
-def widened(network: ElmanNetwork, copies: int) -> ElmanNetwork:
-    """Return an equal network of several units for each hidden unit, which share its outgoing weights."""
+def repeat_units(network: ElmanNetwork, copies: int) -> ElmanNetwork:
+    """Return an equivalent network with several equal units for each hidden unit, which share its outgoing weights."""
     return replace(
         network,
         W=np.tile(network.W, (copies, 1)),
@@ -170,12 +186,15 @@ def widened(network: ElmanNetwork, copies: int) -> ElmanNetwork:
     )
 
 
-def turned(network: ElmanNetwork, questions: list[NDArray[np.int64]]) -> ElmanNetwork:
-    """Turn the sign of tanh units, so that they saturate at -1 rather than at 1: an equal network.
+def flip_saturating_units(
+    network: ElmanNetwork, questions: list[NDArray[np.int64]]
+) -> ElmanNetwork:
+    """Return an equivalent network whose tanh units saturate at -1 rather than at 1.
 
-    What inhibits a silent neuron is forgotten at its floor, but what drives a neuron that fires at every tick piles
-    up, and keeps it firing for as long again.  Where the head reads the largest states, none is turned: the largest
-    state would become the smallest.
+    A unit whose pre-activations exceed 1 more than they fall below -1 changes its sign, in W, U, b and C.  Saturating
+    low suits spikes better: a silent neuron forgets inhibition at its floor, but drive beyond one spike a tick
+    accumulates in a neuron that already fires at every tick, and keeps it firing afterwards.  No unit is flipped if
+    the head reads the largest states, because the largest state would become the smallest.
     """
     if network.activation != "Tanh" or network.readout == "max":
         return network
@@ -191,13 +210,15 @@ def turned(network: ElmanNetwork, questions: list[NDArray[np.int64]]) -> ElmanNe
     )
 
 
-def over_time(
+def reduce_over_time(
     states: Iterable[tuple[NDArray[np.intp], NDArray[np.float64]]],
     words: NDArray[np.int64],
     n_hidden: int,
     readout: str,
 ) -> NDArray[np.float64]:
-    """Reduce activities after every word, none below 0, to what is read of each question, float64 (n, n_hidden).
+    """Reduce activities after each word to the values that are read out, float64 (n, n_hidden).
+
+    Activities are never below 0, so the largest can start from 0.
 
     Parameters
     ----------
@@ -218,15 +239,16 @@ def over_time(
     return read / words[:, None] if readout == "mean" else read
 
 
-def steps(
+def time_steps(
     questions: list[NDArray[np.int64]], direction: str
 ) -> list[tuple[NDArray[np.int64], NDArray[np.intp]]]:
-    """Lay questions of different lengths out step by step.
+    """Lay questions of different lengths out in steps, one word of each question in a step.
 
     Returns
     -------
     list
-        For each step in the direction of reading: the word ids read, and the questions that still have a word.
+        For each step in the direction of reading: the ids of the words read, int64 (m,), and the questions that still
+        have a word, intp (m,).
 
     """
     order = [q if direction == "forward" else q[::-1] for q in questions]

@@ -1,4 +1,4 @@
-"""The hidden layer's spikes, for calibration: all questions at once, exactly as the core computes them."""
+"""Spikes of the hidden layer for calibration: computed for all questions at once, exactly as the core does."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from ...simcore import limits
 from ...simcore.schedule import spike_pattern
 from .constrained import ConstrainedNetwork, T
-from .elman import over_time
+from .elman import reduce_over_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .place import Neurons
 
 
-def hidden_steps(
+def run_hidden_neurons(
     network: ConstrainedNetwork, neurons: Neurons, questions: list[NDArray[np.int64]]
 ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]]:
     """Run the placed hidden neurons over questions, step by step.
@@ -27,7 +27,7 @@ def hidden_steps(
     Parameters
     ----------
     network, neurons
-        The layer.
+        The layer, and the parameters of its neurons.
     questions
         Word ids of each question, at least one.
 
@@ -36,9 +36,9 @@ def hidden_steps(
     alive : intp (m,)
         The questions that have a word in this step.
     inputs : float64 (m, n_in + n_hidden)
-        Activities that drove the step: the word's code and the hidden activities of the step before.
+        Activities that drove the step: the word's code, and the hidden units' spike counts in the step before.
     counts : float64 (m, n_hidden)
-        Spikes of every hidden unit in the step.
+        Spike count of every hidden unit in the step, 0..15.
 
     """
     codes = network.rounded_codes()
@@ -50,9 +50,9 @@ def hidden_steps(
     n = len(questions)
     V = np.repeat(neurons.potential[None].astype(np.float32), n, axis=0)
     train = np.zeros((n, T, network.n_hidden), dtype=np.float32)
-    for code, alive in network.read(codes, questions):
+    for code, alive in network.input_steps(codes, questions):
         spikes = np.concatenate([pattern[code].transpose(0, 2, 1), train[alive]], axis=2)
-        # float32 holds these integers exactly: |drive| < 2**24
+        # float32 holds these integers exactly, |drive| < 2**24, and its matrix product is fast
         drive = (spikes.astype(np.float32) @ levels.T) * gain
         fired = np.empty((len(alive), T, network.n_hidden), dtype=np.float32)
         v = V[alive]
@@ -67,10 +67,12 @@ def hidden_steps(
         yield alive, inputs, fired.sum(axis=1).astype(np.float64)
 
 
-def read_counts(
+def readout_counts(
     network: ConstrainedNetwork, neurons: Neurons, questions: list[NDArray[np.int64]]
 ) -> NDArray[np.float64]:
-    """Count the spikes that are read out (see `ConstrainedNetwork.readout`), float64 (n, n_hidden)."""
-    counted = ((alive, counts) for alive, _, counts in hidden_steps(network, neurons, questions))
+    """Run questions; return the spike counts that are read out, r in `ConstrainedNetwork`, float64 (n, n_hidden)."""
+    counted = (
+        (alive, counts) for alive, _, counts in run_hidden_neurons(network, neurons, questions)
+    )
     words = np.array([len(q) for q in questions])
-    return over_time(counted, words, network.n_hidden, network.readout)
+    return reduce_over_time(counted, words, network.n_hidden, network.readout)

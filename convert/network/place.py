@@ -1,20 +1,20 @@
-"""Place a constrained network on one core.
+"""Place a constrained network on one core, and read it back.
 
-Every line (input component, hidden unit, gate) owns four axons.  The axons of inputs and hidden units have types
-0..3; a hidden neuron's four weights are g (-8, 4, 2, 1), so four crossbar bits are the bits of a weight in -8..7.
-A neuron has one target axon, so a hidden unit is four identical neurons, one for each axon of its line.
+Every line (input component, hidden unit or gate) has four axons.  Those of inputs and hidden units are of types 0..3,
+and a hidden neuron's four weights are g (-8, 4, 2, 1), so the four crossbar bits of a line are the bits of a weight in
+-8..7.  A neuron has only one target axon, so each hidden unit is four identical neurons, one for each axon of its line.
 
-The readout sits on the same core, several neurons to a class.  Its codebook is negated, -g (-8, 4, 2, 1), and the
-gate line's axons are all of type 0: each adds 8 g.  Between questions' words the leak holds readout membranes at
-the floor; in the drain step the gate spikes at every tick and lifts them by as much as the leak takes, so what they
-count is the last word's hidden activity alone.
+The readout is on the same core, several neurons for each class.  Its codebook is negated, -g (-8, 4, 2, 1), and the
+gate line's four axons are all of type 0, so each adds 8 g.  While words are read, the leak keeps the membrane
+potentials of the readout at their floor.  In the drain step the gate spikes at every tick and adds as much as the leak
+subtracts, so the readout counts the hidden activity of the last word alone.
 
-With `head="host"` there is no readout and no gate: each hidden unit has a fifth neuron, equal to its four, which
-leaves by an output line of its own, in the step of the word; the image holds the host's head (simcore/head.py).
+With `head="host"` there is neither a readout nor a gate.  Each hidden unit has a fifth neuron, equal to its four, that
+targets an output line of its own and spikes in the step of the word; the image holds the head (simcore/head.py).
 
-Where the mean over all words is read (`readout="mean"`), the readout neurons integrate the hidden spikes of every
-step: there is no gate, and their floor is as low as the chip allows, so that what speaks against a class at one word
-still counts at the next.
+If the mean over all words is read (`readout="mean"`), the readout neurons integrate the hidden spikes of every step.
+There is no gate, and their floor is as low as the chip allows, so that evidence against a class at one word still
+counts at the next.
 """
 
 from __future__ import annotations
@@ -26,16 +26,19 @@ import numpy as np
 
 from ...simcore import Coding, CoreImage, Encoder, blank, limits
 from ..errors import ConstraintError
-from .constrained import MAX_FAN_IN, ConstrainedNetwork, T, joined
+from .constrained import MAX_FAN_IN, ConstrainedNetwork, T, join_directions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 COPIES: Final = 4
-"""Neurons of a hidden unit, and axons of a line."""
+"""Neurons of a hidden unit, which is also the number of axons of a line."""
 
 CODEBOOK: Final = np.array([-8, 4, 2, 1])
 """Weights of the four axon types in units of g; their subset sums are -8..7."""
+
+GAIN_MAX: Final = limits.WEIGHT_MAX // 8
+"""Largest g, for which the weight -8 g still fits 9 bits; a large g keeps the rounding error of theta = g / s small."""
 
 GATE_AXONS: Final = COPIES
 
@@ -61,19 +64,19 @@ class Neurons:
     potential: NDArray[np.int64]
     floor: NDArray[np.int64]
 
-    def of(self, units: NDArray[Any]) -> Neurons:
-        """Take some of them, chosen by an index."""
+    def select(self, units: NDArray[Any]) -> Neurons:
+        """Return the neurons of some units, chosen by an index."""
         return Neurons(**{f.name: getattr(self, f.name)[units] for f in fields(self)})
 
-    def and_these(self, more: Neurons) -> Neurons:
-        """Join two populations."""
+    def joined_with(self, more: Neurons) -> Neurons:
+        """Return the population followed by another one."""
         names = [f.name for f in fields(self)]
         return Neurons(**{n: np.concatenate([getattr(self, n), getattr(more, n)]) for n in names})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class HostHead:
-    """The head as the host computes it: scores = weights @ spikes + bias, the bias once a word where all are read.
+    """The head as the host computes it: scores = weights @ spikes + bias; a mean adds the bias once for each word.
 
     Attributes
     ----------
@@ -91,35 +94,35 @@ Readout = Neurons | HostHead | tuple[Neurons, Neurons]
 
 
 def readout_copies(n_hidden: int, classes: int) -> int:
-    """Neurons that the core has left for each class."""
+    """Return how many readout neurons the hidden units leave for each class."""
     return (limits.NEURONS - COPIES * n_hidden) // classes
 
 
 def spare_neurons(n_hidden: int, head: str) -> int:
-    """Neurons that hidden units leave free on the core; less than none: they do not fit."""
+    """Return how many neurons the hidden units leave free on the core; negative if they do not fit."""
     return limits.NEURONS - (COPIES + (head == "host")) * n_hidden
 
 
 def gate_lines(readout: str, head: str) -> int:
-    """Lines that the readout's gate takes from the words and hidden units."""
+    """Return how many lines the readout's gate needs."""
     return 1 if readout == "last" and head == "core" else 0
 
 
-def apart(network: ConstrainedNetwork) -> bool:
-    """Tell whether the directions of a bidirectional network need a core each."""
+def needs_two_cores(network: ConstrainedNetwork) -> bool:
+    """Return whether each direction of a bidirectional network needs a core of its own."""
     lines = network.n_in + network.n_hidden + gate_lines(network.readout, network.head)
     spare = spare_neurons(network.n_hidden, network.head)
-    room = spare >= (network.classes if network.head == "core" else 0)
-    return network.backward_lines > 0 and not (lines <= MAX_FAN_IN and room)
+    enough = spare >= (network.classes if network.head == "core" else 0)
+    return network.backward_lines > 0 and not (lines <= MAX_FAN_IN and enough)
 
 
 def check_fit(network: ConstrainedNetwork) -> None:
-    """Refuse a network that one core cannot hold.
+    """Raise if one core cannot hold the network.
 
     Raises
     ------
     ConstraintError
-        Naming the broken limit.
+        The network exceeds a limit, which the message names.
 
     """
     n_in, n_hidden, classes = network.n_in, network.n_hidden, network.classes
@@ -150,78 +153,89 @@ def place(network: ConstrainedNetwork, hidden: Neurons, readout: Readout) -> Cor
     network
         The network; its levels become crossbar bits.
     hidden
-        One row for each hidden unit.
+        Parameters of the hidden neurons, one row for each hidden unit.
     readout
-        k rows for each class, class by class, where there are two cores for each of them; or the head, where the host
-        computes it.
+        Parameters of the readout neurons, k rows for each class, class by class, and for two cores a pair of them; or
+        the head, if the host computes it.
 
     Raises
     ------
     ConstraintError
-        The network does not fit one core.
+        The network does not fit one core, or each direction one.
     ImageError
-        A parameter breaks a limit of the neuron.
+        A neuron's parameter is outside the chip's limits.
 
     """
-    if apart(network):
+    if needs_two_cores(network):
         return _place_apart(network, hidden, readout)
     if isinstance(readout, tuple):
-        raise ConstraintError("network: readouts for two cores, but it fits one")
+        raise ConstraintError("network: it fits one core, but there are readouts for two")
     check_fit(network)
-    gated = bool(gate_lines(network.readout, network.head))
     n_in, n_hidden = network.n_in, network.n_hidden
-    arrays = blank(1)
-    gate = n_in + n_hidden
-    arrays["axon_type"][0] = np.arange(limits.AXONS) % COPIES
-    if gated:
-        arrays["axon_type"][0, COPIES * gate : COPIES * gate + GATE_AXONS] = 0
     units = np.repeat(np.arange(n_hidden), COPIES)
-    copy = np.tile(np.arange(COPIES), n_hidden)
-    columns, population, lines = _leaving(network, hidden, readout)
-    neurons = len(units) + len(lines)
-
-    synapses = np.zeros((limits.AXONS, limits.NEURONS), dtype=np.uint8)
-    synapses[: COPIES * gate, : len(units)] = level_bits(network.levels)[units].T
-    synapses[: COPIES * gate, len(units) : neurons] = columns
-    if gated:
-        synapses[COPIES * gate : COPIES * gate + GATE_AXONS, len(units) : neurons] = 1
-    arrays["crossbar"][0] = np.packbits(synapses, axis=1, bitorder="little")
-
-    gains = np.concatenate([hidden.gain[units], population.gain])
-    arrays["weights"][0, :neurons] = gains[:, None] * CODEBOOK
+    columns, leaving, lines = _leaving(network, hidden, readout)
+    neurons = hidden.select(units).joined_with(leaving)
+    n, recurrent = len(neurons.gain), len(units)
+    arrays = blank(1)
+    arrays["axon_type"][0], arrays["crossbar"][0] = _axons(network, units, columns)
+    arrays["weights"][0, :n] = neurons.gain[:, None] * CODEBOOK
     for name in ("leak", "threshold", "potential"):
-        values = np.concatenate([getattr(hidden, name)[units], getattr(population, name)])
-        arrays[name][0, :neurons] = values
-    arrays["neg_threshold"][0, :neurons] = -np.concatenate([hidden.floor[units], population.floor])
-    arrays["kappa"][0, :neurons] = 1
-    arrays["reset_mode"][0, :neurons] = 1
-
-    arrays["target_core"][0, : len(units)] = 0
-    arrays["target_axon"][0, : len(units)] = COPIES * (n_in + units) + copy
-    arrays["delay"][0, : len(units)] = T
-    arrays["target_core"][0, len(units) : neurons] = limits.TARGET_OUTPUT
-    arrays["target_axon"][0, len(units) : neurons] = lines
-    arrays["inputs"] = _input_axons(n_in, gate if gated else -1)
+        arrays[name][0, :n] = getattr(neurons, name)
+    arrays["neg_threshold"][0, :n] = -neurons.floor
+    arrays["kappa"][0, :n] = 1  # a potential below the floor is set to the floor
+    arrays["reset_mode"][0, :n] = 1  # linear: a spike subtracts the threshold
+    # a hidden spike arrives at the same tick of the next step
+    arrays["target_core"][0, :recurrent] = 0
+    arrays["target_axon"][0, :recurrent] = COPIES * (n_in + units) + np.tile(
+        np.arange(COPIES), n_hidden
+    )
+    arrays["delay"][0, :recurrent] = T
+    arrays["target_core"][0, recurrent:n] = limits.TARGET_OUTPUT
+    arrays["target_axon"][0, recurrent:n] = lines
+    arrays["inputs"] = _input_axons(n_in, n_in + n_hidden if _is_gated(network) else -1)
     arrays["outputs"] = np.stack(
-        [np.zeros_like(lines), np.arange(len(units), neurons), lines], axis=1
+        [np.zeros_like(lines), np.arange(recurrent, n), lines], axis=1
     ).astype(np.int32)
     if isinstance(readout, HostHead):
         arrays |= {"head_weights": readout.weights, "head_bias": readout.bias}
-    coding = Coding(
+    return CoreImage(**arrays, coding=_coding(network)).validate()
+
+
+def _axons(
+    network: ConstrainedNetwork, units: NDArray[np.intp], columns: NDArray[np.uint8]
+) -> tuple[NDArray[np.intp], NDArray[np.uint8]]:
+    """Return the types of all axons, and the packed crossbar of hidden neurons followed by those that leave."""
+    gate = COPIES * (network.n_in + network.n_hidden)
+    last = len(units) + columns.shape[1]
+    types = np.arange(limits.AXONS) % COPIES
+    synapses = np.zeros((limits.AXONS, limits.NEURONS), dtype=np.uint8)
+    synapses[:gate, : len(units)] = level_bits(network.levels)[units].T
+    synapses[:gate, len(units) : last] = columns
+    if _is_gated(network):
+        types[gate : gate + GATE_AXONS] = 0
+        synapses[gate : gate + GATE_AXONS, len(units) : last] = 1
+    return types, np.packbits(synapses, axis=1, bitorder="little")
+
+
+def _is_gated(network: ConstrainedNetwork) -> bool:
+    return gate_lines(network.readout, network.head) > 0
+
+
+def _coding(network: ConstrainedNetwork) -> Coding:
+    return Coding(
         ticks_per_step=T,
-        word_lines=n_in,
+        word_lines=network.n_in,
         direction=network.direction,
         drain_steps=1 if network.head == "core" else 0,
-        gate_line=n_in if gated else -1,
+        gate_line=network.n_in if _is_gated(network) else -1,
         readout=network.readout,
         backward_lines=network.backward_lines,
     )
-    return CoreImage(**arrays, coding=coding).validate()
 
 
 def _place_apart(network: ConstrainedNetwork, hidden: Neurons, readout: Readout) -> CoreImage:
-    """Put each direction on a core of its own; their class counts add up on common output lines."""
-    _, of_units = network.ways()
+    """Put each direction on a core of its own; their class counts add up on shared output lines."""
+    _, of_units = network.directions()
     images = []
     for way in (0, 1):
         units = np.flatnonzero(of_units == way)
@@ -229,13 +243,13 @@ def _place_apart(network: ConstrainedNetwork, hidden: Neurons, readout: Readout)
             own: Readout = replace(readout, weights=readout.weights[:, units].copy())
         else:
             own = readout[way] if isinstance(readout, tuple) else readout
-        images.append(place(network.half(way), hidden.of(units), own))
+        images.append(place(network.one_direction(way), hidden.select(units), own))
     first = images[0]
     arrays = {n: np.concatenate([getattr(i, n) for i in images]) for n in blank(1)}
     core = arrays["target_core"][1]
     core[core == 0] = 1
     forward_lines = network.n_in - network.backward_lines
-    # the gate follows the words of both
+    # Each core numbered its gate behind its own words; the shared gate line is behind the words of both.
     inputs = arrays["inputs"]
     gate = np.flatnonzero(inputs[: len(first.inputs), 0] == forward_lines)
     inputs[len(first.inputs) :] += np.array([forward_lines, 1, 0], dtype=np.int32)
@@ -246,23 +260,13 @@ def _place_apart(network: ConstrainedNetwork, hidden: Neurons, readout: Readout)
     arrays["target_axon"][1, core == limits.TARGET_OUTPUT] += shift
     if isinstance(readout, HostHead):
         arrays |= {"head_weights": readout.weights, "head_bias": readout.bias}
-    gated = bool(gate_lines(network.readout, network.head))
-    coding = Coding(
-        ticks_per_step=T,
-        word_lines=network.n_in,
-        direction=network.direction,
-        drain_steps=1 if network.head == "core" else 0,
-        gate_line=network.n_in if gated else -1,
-        readout=network.readout,
-        backward_lines=network.backward_lines,
-    )
-    return CoreImage(**arrays, coding=coding).validate()
+    return CoreImage(**arrays, coding=_coding(network)).validate()
 
 
 def _leaving(
     network: ConstrainedNetwork, hidden: Neurons, readout: Neurons | HostHead
 ) -> tuple[NDArray[np.uint8], Neurons, NDArray[np.intp]]:
-    """List the neurons that leave the core: their columns of the crossbar, without the gate, and output lines."""
+    """Return the neurons that target output lines: their crossbar columns (without the gate), parameters and lines."""
     if isinstance(readout, HostHead):
         return level_bits(network.levels).T, hidden, np.arange(network.n_hidden)
     classes = np.repeat(np.arange(network.classes), len(readout.gain) // network.classes)
@@ -271,7 +275,7 @@ def _leaving(
 
 
 def level_bits(levels: NDArray[np.int8]) -> NDArray[np.uint8]:
-    """Write weight levels as crossbar bits.
+    """Encode weight levels as crossbar bits.
 
     Parameters
     ----------
@@ -281,7 +285,7 @@ def level_bits(levels: NDArray[np.int8]) -> NDArray[np.uint8]:
     Returns
     -------
     uint8 (neurons, 4 lines)
-        The bits for axon types 0..3 (weights -8, 4, 2, 1) of each line.
+        The bits for axon types 0..3 (weights -8, 4, 2, 1) of each line, 0 or 1.
 
     """
     two_complement = levels.astype(np.int64) & 15
@@ -290,7 +294,7 @@ def level_bits(levels: NDArray[np.int8]) -> NDArray[np.uint8]:
 
 
 def _input_axons(n_in: int, gate: int) -> NDArray[np.int32]:
-    """List (line, core, axon) for the word lines, and for the gate, input line n_in, where there is one (not -1)."""
+    """Return (line, core, axon) rows for the word lines and, unless `gate` is -1, for the gate, input line n_in."""
     first = COPIES * np.append(np.arange(n_in), [gate] * (gate >= 0))
     axons = np.repeat(first, COPIES) + np.tile(np.arange(COPIES), len(first))
     lines = np.repeat(np.arange(len(first)), COPIES)
@@ -298,7 +302,7 @@ def _input_axons(n_in: int, gate: int) -> NDArray[np.int32]:
 
 
 def unplace(image: CoreImage, encoder: Encoder) -> tuple[ConstrainedNetwork, Neurons]:
-    """Take the hidden layer of a placed network from its cores again.
+    """Read the hidden layer of a placed network back from its cores.
 
     Parameters
     ----------
@@ -307,9 +311,11 @@ def unplace(image: CoreImage, encoder: Encoder) -> tuple[ConstrainedNetwork, Neu
 
     Returns
     -------
-    network, neurons : ConstrainedNetwork and Neurons
-        The layer as it stands on the core: codes, levels, and scale and bias as threshold and leak express them; its
-        readout is empty (no classes).  And its neurons, one row for each unit.
+    network : ConstrainedNetwork
+        The layer as it is on the core: codes, levels, and the scale and bias that threshold and leak express; without
+        a readout (no classes).
+    neurons : Neurons
+        Parameters of its neurons, one row for each unit.
 
     Raises
     ------
@@ -329,16 +335,16 @@ def unplace(image: CoreImage, encoder: Encoder) -> tuple[ConstrainedNetwork, Neu
     (first, hidden), (second, more) = (
         _unplace_core(image, core, codes[core], encoder.rows, coding) for core in (0, 1)
     )
-    return joined(first, second), hidden.and_these(more)
+    return join_directions(first, second), hidden.joined_with(more)
 
 
 def unit_neurons(image: CoreImage, core: int) -> NDArray[np.intp]:
-    """List the first neuron of every hidden unit on a core that `place` made, intp (units,).
+    """Return the first neuron of every hidden unit on a core that `place` made, intp (units,).
 
     Raises
     ------
     ConstraintError
-        The core's neurons are not placed four to a unit.
+        The core's hidden neurons are not four to a unit, in order.
 
     """
     at = np.flatnonzero(image.target_core[core] == core)
@@ -367,7 +373,7 @@ def _unplace_core(
         **values,
     )
     network = ConstrainedNetwork(
-        projection=np.zeros((0, n_in)),  # no word vectors are known behind the codes
+        projection=np.zeros((0, n_in)),  # the encoder holds codes only, not the word vectors
         origin=np.zeros(n_in),
         codes=codes.astype(np.float64),
         rows=rows,

@@ -1,1 +1,1 @@
-"""From a trained network to a published model."""
+"""Convert a trained network and publish it as a version of a model."""

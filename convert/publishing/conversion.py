@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ..constraining.recipe import Finished
+    from ..constraining.recipe import PlacedNetwork
     from ..network.elman import ElmanNetwork, Head
     from ..read import FloatModel
     from ..words.question_files import Example
@@ -304,7 +304,7 @@ def _vocabulary(path: Path, tokenizer: bytes, note: Callable[[str], None]) -> Wo
 
 
 def _model_files(
-    contents: _Contents, finished: Finished, note: Callable[[str], None]
+    contents: _Contents, finished: PlacedNetwork, note: Callable[[str], None]
 ) -> dict[str, bytes]:
     """List the files of the model that its evaluation runs; card and figures follow from that."""
     files = {
@@ -325,12 +325,14 @@ def _model_files(
     return files
 
 
-def _describe(network: ElmanNetwork, finished: Finished) -> dict[str, Any]:
+def _describe(network: ElmanNetwork, finished: PlacedNetwork) -> dict[str, Any]:
     core, matched = finished.placed, finished.matched
     copies, possible = 0, 0
     if not isinstance(matched.readout, HostHead):
         parts = matched.readout if isinstance(matched.readout, tuple) else (matched.readout,)
-        hidden = [core.n_hidden] if len(parts) == 1 else [core.half(w).n_hidden for w in (0, 1)]
+        hidden = (
+            [core.n_hidden] if len(parts) == 1 else [core.one_direction(w).n_hidden for w in (0, 1)]
+        )
         copies = sum(len(part.gain) for part in parts) // core.classes
         possible = sum(readout_copies(n, core.classes) for n in hidden)
     units = network.n_hidden + (0 if network.backward is None else network.backward.n_hidden)

@@ -1,1 +1,1 @@
-"""Rounding and spiking with a gradient (needs torch)."""
+"""Straight-through estimators: rounded weights and activities, and spikes, with a gradient (needs torch)."""

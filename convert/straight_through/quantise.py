@@ -1,7 +1,7 @@
-"""Straight-through estimators: the core's grids forward, the identity's gradient backward.
+"""Straight-through estimators: round forward, pass the gradient on unchanged backward.
 
-The detached grid value is added to a difference that is exactly zero, so that what goes forward lies
-on the grid to the last bit.
+The result is the detached rounded value plus a difference that is exactly zero, so it is on the grid to the last bit;
+adding a detached rounding error to the value instead would round once more.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ import torch
 
 from ..network.constrained import T
 
-__all__ = ["activities", "levels"]
+__all__ = ["round_activities", "round_weights"]
 
 
-def levels(weights: torch.Tensor, scale: torch.Tensor, low: int, high: int) -> torch.Tensor:
-    """Round weights to integers low..high in units of their scale."""
+def round_weights(weights: torch.Tensor, scale: torch.Tensor, low: int, high: int) -> torch.Tensor:
+    """Round weights to integers low..high in units of `scale`."""
     bounded = torch.clamp(weights / scale, low, high)
     return torch.round(bounded).detach() + (bounded - bounded.detach())
 
 
-def activities(rates: torch.Tensor) -> torch.Tensor:
+def round_activities(rates: torch.Tensor) -> torch.Tensor:
     """Round rates in 0..1 to the nearest activity 0..15, in units of full activity; half goes up."""
     rounded = torch.floor(rates * T + 0.5) / T
     return rounded.detach() + (rates - rates.detach())

@@ -1,15 +1,14 @@
-"""The hidden layer's spikes, counted exactly as the core does, for a batch in training.
+"""Spikes of the hidden layer for a batch in training, counted exactly as on the core.
 
-Every tick of a step, in the integers of the core (held exactly by float32)::
+At every tick of a step, in the integers of the core, which float32 represents exactly::
 
     V += g * sum_i q_ji s_i(t) + leak
     if V >= theta: spike, V -= theta
     elif V < floor:  V = floor
 
-with g = 31, theta = round(g / scale) and leak = round(bias * theta), where the parameters are not
-given otherwise. V starts at half of theta, or where its parameters say, and carries over from step
-to step. An input line of activity a spikes at the ticks t of 0..14 with
-floor((t + 1) a / 15) > floor(t a / 15); a hidden spike arrives 15 ticks later, at the same tick of
+By default, g = 31, theta = round(g / scale) and leak = round(bias * theta), and V starts at theta / 2.
+V carries over from step to step. An input line of activity a spikes at the ticks t in 0..14 with
+floor((t + 1) a / 15) > floor(t a / 15). A hidden spike arrives 15 ticks later, at the same tick of
 the next step.
 """
 
@@ -23,31 +22,29 @@ import torch
 from ...simcore import limits
 from ...simcore.schedule import spike_pattern
 from ..network.constrained import T
+from ..network.place import GAIN_MAX
 
-__all__ = ["GAIN", "LEAK_BOUND", "HiddenNeurons", "HiddenSpikes", "hidden_neurons"]
-
-GAIN: Final = limits.WEIGHT_MAX // 8
-"""g: the largest whose weight -8 g has 9 bits; large, because theta = g / scale is an integer."""
+__all__ = ["LEAK_BOUND", "HiddenSpikes", "NeuronParameters", "neuron_parameters"]
 
 LEAK_BOUND: Final = limits.LEAK_MAX - 1
-"""Largest leak that training uses: one below the chip's, so that the converter, which starts from the
-bias in float32, never has to lower g for it."""
+"""Largest leak in training: one below the chip's limit, so that the converter, which starts from the bias in float32,
+never has to lower g because of it."""
 
 _PATTERN: Final = torch.from_numpy(spike_pattern(T).astype("float32"))  # [activity, tick]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class HiddenNeurons:
+class NeuronParameters:
     """Integer parameters of the hidden neurons, as float32 tensors [n_hidden].
 
     Attributes
     ----------
     threshold, leak
-        theta and the leak.
+        theta and leak.
     gain
-        g; None: 31 for all.
+        g; None: 31 for all neurons.
     potential
-        V before the first word; None: half of theta.
+        V before the first word; None: theta / 2, rounded down.
     floor
         Lowest V, at most 0; None: 0.
     """
@@ -59,19 +56,19 @@ class HiddenNeurons:
     floor: torch.Tensor | None = None
 
 
-def hidden_neurons(scale: torch.Tensor, bias: torch.Tensor) -> HiddenNeurons:
-    """Derive thresholds and leaks.
+def neuron_parameters(scale: torch.Tensor, bias: torch.Tensor) -> NeuronParameters:
+    """Derive thresholds and leaks from scale and bias.
 
     Parameters
     ----------
     scale
-        [n_hidden], of the weights.
+        [n_hidden], scale of the weights.
     bias
         [n_hidden], in units of full activity.
     """
-    threshold = torch.round(GAIN / scale.detach())
+    threshold = torch.round(GAIN_MAX / scale.detach())
     leak = torch.round(bias.detach() * threshold).clamp(-LEAK_BOUND, LEAK_BOUND)
-    return HiddenNeurons(threshold=threshold, leak=leak)
+    return NeuronParameters(threshold=threshold, leak=leak)
 
 
 class HiddenSpikes:
@@ -80,31 +77,32 @@ class HiddenSpikes:
     Parameters
     ----------
     neurons
-        Thresholds and leaks.
+        Parameters of the neurons.
     levels
-        [n_hidden, n_in + n_hidden], integers -8..7.
+        Weights [n_hidden, n_in + n_hidden], integers -8..7.
     codes
-        [steps, questions, n_in], integers 0..15.
+        Codes of the words [steps, questions, n_in], integers 0..15.
     alive
-        bool [steps, questions]: where a question has a word; before its first word a neuron rests.
+        bool [steps, questions]: whether a question has a word in the step; before its first word, V stays at its
+        initial value.
     """
 
     def __init__(
         self,
-        neurons: HiddenNeurons,
+        neurons: NeuronParameters,
         levels: torch.Tensor,
         codes: torch.Tensor,
         alive: torch.Tensor,
     ) -> None:
         n_in = codes.shape[2]
-        gain = GAIN if neurons.gain is None else neurons.gain
+        gain = GAIN_MAX if neurons.gain is None else neurons.gain
         weights = gain * levels.detach().t()
         self._threshold = neurons.threshold
         self._floor = torch.zeros(1) if neurons.floor is None else neurons.floor
         self._recurrent = weights[n_in:]
         self._alive = alive[:, :, None]
         with torch.no_grad():
-            # Ticks before questions: what one tick needs lies together in memory.
+            # Ticks come before questions, so that the data of one tick is contiguous in memory.
             spikes = _PATTERN[codes.long()].permute(0, 3, 1, 2)  # [steps, tick, questions, n_in]
             self._drive = spikes @ weights[:n_in] + neurons.leak
             rest = neurons.potential

@@ -16,8 +16,9 @@ from torch import nn
 from torch.nn import functional
 
 from ..network.constrained import LEVEL_MAX, LEVEL_MIN, T
-from ..straight_through.quantise import activities, levels
-from ..straight_through.spikes import GAIN, LEAK_BOUND, HiddenSpikes, hidden_neurons
+from ..network.place import GAIN_MAX
+from ..straight_through.quantise import round_activities, round_weights
+from ..straight_through.spikes import LEAK_BOUND, HiddenSpikes, neuron_parameters
 from .export import GridNetwork
 
 if TYPE_CHECKING:
@@ -130,15 +131,15 @@ class ElmanNet(nn.Module):
         """Encode word ids [n] as activities [n, n_in], in units of full activity (0..1, 16 levels)."""
         vectors, corrections = self.words(ids, self.settings.own_dropout)
         vectors = functional.dropout(vectors, self.settings.vector_dropout, self.training)
-        return activities(torch.sigmoid(_STEEPNESS * (self.encoder(vectors) + corrections)))
+        return round_activities(torch.sigmoid(_STEEPNESS * (self.encoder(vectors) + corrections)))
 
     def grid(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return levels and scales of the hidden layer, then levels and scales of the head."""
         scale, head_scale = self.log_scale.exp(), self.log_head_scale.exp()
         return (
-            levels(self.weights, scale, LEVEL_MIN, LEVEL_MAX),
+            round_weights(self.weights, scale, LEVEL_MIN, LEVEL_MAX),
             scale,
-            levels(self.head, head_scale, -HEAD_MAX, HEAD_MAX),
+            round_weights(self.head, head_scale, -HEAD_MAX, HEAD_MAX),
             head_scale,
         )
 
@@ -160,13 +161,13 @@ class ElmanNet(nn.Module):
         drive = codes @ weights[:n_in] + self.bias
         spikes = None
         if way == "spiking":
-            neurons = hidden_neurons(scale.squeeze(1), self.bias)
+            neurons = neuron_parameters(scale.squeeze(1), self.bias)
             spikes = HiddenSpikes(neurons, q, torch.round(codes.detach() * T), alive)
         state = torch.zeros(ids.shape[1], self.settings.n_hidden)
         for t in range(len(ids)):
             rate = torch.clamp(drive[t] + state @ weights[n_in:], 0, 1)
             if way == "integer":
-                rate = activities(rate)
+                rate = round_activities(rate)
             elif spikes is not None:
                 rate = spikes.step(t) / T + (rate - rate.detach())
             state = rate * alive[t][:, None]
@@ -179,7 +180,7 @@ class ElmanNet(nn.Module):
     @torch.no_grad()
     def bound(self) -> None:
         """Clip every bias to the range that the leak of its neuron can express."""
-        most = LEAK_BOUND / torch.round(GAIN / self.log_scale.exp()).squeeze(1)
+        most = LEAK_BOUND / torch.round(GAIN_MAX / self.log_scale.exp()).squeeze(1)
         self.bias.copy_(torch.maximum(torch.minimum(self.bias, most), -most))
 
     @torch.no_grad()
@@ -191,8 +192,8 @@ class ElmanNet(nn.Module):
         training = self.training
         self.eval()
         q, scale, head_q, head_scale = self.grid()
-        neurons = hidden_neurons(scale.squeeze(1), self.bias)
-        scale = (GAIN / neurons.threshold)[:, None]
+        neurons = neuron_parameters(scale.squeeze(1), self.bias)
+        scale = (GAIN_MAX / neurons.threshold)[:, None]
         self.log_scale.copy_(scale.log())
         self.weights.copy_(q * scale)
         self.bias.copy_(neurons.leak / neurons.threshold)
@@ -205,7 +206,7 @@ class ElmanNet(nn.Module):
             rows=rows.int().numpy(),
             codes=distinct.byte().numpy(),
             weights=q.char().numpy(),
-            scale=GAIN / threshold,
+            scale=GAIN_MAX / threshold,
             bias=neurons.leak.double().numpy() / threshold,
             head=head_q.char().numpy(),
             head_scale=head_scale.squeeze(1).double().numpy(),

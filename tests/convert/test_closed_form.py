@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from test_constrain import float_network, grid_network, sentences
 
-from spikewatch.convert.constraining.closed_form import closed_form, spare_copies
+from spikewatch.convert.constraining.closed_form import closed_form, copies_that_fit
 from spikewatch.convert.constraining.recipe import bring_to_core
-from spikewatch.convert.constraining.response_matching import hidden_neurons, match
+from spikewatch.convert.constraining.response_matching import hidden_neurons, match_responses
 from spikewatch.convert.constraining.rounding import constrain
-from spikewatch.convert.network.elman import turned, widened
-from spikewatch.convert.network.hidden_spikes import read_counts
+from spikewatch.convert.network.elman import flip_saturating_units, repeat_units
+from spikewatch.convert.network.hidden_spikes import readout_counts
 from spikewatch.simcore import QuestionCore
 
 if TYPE_CHECKING:
@@ -36,27 +36,27 @@ def remembering_network() -> ElmanNetwork:
 @pytest.mark.parametrize("copies", [2, 3])
 def test_several_units_for_each_hidden_unit_are_an_equal_network(copies: int) -> None:
     network = float_network()
-    again = widened(network, copies)
+    again = repeat_units(network, copies)
     np.testing.assert_allclose(again.logits(sentences()), network.logits(sentences()), atol=1e-9)
     assert again.n_hidden == copies * network.n_hidden
 
 
 def test_turned_units_saturate_where_spikes_forget_it_and_are_an_equal_network() -> None:
     network = replace(float_network(d=8, n=6), b=np.array([3.0, -3.0, 3.0, -3.0, 0.0, 3.0]))
-    again = turned(network, sentences())
+    again = flip_saturating_units(network, sentences())
     np.testing.assert_allclose(again.logits(sentences()), network.logits(sentences()), atol=1e-9)
     states = np.concatenate([h for _, _, _, h in again.trace(sentences())])
     assert (states.mean(axis=0)[[0, 1, 2, 3, 5]] < -0.5).all()
     relu = float_network(activation="Relu")
-    assert turned(relu, sentences()) is relu
+    assert flip_saturating_units(relu, sentences()) is relu
     largest = replace(network, readout="max")
-    assert turned(largest, sentences()) is largest
+    assert flip_saturating_units(largest, sentences()) is largest
 
 
 def test_copies_leave_the_words_as_many_lines_as_they_need() -> None:
-    assert spare_copies(float_network(d=8, n=10, classes=4)) == 5
-    assert spare_copies(float_network(d=64, n=16, classes=6)) == 2
-    assert spare_copies(float_network(d=64, n=40, classes=6)) == 1
+    assert copies_that_fit(float_network(d=8, n=10, classes=4)) == 5
+    assert copies_that_fit(float_network(d=64, n=16, classes=6)) == 2
+    assert copies_that_fit(float_network(d=64, n=40, classes=6)) == 1
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -82,8 +82,8 @@ def test_the_closed_form_answers_more_like_the_float_network_than_plain_rounding
     plain = constrain(network, some)
     closed = closed_form(network, some)
     cores = [
-        (match(plain, some, labels).image, plain),
-        (match(closed.spiking, some, labels, closed.neurons).image, closed.spiking),
+        (match_responses(plain, some, labels).image, plain),
+        (match_responses(closed.spiking, some, labels, closed.neurons).image, closed.spiking),
     ]
     before, after = (
         float((QuestionCore(image, n.encoder()).answer(held_out).label == wanted).mean())
@@ -100,12 +100,12 @@ def test_the_mean_over_all_words_is_read_on_the_core(activation: str) -> None:
     assert constrained.n_in + constrained.n_hidden <= 64
     neurons = hidden_neurons(constrained)
     labels = network.logits(sentences()).argmax(axis=1)
-    matched = match(constrained, sentences(), labels, neurons)
+    matched = match_responses(constrained, sentences(), labels, neurons)
     coding = matched.image.coding
     assert coding is not None
     assert (coding.readout, coding.gate_line) == ("mean", -1)
     held_out = sentences(99)
-    host = constrained.read_out(read_counts(constrained, neurons, held_out)).argmax(axis=1)
+    host = constrained.read_out(readout_counts(constrained, neurons, held_out)).argmax(axis=1)
     core = QuestionCore(matched.image, constrained.encoder()).answer(held_out).label
     assert (core == host).mean() > 0.95
 

@@ -14,13 +14,13 @@ pytest.importorskip("torch", reason="distilling needs the extra [train]")
 
 import torch
 
-from spikewatch.convert.constraining.bidirectional import both_directions
-from spikewatch.convert.constraining.distil import DistilSettings, distil, teach
+from spikewatch.convert.constraining.bidirectional import constrain_both_directions
+from spikewatch.convert.constraining.distil import DistilSettings, distil, train_student
 from spikewatch.convert.constraining.distil.questions import pack
 from spikewatch.convert.constraining.distil.student import Student
 from spikewatch.convert.constraining.response_matching import hidden_neurons
 from spikewatch.convert.constraining.rounding import constrain
-from spikewatch.convert.network.hidden_spikes import read_counts
+from spikewatch.convert.network.hidden_spikes import readout_counts
 
 if TYPE_CHECKING:
     from spikewatch.convert.network.constrained import ConstrainedNetwork
@@ -43,7 +43,7 @@ def test_the_student_in_training_counts_the_cores_spikes(
         found = student(*pack(questions, direction), "spiking")[-1].numpy()
     again = student.constrained(network.embedding)
     neurons = hidden_neurons(again, floor=floor)
-    wanted = again.read_out(read_counts(again, neurons, questions))
+    wanted = again.read_out(readout_counts(again, neurons, questions))
     np.testing.assert_allclose(found, wanted, atol=1e-4)
 
 
@@ -64,7 +64,7 @@ def test_the_student_reads_both_directions_and_keeps_them_apart(way: str) -> Non
     network = replace(
         parts[0], C=np.concatenate([p.C for p in parts], axis=1), backward=parts[1], head="host"
     )
-    closed, _ = both_directions(network, sentences()[:200])
+    closed, _ = constrain_both_directions(network, sentences()[:200])
     student = Student(closed.spiking, network.embedding)
     with torch.no_grad():
         student.weights += 0.3  # as training might, between the directions as well
@@ -76,13 +76,13 @@ def test_the_student_reads_both_directions_and_keeps_them_apart(way: str) -> Non
     assert not again.levels[~again.connected()].any()
     wanted = again.logits(asked)
     if way == "spiking":
-        wanted = again.read_out(read_counts(again, hidden_neurons(again), asked))
+        wanted = again.read_out(readout_counts(again, hidden_neurons(again), asked))
     np.testing.assert_allclose(found, wanted, atol=1e-3)
 
 
 def agreement(constrained: ConstrainedNetwork, network: ElmanNetwork) -> float:
     held_out = sentences(99)
-    counts = read_counts(constrained, hidden_neurons(constrained), held_out)
+    counts = readout_counts(constrained, hidden_neurons(constrained), held_out)
     wanted = network.logits(held_out).argmax(axis=1)
     return float((constrained.read_out(counts).argmax(axis=1) == wanted).mean())
 
@@ -90,7 +90,7 @@ def agreement(constrained: ConstrainedNetwork, network: ElmanNetwork) -> float:
 def test_spikes_in_the_loop_make_the_core_agree_and_are_repeatable() -> None:
     network = remembering_network()
     start = constrain(network, sentences())
-    taught, again = (distil(start, "spiking", network, sentences(), QUICK) for _ in range(2))
+    taught, again = (train_student(start, "spiking", network, sentences(), QUICK) for _ in range(2))
     assert agreement(taught, network) > agreement(start, network) + 0.04
     for name, values in taught.tensors().items():
         assert values.tobytes() == again.tensors()[name].tobytes()
@@ -102,7 +102,7 @@ def test_labels_teach_what_the_float_network_does_not_know() -> None:
     truth = (network.logits(sentences()).argmax(axis=1) + 1) % network.classes
     start = constrain(network, sentences())
     settings = replace(QUICK, label_share=1.0, every=0.0, replaced=0.0)
-    taught = distil(start, "integer", network, sentences(), settings, labels=truth)
+    taught = train_student(start, "integer", network, sentences(), settings, labels=truth)
     before, after = (
         (n.logits(sentences()).argmax(axis=1) == truth).mean() for n in (start, taught)
     )
@@ -114,13 +114,13 @@ def test_a_core_behind_its_integer_model_is_distilled_longer_and_the_better_is_k
     questions = sentences(n=150)
     start = constrain(network, questions)
     once = DistilSettings(epochs=1, spiking_epochs=1, spiking_rounds=1, batch=32, behind=1.0)
-    short = teach(start, network, questions, once)
+    short = distil(start, network, questions, once)
     assert short.behind > 0
     said: list[str] = []
     settings = replace(once, behind=short.behind / 2)
-    longer = teach(start, network, questions, settings, note=said.append)
+    longer = distil(start, network, questions, settings, note=said.append)
     assert any("distilling longer" in line for line in said)
     assert longer.matched.agreement > short.matched.agreement
     settings = replace(once, behind=short.behind)
-    again = teach(start, network, questions, settings)
+    again = distil(start, network, questions, settings)
     assert again.matched.image.to_bytes() == short.matched.image.to_bytes()

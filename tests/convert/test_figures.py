@@ -19,7 +19,7 @@ from spikewatch.convert.evaluation.figures import (
     utilisation,
 )
 from spikewatch.convert.evaluation.tables import show
-from spikewatch.convert.network.hidden_spikes import hidden_steps
+from spikewatch.convert.network.hidden_spikes import run_hidden_neurons
 from spikewatch.convert.network.place import unplace
 from spikewatch.simcore import CoreImage, blank
 
@@ -75,9 +75,9 @@ def test_a_placed_layer_is_found_on_its_core_again(seed: int) -> None:
     found, neurons = unplace(image, network.encoder())
     np.testing.assert_array_equal(found.levels, network.levels)
     asked = questions(20)
-    placed = hidden_steps(network, hidden_neurons(network), asked)
+    placed = run_hidden_neurons(network, hidden_neurons(network), asked)
     for (_, _, wanted), (_, _, got) in zip(
-        placed, hidden_steps(found, neurons, asked), strict=True
+        placed, run_hidden_neurons(found, neurons, asked), strict=True
     ):
         np.testing.assert_array_equal(got, wanted)
 

@@ -12,14 +12,14 @@ from support import TINY_WORDS, tiny_image, tiny_network
 
 from spikewatch.convert.constraining.host_head import host_heads
 from spikewatch.convert.constraining.response_matching import (
-    core_labels,
+    answer_on_core,
     hidden_neurons,
-    match,
+    match_responses,
     readout_neurons,
 )
 from spikewatch.convert.errors import ConstraintError
-from spikewatch.convert.network.constrained import ConstrainedNetwork, joined
-from spikewatch.convert.network.hidden_spikes import hidden_steps, read_counts
+from spikewatch.convert.network.constrained import ConstrainedNetwork, join_directions
+from spikewatch.convert.network.hidden_spikes import readout_counts, run_hidden_neurons
 from spikewatch.convert.network.place import CODEBOOK, level_bits, place, unplace
 from spikewatch.simcore import CoreImage, QuestionCore, Simulator, pack_lines
 from spikewatch.simcore.schedule import spike_pattern
@@ -61,7 +61,7 @@ def test_hidden_counts_used_for_matching_are_the_cores(seed: int) -> None:
     neurons = hidden_neurons(network)
     image = with_hidden_units_on_output_lines(tiny_image(network), network.n_hidden)
     word = seed % len(TINY_WORDS)
-    _, _, counts = next(hidden_steps(network, neurons, [np.array([word])]))
+    _, _, counts = next(run_hidden_neurons(network, neurons, [np.array([word])]))
     spikes = spike_pattern(T)[network.rounded_codes()[word]].T
     lines = np.zeros((T, network.n_in + 1), dtype=np.uint8)
     lines[:, :-1] = spikes
@@ -77,7 +77,7 @@ def test_recurrent_counts_used_for_matching_are_the_cores(seed: int) -> None:
     neurons = hidden_neurons(network)
     image = tiny_image(network)
     sentence = questions(1, seed)[0]
-    total = sum(float(c.sum()) for _, _, c in hidden_steps(network, neurons, [sentence]))
+    total = sum(float(c.sum()) for _, _, c in run_hidden_neurons(network, neurons, [sentence]))
     codes = network.rounded_codes()[sentence[::-1]]
     lines = np.zeros((len(sentence) * T, network.n_in + 1), dtype=np.uint8)
     lines[:, :-1] = spike_pattern(T)[codes].transpose(0, 2, 1).reshape(-1, network.n_in)
@@ -91,7 +91,7 @@ def test_a_head_on_the_host_gets_the_counts_that_it_was_fitted_to(seed: int, rea
     network = replace(tiny_network(seed), head="host", readout=readout)
     neurons = hidden_neurons(network)
     asked = questions(6, seed)
-    counts = read_counts(network, neurons, asked)
+    counts = readout_counts(network, neurons, asked)
     logits = np.random.default_rng(seed).normal(size=(6, 6))
     words = np.array([len(q) for q in asked])[:, None] if readout == "mean" else 1
     for head in host_heads(network, counts, logits):
@@ -115,7 +115,7 @@ def two_directions(readout: str, head: str) -> ConstrainedNetwork:
     ]
     more = tiny_network(3, n_hidden=11)
     return replace(
-        joined(*parts),
+        join_directions(*parts),
         readout_levels=more.readout_levels,
         readout_scale=more.readout_scale,
         readout_bias=more.readout_bias,
@@ -130,18 +130,25 @@ def test_both_directions_spike_on_one_core_as_each_does_alone_and_on_two(
     neurons = hidden_neurons(network)
     asked = questions(8, 5)
     alone = [
-        read_counts(network.half(way), neurons.of(np.flatnonzero(network.ways()[1] == way)), asked)
+        readout_counts(
+            network.one_direction(way),
+            neurons.select(np.flatnonzero(network.directions()[1] == way)),
+            asked,
+        )
         for way in (0, 1)
     ]
-    assert (network.half(0).direction, network.half(1).direction) == ("reverse", "forward")
+    assert (network.one_direction(0).direction, network.one_direction(1).direction) == (
+        "reverse",
+        "forward",
+    )
     counts = np.concatenate(alone, axis=1)
-    np.testing.assert_array_equal(read_counts(network, neurons, asked), counts)
+    np.testing.assert_array_equal(readout_counts(network, neurons, asked), counts)
     head = host_heads(network, counts, None)[0]
     scores = []
     for cores in (1, 2):
         if cores == 2:
             monkeypatch.setattr(
-                "spikewatch.convert.network.place.apart", lambda n: n.backward_lines > 0
+                "spikewatch.convert.network.place.needs_two_cores", lambda n: n.backward_lines > 0
             )
         image = place(network, neurons, head)
         assert image.cores == cores
@@ -149,7 +156,7 @@ def test_both_directions_spike_on_one_core_as_each_does_alone_and_on_two(
         assert core.has_program == (cores == 1)
         scores.append(core.answer(asked).scores)
         layer, placed = unplace(image, network.encoder())
-        np.testing.assert_array_equal(read_counts(layer, placed, asked), counts)
+        np.testing.assert_array_equal(readout_counts(layer, placed, asked), counts)
     words = np.array([len(q) for q in asked])[:, None] if readout == "mean" else 1
     np.testing.assert_allclose(scores[0], words * (counts @ head.weights.T + head.bias), atol=1e-3)
     np.testing.assert_array_equal(scores[0], scores[1])
@@ -161,15 +168,19 @@ def test_class_counts_of_two_cores_are_those_of_each_core_together(
 ) -> None:
     network = two_directions(readout, "core")
     neurons = hidden_neurons(network)
-    monkeypatch.setattr("spikewatch.convert.network.place.apart", lambda n: n.backward_lines > 0)
-    halves = [network.half(way) for way in (0, 1)]
+    monkeypatch.setattr(
+        "spikewatch.convert.network.place.needs_two_cores", lambda n: n.backward_lines > 0
+    )
+    halves = [network.one_direction(way) for way in (0, 1)]
     readouts = [readout_neurons(half, -5.0, 10.0) for half in halves]
     image = place(network, neurons, (readouts[0], readouts[1]))
     asked = questions(8, 5)
     answers = QuestionCore(image, network.encoder()).answer(asked)
     alone = [
         QuestionCore(
-            place(half, neurons.of(np.flatnonzero(network.ways()[1] == way)), readouts[way]),
+            place(
+                half, neurons.select(np.flatnonzero(network.directions()[1] == way)), readouts[way]
+            ),
             half.encoder(),
         ).answer(asked)
         for way, half in enumerate(halves)
@@ -198,13 +209,13 @@ def test_matched_responses_agree_at_least_as_well_as_the_closed_form() -> None:
     network = tiny_network(3)
     sentences = questions(300)
     wanted = network.logits(sentences).argmax(axis=1)
-    matched = match(network, sentences, wanted)
-    counted = float((core_labels(matched.image, network, sentences) == wanted).mean())
+    matched = match_responses(network, sentences, wanted)
+    counted = float((answer_on_core(matched.image, network, sentences) == wanted).mean())
     assert matched.agreement == counted
     logits = np.sort(network.logits(sentences), axis=1)
     readout = readout_neurons(network, float(logits[:, -2].min()), float(logits[:, -1].max()))
     plain = place(network, hidden_neurons(network), readout)
-    assert counted >= float((core_labels(plain, network, sentences) == wanted).mean())
+    assert counted >= float((answer_on_core(plain, network, sentences) == wanted).mean())
 
 
 def test_too_many_lines_are_refused_with_their_number() -> None:

@@ -11,13 +11,13 @@ import pytest
 import torch
 from small_training import random_questions, small_net
 
-from spikewatch.convert.straight_through.quantise import activities, levels
+from spikewatch.convert.network.place import GAIN_MAX
+from spikewatch.convert.straight_through.quantise import round_activities, round_weights
 from spikewatch.convert.straight_through.spikes import (
-    GAIN,
     LEAK_BOUND,
-    HiddenNeurons,
     HiddenSpikes,
-    hidden_neurons,
+    NeuronParameters,
+    neuron_parameters,
 )
 from spikewatch.convert.training.corpus import pack
 from spikewatch.convert.training.export import to_onnx
@@ -33,7 +33,7 @@ class TestQuantise:
         weights = torch.linspace(-3, 3, 601)[None].expand(2, -1)
         scale = torch.tensor([[0.07], [0.3]])
 
-        q = levels(weights, scale, -8, 7)
+        q = round_weights(weights, scale, -8, 7)
 
         assert torch.equal(q, torch.round(q))
         assert q.min() == -8
@@ -43,14 +43,14 @@ class TestQuantise:
         weights = torch.tensor([0.24, 2.0, -2.0], requires_grad=True)
         scale = torch.tensor(0.1)
 
-        levels(weights, scale, -8, 7).sum().backward()
+        round_weights(weights, scale, -8, 7).sum().backward()
 
         np.testing.assert_allclose(weights.grad, [10, 0, 0])
 
     def test_activities_are_sixteenths_and_half_goes_up(self) -> None:
         rates = torch.tensor([0.0, 0.49 / 15, 0.5 / 15, 7.4 / 15, 1.0], requires_grad=True)
 
-        rounded = activities(rates)
+        rounded = round_activities(rates)
         rounded.sum().backward()
 
         np.testing.assert_allclose(rounded.detach() * 15, [0, 0, 1, 7, 15], atol=1e-6)
@@ -58,7 +58,7 @@ class TestQuantise:
 
 
 def spikes_by_the_equations(
-    neurons: HiddenNeurons, q: NDArray[np.int64], codes: list[NDArray[np.int64]]
+    neurons: NeuronParameters, q: NDArray[np.int64], codes: list[NDArray[np.int64]]
 ) -> list[NDArray[np.int64]]:
     """Count hidden spikes of one question tick by tick and neuron by neuron; codes of each step."""
     threshold = neurons.threshold.numpy().astype(np.int64)
@@ -72,7 +72,7 @@ def spikes_by_the_equations(
         for t in range(15):
             inputs = np.array([(t + 1) * a // 15 > t * a // 15 for a in code], dtype=np.int64)
             for j in range(n_hidden):
-                V[j] += GAIN * int(q[j, :n_in] @ inputs + q[j, n_in:] @ arriving[t])
+                V[j] += GAIN_MAX * int(q[j, :n_in] @ inputs + q[j, n_in:] @ arriving[t])
                 V[j] += leak[j]
                 if V[j] >= threshold[j]:
                     fired[t, j] = 1
@@ -90,7 +90,7 @@ class TestHiddenSpikes:
         rng = np.random.default_rng(seed)
         n_in, n_hidden, lengths = 6, 5, [4, 1, 3]
         q = rng.integers(-8, 8, (n_hidden, n_in + n_hidden))
-        neurons = HiddenNeurons(
+        neurons = NeuronParameters(
             threshold=torch.from_numpy(rng.integers(1, 700, n_hidden).astype(np.float32)),
             leak=torch.from_numpy(rng.integers(-255, 256, n_hidden).astype(np.float32)),
         )
@@ -112,7 +112,7 @@ class TestHiddenSpikes:
             assert not counts[:-length, i].any()
 
     def test_neurons_stay_within_the_chips_leak(self) -> None:
-        neurons = hidden_neurons(torch.tensor([0.1, 0.1, 0.2]), torch.tensor([-9.0, 9.0, 0.5]))
+        neurons = neuron_parameters(torch.tensor([0.1, 0.1, 0.2]), torch.tensor([-9.0, 9.0, 0.5]))
 
         assert neurons.threshold.tolist() == [310, 310, 155]
         assert neurons.leak.tolist() == [-LEAK_BOUND, LEAK_BOUND, 78]
@@ -125,7 +125,7 @@ class TestHiddenSpikes:
         logits = net(*pack([question]), "spiking")
 
         scale, bias = torch.from_numpy(network.scale), torch.from_numpy(network.bias)
-        neurons = hidden_neurons(scale, bias)
+        neurons = neuron_parameters(scale, bias)
         codes = [network.codes[network.rows[i]].astype(np.int64) for i in question[::-1]]
         last = spikes_by_the_equations(neurons, network.weights.astype(np.int64), codes)[-1]
         expected = network.head_scale * (network.head @ last) / 15 + network.head_bias
@@ -143,7 +143,7 @@ class TestSnap:
         assert network.weights.min() >= -8
         assert network.weights.max() <= 7
         assert np.abs(network.head).max() <= 7
-        threshold = GAIN / network.scale
+        threshold = GAIN_MAX / network.scale
         np.testing.assert_allclose(threshold, np.round(threshold), rtol=1e-12)
         np.testing.assert_allclose(network.bias * threshold, np.round(network.bias * threshold))
         assert len(np.unique(network.codes, axis=0)) == len(network.codes)

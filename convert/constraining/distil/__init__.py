@@ -1,7 +1,7 @@
-"""Distilling constrained networks from float ones; needs torch."""
+"""Distil a constrained network from its float network (needs torch)."""
 
-from .loop import distil
-from .schedule import Taught, teach
+from .loop import train_student
+from .schedule import Distilled, distil
 from .settings import DistilSettings
 
-__all__ = ["DistilSettings", "Taught", "distil", "teach"]
+__all__ = ["DistilSettings", "Distilled", "distil", "train_student"]

@@ -1,7 +1,8 @@
-"""Distillation: a constrained network learns to answer as its float network does, from questions without labels.
+"""One training of a distillation: a constrained network learns to answer as its float network does.
 
-The teacher is asked for its answer after every word, not after the last one alone: what a sentence's beginning means
-is then learnt from its beginning.  Nothing but the calibration questions, changed at random, decides anything.
+The teacher, the float network, answers after every word and not only after the last, so that the student learns the
+meaning of a sentence's beginning from its beginning.  The calibration questions, with words replaced at random, are
+the only training data; they need no labels.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import torch
 from torch.nn import functional
 
 from ...network.constrained import OPPOSITE
-from .questions import batches, changed, pack
+from .questions import batches, pack, replace_words
 from .student import Student
 
 if TYPE_CHECKING:
@@ -25,19 +26,19 @@ if TYPE_CHECKING:
     from ...network.constrained import ConstrainedNetwork
     from ...network.elman import ElmanNetwork
     from .settings import DistilSettings
-    from .student import Way
+    from .student import Mode
 
     Teacher = Callable[[list[NDArray[np.int64]]], NDArray[np.float64]]
 
-__all__ = ["distil"]
+__all__ = ["train_student"]
 
 _WARM_UP: Final = 50  # steps over which the learning rate rises
 _GRADIENT_BOUND: Final = 1.0
 
 
-def distil(
+def train_student(
     start: ConstrainedNetwork,
-    way: Way,
+    mode: Mode,
     network: ElmanNetwork,
     questions: Sequence[NDArray[np.int64]],
     settings: DistilSettings,
@@ -51,8 +52,8 @@ def distil(
     ----------
     start
         The constrained network that training starts from.
-    way
-        `integer`, or `spiking`: with the spikes in the loop.
+    mode
+        `integer`: train the rounded network; `spiking`: train with the spikes in the loop.
     network
         The float network: the teacher.
     questions
@@ -60,16 +61,16 @@ def distil(
     settings
         Schedule and seed; equal ones give equal networks.
     labels
-        int64: true labels of the questions, where they may be used.
+        int64 (questions,): true labels to learn as well; None: learn the teacher's answers only.
     floor
         Lowest potential of the hidden neurons, in thresholds.
 
     """
     student = Student(start, network.embedding, floor)
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # sums in another order would give another network
+    torch.set_num_threads(1)  # with more, sums in another order would give another network
     try:
-        _fit(student, way, questions, network.every_logits, settings, labels)
+        _fit(student, mode, questions, network.logits_after_each_word, settings, labels)
     finally:
         torch.set_num_threads(threads)
     return student.constrained(network.embedding)
@@ -77,14 +78,14 @@ def distil(
 
 def _fit(
     student: Student,
-    way: Way,
+    mode: Mode,
     questions: Sequence[NDArray[np.int64]],
     teacher: Teacher,
     settings: DistilSettings,
     labels: NDArray[np.int64] | None,
 ) -> None:
-    """Train a student in place; it ends as the running mean of what it was."""
-    spiking = way == "spiking"
+    """Train a student in place; its final parameters are the running mean of all steps."""
+    spiking = mode == "spiking"
     epochs = settings.spiking_epochs if spiking else settings.epochs
     rate = settings.spiking_rate if spiking else settings.rate
     rng = np.random.default_rng([settings.seed, spiking])
@@ -95,7 +96,7 @@ def _fit(
     total = epochs * math.ceil(len(questions) / settings.batch)
     done = 0
     for _ in range(epochs):
-        texts = changed(questions, len(student.rows), settings, rng)
+        texts = replace_words(questions, len(student.rows), settings, rng)
         lengths = np.array([len(t) for t in texts])
         targets = _targets(teacher(texts), labels, lengths, settings)
         for chosen in batches(lengths, settings.batch, rng):
@@ -105,7 +106,7 @@ def _fit(
             if student.start.backward_lines:
                 ends, _ = pack([texts[i] for i in chosen], OPPOSITE[student.start.direction])
             wanted = _aligned(targets[chosen], lengths[chosen], len(ids))
-            loss = _loss(student(ids, alive, way, ends), wanted, alive, settings.every)
+            loss = _loss(student(ids, alive, mode, ends), wanted, alive, settings.every)
             optimiser.zero_grad()
             torch.autograd.backward(loss)
             torch.nn.utils.clip_grad_norm_(student.parameters(), _GRADIENT_BOUND)
@@ -142,7 +143,7 @@ def _targets(
     lengths: NDArray[np.int64],
     settings: DistilSettings,
 ) -> torch.Tensor:
-    """Make the teacher's probabilities [questions, steps, classes], with the true labels' share at the last word."""
+    """Return the teacher's probabilities [questions, steps, classes], mixed with the true labels at the last word."""
     targets = functional.softmax(torch.from_numpy(logits).float(), dim=2)
     if labels is not None:
         rows, last = torch.arange(len(labels)), torch.from_numpy(lengths - 1)
@@ -153,7 +154,7 @@ def _targets(
 
 
 def _aligned(targets: torch.Tensor, lengths: NDArray[np.int64], steps: int) -> torch.Tensor:
-    """Lay answers after every word out as `pack` does, [steps, questions, classes]: all ending in the last step."""
+    """Lay out answers after every word as `pack` does: [steps, questions, classes], all ending in the last step."""
     place = torch.arange(steps)[:, None] - (steps - torch.from_numpy(lengths))[None]
     return targets[torch.arange(len(targets))[None], place.clamp(min=0)]
 
@@ -161,7 +162,7 @@ def _aligned(targets: torch.Tensor, lengths: NDArray[np.int64], steps: int) -> t
 def _loss(
     logits: torch.Tensor, wanted: torch.Tensor, alive: torch.Tensor, every: float
 ) -> torch.Tensor:
-    """Divergence from the teacher after the last word, and in a smaller part after every word."""
+    """Return the divergence from the teacher after the last word, plus `every` times its mean over all words."""
     got = functional.log_softmax(logits, dim=2)
     divergence = functional.kl_div(got, wanted, reduction="none").sum(dim=2) * alive
     return divergence[-1].mean() + every * divergence.sum() / alive.sum()

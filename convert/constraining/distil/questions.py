@@ -1,4 +1,4 @@
-"""Questions of a distillation: changed at random, dealt into batches, laid out for reading."""
+"""Questions of a distillation: replace words at random, deal questions into batches, lay them out for reading."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
 
     from .settings import DistilSettings
 
-__all__ = ["batches", "changed", "pack"]
+__all__ = ["batches", "pack", "replace_words"]
 
-_LENGTH_NOISE: Final = (
-    2.5  # words; mixes neighbouring lengths, so that batches differ between passes
-)
+_LENGTH_NOISE: Final = 2.5
+"""Words by which lengths vary at random before sorting, so that batches differ between passes."""
+
 _ANY_WORD: Final = 0.3
-"""Share of the replacing words that are any of the vocabulary: words that calibration never read get codes, too."""
+"""Share of the replacing words drawn from the whole vocabulary, so that words absent from calibration get codes too."""
 
 
-def changed(
+def replace_words(
     questions: Sequence[NDArray[np.int64]],
     vocabulary: int,
     settings: DistilSettings,
     rng: np.random.Generator,
 ) -> list[NDArray[np.int64]]:
-    """Replace some words of some questions: by words drawn as often as they occur, or by any of the vocabulary."""
+    """Replace some words of some questions by words drawn from the questions or from the whole vocabulary."""
     words = np.concatenate(questions)
     lengths = [len(q) for q in questions]
     share = np.where(rng.random(len(questions)) < settings.replaced, settings.share, 0.0)
@@ -45,7 +45,7 @@ def changed(
 def batches(
     lengths: NDArray[np.int64], size: int, rng: np.random.Generator
 ) -> Iterator[NDArray[np.intp]]:
-    """Deal questions of similar length into batches, in random order."""
+    """Yield batches of questions of similar length in random order, as indices intp (size,)."""
     order = np.argsort(lengths + rng.uniform(0, _LENGTH_NOISE, len(lengths)))
     dealt = [order[i : i + size] for i in range(0, len(order), size)]
     for i in rng.permutation(len(dealt)):
@@ -55,12 +55,13 @@ def batches(
 def pack(
     questions: Sequence[NDArray[np.int64]], direction: str
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Lay questions out in the direction of reading, all ending in the last step.
+    """Lay questions out in the direction of reading, so that all end in the last step.
 
     Returns
     -------
     ids, alive
-        int64 and bool [steps, questions]: the words, zeros before them; and where there is a word.
+        int64 and bool [steps, questions]: word ids, with zeros before a question's first word; and whether there is a
+        word.
 
     """
     longest = max(len(ids) for ids in questions)

@@ -1,8 +1,8 @@
-"""The schedule of a distillation: short where that is enough, long where the spikes fall behind.
+"""The schedule of a distillation: short at first, and longer if the core falls behind its integer model.
 
-Most networks are learnt in two minutes.  Where the core answers fewer calibration questions than the integer model that
-it was trained on from, it has not learnt enough; then the distillation is made again, with more passes at a higher
-learning rate and fewer changed questions, and the better of both is kept.
+Most networks are distilled in two minutes.  If the core answers clearly fewer calibration questions as wanted than the
+integer model that its training started from, it has not learnt enough.  Then the distillation is repeated with more
+passes, a higher learning rate and fewer changed questions, and the better of the two cores is kept.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ..response_matching import hidden_neurons, match
-from .loop import distil
+from ..response_matching import hidden_neurons, match_responses
+from .loop import train_student
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,34 +21,34 @@ if TYPE_CHECKING:
 
     from ...network.constrained import ConstrainedNetwork
     from ...network.elman import ElmanNetwork
-    from ..response_matching import Matched
+    from ..response_matching import MatchedCore
     from .settings import DistilSettings
 
-__all__ = ["Taught", "teach"]
+__all__ = ["Distilled", "distil"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Taught:
+class Distilled:
     """A distilled network.
 
     Attributes
     ----------
     integer, spiking : ConstrainedNetwork
-        The integer model, and the network that was trained on from it with its spikes in the loop.
-    matched : Matched
-        The core; its agreement is the share of the calibration questions that it answers as wanted.
+        The integer model, and the network that was trained further from it with the spikes in the loop.
+    matched : MatchedCore
+        The core of `spiking`; its agreement is the share of the calibration questions that it answers as wanted.
     behind : float
-        That share of the integer model, less the core's.
+        The integer model's share less the core's.
 
     """
 
     integer: ConstrainedNetwork
     spiking: ConstrainedNetwork
-    matched: Matched
+    matched: MatchedCore
     behind: float
 
 
-def teach(
+def distil(
     start: ConstrainedNetwork,
     network: ElmanNetwork,
     questions: list[NDArray[np.int64]],
@@ -56,8 +56,8 @@ def teach(
     *,
     truth: NDArray[np.int64] | None = None,
     note: Callable[[str], None] = lambda _: None,
-) -> Taught:
-    """Distil a float network: by `settings`, and by longer ones where the core is behind its integer model.
+) -> Distilled:
+    """Distil a float network by `settings`, and by longer ones if the core is too far behind its integer model.
 
     Parameters
     ----------
@@ -70,14 +70,14 @@ def teach(
     settings
         Schedule and seed of the first attempt; equal ones give equal networks.
     truth
-        int64: true labels of the questions, where they may be used: then they are what is wanted.
+        int64 (questions,): true labels, which are then the wanted answers; None: the float network's are.
     note
         Called with one line before each step.
 
     Raises
     ------
     ConstraintError
-        The network does not fit one core, or a bidirectional one two.
+        The network does not fit one core, or each direction one.
 
     """
     taught = _attempt(start, network, questions, settings, truth, note)
@@ -98,19 +98,19 @@ def _attempt(
     settings: DistilSettings,
     truth: NDArray[np.int64] | None,
     note: Callable[[str], None],
-) -> Taught:
-    """Train the integer model, then rounds with the spikes in the loop, each from the best one before."""
+) -> Distilled:
+    """Train the integer model, then rounds with the spikes in the loop, each starting from the best one so far."""
     logits = network.logits(questions)
     wanted = logits.argmax(axis=1) if truth is None else truth
     note(f"distilling the integer network in {settings.epochs} passes")
-    integer = distil(start, "integer", network, questions, settings, labels=truth)
+    integer = train_student(start, "integer", network, questions, settings, labels=truth)
     spiking, matched = integer, None
     for round_ in range(settings.spiking_rounds):
         note(
             f"distilling with the spikes in the loop in {settings.spiking_epochs} passes,"
             f" round {round_ + 1} of at most {settings.spiking_rounds}"
         )
-        tried = distil(
+        tried = train_student(
             spiking,
             "spiking",
             network,
@@ -120,7 +120,7 @@ def _attempt(
             floor=settings.floor,
         )
         neurons = hidden_neurons(tried, floor=settings.floor)
-        found = match(tried, questions, wanted, neurons, logits=logits)
+        found = match_responses(tried, questions, wanted, neurons, logits=logits)
         gained = found.agreement - (-1.0 if matched is None else matched.agreement)
         if matched is None or gained > 0:
             spiking, matched = tried, found
@@ -129,6 +129,6 @@ def _attempt(
     if matched is None:
         raise AssertionError  # there is at least one round
     answered = float((integer.logits(questions).argmax(axis=1) == wanted).mean())
-    return Taught(
+    return Distilled(
         integer=integer, spiking=spiking, matched=matched, behind=answered - matched.agreement
     )

@@ -9,38 +9,38 @@ __all__ = ["DistilSettings"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DistilSettings:
-    """Everything that decides a distilled network beside the float network, its start and the questions.
+    """Everything that determines a distilled network besides the float network, the start and the questions.
 
     Attributes
     ----------
     epochs, rate
-        Passes over the calibration questions with 16 weight levels and 16 activity levels, and their peak learning
-        rate.
+        Passes over the calibration questions for the integer model, with 16 weight levels and 16 activity levels, and
+        their peak learning rate.
     spiking_epochs, spiking_rate
-        Passes of a round with the spikes in the loop, after that.
+        Passes of each following round with the spikes in the loop, and their peak learning rate.
     spiking_rounds, least_gain, enough
-        Most rounds; another one is begun while the last one raised the share of calibration questions that the core
-        answers as wanted by at least `least_gain`, and that is below `enough`.
+        Most rounds.  Another one follows while the last one raised the share of calibration questions that the core
+        answers as wanted by at least `least_gain`, and that share is below `enough`.
     behind
-        Share of the calibration questions by which the core may be behind its integer model; beyond it, the
-        distillation is made again by `longer` settings.
+        Share of the calibration questions by which the core may be behind its integer model; if it is further behind,
+        the distillation is repeated with the `longer` settings.
     floor
-        Lowest potential of the spiking student's hidden neurons, in thresholds: below 0 a neuron remembers a part of
-        what inhibited it, and the order of a step's spikes matters less.
+        Lowest potential of the spiking student's hidden neurons, in thresholds: below 0 a neuron remembers part of
+        its inhibition, and the order of a step's spikes matters less.
     batch
         Questions in one step of the optimiser.
     replaced, share
-        Share of the questions that are changed in a pass, and of their words that are replaced: the teacher answers
-        any sentence, so changed ones are as good as new ones.
+        Share of the questions that are changed in a pass, and of their words that are replaced.  The teacher answers
+        any sentence, so a changed question is as good as a new one.
     code_factor, spiking_code_factor
-        Learning rate of the encoder's projection relative to the others'; a fast one learns the calibration
-        questions' words by heart (agreement on held-out questions of the large tanh network 0.78 instead of 0.88).
+        Learning rate of the encoder's projection relative to the other parameters'; a fast one learns the words of
+        the calibration questions by heart (agreement on held-out questions of the large tanh network 0.78, not 0.88).
     every
-        Weight of the answers after every word, relative to the last one's.
+        Weight of the answers after every word, relative to the answer after the last word.
     average
-        Decay of the running mean of the weights; the mean is the result.
+        Decay of the running mean of the parameters; the mean is the result.
     label_share
-        Share of the true labels in the targets, where there are labels.
+        Share of the true labels in the targets, if there are labels.
     seed
         Seed of everything random.
 
@@ -66,11 +66,11 @@ class DistilSettings:
     seed: int = 0
 
     def longer(self) -> DistilSettings:
-        """Return the settings for a network that has not learnt enough by these: about five CPU minutes.
+        """Return the settings for a network that did not learn enough with these; they take about five CPU minutes.
 
-        Such a network must learn its own questions before others beside them, so fewer are changed: 144 passes of
-        the integer model of 40 tanh units on generated sentences (the benchmark's development) agree with the float
-        network on 94.7 % of held-out sentences with half of the questions changed, and on 91.0 % with all.
+        Such a network must first learn the unchanged questions, so fewer of them are changed: with 144 passes, the
+        integer model of 40 tanh units on generated sentences (the benchmark's development network) agrees with the
+        float network on 94.7 % of held-out sentences if half of the questions are changed, and on 91.0 % if all are.
         """
         return replace(
             self,

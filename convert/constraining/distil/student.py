@@ -1,9 +1,10 @@
-"""The student of a distillation: a constrained network with float weights behind its grids.
+"""The student of a distillation: a constrained network whose float weights are rounded when it runs.
 
-It runs in two ways on the same weights.  `integer`: weights and activities at 16 levels, straight-through.
-`spiking`: the activities are the spike counts of the simulated core, the gradient is that of the clipped rate model,
-word by word, through the counts that really drove each step.  In this model, too, what drives a neuron beyond a spike
-at every tick is left for its next step: otherwise nothing would tell a saturated unit that it will fire too long.
+It runs in two modes with the same weights.  In `integer` mode, weights and activities have 16 levels, with
+straight-through gradients.  In `spiking` mode, the activities are the spike counts of the simulated core, and the
+gradient is that of the clipped rate model, word by word, for the counts that drove each step.  As on the core, drive
+beyond one spike at every tick carries over to the next step of the rate model; otherwise no gradient would show a
+saturated unit that it will fire too long.
 """
 
 from __future__ import annotations
@@ -17,30 +18,30 @@ import torch
 from torch import nn
 
 from ...network.constrained import LEVEL_MAX, LEVEL_MIN, ConstrainedNetwork, T
-from ...straight_through.quantise import activities, levels
-from ...straight_through.spikes import HiddenNeurons, HiddenSpikes
+from ...straight_through.quantise import round_activities, round_weights
+from ...straight_through.spikes import HiddenSpikes, NeuronParameters
 from ..response_matching import hidden_neurons
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Student", "Way"]
+__all__ = ["Mode", "Student"]
 
-Way = Literal["integer", "spiking"]
+Mode = Literal["integer", "spiking"]
 
 _LEAST_LOG_SCALE: Final = math.log(1e-3)
-"""Below it, a threshold (g / scale) could pass its 18 bits."""
+"""Lower bound of log scale: below it, a threshold g / scale could exceed its 18 bits."""
 
 
 class Student(nn.Module):
-    """Activities are in units of full activity (15 spikes) here, logits in those of the float network.
+    """A constrained network to train; activities are in units of full activity (15 spikes), logits are not scaled.
 
     Parameters
     ----------
     start
         The constrained network that training starts from.
     embedding
-        float64 (rows, d): the word vectors that its projection reads.
+        float64 (rows, d): the word vectors that its projection takes.
     floor
         Lowest potential of its hidden neurons, in thresholds.
 
@@ -56,7 +57,7 @@ class Student(nn.Module):
         super().__init__()
         self.start = start
         self.floor = floor
-        # components of unit spread learn at one rate
+        # components are scaled to unit spread, so that all of them learn at the same rate
         self.spread = np.maximum(embedding.std(axis=0), 1e-12)
         self.register_buffer("embedding", _tensor(embedding / self.spread))
         self.register_buffer("connected", _tensor(start.connected().astype(np.float64)))
@@ -74,13 +75,13 @@ class Student(nn.Module):
     def codes(self, rows: torch.Tensor) -> torch.Tensor:
         """Encode rows of the embedding as activities [n, n_in]."""
         rates = self.embedding[rows] @ self.projection + self.origin
-        return activities(torch.clamp(rates, 0, 1))
+        return round_activities(torch.clamp(rates, 0, 1))
 
     def forward(
         self,
         ids: torch.Tensor,
         alive: torch.Tensor,
-        way: Way,
+        mode: Mode,
         ends: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Read packed questions; return the logits after every word, [steps, questions, classes].
@@ -89,26 +90,19 @@ class Student(nn.Module):
         ----------
         ids, alive
             int64 and bool [steps, questions], see `pack`.
-        way
+        mode
             See the module.
         ends
-            int64 [steps, questions]: the words from the other end, for a bidirectional network.
+            int64 [steps, questions]: the word ids from the other end, for a bidirectional network.
         """
-        rows, place = torch.unique(self.rows[ids], return_inverse=True)
-        table = self.codes(rows)
-        codes = table[place]
-        if ends is not None:
-            # the same words of the same questions, in another order
-            split = codes.shape[2] - self.start.backward_lines
-            other = table[torch.searchsorted(rows, self.rows[ends])]
-            codes = torch.cat([codes[:, :, :split], other[:, :, split:]], dim=2)
+        codes = self._codes_of_words(ids, ends)
         scale = self.log_scale.exp()
-        q = levels(self.weights * self.connected, scale, LEVEL_MIN, LEVEL_MAX)
+        q = round_weights(self.weights * self.connected, scale, LEVEL_MIN, LEVEL_MAX)
         n_in = codes.shape[2]
         matrix = (q * scale).t()
         drive = codes @ matrix[:n_in] + self.bias
         spikes = None
-        if way == "spiking":
+        if mode == "spiking":
             spikes = HiddenSpikes(self._neurons(q), q, torch.round(codes.detach() * T), alive)
         initial = self.initial.expand(ids.shape[1], -1)
         state, total = initial, torch.zeros_like(initial)
@@ -117,7 +111,7 @@ class Student(nn.Module):
         for t in range(len(ids)):
             rate = drive[t] + state @ matrix[n_in:]
             if spikes is None:
-                rate = activities(torch.clamp(rate, 0, 1))
+                rate = round_activities(torch.clamp(rate, 0, 1))
             else:
                 rate = rate + left
                 left = torch.relu(rate - 1) * alive[t][:, None]
@@ -133,21 +127,33 @@ class Student(nn.Module):
         if self.start.readout == "mean":
             answers = answers / alive.cumsum(dim=0).clamp(min=1)[:, :, None]
         head_scale = self.log_head_scale.exp()
-        head = levels(self.head, head_scale, -LEVEL_MAX, -LEVEL_MIN) * head_scale
+        head = round_weights(self.head, head_scale, -LEVEL_MAX, -LEVEL_MIN) * head_scale
         return answers @ head.t() + self.head_bias
+
+    def _codes_of_words(self, ids: torch.Tensor, ends: torch.Tensor | None) -> torch.Tensor:
+        """Encode each distinct word once; return the codes of all words, [steps, questions, n_in]."""
+        rows, place = torch.unique(self.rows[ids], return_inverse=True)
+        table = self.codes(rows)
+        codes = table[place]
+        if ends is None:
+            return codes
+        # the other direction reads the same words in another order, so `table` holds their codes
+        split = codes.shape[2] - self.start.backward_lines
+        other = table[torch.searchsorted(rows, self.rows[ends])]
+        return torch.cat([codes[:, :, :split], other[:, :, split:]], dim=2)
 
     @torch.no_grad()
     def bound(self) -> None:
-        """Keep what training may not leave: scales that a threshold can express, initial activities in their range."""
+        """Clamp scales to those that a threshold can express, and initial activities to their range."""
         self.log_scale.clamp_(min=_LEAST_LOG_SCALE)
         self.log_head_scale.clamp_(min=_LEAST_LOG_SCALE)
         self.initial.clamp_(0, 1)
 
-    def _neurons(self, q: torch.Tensor) -> HiddenNeurons:
+    def _neurons(self, q: torch.Tensor) -> NeuronParameters:
         found = hidden_neurons(replace(self.start, **self._hidden(q)), floor=self.floor)
         names = ("threshold", "leak", "gain", "potential", "floor")
         values = {n: torch.from_numpy(getattr(found, n).astype(np.float32)) for n in names}
-        return HiddenNeurons(**values)
+        return NeuronParameters(**values)
 
     def _hidden(self, q: torch.Tensor) -> dict[str, Any]:
         """Return the arrays of the hidden layer in activity units, as a constrained network holds them."""
@@ -160,10 +166,10 @@ class Student(nn.Module):
 
     @torch.no_grad()
     def constrained(self, embedding: NDArray[np.float64]) -> ConstrainedNetwork:
-        """Return the network as it stands on the grid, for the word vectors that it was made with."""
-        q = levels(self.weights * self.connected, self.log_scale.exp(), LEVEL_MIN, LEVEL_MAX)
+        """Return the rounded network; `embedding` must be the word vectors that the student was built with."""
+        q = round_weights(self.weights * self.connected, self.log_scale.exp(), LEVEL_MIN, LEVEL_MAX)
         head_scale = self.log_head_scale.exp()
-        head = levels(self.head, head_scale, -LEVEL_MAX, -LEVEL_MIN)
+        head = round_weights(self.head, head_scale, -LEVEL_MAX, -LEVEL_MIN)
         projection = self.projection.double().numpy() * T / self.spread[:, None]
         origin = self.origin.double().numpy() * T
         return replace(

@@ -67,6 +67,7 @@ class State:
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else the body waits 40 ms for the client's ACK of the head
     state: State
 
     def log_message(self, *_: object) -> None:

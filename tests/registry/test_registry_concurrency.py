@@ -35,9 +35,10 @@ PUBLISHES = 20
 @pytest.mark.timeout(600)  # on a busy machine, without the lock, most of the work is done in vain
 @pytest.mark.parametrize("fault", [fault_none, fault_lock])
 def test_no_publish_is_lost_and_no_reader_sees_half_a_change(
-    tmp_path: Path, registry: Registry, fault: Callable[[], None]
+    memory: Path, fault: Callable[[], None]
 ) -> None:
-    found = publish_from_many(tmp_path, registry, fault, workers=WORKERS, publishes=PUBLISHES)
+    registry = Registry.init(memory / "models")
+    found = publish_from_many(memory, registry, fault, workers=WORKERS, publishes=PUBLISHES)
     assert (found.acknowledged, found.lost) == (WORKERS * PUBLISHES, 0)
     assert found.reads > 0
 

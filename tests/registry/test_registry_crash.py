@@ -79,13 +79,13 @@ def prepare(root: Path, *, fresh: bool) -> None:
 
 @pytest.mark.parametrize("half", [False, True], ids=["before", "half-written"])
 @pytest.mark.parametrize("fresh", [True, False], ids=["first", "second"])
-def test_a_crash_at_any_call_leaves_a_clean_store(tmp_path: Path, fresh: bool, half: bool) -> None:
-    prepare(tmp_path / "start", fresh=fresh)
+def test_a_crash_at_any_call_leaves_a_clean_store(memory: Path, fresh: bool, half: bool) -> None:
+    prepare(memory / "start", fresh=fresh)
     old = {} if fresh else {"1.0.0": "1.0.0", "production": "1.0.0"}
     outcomes = []
     for number in range(1, 1000):
-        root = tmp_path / str(number)
-        shutil.copytree(tmp_path / "start", root)
+        root = memory / str(number)
+        shutil.copytree(memory / "start", root)
 
         def die(root: Path = root, number: int = number) -> None:
             with calls_to(dying_at(number, half=half)):
@@ -135,13 +135,13 @@ def fails(hook: Hook, root: Path, text: str) -> bool:
 
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
 def test_a_full_disk_at_any_call_changes_nothing_and_leaves_nothing(
-    tmp_path: Path, error: int
+    memory: Path, error: int
 ) -> None:
-    prepare(tmp_path / "start", fresh=False)
+    prepare(memory / "start", fresh=False)
     refused = 0
     for number in range(1, 1000):
-        root = tmp_path / str(number)
-        shutil.copytree(tmp_path / "start", root)
+        root = memory / str(number)
+        shutil.copytree(memory / "start", root)
         before = snapshot(root)
         seen = 0
 
@@ -221,10 +221,10 @@ def test_everything_is_durable_before_what_depends_on_it(registry: Registry) -> 
 
 @pytest.mark.parametrize("fault", [fault_none, fault_lock])
 def test_killed_publishers_lose_nothing_that_was_acknowledged(
-    tmp_path: Path, registry: Registry, fault: Callable[[], None]
+    memory: Path, fault: Callable[[], None]
 ) -> None:
     """Processes publish and move the alias, and are killed at a random moment of their work."""
-    assert kill_publishers(tmp_path, registry, fault, turns=6) >= 24
+    assert kill_publishers(memory, Registry.init(memory / "models"), fault, turns=6) >= 24
 
 
 def test_a_lock_of_a_killed_writer_does_not_stay(registry: Registry) -> None:

@@ -1,8 +1,8 @@
-"""Answer corpora: many files, on any store, by the processes of this machine or of a Dask cluster.
+"""Batches: answer corpora of many files, on any store, in processes on this machine or on a Dask cluster.
 
-`run.run` is a batch from beginning to end.  Every input is read once to check it and to cut it into parts
-(`parts.scan`).  Every part is answered by a task of its own (`work.answer`), which writes one partition, whole or not
-at all.  Only the extra `[batch]` brings the libraries that this needs.
+`run.run` performs a whole batch.  `parts.scan` reads each input once, checks it and cuts it into parts.  `work.answer`
+answers one part in a task of its own and writes one partition, whole or not at all.  The libraries come with the extra
+`[batch]`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Dask: workers of this machine or of a cluster, and calls that they carry out, few at a time."""
+"""Dask: start or find workers, and make calls on them, a few at a time."""
 
 from __future__ import annotations
 
@@ -18,35 +18,34 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 CONNECT_S: Final = 15
-"""Longest wait in seconds for the scheduler, and then for a first worker."""
+"""Longest wait in seconds for the scheduler, and then for the first worker."""
 
 AHEAD: Final = 2
-"""Calls in hand for each thread of the workers: one runs, one waits beside it."""
+"""Calls submitted per worker thread: one runs, and one is queued, so that the thread never waits."""
 
 RETRIES: Final = 2
-"""Times that a call which raised is tried again; the death of its worker is none."""
-
+"""Retries of a call that raised an exception; the death of its worker does not count."""
 
 QUIET: Final = {
     "logging.distributed": "critical",
     "distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "critical",
     "distributed.nanny.pre-spawn-environ.DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
-    "distributed.comm.timeouts.connect": "5s",  # a result may lie on a worker that has just died
-    "distributed.admin.large-graph-warning-threshold": "1GiB",  # a model is sent on purpose, once
+    "distributed.comm.timeouts.connect": "5s",  # a result may be on a worker that has just died
+    "distributed.admin.large-graph-warning-threshold": "1GiB",  # a model is sent once, on purpose
 }
-"""Settings of Dask: the death of a worker is our business, and no news to the user."""
+"""Settings of Dask; the batch handles dead workers itself, so Dask need not report them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Call:
-    """Something to do on a worker.
+    """A function call to make on a worker.
 
     Attributes
     ----------
     about
-        What the result belongs to; stays here.
+        The object that the result belongs to; it is not sent.
     work, arguments, options
-        Function, arguments by place and by name; they travel.
+        The function, and its positional and keyword arguments; they are sent to the worker.
 
     """
 
@@ -57,25 +56,25 @@ class Call:
 
 
 class WorkersDied(Exception):
-    """The result of a call that ended every worker that took it up, alone as well."""
+    """The result of a call that killed every worker that executed it, even when it ran alone."""
 
 
 @contextmanager
 def connected(scheduler: str | None, *, workers: int) -> Iterator[Client]:
-    """Connect to a scheduler, or start one with so many processes on this machine.
+    """Connect to a scheduler; with None, start one with `workers` processes on this machine.
 
     Raises
     ------
     BatchError
-        There is no scheduler, no worker, or a worker has another version of spikewatch.
+        There is no scheduler or no worker, or a worker has another version of spikewatch.
 
     """
-    # Before the import, which sets its logging up.
+    # These must be set before the import, which configures logging.
     dask.config.set(QUIET)
     from distributed import Client, LocalCluster  # noqa: PLC0415 - reads the settings above
 
     if scheduler is None:
-        # One thread each: reading and writing hold the interpreter's lock.
+        # One thread each, because reading and writing hold the GIL.
         with (
             LocalCluster(
                 n_workers=workers,
@@ -90,7 +89,7 @@ def connected(scheduler: str | None, *, workers: int) -> Iterator[Client]:
     try:
         client = Client(scheduler, timeout=CONNECT_S)
     except (OSError, ValueError) as e:
-        raise BatchError(f"scheduler {scheduler}: {_line(e)}") from e
+        raise BatchError(f"scheduler {scheduler}: {_one_line(e)}") from e
     with client:
         _check_workers(client, scheduler)
         yield client
@@ -100,7 +99,7 @@ def _check_workers(client: Client, scheduler: str) -> None:
     try:
         client.wait_for_workers(1, timeout=CONNECT_S)
     except TimeoutError:
-        raise BatchError(f"scheduler {scheduler}: no worker in {CONNECT_S} s") from None
+        raise BatchError(f"scheduler {scheduler}: no worker within {CONNECT_S} s") from None
     ours = importlib.metadata.version("spikewatch")
     for worker, theirs in client.run(_version).items():
         if theirs != ours:
@@ -114,24 +113,24 @@ def _version() -> str:
         return "is not installed"
 
 
-def carry_out(
+def make_calls(
     client: Client, calls: Iterable[Call], then: Callable[[Call, Any], Iterable[Call]]
 ) -> None:
-    """Carry out calls, and the calls that follow from their results, which go first.
+    """Make calls on the workers, and then the calls that follow from their results, the latter first.
 
     Parameters
     ----------
     client
         See `connected`.
     calls
-        To begin with.
+        The first calls.
     then
-        Told of each call and its result, or the exception that it raised; gives what is to be done next.
+        Called with each call and its result, or the exception that it raised; returns the calls that follow.
 
     Raises
     ------
     BatchError
-        The scheduler is gone.
+        The scheduler is lost.
 
     """
     from distributed import CancelledError, KilledWorker, as_completed  # noqa: PLC0415 - reads QUIET, which `connected` sets
@@ -149,18 +148,19 @@ def carry_out(
         done.add(future)
 
     while waiting or suspects or running:
-        room = 0 if alone else AHEAD * max(1, sum(client.nthreads().values()))
-        while waiting and len(running) < room:
+        limit = 0 if alone else AHEAD * max(1, sum(client.nthreads().values()))
+        while waiting and len(running) < limit:
             submit(waiting.popleft())
         if not running:
-            # A death is blamed on every call that the worker had: who is blamed too often is tried alone.
+            # Dask blames a worker's death on every call that the worker had.  Calls that were blamed too often are
+            # therefore tried again one at a time.
             alone = True
             submit(suspects.popleft())
         future = next(done)
         call = running.pop(future.key)
         result = _result(future)
         if isinstance(result, CancelledError):
-            raise BatchError("the scheduler has lost the batch; what is finished stays")
+            raise BatchError("the scheduler lost the batch; finished parts are kept")
         if isinstance(result, KilledWorker) and not alone:
             suspects.append(call)
             continue
@@ -172,9 +172,9 @@ def carry_out(
 def _result(future: Future[Any]) -> Any:
     try:
         return future.result()
-    except Exception as e:  # noqa: BLE001 - handed on as a value
+    except Exception as e:  # noqa: BLE001 - returned as a value
         return e
 
 
-def _line(fault: Exception) -> str:
+def _one_line(fault: Exception) -> str:
     return " ".join(str(fault).split()) or type(fault).__name__

@@ -1,4 +1,4 @@
-"""Answers as a Parquet file: the fields of the daemon's records, in columns."""
+"""Write answers to a Parquet file whose columns are the fields of the daemon's result records."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from ..answering.results import NO_ANSWER, SPIKES
-from .stores import asking
+from .stores import store_errors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
     from ..answering.results import Row
 
     AnsweredQuestion = tuple[InputRecord, Row | None]
-    """A question, and the answer to its text; None where it has no text."""
+    """A question and its answer; None if the question has no text."""
 
 GROUP_ROWS: Final = 1 << 16
-"""Rows of a row group."""
+"""Number of rows of a row group."""
 
 ENERGIES: Final = ("paper", "static_marginal")
 
 
 class Columns:
-    """Writes answers in row groups of GROUP_ROWS: equal answers make equal bytes.
+    """Writes answers in row groups of GROUP_ROWS; equal answers give equal bytes.
 
     Parameters
     ----------
     out
-        Written to.
+        The file to write to.
     labels
-        The model's.
+        The model's labels.
     strings
-        Whether the ids are strings.
+        Whether the ids are strings; otherwise they are integers.
 
     """
 
@@ -59,7 +59,7 @@ class Columns:
             }.items()
         )
         self._waiting: list[AnsweredQuestion] = []
-        with asking("result"):
+        with store_errors("result"):
             self._writer = parquet.ParquetWriter(out, self._schema)
 
     def add(self, answered: Sequence[AnsweredQuestion]) -> None:
@@ -70,22 +70,22 @@ class Columns:
             del self._waiting[:GROUP_ROWS]
 
     def close(self) -> None:
-        """Write what is left, and the footer."""
+        """Write the remaining rows and the footer."""
         if self._waiting:
             self._write(self._waiting)
-        with asking("result"):
+        with store_errors("result"):
             self._writer.close()
 
     def _write(self, answered: Sequence[AnsweredQuestion]) -> None:
         classes = len(self._labels)
         blank = [0] * (classes + len(SPIKES) + 2)
         rows = [row if row is not None and row.label >= 0 else None for _, row in answered]
-        void = np.array([row is None for row in rows])
-        whole = [
+        missing = np.array([row is None for row in rows])
+        values = [
             blank if row is None else [*row.scores, *row.spikes, row.synaptic_events, row.ticks]
             for row in rows
         ]
-        numbers = np.array(whole, dtype=np.int64).T
+        numbers = np.array(values, dtype=np.int64).T
         energy = [(0.0, 0.0) if row is None else (row.paper_uj, row.marginal_uj) for row in rows]
         faults = [_fault(question, row) for question, row in answered]
         columns = [
@@ -94,25 +94,25 @@ class Columns:
             pa.array(
                 [None if row is None else self._labels[row.label] for row in rows], pa.string()
             ),
-            self._struct("scores", numbers[:classes], void),
-            self._struct("spikes", numbers[classes:-2], void),
-            pa.array(numbers[-2], mask=void),
-            pa.array(numbers[-1], mask=void),
-            self._struct("energy_uj", np.array(energy).T, void),
-            pa.array(np.where(void, "error", "ok"), pa.string()),
+            self._struct("scores", numbers[:classes], missing),
+            self._struct("spikes", numbers[classes:-2], missing),
+            pa.array(numbers[-2], mask=missing),
+            pa.array(numbers[-1], mask=missing),
+            self._struct("energy_uj", np.array(energy).T, missing),
+            pa.array(np.where(missing, "error", "ok"), pa.string()),
             pa.array(faults, self._schema.field("error").type),
         ]
-        with asking("result"):
+        with store_errors("result"):
             self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
 
     def _ids(self, ids: list[int | str]) -> Any:
         kind = self._schema.field("id").type
         return pa.array(map(str, ids) if kind == pa.string() else ids, kind)
 
-    def _struct(self, name: str, values: NDArray[Any], void: Any) -> Any:
+    def _struct(self, name: str, values: NDArray[Any], missing: Any) -> Any:
         kind = self._schema.field(name).type
         return pa.StructArray.from_arrays(
-            [pa.array(column) for column in values], fields=list(kind), mask=pa.array(void)
+            [pa.array(column) for column in values], fields=list(kind), mask=pa.array(missing)
         )
 
 

@@ -1,4 +1,4 @@
-"""What `spikewatchd batch` shows: a line that moves on a terminal, what failed, and what it came to."""
+"""The command `spikewatchd batch`: a progress bar on a terminal, the inputs that failed, and the totals."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def batch(**given: Any) -> None:
-    """Run a batch and say what it came to; exit code 1 when an input has no result.
+    """Run a batch and print its totals; exit with code 1 if an input has no result.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def batch(**given: Any) -> None:
     DaemonError
         See `run.run`.
     typer.Exit
-        With code 1.
+        Code 1: an input has no result.
 
     """
     settings = BatchSettings(**given)
@@ -41,7 +41,7 @@ def batch(**given: Any) -> None:
         from .run import run  # noqa: PLC0415 - its libraries are an extra
     except ModuleNotFoundError as e:
         raise BatchError(f"{e.name} is not installed: pip install 'spikewatch[batch]'") from e
-    with _shown() as show:
+    with _progress_bar() as show:
         outcome = run(settings, show)
     for url, failure in outcome.failures:
         sys.stderr.write(f"spikewatchd: {printable(url)}: {failure.code}: {failure.message}\n")
@@ -56,8 +56,8 @@ def batch(**given: Any) -> None:
 
 
 @contextmanager
-def _shown() -> Iterator[Callable[[BatchProgress], None]]:
-    """Show how far it is, on a terminal only."""
+def _progress_bar() -> Iterator[Callable[[BatchProgress], None]]:
+    """Yield a function that shows the progress; it does nothing unless standard error is a terminal."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda _: None

@@ -1,4 +1,4 @@
-"""The manifest: what a finished batch has answered, and with which bytes."""
+"""The manifest of a finished batch: its inputs, their partitions and the digests of both."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ NAME: Final = "manifest.json"
 
 @dataclass(kw_only=True, slots=True)
 class InputState:
-    """One input and what has become of it.
+    """One input and its progress.
 
     Attributes
     ----------
     source
         The input.
     scan
-        What was seen of it; None until then, or where that failed.
+        The result of its scan; None before the scan, and if it failed.
     partitions
-        The summaries of its finished parts, by number.
+        Summaries of the finished parts, by number.
     failure
-        Why it has no result.
+        Why the input has no result; None if it has not failed.
 
     """
 
@@ -43,11 +43,11 @@ class InputState:
 
     @property
     def parts(self) -> int:
-        """Number of its parts, as far as they are known."""
+        """Number of its parts; 0 before the scan."""
         return 0 if self.scan is None else len(self.scan.parts)
 
     def entry(self) -> dict[str, Any]:
-        """Give what the manifest says of it."""
+        """Return its entry in the manifest."""
         shown: dict[str, Any] = {"input": names.printable(self.source.url)}
         if self.scan is not None:
             shown |= {"sha256": self.scan.sha256, "size_bytes": self.scan.size}
@@ -64,14 +64,14 @@ class InputState:
 
 
 def manifest(inputs: list[InputState], *, pin: str, cores: int, labels: tuple[str, ...]) -> bytes:
-    """Write the manifest; it depends on inputs and model alone, not on when, where and by whom they were answered.
+    """Return the manifest; it depends on inputs and model alone, not on when, where and by whom they were answered.
 
     Parameters
     ----------
     inputs
-        All, in order.
+        All inputs, in order.
     pin, cores, labels
-        The model.
+        Properties of the model.
 
     """
     tally = total(inputs, labels)
@@ -90,7 +90,7 @@ def manifest(inputs: list[InputState], *, pin: str, cores: int, labels: tuple[st
 
 
 def total(inputs: list[InputState], labels: tuple[str, ...]) -> Tally:
-    """Add up the partitions of the inputs that were answered."""
+    """Add up the partitions of the inputs that did not fail."""
     counted: Counter[str] = Counter()
     by_label: Counter[int] = Counter()
     for each in inputs:

@@ -1,4 +1,4 @@
-"""Questions out of Parquet files; a part is some of a file's row groups."""
+"""Read questions from Parquet files; a part consists of row groups."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def _reading() -> Iterator[None]:
-    """Name what pyarrow says of a damaged file."""
+def _damage_rejected() -> Iterator[None]:
+    """Convert pyarrow's errors about a damaged file."""
     try:
         yield
     except (pa.ArrowException, OverflowError) as e:
@@ -27,25 +27,25 @@ def _reading() -> Iterator[None]:
 
 
 def scan(file: BinaryIO, *, part_bytes: int | None) -> Scan:
-    """Read the bytes of a Parquet file, and cut it between row groups.
+    """Read a Parquet file to its end, and cut it into parts between row groups.
 
     Parameters
     ----------
     file
         The file; it must be seekable.
     part_bytes
-        Least size of a part's texts, decompressed; None leaves the file whole.
+        Least size of a part's texts after decompression; None for a single part.
 
     Raises
     ------
     RejectedInputError
-        `bad_parquet`, `no_text_column` (none, or none of strings), `bad_id` (a column of neither strings nor integers),
-        `empty`.
+        `bad_parquet`; `no_text_column`: it is missing or not of strings; `bad_id`: the column is neither of strings nor
+        of integers; `empty`.
 
     """
     sha256, size = digest(file)
     file.seek(0)
-    with _reading():
+    with _damage_rejected():
         opened = parquet.ParquetFile(file)
         text, _ = _columns(opened.schema_arrow)
         facts = opened.metadata
@@ -72,7 +72,7 @@ def scan(file: BinaryIO, *, part_bytes: int | None) -> Scan:
 
 
 def _columns(schema: Any) -> tuple[str, str | None]:
-    """Find the columns of text and id, and check their types."""
+    """Return the names of the columns of text and id, after checking their types."""
     text, name = _column(schema, TEXT_COLUMN), _column(schema, ID_COLUMN)
     if text is None:
         raise RejectedInputError(
@@ -90,7 +90,7 @@ def _columns(schema: Any) -> tuple[str, str | None]:
 def _column(schema: Any, wanted: str) -> str | None:
     found = [name for name in schema.names if name.strip().lower() == wanted]
     if len(found) > 1:
-        raise RejectedInputError("bad_parquet", f"{len(found)} columns are called {wanted!r}")
+        raise RejectedInputError("bad_parquet", f"{len(found)} columns are named {wanted!r}")
     return found[0] if found else None
 
 
@@ -104,13 +104,13 @@ def _is_text(kind: Any) -> bool:
 
 
 def _text_bytes(group: Any, name: str) -> int:
-    """Give the size of a row group's texts, decompressed."""
+    """Return the size in bytes of a row group's texts after decompression."""
     columns = map(group.column, range(group.num_columns))
     return sum(c.total_uncompressed_size for c in columns if c.path_in_schema == name)
 
 
 def _span(facts: Any, first: int, last: int) -> tuple[int, int]:
-    """Give the bytes of row groups first..last-1: all pages of their columns."""
+    """Return the byte range of row groups first..last-1: all pages of their columns."""
     begin, end = [], []
     for i in range(first, last):
         group = facts.row_group(i)
@@ -124,7 +124,7 @@ def _span(facts: Any, first: int, last: int) -> tuple[int, int]:
     return min(begin), max(end)
 
 
-class Asked:
+class PartQuestions:
     """The questions of a part of a Parquet file.
 
     Parameters
@@ -132,17 +132,17 @@ class Asked:
     file
         The file.
     part
-        What the scan says of the part.
+        The part, as the scan returned it.
 
     Attributes
     ----------
     strings
-        Whether the ids are strings; else they are integers, or numbers of rows from 1.
+        Whether the ids are strings; otherwise they are integers, or row numbers from 1.
 
     Raises
     ------
     RejectedInputError
-        `changed`: the bytes are not those that were scanned; `bad_parquet`.
+        `changed`: the bytes differ from those that were scanned; `bad_parquet`.
 
     """
 
@@ -150,7 +150,7 @@ class Asked:
         self._part = part
         self._groups = list(range(part.first, part.last or 0))
         file.seek(0)
-        with _reading():
+        with _damage_rejected():
             self._opened = parquet.ParquetFile(file)
             if self._opened.metadata.num_row_groups < len(self._groups) + part.first:
                 raise changed()
@@ -162,7 +162,7 @@ class Asked:
         self.strings = self._name is not None and _is_text(schema.field(self._name).type)
 
     def batches(self, rows: int) -> Iterator[list[InputRecord]]:
-        """Yield the questions, so many at a time.
+        """Yield the questions in batches of at most `rows`.
 
         Raises
         ------
@@ -183,7 +183,7 @@ class Asked:
 
     @staticmethod
     def _next(batches: Iterator[Any]) -> Any:
-        with _reading():
+        with _damage_rejected():
             return next(batches, None)
 
 
@@ -197,7 +197,7 @@ def _question(number: int, name: Any, text: Any) -> InputRecord:
 
 
 def _values(column: Any) -> list[Any]:
-    """Take strings or integers out of a column; a Fault where a string is not UTF-8, which Parquet does not check."""
+    """Return the values of a column; a Fault in place of a string that is not UTF-8, which Parquet does not check."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     try:

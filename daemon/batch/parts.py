@@ -1,7 +1,7 @@
-"""Cut an input into parts that are read apart: the daemon's own reader finds where one question ends.
+"""Cut an input into parts that can be read separately; the daemon's own reader finds where a question ends.
 
-Line numbers, quoted line ends and what fails a whole input are therefore the daemon's.  Nothing but a digest and two
-positions is kept of a part; memory does not grow with the input.
+Line numbers, quoted line ends and the errors of a whole input are therefore the same as in the daemon.  Only a digest
+and two positions are kept of each part, so memory does not grow with the input.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..answering.questions import InputRecord
 
 MAX_LINE_BYTES: Final[int] = DEFAULTS["max_line_bytes"]
-"""Longest line, as for the daemon."""
+"""Longest line in bytes; the daemon's default."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,14 +35,14 @@ class InputPart:
     Attributes
     ----------
     number
-        From 0.
+        Its number, from 0.
     first, last
-        Its bytes are first..last-1 of the input, or in Parquet its row groups; `last` None: to the end, where a
-        compressed input is read from end to end.
+        Its bytes are first..last-1 of the input; in Parquet, these are row groups.  `last` is None for a compressed
+        input, which is a single part.
     record
         Number of its first line, or in Parquet of its first row, from 1.
     sha256
-        Of its bytes.
+        Digest of its bytes.
 
     """
 
@@ -55,14 +55,14 @@ class InputPart:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Preamble:
-    """What every part of an input is read with.
+    """The beginning of an input, without which none of its parts can be read.
 
     Attributes
     ----------
     size, lines
-        Of a table's header in bytes and lines; 0 elsewhere.
+        Size of a table's header in bytes and lines; 0 for other kinds.
     sha256
-        Of what else decides how a part is read: the header of a table, all of a Parquet file; empty elsewhere.
+        Digest of what decides how a part is read: a table's header, or a whole Parquet file; empty for other kinds.
 
     """
 
@@ -73,16 +73,16 @@ class Preamble:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scan:
-    """What one look at all of an input has found.
+    """The result of reading an input once.
 
     Attributes
     ----------
     sha256, size
-        Of its bytes, decompressed.
+        Digest and number of its bytes after decompression.
     head
-        What every part is read with.
+        The preamble of every part.
     parts
-        In order; at least one.
+        The parts in order; at least one.
 
     """
 
@@ -92,22 +92,22 @@ class Scan:
     parts: tuple[InputPart, ...]
 
 
-class _Followed(LineReader):
-    """A source that knows how far its lines were taken, and digests what lies behind.
+class _PositionedReader(LineReader):
+    """A line reader that knows the position of the last line it returned, and hashes the bytes up to there.
 
     Attributes
     ----------
     at
-        Bytes behind the lines that were taken.
+        Position in bytes after the last returned line.
     line
-        Number of the last of them.
+        Number of that line.
 
     """
 
     def __init__(self, file: BinaryIO, *, chunk_bytes: int = READ_BYTES) -> None:
         super().__init__(self._take, max_line_bytes=MAX_LINE_BYTES, chunk_bytes=chunk_bytes)
         self._file = file
-        self._ahead = b""  # read, but not yet digested
+        self._ahead = b""  # read, but not yet hashed
         self._digested = 0
         self._part = hashlib.sha256()
         self.at = 0
@@ -115,21 +115,21 @@ class _Followed(LineReader):
 
     def blocks(self) -> Iterator[tuple[int, list[str]]]:
         for first, lines in super().blocks():
-            self._pass(first + len(lines) - 1, lines)
+            self._advance(first + len(lines) - 1, lines)
             yield first, lines
 
     def lines(self) -> Iterator[tuple[int, str]]:
         for first, lines in super().blocks():
             for number, line in enumerate(lines, first):
-                self._pass(number, [line])
+                self._advance(number, [line])
                 yield number, line
 
-    def _pass(self, last: int, lines: list[str]) -> None:
+    def _advance(self, last: int, lines: list[str]) -> None:
         self.line = last
         self.at += sum(1 + len(line if line.isascii() else line.encode()) for line in lines)
 
     def cut(self) -> str:
-        """End a part behind the last line that was taken; give its digest."""
+        """End a part after the last returned line, and return its digest."""
         self._digest()
         found = self._part.hexdigest()
         self._part = hashlib.sha256()
@@ -151,29 +151,29 @@ class _Followed(LineReader):
 
 
 def scan(file: BinaryIO, kind: str, *, part_bytes: int | None) -> Scan:
-    """Read an input to its end, and cut it behind the first questions that fill a part, as its reader hands them on.
+    """Read an input to its end, and cut it after each question with which a part reaches its size.
 
     Parameters
     ----------
     file
-        Its bytes.
+        The input.
     kind
         See `names.kind`; not Parquet.
     part_bytes
-        Least size of a part; None leaves the input whole.
+        Least size of a part; None for a single part.
 
     Raises
     ------
     RejectedInputError
-        What fails the whole input (see `reading.questions`).
+        The whole input fails (see `questions.questions`).
 
     """
     head = Preamble()
     if kind in DELIMITERS and part_bytes is not None:
         head = _head(file, kind)
-    least = len(codecs.BOM_UTF8)  # a source must see it at once
+    least = len(codecs.BOM_UTF8)  # the reader must see a whole byte order mark at once
     chunk_bytes = min(READ_BYTES, max(least, part_bytes or READ_BYTES))
-    source = _Followed(file, chunk_bytes=chunk_bytes)
+    source = _PositionedReader(file, chunk_bytes=chunk_bytes)
     parts: list[InputPart] = []
     first, record = 0, 1
 
@@ -184,7 +184,7 @@ def scan(file: BinaryIO, kind: str, *, part_bytes: int | None) -> Scan:
 
     for _ in questions(source, kind):
         if part_bytes is not None and source.at - first >= part_bytes:
-            at = min(source.at, source.size)  # the last line may have no end
+            at = min(source.at, source.size)  # the last line may lack its line end
             cut(at)
             first, record = at, source.line + 1
     if first < source.size:
@@ -193,8 +193,8 @@ def scan(file: BinaryIO, kind: str, *, part_bytes: int | None) -> Scan:
 
 
 def _head(file: BinaryIO, kind: str) -> Preamble:
-    """Find the end of a table's header; a bad one is left to the reader."""
-    source = _Followed(file)
+    """Find the end of a table's header; the reader reports a bad one later."""
+    source = _PositionedReader(file)
     csv.field_size_limit(MAX_LINE_BYTES)
     lines = (line + "\n" for _, line in source.lines())
     with suppress(csv.Error):
@@ -204,31 +204,29 @@ def _head(file: BinaryIO, kind: str) -> Preamble:
 
 
 @contextmanager
-def asked(
+def part_questions(
     file: BinaryIO, kind: str, head: Preamble, part: InputPart
 ) -> Iterator[Iterator[InputRecord]]:
-    """Give the questions of a part; at the end, all of its bytes must have been those that were scanned.
+    """Yield an iterator over the questions of a part; at its end, check that the bytes are those that were scanned.
 
     Parameters
     ----------
     file
-        The input's bytes.
+        The input.
     kind
         Its suffix.
     head, part
-        What the scan says.
+        The preamble and the part, as the scan returned them.
 
     Raises
     ------
     RejectedInputError
-        `changed`: they were not; or what `reading.records` raises.
+        `changed`: the bytes differ; and the errors of `questions.records`.
 
     """
     total = hashlib.sha256()
     header = b""
-    if (
-        part.first
-    ):  # the lines before are no text of this part, but a table's reader needs the first
+    if part.first:  # the header is not part of these bytes, but a table's reader needs it
         header = file.read(head.size).removeprefix(codecs.BOM_UTF8)
     left = None if part.last is None else part.last - part.first
     file.seek(part.first)
@@ -251,5 +249,5 @@ def asked(
 
 
 def changed() -> RejectedInputError:
-    """Say that an input is not what it was."""
+    """Return the error for an input whose bytes changed after the scan."""
     return RejectedInputError("changed", "its bytes changed while it was read")

@@ -1,4 +1,4 @@
-"""Run a batch: inputs, model, workers, then every part, and the manifest last."""
+"""Run a batch: find the inputs, load the model, connect to workers, answer every part, and write the manifest."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ...simcore.text.splitting import LOOKUP_FILE
 from ..errors import BatchError, ServedModelError
 from ..models import served as models
 from . import stores
-from .cluster import Call, WorkersDied, carry_out, connected
+from .cluster import Call, WorkersDied, connected, make_calls
 from .manifest import NAME, InputState, manifest, total
 from .stores import Store
 from .work import BatchInput, Failure, PackedModel, Partition, answer, scan
@@ -24,24 +24,24 @@ if TYPE_CHECKING:
     from .parts import InputPart, Preamble
     from .settings import BatchSettings
 
-OURS: Final = re.compile(r"part-\d{5,}\.(jsonl|parquet|summary\.json)|\.part-.*\.tmp")
-"""What a batch leaves in an input's folder."""
+_OURS: Final = re.compile(r"part-\d{5,}\.(jsonl|parquet|summary\.json)|\.part-.*\.tmp")
+"""Names of the files that a batch creates in an input's folder."""
 
 
 @dataclass(kw_only=True, slots=True)
 class BatchProgress:
-    """How far a batch is.
+    """The progress of a batch.
 
     Attributes
     ----------
     inputs, inputs_done
-        All, and those that are answered or have failed.
+        Number of all inputs, and of those that were answered or failed.
     parts, parts_done
-        As far as they are known; done by this run or before.
+        Number of known parts, and of those that this run or an earlier one finished.
     reused
-        Parts that were done before.
+        Number of parts that an earlier run finished.
     questions
-        In the parts that are done.
+        Number of questions in finished parts.
 
     """
 
@@ -55,18 +55,18 @@ class BatchProgress:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BatchOutcome:
-    """What a batch came to.
+    """The outcome of a batch.
 
     Attributes
     ----------
     manifest
-        Where it is.
+        Path or URL of the manifest.
     progress
-        The counts.
+        The final counts.
     questions_ok, questions_failed
-        Of all inputs that did not fail.
+        Number of questions with and without an answer, in inputs that did not fail.
     failures
-        Inputs without a result, and why.
+        Inputs without a result, with the reason.
 
     """
 
@@ -78,19 +78,19 @@ class BatchOutcome:
 
 
 def run(settings: BatchSettings, show: Callable[[BatchProgress], None]) -> BatchOutcome:
-    """Answer all inputs; what was finished by an earlier run is not answered again.
+    """Answer all inputs, except for the parts that an earlier run finished.
 
     Parameters
     ----------
     settings
         See `BatchSettings`.
     show
-        Told now and then how far it is.
+        Called with the progress after each result.
 
     Raises
     ------
     DaemonError
-        It cannot be begun, or not go on; there is no manifest then, and the next run takes up what is finished.
+        The batch cannot start or continue.  There is no manifest then; the next run continues from the finished parts.
 
     """
     sources = [BatchInput.of(url) for url in stores.expand(settings.inputs)]
@@ -98,13 +98,13 @@ def run(settings: BatchSettings, show: Callable[[BatchProgress], None]) -> Batch
     store = Store.make(settings.out)
     for source in sources:
         if source.url.startswith(f"{store.url}/"):
-            raise BatchError(f"{source.url}: an input in the folder of the results")
+            raise BatchError(f"{source.url}: the input is in the folder for the results")
     inputs = [InputState(source=source) for source in sources]
     with connected(settings.scheduler, workers=settings.workers) as client:
         store.remove(NAME)
         model = client.submit(PackedModel, pin=packed.pin, files=packed.files, pure=False)
         batch = _Batch(settings, model, store, BatchProgress(inputs=len(inputs)), show)
-        carry_out(client, [batch.scan(each) for each in inputs], batch.then)
+        make_calls(client, [batch.scan(each) for each in inputs], batch.then)
     for each in inputs:
         _tidy(store, each)
     labels, cores = served.classifier.labels, served.classifier.cores
@@ -121,7 +121,7 @@ def run(settings: BatchSettings, show: Callable[[BatchProgress], None]) -> Batch
 
 
 class _Batch:
-    """What follows from what: a scan gives parts, and the last part ends an input."""
+    """Turns results into further calls: a scan yields the parts of an input, and the last part completes it."""
 
     def __init__(
         self,
@@ -138,11 +138,11 @@ class _Batch:
         self.progress = progress
 
     def scan(self, each: InputState) -> Call:
-        """Look at an input."""
+        """Return the call that scans an input."""
         return Call(about=each, work=scan, arguments=(each.source, self._settings.part_bytes))
 
     def then(self, call: Call, result: Any) -> Iterable[Call]:
-        """Note a result; give the calls that it makes possible."""
+        """Record a result, and return the calls that follow from it."""
         each: InputState = call.about
         was_done = self._done(each)
         calls: list[Call] = []
@@ -179,11 +179,9 @@ class _Batch:
 
 
 def _failure(fault: BaseException) -> Failure:
-    """Say why an input has no result; what the results' store refuses ends the batch."""
+    """Convert an exception to the failure of its input; re-raise errors of the results' store, which end the batch."""
     if isinstance(fault, WorkersDied):
-        return Failure(
-            code="poison", message="it ended every worker that took it up, alone as well"
-        )
+        return Failure(code="poison", message="it killed every worker that tried it, even alone")
     if isinstance(fault, OSError):
         return Failure(code="unreadable", message=f"{fault.strerror or fault}")
     if isinstance(fault, BatchError):
@@ -202,10 +200,10 @@ def _load(settings: BatchSettings) -> tuple[PackedModel, ServedModel]:
 
 
 def _tidy(store: Store, each: InputState) -> None:
-    """Remove what earlier runs left of an input: parts that it no longer has, files of workers that died."""
+    """Remove files that earlier runs left for an input: parts that it no longer has, and files of dead workers."""
     kept = set()
     for number in range(each.parts):
         kept |= {each.source.partition(number), each.source.summary(number)}
     for name in store.listing(each.source.folder):
-        if OURS.fullmatch(name) and f"{each.source.folder}/{name}" not in kept:
+        if _OURS.fullmatch(name) and f"{each.source.folder}/{name}" not in kept:
             store.remove(f"{each.source.folder}/{name}")

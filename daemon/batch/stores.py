@@ -1,4 +1,4 @@
-"""Files on any fsspec store: inputs are read where they lie, results appear whole or not at all."""
+"""Files on any fsspec store: read inputs in place, and write results that appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ Value = TypeVar("Value")
 
 HASH_BYTES: Final = 1 << 20
 TEMPORARY: Final = ".tmp"
-"""Ending of files that are half written; their names begin with a dot as well."""
+"""Ending of half-written files, whose names also begin with a dot."""
 
 
 def expand(patterns: Iterable[str]) -> list[str]:
-    """Give the URLs of the files that paths, URLs and globs name, in order, each once.
+    """Return the sorted URLs, without duplicates, of the files that paths, URLs and globs name.
 
     Raises
     ------
     BatchError
-        A pattern names no file, or its store cannot be asked.
+        A pattern matches no file, or its store fails.
 
     """
     found: set[str] = set()
     for pattern in patterns:
-        with asking(pattern):
+        with store_errors(pattern):
             fs, path = url_to_fs(pattern)
             files = [path] if fs.isfile(path) else _glob(fs, path)
             found.update(fs.unstrip_protocol(file) for file in files)
         if not files:
-            raise BatchError(f"{pattern}: no such file, and no glob of any")
+            raise BatchError(f"{pattern}: no such file, and no file matches it as a glob")
     return sorted(found)
 
 
@@ -59,7 +59,7 @@ def _glob(fs: Any, path: str) -> list[str]:
 
 
 def kind(url: str) -> str | None:
-    """Give the suffix that says how an input is read, below that of a compression (see `names.kind`)."""
+    """Return the suffix that decides how an input is read, without that of its compression (see `names.kind`)."""
     if compression(url) is not None:
         url = url.rpartition(".")[0]
     if names.gzipped(url):  # compressed twice
@@ -68,19 +68,19 @@ def kind(url: str) -> str | None:
 
 
 def compression(url: str) -> str | None:
-    """Give the compression that the end of a name says, as fsspec calls it."""
+    """Return fsspec's name of the compression that a URL's suffix indicates, or None."""
     return cast("str | None", infer_compression(url.lower()))
 
 
 @contextmanager
 def opened(url: str) -> Iterator[BinaryIO]:
-    """Open an input to read it, decompressed."""
+    """Open an input for reading, decompressed."""
     with fsspec.open(url, "rb", compression=compression(url)) as file:
         yield cast("BinaryIO", file)
 
 
 def digest(file: BinaryIO, first: int = 0, last: int | None = None) -> tuple[str, int]:
-    """Hash the bytes first..last-1 of a file (sha256, hexadecimal), None: to its end; return their number too."""
+    """Hash bytes first..last-1 of a file, by default all; return the sha256 (hexadecimal) and the number of bytes."""
     file.seek(first)
     total, size = hashlib.sha256(), 0
     while last is None or first + size < last:
@@ -94,7 +94,7 @@ def digest(file: BinaryIO, first: int = 0, last: int | None = None) -> tuple[str
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredFile:
-    """What a file that was written holds, and what its writer returned."""
+    """Digest and size of a written file, and the value that its writer returned."""
 
     value: Any
     sha256: str
@@ -103,12 +103,12 @@ class StoredFile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Store:
-    """The folder of a batch's results, as every worker sees it.
+    """The folder for a batch's results, as every worker sees it.
 
     Attributes
     ----------
     url
-        Of the folder; absolute.
+        Absolute URL of the folder.
 
     """
 
@@ -116,23 +116,23 @@ class Store:
 
     @classmethod
     def make(cls, place: str) -> Store:
-        """Name a folder by a path or URL, and make it."""
-        with asking(place):
+        """Create the folder that a path or URL names."""
+        with store_errors(place):
             fs, path = url_to_fs(place)
             fs.makedirs(path, exist_ok=True)
             return cls(url=fs.unstrip_protocol(path).rstrip("/"))
 
     def read(self, name: str) -> bytes | None:
-        """Read a small file; None when it is not there."""
-        with asking(self.place(name)):
+        """Read a small file; None if it does not exist."""
+        with store_errors(self.place(name)):
             try:
                 return bytes(self._fs.cat_file(self.place(name)))
             except FileNotFoundError:
                 return None
 
     def digest(self, name: str) -> str | None:
-        """Hash a file (sha256, hexadecimal); None when it is not there."""
-        with asking(self.place(name)):
+        """Hash a file (sha256, hexadecimal); None if it does not exist."""
+        with store_errors(self.place(name)):
             try:
                 with self._fs.open(self.place(name), "rb") as file:
                     return digest(file)[0]
@@ -140,43 +140,43 @@ class Store:
                 return None
 
     def write(self, name: str, fill: Callable[[BinaryIO], Value]) -> StoredFile:
-        """Write a file: when this returns it is there, and before that its name does not show it.
+        """Write a file, which appears under its name only when it is complete.
 
-        On a local disk it is synced and renamed.  Elsewhere it is written here, put under a temporary name and moved:
-        no store shows a file that is half copied under its last name.
+        On a local disk the file is synced and renamed.  For another store it is first written to this machine, then
+        copied under a temporary name and moved, so that no store shows a half-copied file under its final name.
 
         Parameters
         ----------
         name
-            In this folder, `/` between folders.
+            Name within this folder, with `/` between folders.
         fill
-            Writes the content, in `asking`; what it raises leaves nothing behind.
+            Writes the content, within `store_errors`; if it raises, nothing is left behind.
 
         Raises
         ------
         BatchError
-            The store refuses it.
+            The store fails.
 
         """
         if isinstance(self._fs, LocalFileSystem):
             return self._write_here(Path(self.place(name)), fill)
         with tempfile.TemporaryFile() as file:
             written = _filled(file, fill, name=self.place(name))
-            with asking(self.place(name)):
+            with store_errors(self.place(name)):
                 self._put(file, name)
         return written
 
     def _write_here(self, target: Path, fill: Callable[[BinaryIO], Value]) -> StoredFile:
-        with asking(str(target)):
+        with store_errors(str(target)):
             target.parent.mkdir(parents=True, exist_ok=True)
             folder = os.open(target.parent, durable.FOLDER_FLAGS)
         try:
-            with asking(str(target)):
+            with store_errors(str(target)):
                 draft = Draft.named(folder, _temporary(target.name), mode=0o666)
             with closing(draft):
                 with os.fdopen(draft.fd, "r+b", closefd=False) as file:
                     written = _filled(file, fill, name=str(target))
-                with asking(str(target)):
+                with store_errors(str(target)):
                     durable.sync_files([draft.fd], volume=folder, level=Durability.STRICT)
                     draft.replace(target.name)
                     durable.sync_folder(folder, Durability.STRICT)
@@ -194,7 +194,7 @@ class Store:
             with fs.open(temporary, "wb") as copy:
                 while piece := file.read(HASH_BYTES):
                     copy.write(piece)
-            if fs.exists(target):  # sftp and hdfs rename onto nothing that is there
+            if fs.exists(target):  # sftp and hdfs refuse to rename over an existing file
                 fs.rm_file(target)
             fs.mv(temporary, target)
         except BaseException:
@@ -203,13 +203,13 @@ class Store:
             raise
 
     def remove(self, name: str) -> None:
-        """Remove a file, if it is there."""
-        with asking(self.place(name)), suppress(FileNotFoundError):
+        """Remove a file if it exists."""
+        with store_errors(self.place(name)), suppress(FileNotFoundError):
             self._fs.rm_file(self.place(name))
 
     def listing(self, folder: str) -> list[str]:
-        """Give the names of the files in a folder; none when there is no such folder."""
-        with asking(self.place(folder)):
+        """Return the names of the files in a folder; an empty list if it does not exist."""
+        with store_errors(self.place(folder)):
             try:
                 found = self._fs.ls(self.place(folder), detail=True, refresh=True)
             except FileNotFoundError:
@@ -217,7 +217,7 @@ class Store:
             return [f["name"].rpartition("/")[2] for f in found if f["type"] == "file"]
 
     def place(self, name: str) -> str:
-        """Give the path of a file on its store."""
+        """Return the path of a file on its store."""
         return f"{url_to_fs(self.url)[1]}/{name}"
 
     @property
@@ -227,7 +227,7 @@ class Store:
 
 def _filled(file: BinaryIO, fill: Callable[[BinaryIO], Value], *, name: str) -> StoredFile:
     value = fill(file)
-    with asking(name):
+    with store_errors(name):
         file.flush()
         sha256, size = digest(file)
     return StoredFile(value=value, sha256=sha256, size=size)
@@ -239,12 +239,12 @@ def _temporary(name: str) -> str:
 
 
 @contextmanager
-def asking(what: str) -> Iterator[None]:
-    """Say in one line what a store did not do."""
+def store_errors(what: str) -> Iterator[None]:
+    """Convert a store's errors to a BatchError of one line."""
     try:
         yield
     except BatchError:
         raise
-    except Exception as e:  # each store's library has errors of its own
+    except Exception as e:  # every store's library has its own exceptions
         reason = (e.strerror if isinstance(e, OSError) else None) or str(e) or type(e).__name__
         raise BatchError(f"{what}: {' '.join(reason.split())}") from e

@@ -1,4 +1,4 @@
-"""What a worker does: look at an input, or answer a part of one.  Every function may run anywhere, and again."""
+"""The tasks of a worker: scan an input, or answer a part of one.  Each may run on any worker, and more than once."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ if TYPE_CHECKING:
 Value = TypeVar("Value")
 
 FORMAT: Final = 1
-"""Version of partitions and manifest: what was finished by another is answered again."""
+"""Version of partitions and manifest; parts that another version finished are answered again."""
 
 BATCH_QUESTIONS: Final = 512
 
 PARQUET: Final = ".parquet"
 
 _DAMAGED: Final = (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError)
-"""What decompression says of a damaged input; to try again would not help."""
+"""Errors of decompressing a damaged input; a retry would not help."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackedModel:
-    """A published model as it travels to the workers: with the graph, once.
+    """A published model in the form that is sent to the workers, once for all tasks.
 
     Attributes
     ----------
     pin
-        What it is called for good.
+        Its immutable reference.
     files
-        The files that a classifier is made of.
+        The files from which a classifier is built.
 
     """
 
@@ -58,7 +58,7 @@ class PackedModel:
     files: Mapping[str, bytes]
 
     def unpack(self) -> ServedModel:
-        """Make it ready to answer; raises SimcoreError where the files are not valid."""
+        """Build the model; raise SimcoreError if its files are invalid."""
         from ...simcore import Classifier  # noqa: PLC0415 - a worker that only scans needs no simulator
 
         return ServedModel(classifier=Classifier.from_files(self.files), pin=self.pin)
@@ -66,7 +66,7 @@ class PackedModel:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failure:
-    """Why an input has no result, as a value: exceptions would be tried again."""
+    """The reason why an input has no result; a value, because Dask would retry a task that raises."""
 
     code: str
     message: str
@@ -79,9 +79,9 @@ class Partition:
     Attributes
     ----------
     facts
-        What its summary says.
+        Its summary.
     reused
-        Whether it was there already.
+        Whether an earlier run had finished it.
 
     """
 
@@ -91,16 +91,16 @@ class Partition:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BatchInput:
-    """An input and where its partitions go.
+    """An input, and the folder for its partitions.
 
     Attributes
     ----------
     url
-        Of the input.
+        URL of the input.
     kind
-        `names.kind` or `.parquet`; None: nothing that can be read.
+        `names.kind` or `.parquet`; None if it cannot be read.
     folder
-        Of its partitions, in the store.
+        Folder in the store for its partitions.
 
     """
 
@@ -110,22 +110,24 @@ class BatchInput:
 
     @classmethod
     def of(cls, url: str) -> BatchInput:
-        """Find out from a URL; the folder is a function of the URL alone."""
-        name = re.sub(r"[^\w.-]", "_", url.rpartition("/")[2])  # a store may expand [ and *
+        """Describe an input by its URL; the folder depends on the URL alone."""
+        name = re.sub(
+            r"[^\w.-]", "_", url.rpartition("/")[2]
+        )  # some stores expand [ and * as a glob
         tag = hashlib.sha256(url.encode(errors="surrogateescape")).hexdigest()
         return cls(url=url, kind=stores.kind(url), folder=names.tagged(names.base(name), tag))
 
     def partition(self, number: int) -> str:
-        """Name a partition in the store."""
+        """Return the name of a partition in the store."""
         return f"{self.folder}/part-{number:05d}{PARQUET if self.kind == PARQUET else names.RESULT}"
 
     def summary(self, number: int) -> str:
-        """Name what stands beside a partition that is finished."""
+        """Return the name of a finished partition's summary in the store."""
         return f"{self.folder}/part-{number:05d}{names.SUMMARY}"
 
 
 def scan(source: BatchInput, part_bytes: int) -> Scan | Failure:
-    """Look at all of an input; raises OSError where its store does not answer, which may be tried again."""
+    """Read all of an input and cut it into parts; raise OSError if its store fails, which Dask retries."""
     return _or_failure(lambda: _scan(source, part_bytes))
 
 
@@ -153,25 +155,25 @@ def answer(
     store: Store,
     force: bool,
 ) -> Partition | Failure:
-    """Answer a part, unless that is done: first its partition is written, then the summary that says so.
+    """Answer a part unless an earlier run finished it: write its partition, and then the summary that completes it.
 
     Parameters
     ----------
     model
-        Answers.
+        The model that answers.
     source, head, part
-        The input, what was seen of it, and the part.
+        The input, its preamble, and the part.
     store
-        Takes the partition.
+        Folder for the results.
     force
-        Answer it in any case.
+        Whether to answer a finished part again.
 
     Raises
     ------
     OSError
-        The input's store.
+        The input's store fails.
     BatchError
-        The results' store.
+        The results' store fails.
 
     """
     key = _key(model, source, head, part)
@@ -181,13 +183,13 @@ def answer(
 
 
 def _key(model: PackedModel, source: BatchInput, head: Preamble, part: InputPart) -> str:
-    """Digest everything that a partition's bytes depend on."""
-    told = [FORMAT, model.pin, source.kind, asdict(head), asdict(part)]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    """Hash everything that a partition's bytes depend on."""
+    inputs = [FORMAT, model.pin, source.kind, asdict(head), asdict(part)]
+    return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
 
 
 def _finished(store: Store, source: BatchInput, number: int, key: str) -> dict[str, Any] | None:
-    """Give the summary of a partition that is finished and whole."""
+    """Return the summary of a partition if it is finished and undamaged, else None."""
     data = store.read(source.summary(number))
     try:
         facts = json.loads(data or b"null")
@@ -201,7 +203,7 @@ def _finished(store: Store, source: BatchInput, number: int, key: str) -> dict[s
 def _answer(
     model: ServedModel, source: BatchInput, head: Preamble, part: InputPart, store: Store, key: str
 ) -> Partition:
-    # Without its summary a partition counts for nothing: never may an old one stand beside new bytes.
+    # A partition counts only with its summary.  The old summary is removed first, so it can never vouch for new bytes.
     store.remove(source.summary(part.number))
     fill = _fill_parquet if source.kind == PARQUET else _fill_lines
     with stores.opened(source.url) as file:
@@ -232,10 +234,10 @@ def _fill_lines(
     out: BinaryIO,
 ) -> Tally:
     records, tally = records_of(model), Tally()
-    with parts.asked(file, source.kind or "", head, part) as asked:
-        while batch := list(islice(asked, BATCH_QUESTIONS)):
+    with parts.part_questions(file, source.kind or "", head, part) as questions:
+        while batch := list(islice(questions, BATCH_QUESTIONS)):
             data = records.lines(batch, _rows(model, records, batch), tally)
-            with stores.asking("result"):
+            with stores.store_errors("result"):
                 out.write(data)
     return tally
 
@@ -251,9 +253,9 @@ def _fill_parquet(
     from . import columns, parquet  # noqa: PLC0415 - pyarrow takes a while to import
 
     records, tally = records_of(model), Tally()
-    asked = parquet.Asked(file, part)
-    written = columns.Columns(out, model.classifier.labels, strings=asked.strings)
-    for batch in asked.batches(BATCH_QUESTIONS):
+    questions = parquet.PartQuestions(file, part)
+    written = columns.Columns(out, model.classifier.labels, strings=questions.strings)
+    for batch in questions.batches(BATCH_QUESTIONS):
         rows = _rows(model, records, batch)
         answered = [
             (question, next(rows) if question.text is not None else None) for question in batch
@@ -274,7 +276,7 @@ def _rows(model: ServedModel, records: Records, batch: list[InputRecord]) -> Ite
         return iter(())
     try:
         return records.rows(model.classifier.classify(texts))
-    except Exception as e:  # whatever a model can do wrong costs its input alone
+    except Exception as e:  # a fault of the model fails only this input
         raise RejectedInputError("simulator", f"{type(e).__name__}: {e}", stage="simulate") from e
 
 
@@ -292,8 +294,8 @@ _lock = Lock()
 
 
 def _served(model: PackedModel) -> ServedModel:
-    """Give the model of this process, made once; a worker that serves several batches keeps the last."""
-    # A task is to use one core, as Dask sees to with its own settings for the libraries that it knows.
+    """Return the model, built once per process; a worker that serves several batches keeps only the last one."""
+    # A task should use one core; Dask limits the libraries that it knows, but not this one.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     with _lock:
         if model.pin not in _models:

@@ -84,7 +84,7 @@ def asked_in_parts(data: bytes, kind: str, part_bytes: int) -> tuple[list[InputR
     found = parts.scan(BytesIO(data), kind, part_bytes=part_bytes)
     questions: list[InputRecord] = []
     for part in found.parts:
-        with parts.asked(BytesIO(data), kind, found.head, part) as asked:
+        with parts.part_questions(BytesIO(data), kind, found.head, part) as asked:
             questions += asked
     return questions, len(found.parts)
 

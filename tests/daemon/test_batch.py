@@ -301,12 +301,12 @@ def test_a_batch_that_cannot_begin_is_refused_in_one_line(
         return str(found.value)
 
     assert refused(inputs=[f"{tmp_path}/b.txt"]).endswith(
-        "/b.txt: no such file, and no glob of any"
+        "/b.txt: no such file, and no file matches it as a glob"
     )
     assert refused(out=f"{tmp_path}/a.txt/b").endswith("/a.txt/b: Not a directory")
     assert refused(workers=0) == "workers: 0, expected at least 1"
     assert refused(part_mib=0) == "part-mib: 0, expected more than 0 and at most 4096"
-    assert refused(out=str(tmp_path)).endswith("/a.txt: an input in the folder of the results")
+    assert refused(out=str(tmp_path)).endswith("/a.txt: the input is in the folder for the results")
     assert refused(scheduler="tcp://127.0.0.1:9").startswith("scheduler tcp://127.0.0.1:9: ")
     assert not (tmp_path / "out" / "manifest.json").exists()
     model = program("batch", tmp_path / "a.txt", "--out", tmp_path / "o", "--model", "none:1.0.0")

@@ -88,7 +88,7 @@ def test_a_part_whose_bytes_changed_after_the_scan_is_refused() -> None:
     refused = []
     for part in found.parts:
         try:
-            with parts.asked(BytesIO(other), ".txt", found.head, part) as asked:
+            with parts.part_questions(BytesIO(other), ".txt", found.head, part) as asked:
                 list(asked)
         except RejectedInputError as e:
             refused.append((part.number, e.code))
@@ -111,7 +111,9 @@ def test_parquet_is_cut_between_row_groups_and_numbered_through() -> None:
     found = parquet.scan(file, part_bytes=300)
     assert 2 <= len(found.parts) < 10
     assert found.sha256 == hashlib.sha256(file.getvalue()).hexdigest()
-    asked = [q for p in found.parts for batch in parquet.Asked(file, p).batches(7) for q in batch]
+    asked = [
+        q for p in found.parts for batch in parquet.PartQuestions(file, p).batches(7) for q in batch
+    ]
     assert asked == [InputRecord(i + 1, text) for i, text in enumerate(texts)]
 
 
@@ -119,7 +121,9 @@ def test_parquet_nulls_dictionaries_and_bytes_that_are_no_text_are_told_apart() 
     bad = pa.array([b"a", b"\xff", None, b"d"], pa.binary()).view(pa.string())
     file = parquet_file(text=bad, ID=pa.array(["x", None, "z", "w"]).dictionary_encode())
     found = parquet.scan(file, part_bytes=1)
-    asked = [q for p in found.parts for batch in parquet.Asked(file, p).batches(2) for q in batch]
+    asked = [
+        q for p in found.parts for batch in parquet.PartQuestions(file, p).batches(2) for q in batch
+    ]
     assert [(q.id, q.text, q.fault and q.fault.code) for q in asked] == [
         ("x", "a", None),
         (2, None, "bad_text"),
@@ -138,7 +142,7 @@ def test_parquet_nulls_dictionaries_and_bytes_that_are_no_text_are_told_apart() 
             "bad_id",
             "column 'id' is double, expected string or integer",
         ),
-        ({"text": ["a"], "Text": ["a"]}, "bad_parquet", "2 columns are called 'text'"),
+        ({"text": ["a"], "Text": ["a"]}, "bad_parquet", "2 columns are named 'text'"),
         ({"text": pa.array([], pa.string())}, "empty", "no row in "),
     ],
 )
@@ -163,9 +167,9 @@ def test_damaged_parquet_is_refused_in_one_line() -> None:
 def test_a_changed_row_group_is_refused() -> None:
     found = parquet.scan(parquet_file(groups=4, text=[f"a{i}" for i in range(40)]), part_bytes=1)
     other = parquet_file(groups=4, text=[f"a{i}" if i != 35 else "b9" for i in range(40)])
-    parquet.Asked(other, found.parts[0])
+    parquet.PartQuestions(other, found.parts[0])
     with pytest.raises(RejectedInputError, match="its bytes changed while it was read"):
-        parquet.Asked(other, found.parts[-1])
+        parquet.PartQuestions(other, found.parts[-1])
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -214,5 +218,5 @@ def test_patterns_name_each_file_once_and_in_order(tmp_path: Path) -> None:
     ]
     assert len(stores.expand([f"{tmp_path}/**/*.txt"])) == 4
     for nothing in ("e.txt", "*.csv", "sub"):
-        with pytest.raises(BatchError, match="no such file, and no glob of any"):
+        with pytest.raises(BatchError, match="no such file, and no file matches it as a glob"):
             stores.expand([f"{tmp_path}/{nothing}"])

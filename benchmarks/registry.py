@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from benchmarks.tables import show
 from spikewatch.registry import Registry
 from spikewatch.registry.formats.manifest import build
+from spikewatch.registry.layout.commit import create, rebuild
 from spikewatch.registry.layout.journal import Change, entry_name
 from spikewatch.registry.layout.layout import Layout
 from spikewatch.registry.references import digest_of
@@ -124,7 +125,7 @@ def _large(root: Path) -> list[list[str]]:
     """Measure with thousands of versions; their journal is written without waiting for the disk."""
     registry = Registry.init(root / "large")
     layout = Layout(registry.root / "trec")
-    layout.create()
+    create(layout)
     previous = None
     for n in range(MANY):
         package = build(
@@ -145,7 +146,7 @@ def _large(root: Path) -> list[list[str]]:
         ).to_bytes()
         (layout.journal / entry_name(n + 1)).write_bytes(entry)
         previous = digest_of(entry)
-    layout.rebuild()
+    rebuild(layout)
     os.sync()
     time.sleep(0.1)
     rows = [

@@ -1,4 +1,8 @@
-"""File-based registry of models: immutable versions, movable aliases, digests on every read."""
+"""File-based registry of models: immutable versions, movable aliases, digests checked at every read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
 
 from .errors import (
     BadInput,
@@ -11,9 +15,8 @@ from .errors import (
     StorageError,
 )
 from .layout.changes import ABSENT
-from .reader import bundled
 from .references import Digest, Reference
-from .store import Registry
+from .store import Registry, bundled
 from .values import (
     Attached,
     Changed,
@@ -29,6 +32,9 @@ from .values import (
     Problem,
     Report,
 )
+
+if TYPE_CHECKING:
+    from .remote.transfer import Transfer, pull, push
 
 __all__ = [
     "ABSENT",
@@ -56,5 +62,23 @@ __all__ = [
     "RemoteError",
     "Report",
     "StorageError",
+    "Transfer",
     "bundled",
+    "pull",
+    "push",
 ]
+
+_REMOTE: Final = frozenset({"Transfer", "pull", "push"})
+
+
+def __getattr__(name: str) -> object:
+    """Import `push` and `pull` at their first use: they need urllib3, which would delay the start of the daemon."""
+    if name not in _REMOTE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .remote import transfer  # noqa: PLC0415 - see above
+
+    return getattr(transfer, name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .errors import BadReference, NotFound, RegistryError
-from .reader import Reader, bundled
+from .store import Registry, bundled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,9 +39,9 @@ def model_files(
 
     """
     try:
-        reader = Reader(bundled() if root is None else root)
+        registry = Registry(bundled() if root is None else root)
         # All of them as optional: a missing file is a fault of the model, and NotFound would not tell it apart.
-        files = reader.load(reference, (), optional=(*names, *optional)).files
+        files = registry.load(reference, (), optional=(*names, *optional)).files
     except (BadReference, NotFound) as e:
         raise LookupError(str(e)) from e
     except RegistryError as e:

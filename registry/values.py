@@ -182,7 +182,7 @@ class Details:
     config
         The model's description in ModelPack's form.
     layers
-        The files, sorted by path.
+        The files, in the order of the manifest.
     labels
         Class names from `labels.json`; None if the model has no such file, or the file is not a list of texts.
     stages

@@ -1,1 +1,1 @@
-"""Models that leave as archives and come in from outside."""
+"""Models that leave the registry as archives, and models that come in from outside."""

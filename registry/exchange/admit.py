@@ -1,4 +1,4 @@
-"""Letting in what comes from outside, after it was verified."""
+"""Add verified versions and attachments from outside to the registry."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import uuid
 from typing import TYPE_CHECKING, Final
 
 from ..errors import BadInput, NotFound
-from ..formats.manifest import Package
-from ..layout.changes import Signature, attachment, check_new, move, publication
+from ..layout.changes import Attribution, attachment, check_new, move, publication
+from ..layout.commit import add, commit, create
 from ..layout.journal import ModelState
+from ..references import Reference
 from ..values import Pin
 from .archive import unpack
 
@@ -24,12 +25,15 @@ if TYPE_CHECKING:
 __all__ = ["QUARANTINE", "admit", "quarantined"]
 
 QUARANTINE: Final = ".quarantine"
-"""Below the registry: where archives are unpacked before they are verified."""
+"""Directory below the registry in which archives are unpacked and verified."""
 
 
 @contextlib.contextmanager
 def quarantined(root: Path, source: Path) -> Iterator[Path]:
-    """Unpack an archive where nobody looks; a directory is read where it is, by digest."""
+    """Unpack an archive into quarantine, and remove it again at the end of the block; yield the layout's directory.
+
+    A source that is a directory is verified where it is, and nothing is copied.
+    """
     if source.is_dir():
         yield source
         return
@@ -40,49 +44,74 @@ def quarantined(root: Path, source: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        with contextlib.suppress(OSError):  # another import is under way
+        with contextlib.suppress(OSError):  # not empty: another import is in progress
             folder.parent.rmdir()
 
 
-def admit(layout: Layout, incoming: Incoming, alias: str | None, signature: Signature) -> list[Pin]:
+def admit(
+    layout: Layout, incoming: Incoming, alias: str | None, attribution: Attribution
+) -> list[Pin]:
     """Commit what was verified: versions, then attachments, then the alias.
+
+    Parameters
+    ----------
+    layout
+        The model; created if it does not exist.
+    incoming
+        From `examine`.
+    alias
+        Points to the version afterwards; None to move no alias.
+    attribution
+        Who and why.
+
+    Returns
+    -------
+    list of Pin
+        The versions of the source.
 
     Raises
     ------
     BadInput
-        When an alias is to move and there is not exactly one version; nothing was changed.
+        An alias is to be moved, and there is not exactly one version; nothing was changed.
     Conflict
-        When a version is here with other bytes; nothing was changed.
+        A version is already here with other bytes; nothing was changed.
     NotFound
-        When the version of an attachment is neither here nor in the source; nothing was changed.
+        The version of an attachment is neither here nor in the source; nothing was changed.
+
     """
     name = layout.name
     if alias is not None and len(incoming.versions) != 1:
         raise BadInput(f"alias {alias}: the source has {len(incoming.versions)} versions, not 1")
-    state = layout.state() if layout.exists else ModelState()
-    for version, staged in incoming.versions.items():
-        check_new(layout, state, version, staged.target)
-    here = {staged.target.digest for staged in incoming.versions.values()}
-    for staged in incoming.attachments:
-        subject = staged.subject
-        if subject.digest not in here and state.version_of(subject.digest) is None:
-            raise NotFound(f"model {name}: no version is {subject.digest}, of an attachment")
-    layout.create()
-    for version, staged in incoming.versions.items():
-        blobs = incoming.read(staged)
-        layout.stage(blobs)
-        layout.commit(
-            publication(layout, version, staged.target, signature, blobs, operation="import")
+    _check_fits(layout.state() if layout.exists else ModelState(), incoming)
+    create(layout)
+    for version, manifest in incoming.versions.items():
+        add(
+            layout,
+            incoming.package(manifest),
+            publication(name, version, manifest.target, attribution, operation="import"),
         )
-    for staged in incoming.attachments:
-        package = Package(descriptor=staged.target, blobs=incoming.read(staged))
-        layout.stage(package.blobs)
-        layout.commit(attachment(layout, staged.kind, package, staged.subject, signature))
-    pins = [
-        Pin(name=name, version=version, digest=staged.target.digest)
-        for version, staged in incoming.versions.items()
-    ]
+    for attached in incoming.attachments:
+        add(
+            layout,
+            incoming.package(attached),
+            attachment(name, attached.kind, attached.target, attached.subject, attribution),
+        )
     if alias is not None:
-        target = next(iter(incoming.versions.values())).target
-        layout.commit(move(layout, alias, target, None, signature))
-    return pins
+        reference = Reference(name=name, tag=next(iter(incoming.versions)))
+        commit(layout, move(layout, alias, reference, None, attribution))
+    return [
+        Pin(name=name, version=version, digest=manifest.target.digest)
+        for version, manifest in incoming.versions.items()
+    ]
+
+
+def _check_fits(state: ModelState, incoming: Incoming) -> None:
+    """Raise Conflict or NotFound if a version or an attachment cannot be added to this state."""
+    name = incoming.name
+    for version, manifest in incoming.versions.items():
+        check_new(name, state, version, manifest.target.digest)
+    here = {manifest.target.digest for manifest in incoming.versions.values()}
+    for attached in incoming.attachments:
+        subject = attached.subject.digest
+        if subject not in here and state.version_of(subject) is None:
+            raise NotFound(f"model {name}: no version is {subject}, of an attachment")

@@ -1,4 +1,4 @@
-"""OCI archives: a layout in an uncompressed tar file, as ``skopeo copy oci-archive:`` has it."""
+"""OCI archives: a layout in an uncompressed tar file, as `skopeo copy` reads and writes by `oci-archive:`."""
 
 from __future__ import annotations
 
@@ -29,29 +29,35 @@ __all__ = ["unpack", "write_archive"]
 
 _MAX_MEMBERS: Final = 100_000
 _MAX_TOTAL: Final = 16 * 2**30
-"""Most bytes of an archive: a store of hundreds of models of full size."""
+"""Most bytes of an archive: hundreds of models with files of the maximal size."""
 _FOLDERS: Final = {"", "blobs", "blobs/sha256"}
 _BLOB: Final = re.compile(r"blobs/sha256/([0-9a-f]{64})")
 
 
 def write_archive(layout: Layout, tags: Mapping[str, Descriptor], path: Path) -> int:
-    """Write some of a model's tags, and all that they need, to an archive; give its bytes.
+    """Write some of a model's tags, and every blob they need, to an archive; return its size in bytes.
 
-    The same tags give the same bytes. The file appears when it is whole and on disk.
+    Equal tags give equal bytes. The file appears in one atomic rename, when it is complete and durable.
+
+    Parameters
+    ----------
+    layout
+        The model.
+    tags
+        Tag to manifest.
+    path
+        The archive; an existing file is replaced.
 
     Raises
     ------
     Corrupt
-        When any of it is damaged: no file is written.
+        Any of the blobs is damaged; no file is written.
     BadInput
-        When the path is anything but a regular file, or there is no directory for it.
+        The path is not a regular file, or its directory does not exist.
+
     """
     if path.is_symlink() or (path.exists() and not path.is_file()) or not path.parent.is_dir():
-        raise BadInput(f"{path}: is no regular file, or its directory does not exist")
-    blobs: dict[str, Descriptor] = {}
-    for tag, target in tags.items():
-        for blob in (target, *layout.check(target, what=f"{layout.name}:{tag}")):
-            blobs[blob.digest.removeprefix("sha256:")] = blob
+        raise BadInput(f"{path}: is not a regular file, or its directory does not exist")
     index = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": Tags(tags).to_json()}
     temporary = path.with_name(f".{uuid.uuid4().hex}.tar")
     try:
@@ -61,9 +67,8 @@ def write_archive(layout: Layout, tags: Mapping[str, Descriptor], path: Path) ->
                 _add(archive, "index.json", canonical(index))
                 for folder in ("blobs", "blobs/sha256"):
                     _add(archive, folder, None)
-                for name in sorted(blobs):
-                    data = layout.read(blobs[name], what=layout.name)
-                    _add(archive, f"blobs/sha256/{name}", data)
+                for name, (blob, what) in sorted(_blobs(layout, tags).items()):
+                    _add(archive, f"blobs/sha256/{name}", layout.read(blob, what=what))
             file.flush()
             os.fsync(file.fileno())
             size = file.tell()
@@ -74,8 +79,18 @@ def write_archive(layout: Layout, tags: Mapping[str, Descriptor], path: Path) ->
     return size
 
 
+def _blobs(layout: Layout, tags: Mapping[str, Descriptor]) -> dict[str, tuple[Descriptor, str]]:
+    """Return the blobs that tags need: hexadecimal digest to descriptor and who needs it."""
+    blobs = {}
+    for tag, target in tags.items():
+        what = f"{layout.name}:{tag}"
+        for blob in (target, *layout.blobs_of(target, what=what)):
+            blobs[blob.digest.removeprefix("sha256:")] = blob, what
+    return blobs
+
+
 def _add(archive: tarfile.TarFile, name: str, data: bytes | None) -> None:
-    """Add a file, or a directory; of no owner and no time, that the same content is the same file."""
+    """Add a file, or a directory if `data` is None, without owner and time: equal content gives an equal archive."""
     member = tarfile.TarInfo(name)
     member.type, member.mode = tarfile.DIRTYPE, 0o755
     if data is not None:
@@ -86,13 +101,21 @@ def _add(archive: tarfile.TarFile, name: str, data: bytes | None) -> None:
 def unpack(source: Path, folder: Path) -> None:
     """Unpack an archive into an empty directory; nothing is written anywhere else.
 
-    Only what a layout consists of is taken, each file once, none larger than it may be; a blob must
-    have the digest that it is named by.
+    Only the files of a layout are accepted, each once and within its size limit. A blob must have the digest that is
+    its name.
+
+    Parameters
+    ----------
+    source
+        The archive.
+    folder
+        The directory. After an error the caller removes what was unpacked.
 
     Raises
     ------
     Corrupt
-        When it is no such archive; what was unpacked so far is the caller's to remove.
+        The file is not such an archive.
+
     """
     (folder / "blobs" / "sha256").mkdir(parents=True)
     what = f"archive {source}"
@@ -106,7 +129,10 @@ def unpack(source: Path, folder: Path) -> None:
                 if member.name in {".", "./"}:
                     name = ""
                 if name in seen or len(seen) > _MAX_MEMBERS:
-                    raise Corrupt(f"{what}: {shown(member.name)} is there twice, or one too many")
+                    raise Corrupt(
+                        f"{what}: {shown(member.name)} appears twice, or is one of more than "
+                        f"{_MAX_MEMBERS} members"
+                    )
                 seen.add(name)
                 _unpack_member(archive, member, name, folder, what)
     except (tarfile.TarError, ValueError, OverflowError, EOFError) as e:
@@ -116,14 +142,15 @@ def unpack(source: Path, folder: Path) -> None:
 def _unpack_member(
     archive: tarfile.TarFile, member: tarfile.TarInfo, name: str, folder: Path, what: str
 ) -> None:
+    """Check a member and write it into the directory by its checked name; `tarfile` itself extracts nothing."""
     where = f"{what}: {shown(member.name)}"
     if member.isdir() and name in _FOLDERS:
         return
     blob = _BLOB.fullmatch(name)
     if not member.isreg() or member.issparse():
-        raise Corrupt(f"{where}: is not a plain file of a layout")
+        raise Corrupt(f"{where}: is not a regular file of a layout")
     if blob is None and name not in {"oci-layout", "index.json"}:
-        raise Corrupt(f"{where}: does not belong into a layout")
+        raise Corrupt(f"{where}: does not belong in a layout")
     limit = MAX_MANIFEST if blob is None else MAX_LAYER
     if not 0 <= member.size <= limit:
         raise Corrupt(f"{where}: {member.size} bytes, more than the limit of {limit}")

@@ -1,4 +1,4 @@
-"""What comes from outside: verified as a whole before any of it becomes visible."""
+"""Verify a layout from outside as a whole, before any of it becomes visible."""
 
 from __future__ import annotations
 
@@ -6,46 +6,55 @@ import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import BadInput, BadReference, Corrupt, shown
+from ..errors import BadReference, Corrupt, shown
+from ..formats.acceptance import accept_attachment, accept_content, accept_files, accept_manifest
 from ..formats.attachments import TYPES, split_tag
-from ..formats.dsse import read_envelope
-from ..formats.file_checks import check_file
-from ..formats.json_documents import (
-    ARTIFACT_TYPE,
-    MANIFEST_TYPE,
-    Descriptor,
-    canonical,
-    parse_json,
-    take,
-)
-from ..formats.manifest import MAX_MANIFEST, TITLE, check_kind, parse_config
+from ..formats.json_documents import ARTIFACT_TYPE, MANIFEST_TYPE, Descriptor, parse_json, take
+from ..formats.manifest import MAX_MANIFEST, TITLE, Package
 from ..formats.tags import REF_NAME
 from ..layout.files import read_regular
 from ..layout.index import INDEX_TYPE
 from ..layout.layout import Layout
-from ..references import Digest, check_model, check_version, is_version
+from ..references import Digest, check_model, is_version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["Attached", "Incoming", "Staged", "examine"]
+__all__ = ["Incoming", "IncomingAttachment", "IncomingManifest", "examine"]
 
 _MAX_MARKER: Final = 4096
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Staged:
-    """One manifest of an import, with the blobs that it needs."""
+class IncomingManifest:
+    """A verified manifest of an import.
+
+    Attributes
+    ----------
+    target
+        The manifest.
+    blobs
+        The blobs that it refers to.
+
+    """
 
     target: Descriptor
     blobs: tuple[Descriptor, ...]
-    """Without the manifest itself."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Attached(Staged):
-    """An attachment's manifest."""
+class IncomingAttachment(IncomingManifest):
+    """A verified manifest of an attachment.
+
+    Attributes
+    ----------
+    kind
+        `eval` or `sig`.
+    subject
+        Manifest of the version to which it is attached.
+
+    """
 
     kind: str
     subject: Descriptor
@@ -53,27 +62,47 @@ class Attached(Staged):
 
 @dataclass(kw_only=True, slots=True)
 class Incoming:
-    """A layout from outside, all of it verified."""
+    """A layout from outside; filled while it is verified.
+
+    Attributes
+    ----------
+    layout
+        Where it is.
+    name
+        Name of the model, from the manifests; empty until the first one.
+    versions
+        Version to manifest.
+    attachments
+        Evaluations and signatures.
+
+    """
 
     layout: Layout
     name: str = ""
-    """The model's."""
-    versions: dict[str, Staged] = field(default_factory=dict)
-    attachments: list[Attached] = field(default_factory=list)
+    versions: dict[str, IncomingManifest] = field(default_factory=dict)
+    attachments: list[IncomingAttachment] = field(default_factory=list)
 
-    def read(self, staged: Staged) -> Mapping[Digest, bytes]:
-        """Read a manifest and its blobs, verified again, for a store."""
-        return {
+    def package(self, manifest: IncomingManifest) -> Package:
+        """Read a manifest and its blobs, and verify them again: the source may have changed since it was examined.
+
+        Raises
+        ------
+        Corrupt
+            Any of them is missing or wrong.
+
+        """
+        blobs = {
             blob.digest: self.layout.read(blob, what=self.name)
-            for blob in (*staged.blobs, staged.target)
+            for blob in (*manifest.blobs, manifest.target)
         }
+        return Package(descriptor=manifest.target, blobs=blobs)
 
 
 def examine(path: Path, *, what: str) -> Incoming:
     """Verify a layout and everything in it.
 
-    Each manifest must be that of a model, as publish could have made it, or of an attachment; all of
-    one model; each file must be what its name says.
+    All manifests must be of one model, each must be one that `publish`, `attach` or `sign` could have made, and each
+    file must be of the kind that its name says.
 
     Parameters
     ----------
@@ -85,7 +114,8 @@ def examine(path: Path, *, what: str) -> Incoming:
     Raises
     ------
     Corrupt
-        When anything is wrong.
+        Anything in the layout is wrong, or it is empty.
+
     """
     _check_folders(path, what)
     found = Incoming(layout=Layout(path))
@@ -93,21 +123,21 @@ def examine(path: Path, *, what: str) -> Incoming:
     for tag, target in _entries(path, what):
         if (tag, target.digest) not in seen:
             seen.add((tag, target.digest))
-            _examine_one(found, tag, target, what)
+            _examine_entry(found, tag, target, what)
     if not seen:
         raise Corrupt(f"{what}: is empty")
     return found
 
 
 def _check_folders(path: Path, what: str) -> None:
-    """Refuse links in place of directories; files are opened without following any."""
+    """Refuse symbolic links in place of directories: `read_regular` checks only the last component of a path."""
     for folder in (path, path / "blobs", path / "blobs" / "sha256"):
         try:
             mode = folder.lstat().st_mode
         except (FileNotFoundError, NotADirectoryError):
-            raise Corrupt(f"{what}: no layout, {shown(folder.name)} is missing") from None
+            raise Corrupt(f"{what}: not a layout, {shown(folder.name)} is missing") from None
         if not stat.S_ISDIR(mode):
-            raise Corrupt(f"{what}: no layout, {shown(folder.name)} is not a directory")
+            raise Corrupt(f"{what}: not a layout, {shown(folder.name)} is not a directory")
 
 
 def _read(path: Path, limit: int, what: str) -> Any:
@@ -119,6 +149,7 @@ def _read(path: Path, limit: int, what: str) -> Any:
 
 
 def _entries(path: Path, what: str) -> Iterator[tuple[str | None, Descriptor]]:
+    """Yield the tags and manifests of the index; any OCI tool may have written it."""
     marker = _read(path / "oci-layout", _MAX_MARKER, what)
     version = take(marker, "imageLayoutVersion", str, what=f"{what}: oci-layout")
     if version != "1.0.0":
@@ -134,36 +165,34 @@ def _entries(path: Path, what: str) -> Iterator[tuple[str | None, Descriptor]]:
         place = f"{where}: manifests[{i}]"
         target = Descriptor.from_json(entry, what=place)
         if target.media_type != MANIFEST_TYPE:
-            raise Corrupt(f"{place}: 'mediaType' is {shown(target.media_type)}, no manifest")
+            raise Corrupt(f"{place}: 'mediaType' is {shown(target.media_type)}, not a manifest's")
         annotations = entry.get("annotations", {})
         tag = annotations.get(REF_NAME) if isinstance(annotations, dict) else 0
         if tag is not None and not isinstance(tag, str):
-            raise Corrupt(f"{place}: 'annotations' do not name it by text")
+            raise Corrupt(f"{place}: the tag in 'annotations' is not a string")
         if tag is not None and tags.setdefault(tag, target.digest) != target.digest:
-            raise Corrupt(f"{place}: {shown(tag)} means two things")
+            raise Corrupt(f"{place}: {shown(tag)} points to two manifests")
         yield tag, target
 
 
-def _examine_one(found: Incoming, tag: str | None, target: Descriptor, what: str) -> None:
+def _examine_entry(found: Incoming, tag: str | None, target: Descriptor, what: str) -> None:
+    """Verify an entry of the index, and add it to what was found."""
     where = f"{what}: {shown(tag) if tag is not None else target.digest}"
-    if target.size > MAX_MANIFEST:
-        raise Corrupt(f"{where}: manifest of {target.size} bytes, limit {MAX_MANIFEST}")
-    data = found.layout.read(target, what=where)
+    data = found.layout.read_manifest(target, what=where)
     document = parse_json(data, what=f"{where}: manifest")
     kind = take(document, "artifactType", str, what=f"{where}: manifest")
-    if canonical(document) != data:
-        raise Corrupt(f"{where}: the manifest is not in canonical form")
+    # The index need not state the artifact type, or may state a wrong one. In the store, descriptors have it.
     target = Descriptor(
         media_type=MANIFEST_TYPE, digest=target.digest, size=target.size, artifact_type=kind
     )
     if kind == ARTIFACT_TYPE:
-        version, staged = _examine_model(found, target, where)
+        version, manifest = _examine_version(found, target, data, where)
         if tag is not None and is_version(tag) and tag != version:
             raise Corrupt(f"{where}: the manifest is of version {shown(version)}")
-        if found.versions.setdefault(version, staged) != staged:
-            raise Corrupt(f"{where}: {version} is there twice")
+        if found.versions.setdefault(version, manifest) != manifest:
+            raise Corrupt(f"{where}: {version} appears twice")
     elif kind in TYPES.values():
-        attached = _examine_attachment(found, target, where)
+        attached = _examine_attachment(found, target, data, where)
         place = attached.subject.digest, attached.kind
         if tag is not None and split_tag(tag) != place:
             raise Corrupt(f"{where}: is of kind {attached.kind} and attached to {place[0]}")
@@ -172,38 +201,23 @@ def _examine_one(found: Incoming, tag: str | None, target: Descriptor, what: str
         raise Corrupt(f"{where}: 'artifactType' is {shown(kind)}, neither model nor attachment")
 
 
-def _examine_model(found: Incoming, target: Descriptor, where: str) -> tuple[str, Staged]:
-    manifest = found.layout.manifest(target, what=where)
-    try:
-        _name(found, manifest.annotations.get(TITLE, ""), where)
-        version = check_version(manifest.version or "")
-        for layer in manifest.layers:
-            check_kind(layer.path, layer.media_type)
-    except (BadInput, BadReference) as e:
-        raise Corrupt(f"{where}: {e}") from None
-    if not manifest.layers:
-        raise Corrupt(f"{where}: has no files")
-    config = found.layout.read(manifest.config, what=where)
-    parse_config(config, manifest, what=f"{where}: config")
-    for layer in manifest.layers:
-        data = found.layout.read(manifest.files[layer.path], what=f"{where}: {layer.path}")
-        try:
-            check_file(layer.path, data)
-        except Corrupt as e:
-            raise Corrupt(f"{where}: {e}") from None
-    return version, Staged(target=target, blobs=manifest.blobs)
+def _examine_version(
+    found: Incoming, target: Descriptor, data: bytes, where: str
+) -> tuple[str, IncomingManifest]:
+    version, manifest = accept_manifest(data, what=where)
+    _check_name(found, manifest.annotations.get(TITLE, ""), where)
+    accept_files(manifest, lambda blob, what: found.layout.read(blob, what=what), what=where)
+    return version, IncomingManifest(target=target, blobs=manifest.blobs)
 
 
-def _examine_attachment(found: Incoming, target: Descriptor, where: str) -> Attached:
-    attachment = found.layout.attachment(target, what=where)
-    _name(found, attachment.name, where)
+def _examine_attachment(
+    found: Incoming, target: Descriptor, data: bytes, where: str
+) -> IncomingAttachment:
+    attachment = accept_attachment(data, what=where)
+    _check_name(found, attachment.name, where)
     found.layout.read(attachment.config, what=where)
-    content = found.layout.read(attachment.content, what=where)
-    if attachment.kind == "sig":
-        read_envelope(content, attachment.subject.digest, what=where)
-    elif not isinstance(parse_json(content, what=where), dict):
-        raise Corrupt(f"{where}: the evaluation is not a JSON object")
-    return Attached(
+    accept_content(attachment, found.layout.read(attachment.content, what=where), what=where)
+    return IncomingAttachment(
         target=target,
         blobs=attachment.blobs,
         kind=attachment.kind,
@@ -211,7 +225,8 @@ def _examine_attachment(found: Incoming, target: Descriptor, where: str) -> Atta
     )
 
 
-def _name(found: Incoming, name: str, where: str) -> None:
+def _check_name(found: Incoming, name: str, where: str) -> None:
+    """Raise Corrupt unless all manifests are of one model, with a valid name."""
     try:
         check_model(name)
     except BadReference as e:

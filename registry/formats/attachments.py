@@ -73,6 +73,8 @@ class Attachment:
         All annotations of the manifest, the title included.
     document
         The manifest as parsed.
+    data
+        Its bytes.
 
     """
 
@@ -83,6 +85,7 @@ class Attachment:
     content: Descriptor
     annotations: Mapping[str, str]
     document: Mapping[str, Any]
+    data: bytes
 
     @property
     def blobs(self) -> tuple[Descriptor, ...]:
@@ -181,4 +184,5 @@ def parse_attachment(data: bytes, *, what: str) -> Attachment:
         content=content,
         annotations=annotations,
         document=document,
+        data=data,
     )

@@ -126,6 +126,8 @@ class Manifest:
         All annotations of the manifest.
     document
         The manifest as parsed.
+    data
+        Its bytes.
 
     """
 
@@ -133,6 +135,7 @@ class Manifest:
     layers: tuple[Layer, ...]
     annotations: Mapping[str, str]
     document: Mapping[str, Any]
+    data: bytes
 
     @property
     def version(self) -> str | None:
@@ -346,7 +349,9 @@ def parse_manifest(data: bytes, *, what: str) -> Manifest:
             f"{what}: config is {shown(config.media_type)} of {config.size} bytes, not "
             f"{CONFIG_TYPE!r} of at most {MAX_MANIFEST}"
         )
-    return Manifest(config=config, layers=layers, annotations=annotations, document=document)
+    return Manifest(
+        config=config, layers=layers, annotations=annotations, document=document, data=data
+    )
 
 
 def _read_annotations(document: object, *, what: str) -> dict[str, str]:

@@ -1,1 +1,1 @@
-"""One model's folder: an OCI image layout with a journal."""
+"""One model's directory: an OCI image layout with a journal, how to read it and how to change it."""

@@ -1,7 +1,7 @@
-"""What may change in a registry, and how a change is recorded.
+"""The changes that can be made to a model, each as a decision for `Layout.commit`.
 
-Each function gives the decision that `Layout.commit` asks for: from a state to a change, to
-nothing, or to a refusal. It runs under the writers' lock, and again when another process was first.
+A decision is a function of the model's state. It returns the change to commit, or None if there is nothing to do, or
+raises to refuse. `Layout.commit` calls it under the writers' lock, and again if another process committed first.
 """
 
 from __future__ import annotations
@@ -10,29 +10,28 @@ import getpass
 import os
 import socket
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from ..errors import BadInput, Conflict, Corrupt, NotFound, shown
+from ..errors import BadInput, Conflict, NotFound, shown
 from ..formats.attachments import split_tag, tag_prefix
 from ..times import timestamp
+from .find import find
 from .history import target_before
 from .journal import Change, ModelState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from ..formats.json_documents import Descriptor
-    from ..formats.manifest import Package
-    from ..references import Digest
+    from ..references import Digest, Reference
     from .layout import Layout
 
 __all__ = [
     "ABSENT",
-    "Signature",
+    "Attribution",
     "attachment",
     "check_new",
-    "forgotten",
+    "detachment",
     "move",
     "publication",
     "removal",
@@ -41,26 +40,27 @@ __all__ = [
 ]
 
 ABSENT: Final = "absent"
-"""As the expected state of an alias: it must not exist yet."""
+"""As `expect`: the alias must not exist yet."""
+
 _MAX_TEXT: Final = 4096
-_NOTHING: Final[Mapping[Digest, bytes]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Signature:
-    """Who changes something, and why; both go into the journal."""
+class Attribution:
+    """Who makes a change, and why, for the journal."""
 
     actor: str
     reason: str
 
     @classmethod
-    def of(cls, actor: str | None, reason: str) -> Signature:
-        """Take what the caller says, or user@host.
+    def of(cls, actor: str | None, reason: str) -> Attribution:
+        """Return the attribution; the actor defaults to user@host.
 
         Raises
         ------
         BadInput
-            When a text is not printable or too long.
+            A text is not one printable line, or is longer than 4096 characters.
+
         """
         actor = _user() if actor is None else actor
         for what, text in (("actor", actor), ("reason", reason)):
@@ -75,14 +75,15 @@ class Signature:
 def _user() -> str:
     try:
         user = getpass.getuser()
-    except (KeyError, OSError):  # no such user in a bare container
+    except (KeyError, OSError):  # a container may run under a user id that has no name
         user = f"uid {os.getuid()}"
     return f"{user}@{socket.gethostname()}"
 
 
 def _change(
-    state: ModelState, operation: str, tag: str, target: Descriptor | None, signature: Signature
+    state: ModelState, operation: str, tag: str, target: Descriptor | None, attribution: Attribution
 ) -> Change:
+    """Return the journal entry that follows a state and points a tag to a target."""
     current = state.tags.get(tag)
     return Change(
         generation=state.generation + 1,
@@ -92,101 +93,108 @@ def _change(
         source=None if current is None else current.digest,
         target=target,
         time=timestamp(),
-        actor=signature.actor,
-        reason=signature.reason,
+        actor=attribution.actor,
+        reason=attribution.reason,
     )
 
 
-def check_new(layout: Layout, state: ModelState, version: str, target: Descriptor) -> bool:
-    """Tell whether a version is still to be published; False when it is there already.
+def check_new(name: str, state: ModelState, version: str, digest: Digest) -> bool:
+    """Return whether a version is new; False if it is already published with this digest.
 
     Raises
     ------
     Conflict
-        When the version is there with another digest, or was.
+        The version is published with another digest, or was before it was withdrawn.
+
     """
     current = state.tags.get(version)
-    if state.withdrawn.get(version, target.digest) != target.digest:
+    if state.withdrawn.get(version, digest) != digest:
         raise Conflict(
-            f"{layout.name}:{version} was {state.withdrawn[version]} before it was withdrawn and "
-            f"cannot become {target.digest}; versions are immutable"
+            f"{name}:{version} was {state.withdrawn[version]} before it was withdrawn and "
+            f"cannot become {digest}; versions are immutable"
         )
-    if current is not None and current.digest != target.digest:
+    if current is not None and current.digest != digest:
         raise Conflict(
-            f"{layout.name}:{version} is published as {current.digest} and cannot become "
-            f"{target.digest}; versions are immutable"
+            f"{name}:{version} is published as {current.digest} and cannot become "
+            f"{digest}; versions are immutable"
         )
     return current is None
 
 
 def publication(
-    layout: Layout,
+    name: str,
     version: str,
     target: Descriptor,
-    signature: Signature,
-    blobs: Mapping[Digest, bytes] = _NOTHING,
+    attribution: Attribution,
     *,
     operation: str = "publish",
 ) -> Callable[[ModelState], Change | None]:
-    """Decide a new version: absent so far, and all its blobs sound in the store.
+    """Return the decision that adds a version, unless it is already published with the same digest.
 
     Parameters
     ----------
-    blobs
-        Staged before; staged again when a collector without grace took them meanwhile. It cannot
-        come back between the decision and the commit.
+    name, version
+        Model and version.
+    target
+        The version's manifest.
+    attribution
+        Who and why.
+    operation
+        `publish`, `import` or `pull`, for the journal.
+
     """
 
     def decide(state: ModelState) -> Change | None:
-        if not check_new(layout, state, version, target):
+        if not check_new(name, state, version, target.digest):
             return None
-        try:
-            layout.check(target, what=f"{layout.name}:{version}")
-        except Corrupt:
-            if not blobs:
-                raise
-            layout.stage(blobs)
-            layout.check(target, what=f"{layout.name}:{version}")
-        return _change(state, operation, version, target, signature)
+        return _change(state, operation, version, target, attribution)
 
     return decide
 
 
 def attachment(
-    layout: Layout, kind: str, package: Package, subject: Descriptor, signature: Signature
+    name: str, kind: str, target: Descriptor, subject: Descriptor, attribution: Attribution
 ) -> Callable[[ModelState], Change | None]:
-    """Decide a new attachment of a version that is there, under the next free number."""
+    """Return the decision that adds an attachment to a version, under the number after the highest one.
+
+    Parameters
+    ----------
+    name
+        Name of the model.
+    kind
+        `eval` or `sig`.
+    target, subject
+        Manifests of the attachment and of the version.
+    attribution
+        Who and why.
+
+    """
 
     def decide(state: ModelState) -> Change | None:
         if state.version_of(subject.digest) is None:
-            raise NotFound(f"model {layout.name}: no version is {subject.digest}")
+            raise NotFound(f"model {name}: no version is {subject.digest}")
         prefix = tag_prefix(subject.digest, kind)
-        if any(tag.startswith(prefix) for tag in state.tags.of(package.descriptor.digest)):
+        if any(tag.startswith(prefix) for tag in state.tags.of(target.digest)):
             return None
         taken = [
             int(tag.removeprefix(prefix))
             for tag in state.tags
             if split_tag(tag) == (subject.digest, kind)
         ]
-        tag = f"{prefix}{max(taken, default=0) + 1}"
-        try:
-            layout.check(package.descriptor, what=f"{layout.name}:{tag}")
-        except Corrupt:
-            layout.stage(package.blobs)
-        return _change(state, "attach", tag, package.descriptor, signature)
+        return _change(state, "attach", f"{prefix}{max(taken, default=0) + 1}", target, attribution)
 
     return decide
 
 
-def forgotten(
-    tag: str, subject: Digest, signature: Signature
+def detachment(
+    tag: str, subject: Digest, attribution: Attribution
 ) -> Callable[[ModelState], Change | None]:
-    """Decide that an attachment goes, unless its version is there again."""
+    """Return the decision that removes an attachment, unless its version exists again."""
 
     def decide(state: ModelState) -> Change | None:
         if tag not in state.tags or state.tags.of(subject):
             return None
-        return _change(state, "gc", tag, None, signature)
+        return _change(state, "gc", tag, None, attribution)
 
     return decide
 
@@ -194,91 +202,110 @@ def forgotten(
 def move(
     layout: Layout,
     alias: str,
-    target: Descriptor,
+    reference: Reference,
     expect: Digest | str | None,
-    signature: Signature,
+    attribution: Attribution,
 ) -> Callable[[ModelState], Change | None]:
-    """Decide the move of an alias: it means what was expected, and the target is sound.
+    """Return the decision that points an alias to a version, all of whose blobs are intact.
 
     Parameters
     ----------
+    layout
+        The model.
+    alias
+        Created if it does not exist.
+    reference
+        What the alias will point to.
     expect
-        The digest it must mean before, ABSENT, or None for anything.
+        The digest that the alias must point to before, ABSENT, or None for any.
+    attribution
+        Who and why.
+
     """
 
     def decide(state: ModelState) -> Change | None:
-        if _expected(layout, state, alias, expect) == target.digest:
+        target = find(layout, state, reference)
+        if _check_expected(layout.name, state, alias, expect) == target.digest:
             return None
         layout.check(target, what=f"{layout.name}:{alias}")
-        return _change(state, "alias", alias, target, signature)
+        return _change(state, "alias", alias, target, attribution)
 
     return decide
 
 
-def _expected(layout: Layout, state: ModelState, alias: str, expect: Digest | str | None) -> str:
-    """Give the digest that an alias means, or ABSENT, when it is what the caller expects."""
+def _check_expected(
+    name: str, state: ModelState, alias: str, expect: Digest | str | None
+) -> Digest | str:
+    """Return the digest that an alias points to, or ABSENT; raise Conflict if it is not the expected one."""
     current = state.tags.get(alias)
     found = ABSENT if current is None else current.digest
     if expect not in {None, found}:
-        raise Conflict(f"{layout.name}:{alias} is {found}, not {expect} as expected")
+        raise Conflict(f"{name}:{alias} is {found}, not {expect} as expected")
     return found
 
 
 def rollback(
-    layout: Layout, alias: str, expect: Digest | str | None, signature: Signature
+    layout: Layout, alias: str, expect: Digest | str | None, attribution: Attribution
 ) -> Callable[[ModelState], Change]:
-    """Decide that an alias means again what it meant before; the target is sound."""
+    """Return the decision that points an alias back to its previous version, all of whose blobs are intact."""
 
     def decide(state: ModelState) -> Change:
-        _expected(layout, state, alias, expect)
+        _check_expected(layout.name, state, alias, expect)
         target = target_before(layout, state, alias)
         layout.check(target, what=f"{layout.name}:{alias}")
-        return _change(state, "rollback", alias, target, signature)
+        return _change(state, "rollback", alias, target, attribution)
 
     return decide
 
 
 def removal(
-    layout: Layout,
+    name: str,
     alias: str,
     expect: Digest | str | None,
-    signature: Signature,
-    tell: Callable[[Digest], object],
+    attribution: Attribution,
+    on_removal: Callable[[Digest], object],
 ) -> Callable[[ModelState], Change]:
-    """Decide that an alias goes.
+    """Return the decision that removes an alias.
 
     Parameters
     ----------
-    tell
-        Told what the alias meant.
+    name, alias
+        Model and alias.
+    expect
+        As for `move`.
+    attribution
+        Who and why.
+    on_removal
+        Called with the digest that the alias pointed to; again if the decision is made again.
+
     """
 
     def decide(state: ModelState) -> Change:
-        _expected(layout, state, alias, expect)
+        _check_expected(name, state, alias, expect)
         if alias not in state.tags:
-            raise NotFound(f"model {layout.name}: no alias {alias!r}")
-        tell(state.tags[alias].digest)
-        return _change(state, "remove", alias, None, signature)
+            raise NotFound(f"model {name}: no alias {alias!r}")
+        on_removal(state.tags[alias].digest)
+        return _change(state, "remove", alias, None, attribution)
 
     return decide
 
 
 def withdrawal(
-    layout: Layout, version: str, signature: Signature
+    name: str, version: str, attribution: Attribution
 ) -> Callable[[ModelState], Change | None]:
-    """Decide that a version goes: no alias means it."""
+    """Return the decision that withdraws a version to which no alias points, unless it is withdrawn already."""
 
     def decide(state: ModelState) -> Change | None:
         if version not in state.tags:
             if version in state.withdrawn:
                 return None
-            raise NotFound(f"model {layout.name}: no version {version!r}")
+            raise NotFound(f"model {name}: no version {version!r}")
         aliases = state.aliases_of(state.tags[version].digest)
         if aliases:
             raise Conflict(
-                f"{layout.name}:{version} is {', '.join(aliases)}; move that first, a version in "
+                f"{name}:{version} is {', '.join(aliases)}; move that first, a version in "
                 "use cannot be withdrawn"
             )
-        return _change(state, "withdraw", version, None, signature)
+        return _change(state, "withdraw", version, None, attribution)
 
     return decide

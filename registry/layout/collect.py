@@ -1,4 +1,4 @@
-"""Removing what no version needs any more."""
+"""Garbage collection: remove what no version needs any more."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 from ..formats.attachments import split_tag
 from ..references import Digest, is_digest
 from ..values import Collected
-from .changes import Signature, forgotten
+from .changes import Attribution, detachment
+from .commit import commit, locked
 from .history import recent_targets
 
 if TYPE_CHECKING:
@@ -20,83 +21,103 @@ if TYPE_CHECKING:
     from .journal import ModelState
     from .layout import Layout
 
-__all__ = ["WINDOW", "Age", "collect", "remove_old"]
+__all__ = ["WINDOW", "Grace", "collect", "remove_old"]
 
 WINDOW: Final = 10
-"""So many of the last targets of each alias are kept, that a rollback may go back to them."""
+"""How many of the last targets of each alias are kept, so that rollbacks find them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Age:
-    """How old a file must be to go: something may be about to use a younger one."""
+class Grace:
+    """How long a file is left alone after its last change, because a writer may be about to use it.
+
+    Attributes
+    ----------
+    now
+        Seconds since the epoch.
+    seconds
+        The grace.
+
+    """
 
     now: float
-    grace: float
-    """Seconds."""
+    seconds: float
 
     @classmethod
-    def of(cls, grace: float) -> Age:
-        """Count from now."""
-        return cls(now=time.time(), grace=grace)
+    def of(cls, seconds: float) -> Grace:
+        """Return a grace that counts back from now."""
+        return cls(now=time.time(), seconds=seconds)
 
-    def passes(self, path: Path) -> bool:
-        """Tell whether the file may go; False when it is gone already."""
+    def is_over(self, path: Path) -> bool:
+        """Return whether a file may be removed; False if it does not exist any more."""
         try:
-            return self.now - path.lstat().st_mtime >= self.grace
+            return self.now - path.lstat().st_mtime >= self.seconds
         except FileNotFoundError:
             return False
 
 
-def collect(layout: Layout, age: Age, *, dry_run: bool) -> Collected:
+def collect(layout: Layout, grace: Grace, *, dry_run: bool) -> Collected:
     """Remove the blobs that nothing needs, and the files that a crash left.
 
-    Everything that a tag means is kept, and what each alias meant lately; which blobs that needs is
-    decided by digest alone. Publishers wait meanwhile.
+    Needed is what a tag points to, and what each alias pointed to lately. The blobs of these manifests are kept by
+    digest; no clock but the grace plays a part. Writers wait until this function returns.
+
+    Parameters
+    ----------
+    layout
+        The model.
+    grace
+        Files that changed within it stay.
+    dry_run
+        Return what would be removed, and remove nothing.
 
     Raises
     ------
     Corrupt
-        When anything that is kept is damaged: then nothing is removed, the bytes that would heal it
-        might be among what no version needs.
+        A needed blob is damaged. Nothing is removed then: what could heal it may be among the blobs to remove.
+
     """
-    dead = _forget(layout, dry_run=dry_run)
-    with layout.locked():
+    detached = _detach(layout, dry_run=dry_run)
+    with locked(layout):
         state = layout.state()
-        needed = _needed(layout, state, dead if dry_run else [])
-        blobs = [path for path in _unused(layout, needed) if age.passes(path)]
+        needed = _needed(layout, state, detached if dry_run else [])
+        blobs = [path for path in _unused(layout, needed) if grace.is_over(path)]
         sizes = [path.lstat().st_size for path in blobs]
         if not dry_run:
             for path in blobs:
                 path.unlink()
-        leftovers = remove_old(layout.ingest, age, dry_run=dry_run)
+        leftovers = remove_old(layout.ingest, grace, dry_run=dry_run)
     return Collected(
         model=layout.name,
         blobs=tuple(Digest(f"sha256:{path.name}") for path in blobs),
         size=sum(sizes),
         leftovers=leftovers,
-        tags=tuple(dead),
+        tags=tuple(detached),
     )
 
 
-def _forget(layout: Layout, *, dry_run: bool) -> list[str]:
-    """Remove the tags of attachments the subjects of which are gone."""
+def _detach(layout: Layout, *, dry_run: bool) -> list[str]:
+    """Remove the tags of attachments whose version no longer exists; return these tags."""
     state = layout.state()
     kept = {state.tags[tag].digest for tag in state.tags if split_tag(tag) is None}
     kept |= {target.digest for target in recent_targets(layout, state, WINDOW)}
-    parts = {tag: part[0] for tag in sorted(state.tags) if (part := split_tag(tag)) is not None}
-    dead = {tag: subject for tag, subject in parts.items() if subject not in kept}
-    signature = Signature.of(None, "its version is gone")
+    subjects = {tag: part[0] for tag in sorted(state.tags) if (part := split_tag(tag)) is not None}
+    dead = {tag: subject for tag, subject in subjects.items() if subject not in kept}
+    attribution = Attribution.of(None, "its version is gone")
     for tag, subject in () if dry_run else dead.items():
-        layout.commit(forgotten(tag, subject, signature))
+        commit(layout, detachment(tag, subject, attribution))
     return list(dead)
 
 
-def _needed(layout: Layout, state: ModelState, dead: list[str]) -> set[Digest]:
+def _needed(layout: Layout, state: ModelState, detached: list[str]) -> set[Digest]:
+    """Return the digests of the needed manifests and of their blobs, all of them read and verified."""
     needed: set[Digest] = set()
-    live = {target for tag, target in state.tags.items() if tag not in dead}
+    live = {target for tag, target in state.tags.items() if tag not in detached}
     for target in live | recent_targets(layout, state, WINDOW):
+        # A version may have been withdrawn and collected while it was outside the window of every alias. Removing an
+        # alias can bring it back into the window, after its blobs are gone.
         if target not in live and not layout.blob_path(target.digest).exists():
-            continue  # withdrawn, and gone before it came into the window of an alias again
+            continue
         needed.add(target.digest)
         needed |= {blob.digest for blob in layout.check(target, what=layout.name)}
     return needed
@@ -109,10 +130,10 @@ def _unused(layout: Layout, needed: set[Digest]) -> Iterator[Path]:
             yield path
 
 
-def remove_old(folder: Path, age: Age, *, dry_run: bool) -> int:
-    """Remove what is old in a folder of unfinished work; say how many things that is."""
+def remove_old(folder: Path, grace: Grace, *, dry_run: bool) -> int:
+    """Remove the entries of a folder of unfinished work whose grace is over; return their number."""
     try:
-        old = [path for path in folder.iterdir() if age.passes(path)]
+        old = [path for path in folder.iterdir() if grace.is_over(path)]
     except FileNotFoundError:
         return 0
     for path in () if dry_run else old:

@@ -1,9 +1,8 @@
-"""Reading that trusts no directory entry, and writing that survives a crash.
+"""Read files without trusting their names, and write files that survive a crash.
 
-Readers follow no symbolic link, open nothing but regular files, and know how many bytes they
-accept before they read. Writers write a new file, fsync it, and only then give it its name (rename
-or link); the directory is fsynced before anything that depends on the name. A writer that fails
-removes its file.
+Readers follow no symbolic link, open only regular files, and set the number of bytes they accept before they read.
+Writers write a temporary file, fsync it, and only then give it its name by an atomic rename or a hard link; the
+directory is fsynced before anything that depends on the name. A writer that fails removes its temporary file.
 """
 
 from __future__ import annotations
@@ -25,15 +24,28 @@ if TYPE_CHECKING:
 
 __all__ = ["Fingerprint", "fingerprint", "read_regular", "storage", "sync_folder", "temporaries"]
 
-_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # a FIFO must not block us
-_SYNCS = 8  # at the same time
-_TICK = 50_000_000  # ns, more than any file system's
+# Without O_NONBLOCK, opening a FIFO would wait for a writer.
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_SYNCS = 8  # concurrent fsyncs
+_TICK = 50_000_000  # ns, longer than the time-stamp granularity of the file systems that a registry may be on
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
 @contextmanager
 def storage(what: str) -> Iterator[None]:
-    """Turn an error of the operating system into a StorageError that says what was being done."""
+    """Raise StorageError, which names the operation, for an error of the operating system.
+
+    Parameters
+    ----------
+    what
+        The operation: `publishing trec:1.0.0 to models`.
+
+    Raises
+    ------
+    StorageError
+        The block raised OSError.
+
+    """
     try:
         yield
     except OSError as e:
@@ -41,23 +53,24 @@ def storage(what: str) -> Iterator[None]:
 
 
 def read_regular(path: Path, *, limit: int) -> bytes:
-    """Read a regular file.
+    """Return the content of a regular file.
 
     Parameters
     ----------
     path
-        The file; its last component may not be a symbolic link.
+        The file; its last component must not be a symbolic link.
     limit
         Most bytes accepted, checked before reading.
 
     Raises
     ------
     FileNotFoundError
-        When nothing has that name.
+        The path does not exist.
     Corrupt
-        When it is not a regular file or is larger than the limit.
+        It is not a regular file, or is larger than the limit.
     StorageError
-        When it cannot be read.
+        It cannot be read.
+
     """
     try:
         descriptor = os.open(path, _READ)
@@ -66,7 +79,7 @@ def read_regular(path: Path, *, limit: int) -> bytes:
     except OSError as e:
         if e.errno == errno.ELOOP:
             raise Corrupt(f"{path}: is a symbolic link, not a regular file") from None
-        if e.errno in {errno.ENXIO, errno.ENOTDIR}:  # a socket; a parent that is no directory
+        if e.errno in {errno.ENXIO, errno.ENOTDIR}:  # a socket; a parent that is not a directory
             raise Corrupt(f"{path}: is not a regular file") from None
         raise StorageError(f"reading {path}: {e.strerror}") from e
     try:
@@ -82,6 +95,7 @@ def read_regular(path: Path, *, limit: int) -> bytes:
 
 
 def _read_all(descriptor: int, size: int) -> bytes:
+    """Read to the end of the file, or until there are more bytes than it had when it was opened."""
     data = os.read(descriptor, size + 1)  # nearly always the whole file in one call
     if len(data) == size:
         return data
@@ -93,19 +107,20 @@ def _read_all(descriptor: int, size: int) -> bytes:
 
 @contextmanager
 def temporaries(folder: Path, *contents: bytes) -> Iterator[list[Path]]:
-    """Write new files with random names and fsync them; within the block they can get their names.
+    """Write temporary files with random names and fsync them; the block renames or links them.
 
     Parameters
     ----------
     folder
-        Made when absent; on the file system of the later names.
+        Created if absent; on the file system of the final names.
     contents
-        The whole content of each.
+        The content of each file.
 
     Yields
     ------
     list of Path
-        The files, in order; those that are still there at the end of the block are removed.
+        The files, in order; those that still exist at the end of the block are removed.
+
     """
     paths = [folder / uuid.uuid4().hex for _ in contents]
     try:
@@ -129,17 +144,21 @@ def temporaries(folder: Path, *contents: bytes) -> Iterator[list[Path]]:
 def _create(path: Path) -> int:
     try:
         return os.open(path, _CREATE, 0o666)
-    except FileNotFoundError:  # neither git nor a wheel carries an empty directory
+    except (
+        FileNotFoundError
+    ):  # the folder is lost where git or a wheel carried the registry: neither keeps empty ones
         path.parent.mkdir(exist_ok=True)
         return os.open(path, _CREATE, 0o666)
 
 
 def _sync_all(descriptors: list[int]) -> None:
-    """Fsync files at the same time: the file system then writes its own journal once for all."""
+    """Fsync files concurrently, so that the file system commits its own journal once for all of them."""
     if not descriptors:
         return
     first, *others = descriptors
-    with ThreadPoolExecutor(_SYNCS) as pool:  # starts a thread for each task, up to these
+    with ThreadPoolExecutor(
+        _SYNCS
+    ) as pool:  # starts threads only as tasks arrive: none for a single file
         waiting = [pool.submit(os.fsync, descriptor) for descriptor in others]
         os.fsync(first)
         for done in waiting:
@@ -147,7 +166,7 @@ def _sync_all(descriptors: list[int]) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a directory durable."""
+    """Fsync a directory, so that the names in it are durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -156,7 +175,16 @@ def sync_folder(folder: Path) -> None:
 
 
 class Fingerprint(NamedTuple):
-    """What tells that a file is the one that was read; every write changes it."""
+    """What identifies a version of a file: every write changes it.
+
+    Attributes
+    ----------
+    device, inode, size
+        As in `os.stat_result`.
+    modified, changed
+        Times of the last change of the content and of the inode, in nanoseconds.
+
+    """
 
     device: int
     inode: int
@@ -166,12 +194,12 @@ class Fingerprint(NamedTuple):
 
     @property
     def settled(self) -> bool:
-        """Whether a later write would show: not so within the clock's tick of the last one."""
+        """Whether a later write would change the fingerprint; two writes within one tick may leave equal times."""
         return time.time_ns() - self.changed > _TICK
 
 
 def fingerprint(path: Path) -> Fingerprint | None:
-    """Take the fingerprint of a regular file; None when it is none."""
+    """Return the fingerprint of a regular file; None if the path is not one."""
     try:
         found = path.lstat()
     except OSError:

@@ -1,4 +1,4 @@
-"""From a reference to the manifest that it means."""
+"""Find the manifest that a reference points to."""
 
 from __future__ import annotations
 
@@ -19,26 +19,29 @@ __all__ = ["complete", "find"]
 
 
 def complete(name: str, ref: str) -> str:
-    """Complete a short reference with the model's name."""
+    """Return a reference with the model's name in front, if it is only a tag or a digest."""
     if ref.startswith("sha256:"):
         return f"{name}@{ref}"
     return ref if ":" in ref or "@" in ref else f"{name}:{ref}"
 
 
 def find(layout: Layout, state: ModelState, reference: Reference) -> Descriptor:
-    """Find the manifest that a reference means.
+    """Return the manifest that a reference points to.
+
+    A digest may also name a manifest that no tag points to any more, as long as `gc` has not removed it.
 
     Raises
     ------
     NotFound
-        When it means nothing.
+        The reference points to nothing.
     Conflict
-        When tag and digest do not agree.
+        Tag and digest do not agree.
+
     """
     tag, digest = reference.tag, reference.digest
     if tag is None:
-        named = [] if digest is None else state.tags.of(digest)
-        return state.tags[named[0]] if named else _unnamed(layout, reference)
+        tags = [] if digest is None else state.tags.of(digest)
+        return state.tags[tags[0]] if tags else _find_untagged(layout, reference)
     target = state.tags.get(tag)
     if target is None and tag in state.withdrawn:
         raise NotFound(f"{layout.name}:{tag}@{state.withdrawn[tag]} is withdrawn")
@@ -50,17 +53,17 @@ def find(layout: Layout, state: ModelState, reference: Reference) -> Descriptor:
     return target
 
 
-def _unnamed(layout: Layout, reference: Reference) -> Descriptor:
-    """Find a manifest that no tag means any more."""
+def _find_untagged(layout: Layout, reference: Reference) -> Descriptor:
     missing = NotFound(f"model {layout.name}: no manifest {reference.digest}")
     if reference.digest is None:
         raise missing
     try:
+        # Any blob can have this digest, and its size is not known: read no more than a manifest may have, then parse.
         data = read_regular(layout.blob_path(reference.digest), limit=MAX_MANIFEST)
         target = Descriptor.of(data, MANIFEST_TYPE)
         if target.digest != reference.digest:
             raise missing
         layout.manifest(target, what=str(reference))
-    except (FileNotFoundError, Corrupt):  # no blob, or one that is a layer
+    except (FileNotFoundError, Corrupt):
         raise missing from None
     return target

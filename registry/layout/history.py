@@ -1,4 +1,4 @@
-"""What the journal tells: who changed what, when and why; what a tag meant, and may mean again."""
+"""What the journal answers: who changed what, when and why; what a tag pointed to in the past."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ if TYPE_CHECKING:
     from .journal import Change
     from .layout import Layout
 
-__all__ = ["changes_until", "events", "meant_at", "recent_targets", "target_before"]
+__all__ = ["changes_until", "events", "recent_targets", "target_at", "target_before"]
 
 
 def changes_until(layout: Layout, state: ModelState) -> Iterator[Change]:
-    """Read the journal from its beginning to a state that it led to.
+    """Return the changes that led to a state, oldest first.
 
     Raises
     ------
     Corrupt
-        When it does not chain, or does not lead there.
+        The journal's hash chain is broken, or the journal leads to another state.
+
     """
     entries = list(islice(layout.entries(0), state.generation))
     found = ModelState().replay(iter(entries), what=str(layout.journal))
@@ -39,7 +40,14 @@ def changes_until(layout: Layout, state: ModelState) -> Iterator[Change]:
 
 
 def events(layout: Layout, tag: str | None) -> Iterator[Event]:
-    """Tell every change, oldest first, of one tag or of all."""
+    """Yield the changes of one tag, or of all, oldest first.
+
+    Raises
+    ------
+    Corrupt
+        As for `changes_until`.
+
+    """
     versions: dict[Digest, str] = {}
     for change in changes_until(layout, layout.state()):
         target = None if change.target is None else change.target.digest
@@ -60,16 +68,29 @@ def events(layout: Layout, tag: str | None) -> Iterator[Event]:
             )
 
 
-def meant_at(layout: Layout, tag: str, time: datetime) -> Descriptor:
-    """Find what a tag meant at a time, by the clocks of those who moved it.
+def target_at(layout: Layout, state: ModelState, tag: str, time: datetime) -> Descriptor:
+    """Return what a tag pointed to at a time.
+
+    Parameters
+    ----------
+    layout, state
+        The model, and the state to which its journal is read.
+    tag
+        A version or an alias.
+    time
+        With a time zone. It is compared with the times in the journal, which come from the clocks of the writers.
 
     Raises
     ------
     NotFound
-        When it did not exist then.
+        The tag did not exist at that time.
+    Corrupt
+        As for `changes_until`.
+
     """
     target = None
-    for change in changes_until(layout, layout.state()):
+    for change in changes_until(layout, state):
+        # No early exit: the clocks of two writers may differ, so the times in the journal need not increase.
         if change.tag == tag and parse_time(change.time) <= time:
             target = change.target
     if target is None:
@@ -78,14 +99,19 @@ def meant_at(layout: Layout, tag: str, time: datetime) -> Descriptor:
 
 
 def target_before(layout: Layout, state: ModelState, alias: str) -> Descriptor:
-    """Find what a rollback of the alias brings back; the next rollback goes one step further.
+    """Return what a rollback of an alias restores.
+
+    A rollback is not a step that the next rollback undoes: the second of two rollbacks goes one step further back.
 
     Raises
     ------
     NotFound
-        When there is no alias, or nothing before.
+        The alias does not exist, or pointed to nothing else before.
     Conflict
-        When that version has been withdrawn.
+        That version has been withdrawn.
+    Corrupt
+        As for `changes_until`.
+
     """
     current: Descriptor | None = None
     before: list[Descriptor] = []
@@ -100,7 +126,7 @@ def target_before(layout: Layout, state: ModelState, alias: str) -> Descriptor:
     if current is None and not before:
         raise NotFound(f"model {layout.name}: no alias {alias!r}")
     if not before:
-        raise NotFound(f"{layout.name}:{alias}: has meant nothing else before, no rollback")
+        raise NotFound(f"{layout.name}:{alias}: has no earlier version to roll back to")
     target = before[-1]
     for version, digest in state.withdrawn.items():
         if digest == target.digest:
@@ -111,7 +137,14 @@ def target_before(layout: Layout, state: ModelState, alias: str) -> Descriptor:
 
 
 def recent_targets(layout: Layout, state: ModelState, count: int) -> set[Descriptor]:
-    """Give what each alias meant last: what a rollback may want."""
+    """Return the last `count` targets of each alias: those that a rollback may restore.
+
+    Raises
+    ------
+    Corrupt
+        As for `changes_until`.
+
+    """
     targets: dict[str, list[Descriptor]] = {}
     for change in changes_until(layout, state):
         if change.target is not None and is_alias(change.tag):

@@ -23,12 +23,17 @@ __all__ = ["unsigned"]
 def unsigned(
     layout: Layout, state: ModelState, targets: Iterable[Descriptor] | None, verifier: Verifier
 ) -> Iterator[Problem]:
-    """Name each version that has no signature of the key; a signature that is bad says so.
+    """Yield a problem for each version without a valid signature by the key; it names the invalid signatures.
 
     Parameters
     ----------
+    layout, state
+        The model, and its state.
     targets
-        The versions' manifests; None for all versions.
+        Manifests of the versions; None for all versions.
+    verifier
+        Has the key.
+
     """
     if targets is None:
         targets = {state.tags[tag] for tag in state.tags if is_version(tag)}

@@ -1,4 +1,4 @@
-"""Checking a model's directory against everything the registry promises about it."""
+"""Check a model's directory against everything that the registry promises about it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,16 @@ _BLOB_NAME: Final = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(kw_only=True, slots=True)
 class Findings:
-    """What was found in one model; filled while it is checked."""
+    """What was found in one model; filled while it is checked.
+
+    Attributes
+    ----------
+    model
+        Name of the model.
+    references, blobs, size, problems, notes
+        As in `Report`.
+
+    """
 
     model: str
     references: int = 0
@@ -55,22 +64,23 @@ class Findings:
 
 
 def verify_model(layout: Layout, *, deep: bool) -> Findings:
-    """Check one model; every problem is collected, none is raised.
+    """Check one model; collect every problem instead of raising it.
 
-    Writers may go on meanwhile: the index is read before the journal, so a change between the two
-    looks like the tail that a crash leaves.
+    Writers may work at the same time. The index is read before the journal, so a change between the two looks like a
+    journal entry that a crash kept out of the index, which is no problem.
 
     Parameters
     ----------
     layout
         The model.
     deep
-        Also read its files as what their names say they are.
+        Also check that each file is of the kind that its name says.
+
     """
     found = Findings(model=layout.name)
     _check_marker(layout, found)
     index = None
-    # Damage to the journal must not hide damage to blobs: what only the index names counts too.
+    # Damage to the journal must not hide damage to blobs: blobs that only the index refers to are checked, too.
     seen: dict[str, Descriptor] = {}
     try:
         index = layout.read_index()
@@ -111,7 +121,7 @@ def _check_marker(layout: Layout, found: Findings) -> None:
 def _examined(
     layout: Layout, found: Findings, seen: dict[str, Descriptor]
 ) -> Iterator[tuple[Change, bytes]]:
-    """Pass the journal's entries on, each checked for itself, and keep what every tag means."""
+    """Yield the journal's entries, check each, and record in `seen` what every tag points to."""
     gone: dict[str, Digest | None] = {}
     for change, data in layout.entries(0):
         where = f".journal/{entry_name(change.generation)}"
@@ -137,16 +147,16 @@ def _examined(
 
 
 def _check_end(layout: Layout, head: ModelState, found: Findings) -> None:
-    """Look for entries beyond the end: one in between is gone."""
+    """Add a problem if there are journal entries after a missing one."""
     numbers = [int(p.stem) for p in layout.journal.glob("*.json") if p.stem.isdecimal()]
     last, missing = max(numbers, default=0), head.generation + 1
-    # When it is there now, a writer went on after the replay ended.
+    # If the missing entry exists now, a writer added it after the replay ended.
     if last > head.generation and layout.entry(missing) is None:
         found.problem(f".journal/{missing:08d}.json", f"is missing, entries up to {last} are there")
 
 
 def _check_index(index: Index, then: ModelState, head: ModelState, found: Findings) -> None:
-    """Compare the index with the journal replayed to the index's generation."""
+    """Compare the index with `then`, the journal replayed to the index's generation; `head` is the last state."""
     entry = f".journal/{entry_name(index.state.generation)}"
     if then.generation < index.state.generation:
         found.problem(
@@ -166,7 +176,7 @@ def _check_index(index: Index, then: ModelState, head: ModelState, found: Findin
     elif index.state.generation < head.generation:
         found.note(
             f"index.json is {head.generation - index.state.generation} generations behind the journal "
-            "(readers know; the next change swaps it)"
+            "(readers apply them; the next change updates it)"
         )
 
 
@@ -177,7 +187,7 @@ def _digest(tags: Mapping[str, Descriptor], tag: str) -> str:
 def _check_blobs(
     layout: Layout, seen: Mapping[str, Descriptor], found: Findings, *, deep: bool
 ) -> None:
-    """Read every blob once; say which tags need the bad ones."""
+    """Read every blob once; name the tags that need a damaged one."""
     needed: dict[Descriptor, set[str]] = {}
     names: dict[Digest, set[str]] = {}
     meaning: dict[Descriptor, list[str]] = {}
@@ -210,7 +220,7 @@ def _check_blobs(
 def _check_attachment(
     layout: Layout, target: Descriptor, tags: tuple[str, ...], found: Findings, *, deep: bool
 ) -> tuple[Descriptor, ...]:
-    """Check the content of an attachment's manifest; give the blobs that it needs, and itself."""
+    """Check the content of an attachment's manifest; return the manifest and the blobs that it refers to."""
     try:
         data = layout.read(target, what="manifest")
     except _BROKEN:
@@ -240,7 +250,7 @@ def _check_attachment(
 def _check_manifest(
     layout: Layout, target: Descriptor, tags: tuple[str, ...], found: Findings
 ) -> Manifest | None:
-    """Check the content of a manifest and its config; their bytes are checked with the others'."""
+    """Check the content of a manifest and its config, and return it; `_check_blobs` checks their bytes."""
     path = _path(target.digest)
     try:
         data = layout.read(target, what="manifest")
@@ -268,7 +278,7 @@ def _check_manifest(
 
 
 def _check_unused(layout: Layout, needed: set[Digest], found: Findings) -> None:
-    """Check the blobs that no tag needs: a crash leaves sound ones, and never others."""
+    """Check the blobs that no tag needs: a crash may leave such blobs, but only intact ones."""
     unused = 0
     names = sorted(path.name for path in layout.blobs.iterdir()) if layout.blobs.is_dir() else []
     for name in names:

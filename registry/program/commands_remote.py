@@ -114,7 +114,7 @@ def pull(
     from ..remote.stop_signals import stopping  # noqa: PLC0415 - only --follow runs until a signal
 
     with stopping() as stop, contextlib.suppress(library.Stopped):
-        follower = library.Follower(
+        follower = library.AliasFollower(
             store,
             remote,
             name or None,

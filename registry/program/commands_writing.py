@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from ..store import GRACE, Registry
+from ..operations import GRACE
+from ..store import Registry
 from ..times import parse_time
 from . import text_output
 from .options import (

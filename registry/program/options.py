@@ -13,8 +13,7 @@ from ..errors import BadInput, Corrupt
 from ..formats.json_documents import parse_json
 from ..formats.manifest import MAX_LAYER, MAX_MANIFEST
 from ..layout.files import read_regular, storage
-from ..reader import Reader, bundled
-from ..store import Registry
+from ..store import Registry, bundled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -75,9 +74,9 @@ Actor = Annotated[
 ]
 
 
-def open_reader(root: Path | None) -> Reader:
+def open_reader(root: Path | None) -> Registry:
     """Open the registry for reading; without a directory, the bundled one."""
-    return Reader(bundled() if root is None else root)
+    return Registry(bundled() if root is None else root)
 
 
 def open_registry(root: Path | None) -> Registry:

@@ -3,12 +3,12 @@
 The rest of the registry imports this package only where a command needs it: other commands load no HTTP library.
 """
 
-from .follow import Follower, Move, Stopped, follow, follow_once
+from .follow import AliasFollower, Move, Stopped, follow, follow_once
 from .server import Server, serve
 from .transfer import Transfer, pull, push
 
 __all__ = [
-    "Follower",
+    "AliasFollower",
     "Move",
     "Server",
     "Stopped",

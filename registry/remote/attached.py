@@ -1,7 +1,7 @@
-"""Evaluations and signatures that go along with their version.
+"""Transfer the evaluations and signatures of a version together with it.
 
-They stand under tags of their own beside the version's, here and in the other registry. Numbers are
-given by each registry for itself, so that what two people attached never overwrites one another.
+They have tags of their own, here and in the other registry. Each registry numbers them itself, so that what two people
+attached in two registries never overwrites each other.
 """
 
 from __future__ import annotations
@@ -9,34 +9,45 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ..errors import BadInput, Corrupt
-from ..formats.attachments import parse_attachment, split_tag, tag_prefix
-from ..formats.dsse import read_envelope
-from ..formats.json_documents import MANIFEST_TYPE, Descriptor, canonical, parse_json
+from ..errors import Corrupt
+from ..formats.acceptance import accept_attachment, accept_content
+from ..formats.attachments import split_tag, tag_prefix
+from ..formats.json_documents import MANIFEST_TYPE, Descriptor
 from ..formats.manifest import Package
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ..layout.journal import ModelState
     from ..layout.layout import Layout
     from ..references import Digest
     from .repository import Repository
 
-__all__ = ["MAX_ATTACHED", "Fetched", "fetch_attached", "send_attached"]
+__all__ = ["MAX_ATTACHED", "FetchedAttachment", "fetch_attached", "send_attached"]
 
 MAX_ATTACHED: Final = 100
-"""Most attachments of a version that are pulled; who can push tags could add any number."""
+"""Most attachments of a version that a pull accepts: anyone who can push tags could add any number."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Fetched:
-    """An attachment that was fetched and verified."""
+class FetchedAttachment:
+    """An attachment that was fetched and verified.
+
+    Attributes
+    ----------
+    kind
+        `eval` or `sig`.
+    package
+        Its manifest and its blobs.
+
+    """
 
     kind: str
     package: Package
 
 
-def _of(tags: list[str], subject: Digest) -> dict[str, str]:
-    """Pick the attachments of one version: tag to kind, the lower numbers first."""
+def _kinds(tags: Iterable[str], subject: Digest) -> dict[str, str]:
+    """Return the attachments of one version, tag to kind, the lower numbers first."""
     parts = {tag: split_tag(tag) for tag in sorted(tags, key=lambda tag: (len(tag), tag))}
     return {tag: part[1] for tag, part in parts.items() if part and part[0] == subject}
 
@@ -44,57 +55,78 @@ def _of(tags: list[str], subject: Digest) -> dict[str, str]:
 def send_attached(
     repository: Repository, layout: Layout, state: ModelState, subject: Digest
 ) -> int:
-    """Send what is attached to a version and is not there yet; give the number.
+    """Send the attachments of a version that the other registry does not have; return their number.
+
+    Parameters
+    ----------
+    repository
+        The repository in the other registry.
+    layout, state
+        The model, and its state.
+    subject
+        Digest of the version's manifest.
 
     Raises
     ------
     Corrupt
-        When one is damaged here.
+        An attachment is damaged here.
     RemoteError
-        When the other registry fails or refuses.
+        The other registry cannot be reached, fails or refuses.
+
     """
-    ours = _of(list(state.tags), subject)
+    ours = _kinds(state.tags, subject)
     if not ours:
         return 0
-    theirs = _of(repository.tags(), subject)
+    theirs = _kinds(repository.tags(), subject)
     there = {repository.digest_of(tag) for tag in theirs}
     sent = 0
     for tag, kind in ours.items():
         target, what = state.tags[tag], f"{layout.name}:{tag}"
         if target.digest in there:
             continue
-        for blob in layout.attachment(target, what=what).blobs:
+        manifest = layout.attachment(target, what=what)
+        for blob in manifest.blobs:
             if not repository.has_blob(blob.digest):
                 repository.put_blob(blob.digest, layout.read(blob, what=what))
-        free = tag
-        if tag in theirs:
-            prefix = tag_prefix(subject, kind)
-            taken = (int(each.removeprefix(prefix)) for each, k in theirs.items() if k == kind)
-            free = f"{prefix}{max(taken) + 1}"
-        repository.put_manifest(free, layout.read(target, what=what), target.digest)
+        free = _free_tag(tag, kind, theirs, subject)
+        repository.put_manifest(free, manifest.data, target.digest)
         theirs[free] = kind
         sent += 1
     return sent
 
 
-def fetch_attached(repository: Repository, subject: Descriptor, held: set[Digest]) -> list[Fetched]:
-    """Fetch and verify what is attached to a version in the other registry.
+def _free_tag(tag: str, kind: str, theirs: dict[str, str], subject: Digest) -> str:
+    """Return the tag, or the one after the highest number if the tag is taken in the other registry."""
+    if tag not in theirs:
+        return tag
+    prefix = tag_prefix(subject, kind)
+    taken = (int(each.removeprefix(prefix)) for each, k in theirs.items() if k == kind)
+    return f"{prefix}{max(taken) + 1}"
+
+
+def fetch_attached(
+    repository: Repository, subject: Descriptor, held: set[Digest]
+) -> list[FetchedAttachment]:
+    """Fetch and verify the attachments of a version in the other registry.
 
     Parameters
     ----------
+    repository
+        The repository in the other registry.
     subject
         The version's manifest.
     held
-        The attachments that are here already.
+        Digests of the attachments that are already here; they are not fetched.
 
     Raises
     ------
     Corrupt
-        When one is not what its tag says, or there are too many.
+        An attachment is not what its tag says, or there are more than 100.
     RemoteError
-        When the other registry fails or refuses.
+        The other registry cannot be reached, fails or refuses.
+
     """
-    found = _of(repository.tags(), subject.digest)
+    found = _kinds(repository.tags(), subject.digest)
     if len(found) > MAX_ATTACHED:
         raise Corrupt(
             f"{repository.address}: {len(found)} attachments of {subject.digest}, more than the "
@@ -107,25 +139,16 @@ def fetch_attached(repository: Repository, subject: Descriptor, held: set[Digest
     ]
 
 
-def _fetch(repository: Repository, tag: str, kind: str, subject: Descriptor) -> Fetched:
+def _fetch(repository: Repository, tag: str, kind: str, subject: Descriptor) -> FetchedAttachment:
     what = str(repository.address.at(tag=tag))
     data = repository.manifest(tag)
-    attachment = parse_attachment(data, what=f"{what}: manifest")
-    try:
-        if canonical(attachment.document) != data:
-            raise Corrupt(f"{what}: the manifest is not in canonical form")
-    except BadInput as e:  # half of a surrogate pair
-        raise Corrupt(f"{what}: {e}") from None
-    said = attachment.kind, attachment.subject.digest, attachment.subject.size
-    if said != (kind, subject.digest, subject.size):
-        raise Corrupt(f"{what}: is of kind {said[0]} and attached to {said[1]}")
+    attachment = accept_attachment(data, what=what)
+    stated = attachment.kind, attachment.subject.digest, attachment.subject.size
+    if stated != (kind, subject.digest, subject.size):
+        raise Corrupt(f"{what}: is of kind {stated[0]} and attached to {stated[1]}")
     blobs = {blob.digest: repository.blob(blob, what=what) for blob in attachment.blobs}
-    content = blobs[attachment.content.digest]
-    if kind == "sig":
-        read_envelope(content, subject.digest, what=what)
-    elif not isinstance(parse_json(content, what=what), dict):
-        raise Corrupt(f"{what}: holds no JSON object")
+    accept_content(attachment, blobs[attachment.content.digest], what=what)
     target = Descriptor.of(data, MANIFEST_TYPE, attachment.document["artifactType"])
-    return Fetched(
+    return FetchedAttachment(
         kind=kind, package=Package(descriptor=target, blobs={**blobs, target.digest: data})
     )

@@ -1,8 +1,8 @@
-"""Keeping a local alias at an upstream alias: how edge boxes get new models.
+"""Keep a local alias at an upstream alias: this is how edge boxes get new models.
 
-Each turn asks upstream for a digest. When it is not the local one, the version is pulled, verified
-and published here, and only then the local alias moves. Old versions stay. Whatever fails, the
-alias stays where it was, and the next turn tries again.
+Each turn asks upstream for the digest of the alias. If it is not the local one, the version is pulled, verified and
+published here, and only then does the local alias move. Old versions stay. After any failure the alias stays where it
+was, and the next turn tries again.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ..errors import BadInput, BadReference, NotFound, RegistryError
-from ..layout.changes import ABSENT, Signature
+from ..layout.changes import ABSENT, Attribution
 from ..references import check_alias, check_model
 from .address import Address
 from .repository import Repository
-from .transfer import fetch
+from .transfer import fetch, opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,51 +29,63 @@ if TYPE_CHECKING:
     from ..values import Pin
     from .transfer import Transfer
 
-__all__ = ["Follower", "Move", "Stopped", "follow", "follow_once"]
+__all__ = ["AliasFollower", "Move", "Stopped", "follow", "follow_once"]
 
 MIN_INTERVAL_S: Final = 1.0
 MAX_INTERVAL_S: Final = 86_400.0
 JITTER: Final = 0.2
-"""How much of the interval is left to chance, so that a fleet does not ask all at once."""
+"""Random part of the interval, plus or minus, so that the boxes of a fleet do not ask all at once."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Move:
-    """One move of the local alias."""
+    """One move of the local alias.
+
+    Attributes
+    ----------
+    pin
+        What the alias points to now.
+    before
+        Digest that it pointed to before; None if the alias is new.
+    transfer
+        What was pulled.
+
+    """
 
     pin: Pin
-    """What it means now."""
     before: Digest | None
-    """What it meant; None when it is new."""
     transfer: Transfer
 
 
 class Stopped(Exception):
-    """The end was asked for in the middle of a turn."""
+    """The follower was stopped during a turn."""
 
 
-class Follower:
-    """Moves a local alias to where an upstream alias is.
+class AliasFollower:
+    """Moves a local alias to what an upstream alias points to.
 
     Parameters
     ----------
+    registry
+        The local registry.
     remote
-        ``HOST/REPOSITORY:ALIAS``.
+        `HOST/REPOSITORY:ALIAS`.
     name
-        The local model; by default the last part of the repository's name.
+        Name of the local model; by default the last part of the repository's name.
     alias
         The local alias; by default the upstream one.
     plain_http
-        Allow HTTP to other machines.
+        Whether HTTP without encryption to other machines is allowed.
     actor, reason
-        Who and why, for the journal; by default user@host, and what is followed.
+        Who and why, for the journal; by default user@host, and the remote.
     stop
-        When it is set, a turn that waits for upstream ends by Stopped.
+        If set, a turn that waits for upstream ends with Stopped.
 
     Raises
     ------
     BadReference
-        When something given is none, or names a digest: that cannot move.
+        An argument is invalid, or the remote has no alias, or has a digest, which could never move.
+
     """
 
     def __init__(
@@ -96,28 +108,29 @@ class Follower:
         self._tag = self.address.tag
         self._registry = registry
         self._plain_http = plain_http
-        self._signature = Signature.of(
+        self._attribution = Attribution.of(
             actor, f"follows {self.address}" if reason is None else reason
         )
         self._stop = stop or threading.Event()
 
     @property
     def here(self) -> Digest | None:
-        """What the local alias means; None when it is absent."""
+        """Digest that the local alias points to; None if it does not exist."""
         try:
             return self._registry.resolve(f"{self.name}:{self.alias}").digest
         except NotFound:
             return None
 
     def turn(self) -> Move | None:
-        """Look once, and move the alias when upstream's has moved; None when it has not.
+        """Ask upstream once, and move the local alias if the upstream one has moved; return None if not.
 
         Raises
         ------
         RegistryError
-            When anything fails; the alias is where it was.
+            Anything failed; the alias is where it was.
         Stopped
-            When the end was asked for.
+            `stop` was set while the turn waited for upstream.
+
         """
         with Repository(self.address, plain_http=self._plain_http, pause=self._pause) as repository:
             there = repository.digest_of(self._tag)
@@ -126,21 +139,22 @@ class Follower:
             here = self.here
             if there == here:
                 return None
+            # Pulled by digest: the upstream alias may move again meanwhile.
             transfer = fetch(
-                self._registry,
+                opened(self._registry),
                 repository,
                 self.address.at(digest=there),
                 self.name,
                 None,
-                self._signature,
+                self._attribution,
             )
         pin = self._registry.set_alias(
             self.name,
             self.alias,
             there,
             expect=here or ABSENT,
-            actor=self._signature.actor,
-            reason=self._signature.reason,
+            actor=self._attribution.actor,
+            reason=self._attribution.reason,
         )
         return Move(pin=pin, before=here, transfer=transfer)
 
@@ -150,30 +164,33 @@ class Follower:
 
 
 def follow(
-    follower: Follower,
+    follower: AliasFollower,
     *,
     log: FilteringBoundLogger,
     stop: threading.Event,
     interval_s: float,
     wait: Callable[[float], bool] | None = None,
 ) -> None:
-    """Take a turn, wait, take the next, until the end is asked for.
+    """Take turns until `stop` is set.
 
     Parameters
     ----------
+    follower
+        Takes the turns.
     log
-        Takes one event for each move, each failure, and each return to health.
+        Gets one event for each move, each failure, and the first success after a failure.
     stop
-        Ends it; the same as the follower's.
+        Ends the loop; the follower must have the same event.
     interval_s
-        Mean time between turns in seconds, MIN_INTERVAL_S to MAX_INTERVAL_S.
+        Mean time between turns in seconds, `MIN_INTERVAL_S` to `MAX_INTERVAL_S`.
     wait
-        Waits for so many seconds and tells whether to end; by default ``stop.wait``.
+        Waits for a number of seconds and returns whether to end: a seam for tests. By default `stop.wait`.
 
     Raises
     ------
     BadInput
-        When the interval is none.
+        The interval is out of range.
+
     """
     if not MIN_INTERVAL_S <= interval_s <= MAX_INTERVAL_S:
         raise BadInput(
@@ -197,23 +214,24 @@ def follow(
     log.info("follow.stopped")
 
 
-def follow_once(follower: Follower, *, log: FilteringBoundLogger) -> None:
-    """Take one turn, and log what it did.
+def follow_once(follower: AliasFollower, *, log: FilteringBoundLogger) -> None:
+    """Take one turn, and log its result.
 
     Raises
     ------
     RegistryError, Stopped
-        As by `Follower.turn`.
+        As for `AliasFollower.turn`.
+
     """
     _turn(follower, _bound(log, follower), healthy=False)
 
 
-def _bound(log: FilteringBoundLogger, follower: Follower) -> FilteringBoundLogger:
+def _bound(log: FilteringBoundLogger, follower: AliasFollower) -> FilteringBoundLogger:
     return log.bind(remote=str(follower.address), alias=f"{follower.name}:{follower.alias}")
 
 
-def _turn(follower: Follower, log: FilteringBoundLogger, *, healthy: bool) -> None:
-    """Take one turn, and log what is new; a turn like the healthy one before is not."""
+def _turn(follower: AliasFollower, log: FilteringBoundLogger, *, healthy: bool) -> None:
+    """Take one turn, and log its result, unless the alias did not move and the turn before succeeded as well."""
     moved = follower.turn()
     if moved is not None:
         log.info(

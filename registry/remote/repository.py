@@ -2,7 +2,7 @@
 
 https://github.com/opencontainers/distribution-spec/blob/main/spec.md
 
-Every method is one operation that is safe to repeat, and is repeated when it fails in passing.
+Every method is one idempotent operation, which is repeated after transient failures (see `Transport.retried`).
 """
 
 from __future__ import annotations
@@ -42,18 +42,19 @@ _NOT_FOUND: Final = 404
 
 
 class Repository:
-    """A repository to read from, or to write to; a context manager that closes connections.
+    """A repository in another registry; a context manager that closes its connections.
 
     Parameters
     ----------
     address
-        Its tag and digest do not matter here.
+        The repository; the address's tag and digest are ignored.
     writing
-        Whether to ask for the right to write.
+        Whether to ask for permission to write.
     plain_http
-        Whether HTTP to other machines is allowed.
+        Whether HTTP without encryption to other machines is allowed.
     pause
-        Waits before another attempt (see Transport).
+        Called with the seconds to wait before another attempt (see `Transport`).
+
     """
 
     def __init__(
@@ -76,36 +77,40 @@ class Repository:
         self._transport.close()
 
     def digest_of(self, tag: str) -> Digest | None:
-        """Say what a tag means there, by HEAD; None when there is no such tag.
-
-        Raises
-        ------
-        RemoteError
-            When the registry cannot be reached, or refuses.
-        """
-
-        def ask() -> Digest | None:
-            answer = self._ask("HEAD", f"manifests/{tag}", headers={"Accept": MANIFEST_TYPE})
-            if answer.status == _NOT_FOUND:
-                return None
-            self._check(answer, _OK, what=f"{tag}")
-            try:
-                return check_digest(answer.headers.get(_DIGEST, ""))
-            except BadReference:
-                # The header is not required of a registry.
-                return digest_of(self._manifest(tag))
-
-        return self._transport.retried(ask)
-
-    def tags(self) -> list[str]:
-        """List the tags; none when the registry knows no such repository.
+        """Return the digest that a tag points to, by one HEAD request; None if the tag does not exist.
 
         Raises
         ------
         Corrupt
-            When it answers with something else, or without end.
+            The registry sent no digest, and then a manifest that is too large.
         RemoteError
-            When the registry cannot be reached, or refuses.
+            The registry cannot be reached, fails or refuses.
+
+        """
+
+        def head() -> Digest | None:
+            answer = self._request("HEAD", f"manifests/{tag}", headers={"Accept": MANIFEST_TYPE})
+            if answer.status == _NOT_FOUND:
+                return None
+            self._check(answer, _OK, what=tag)
+            try:
+                return check_digest(answer.headers.get(_DIGEST, ""))
+            except BadReference:
+                # The specification does not require the header of a registry: fetch the manifest, and hash it.
+                return digest_of(self._manifest(tag))
+
+        return self._transport.retried(head)
+
+    def tags(self) -> list[str]:
+        """Return all tags; none if the repository does not exist.
+
+        Raises
+        ------
+        Corrupt
+            The registry answers with something else, or with more than 100 pages.
+        RemoteError
+            The registry cannot be reached, fails or refuses.
+
         """
         tags: list[str] = []
         url = f"{self._url}tags/list"
@@ -118,13 +123,13 @@ class Repository:
         raise Corrupt(f"{self._named('tags')}: more than {_MAX_PAGES} pages")
 
     def _page(self, url: str) -> tuple[list[str], str | None]:
-        answer = self._ask("GET", url, limit=MAX_MANIFEST)
+        answer = self._request("GET", url, limit=MAX_MANIFEST)
         if answer.status == _NOT_FOUND:
             return [], None
         self._check(answer, _OK, what="tags")
         what = self._named("tags")
         document = parse_json(answer.body, what=what)
-        # Docker's registry says null for none.
+        # Docker's registry answers null if there are no tags.
         tags = document.get("tags") if isinstance(document, dict) else 0
         if not isinstance(tags, list | NoneType):
             raise Corrupt(f"{what}: 'tags' is {shown(tags)}, not a list")
@@ -133,46 +138,60 @@ class Repository:
         return [tag for tag in tags or [] if isinstance(tag, str)], following
 
     def manifest(self, wanted: str) -> bytes:
-        """Fetch a manifest, by tag or digest.
+        """Fetch a manifest.
+
+        Parameters
+        ----------
+        wanted
+            A tag or a digest.
 
         Raises
         ------
         NotFound
-            When there is none.
+            It does not exist.
         Corrupt
-            When the bytes have another digest than asked for or announced, or are too many.
+            Its digest is not the one that was asked for or announced, or it is too large.
         RemoteError
-            When the registry cannot be reached, or refuses.
+            The registry cannot be reached, fails or refuses.
+
         """
         return self._transport.retried(lambda: self._manifest(wanted))
 
     def _manifest(self, wanted: str) -> bytes:
-        answer = self._ask(
+        answer = self._request(
             "GET", f"manifests/{wanted}", headers={"Accept": MANIFEST_TYPE}, limit=MAX_MANIFEST
         )
         self._check(answer, _OK, what=wanted)
-        for said in (wanted if ":" in wanted else None, answer.headers.get(_DIGEST)):
-            if said is not None and said != answer.digest:
+        for expected in (wanted if ":" in wanted else None, answer.headers.get(_DIGEST)):
+            if expected is not None and expected != answer.digest:
                 raise Corrupt(
-                    f"{self._named(wanted)}: the manifest has {answer.digest}, not {shown(said)}"
+                    f"{self._named(wanted)}: the manifest has {answer.digest}, not {shown(expected)}"
                 )
         return answer.body
 
     def blob(self, blob: Descriptor, *, what: str) -> bytes:
-        """Fetch a blob; the bytes have its size and digest, which are checked as they come.
+        """Fetch a blob, and check its size and digest as the bytes arrive.
+
+        Parameters
+        ----------
+        blob
+            Its size is the limit of what is read.
+        what
+            Who needs the blob, for the error's text.
 
         Raises
         ------
         NotFound
-            When there is none.
+            It does not exist.
         Corrupt
-            When other bytes come.
+            Other bytes arrived.
         RemoteError
-            When the registry cannot be reached, or refuses.
+            The registry cannot be reached, fails or refuses.
+
         """
 
         def fetch() -> bytes:
-            answer = self._ask("GET", f"blobs/{blob.digest}", limit=blob.size)
+            answer = self._request("GET", f"blobs/{blob.digest}", limit=blob.size)
             self._check(answer, _OK, what=blob.digest)
             if answer.digest != blob.digest:
                 raise Corrupt(
@@ -184,42 +203,44 @@ class Repository:
         return self._transport.retried(fetch)
 
     def has_blob(self, digest: Digest) -> bool:
-        """Tell whether the registry has a blob, by HEAD.
+        """Return whether the registry has a blob, by one HEAD request.
 
         Raises
         ------
         RemoteError
-            When the registry cannot be reached, or refuses.
+            The registry cannot be reached, fails or refuses.
+
         """
 
-        def ask() -> bool:
-            answer = self._ask("HEAD", f"blobs/{digest}")
+        def head() -> bool:
+            answer = self._request("HEAD", f"blobs/{digest}")
             if answer.status == _NOT_FOUND:
                 return False
             self._check(answer, _OK, what=digest)
             return True
 
-        return self._transport.retried(ask)
+        return self._transport.retried(head)
 
     def put_blob(self, digest: Digest, data: bytes) -> None:
-        """Send a blob that the registry does not have.
+        """Send a blob.
 
         Raises
         ------
         RemoteError
-            When the registry cannot be reached, or refuses.
+            The registry cannot be reached, fails or refuses.
+
         """
 
         def send() -> None:
-            opened = self._ask("POST", "blobs/uploads/", body=b"")
+            opened = self._request("POST", "blobs/uploads/", body=b"")
             self._check(opened, _ACCEPTED, what="starting an upload")
             location = opened.headers.get("location")
             if not location:
-                raise RemoteError(f"{self.address}: gives no place to upload to")
-            # It may be another host's; the credentials stay with the registry's.
+                raise RemoteError(f"{self.address}: the answer names no location to upload to")
+            # The location may be on another host, which does not get the registry's credentials.
             place = joined(opened.url, location)
             mark = "&" if "?" in place else "?"
-            answer = self._ask(
+            answer = self._request(
                 "PUT",
                 f"{place}{mark}digest={quote(digest, safe='')}",
                 headers={"Content-Type": "application/octet-stream"},
@@ -230,16 +251,24 @@ class Repository:
         self._transport.retried(send)
 
     def put_manifest(self, wanted: str, data: bytes, digest: Digest) -> None:
-        """Let a tag mean a manifest, or store it under its digest alone.
+        """Store a manifest, and point a tag to it.
+
+        Parameters
+        ----------
+        wanted
+            The tag; the manifest's digest to set no tag.
+        data, digest
+            The manifest's bytes, and their digest.
 
         Raises
         ------
         RemoteError
-            When the registry cannot be reached, refuses, or stored something else.
+            The registry cannot be reached, fails or refuses, or stored other bytes.
+
         """
 
         def send() -> None:
-            answer = self._ask(
+            answer = self._request(
                 "PUT", f"manifests/{wanted}", headers={"Content-Type": MANIFEST_TYPE}, body=data
             )
             self._check(answer, _CREATED, what=wanted)
@@ -249,7 +278,7 @@ class Repository:
 
         self._transport.retried(send)
 
-    def _ask(
+    def _request(
         self,
         method: str,
         path: str,
@@ -258,7 +287,7 @@ class Repository:
         body: bytes | None = None,
         limit: int = _MAX_ERROR,
     ) -> Answer:
-        """Ask, and once more when the registry first wants to know who is there."""
+        """Make a request, and repeat it once with credentials if the registry asks for authentication."""
 
         def exchange() -> Answer:
             return self._transport.exchange(
@@ -279,19 +308,19 @@ class Repository:
         if answer.status == expected:
             return
         where = self._named(what)
-        said = _reason(answer)
+        reason = _reason(answer)
         if answer.status == _NOT_FOUND:
-            raise NotFound(f"{where}: not found there{said}")
+            raise NotFound(f"{where}: not found there{reason}")
         if answer.status in _DENIED:
-            raise RemoteError(f"{where}: denied, status {answer.status}{said}")
-        raise RemoteError(f"{where}: status {answer.status}, not {expected}{said}")
+            raise RemoteError(f"{where}: denied, status {answer.status}{reason}")
+        raise RemoteError(f"{where}: status {answer.status}, not {expected}{reason}")
 
     def _named(self, what: str) -> str:
         return f"{self.address.host}/{self.address.repository}: {what}"
 
 
 def _reason(answer: Answer) -> str:
-    """Give what the registry says about a failure; it may be anything."""
+    """Return `: CODE MESSAGE` as the registry explains a failure; empty if the body does not have the usual form."""
     try:
         document = parse_json(answer.body, what="answer")
         first = document["errors"][0]

@@ -23,7 +23,7 @@ from .stop_signals import stopping
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-    from ..reader import Reader
+    from ..store import Registry
 
 __all__ = ["Server", "serve"]
 
@@ -123,7 +123,7 @@ class Server(ThreadingHTTPServer):
     allow_reuse_address = True
     request_queue_size = MAX_CONNECTIONS
 
-    def __init__(self, registry: Reader, listen: str, log: FilteringBoundLogger) -> None:
+    def __init__(self, registry: Registry, listen: str, log: FilteringBoundLogger) -> None:
         self.registry = registry
         self.log = log
         self._slots = threading.BoundedSemaphore(MAX_CONNECTIONS)
@@ -191,7 +191,7 @@ class Server(ThreadingHTTPServer):
         self.server_close()
 
 
-def serve(registry: Reader, listen: str, log: FilteringBoundLogger) -> None:
+def serve(registry: Registry, listen: str, log: FilteringBoundLogger) -> None:
     """Serve a registry until SIGTERM or SIGINT.
 
     Parameters

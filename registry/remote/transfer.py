@@ -1,22 +1,22 @@
-"""Models to and from other registries: verified before anything becomes visible."""
+"""Copy versions to and from other registries; what comes in is verified before any of it becomes visible."""
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ..errors import BadInput, BadReference, Conflict, Corrupt
+from ..catalogue import Catalogue
+from ..errors import BadReference, Conflict, Corrupt
+from ..formats.acceptance import accept_files, accept_manifest
 from ..formats.attachments import split_tag
-from ..formats.file_checks import check_file
-from ..formats.json_documents import MANIFEST_TYPE, Descriptor, canonical
-from ..formats.manifest import check_kind, parse_config, parse_manifest
-from ..layout.changes import Signature, attachment, check_new, publication
+from ..formats.json_documents import MANIFEST_TYPE, Descriptor
+from ..formats.manifest import Package
+from ..layout.changes import Attribution, attachment, check_new, publication
+from ..layout.commit import add, create
 from ..layout.files import storage
-from ..layout.find import find
 from ..layout.journal import ModelState
-from ..layout.layout import Layout
 from ..references import Reference, check_model, check_version, is_version
+from ..store import Registry
 from ..values import Pin
 from .address import Address
 from .attached import fetch_attached, send_attached
@@ -25,123 +25,151 @@ from .transport import wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from ..formats.manifest import Manifest
-    from ..reader import Reader
+    from ..layout.layout import Layout
     from ..references import Digest
-    from ..store import Registry
 
-__all__ = ["MAX_MODEL", "Transfer", "fetch", "pull", "push"]
+__all__ = ["MAX_MODEL", "Transfer", "fetch", "opened", "pull", "push"]
 
 MAX_MODEL: Final = 256 * 2**20
-"""Largest model that is pushed or pulled, all files together, in bytes: it is held in memory."""
+"""Largest model that can be pushed or pulled, all files together, in bytes: a pull holds it in memory."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Transfer:
-    """What a push or pull did."""
+    """What a push or a pull did.
+
+    Attributes
+    ----------
+    pin
+        The version.
+    remote
+        The repository in the other registry.
+    tags
+        After a push, the tags that point to the version there; after a pull, the tag that was asked for, if any.
+    blobs
+        Number of blobs that were transferred; the others were already there.
+    size
+        Bytes of these blobs.
+    attached
+        Number of evaluations and signatures that were transferred with the version.
+
+    """
 
     pin: Pin
     remote: str
-    """The repository of the other registry."""
     tags: tuple[str, ...]
-    """What means the version there now, or what it was asked for by."""
     blobs: int
-    """Blobs that went over the wire; the others were there already."""
     size: int
-    """Bytes of these."""
     attached: int
-    """Evaluations and signatures of the version that went along."""
+
+
+def opened(registry: Registry | str | Path) -> Catalogue:
+    """Return the catalogue of a registry, or of its directory.
+
+    Raises
+    ------
+    NotFound
+        The directory does not exist.
+
+    """
+    return Catalogue(registry.root if isinstance(registry, Registry) else registry)
 
 
 def push(
-    registry: Reader,
+    registry: Registry | str | Path,
     ref: str,
     remote: str,
     *,
     plain_http: bool = False,
     pause: Callable[[float], None] = wait,
 ) -> Transfer:
-    """Copy a version to another registry, byte for byte, with what is attached to it.
+    """Copy a version to another registry, byte for byte, with its evaluations and signatures.
 
-    It gets its version as a tag there and, when an alias was named, the alias as well. A version
-    that means something else there stays, and nothing is sent. That check and the write are two
-    requests, because registries have no compare-and-set: who needs more protects the tags there.
+    The version becomes a tag there, and so does the alias if `ref` names one. If the tag of the version already points
+    to another version there, nothing is sent. This check and the write are two requests, because OCI registries have no
+    compare-and-set: protect the tags in the other registry if others can push at the same time.
 
     Parameters
     ----------
+    registry
+        The local registry, or its directory.
     ref
         As for `Registry.resolve`.
     remote
-        ``HOST/REPOSITORY``; with ``:TAG``, that tag instead of the alias; with ``@sha256:...``,
-        no tag but those of attachments, and the digest must be the version's.
+        `HOST/REPOSITORY`. With `:TAG`, that tag is set instead of the alias. With `@sha256:...`, which must be the
+        version's digest, no tags are set except those of attachments.
     plain_http
-        Allow HTTP to other machines.
+        Whether HTTP without encryption to other machines is allowed.
     pause
-        Waits before another attempt.
+        Called with the seconds to wait before another attempt: a seam for tests.
 
     Raises
     ------
-    BadReference, NotFound
-        When one of the two is no reference, or the model is not here.
+    BadReference
+        `ref` or `remote` is not a reference.
+    NotFound
+        The version does not exist here.
     Conflict
-        When the version is another one there.
+        The version is another one there, or `remote` has another digest.
     Corrupt
-        When a file here is damaged.
+        A file of the version is damaged here, or the version is larger than 256 MiB.
     RemoteError
-        When the other registry fails or refuses.
+        The other registry cannot be reached, fails or refuses.
+
     """
     address = Address.parse(remote, plain_http=plain_http)
-    pin = registry.resolve(ref)
-    layout = Layout(registry.root / pin.name)
-    state = layout.state()
-    target = find(layout, state, Reference(name=pin.name, digest=pin.digest))
-    manifest = layout.manifest(target, what=str(pin))
-    data = layout.read(target, what=str(pin))
+    found = opened(registry).find(ref)
+    pin, manifest = found.pin, found.manifest()
     if address.digest not in {None, pin.digest}:
         raise Conflict(f"{pin}: cannot be pushed as {address.digest}")
-    distinct = _distinct(manifest, what=str(pin))
+    blobs = _distinct_blobs(manifest, what=str(pin))
     tags = _tags(manifest, Reference.parse(ref), address)
     with Repository(address, writing=True, plain_http=plain_http, pause=pause) as repository:
-        for tag in filter(is_version, tags):
-            there = repository.digest_of(tag)
-            if there not in {None, pin.digest}:
-                raise Conflict(
-                    f"{address.at(tag=tag)} is {there} and cannot become {pin.digest}; versions "
-                    "are immutable"
-                )
-        sent = 0, 0
-        for blob in distinct:
-            if not repository.has_blob(blob.digest):
-                repository.put_blob(blob.digest, layout.read(blob, what=str(pin)))
-                sent = sent[0] + 1, sent[1] + blob.size
+        _check_tags(repository, tags, pin)
+        sent = [blob for blob in blobs if not repository.has_blob(blob.digest)]
+        for blob in sent:
+            repository.put_blob(blob.digest, found.layout.read(blob, what=str(pin)))
         for tag in tags or (pin.digest,):
-            repository.put_manifest(tag, data, pin.digest)
-        attached = send_attached(repository, layout, state, pin.digest)
+            repository.put_manifest(tag, manifest.data, pin.digest)
+        attached = send_attached(repository, found.layout, found.state, pin.digest)
     return Transfer(
         pin=pin,
         remote=str(address.at()),
         tags=tags,
-        blobs=sent[0],
-        size=sent[1],
+        blobs=len(sent),
+        size=sum(blob.size for blob in sent),
         attached=attached,
     )
 
 
 def _tags(manifest: Manifest, reference: Reference, address: Address) -> tuple[str, ...]:
-    """List the tags to set; the version first, so that an alias never is there without it."""
+    """Return the tags to set; the version first, so that an alias never exists there without its version."""
     if address.digest is not None and address.tag is None:
         return ()
     wanted = (manifest.version, address.tag or reference.tag)
     return tuple(dict.fromkeys(tag for tag in wanted if tag is not None))
 
 
-def _distinct(manifest: Manifest, *, what: str) -> tuple[Descriptor, ...]:
-    """List the blobs once each, when they fit in memory: two files may have the same bytes."""
+def _check_tags(repository: Repository, tags: tuple[str, ...], pin: Pin) -> None:
+    """Raise Conflict if a version tag points to another version in the other registry."""
+    for tag in filter(is_version, tags):
+        there = repository.digest_of(tag)
+        if there not in {None, pin.digest}:
+            raise Conflict(
+                f"{repository.address.at(tag=tag)} is {there} and cannot become {pin.digest}; versions "
+                "are immutable"
+            )
+
+
+def _distinct_blobs(manifest: Manifest, *, what: str) -> tuple[Descriptor, ...]:
+    """Return every blob once (two files may have equal bytes); raise Corrupt if they do not fit in memory."""
     blobs: dict[Digest, Descriptor] = {}
     for blob in manifest.blobs:
         if blobs.setdefault(blob.digest, blob).size != blob.size:
-            raise Corrupt(f"{what}: blob {blob.digest} is said to have two sizes")
+            raise Corrupt(f"{what}: blob {blob.digest} is listed with two sizes")
     size = sum(blob.size for blob in blobs.values())
     if size > MAX_MODEL:
         raise Corrupt(f"{what}: {size} bytes in all, more than the limit of {MAX_MODEL}")
@@ -149,7 +177,7 @@ def _distinct(manifest: Manifest, *, what: str) -> tuple[Descriptor, ...]:
 
 
 def pull(
-    registry: Registry,
+    registry: Registry | str | Path,
     remote: str,
     name: str | None = None,
     version: str | None = None,
@@ -159,38 +187,42 @@ def pull(
     reason: str | None = None,
     pause: Callable[[float], None] = wait,
 ) -> Transfer:
-    """Copy a version from another registry, byte for byte, with what is attached to it.
+    """Copy a version from another registry, byte for byte, with its evaluations and signatures.
 
-    Everything is fetched into memory and verified before anything is written: manifest, config
-    and every file by size and digest, and all of it by the rules for what is published here. Then
-    it is published as by `Registry.publish`. Whatever fails, the registry is as it was. No alias
-    moves.
+    Everything is fetched into memory and verified before anything is written: manifest, config and files by size and
+    digest, and by the rules for what can be published here. Then it is published as by `Registry.publish`. After any
+    error the registry is as it was. No alias moves.
 
     Parameters
     ----------
+    registry
+        The local registry, or its directory.
     remote
-        ``HOST/REPOSITORY:TAG`` or ``HOST/REPOSITORY@sha256:...``.
+        `HOST/REPOSITORY:TAG` or `HOST/REPOSITORY@sha256:...`.
     name
-        What to call the model here; by default the last part of the repository's name.
+        Name of the model here; by default the last part of the repository's name.
     version
-        The version it must be; it is also the tag, when `remote` names none.
+        The version that it must be. It is also the tag to pull if `remote` has neither tag nor digest.
+    plain_http
+        Whether HTTP without encryption to other machines is allowed.
     actor, reason
-        Who and why, for the journal; by default user@host, and where it was pulled from.
-    plain_http, pause
-        As for push.
+        Who and why, for the journal; by default user@host, and the remote.
+    pause
+        Called with the seconds to wait before another attempt: a seam for tests.
 
     Raises
     ------
     BadReference
-        When something given is no reference, or the manifest's version is none.
+        An argument is invalid, or there is neither a tag nor a digest nor a version to pull.
     Conflict
-        When the version is here with other bytes; nothing was changed.
+        The version exists here with other bytes, or is not the expected one; nothing was changed.
     NotFound
-        When the other registry does not have it.
+        The other registry does not have the version, or the local directory does not exist.
     Corrupt
-        When what came is not what was asked for, or no model; nothing was changed.
+        The received bytes are not what was asked for, or not a model; nothing was changed.
     RemoteError
-        When the other registry fails or refuses; nothing was changed.
+        The other registry cannot be reached, fails or refuses; nothing was changed.
+
     """
     address = Address.parse(remote, plain_http=plain_http)
     name = check_model(address.name if name is None else name)
@@ -200,50 +232,44 @@ def pull(
         if version is None:
             raise BadReference(f"remote {address}: needs a tag or a digest, or say NAME:VERSION")
         address = address.at(tag=version)
-    signature = Signature.of(actor, f"pulled from {address}" if reason is None else reason)
+    attribution = Attribution.of(actor, f"pulled from {address}" if reason is None else reason)
+    catalogue = opened(registry)
     with Repository(address, plain_http=plain_http, pause=pause) as repository:
-        return fetch(registry, repository, address, name, version, signature)
+        return fetch(catalogue, repository, address, name, version, attribution)
 
 
 def fetch(
-    registry: Registry,
+    catalogue: Catalogue,
     repository: Repository,
     address: Address,
     name: str,
     version: str | None,
-    signature: Signature,
+    attribution: Attribution,
 ) -> Transfer:
-    """Copy what an address means into the registry; see pull."""
+    """Copy what an address points to into the registry; see `pull`."""
     wanted = address.wanted
     if wanted is None:
         raise BadReference(f"remote {address}: needs a tag or a digest")
-    what = str(address)
     data = repository.manifest(wanted)
-    target = Descriptor.of(data, MANIFEST_TYPE)
-    manifest = parse_manifest(data, what=f"{what}: manifest")
-    found = _check_manifest(manifest, data, what=what)
+    found, manifest = accept_manifest(data, what=str(address))
     for expected in (version, address.tag):
         if expected is not None and is_version(expected) and expected != found:
-            raise Conflict(f"{what}: is version {found}, not {expected} as expected")
-    layout = Layout(registry.root / name)
+            raise Conflict(f"{address}: is version {found}, not {expected} as expected")
+    layout, target = catalogue.layout(name), Descriptor.of(data, MANIFEST_TYPE)
     with storage(f"reading {layout.path}"):
         state = layout.state() if layout.exists else ModelState()
-    check_new(layout, state, found, target)
-    blobs, fetched = _fetch_blobs(repository, layout, manifest, what=what)
-    blobs[target.digest] = data
+    check_new(name, state, found, target.digest)
+    blobs, fetched = _fetch_blobs(repository, layout, manifest, what=str(address))
     held = {state.tags[tag].digest for tag in state.tags if split_tag(tag) is not None}
     attached = fetch_attached(repository, target, held)
     # Everything is verified: from here on only this machine can fail.
-    with storage(f"pulling {name}:{found} into {registry.root}"):
-        layout.create()
-        # As in Registry.publish: what a collector took meanwhile is staged again by the commit.
-        with contextlib.suppress(FileNotFoundError):
-            layout.stage(blobs)
-        layout.commit(publication(layout, found, target, signature, blobs, operation="pull"))
+    package = Package(descriptor=target, blobs={**blobs, target.digest: data})
+    with storage(f"pulling {name}:{found} into {catalogue.root}"):
+        create(layout)
+        add(layout, package, publication(name, found, target, attribution, operation="pull"))
         for each in attached:
-            with contextlib.suppress(FileNotFoundError):
-                layout.stage(each.package.blobs)
-            layout.commit(attachment(layout, each.kind, each.package, target, signature))
+            evaluation = each.package.descriptor
+            add(layout, each.package, attachment(name, each.kind, evaluation, target, attribution))
     return Transfer(
         pin=Pin(name=name, version=found, digest=target.digest),
         remote=str(address.at()),
@@ -257,40 +283,21 @@ def fetch(
 def _fetch_blobs(
     repository: Repository, layout: Layout, manifest: Manifest, *, what: str
 ) -> tuple[dict[Digest, bytes], list[Descriptor]]:
-    """Get config and files, verified, and say which of them came over the wire."""
+    """Return config and files, verified, and which of them were transferred."""
     blobs: dict[Digest, bytes] = {}
     fetched: list[Descriptor] = []
-    for blob in _distinct(manifest, what=what):
-        content = _held(layout, blob)
+    for blob in _distinct_blobs(manifest, what=what):
+        content = _stored(layout, blob)
         if content is None:
             content = repository.blob(blob, what=what)
             fetched.append(blob)
         blobs[blob.digest] = content
-    parse_config(blobs[manifest.config.digest], manifest, what=f"{what}: config")
-    for layer in manifest.layers:
-        try:
-            check_file(layer.path, blobs[layer.digest])
-        except Corrupt as e:
-            raise Corrupt(f"{what}: {e}") from None
+    accept_files(manifest, lambda blob, _: blobs[blob.digest], what=what)
     return blobs, fetched
 
 
-def _check_manifest(manifest: Manifest, data: bytes, *, what: str) -> str:
-    """See that publish could have made a manifest; give its version."""
-    if not manifest.layers:
-        raise Corrupt(f"{what}: has no files")
-    try:
-        if canonical(manifest.document) != data:
-            raise Corrupt(f"{what}: the manifest is not in canonical form")
-        for layer in manifest.layers:
-            check_kind(layer.path, layer.media_type)
-        return check_version(manifest.version or "")
-    except (BadInput, BadReference) as e:
-        raise Corrupt(f"{what}: {e}") from None
-
-
-def _held(layout: Layout, blob: Descriptor) -> bytes | None:
-    """Read a blob that is here already and sound; None when it must be fetched."""
+def _stored(layout: Layout, blob: Descriptor) -> bytes | None:
+    """Return a blob that is already here and intact; None if it must be fetched."""
     try:
         return layout.read(blob, what=layout.name)
     except Corrupt:

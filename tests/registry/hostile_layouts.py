@@ -149,16 +149,16 @@ LAYOUTS: dict[str, tuple[Callable[[], Foreign], str]] = {
     "no manifests": (index(lambda i: i.pop("manifests")), "'manifests' is None, not a list"),
     "index of another schema": (index(lambda i: i.update(schemaVersion=1)), "'schemaVersion' is 1"),
     "index of another type": (index(lambda i: i.update(mediaType="text/x")), "'mediaType' is"),
-    "nested index": (edited(nested_index), "image.index.v1+json', no manifest"),
+    "nested index": (edited(nested_index), "image.index.v1+json', not a manifest's"),
     "unknown media type": (
         index(lambda i: i["manifests"][0].update(mediaType="application/zip")),
-        "'mediaType' is 'application/zip', no manifest",
+        "'mediaType' is 'application/zip', not a manifest's",
     ),
     "tag is a number": (
         index(lambda i: i["manifests"][0].update(annotations={"org.opencontainers.image.ref.name": 1})),
-        "do not name it by text",
+        "the tag in 'annotations' is not a string",
     ),
-    "one tag, two digests": (edited(tag_of_two), "'1.0.0' means two things"),
+    "one tag, two digests": (edited(tag_of_two), "'1.0.0' points to two manifests"),
     "tag of another version": (
         index(
             lambda i: i["manifests"][0].update(
@@ -168,7 +168,7 @@ LAYOUTS: dict[str, tuple[Callable[[], Foreign], str]] = {
         "the manifest is of version '1.0.0'",
     ),
     "two models": (edited(two_models), "is of model trec, others are of area"),
-    "a version twice": (edited(two_of_one_version), "1.0.0 is there twice"),
+    "a version twice": (edited(two_of_one_version), "1.0.0 appears twice"),
     # digests and sizes
     "digest with a path": (
         index(lambda i: i["manifests"][0].update(digest="sha256:../../../etc/passwd")),

@@ -23,8 +23,10 @@ from cryptography.hazmat.primitives.serialization import (
 from registry_support import CREATED, Run, blob_of, flip, publish, snapshot
 
 from spikewatch.registry import BadInput, Corrupt, NotFound, Registry, RegistryError
-from spikewatch.registry.layout.changes import Signature
+from spikewatch.registry.catalogue import Catalogue
+from spikewatch.registry.layout.changes import Attribution
 from spikewatch.registry.layout.layout import Layout
+from spikewatch.registry.operations import attach, find_intact
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,6 +114,12 @@ def test_what_is_no_evaluation_is_refused(store: Registry, content: bytes, text:
 # Signatures
 
 
+def attach_forged(store: Registry, ref: str, envelope: bytes) -> None:
+    """Attach a signature that the registry would not make."""
+    found = find_intact(Catalogue(store.root), ref)
+    attach(found, "sig", envelope, {}, Attribution.of("eve", ""))
+
+
 def test_a_signature_is_checked_by_openssl(
     store: Registry, key: Ed25519PrivateKey, tmp_path: Path
 ) -> None:
@@ -170,7 +178,7 @@ def test_a_signature_of_another_version_does_not_count(
     signed = store.show("trec:1.0.0").attachments[0].document
     publish(store, "1.1.0")
     envelope = json.dumps(signed).encode()
-    store._attach("trec:1.1.0", "sig", lambda _: envelope, {}, Signature.of("eve", ""))
+    attach_forged(store, "trec:1.1.0", envelope)
     (problem,) = store.verify("trec:1.1.0", key=public_pem(key)).problems
     assert "signs [{'sha256': '" in problem.what
     with pytest.raises(Corrupt, match="signs "):
@@ -202,7 +210,7 @@ def test_a_forged_envelope_does_not_count(
     publish(fresh, "1.0.0")
     change(document)
     envelope = json.dumps(document).encode()
-    fresh._attach("trec:1.0.0", "sig", lambda _: envelope, {}, Signature.of("eve", ""))
+    attach_forged(fresh, "trec:1.0.0", envelope)
     (problem,) = fresh.verify("trec:1.0.0", key=public_pem(key)).problems
     assert text in problem.what
     assert "\n" not in problem.what

@@ -157,7 +157,9 @@ def test_what_cannot_be_imported_or_exported_is_refused(
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link.tar").symlink_to(tmp_path / "b.tar")
     for place in ("", "none/b.tar", "pipe", "link.tar"):
-        with pytest.raises(BadInput, match="is no regular file, or its directory does not exist$"):
+        with pytest.raises(
+            BadInput, match="is not a regular file, or its directory does not exist$"
+        ):
             store.export("trec", tmp_path / place)
     assert (tmp_path / "pipe").is_fifo()
     assert (tmp_path / "link.tar").is_symlink()

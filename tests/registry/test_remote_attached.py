@@ -18,7 +18,7 @@ from registry_support import CREATED, snapshot
 from remote_support import FakeRegistry, publish, sha256
 
 from spikewatch.registry import Corrupt, Pin, Registry
-from spikewatch.registry.remote import Follower, pull, push
+from spikewatch.registry.remote import AliasFollower, pull, push
 from spikewatch.registry.remote.endpoint import answer
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def test_what_was_attached_later_comes_with_the_next_pull(
 ) -> None:
     publish(registry, "1.0.0", "production")
     push(registry, "trec:production", upstream.remote())
-    Follower(edge, upstream.remote(":production")).turn()
+    AliasFollower(edge, upstream.remote(":production")).turn()
     assert not edge.verify("trec:1.0.0", key=PUBLIC).ok
     registry.sign("trec:1.0.0", PRIVATE)
     push(registry, "trec:1.0.0", upstream.remote())

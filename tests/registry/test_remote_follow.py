@@ -15,7 +15,7 @@ from registry_support import CREATED, snapshot
 from remote_support import FakeRegistry, hang_up, model_files, publish, sha256
 
 from spikewatch.registry import BadInput, BadReference, Corrupt, NotFound, Registry, cli
-from spikewatch.registry.remote import Follower, follow, push, transport
+from spikewatch.registry.remote import AliasFollower, follow, push, transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +41,7 @@ def journal(edge: Registry) -> list[dict[str, Any]]:
 def test_the_local_alias_goes_where_upstreams_goes(
     registry: Registry, edge: Registry, upstream: FakeRegistry
 ) -> None:
-    follower = Follower(edge, upstream.remote(":production"), actor="box 7")
+    follower = AliasFollower(edge, upstream.remote(":production"), actor="box 7")
     first = release(registry, upstream, "1.0.0")
     moved = follower.turn()
     assert moved is not None
@@ -70,7 +70,7 @@ def test_a_look_at_what_has_not_moved_is_one_head_request(
     registry: Registry, edge: Registry, upstream: FakeRegistry
 ) -> None:
     release(registry, upstream, "1.0.0")
-    follower = Follower(edge, upstream.remote(":production"))
+    follower = AliasFollower(edge, upstream.remote(":production"))
     follower.turn()
     before = snapshot(edge.root)
     upstream.state.asked.clear()
@@ -83,7 +83,7 @@ def test_the_local_names_may_differ(
     registry: Registry, edge: Registry, upstream: FakeRegistry
 ) -> None:
     digest = release(registry, upstream, "1.0.0")
-    Follower(edge, upstream.remote(":production"), "questions", "live").turn()
+    AliasFollower(edge, upstream.remote(":production"), "questions", "live").turn()
     assert edge.resolve("questions:live").digest == digest
 
 
@@ -111,7 +111,7 @@ def test_nothing_changes_when_upstream_serves_something_bad(
     kind: type[Exception],
 ) -> None:
     first = release(registry, upstream, "1.0.0")
-    follower = Follower(edge, upstream.remote(":production"))
+    follower = AliasFollower(edge, upstream.remote(":production"))
     follower.turn()
     release(registry, upstream, "1.1.0")
     spoil(upstream.state)
@@ -126,7 +126,7 @@ def test_a_version_that_upstream_changed_is_a_conflict(
     registry: Registry, edge: Registry, upstream: FakeRegistry
 ) -> None:
     release(registry, upstream, "1.0.0")
-    follower = Follower(edge, upstream.remote(":production"))
+    follower = AliasFollower(edge, upstream.remote(":production"))
     follower.turn()
     before = snapshot(edge.root)
     forger = Registry.init(edge.root.with_name("forger"))
@@ -145,7 +145,7 @@ def test_what_cannot_be_followed_is_refused(
     edge: Registry, upstream: FakeRegistry, tag: str, alias: str | None
 ) -> None:
     with pytest.raises(BadReference):
-        Follower(edge, upstream.remote(tag), None, alias)
+        AliasFollower(edge, upstream.remote(tag), None, alias)
 
 
 def test_the_loop_logs_what_is_new_and_survives_what_fails(
@@ -171,7 +171,7 @@ def test_the_loop_logs_what_is_new_and_survives_what_fails(
         step()
         return stop.is_set()
 
-    follower = Follower(edge, upstream.remote(":production"), stop=stop)
+    follower = AliasFollower(edge, upstream.remote(":production"), stop=stop)
     with structlog.testing.capture_logs() as events:
         follow(follower, log=structlog.get_logger(), stop=stop, interval_s=100, wait=wait)
     assert [event["event"] for event in events] == [
@@ -197,7 +197,7 @@ def test_the_loop_logs_what_is_new_and_survives_what_fails(
 def test_an_interval_that_is_none_is_refused(
     edge: Registry, upstream: FakeRegistry, interval: float
 ) -> None:
-    follower = Follower(edge, upstream.remote(":production"))
+    follower = AliasFollower(edge, upstream.remote(":production"))
     with pytest.raises(BadInput, match="interval .* must be 1 to 86400"):
         follow(
             follower,

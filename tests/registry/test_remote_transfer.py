@@ -149,7 +149,7 @@ EMPTY = hashlib.sha256(b"{}").hexdigest()
         (
             lambda d: d["layers"][0].update(digest=d["layers"][1]["digest"]),
             Corrupt,
-            "is said to have two sizes",
+            "is listed with two sizes",
         ),
         (
             lambda d: d["layers"][0]["annotations"].update({"org.cncf.model.filepath": "x.pkl"}),

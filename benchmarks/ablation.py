@@ -1,7 +1,7 @@
-"""What every step of the closed form is worth: points lost from float as the steps come one after the other.
+"""Measure the gain of every step of the closed form: points lost from float as the steps are added one by one.
 
-Each step has a plain counterpart here, which takes its place in the converter: the first row has the counterparts
-alone, the last one the closed form as it is.
+Each step has a plain counterpart here, which replaces it in the converter: the first row uses only the counterparts,
+the last row the closed form as it is.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.convert import SHARED, Way, measure
 from benchmarks.foreign import RECIPES, trained
 from benchmarks.sentences import generated, trec
-from benchmarks.tables import show
+from benchmarks.tables import print_table
 from spikewatch.convert.constraining import rounding
 
 if TYPE_CHECKING:
@@ -36,11 +36,11 @@ NETWORKS: Final = [
     for recipe in RECIPES
     if recipe.readout == "last" and recipe.hidden == {"relu": 40, "tanh": 16}[recipe.activation]
 ]
-"""One whose inputs are wider than the lines left, and one that leaves lines for more units."""
+"""One network with more inputs than lines, and one that leaves lines for more units."""
 
 
 def full_range_row(row: F64, H: F64, low: int, high: int) -> tuple[NDArray[np.int8], float]:
-    """Let a row's largest weight be the largest level."""
+    """Scale a row so that its largest weight becomes the largest level."""
     scale = float(max(row.max() / high, row.min() / low)) or 1.0
     levels = np.clip(np.round(row / scale), low, high)
     levels, scale = rounding.descend(row, levels, scale, H, low, high)
@@ -48,18 +48,18 @@ def full_range_row(row: F64, H: F64, low: int, high: int) -> tuple[NDArray[np.in
 
 
 def nearest(row: F64, q: F64, s: float, *_: Any) -> tuple[F64, float]:
-    """Leave every level at the nearest one."""
+    """Keep every weight at its nearest level."""
     del row
     return q, s
 
 
 def full_component(values: F64, _weight: F64) -> tuple[float, float]:
-    """Let 0 and 15 be an input component's smallest and largest value in the vocabulary."""
+    """Map the smallest and largest value of an input component in the vocabulary to 0 and 15."""
     return float(values.min()), float(np.ptp(values)) / 15 or 1.0
 
 
 def strongest_components(network: ElmanNetwork, weight: F64, width: int) -> tuple[F64, F64, F64]:
-    """Keep the input components that move W x most; the others stay at their means."""
+    """Keep the input components that contribute most to the variance of W x; fix the others at their means."""
     mean = weight @ network.embedding / weight.sum()
     power = network.embedding.var(axis=0) * (network.W**2).sum(axis=0)
     kept = np.argsort(-power)[:width]
@@ -71,12 +71,12 @@ def strongest_components(network: ElmanNetwork, weight: F64, width: int) -> tupl
 def unmatched(
     _network: ConstrainedNetwork, neurons: Neurons, *_: Any, **__: Any
 ) -> tuple[Neurons, float]:
-    """Leave leaks as the biases say."""
+    """Keep the leaks that follow from the biases."""
     return neurons, 0.0
 
 
 def unchanged(network: Any, *_: Any) -> Any:
-    """Leave a network as it is."""
+    """Return the network unchanged."""
     return network
 
 
@@ -100,11 +100,11 @@ STEPS: Final[dict[str, dict[str, Any]]] = {
     "tanh turned to saturate at the floor": {"closed_form.flip_saturating_units": unchanged},
     "several units for each": {"closed_form.copies_that_fit": lambda _: 1},
 }
-"""Steps of the closed form in their order, each with what takes its place."""
+"""Steps of the closed form, in order, each with the counterparts that replace its functions and constants."""
 
 
 def without(folder: Path, steps: list[str]) -> Way:
-    """Convert the network of a folder in closed form with the plain counterparts of some steps."""
+    """Convert the network of a folder in closed form, with the plain counterparts of the given steps."""
     with ExitStack() as plain:
         for step in steps:
             for name, other in STEPS[step].items():
@@ -128,4 +128,4 @@ def main() -> None:
                 integer = 100 * (found.floats - found.integer)
                 row += [f"{integer:+.1f}", f"{found.lost:+.1f}", f"{found.agreement:.1%}"]
                 print("#", recipe, row[0], *row[-3:], flush=True)
-    show(f"Points lost by the closed form, {corpus.name}, held-out sentences", head, rows)
+    print_table(f"Points lost by the closed form, {corpus.name}, held-out sentences", head, rows)

@@ -1,7 +1,7 @@
-"""A corpus through `spikewatchd batch` on worker processes, against the plain classifier over the same texts.
+"""Compare `spikewatchd batch` on worker processes with the plain classifier, over the same corpus.
 
-The workers are there before the clock starts, and have loaded the model; the last line shows what it takes to
-start them.  Plain: the texts lie in memory, and nothing is written.
+The workers are started and have loaded the model before the clock starts; the last line shows the time with start-up.
+The plain classifier has the texts in memory and writes nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import dask
 
 from benchmarks.daemon import PROGRAM, questions
-from benchmarks.tables import show
+from benchmarks.tables import print_table
 from spikewatch.daemon.batch import BatchSettings
 from spikewatch.daemon.batch.cluster import QUIET
 from spikewatch.daemon.batch.run import run
@@ -27,14 +27,14 @@ from spikewatch.simcore import Classifier
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TIMES = 12  # the questions, so often
+TIMES = 12  # repetitions of the questions
 ROUNDS = 3
 PART_MIB = 0.5
 LAYOUTS = {"1 worker": (1, 1), "2 workers": (2, 1), "1 worker of 2 threads": (1, 2)}
 
 
 class Taken(NamedTuple):
-    """What a run took: seconds, seconds of processors, and the questions it answered."""
+    """Wall-clock seconds, CPU seconds and answered questions of a run."""
 
     seconds: float
     cpu_s: float
@@ -43,7 +43,7 @@ class Taken(NamedTuple):
 
 @contextmanager
 def cluster(processes: int, threads: int) -> Iterator[str]:
-    """Start workers; give the address of their scheduler."""
+    """Start workers; yield the address of their scheduler."""
     dask.config.set(QUIET)
     from distributed import LocalCluster  # noqa: PLC0415 - reads the settings above
 
@@ -54,15 +54,15 @@ def cluster(processes: int, threads: int) -> Iterator[str]:
 
 
 def cpu_s(address: str) -> float:
-    """Add up the processor time of the workers and of this process, which has the scheduler; seconds."""
-    from distributed import Client  # noqa: PLC0415 - reads the settings that `cluster` makes
+    """Return the CPU seconds of the workers plus those of this process, which runs the scheduler."""
+    from distributed import Client  # noqa: PLC0415 - reads the settings that `cluster` sets
 
     with Client(address) as client:
         return sum(client.run(time.process_time).values()) + time.process_time()
 
 
 def batch(address: str, file: Path, out: Path, *, force: bool) -> Taken:
-    """Run a batch."""
+    """Answer a file by a batch on the workers."""
     settings = BatchSettings(
         inputs=[str(file)], out=str(out), scheduler=address, part_mib=PART_MIB, force=force
     )
@@ -73,7 +73,7 @@ def batch(address: str, file: Path, out: Path, *, force: bool) -> Taken:
 
 
 def plain(texts: list[str]) -> Taken:
-    """Answer the texts in this process, on one thread."""
+    """Answer the texts with the plain classifier in this process, on one thread."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     classifier = Classifier.from_files(Registry(bundled()).load("trec:production").files)
     classifier.classify(texts[:512])
@@ -123,7 +123,9 @@ def main() -> None:
             ]
         )
     head = ["way", "seconds, best", "questions/s", "x plain", "CPU s, best", "x plain's CPU"]
-    show(f"{len(texts):,} questions in one file ({source}), parts of {PART_MIB} MiB", head, rows)
+    print_table(
+        f"{len(texts):,} questions in one file ({source}), parts of {PART_MIB} MiB", head, rows
+    )
     print(
         f"\nThe program over 100 questions, from start to end with 2 workers of its own: {alone:.1f} s."
     )

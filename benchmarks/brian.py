@@ -1,7 +1,7 @@
-"""Run the dense core in Brian2; started by `core.py` in a virtual environment of its own (Brian2 2.9 needs numpy < 2).
+"""Run the dense core in Brian2; `core.py` starts this in its own virtual environment (Brian2 2.9 needs numpy < 2).
 
-Its schedule is that of a tick: groups (leak), thresholds, resets, then synapses, whose sums the next step's leak and
-threshold see. So step t + 1 is tick t of the core, and V begins at -leak.
+The schedule of a step is: groups (leak), thresholds, resets, then synapses, so leak and threshold see the synaptic
+sums only in the next step. Hence step t + 1 is tick t of the core, and V starts at -leak.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def network(workload: dict[str, np.ndarray]) -> tuple[b.Network, b.SpikeMonitor]
 
 
 def standalone(workload: dict[str, np.ndarray], ticks: int, rounds: int) -> dict[str, object]:
-    """Time the main loop of the compiled program."""
+    """Measure the main loop of the compiled program."""
     with tempfile.TemporaryDirectory(prefix="brian-") as folder:
         b.set_device("cpp_standalone", build_on_run=False, directory=folder)
         net, counts = network(workload)
@@ -53,7 +53,7 @@ def standalone(workload: dict[str, np.ndarray], ticks: int, rounds: int) -> dict
 def runtime(
     workload: dict[str, np.ndarray], target: str, ticks: int, rounds: int
 ) -> dict[str, object]:
-    """Time a run beyond what a run of one tick takes: code generation and compilation are not the loop."""
+    """Measure a run minus a run of one tick, which excludes code generation and compilation."""
     b.prefs.codegen.target = target
     net, counts = network(workload)
     net.store()

@@ -1,7 +1,7 @@
-"""A whole chip: 4096 cores at a mean rate of 20 Hz with 128 synapses on every axon, against real time.
+"""Simulate a whole chip, 4096 cores at a mean rate of 20 Hz with 128 synapses on every axon, against real time.
 
-Neurons are driven by their leak (a spike every 50 ticks) and jostled by each other: half of every crossbar is
-set, weights are +-1 and +-2 in balance, every neuron sends to a random axon of a random core after 1 to 15 ticks.
+Their leak drives the neurons (a spike every 50 ticks), and they disturb each other: half of every crossbar is set,
+weights +-1 and +-2 are balanced, and every neuron sends to a random axon of a random core after 1 to 15 ticks.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.memory import peak_kib
-from benchmarks.tables import show
+from benchmarks.tables import print_table
 from spikewatch.simcore import CoreImage, Simulator, blank
 
 CORES = 4096
@@ -22,7 +22,7 @@ ROUNDS = 3
 
 
 def network(cores: int = CORES) -> CoreImage:
-    """Make the chip; seed 7."""
+    """Return the chip; seed 7."""
     rng = np.random.default_rng(7)
     arrays: dict[str, Any] = blank(cores)
     shape = (cores, 256)
@@ -75,5 +75,5 @@ def main() -> None:
         "mean rate, Hz",
         "synapses per spike",
     ]
-    show(f"A chip of {CORES} cores", head, rows)
+    print_table(f"A chip of {CORES} cores", head, rows)
     print(f"\nPeak memory of the process: {peak_kib() / 1024:,.0f} MiB.")

@@ -1,11 +1,11 @@
-"""Converting networks that know nothing of spikewatch: the points that `publish` loses on held-out sentences.
+"""Measure the points that `publish` loses on held-out sentences, for networks trained without spikewatch.
 
-Twelve float Elman networks (four without ../shared: those of the generated sentences) are trained and exported by
-plain PyTorch and converted from their files as `spikewatch-convert publish` does: in closed form, by its defaults,
-and with the labels of the calibration sentences.  These are neither trained on nor held out.  Trained networks are
-kept in the folder that SPIKEWATCH_BENCH_CACHE names, by default a new temporary one.
+Plain PyTorch trains and exports twelve float Elman networks (without ../shared only four, on generated sentences).
+Their files are converted as `spikewatch-convert publish` does: in closed form, with the defaults, and with the labels
+of the calibration sentences, which are neither trained on nor held out.  Trained networks are kept in the folder
+SPIKEWATCH_BENCH_CACHE, by default a new temporary one.
 
-`python -m benchmarks.convert development` does the same with other sentences: settings are chosen on these alone.
+`python -m benchmarks.convert development` does the same with other sentences; settings are chosen only on these.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from benchmarks.foreign import RECIPES, trained
 from benchmarks.sentences import generated, trec
-from benchmarks.tables import show
+from benchmarks.tables import print_table
 from spikewatch.convert.publishing.conversion import Source, convert
 
 if TYPE_CHECKING:
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 SHARED: Final = Path(__file__).parents[2] / "shared" / "trec" / "train_5500.label"
 WAYS: Final = {"closed form": "closed-form", "defaults": None, "labels": "labels"}
-"""What `--recipe` is given; the defaults give none."""
+"""Values of `--recipe`; None leaves the option out."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Way:
-    """What one conversion gave, on the held-out sentences.
+    """Result of one conversion, on the held-out sentences.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class Way:
     agreement : float
         Share of the sentences on which the core answers as the float network.
     minutes : float
-        CPU time of everything from reading the files to the evaluated model.
+        CPU time from reading the files to the evaluated model.
 
     """
 
@@ -62,7 +62,7 @@ class Way:
 
 
 def measure(folder: Path, way: str) -> Way:
-    """Convert the network of a folder as `publish` does, and take the figures that it would publish."""
+    """Convert the network of a folder as `publish` does, and return the figures that it would publish."""
     recipe = WAYS[way]
     begin = time.process_time()
     source = Source(
@@ -83,7 +83,7 @@ def measure(folder: Path, way: str) -> Way:
 
 
 def head(ways: list[str]) -> list[str]:
-    """Name the columns of `row`."""
+    """Return the column heads of `row`."""
     names = ["float"]
     for way in ways:
         names += [f"{way}: integer", "spiking", "agreement", "lost", "min"]
@@ -91,7 +91,7 @@ def head(ways: list[str]) -> list[str]:
 
 
 def row(found: dict[str, Way]) -> list[str]:
-    """Lay the ways of one network out."""
+    """Return the results of one network as table cells."""
     cells = [f"{next(iter(found.values())).floats:.1%}"]
     for way in found.values():
         shares = [f"{share:.1%}" for share in (way.integer, way.core, way.agreement)]
@@ -100,7 +100,7 @@ def row(found: dict[str, Way]) -> list[str]:
 
 
 def block(corpus: Corpus, recipes: list[Recipe], cache: Path) -> None:
-    """Print the table of one kind of sentences, and each conversion as soon as it is known."""
+    """Print each conversion on one corpus as soon as it is finished, and then their table."""
     found: list[dict[str, Way]] = [{} for _ in recipes]
     for way in WAYS:
         for recipe, ways in zip(recipes, found, strict=True):
@@ -114,11 +114,11 @@ def block(corpus: Corpus, recipes: list[Recipe], cache: Path) -> None:
         losses = [f"{summary([ways[way].lost for ways in found]):+.1f}" for way in WAYS]
         rows.append([name, "", "", *[c for lost in losses for c in ("", "", "", lost, "")]])
     title = f"Foreign networks, {corpus.name}, {len(corpus.held_out):,} held-out sentences"
-    show(title, ["network", "exporter", *head(list(WAYS))], rows)
+    print_table(title, ["network", "exporter", *head(list(WAYS))], rows)
 
 
 def blocks(*, development: bool) -> Iterator[tuple[Corpus, list[Recipe]]]:
-    """List the sentences with the networks to train on them."""
+    """Yield each corpus with the networks to train on it."""
     if SHARED.exists():
         yield trec(SHARED, development=development), RECIPES
     small, large = [r for r in RECIPES if r.hidden == 16], [r for r in RECIPES if r.hidden == 40]

@@ -1,8 +1,8 @@
-"""One dense core, tick by tick: the kernels against NumPy, Brian2 and the RANC simulator.
+"""Compare the kernels with NumPy, Brian2 and the RANC simulator on one dense core, tick by tick.
 
 256 axons x 256 neurons, all synapses set, axon types uniform, weights -8..8, leak -3..3, thresholds +-60, 51 axons
-active per tick, 2000 ticks, seed 7 (`simcore.bench.dense_core`). Every way runs in processes of its own, which take
-turns, on one thread, and must count the same spikes of every neuron.
+active per tick, 2000 ticks, seed 7 (`dense_core`). Every implementation runs in its own processes, which take turns, on
+one thread, and must count the same spikes for every neuron.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.memory import peak_kib, run_and_watch
-from benchmarks.tables import show
+from benchmarks.tables import print_table
 from spikewatch.simcore import CoreImage, Simulator, pack_lines
 from spikewatch.simcore.chip._dispatch import kernels
 from spikewatch.simcore.exchange.ranc_export import write_ranc
@@ -35,16 +35,16 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 ROUNDS = 5
-"""Turns that every way gets."""
+"""Number of turns of each implementation."""
 REPEATS = 5
-"""Runs in one turn, after one to warm up."""
+"""Measured runs per turn, after one warm-up run."""
 BRIAN = ("numpy", "cython", "cpp_standalone")
 VENV = ROOT / "build" / "brian2"
 PACKAGES = ("brian2>=2.9,<3", "numpy<2", "setuptools<80")
 
 
 def numpy_per_tick(image: CoreImage, spikes: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Run the workload as plain NumPy would: one float32 matrix-vector product per tick (exact here)."""
+    """Run the workload in plain NumPy: one float32 matrix-vector product per tick, which is exact for these values."""
     weight = image.weights[0].T[image.axon_type[0]].astype(np.float32)
     leak = image.leak[0].astype(np.float32)
     V = np.zeros(256, dtype=np.float32)
@@ -60,12 +60,12 @@ def numpy_per_tick(image: CoreImage, spikes: NDArray[np.uint8]) -> NDArray[np.in
 
 
 def kernel_counts(simulator: Simulator, raster: NDArray[np.uint64]) -> NDArray[np.int32]:
-    """Run the workload on a kernel."""
+    """Run the workload on a compiled kernel."""
     return simulator.run(raster, [0, TICKS]).counts[0]
 
 
 def turn(way: str) -> dict[str, Any]:
-    """Run NumPy or a kernel in this process."""
+    """Measure NumPy or a kernel in this process."""
     image, spikes = dense_core()
     run: Callable[[], NDArray[Any]] = partial(numpy_per_tick, image, spikes)
     if way != "numpy":
@@ -79,7 +79,7 @@ def turn(way: str) -> dict[str, Any]:
 
 
 def ask(command: list[str | Path]) -> dict[str, Any]:
-    """Run a process that prints its figures as JSON, on one thread."""
+    """Run a process on one thread; return the figures that it prints as JSON."""
     done = subprocess.run(
         command,
         cwd=ROOT,
@@ -90,12 +90,12 @@ def ask(command: list[str | Path]) -> dict[str, Any]:
     )
     if done.returncode:
         raise RuntimeError((done.stderr.strip().splitlines() or ["no message"])[-1])
-    # compilers may write before it
+    # compilers may print before the figures
     return json.loads(done.stdout[done.stdout.index('{"seconds"') :])
 
 
 def brian_python() -> Path:
-    """Give the interpreter of Brian2's virtual environment, made here if need be (numpy < 2)."""
+    """Return the interpreter of Brian2's virtual environment (numpy < 2), which is created if it is missing."""
     python = VENV / "bin" / "python"
     if not (VENV / "ready").exists():
         subprocess.run([sys.executable, "-m", "venv", VENV], check=True, capture_output=True)
@@ -106,14 +106,14 @@ def brian_python() -> Path:
 
 
 def save_workload(path: Path) -> None:
-    """Write what Brian2 reads: spikes (ticks, axons), leak (neurons), weights (axons, neurons)."""
+    """Write the workload for Brian2: spikes (ticks, axons), leak (neurons), weights (axons, neurons)."""
     image, spikes = dense_core()
     weights = image.weights[0].T[image.axon_type[0]]
     np.savez(path, spikes=spikes, leak=image.leak[0], weights=weights)
 
 
 def ranc(binary: str, folder: Path) -> dict[str, Any]:
-    """Time the RANC simulator: the difference of a long and a short run, as loading takes most of a short one."""
+    """Measure the RANC simulator: the difference of a long and a short run, which excludes loading."""
     image, spikes = dense_core()
     whole, out = folder / "whole.json", folder / "out.txt"
     write_ranc(image, spikes, whole)
@@ -124,7 +124,7 @@ def ranc(binary: str, folder: Path) -> dict[str, Any]:
     seconds, peak = [], 0
     for _ in range(REPEATS):
         times = []
-        # the bus prints a spike one tick later, so one tick more shows all of them
+        # the output bus prints a spike one tick late, so run one more tick
         for ticks in (1, TICKS + 1):
             begin = time.perf_counter()
             used = run_and_watch(
@@ -143,14 +143,14 @@ def ranc(binary: str, folder: Path) -> dict[str, Any]:
 def peers(
     ranc_path: str | None, folder: Path
 ) -> tuple[dict[str, Callable[[], dict[str, Any]]], list[str]]:
-    """Find the other simulators that can be run here; say why the rest cannot."""
+    """Return the other simulators that can run here, and the reasons why the rest cannot."""
     found: dict[str, Callable[[], dict[str, Any]]] = {}
     missing = []
     try:
         python = brian_python()
     except (OSError, subprocess.CalledProcessError) as e:
-        told = (getattr(e, "stderr", None) or str(e)).strip().splitlines()[-1]
-        missing.append(f"Brian2: cannot be installed ({told})")
+        reason = (getattr(e, "stderr", None) or str(e)).strip().splitlines()[-1]
+        missing.append(f"Brian2: cannot be installed ({reason})")
     else:
         save_workload(folder / "workload.npz")
         for target in BRIAN:
@@ -171,7 +171,7 @@ def main(ranc_path: str | None = None) -> None:
 
 
 def compare(ranc_path: str | None, folder: Path) -> None:
-    """Let all ways take turns, and print what they reached."""
+    """Run all implementations in turns, and print their speeds."""
     image, spikes = dense_core()
     wanted = numpy_per_tick(image, spikes).tolist()
     me = [sys.executable, "-m", "benchmarks.core"]
@@ -184,7 +184,7 @@ def compare(ranc_path: str | None, folder: Path) -> None:
     seconds: dict[str, list[float]] = {}
     peak: dict[str, int] = {}
     for number in range(ROUNDS):
-        # the others take their turn in the middle, once: they compile for long
+        # the other simulators run only once, in the middle round, because they compile for long
         for way, run in (ours | others if number == ROUNDS // 2 else ours).items():
             try:
                 given = run()
@@ -192,7 +192,7 @@ def compare(ranc_path: str | None, folder: Path) -> None:
                 missing.append(f"{way}: {e}")
                 continue
             if given["counts"] != wanted:
-                missing.append(f"{way}: counts other spikes, so its speed says nothing")
+                missing.append(f"{way}: its spike counts differ, so its speed means nothing")
                 continue
             seconds.setdefault(way, []).extend(given["seconds"])
             peak[way] = max(peak.get(way, 0), given["peak_kib"])
@@ -211,7 +211,7 @@ def compare(ranc_path: str | None, folder: Path) -> None:
             ]
         )
     head = ["way", "ticks/s, median", "best", "x NumPy", "best x best", "peak memory, MiB"]
-    show("One dense core, one thread", head, rows)
+    print_table("One dense core, one thread", head, rows)
     print(
         "\nSame spikes of every neuron in all rows. Memory is of the whole process, Python and NumPy"
     )

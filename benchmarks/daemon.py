@@ -1,8 +1,8 @@
-"""The daemon's speed and memory, from the inbox to the committed result.
+"""Measure the daemon's speed and memory, from the inbox to the committed result.
 
-`python -m benchmarks.daemon PART ...` prints only some of it: small, large, latency, idle, growth.  The daemon's log
-goes to a file in memory, so that nobody has to read it meanwhile.  The spools are removed at the end, all at once: for
-minutes after many files were removed, ext4 makes new ones ten times more slowly (docs/daemon.md, Limits).
+`python -m benchmarks.daemon PART ...` runs only some parts: small, large, latency, idle, growth.  The daemon logs to
+a file in memory, so that no reader competes with it.  All spools are removed together at the end, because ext4 creates
+files ten times more slowly for minutes after many were removed (docs/daemon.md, Limits).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from benchmarks.memory import peak_kib
-from benchmarks.tables import machine, show
+from benchmarks.tables import machine, print_table
 from spikewatch.registry import Registry, bundled
 from spikewatch.simcore import Classifier
 
@@ -45,7 +45,7 @@ PROGRAM = Path(sys.executable).with_name("spikewatchd")
 
 
 def questions(count: int = 10_000) -> tuple[str, list[str]]:
-    """Take TREC's questions where they are, else the examples, over and over; give their source, too."""
+    """Return the name of the source, and `count` questions of it, repeated as needed: TREC's, or else the examples."""
     if TREC.is_file():
         source = "TREC's training questions"
         lines = [line.partition(" ")[2] for line in TREC.read_text("latin-1").splitlines()]
@@ -57,7 +57,7 @@ def questions(count: int = 10_000) -> tuple[str, list[str]]:
 
 
 class Spool:
-    """A new spool in the folder for temporary files, removed when the program ends."""
+    """A new spool in the temporary folder, removed when the program ends."""
 
     def __init__(self) -> None:
         folder = tempfile.TemporaryDirectory(prefix="spikewatch-bench-")
@@ -67,7 +67,7 @@ class Spool:
             (self.path / name).mkdir()
 
     def fill(self, numbers: Iterable[int], texts: list[str]) -> None:
-        """Drop files of one question each, and wait until the disk has them."""
+        """Drop files of one question each, and sync them to disk."""
         for number in numbers:
             file = self.path / "in" / f"{number:06}.txt"
             file.write_text(texts[number % len(texts)] + "\n")
@@ -75,7 +75,7 @@ class Spool:
 
 
 class Daemon:
-    """A running `spikewatchd`; `ready_s` is the time from its start to its `daemon.ready`."""
+    """A running `spikewatchd`; `ready_s` is the time from the start of the process to `daemon.ready`."""
 
     def __init__(self, spool: Path, *flags: str) -> None:
         self._log = os.memfd_create("log")
@@ -99,7 +99,13 @@ class Daemon:
         os.close(self._log)
 
     def wait_for(self, files: int) -> None:
-        """Return when so many files are answered; none may fail."""
+        """Wait until `files` files are answered.
+
+        Raises
+        ------
+        RuntimeError
+            If a file failed, or the daemon ended.
+        """
         while self._done < files:
             time.sleep(0.02)
             if self._process.poll() is not None:
@@ -112,12 +118,12 @@ class Daemon:
                 raise RuntimeError("a file failed")
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        """Give the events of one name so far."""
+        """Return the events of one name logged so far."""
         lines = os.pread(self._log, 1 << 30, 0).splitlines()
         return [event for event in map(json.loads, lines) if event["event"] == name]
 
     def busy_s(self) -> float:
-        """Give the seconds that a span of events took: from ready to the last answer."""
+        """Return the seconds from `daemon.ready` to the last answer, by the log's timestamps."""
         ready, *_ = self.events("daemon.ready")
         last = self.events("request.done")[-1]
         begin, end = (datetime.fromisoformat(e["timestamp"]) for e in (ready, last))
@@ -125,24 +131,24 @@ class Daemon:
 
     @property
     def cpu_s(self) -> float:
-        """Processor time so far."""
+        """CPU seconds so far."""
         fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     @property
     def peak_mb(self) -> float:
-        """Most resident memory so far, in MB."""
+        """Peak resident memory so far, in MB."""
         return peak_kib(self._process.pid) * 1024 / 1e6
 
     @property
     def resident_mb(self) -> float:
-        """Resident memory now, in MB."""
+        """Current resident memory, in MB."""
         pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def plain_loop(spool: Path, classifier: Classifier) -> float:
-    """Claim, classify, sync and move one file after the other, as a script would; files per second."""
+    """Claim, classify, sync and move one file after the other, as a script would; return files per second."""
     fds = {name: os.open(spool / name, os.O_RDONLY) for name in FOLDERS}
     names = sorted(path.name for path in (spool / "in").iterdir())
     begin = time.perf_counter()
@@ -168,7 +174,7 @@ def plain_loop(spool: Path, classifier: Classifier) -> float:
 
 
 def small() -> None:
-    """Print the rates of small files: medians of rounds in which every way has its turn."""
+    """Print the rates for small files: medians of rounds in which the variants take turns."""
     _, texts = questions()
     classifier = Classifier.from_files(Registry(bundled()).load("trec:production").files)
     loop = "plain Python loop, two folders and the result synced"
@@ -187,7 +193,7 @@ def small() -> None:
                 rates.setdefault(way, []).append(SMALL_FILES / daemon.busy_s())
                 peaks.setdefault(way, []).append(daemon.peak_mb)
     median = {way: statistics.median(found) for way, found in rates.items()}
-    show(
+    print_table(
         f"{SMALL_FILES:,} files of one question, all there before the start; {TURNS} rounds",
         ["way", "files/s, median", "least", "most", "x loop", "peak MB"],
         [
@@ -203,7 +209,7 @@ def small() -> None:
 
 
 def large() -> None:
-    """Print the rate of one large file."""
+    """Print the rate for one large file."""
     source, texts = questions(LARGE_QUESTIONS)
     spool = Spool()
     (spool.path / "in" / "large.txt").write_text("\n".join(texts) + "\n")
@@ -216,7 +222,7 @@ def large() -> None:
         raise RuntimeError(f"{event['questions_ok']} of {LARGE_QUESTIONS} answered")
     seconds = (ms["total"] - ms["wait"]) * 1e-3
     stages = [f"{ms[stage] * 1e-3:.1f}" for stage in ("read", "simulate", "write")]
-    show(
+    print_table(
         f"One file of {LARGE_QUESTIONS:,} questions ({source}), strict",
         [
             "questions/s",
@@ -240,7 +246,7 @@ def large() -> None:
 
 
 def latency() -> None:
-    """Print how long one file at a time takes, from its rename into in/ to its result's name."""
+    """Print the latency of one file at a time, from its rename into in/ to the appearance of its result."""
     _, texts = questions(DROPS)
     rows = []
     for level in ("strict", "file", "process"):
@@ -253,7 +259,7 @@ def latency() -> None:
         rows.append(
             [level, *(f"{ms:.2f}" for ms in (*tails(seen_ms), *tails(own_ms))), f"{mb:.0f}"]
         )
-    show(
+    print_table(
         f"{DROPS} files of one question, one at a time into an idle daemon",
         [
             "durability",
@@ -268,25 +274,25 @@ def latency() -> None:
 
 
 def drop_ms(spool: Path, number: int, text: str) -> float:
-    """Drop a file; give the milliseconds until its result is there."""
+    """Drop a file; return the milliseconds until its result appears."""
     time.sleep(PAUSE_S)
     name = f"{number:06}.txt"
     draft, result = spool / "tmp" / f"put-{name}", str(spool / "out" / f"{name}.jsonl")
     draft.write_text(text + "\n")
     begin = time.perf_counter()
     draft.rename(spool / "in" / name)
-    while not os.path.exists(result):  # noqa: PTH110 - asked thousands of times
+    while not os.path.exists(result):  # noqa: PTH110 - faster than pathlib, in a polling loop
         time.sleep(0.0001)
     return (time.perf_counter() - begin) * 1e3
 
 
 def tails(values: list[float]) -> tuple[float, float]:
-    """Give the median and the 99th percentile."""
+    """Return the median and the 99th percentile."""
     return statistics.median(values), statistics.quantiles(values, n=100)[98]
 
 
 def idle() -> None:
-    """Print what a daemon takes that has nothing to do."""
+    """Print start-up time, CPU share and memory of an idle daemon."""
     ready_s = []
     for _ in range(STARTS):
         with Daemon(Spool().path) as daemon:
@@ -298,7 +304,7 @@ def idle() -> None:
         share = (daemon.cpu_s - begin) / IDLE_S
         row = [f"{share:.2%}", f"{daemon.resident_mb:.0f}"]
     starts = statistics.median(ready_s), min(ready_s), max(ready_s)
-    show(
+    print_table(
         f"An empty daemon; {STARTS} starts",
         ["start to ready, s, median", "least", "most", "CPU", "resident MB"],
         [[*(f"{seconds:.2f}" for seconds in starts), *row]],
@@ -306,7 +312,7 @@ def idle() -> None:
 
 
 def growth() -> None:
-    """Print the memory of one daemon after few and after many files, and after a flood."""
+    """Print the memory of one daemon after each round of files, and after a flood of files."""
     _, texts = questions()
     rows, done = [], 0
     spool = Spool()
@@ -318,7 +324,7 @@ def growth() -> None:
             done += files
             mb = f"{daemon.resident_mb:.1f}", f"{daemon.peak_mb:.1f}"
             rows.append([f"{files:,}", f"{done:,}", *mb])
-    show(
+    print_table(
         "Memory of one daemon, files dropped as fast as they can be",
         ["files dropped", "files answered", "resident MB", "peak MB"],
         rows,

@@ -1,7 +1,7 @@
-"""Float Elman networks for the conversion benchmark: trained and exported by PyTorch that knows nothing of spikewatch.
+"""Train and export float Elman networks for the conversion benchmark, in plain PyTorch without spikewatch.
 
-They are trained as a careful user would: dropout, unknown words, and the epoch that answers a tenth of the training
-sentences, kept apart, best.
+They are trained as a careful user would: with dropout, with unknown words, and with the epoch chosen that answers a
+held-back tenth of the training sentences best.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ _DECAY: Final = 1e-2
 _DROPOUT: Final = 0.2
 _SEED: Final = 20_261_124
 _UNKNOWN: Final = 0.05
-"""Share of the training words that are replaced by the unknown word."""
+"""Share of training words that are replaced by the unknown word."""
 
 _SOURCES: Final = (Path(__file__), Path(__file__).with_name("sentences.py"))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
-    """What a foreign network is.
+    """Architecture and exporter of a network.
 
     Attributes
     ----------
     activation : {"relu", "tanh"}
     readout : {"last", "mean", "max"}
     width, hidden : int
-        Components of the embedding, and hidden units.
+        Components of the embedding, and number of hidden units.
     exporter : {"old", "present"}
         PyTorch's exporter: `dynamo=False`, which writes an RNN node, or the default, which unrolls the words.
     both : bool
@@ -64,7 +64,7 @@ class Recipe:
 
 
 def _recipe(activation: str, readout: str, size: tuple[int, int]) -> Recipe:
-    """Give each exporter half of the networks of every activation, readout and size."""
+    """Return a recipe; the exporters alternate, so that each gets half of every activation, readout and size."""
     odd = (activation == "relu") ^ (readout == "last") ^ (size[1] == 16)
     exporter = "present" if odd else "old"
     return Recipe(
@@ -93,8 +93,8 @@ class Net(nn.Module):
         )
         self.dropout = nn.Dropout(_DROPOUT)
         self.head = nn.Linear(recipe.hidden * (1 + recipe.both), classes)
-        # small words and states that stay (Le et al. 2015): otherwise 16 units that are read after the last word
-        # forget the first ones, and answer 20 points fewer
+        # Small embeddings and an identity recurrence (Le et al. 2015): without them, 16 units read after the last
+        # word forget the first words and lose 20 points.
         nn.init.normal_(self.embedding.weight, std=0.1)
         nn.init.eye_(self.rnn.weight_hh_l0)
         if recipe.both:
@@ -116,7 +116,7 @@ class Net(nn.Module):
 
 
 class Whole(nn.Module):
-    """The same network on sentences of one length, as many users export it."""
+    """The same network for unpadded sentences, the form that many users export."""
 
     def __init__(self, net: Net) -> None:
         super().__init__()
@@ -132,7 +132,7 @@ class Whole(nn.Module):
 
 
 def tokenizer(corpus: Corpus) -> Tokenizer:
-    """Make a word-level tokenizer of the words of the training sentences that stand there twice."""
+    """Return a word-level tokenizer over all words that occur at least twice in the training sentences."""
     split = pre_tokenizers.Sequence([pre_tokenizers.Whitespace()])
     lower = normalizers.Lowercase()
     counts: dict[str, int] = {}
@@ -146,7 +146,7 @@ def tokenizer(corpus: Corpus) -> Tokenizer:
 
 
 def trained(corpus: Corpus, recipe: Recipe, cache: Path) -> Path:
-    """Train a network and export it, or take it from the cache; return the folder of the model's files."""
+    """Train and export a network, unless the cache has it; return the folder with the model's files."""
     what = hashlib.sha256(b"".join(s.read_bytes() for s in _SOURCES)).hexdigest()[:12]
     held_out = hashlib.sha256(repr(corpus.held_out).encode()).hexdigest()[:6]
     name = f"{recipe.activation}-{recipe.readout}-{recipe.hidden}-{recipe.exporter}"
@@ -162,7 +162,7 @@ def trained(corpus: Corpus, recipe: Recipe, cache: Path) -> Path:
 
 
 def write_data(corpus: Corpus, words: Tokenizer, folder: Path) -> None:
-    """Write what a conversion takes beside the network."""
+    """Write the other inputs of a conversion: tokenizer, labels, calibration and held-out sentences."""
     folder.mkdir(parents=True, exist_ok=True)
     words.save(str(folder / "tokenizer.json"))
     (folder / "labels.json").write_text(json.dumps(corpus.labels))
@@ -174,8 +174,8 @@ def write_data(corpus: Corpus, words: Tokenizer, folder: Path) -> None:
 
 
 def export(network: nn.Module, path: Path, exporter: str) -> None:
-    """Export a network that takes ids [batch, time] by one of PyTorch's two exporters."""
-    example = torch.ones(2, 12, dtype=torch.int64)  # the present exporter unrolls its 12 words
+    """Export a network with input ids [batch, time] by one of PyTorch's two exporters."""
+    example = torch.ones(2, 12, dtype=torch.int64)  # the present exporter unrolls these 12 words
     options: dict[str, Any] = {
         "dynamo": False,
         "input_names": ["ids"],
@@ -188,12 +188,12 @@ def export(network: nn.Module, path: Path, exporter: str) -> None:
             "dynamic_shapes": [{0: torch.export.Dim("batch")}],
         }
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporters' own
+        warnings.simplefilter("ignore")  # deprecations and tracing
         torch.onnx.export(network.eval(), (example,), str(path), **options)
 
 
 def _fit(corpus: Corpus, words: Tokenizer, recipe: Recipe) -> Net:
-    """Train; return the network of the epoch that answers sentences kept apart best."""
+    """Train; return the network of the epoch that answers the held-back sentences best."""
     torch.manual_seed(_SEED)
     net = Net(words.get_vocab_size(), len(corpus.labels), recipe)
     ids, labels = _split(corpus, words)
@@ -205,7 +205,7 @@ def _fit(corpus: Corpus, words: Tokenizer, recipe: Recipe) -> Net:
         net.train()
         for chosen in (apart + torch.randperm(len(ids) - apart)).split(_BATCH):
             table, lengths = _padded([ids[i] for i in chosen])
-            # a rare word of a new sentence is unknown: the network must have met the unknown word
+            # rare words of new sentences are unknown, so the network must have seen the unknown word
             table = torch.where(torch.rand(table.shape) < _UNKNOWN, 0, table)
             loss = nn.functional.cross_entropy(net(table, lengths), labels[chosen])
             optimiser.zero_grad()

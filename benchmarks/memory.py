@@ -1,7 +1,7 @@
-"""Measure peak memory of processes.
+"""Measure the peak memory of processes.
 
-Linux hands `ru_maxrss` on through fork and exec, so that of a small program is at least its parent's: the high-water
-mark of /proc is read instead.
+Linux inherits `ru_maxrss` through fork and exec, so a small program reports at least the value of its parent. This
+module therefore reads the high-water mark in /proc.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def peak_kib(process: int | str = "self") -> int:
-    """Give the most memory that a process has held so far, in KiB; 0 once it is gone."""
+    """Return the peak resident memory of a process so far, in KiB; 0 if the process is gone."""
     try:
         status = Path(f"/proc/{process}/status").read_text()
     except OSError:
@@ -24,7 +24,7 @@ def peak_kib(process: int | str = "self") -> int:
 
 
 def run_and_watch(command: list[str], cwd: str | None = None) -> int:
-    """Run a program to its end, and give the most memory that it was seen to hold, in KiB."""
+    """Run a program to its end; return its peak memory in KiB, sampled every 2 ms."""
     with subprocess.Popen(command, cwd=cwd, stdout=subprocess.DEVNULL) as child:
         peak = 0
         while child.poll() is None:

@@ -1,10 +1,11 @@
-"""The paper's own shape: 64-d word vectors, 48 input lines, 16 ReLU units, no bias, no self-connections.
+"""Convert a network of the paper's shape: 64-d word vectors, 48 lines, 16 ReLU units, no bias or self-connections.
 
-Diehl et al. 2016 fell from 85 % (Elman RNN) over 78.4 % (16 levels, fan-in 64) to 74 % (spikes on TrueNorth) on TREC.
-Here the vectors begin as the 64 strongest components of ../shared's word vectors (theirs: word2vec), in which
-`what`, `where` and `how` are one, and are trained on; the layer before the RNN (Linear 64 -> 48, ReLU) is part of the
-encoder's table, as any function of a word is.  Questions are read backwards, which leaves the question word last.
-Their 48 + 16 lines leave none for our readout on the core: 47 are used, or more units where that agrees better.
+On TREC, Diehl et al. 2016 fell from 85 % (Elman RNN) through 78.4 % (16 levels, fan-in 64) to 74 % (spikes on
+TrueNorth).  Here, training starts from the 64 strongest components of ../shared's word vectors (theirs: word2vec), in
+which `what`, `where` and `how` are equal.  The layer before the RNN (Linear 64 -> 48, ReLU) becomes part of the
+encoder's table, like any function of a single word.  The network reads questions backwards, so that it reads the
+question word last.  Their 48 + 16 lines leave no line for our readout's gate, so 47 inputs are used, or more units if that agrees
+better.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 from benchmarks.convert import SHARED, head, measure, row
 from benchmarks.foreign import export, tokenizer, write_data
 from benchmarks.sentences import trec
-from benchmarks.tables import show
+from benchmarks.tables import print_table
 from spikewatch.convert.words.vectors import read_vectors
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class PaperNet(nn.Module):
         self.rnn.weight_hh_l0.fill_diagonal_(0)
 
     def words(self, ids: torch.Tensor) -> torch.Tensor:
-        """Encode words."""
+        """Return the codes of word ids."""
         return torch.relu(self.encoder(self.vectors(ids)))
 
     def forward(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
@@ -66,7 +67,7 @@ class PaperNet(nn.Module):
 
 
 class Backwards(nn.Module):
-    """The network as it is exported: the words' codes as its table, read from the last word to the first."""
+    """The exported form: a table of word codes, read from the last word to the first."""
 
     def __init__(self, net: PaperNet) -> None:
         super().__init__()
@@ -82,7 +83,7 @@ class Backwards(nn.Module):
 
 
 def exported(corpus: Corpus, folder: Path, seed: int = 1) -> None:
-    """Train the network and write the files that a conversion takes."""
+    """Train the network, and write the input files of a conversion."""
     words = tokenizer(corpus)
     torch.manual_seed(seed)
     net = PaperNet(_vectors(words), len(corpus.labels))
@@ -92,7 +93,7 @@ def exported(corpus: Corpus, folder: Path, seed: int = 1) -> None:
 
 
 def _vectors(words: Tokenizer) -> NDArray[np.float32]:
-    """Project the known words' vectors to 64 components; unknown words begin at zero."""
+    """Return initial vectors: those of known words projected to 64 components, zeros for the others."""
     table = read_vectors(VECTORS)
     centred = table.matrix - table.matrix.mean(axis=0)
     _, _, components = np.linalg.svd(centred, full_matrices=False)
@@ -139,7 +140,7 @@ def _fit(
 
 
 def main() -> None:
-    """Print the row beside the paper's."""
+    """Print the paper's figures and ours."""
     if not (SHARED.exists() and VECTORS.exists()):
         print("\npaper: ../shared is absent, so there are neither questions nor vectors")
         return
@@ -150,7 +151,7 @@ def main() -> None:
         found = {way: measure(folder, way) for way in ways}
     columns = head(ways)
     paper = ["Diehl et al. 2016", "85%", "78.4%", "74%", "", "+11.0", *[""] * (len(columns) - 5)]
-    show(
+    print_table(
         "The paper's shape, 1,000 held-out TREC questions",
         ["network", *columns],
         [paper, ["here", *row(found)]],

@@ -1,8 +1,9 @@
-"""Questions per second of the bundled model: the simulated core, spike for spike, against onnxruntime in float.
+"""Compare questions per second of the simulated core, spike for spike, with those of the float model in onnxruntime.
 
-Both get the same word ids of the same questions and answer them on one thread; tokenising and laying out are left out
-on both sides.  onnxruntime runs its best batch of those tried, padded and with lengths, as the model was exported.
-The ways take turns, so that other work on the machine hits all of them; memory is that of a process of its own.
+Both get the same word ids of the same questions and answer them on one thread; tokenising and batching are not
+measured.  onnxruntime runs padded batches with lengths, in the form that the model was exported in, and counts with its
+best batch size.  The variants take turns, so that other load on the machine affects all of them; memory is measured in
+a separate process for each.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 
 from benchmarks.daemon import questions
 from benchmarks.memory import peak_kib
-from benchmarks.tables import show
+from benchmarks.tables import print_table
 from spikewatch.registry import Registry, bundled
 from spikewatch.simcore import Classifier
 from spikewatch.simcore.chip._dispatch import kernels
@@ -37,14 +38,14 @@ Flat = tuple["NDArray[np.int64]", "NDArray[np.int64]"]
 
 
 def flat(ids: list[NDArray[np.int64]]) -> Flat:
-    """Lay questions out as the core takes them: all word ids, and where each question begins."""
+    """Return questions in the core's layout: all word ids in one array, and the start of each question."""
     return np.concatenate(ids), np.concatenate([[0], np.cumsum([len(q) for q in ids])])
 
 
 def batched(
     model: FloatModel, ids: list[NDArray[np.int64]], size: int
 ) -> tuple[list[dict[str, NDArray[np.int64]]], NDArray[np.int64]]:
-    """Pad batches, sorted by length as a good server would; return them and the order."""
+    """Return padded batches, sorted by length as a good server would, and the order of the questions in them."""
     order = np.argsort([len(q) for q in ids], kind="stable") if size > 1 else np.arange(len(ids))
     feeds = []
     for i in range(0, len(order), size):
@@ -54,8 +55,8 @@ def batched(
 
 
 def onnxruntime_way(ids: list[NDArray[np.int64]], size: int) -> Callable[[], NDArray[np.int64]]:
-    """Prepare a run of onnxruntime; it returns the labels in the questions' order."""
-    from spikewatch.convert.read import read_model_bytes  # noqa: PLC0415 - the core's memory is measured without
+    """Return a function that runs onnxruntime and returns the labels in the order of the questions."""
+    from spikewatch.convert.read import read_model_bytes  # noqa: PLC0415 - must not count in the core's memory
 
     files = Registry(bundled()).load("trec:production").files
     _, model = read_model_bytes(files["model.onnx"], what="model.onnx")
@@ -71,7 +72,7 @@ def onnxruntime_way(ids: list[NDArray[np.int64]], size: int) -> Callable[[], NDA
 def core_way(
     ids: list[NDArray[np.int64]], kernel: str, *, single: bool = False, threads: int = 1
 ) -> Callable[[], NDArray[np.int64]]:
-    """Prepare a run of the core; it returns the labels."""
+    """Return a function that runs the core and returns the labels."""
     files = Registry(bundled()).load("trec:production").files
     classifier = Classifier.from_files(files, kernel_name=kernel)
     batches = [flat([q]) for q in ids] if single else [flat(ids)]
@@ -85,7 +86,7 @@ def core_way(
 
 
 def ways(ids: list[NDArray[np.int64]]) -> dict[str, Callable[[], Callable[[], NDArray[np.int64]]]]:
-    """Name the ways, each with what prepares it."""
+    """Return the variants by name, each as a function that prepares its run."""
     found: dict[str, Callable[[], Callable[[], NDArray[np.int64]]]] = {}
     for size in BATCHES:
         some = ids[:SINGLE] if size == 1 else ids
@@ -99,7 +100,7 @@ def ways(ids: list[NDArray[np.int64]]) -> dict[str, Callable[[], Callable[[], ND
 
 
 def memory_of(way: str) -> str:
-    """Run one way in a process of its own; return its peak memory in MiB."""
+    """Run one variant in a new process; return its peak memory in MiB."""
     command = [sys.executable, "-m", "benchmarks.questions", way]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
@@ -139,13 +140,13 @@ def main() -> None:
         "same answer as float",
         "peak MiB",
     ]
-    show(f"{len(ids):,} questions ({source}), one thread unless stated", head, rows)
+    print_table(f"{len(ids):,} questions ({source}), one thread unless stated", head, rows)
     spiking = [labels[way] for way in labels if way.startswith("core") and "all" in way]
     assert all((answers == spiking[0]).all() for answers in spiking)
 
 
 def word_ids() -> tuple[str, list[NDArray[np.int64]]]:
-    """Tokenise the questions."""
+    """Return the name of the source, and the word ids of its questions."""
     source, texts = questions()
     classifier = Classifier.from_files(Registry(bundled()).load("trec:production").files)
     return source, [np.array(q, dtype=np.int64) for q in classifier.word_ids(texts)]

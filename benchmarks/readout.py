@@ -1,9 +1,9 @@
-"""Heads on the core and on the host, for networks that one reads as easily as the other, and for those it does not.
+"""Compare heads on the core with heads on the host, for networks that suit both equally and for others.
 
-The networks are trained and exported as those of `convert` are, on TREC's questions, and published by the defaults.
-Trained networks are kept in the folder that SPIKEWATCH_BENCH_CACHE names, by default a new temporary one.
+The networks are trained and exported like those of `convert`, on TREC's questions, and published with the defaults.
+Trained networks are kept in the folder SPIKEWATCH_BENCH_CACHE, by default a new temporary one.
 
-`python -m benchmarks.readout development` does the same with other sentences: settings are chosen on these alone.
+`python -m benchmarks.readout development` does the same with other sentences; settings are chosen only on these.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from benchmarks.convert import SHARED
 from benchmarks.foreign import Recipe, trained
 from benchmarks.sentences import trec
-from benchmarks.tables import show
+from benchmarks.tables import print_table
 from spikewatch.convert.publishing.conversion import Source, convert
 from spikewatch.convert.words.question_files import read_questions
 from spikewatch.simcore import Classifier
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 
 def measure(folder: Path, head: str, recipe: str | None = None) -> list[str]:
-    """Convert the network of a folder as `publish` does; return its row."""
+    """Convert the network of a folder as `publish` does; return the figures as table cells."""
     source = Source(
         model=folder / "model.onnx",
         tokenizer=folder / "tokenizer.json",
@@ -76,7 +76,7 @@ def measure(folder: Path, head: str, recipe: str | None = None) -> list[str]:
 
 
 def _speed(files: dict[str, bytes], data: Path) -> float:
-    """Answer the held-out questions in one batch on one thread; return questions/s, the median."""
+    """Answer the held-out questions in one batch on one thread; return the median of questions per second."""
     classifier = Classifier.from_files(files)
     ids = classifier.word_ids([q.text for q in read_questions(data, labelled=True)])
     times = []
@@ -105,14 +105,14 @@ HEAD: Final = [
 
 
 def table(title: str, corpus: Corpus, recipes: list[Recipe], cache: Path) -> None:
-    """Print a table of networks, each with its head on the core and on the host."""
+    """Print a table of networks, each with the head on the core and on the host."""
     rows = []
     for recipe in recipes:
         folder = trained(corpus, recipe, cache)
         for head in HEADS:
             rows.append([str(recipe), *measure(folder, head)])
             print("#", *rows[-1], flush=True)
-    show(f"{title}, TREC, {len(corpus.held_out):,} held-out questions", HEAD, rows)
+    print_table(f"{title}, TREC, {len(corpus.held_out):,} held-out questions", HEAD, rows)
 
 
 def main(*, development: bool = False) -> None:

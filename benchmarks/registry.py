@@ -1,4 +1,4 @@
-"""The registry: what a publish, an alias move, a look-up and a check take, beside the disk's fsync."""
+"""Measure publishing, moving an alias, resolving and verifying in a registry, and the disk's fsync for comparison."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.tables import show
+from benchmarks.tables import print_table
 from spikewatch.registry import Registry
 from spikewatch.registry.formats.manifest import build
 from spikewatch.registry.layout.commit import create, rebuild
@@ -36,21 +36,21 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=Path.home(), prefix="spikewatch-bench-") as folder:
         root = Path(folder)
         rows = [*_fsync(root), *_small(root), *_large(root)]
-    show(
+    print_table(
         f"The registry, {SIZE // 1000} kB per version",
         ["what", "median, ms", "p99, ms", "processor, ms", "limit, ms"],
         rows,
     )
     print(
-        "\nfsync is of a new file of 600 bytes and of its directory, one after the other, measured "
-        "first; a publish waits for the disk four times, an alias move twice, each for several "
-        "files at once. 'processor' is the median of the time spent computing, which other work on the "
-        "machine does not lengthen by waiting. 'first look' is by a Registry that has not read this index before."
+        "\nThe fsync rows sync a new file of 600 bytes and its directory, one after the other, before "
+        "everything else. A publish waits for the disk four times, an alias move twice, each time for several "
+        "files together. 'processor' is the median CPU time, which does not include waiting for other work on "
+        "the machine. 'first look' uses a Registry that has not read this index before."
     )
 
 
 def _times(work: Callable[[int], object], repeats: int = REPEATS) -> list[tuple[float, float]]:
-    """Give wall and processor time of each repetition, in ms."""
+    """Return wall-clock and CPU time of each repetition, in ms."""
     times = []
     for n in range(repeats):
         start, used = time.perf_counter(), time.process_time()
@@ -102,7 +102,7 @@ def _small(root: Path) -> list[list[str]]:
 
     published = _times(publish, VERSIONS)
     moved = _times(lambda n: registry.set_alias("trec", "production", f"1.{n}.0"))
-    time.sleep(0.1)  # an index that was just written is read every time
+    time.sleep(0.1)  # a Registry caches an index only when its last change is old enough
     return [
         _row(f"publish, 1 to {VERSIONS} versions", published, "40"),
         _row(f"alias move, {VERSIONS} versions", moved, "10"),
@@ -122,7 +122,7 @@ def _small(root: Path) -> list[list[str]]:
 
 
 def _large(root: Path) -> list[list[str]]:
-    """Measure with thousands of versions; their journal is written without waiting for the disk."""
+    """Measure with thousands of versions, whose journal is written without syncs to save time."""
     registry = Registry.init(root / "large")
     layout = Layout(registry.root / "trec")
     create(layout)

@@ -1,4 +1,4 @@
-"""Print benchmark tables, with the machine they were measured on."""
+"""Print benchmark tables, and describe the machine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def machine() -> str:
-    """Describe this machine in one line."""
+    """Return a one-line description of this machine."""
     model = platform.processor() or platform.machine()
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
@@ -18,7 +18,7 @@ def machine() -> str:
     return f"{model}, {os.cpu_count()} CPUs, {system}"
 
 
-def show(title: str, head: list[str], rows: list[list[str]]) -> None:
+def print_table(title: str, head: list[str], rows: list[list[str]]) -> None:
     """Print one Markdown table."""
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
     print(f"\n### {title}\n")

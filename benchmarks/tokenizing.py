@@ -1,4 +1,4 @@
-"""Text to word ids: the lookup of the bundled model against the library that its tokenizer is written for."""
+"""Compare the bundled model's lookup with the tokenizers library: the time from text to word ids."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.daemon import questions
-from benchmarks.tables import show
+from benchmarks.tables import print_table
 from spikewatch.registry import Registry, bundled
 from spikewatch.simcore.text.splitting import LibrarySplitter, read_splitter, read_tokenizer
 
@@ -21,7 +21,7 @@ BATCHES = (1, 64, 5000)
 
 
 def microseconds(splitter: Splitter, texts: list[str], size: int) -> float:
-    """Time one pass in batches, for each text."""
+    """Return the time of one pass in batches, in microseconds per text."""
     begin = time.perf_counter()
     for i in range(0, len(texts), size):
         splitter.split(texts[i : i + size])
@@ -50,7 +50,7 @@ def main() -> None:
             median = statistics.median(values)
             ratio = f"{library / median:.1f}"
             rows.append([f"{size:,}", name, f"{median:.2f}", f"{min(values):.2f}", ratio])
-    show(
+    print_table(
         f"Splitting {len(texts):,} questions ({source}) into words, one thread",
         ["batch", "way", "us each, median", "best", "x library"],
         rows,

@@ -4,8 +4,8 @@ On TREC, Diehl et al. 2016 fell from 85 % (Elman RNN) through 78.4 % (16 levels,
 TrueNorth).  Here, training starts from the 64 strongest components of ../shared's word vectors (theirs: word2vec), in
 which `what`, `where` and `how` are equal.  The layer before the RNN (Linear 64 -> 48, ReLU) becomes part of the
 encoder's table, like any function of a single word.  The network reads questions backwards, so that it reads the
-question word last.  Their 48 + 16 lines leave no line for our readout's gate, so 47 inputs are used, or more units if that agrees
-better.
+question word last.  Their 48 + 16 lines leave no line for our readout's gate, so 47 inputs are used, or more units if
+that agrees better.
 """
 
 from __future__ import annotations

@@ -73,9 +73,7 @@ def _opened(path: Path, lane: str, *, done_marker: bool) -> Spool:
         raise PutError(
             f"spool {path}: no lane {lane!r}; a daemon creates it (--serve NAME=REFERENCE)"
         )
-    spool = Spool.make(path, lane=lane)
-    spool.marker = names.MARKER if done_marker else ""
-    return spool
+    return Spool.make(path, lane=lane, marker=names.MARKER if done_marker else "")
 
 
 def _put(spool: Spool, file: Path) -> str:

@@ -1,1 +1,1 @@
-"""From an open input to its result records."""
+"""Answering: from an input in work/ to the lines of its result."""

@@ -1,4 +1,4 @@
-"""Ask an input for its questions, a few at a time, and note what it is worth."""
+"""An open input file, from which a batch takes as many records as it has space for."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ if TYPE_CHECKING:
 
     from ..settings import Settings
     from ..spool.folder import Spool
-    from .pipeline import Progress
     from .questions import InputRecord
 
 REPORT_DIGEST_BYTES: Final = 64 << 20
-"""A failed input is read on by so much to state its digest; reading a huge one to its end helps nobody."""
+"""At most so many more bytes of a rejected input are read to report its digest; a huge one is not read to its end."""
 
 _FILE_TYPES: Final = {
     stat.S_IFLNK: "symbolic link",
@@ -36,19 +35,29 @@ _FILE_TYPES: Final = {
 }
 
 
-class Asking:
-    """An open input in work/; digest, size and failure are noted on its request when it ends or breaks off.
+class InputFile:
+    """An open input in work/.
 
     Parameters
     ----------
     spool
-        Where it lies.
-    progress
-        Its request.
+        The spool.
+    name
+        The input's name.
     settings
         `max_line_bytes` and `max_input_bytes`.
     content
-        All of it, if it was read already.
+        All of its bytes, if they were read already; the file is then not opened.
+
+    Attributes
+    ----------
+    sha256
+        Digest of the whole input, hexadecimal; None if it was not read to its end.
+    size
+        Bytes read.
+    failure
+        Why it cannot be answered; None if it can.  All three are final once `take` has returned fewer records than
+        it was asked for.
 
     Raises
     ------
@@ -58,47 +67,49 @@ class Asking:
     """
 
     def __init__(
-        self, spool: Spool, progress: Progress, settings: Settings, content: bytes | None = None
+        self, spool: Spool, name: str, settings: Settings, content: bytes | None = None
     ) -> None:
-        name = progress.request.name
-        self._progress = progress
+        self.sha256: str | None = None
+        self.size = 0
+        self.failure: RejectedInputError | None = None
         self._left: list[InputRecord] = []
         self._fd: int | None = None
         self._blocks: Iterator[list[InputRecord]] = iter(())
         if content is None:
             self._fd = durable.open_input(spool.work, name)
             if self._fd is None:
-                progress.failure = _why_not(spool, name)
+                self.failure = _why_not_opened(spool, name)
                 return
             read: Callable[[int], bytes] = partial(os.read, self._fd)
-        elif self._take_small(content, settings):
+        elif self._take_plain_text(name, content, settings):
             return
         else:
             read = BytesIO(content).read
-        source = LineReader(
+        reader = LineReader(
             read,
             max_line_bytes=settings.max_line_bytes,
             max_bytes=settings.max_input_bytes,
             gzipped=names.gzipped(name),
         )
-        self._blocks = self._read(source)
+        self._blocks = self._read(reader, names.kind(name))
 
-    def _take_small(self, content: bytes, settings: Settings) -> bool:
-        """Take a plain text at once, in a third of the time; False for all that has questions of its own."""
-        progress = self._progress
-        name = progress.request.name
+    def _take_plain_text(self, name: str, content: bytes, settings: Settings) -> bool:
+        """Parse a small text at once, in a third of the time; return False where the general way must decide.
+
+        That is every other format, and every text that exceeds a limit, is not UTF-8 or has no questions.
+        """
         most = min(settings.max_line_bytes, settings.max_input_bytes or settings.max_line_bytes)
         if len(content) > most or names.kind(name) != ".txt" or names.gzipped(name):
             return False
         self._left = plain_questions(content)
         if not self._left:
             return False
-        progress.sha256 = hashlib.sha256(content).hexdigest()
-        progress.size = len(content)
+        self.sha256 = hashlib.sha256(content).hexdigest()
+        self.size = len(content)
         return True
 
     def take(self, count: int) -> list[InputRecord]:
-        """Give the next questions, `count` of them unless they end."""
+        """Return the next `count` records, fewer only at the end of the input."""
         left = self._left
         while len(left) < count:
             block = next(self._blocks, None)
@@ -109,29 +120,28 @@ class Asking:
         return left[:count]
 
     def close(self) -> None:
-        """Give the descriptor back."""
+        """Close the file."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
 
-    def _read(self, source: LineReader) -> Iterator[list[InputRecord]]:
-        progress = self._progress
+    def _read(self, reader: LineReader, kind: str | None) -> Iterator[list[InputRecord]]:
+        """Yield the input's records; note its failure, digest and size behind the last of them."""
         try:
-            kind = names.kind(progress.request.name)
-            asked = questions(source, kind)
-            # Lines of text have no ids but their numbers.
-            yield from asked if kind == ".txt" else without_duplicates(asked)
+            blocks = questions(reader, kind)
+            # The ids of lines of text are their numbers, which never repeat.
+            yield from blocks if kind == ".txt" else without_duplicates(blocks)
         except RejectedInputError as e:
-            progress.failure = e
-        progress.sha256 = source.digest_rest(REPORT_DIGEST_BYTES)
-        progress.size = source.size
+            self.failure = e
+        self.sha256 = reader.digest_rest(REPORT_DIGEST_BYTES)
+        self.size = reader.size
 
 
-def _why_not(spool: Spool, name: str) -> RejectedInputError:
+def _why_not_opened(spool: Spool, name: str) -> RejectedInputError:
     facts = durable.look(spool.work, name)
     if facts is None:
         return RejectedInputError("vanished", "it disappeared from work/ before it was read")
     if not stat.S_ISREG(facts.st_mode):
-        kind = _FILE_TYPES.get(stat.S_IFMT(facts.st_mode), "something else")
+        kind = _FILE_TYPES.get(stat.S_IFMT(facts.st_mode), "special file")
         return RejectedInputError("not_regular", f"it is a {kind}, not a regular file")
     return RejectedInputError("unreadable", "no permission to read it")

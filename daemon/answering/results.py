@@ -1,7 +1,7 @@
-"""Results: one JSON line for each question, and the sums of a request.
+"""Write results: one JSON line for each record of an input, and the sums over them.
 
-A result holds nothing that depends on when, where or with which others its request was answered: equal inputs have
-byte-equal results.
+A result does not depend on when, where or together with which other inputs it was made: equal inputs have byte-equal
+results.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .questions import InputRecord
 
 ENERGY_DIGITS: Final = 6
-"""Decimals of energies in uJ and powers in uW: picojoules are beyond what the estimates can tell."""
+"""Decimals of energies in uJ and powers in uW: the estimates are not precise to a picojoule."""
 
 SPIKES: Final = ("input", "hidden", "output")
 
@@ -36,17 +36,21 @@ _UNANSWERED: Final = (
 )
 
 _encode: Final = json.JSONEncoder().encode
-"""What `json.dumps` calls, after it has looked at its eleven arguments."""
+"""What `json.dumps` calls in the end; calling it directly skips the checks of eleven arguments."""
 
 NO_ANSWER: Final = {
     NO_WORDS: Fault("no_words", "the text holds no word"),
     TOO_LONG: Fault("too_long", f"more than {MAX_WORDS} words"),
 }
-"""Why a text has no answer, by the label that the classifier gives it."""
+"""Why a text has no answer, by the sentinel that the classifier returns as its label."""
 
 
 class Row(NamedTuple):
-    """The answer to one question in plain numbers (a tuple for speed, like `InputRecord`)."""
+    """The answer to one question as Python numbers (a tuple for speed, like `InputRecord`).
+
+    `label` is an index into the model's labels, or a sentinel of `NO_ANSWER`; `scores` has one score for each label,
+    `spikes` one count for each of `SPIKES`; energies in uJ.
+    """
 
     label: int
     scores: list[int]
@@ -59,16 +63,16 @@ class Row(NamedTuple):
 
 @dataclass(kw_only=True, slots=True)
 class Tally:
-    """Sums over the questions of one request.
+    """Sums over the records of one input.
 
     Attributes
     ----------
     ok, failed
-        Questions answered, and records that could not be.
+        Questions answered, and records without an answer.
     input_spikes, hidden_spikes, output_spikes, synaptic_events, ticks
-        On the chip, over all questions; ticks of 1 ms.
+        Counts on the simulated chip, over all answered questions; a tick is 1 ms.
     labels
-        Questions by answered label.
+        Number of questions by the label that they got.
 
     """
 
@@ -82,7 +86,7 @@ class Tally:
     labels: Counter[int] = field(default_factory=Counter)
 
     def add(self, row: Row) -> None:
-        """Count one answered question."""
+        """Add one answered question."""
         self.ok += 1
         self.input_spikes += row.spikes[0]
         self.hidden_spikes += row.spikes[1]
@@ -97,13 +101,13 @@ class Tally:
         return self.input_spikes, self.hidden_spikes, self.output_spikes
 
     def figures(self, *, cores: int) -> dict[str, Any]:
-        """Give the figures of the request as the log and the summary state them."""
+        """Return the figures that the log and the summary have, as a JSON object."""
         (found,) = figures([self], cores=cores)
         return found
 
 
 def figures(tallies: Sequence[Tally], *, cores: int) -> list[dict[str, Any]]:
-    """Give the figures of many requests (see `Tally.figures`) in a third of the time that they take one by one."""
+    """Return the figures of many inputs (see `Tally.figures`), in a third of the time of one call for each."""
     estimated = estimate(
         cores=cores,
         ticks=[tally.ticks for tally in tallies],
@@ -126,18 +130,18 @@ def figures(tallies: Sequence[Tally], *, cores: int) -> list[dict[str, Any]]:
 
 
 def _by_method(columns: Mapping[str, NDArray[np.float64]]) -> list[dict[str, float]]:
-    """Round columns of figures and turn them into a row for each request."""
+    """Round the columns, one per method of estimation, and return one row per input."""
     rounded = (column.round(ENERGY_DIGITS).tolist() for column in columns.values())
     return [dict(zip(columns, row, strict=True)) for row in zip(*rounded, strict=True)]
 
 
-class Records:
-    """Turns answers into the lines of a result (see `records_of`).
+class ResultFormat:
+    """Turns answers into the lines of a result (see `result_format`).
 
     Parameters
     ----------
     labels, cores
-        Of the model.
+        The model's labels, and the number of its cores, which the energy depends on.
 
     """
 
@@ -147,7 +151,7 @@ class Records:
         self._answered = _compile(self._labels)
 
     def rows(self, answers: Answers) -> Iterator[Row]:
-        """Turn the arrays of a batch into rows of plain numbers."""
+        """Turn the arrays of a batch into an iterator over rows of Python numbers."""
         energy = estimate(
             cores=self._cores, ticks=answers.ticks, synaptic_events=answers.synaptic_events
         )
@@ -162,34 +166,33 @@ class Records:
         )
         return map(Row._make, zip(*(column.tolist() for column in columns), strict=True))
 
-    def lines(self, questions: Sequence[InputRecord], rows: Iterator[Row], tally: Tally) -> bytes:
-        """Write the records of some questions of one request, and count them.
+    def lines(self, records: Sequence[InputRecord], rows: Iterator[Row], tally: Tally) -> bytes:
+        """Return the result's lines for some records of one input, and add them to its tally.
 
         Parameters
         ----------
-        questions
+        records
             In order.
         rows
-            The answers of the batch; as many are taken as there are questions without a fault.
+            The answers of the batch; one is consumed for each record without a fault.
         tally
-            Sums of the request.
+            Sums of the input.
 
         """
         return "".join(
-            self._line(question, None if question.fault else next(rows), tally)
-            for question in questions
+            self._line(record, None if record.fault else next(rows), tally) for record in records
         ).encode()
 
-    def _line(self, question: InputRecord, row: Row | None, tally: Tally) -> str:
+    def _line(self, record: InputRecord, row: Row | None, tally: Tally) -> str:
         if row is None or row.label < 0:
             tally.failed += 1
-            fault = question.fault or NO_ANSWER[NO_WORDS if row is None else row.label]
-            shown = (question.id, question.text, fault.code, fault.message)
+            fault = record.fault or NO_ANSWER[NO_WORDS if row is None else row.label]
+            shown = (record.id, record.text, fault.code, fault.message)
             return _UNANSWERED % tuple(map(_encode, shown))
         tally.add(row)
         return self._answered % (
-            question.id if isinstance(question.id, int) else _encode(question.id),
-            _encode(question.text),
+            record.id if isinstance(record.id, int) else _encode(record.id),
+            _encode(record.text),
             self._labels[row.label],
             *row.scores,
             *row.spikes,
@@ -200,18 +203,18 @@ class Records:
         )
 
 
-def records_of(model: ServedModel) -> Records:
-    """Give the records of a model; their format is compiled once, and holds nothing of the model itself."""
-    return _records(labels=model.classifier.labels, cores=model.classifier.cores)
+def result_format(model: ServedModel) -> ResultFormat:
+    """Return the format of a model's results, compiled once for equal labels and cores; it does not keep the model."""
+    return _result_format(labels=model.classifier.labels, cores=model.classifier.cores)
 
 
 @lru_cache(maxsize=16)
-def _records(*, labels: tuple[str, ...], cores: int) -> Records:
-    return Records(labels=labels, cores=cores)
+def _result_format(*, labels: tuple[str, ...], cores: int) -> ResultFormat:
+    return ResultFormat(labels=labels, cores=cores)
 
 
 def _compile(labels: Sequence[str]) -> str:
-    """Make the format of an answered record: what `json.dumps` would write, at a third of its cost."""
+    """Return the format string of an answered line: what `json.dumps` would write, in a third of its time."""
     counted = ",".join(map("%s:%%d".__mod__, (label.replace("%", "%%") for label in labels)))
     spikes = ",".join(map('"%s":%%d'.__mod__, SPIKES))
     fields = (

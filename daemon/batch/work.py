@@ -14,7 +14,7 @@ from itertools import islice
 from threading import Lock
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
 
-from ..answering.results import Tally, records_of
+from ..answering.results import Tally, result_format
 from ..errors import RejectedInputError
 from ..models.served import ServedModel
 from ..spool import names
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from ..answering.questions import InputRecord
-    from ..answering.results import Records, Row
+    from ..answering.results import ResultFormat, Row
     from .parts import InputPart, Preamble, Scan
     from .stores import Store
 
@@ -233,10 +233,10 @@ def _fill_lines(
     file: BinaryIO,
     out: BinaryIO,
 ) -> Tally:
-    records, tally = records_of(model), Tally()
+    lines, tally = result_format(model), Tally()
     with parts.part_questions(file, source.kind or "", head, part) as questions:
         while batch := list(islice(questions, BATCH_QUESTIONS)):
-            data = records.lines(batch, _rows(model, records, batch), tally)
+            data = lines.lines(batch, _rows(model, lines, batch), tally)
             with stores.store_errors("result"):
                 out.write(data)
     return tally
@@ -252,11 +252,11 @@ def _fill_parquet(
 ) -> Tally:
     from . import columns, parquet  # noqa: PLC0415 - pyarrow takes a while to import
 
-    records, tally = records_of(model), Tally()
+    lines, tally = result_format(model), Tally()
     questions = parquet.PartQuestions(file, part)
     written = columns.Columns(out, model.classifier.labels, strings=questions.strings)
     for batch in questions.batches(BATCH_QUESTIONS):
-        rows = _rows(model, records, batch)
+        rows = _rows(model, lines, batch)
         answered = [
             (question, next(rows) if question.text is not None else None) for question in batch
         ]
@@ -270,12 +270,12 @@ def _fill_parquet(
     return tally
 
 
-def _rows(model: ServedModel, records: Records, batch: list[InputRecord]) -> Iterator[Row]:
+def _rows(model: ServedModel, lines: ResultFormat, batch: list[InputRecord]) -> Iterator[Row]:
     texts = [question.text for question in batch if question.text is not None]
     if not texts:
         return iter(())
     try:
-        return records.rows(model.classifier.classify(texts))
+        return lines.rows(model.classifier.classify(texts))
     except Exception as e:  # a fault of the model fails only this input
         raise RejectedInputError("simulator", f"{type(e).__name__}: {e}", stage="simulate") from e
 

@@ -1,1 +1,1 @@
-"""New inputs: noticed, found complete, and claimed while there is room for their results."""
+"""Intake: notice new inputs, find them complete, and claim them while there is space for their results."""

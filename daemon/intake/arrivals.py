@@ -1,7 +1,7 @@
-"""Find inputs that have arrived, and claim them while there is room.
+"""Find inputs that have arrived, and claim them while there is space for their results.
 
-Of many, some are claimed ahead, in a thread, while those before them are answered.  Whatever is done to the inbox waits
-until that thread rests.
+Of a backlog, the next inputs are claimed ahead, in a thread, while those before them are answered.  Everything else
+that touches the inbox waits until that thread is idle.
 """
 
 from __future__ import annotations
@@ -9,152 +9,127 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
-from ..answering.pipeline import Request, small_contents
+from ..answering.pipeline import small_contents
+from ..answering.request import Request
 from ..files import durable
 from ..log import events
 from ..spool import names
 from .inbox import Inbox, leases_work
-from .outgoing import OutGuard
-from .watch_guard import MissedEvents, RoomGuard, WatchGuard
+from .room import DiskSpace, OutLimit
+from .watch_guard import MissedEvents, WatchGuard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Sequence
     from concurrent.futures import Future
 
-    from structlog.typing import FilteringBoundLogger
-
+    from ..context import Context
+    from ..log.logger import Log
     from ..settings import Settings
-    from ..spool.commit import Committer
-    from ..spool.folder import Spool
-    from .inbox import Arrival
     from .watch import Watching
 
 BLIND_SCAN_S: Final = 0.25
-"""Longest time in seconds between two scans while file events do not come."""
+"""Longest time in seconds between two scans while no file events arrive."""
 
 
 class Arrivals:
-    """What comes into in/, from the hint of a watcher or the find of a scan to the name in work/.
+    """The way of an input from in/, where an event or a scan finds it, to its claim in work/.
 
     Parameters
     ----------
-    spool, committer
-        Locked, and its final places.
-    settings
-        See `Settings`.
+    context
+        Shared with the lane's other parts.
     watcher
         Source of hints.
     log
-        Where events go.
-
-    Attributes
-    ----------
-    log
-        Where those that name the model go.
+        Returns the log that is bound to the model served now, for the events of single inputs.
 
     """
 
-    def __init__(
-        self,
-        *,
-        spool: Spool,
-        committer: Committer,
-        settings: Settings,
-        watcher: Watching,
-        log: FilteringBoundLogger,
-    ) -> None:
-        self._spool = spool
-        self._ledger = committer
-        self._settings = settings
+    def __init__(self, context: Context, *, watcher: Watching, log: Callable[[], Log]) -> None:
+        self._context = context
+        self._spool = context.spool
         self._watcher = watcher
-        self.log = log
-        self._room = RoomGuard(spool, settings, log)
-        self._outs = OutGuard(spool, settings, log)
-        self._watch = WatchGuard(spool, watcher, log)
+        self._log = log
+        self._disk = DiskSpace(context)
+        self._out_limit = OutLimit(context)
+        self._watch = WatchGuard(context, watcher)
         self._missed = MissedEvents()
-        self._inbox = Inbox(
-            spool,
-            settle_s=settings.settle_s,
-            empty_grace_s=settings.empty_grace_s,
-            leases=not settings.network_fs and leases_work(spool),
-        )
+        leases = not context.settings().network_fs and leases_work(context.spool)
+        self._inbox = Inbox(context.spool, leases=leases)
         self._scan_due_s = 0.0
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="claiming")
         self._releasing: Future[None] | None = None
         self._ahead: Future[list[Request]] | None = None
 
-    def configure(self, settings: Settings) -> None:
-        """Take other settings."""
-        self._rest()
-        self._settings = settings
-        for part in (self._inbox, self._room, self._outs):
-            part.configure(settings)
-
     def start(self, now: float) -> None:
-        """Start to watch, then scan, so that no file falls between the two."""
+        """Begin to watch, then scan, so that no file is missed between the two."""
         self._watch.start(now)
-        self._room.check()
-        self._seen(self._inbox.scan(now), by="scan")
-        self._scan_due_s = now + self._settings.scan_s
+        self._disk.check()
+        self._log_seen(self._inbox.scan(now), by="scan")
+        self._scan_due_s = now + self._context.settings().scan_s
 
     def stop(self) -> None:
-        """Stop watching, when what was claimed has left in/; what was claimed ahead and not given stays in work/."""
+        """Stop watching once claimed inputs have left in/; those claimed ahead and not returned stay in work/."""
         self._watch.stop()
         self._thread.shutdown()
 
     @property
     def expecting(self) -> bool:
-        """True while there is more to claim that needs nobody to do anything, or something is claimed already."""
+        """True while inputs are claimed ahead, or more can be claimed although nobody does anything."""
         return self._ahead is not None or self._inbox.expecting
 
     @property
     def next_s(self) -> float:
-        """When there is something to look at, monotonic."""
-        self._rest()
-        look = self._inbox.next_look_s() if self._may_claim else None
-        return self._scan_due_s if look is None else min(self._scan_due_s, look)
+        """When to look again, monotonic."""
+        self._wait_for_thread()
+        due = self._inbox.next_due_s() if self._may_claim else None
+        return self._scan_due_s if due is None else min(self._scan_due_s, due)
 
     @property
     def _may_claim(self) -> bool:
-        return self._room.room and self._outs.room
+        return self._disk.enough and self._out_limit.open
 
-    def look(self, now: float, *, in_hand: int) -> None:
-        """Take hints, and scan when it is time; `in_hand` inputs are on their way to out/.
+    def look(self, now: float, *, open_inputs: int) -> None:
+        """Take the watcher's hints, and scan when a scan is due.
+
+        Parameters
+        ----------
+        now
+            Monotonic time in seconds.
+        open_inputs
+            Inputs that were claimed and have no result in out/ yet.
 
         Raises
         ------
         SpoolLostError
-            Another spool has taken the place of this one.
+            Another spool now has this one's path.
         OSError
             The disk.
 
         """
         self.release()
-        in_hand += self._rest()
+        open_inputs += self._wait_for_thread()
         seen, lost = self._watcher.take()
-        self._watch.heard(seen, now, lost=lost)
-        self._missed.told(seen)
-        self._seen(self._inbox.hint(seen, now), by="event")
+        self._watch.note_events(seen, now, lost=lost)
+        self._missed.note_events(seen)
+        self._log_seen(self._inbox.hint(seen, now), by="event")
         if lost:
-            self.log.warning(events.WATCH_OVERFLOW)
-        self._outs.check(now, in_hand=in_hand)
-        backlog_on_disk = self._inbox.full and self._inbox.next_look_s() is None
+            self._log().warning(events.WATCH_OVERFLOW)
+        self._out_limit.check(now, open_inputs=open_inputs)
+        backlog_on_disk = self._inbox.full and self._inbox.next_due_s() is None
         if lost or backlog_on_disk or now >= self._scan_due_s:
-            self._room.check()
+            self._disk.check()
             if self._watch.check(now):
                 self._scan(now)
-            pause = (
-                min(self._settings.scan_s, BLIND_SCAN_S)
-                if self._watch.blind
-                else self._settings.scan_s
-            )
-            self._scan_due_s = now + pause
+            scan_s = self._context.settings().scan_s
+            self._scan_due_s = now + (min(scan_s, BLIND_SCAN_S) if self._watch.blind else scan_s)
 
     def claim(self, now: float, *, waiting: Container[str]) -> list[Request]:
-        """Claim complete inputs while there is room; those whose very bytes are answered already are finished at once.
+        """Claim complete inputs, and return those that must be answered.
 
-        They leave in/ beside what is done next; before their answers are made final, `release` must have returned.
-        If there are more, the next ones are claimed beside it, too, and given by the next call.
+        Inputs whose very bytes are answered already are moved to done/ at once.  The others leave in/ while the caller
+        goes on; `release` must have returned before their answers become final.  If there are more, the next ones are
+        claimed meanwhile, too, and returned by the next call.
 
         Parameters
         ----------
@@ -166,21 +141,24 @@ class Arrivals:
         Raises
         ------
         OSError
-            The disk; some may be claimed that are not given (see `distrust`).
+            The disk; some inputs may be claimed that are not returned (see `distrust`).
 
         """
+        settings = self._context.settings()
         requests = self.claimed_ahead()
         if not requests:
-            taken = self._take(now, waiting)
+            taken = self._take(now, waiting, settings)
             if taken:
                 self._releasing = self._thread.submit(self._spool.release, _names(taken))
-            requests = [_request(arrival) for arrival in self._unknown(taken, self.release)]
+            requests = self._unanswered(taken, self.release)
         if requests and self._inbox.has_due(now):
-            self._ahead = self._thread.submit(self._claim_ahead, now, waiting, self._releasing)
+            self._ahead = self._thread.submit(
+                self._claim_ahead, now, waiting, settings, self._releasing
+            )
         return requests
 
     def claimed_ahead(self) -> list[Request]:
-        """Give what was claimed beside other work.
+        """Return what the thread has claimed ahead, once.
 
         Raises
         ------
@@ -192,12 +170,12 @@ class Arrivals:
         return [] if ahead is None else ahead.result()
 
     def release(self) -> None:
-        """Wait until what was claimed has left in/.
+        """Wait until the claimed inputs have left in/.
 
         Raises
         ------
         OSError
-            The disk: some of it is in in/ and in work/, as if the process had ended there (see `recovery`).
+            The disk: some of them are in in/ and in work/, as if the process had ended there (see `recovery`).
 
         """
         if self._releasing is not None:
@@ -205,96 +183,109 @@ class Arrivals:
             releasing.result()
 
     def distrust(self) -> None:
-        """Scan at the next look: what was about to be claimed when a fault came must be found anew.
+        """Scan at the next look, after a fault: claims that it interrupted must be found anew.
 
-        What was claimed ahead is not given any more: it lies in work/, as what the fault has left there.
+        Inputs that were claimed ahead are not returned any more; they are in work/ like those that the fault left.
         """
-        self._rest()
+        self._wait_for_thread()
         self._ahead = None
         self._scan_due_s = 0.0
-        self._missed.scanned(None)
+        self._missed.note_scan(None)
 
     def refused(self) -> None:
-        """Take note that the disk has refused a write for want of room."""
-        self._room.check(refused=True)
+        """Note that the disk has refused a write because it is full."""
+        self._disk.check(refused=True)
 
     def _scan(self, now: float) -> None:
         was_full = self._inbox.full
         found = self._inbox.scan(now)
-        self._seen(found, by="scan")
-        # After a scan that could not see all, older files come to light that nobody has missed.  Events of markers do
-        # not name the inputs that the scan finds, and a network file system has none.
-        unheard = was_full or self._spool.marker or self._settings.network_fs
-        missed = self._missed.scanned(None if unheard else found)
+        self._log_seen(found, by="scan")
+        # Names without events are reported only where each file has one: not after a scan that stopped at a full
+        # window, nor with markers, whose events name the marker, nor on a network file system.
+        no_events = was_full or self._spool.marker or self._context.settings().network_fs
+        missed = self._missed.note_scan(None if no_events else found)
         if missed:
-            self.log.info(events.WATCH_RESCAN, found=missed)
+            self._log().info(events.WATCH_RESCAN, found=missed)
 
-    def _seen(self, found: list[str], *, by: str) -> None:
+    def _log_seen(self, found: list[str], *, by: str) -> None:
+        log = self._log()
         for name in found:
-            self.log.debug(events.SEEN, file=names.printable(name), by=by)
+            log.debug(events.SEEN, file=names.printable(name), by=by)
 
     def _claim_ahead(
-        self, now: float, waiting: Container[str], before: Future[None] | None
+        self,
+        now: float,
+        waiting: Container[str],
+        settings: Settings,
+        before: Future[None] | None,
     ) -> list[Request]:
         if before is not None and before.exception() is not None:
-            return []  # `release` tells of it
-        taken = self._take(now, waiting)
+            return []  # `release` raises it
+        taken = self._take(now, waiting, settings)
         self._spool.release(_names(taken))
-        fresh = self._unknown(taken, lambda: None)
-        return [*map(_request, fresh, small_contents(self._spool, _names(fresh)))]
+        fresh = self._unanswered(taken, lambda: None)
+        contents = small_contents(self._spool, _names(fresh))
+        return [
+            Request(name=r.name, arrived_s=r.arrived_s, size=r.size, content=content)
+            for r, content in zip(fresh, contents, strict=True)
+        ]
 
-    def _take(self, now: float, waiting: Container[str]) -> list[Arrival]:
-        """Claim, the small ones first: they share batches and are settled before a large one begins."""
+    def _take(self, now: float, waiting: Container[str], settings: Settings) -> list[Request]:
+        """Claim, and return small inputs first: they share batches and are settled before a large one begins."""
         if not self._may_claim:
             return []
-        most = self._outs.limit(self._settings.group_files)
-        arrivals = {a.name: a for a in self._inbox.ready(now, most)}
-        lanes = () if self._spool.lane else self._settings.models
+        log = self._log()
+        most = self._out_limit.allowed(settings.group_files)
+        ready = {request.name: request for request in self._inbox.ready(now, most, settings)}
+        lanes = () if self._spool.lane else settings.models
         for name in self._inbox.take_folders():
             if name in lanes:
                 continue
-            self.log.warning(events.IGNORED, file=names.printable(name), message="it is a folder")
-        occupied = [name for name in arrivals if name in waiting]
-        claimed, busy = self._spool.claim(name for name in arrivals if name not in waiting)
-        self._outs.claimed(len(claimed))
+            log.warning(events.IGNORED, file=names.printable(name), message="it is a folder")
+        occupied = [name for name in ready if name in waiting]
+        claimed, busy = self._spool.claim(name for name in ready if name not in waiting)
+        self._out_limit.claimed(len(claimed))
         for name in (*occupied, *busy):
             self._inbox.put_back(name, now)
         for name in claimed:
-            size = arrivals[name].size
-            self.log.debug(events.CLAIMED, file=names.printable(name), size_bytes=size)
-        return sorted((arrivals[name] for name in claimed), key=lambda arrival: arrival.size)
+            size = ready[name].size
+            log.debug(events.CLAIMED, file=names.printable(name), size_bytes=size)
+        return sorted((ready[name] for name in claimed), key=lambda request: request.size)
 
-    def _unknown(self, taken: Sequence[Arrival], released: Callable[[], None]) -> list[Arrival]:
-        """Give what is to be answered of what was claimed; `released` returns when all of it has left in/."""
+    def _unanswered(
+        self, taken: Sequence[Request], wait_for_release: Callable[[], None]
+    ) -> list[Request]:
+        """Return the claimed inputs that have no result yet; finish the others.
+
+        `wait_for_release` returns when all of them have left in/.
+        """
         results = [names.base(name) + names.RESULT for name in _names(taken)]
         new = durable.missing(self._spool.out, results)
         return [
-            arrival
-            for arrival, is_new in zip(taken, new, strict=True)
-            if is_new or not self._is_known(arrival.name, released)
+            request
+            for request, is_new in zip(taken, new, strict=True)
+            if is_new or not self._is_answered(request.name, wait_for_release)
         ]
 
-    def _is_known(self, name: str, released: Callable[[], None]) -> bool:
+    def _is_answered(self, name: str, wait_for_release: Callable[[], None]) -> bool:
+        """Return whether these bytes have a result under this name, after moving such an input to done/."""
+        committer = self._context.committer
         sha256 = durable.digest(self._spool.work, name)
-        result = None if sha256 is None else self._ledger.answered(name, sha256)
+        result = None if sha256 is None else committer.answered(name, sha256)
         if sha256 is None or result is None:
             return False
-        released()
-        self._ledger.finish([(name, sha256)])
+        wait_for_release()
+        committer.finish([(name, sha256)])
         file, answer = names.printable(name), names.printable(result)
-        self.log.info(events.DUPLICATE, file=file, input_sha256=sha256, result=answer)
+        self._log().info(events.DUPLICATE, file=file, input_sha256=sha256, result=answer)
         return True
 
-    def _rest(self) -> int:
-        """Wait until the thread rests; give the number of inputs that it has claimed."""
+    def _wait_for_thread(self) -> int:
+        """Wait until the thread has claimed ahead; return the number of inputs that it will return."""
         if self._ahead is None or self._ahead.exception() is not None:
             return 0
         return len(self._ahead.result())
 
 
-def _names(arrivals: Iterable[Arrival]) -> list[str]:
-    return [arrival.name for arrival in arrivals]
-
-
-def _request(arrival: Arrival, content: bytes | None = None) -> Request:
-    return Request(name=arrival.name, arrived_s=arrival.arrived_s, content=content)
+def _names(requests: Iterable[Request]) -> list[str]:
+    return [request.name for request in requests]

@@ -1,6 +1,6 @@
-"""Find inputs in in/ that are complete.
+"""Find the inputs in in/ that are complete.
 
-Events are a hint, the scan is the truth: an event only makes its name be looked at sooner.
+The scan decides what is in in/; a file event is only a hint, which makes its name be examined sooner.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from enum import Enum, auto
 from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from ..answering.request import Request
 from ..files import _calls, durable
 from ..spool import names
 
@@ -23,14 +24,14 @@ if TYPE_CHECKING:
     from ..spool.folder import Spool
 
 WINDOW: Final = 10_000
-"""Names held in memory; the rest of a backlog stays on disk until there is room."""
+"""Most names that are held in memory; the rest of a backlog stays on disk until some of them are claimed."""
 
 RECHECK_S: Final = 0.05
-"""Pause before a name that was not ready is looked at again, without an event."""
+"""Pause in seconds before a name that was not ready is examined again, if no event comes."""
 
 
 class Verdict(Enum):
-    """What a look at a name says."""
+    """What an examination of a name found: complete, not yet complete, open for writing, or nothing to claim."""
 
     READY = auto()
     WAIT = auto()
@@ -40,18 +41,18 @@ class Verdict(Enum):
 
 @dataclass(kw_only=True, slots=True)
 class Candidate:
-    """A name that was seen in the inbox.
+    """A name that was seen in in/ and is not complete yet.
 
     Attributes
     ----------
     due_s
-        When to look at it (again), monotonic.
+        When to examine it (again), monotonic.
     signature
-        Size and modification time at the last look.
+        Size in bytes and modification time in ns at the last examination.
     since_s
-        Since when the signature is what it is, monotonic.
+        Since when the signature has not changed, monotonic.
     held
-        A writer had it open at the last look.
+        Whether a writer had it open at the last examination.
 
     """
 
@@ -61,10 +62,10 @@ class Candidate:
     held: bool = False
 
 
-class Look(NamedTuple):
-    """What a look at a name says.
+class FileFacts(NamedTuple):
+    """Type and mode, size in bytes and times of a file.
 
-    `free` is whether nobody has it open for writing; None where nobody asked and where the kernel cannot tell.
+    `free` is whether no process has it open for writing; None if leases are not used or do not work on it.
     """
 
     mode: int
@@ -74,15 +75,6 @@ class Look(NamedTuple):
     free: bool | None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Arrival:
-    """A complete input: its name, its size in bytes, and the wall time at which it came (inode change time)."""
-
-    name: str
-    size: int
-    arrived_s: float
-
-
 class Inbox:
     """The names in in/ and what is known of them.
 
@@ -90,32 +82,27 @@ class Inbox:
     ----------
     spool
         The spool.
-    settle_s, empty_grace_s
-        See `Settings`.
     leases
-        Whether leases tell open writers on this file system (see `leases_work`).
+        Whether leases reveal open writers on this file system (see `leases_work`).
+
+    Attributes
+    ----------
+    full
+        Whether there were more names than `WINDOW` at the last scan or since.
 
     """
 
-    def __init__(
-        self, spool: Spool, *, settle_s: float, empty_grace_s: float, leases: bool
-    ) -> None:
+    def __init__(self, spool: Spool, *, leases: bool) -> None:
         self._spool = spool
-        self._settle_s = settle_s
-        self._empty_grace_s = empty_grace_s
-        self._leases = leases
+        # With markers the producer says when an input is complete, so open writers do not matter.
+        self._leases = leases and not spool.marker
         self._candidates: dict[str, Candidate] = {}
         self._folders: set[str] = set()
         self._new_folders: list[str] = []
         self.full = False
 
-    def configure(self, settings: Settings) -> None:
-        """Take other times to settle."""
-        self._settle_s = settings.settle_s
-        self._empty_grace_s = settings.empty_grace_s
-
     def hint(self, seen: Iterable[str], now: float) -> list[str]:
-        """Take names from the watcher: look at them at once; give those that are new."""
+        """Make names that the watcher has seen due at once; return those that are new."""
         new = []
         for name in map(self._input, seen):
             if names.skipped(name) or not self._spool.takes(name):
@@ -131,7 +118,7 @@ class Inbox:
         return new
 
     def scan(self, now: float) -> list[str]:
-        """List in/; give the names that no event had told of."""
+        """List in/; return the names that are new: no event has announced them."""
         found: list[str] = []
         self.full = False
         folders: set[str] = set()
@@ -154,85 +141,100 @@ class Inbox:
         self._folders = folders
         return found
 
-    def ready(self, now: float, limit: int) -> list[Arrival]:
-        """Give at most `limit` inputs that are complete, the first seen first, and forget them."""
-        arrivals: list[Arrival] = []
-        settled: list[str] = []
+    def ready(self, now: float, limit: int, settings: Settings) -> list[Request]:
+        """Return at most `limit` complete inputs, the first seen first, and forget them.
+
+        Of the settings, `settle_s` and `empty_grace_s` are used.
+        """
+        requests: list[Request] = []
+        finished: list[str] = []
         due = (item for item in self._candidates.items() if item[1].due_s <= now)
-        while some := list(islice(due, limit - len(arrivals))):
-            looks = looks_at(self._spool.inbox, [name for name, _ in some], leases=self._asks)
-            for (name, candidate), look in zip(some, looks, strict=True):
-                verdict = self._judge(name, candidate, look, now)
-                if verdict is Verdict.READY and look is not None:
-                    arrivals.append(Arrival(name=name, size=look.size, arrived_s=look.ctime_s))
+        while some := list(islice(due, limit - len(requests))):
+            found = examine(self._spool.inbox, [name for name, _ in some], leases=self._leases)
+            for (name, candidate), facts in zip(some, found, strict=True):
+                verdict = self._judge(name, candidate, facts, now, settings)
+                if verdict is Verdict.READY and facts is not None:
+                    requests.append(Request(name=name, arrived_s=facts.ctime_s, size=facts.size))
                 candidate.due_s = now + RECHECK_S
                 candidate.held = verdict is Verdict.HELD
                 if verdict not in {Verdict.WAIT, Verdict.HELD}:
-                    settled.append(name)
-        for name in settled:
+                    finished.append(name)
+        for name in finished:
             del self._candidates[name]
-        return arrivals
+        return requests
 
     def take_folders(self) -> list[str]:
-        """Give the folders in in/ that scans have come upon since the last call: nothing is done with them."""
+        """Return the folders that scans have found in in/ since the last call; they are not inputs."""
         found, self._new_folders = self._new_folders, []
         return found
 
     def put_back(self, name: str, now: float) -> None:
-        """Keep an arrival that could not be claimed yet."""
+        """Keep a complete input that could not be claimed yet."""
         self._candidates.setdefault(name, Candidate(due_s=now + RECHECK_S, since_s=now))
 
     def has_due(self, now: float) -> bool:
-        """Say whether there is a name to look at."""
+        """Return whether a name is due."""
         return any(c.due_s <= now for c in self._candidates.values())
 
-    def next_look_s(self) -> float | None:
-        """When the next name is due, monotonic; None when there is none."""
+    def next_due_s(self) -> float | None:
+        """Return when the next name is due, monotonic; None if there is none."""
         return min((c.due_s for c in self._candidates.values()), default=None)
 
     @property
     def expecting(self) -> bool:
-        """True while there are names that will be ready without anybody doing anything."""
+        """True while there are names that become ready although nobody does anything: all but those held open."""
         return self.full or any(not c.held for c in self._candidates.values())
 
     def _input(self, name: str) -> str:
-        """Give the input that a name in in/ speaks of: itself, or with markers the one that is marked (else none)."""
+        """Return the input that a name in in/ stands for.
+
+        That is the name itself; where the spool has markers, it is the marked name, or `.`, which is skipped, if the
+        name is not a marker.
+        """
         marker = self._spool.marker
         return name if not marker else name.removesuffix(marker) if name.endswith(marker) else "."
 
-    @property
-    def _asks(self) -> bool:
-        return self._leases and not self._spool.marker
-
-    def _judge(self, name: str, candidate: Candidate, look: Look | None, now: float) -> Verdict:
-        if look is None or stat.S_ISDIR(look.mode):
+    def _judge(
+        self,
+        name: str,
+        candidate: Candidate,
+        facts: FileFacts | None,
+        now: float,
+        settings: Settings,
+    ) -> Verdict:
+        if facts is None or stat.S_ISDIR(facts.mode):
             return Verdict.GONE
-        if not stat.S_ISREG(look.mode):
-            return Verdict.READY  # never opened here; the reader says what it is
+        if not stat.S_ISREG(facts.mode):
+            return (
+                Verdict.READY
+            )  # claimed without being opened; `InputFile` rejects it and says what it is
         if self._spool.marker:
             marked = durable.look(self._spool.inbox, name + self._spool.marker) is not None
             return Verdict.READY if marked else Verdict.GONE
-        return self._judge_regular(look, candidate, now)
-
-    def _judge_regular(self, look: Look, candidate: Candidate, now: float) -> Verdict:
-        signature = (look.size, look.mtime_ns)
-        if signature != candidate.signature:
-            candidate.signature, candidate.since_s = signature, now
-        calm = now - candidate.since_s
-        if look.free is False:
-            return Verdict.HELD
-        needed = self._settle_s if look.free is None else 0.0
-        if look.size == 0:
-            needed = max(needed, self._empty_grace_s)
-        return Verdict.READY if calm >= needed else Verdict.WAIT
+        return _judge_regular(facts, candidate, now, settings)
 
 
-def looks_at(folder: int, names: Sequence[str], *, leases: bool) -> list[Look | None]:
-    """Look at names; None for those that are not there.
+def _judge_regular(
+    facts: FileFacts, candidate: Candidate, now: float, settings: Settings
+) -> Verdict:
+    signature = (facts.size, facts.mtime_ns)
+    if signature != candidate.signature:
+        candidate.signature, candidate.since_s = signature, now
+    calm = now - candidate.since_s
+    if facts.free is False:
+        return Verdict.HELD
+    needed = settings.settle_s if facts.free is None else 0.0
+    if facts.size == 0:
+        needed = max(needed, settings.empty_grace_s)
+    return Verdict.READY if calm >= needed else Verdict.WAIT
 
-    With `leases` the kernel is asked whether nobody has a file open for writing: a read lease is granted only without
-    writers, and given back at once.  Asking needs the file's uid or CAP_LEASE; a process that asks must ignore SIGIO
-    (see `signals`).
+
+def examine(folder: int, names: Sequence[str], *, leases: bool) -> list[FileFacts | None]:
+    """Return the facts of names in a folder; None for those that do not exist.
+
+    With `leases` the kernel is asked whether a process has a file open for writing: it grants a read lease only if
+    none has; the lease is given back at once.  This needs the file's uid or CAP_LEASE, and a process that ignores
+    SIGIO (see `signals`).
 
     Raises
     ------
@@ -240,7 +242,7 @@ def looks_at(folder: int, names: Sequence[str], *, leases: bool) -> list[Look | 
         The disk.
 
     """
-    found: list[Look | None] = []
+    found: list[FileFacts | None] = []
     for name, facts in zip(names, _calls.look_all(folder, names, leases), strict=True):
         gone, mode, size, mtime_ns, ctime_ns, unopened, unleased = facts
         if gone == errno.ENOENT:
@@ -248,26 +250,27 @@ def looks_at(folder: int, names: Sequence[str], *, leases: bool) -> list[Look | 
             continue
         durable.check(gone, name)
         free = _is_free(name, unopened, unleased) if leases else None
-        found.append(Look(mode, size, mtime_ns, ctime_ns * 1e-9, free))
+        found.append(FileFacts(mode, size, mtime_ns, ctime_ns * 1e-9, free))
     return found
 
 
 def _is_free(name: str, unopened: int, unleased: int) -> bool | None:
-    if errno.EAGAIN in (unopened, unleased):  # a writer, or somebody else's lease to write
+    """Return `FileFacts.free` from the errnos (0 = success) of opening the file and of taking a lease on it."""
+    if errno.EAGAIN in (unopened, unleased):  # a writer, or another process's write lease
         return False
-    if unopened not in durable.NOT_READABLE:  # else the reader will say so
+    if unopened not in durable.NOT_READABLE:  # `InputFile` rejects what is not readable
         durable.check(unopened, name)
     return None if unleased else True
 
 
 def leases_work(spool: Spool) -> bool:
-    """Try on a file in tmp/ whether leases tell an open writer from a closed one."""
+    """Return whether leases tell an open writer from a closed one, tried on a file in tmp/."""
     name = f"lease-{os.getpid()}"
     fd = durable.create(spool.tmp, name)
     try:
-        (while_open,) = looks_at(spool.tmp, [name], leases=True)
+        (while_open,) = examine(spool.tmp, [name], leases=True)
     finally:
         os.close(fd)
-    (after,) = looks_at(spool.tmp, [name], leases=True)
+    (after,) = examine(spool.tmp, [name], leases=True)
     durable.unlink(spool.tmp, name)
     return (while_open and while_open.free) is False and (after and after.free) is True

@@ -1,8 +1,9 @@
-"""File events of the inbox, as hints.
+"""File events of in/, as hints for the inbox.
 
-Measured traps of watchdog 7.1 that shape this: an exception in a handler ends the observer's thread; a queue that
-overflows says so only in the library's log; a folder that is replaced gives no event at all; without the filter every
-read of ours is an event; without `FileMovedEvent` in it, files that are renamed into the folder are lost.
+Measured pitfalls of watchdog 7.1 that shape this module: an exception in a handler ends the observer's thread; an event
+queue that overflows is reported only in the library's log; a folder that is replaced causes no event at all; without a
+filter, every read by the daemon itself is an event; and a filter without `FileMovedEvent` loses the files that are
+renamed into the folder.
 """
 
 from __future__ import annotations
@@ -30,29 +31,29 @@ if TYPE_CHECKING:
     from ..bell import Bell
 
 EVENTS: Final[list[type[FileSystemEvent]]] = [FileCreatedEvent, FileMovedEvent, FileClosedEvent]
-"""The kernel's mask: exactly what can complete a file, and nothing that the daemon itself does."""
+"""The kernel's event mask: exactly what can complete a file, and nothing that the daemon itself does."""
 
 LIBRARY_LOG: Final = "watchdog.observers.inotify_c"
 
-# What the library warns of is none of the user's business on standard error; the overflow is heard all the same.
+# The library's warnings do not belong on the user's standard error; `_Overflow` still receives the overflow.
 logging.getLogger("watchdog").addHandler(logging.NullHandler())
 
 
 class Watching(Protocol):
-    """What the service needs of a watcher; tests pass their own."""
+    """What the daemon needs of a watcher; tests pass their own."""
 
     @property
     def alive(self) -> bool:
         """False when events can no longer come."""
 
     def start(self) -> None:
-        """Begin to watch the folder that has the path now."""
+        """Begin to watch the folder that now has the path."""
 
     def stop(self) -> None:
         """Stop watching."""
 
     def take(self) -> tuple[set[str], bool]:
-        """Give the names seen since the last call, and whether events were lost."""
+        """Return the names seen since the last call, and whether events were lost."""
 
 
 class Watcher:
@@ -63,7 +64,7 @@ class Watcher:
     path
         The folder.
     bell
-        Rung at every event.
+        Rung when events arrive.
 
     """
 
@@ -83,7 +84,7 @@ class Watcher:
         )
 
     def start(self) -> None:
-        """Begin to watch the folder that has the path now."""
+        """Begin to watch the folder that now has the path."""
         logging.getLogger(LIBRARY_LOG).addHandler(self._hints.overflow)
         self._observer = Observer()
         self._observer.schedule(
@@ -92,7 +93,7 @@ class Watcher:
         self._observer.start()
 
     def stop(self) -> None:
-        """Stop watching; what was seen stays to be taken."""
+        """Stop watching; names already seen can still be taken."""
         logging.getLogger(LIBRARY_LOG).removeHandler(self._hints.overflow)
         if self._observer is not None:
             self._observer.stop()
@@ -101,12 +102,12 @@ class Watcher:
             self._observer = None
 
     def take(self) -> tuple[set[str], bool]:
-        """Give the names seen since the last call, and whether events were lost."""
+        """Return the names seen since the last call, and whether events were lost."""
         return self._hints.take()
 
 
 class Scanning:
-    """No watcher: for network file systems, whose changes by other machines are no events here."""
+    """A watcher without events, for network file systems: changes by other machines cause none here."""
 
     alive = True
 
@@ -117,12 +118,12 @@ class Scanning:
         """Do nothing."""
 
     def take(self) -> tuple[set[str], bool]:
-        """Give no names: the scans find them."""
+        """Return no names: the scans find them."""
         return set(), False
 
 
 class _Hints(FileSystemEventHandler):
-    """Collects names; nothing in here may raise."""
+    """Collects names; nothing in here may raise, because that would end the observer's thread."""
 
     def __init__(self, bell: Bell) -> None:
         self._bell = bell
@@ -132,7 +133,8 @@ class _Hints(FileSystemEventHandler):
     def on_any_event(self, event: FileSystemEvent) -> None:
         path = event.dest_path or event.src_path
         self._seen.append(os.path.basename(os.fsdecode(path)))  # noqa: PTH119 - no Path for each event
-        # Once until they are taken: in a flood, a call of the system for each would keep this thread from the rest.
+        # Rung once until the names are taken: a system call for each of a flood of events would slow this thread so
+        # much that the kernel's queue overflows.
         if len(self._seen) == 1:
             self._bell.ring()
 
@@ -146,7 +148,7 @@ class _Hints(FileSystemEventHandler):
 
 
 class _Overflow(logging.Handler):
-    """Hears the one sign that the library gives of lost events."""
+    """Receives the library's warning that its queue overflowed, the only sign of lost events."""
 
     def __init__(self, bell: Bell) -> None:
         super().__init__(level=logging.WARNING)

@@ -1,18 +1,10 @@
-"""The names of the log's events, and the fields of those that have many (docs/logs.md documents all)."""
+"""The names of the log's events, and how they write times (docs/logs.md documents all)."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
-
-from ...simcore.power import METHODS
-from ..spool.names import printable
-
-if TYPE_CHECKING:
-    from ..answering.pipeline import Progress
-    from ..errors import RejectedInputError
-    from ..models.served import ServedModel
+from typing import Final
 
 START: Final = "daemon.start"
 READY: Final = "daemon.ready"
@@ -41,90 +33,6 @@ DISK_LOW: Final = "disk.low"
 DISK_OK: Final = "disk.ok"
 OUT_FULL: Final = "out.full"
 OUT_OK: Final = "out.ok"
-
-SUMMARY_SCHEMA: Final = 1
-"""Version of `<name>.summary.json`."""
-
-
-def done(
-    progress: Progress, *, figures: dict[str, Any], result: str, now_s: float
-) -> dict[str, Any]:
-    """Give the fields of `request.done`.
-
-    Parameters
-    ----------
-    progress
-        The request, settled.
-    figures
-        See `Tally.figures`.
-    result
-        Name of its result in out/.
-    now_s
-        Wall time at which its result was durable.
-
-    """
-    arrived = progress.request.arrived_s
-    return {
-        "file": printable(progress.request.name),
-        "model": progress.model.pin,
-        "result": printable(result),
-        "input_sha256": progress.sha256,
-        "size_bytes": progress.size,
-        "attempt": progress.request.attempt,
-        "latency_ms": {
-            "wait": _ms(progress.started_s - arrived),
-            "read": _ms(progress.read_s),
-            "simulate": _ms(progress.simulate_s),
-            "write": _ms(progress.write_s),
-            "total": _ms(now_s - arrived),
-        },
-        **figures,
-    }
-
-
-def summary(progress: Progress, *, figures: dict[str, Any], answered: str) -> dict[str, Any]:
-    """Give what the summary beside a result says (see `done`); `answered` is when, as `timestamp` writes it."""
-    counts = progress.tally.labels
-    return {
-        "schema": SUMMARY_SCHEMA,
-        "file": printable(progress.request.name),
-        "model": progress.model.pin,
-        "input_sha256": progress.sha256,
-        "size_bytes": progress.size,
-        "arrived": timestamp(progress.request.arrived_s),
-        "answered": answered,
-        **figures,
-        "power_is": "an estimate for the chip, not a measurement of this machine",
-        "power_methods": METHODS,
-        "labels": {
-            label: counts.get(i, 0) for i, label in enumerate(progress.model.classifier.labels)
-        },
-    }
-
-
-def report(
-    failure: RejectedInputError, name: str, model: ServedModel, *, sha256: str | None, attempts: int
-) -> dict[str, Any]:
-    """Give what the report beside a failed input says."""
-    return {
-        "file": printable(name),
-        "code": failure.code,
-        "stage": failure.stage,
-        "message": str(failure),
-        "sha256": sha256,
-        "attempts": attempts,
-        "model": model.pin,
-    }
-
-
-def failed(reported: dict[str, Any]) -> dict[str, Any]:
-    """Give the fields of `request.failed`: the report, with the log's name for the digest."""
-    return {"input_sha256" if k == "sha256" else k: v for k, v in reported.items()}
-
-
-def _ms(seconds: float) -> float:
-    """Give milliseconds to the microsecond; `round` would take twice as long, five times for every file."""
-    return int(seconds * 1e6 + 0.5) / 1e3 if seconds > 0.0 else 0.0
 
 
 def timestamp(wall_s: float) -> str:

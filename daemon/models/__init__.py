@@ -1,1 +1,1 @@
-"""The model that is served, and the alias that it follows."""
+"""The models that the daemon serves, and what their references mean."""

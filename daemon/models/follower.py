@@ -1,8 +1,7 @@
-"""Keep an eye on what a model's reference means, and load it when it comes to mean another model.
+"""Follow a model's reference: when it comes to mean another model, load that one.
 
-All of it happens in a thread of its own, so that nothing waits for it: the registry's disk, loading, the golden
-questions.  What was loaded waits to be taken by the loop, between two turns.  Whatever goes wrong, the model that is
-served stays.
+All of this happens in a thread of its own, so that the loop never waits for the registry's disk, for loading or for
+the golden questions.  The loop takes a loaded model between two turns.  Whatever fails, the model that is served stays.
 """
 
 from __future__ import annotations
@@ -16,6 +15,8 @@ from ..errors import DaemonError
 from ..log import events
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from structlog.typing import FilteringBoundLogger
 
     from ...registry import Pin
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Loaded:
-    """A model that waits to be taken, and how long it took to load and test it (milliseconds)."""
+    """A loaded model, and how long loading and testing it took (milliseconds)."""
 
     model: ServedModel
     load_ms: float
@@ -41,9 +42,9 @@ class ModelFollower:
     source
         The registry and the reference.
     model
-        What is served at the beginning; None while nothing is.
+        The model that is served at the beginning; None while there is none.
     settings
-        `model_poll_s`, `retry_first_s` and `retry_last_s`.
+        Returns the settings in force; `model_poll_s` and the retry pauses are used.
     bell
         Rung after every look.
     clock
@@ -54,9 +55,9 @@ class ModelFollower:
     Attributes
     ----------
     degraded
-        Why the reference could not be followed at the last look; None when all is well.
+        Why the reference could not be followed at the last look; None if it could.
     looks
-        How many looks are over.
+        How many looks have ended.
 
     """
 
@@ -65,73 +66,68 @@ class ModelFollower:
         *,
         source: ModelSource,
         model: ServedModel | None,
-        settings: Settings,
+        settings: Callable[[], Settings],
         bell: Bell,
         clock: Clock,
         log: FilteringBoundLogger,
     ) -> None:
         self._source = source
         self._newest = None if model is None else model.pin
-        self._ready: Loaded | None = None
+        self._settings = settings
         self._bell = bell
         self._clock = clock
         self._log = log
-        self._told: set[str] = set()
+        self._loaded: Loaded | None = None
+        self._logged: set[str] = set()
         self._refused: str | None = None
         self._pause_s = 0.0
         self._again_s = 0.0
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
         self._wake = threading.Event()
         self._ended = False
+        self._begun = 0
         self.degraded: str | None = None
         self.looks = 0
-        self._begun = 0
-        self.configure(settings)
 
     def start(self) -> None:
         """Begin to look, every `model_poll_s` seconds."""
         self._thread.start()
 
     def close(self) -> None:
-        """End; a model that is being loaded is loaded to its end and forgotten."""
+        """End the thread; a model that is being loaded is loaded to its end and dropped."""
         self._ended = True
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join()
 
-    def configure(self, settings: Settings) -> None:
-        """Take other settings."""
-        self._poll_s = settings.model_poll_s
-        self._pauses = Backoff(first_s=settings.retry_first_s, last_s=settings.retry_last_s)
-
-    def ask(self, source: ModelSource | None = None) -> int:
-        """Have it look at once, whatever it was waiting for; give the number of looks after which that has been done.
+    def look_now(self, source: ModelSource | None = None) -> int:
+        """Make the thread look at once; return the value that `looks` will have reached when that look has ended.
 
         Parameters
         ----------
         source
-            To be followed from now on, when it is another one.
+            What to follow from now on; None for no change.
 
         """
         if source is not None:
             self._source = source
         self._again_s = 0.0
-        asked = self._begun + 1  # a look that is under way may have begun too early to count
+        wanted = self._begun + 1  # a look under way may have begun before the change
         self._wake.set()
-        return asked
+        return wanted
 
     @property
     def pending(self) -> bool:
         """True while a loaded model waits to be taken."""
-        return self._ready is not None
+        return self._loaded is not None
 
     def take(self) -> Loaded | None:
-        """Give the model that was loaded since the last call, if any."""
-        loaded, self._ready = self._ready, None
+        """Return the model that was loaded since the last call; None if there is none."""
+        loaded, self._loaded = self._loaded, None
         return loaded
 
     def look(self, now: float) -> None:
-        """Look once.
+        """Resolve the reference once, and load its model if that is another one than the newest.
 
         Parameters
         ----------
@@ -143,19 +139,21 @@ class ModelFollower:
         try:
             pin = self._source.resolve()
             if str(pin) == self._newest:
-                self._well()
+                self._note_current()
             elif str(pin) != self._refused or now >= self._again_s:
                 self._load(pin, now)
         except DaemonError as e:
-            self._fail(str(e), None)  # looked at again with the next poll: that costs nothing
+            self._note_failure(
+                str(e), None
+            )  # no back-off: resolving again at the next poll costs next to nothing
         finally:
             self.looks += 1
 
     def _run(self) -> None:
         while not self._ended:
-            # Where nothing is served yet, there is no time to lose.
+            # Without a model to serve, the first look is not delayed.
             if self.looks or self._newest is not None:
-                self._wake.wait(self._poll_s)
+                self._wake.wait(self._settings().model_poll_s)
             self._wake.clear()
             if not self._ended:
                 self.look(self._clock.monotonic())
@@ -167,32 +165,34 @@ class ModelFollower:
             self._log.info(events.MODEL_LOADING, **{"from": self._newest, "to": str(pin)})
         try:
             model = self._source.load(pin)
-        except Exception as e:  # noqa: BLE001 - whatever a bad model can do wrong must not end the following
-            self._pause_s = self._pauses.after(self._pause_s if str(pin) == self._refused else 0.0)
+        except Exception as e:  # noqa: BLE001 - no fault of a bad model may end this thread
+            backoff = Backoff.of(self._settings())
+            self._pause_s = backoff.after(self._pause_s if str(pin) == self._refused else 0.0)
             self._refused, self._again_s = str(pin), now + self._pause_s
-            self._fail(_told(e), str(pin))
+            self._note_failure(_message(e), str(pin))
             return
         self._newest = model.pin
-        self._ready = Loaded(model=model, load_ms=round((self._clock.monotonic() - begin) * 1e3, 3))
-        self._forget()
+        load_ms = round((self._clock.monotonic() - begin) * 1e3, 3)
+        self._loaded = Loaded(model=model, load_ms=load_ms)
+        self._forget_failures()
 
-    def _well(self) -> None:
+    def _note_current(self) -> None:
         if self.degraded is not None:
             self._log.info(events.MODEL_CURRENT, model=self._newest)
-        self._forget()
+        self._forget_failures()
 
-    def _forget(self) -> None:
+    def _forget_failures(self) -> None:
         self.degraded = self._refused = None
-        self._told.clear()
+        self._logged.clear()
 
-    def _fail(self, cause: str, refused: str | None) -> None:
-        """Note a failure; each cause is told once until all is well again."""
+    def _note_failure(self, cause: str, refused: str | None) -> None:
+        """Note why the reference is not followed; each cause is logged once until it is followed again."""
         self.degraded = cause
-        if cause in self._told:
+        if cause in self._logged:
             return
-        self._told.add(cause)
+        self._logged.add(cause)
         self._log.error(events.MODEL_FAILED, model=self._newest, to=refused, message=cause)
 
 
-def _told(error: Exception) -> str:
+def _message(error: Exception) -> str:
     return str(error) if isinstance(error, DaemonError) else f"{type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""The model that a daemon serves, where it comes from, and what is needed of one."""
+"""Load the model that a daemon serves from the registry."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from ...simcore import Answers
 
 FILES: Final = ("core.safetensors", "encoder.safetensors", "tokenizer.json", "labels.json")
-"""What is loaded of a published model, beside its golden questions and its lookup."""
+"""Files of a published model that are loaded; its golden questions and its lookup are loaded if it has them."""
 
 SelfTest = Literal["passed", "none"]
 
 
 class TextClassifier(Protocol):
-    """The classifier as the daemon uses it (`simcore.Classifier` is one)."""
+    """What the daemon uses of a classifier; `simcore.Classifier` has it, and tests pass their own."""
 
     @property
     def labels(self) -> tuple[str, ...]: ...  # noqa: D102 - documented in simcore
@@ -32,21 +32,21 @@ class TextClassifier(Protocol):
     def cores(self) -> int: ...  # noqa: D102 - documented in simcore
 
     def classify(self, texts: Sequence[str]) -> Answers:
-        """Answer a batch of texts in order."""
+        """Classify a batch of texts; answer i is for text i."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServedModel:
-    """A loaded model and what it is called for good.
+    """A loaded model and its permanent name.
 
     Attributes
     ----------
     classifier
         Ready to answer.
     pin
-        `name:version@sha256:...`, as it stands on every request event.
+        `name:version@sha256:...`, as in every request event.
     self_test
-        `passed`: it answered its golden questions as when it was published; `none`: it has no such questions.
+        `passed`: it answered its golden questions as when it was published; `none`: it has no golden questions.
 
     """
 
@@ -56,12 +56,12 @@ class ServedModel:
 
 
 class ModelSource:
-    """Where models come from: a registry, read anew at every call, and a reference in it.
+    """A reference in a registry, which is read anew at every call.
 
     Parameters
     ----------
     registry
-        Its root; None for the bundled one.
+        The registry's root; None for the bundled one.
     reference
         `name:version`, `name:alias` or `name@sha256:...`.
 
@@ -73,12 +73,12 @@ class ModelSource:
         self._opened: Registry | None = None
 
     def resolve(self) -> Pin:
-        """Say what the reference means now; cheap where nothing has changed (0.1 ms, no lock).
+        """Return what the reference means now; cheap if nothing has changed (0.1 ms, no lock).
 
         Raises
         ------
         ServedModelError
-            The registry or the model is not there or not readable.
+            The registry or the model does not exist or is not readable.
 
         """
         try:
@@ -87,7 +87,7 @@ class ModelSource:
             raise ServedModelError(f"model {self._reference}: {e}") from e
 
     def load(self, pin: Pin | None = None) -> ServedModel:
-        """Load a model, and ask it its golden questions; every byte has passed its digest.
+        """Load a model whose bytes match their digests, and test it on its golden questions.
 
         Parameters
         ----------
@@ -97,7 +97,7 @@ class ModelSource:
         Raises
         ------
         ServedModelError
-            It is not there, not readable or not valid, or does not answer as it did when it was published.
+            It does not exist, is not readable or not valid, or does not answer as it did when it was published.
 
         """
         try:

@@ -1,1 +1,1 @@
-"""Inputs that wait in work/ to be tried again."""
+"""Retrying: inputs left in work/ by an earlier process or a fault, tried again alone until they are settled."""

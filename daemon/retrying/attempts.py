@@ -1,9 +1,9 @@
-"""Remember which input was in hand when a process died, so that one that kills is put aside.
+"""Remember which input was being answered when the process ended, so that one that ends it each time is quarantined.
 
-The record costs nothing while nothing dies: a fresh claim is its own record (it lies in work/), and only inputs found
-there by the next start are written down.  They are then tried alone, a few questions at a time, and a death is held
-against an input only if it was on trial at that moment, and died at the same question as the time before: a machine
-that is switched off at random must not put good inputs aside.
+The record costs nothing while no process ends: a fresh claim is its own record, because it is in work/, and only inputs
+that the next start finds there are written down.  They are then tried alone, a few questions at a time.  An end of the
+process counts against an input only if the input was on trial at that moment, and at the same question as the time
+before: a machine that is switched off at random must not quarantine good inputs.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ if TYPE_CHECKING:
     from ..spool.folder import Spool
 
 CLAIMS: Final = ".claims.json"
-"""Names in work/: inputs that something is held against; a dot, so that no input can have the name."""
+"""File in work/ with the counted ends of the inputs there; it begins with a dot, so no input can have this name."""
 
 TRIAL: Final = ".trial.json"
-"""The input on trial, padded to TRIAL_BYTES and overwritten in place: it is written for every few questions."""
+"""The input on trial, padded to TRIAL_BYTES and overwritten in place, because it is written for every few questions."""
 
 TRIAL_BYTES: Final = 1024
-"""Room for the longest name in hexadecimal, and a position."""
+"""Enough for the longest name (255 bytes) in hexadecimal, and a position."""
 
 UNKNOWN: Final = -1
 
 
 @dataclass(kw_only=True, slots=True)
-class Record:
-    """Claims of one input that ended without a result, and through its doing as far as can be told.
+class AttemptRecord:
+    """The claims of one input that ended without a result, presumably because of it.
 
     Attributes
     ----------
     count
         How many in a row.
     at
-        Questions before the batch in which the last one ended; UNKNOWN for the fresh claim.
+        Number of records before the batch in which the last one ended; UNKNOWN for the fresh claim.
 
     """
 
@@ -51,9 +51,9 @@ class Record:
 
 
 class Attempts:
-    """The record of a spool, read at start and kept on disk at every change.
+    """The attempts of a spool's inputs, read at the start and written at every change.
 
-    It is not synced: the page cache outlives a killed process, and after a power cut nobody is to blame.
+    They are not synced: the page cache survives a killed process, and after a power cut no input is to blame.
     """
 
     def __init__(self, spool: Spool) -> None:
@@ -62,17 +62,24 @@ class Attempts:
         self._trial = -1
 
     def close(self) -> None:
-        """Give the descriptor back."""
+        """Close the file of the trial."""
         if self._trial >= 0:
             os.close(self._trial)
             self._trial = -1
 
     def recover(self, found: list[str]) -> dict[str, int]:
-        """Take the inputs that a start found in work/ without a result; give the claims that each has had."""
+        """Count the end of the process that left these inputs in work/; return the counted claims of each.
+
+        Parameters
+        ----------
+        found
+            All inputs in work/ that have no result.
+
+        """
         known = {name: self._records[name] for name in found if name in self._records}
         for name in found:
-            # A fresh claim is held against an input that was alone in it.
-            known.setdefault(name, Record(count=1 if len(found) == 1 else 0))
+            # A fresh claim counts only against an input that was alone: of several, any may have ended the process.
+            known.setdefault(name, AttemptRecord(count=1 if len(found) == 1 else 0))
         name, at = _on_trial(durable.read_small(self._spool.work, TRIAL))
         if name in known:
             record = known[name]
@@ -80,24 +87,24 @@ class Attempts:
             record.at = at
         self._records = known
         self._save()
-        # Only now: a death between the two counts twice at worst, and is not forgotten.
+        # Only after `_save`: an end between the two counts twice at worst, but is never forgotten.
         durable.unlink(self._spool.work, TRIAL)
         return {name: record.count for name, record in known.items()}
 
     def failed(self, name: str) -> int:
-        """Count an attempt that ended in an error of the simulator; give the claims so far."""
-        record = self._records.setdefault(name, Record())
+        """Count an attempt that ended with an error of the simulator; return the claims counted so far."""
+        record = self._records.setdefault(name, AttemptRecord())
         record.count += 1
         self._save()
         return record.count
 
     def next(self, name: str) -> int:
-        """Give the number of the next attempt."""
-        return 1 + self._records.get(name, Record()).count
+        """Return the number of the next attempt."""
+        return 1 + self._records.get(name, AttemptRecord()).count
 
     @contextmanager
     def trial(self, name: str, at: int) -> Iterator[None]:
-        """Hold a death in here against an input, at a batch that begins after `at` questions."""
+        """Count an end of the process inside this block against an input, at a batch that begins after `at` records."""
         self._note([_pack(name), at])
         try:
             yield
@@ -105,9 +112,9 @@ class Attempts:
             self._note(None)
 
     def forget(self, *settled: str) -> None:
-        """Drop inputs that have their result or are put aside."""
-        accused = [name for name in settled if self._records.pop(name, Record()).count]
-        if accused:
+        """Forget inputs that have a result or are quarantined."""
+        counted = [name for name in settled if self._records.pop(name, AttemptRecord()).count]
+        if counted:
             self._save()
         if not self._records and self._trial >= 0:
             with suppress(OSError):  # as in _save
@@ -121,7 +128,7 @@ class Attempts:
             os.pwrite(self._trial, json.dumps(trial).encode().ljust(TRIAL_BYTES), 0)
 
     def _save(self) -> None:
-        # A full disk does not stop the work for the sake of a record that only ever accuses.
+        # Without the record an input merely gets more attempts: a full disk must not stop the work for that.
         with suppress(OSError):
             self._write()
 
@@ -143,19 +150,19 @@ def _unpack(packed: str) -> str:
     return os.fsdecode(bytes.fromhex(packed))
 
 
-def _records(data: bytes | None) -> dict[str, Record]:
-    """Read the claims; a damaged file (a power cut) is as good as none."""
+def _records(data: bytes | None) -> dict[str, AttemptRecord]:
+    """Parse the claims; a file that a power cut has damaged counts as empty."""
     with suppress(ValueError, TypeError, AttributeError):
         document: dict[str, Any] = json.loads(data or b"{}")
         return {
-            _unpack(name): Record(count=int(count), at=int(at))
+            _unpack(name): AttemptRecord(count=int(count), at=int(at))
             for name, (count, at) in document.items()
         }
     return {}
 
 
 def _on_trial(data: bytes | None) -> tuple[str, int]:
-    """Read who was on trial, and where; nobody has no name."""
+    """Parse the name of the input on trial and its position; the name is empty if none was."""
     with suppress(ValueError, TypeError):
         name, at = json.loads(data or b"null")
         return _unpack(name), int(at)

@@ -1,10 +1,15 @@
-"""Inputs that lie in work/ without being in hand: left by an earlier process or a fault, until they are tried again."""
+"""Inputs in work/ that nobody is answering: left by an earlier process or a fault, until they are tried again.
+
+Each is tried alone, with pauses that grow after every fault of the machine.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from heapq import nsmallest
 from typing import TYPE_CHECKING
 
-from ..answering.pipeline import Request
+from ..answering.request import Request
 from ..backoff import Backoff
 from ..errors import AnswerError, fault_name
 from ..files import durable
@@ -13,69 +18,58 @@ from ..log import events
 from ..spool import names
 from ..spool.recovery import ClaimState, reconcile
 from .attempts import Attempts
-from .retries import Retries
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from structlog.typing import FilteringBoundLogger
-
-    from ..clock import Clock
-    from ..heartbeats import Heartbeats
-    from ..settings import Settings
-    from ..spool.commit import Committer
-    from ..spool.folder import Spool
+    from ..context import Context
+    from ..log.logger import Log
 
 
-class Waiting:
-    """The inputs that wait in work/, when each is due, and what is held against it.
-
-    Parameters
-    ----------
-    spool, committer
-        Locked, and its final places.
-    settings
-        `max_attempts`, `group_files` and the pauses.
-    clock
-        For the arrival of what disappears.
-    log
-        Where `request.recovered` and `request.retry` go.
-    hearts
-        Where a recovery gives its signs of life.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Retry:
+    """When to try an input again.
 
     Attributes
     ----------
-    log
-        As given; may be set to another one.
+    due_s
+        When it is due, monotonic.
+    pause_s
+        Length of the pause that ends then.
+    arrived_s
+        Wall time of its arrival in in/.
 
     """
 
-    def __init__(
-        self,
-        *,
-        spool: Spool,
-        committer: Committer,
-        settings: Settings,
-        clock: Clock,
-        log: FilteringBoundLogger,
-        hearts: Heartbeats,
-    ) -> None:
-        self._spool = spool
-        self._ledger = committer
-        self._settings = settings
-        self._clock = clock
-        self.log = log
-        self._hearts = hearts
-        self._attempts = Attempts(spool)
-        self._retries = Retries(Backoff.of(settings))
+    due_s: float
+    pause_s: float
+    arrived_s: float
 
-    def configure(self, settings: Settings) -> None:
-        """Take other settings; pauses run out as they were set."""
-        self._settings = settings
-        self._retries.configure(settings)
+
+class Waiting:
+    """The inputs that wait in work/, when each is due, and how often each has failed.
+
+    A reload changes the pauses from the next one on; those that have begun run out as they were set.
+
+    Parameters
+    ----------
+    context
+        Of the settings, `max_attempts`, `group_files` and the retry pauses are used.
+    log
+        Returns the log that is bound to the model served now.
+
+    """
+
+    def __init__(self, context: Context, *, log: Callable[[], Log]) -> None:
+        self._context = context
+        self._spool = context.spool
+        self._log = log
+        self._attempts = Attempts(context.spool)
+        self._retries: dict[str, Retry] = {}
 
     def close(self) -> None:
-        """Give the descriptor of the record back."""
+        """Close the record of attempts."""
         self._attempts.close()
 
     def __len__(self) -> int:
@@ -86,11 +80,16 @@ class Waiting:
 
     @property
     def next_s(self) -> float | None:
-        """When the next one is due, monotonic; None when none waits."""
-        return self._retries.next_s()
+        """When the next input is due, monotonic; None if none waits."""
+        return min((retry.due_s for retry in self._retries.values()), default=None)
 
     def recover(self, now: float) -> list[Request]:
-        """Bring what an earlier process left to its end, or let it wait; give those that have ended too many.
+        """Complete what an earlier process left half done, and let inputs without an answer wait.
+
+        Returns
+        -------
+        list of Request
+            Those that do not wait, because `max_attempts` of their claims ended with the process.
 
         Raises
         ------
@@ -100,33 +99,35 @@ class Waiting:
         """
         states: dict[str, ClaimState] = {}
         for name in durable.listing(self._spool.work):
-            self._hearts.beat(LOOP)
+            self._context.heartbeats.beat(LOOP)
             if not name.startswith("."):
-                states[name] = reconcile(self._spool, self._ledger, name)
+                states[name] = reconcile(self._spool, self._context.committer, name)
         claims = self._attempts.recover([n for n, state in states.items() if state.unanswered])
         for name, state in states.items():
-            self._recovered(name, state, claims.get(name, 0))
-        self._spool.sweep(self._clock.wall())
+            self._log_recovered(name, state, claims.get(name, 0))
+        wall = self._context.clock.wall
+        self._spool.sweep(wall())
+        most = self._context.settings().max_attempts
         deadly = []
-        # Those that were there least often first: one that kills must not keep the others from their turn.
+        # Those with the fewest claims first: one that ends the process must not keep the others from being tried.
         for name in sorted(claims, key=claims.__getitem__):
             facts = durable.look(self._spool.work, name)
-            arrived = self._clock.wall() if facts is None else facts.st_ctime
-            if claims[name] >= self._settings.max_attempts:
+            arrived = wall() if facts is None else facts.st_ctime
+            if claims[name] >= most:
                 deadly.append(Request(name=name, arrived_s=arrived, attempt=claims[name]))
             else:
-                self._retries.add(name, arrived_s=arrived, now=now, at_once=True)
+                self._add(name, arrived_s=arrived, now=now, at_once=True)
         return deadly
 
     def adopt(self, now: float) -> None:
-        """Take up inputs whose claim was interrupted; nothing may be in hand, so that all others in work/ are such."""
+        """Let all inputs in work/ wait, after a fault has interrupted claims; none of them may be being answered."""
         for name in durable.listing(self._spool.work):
             facts = durable.look(self._spool.work, name)
             if not name.startswith(".") and name not in self._retries and facts is not None:
-                self._retries.add(name, arrived_s=facts.st_ctime, now=now, at_once=True)
+                self._add(name, arrived_s=facts.st_ctime, now=now, at_once=True)
 
     def due(self, now: float) -> list[Request]:
-        """Give those whose time has come and that are still without an answer; they wait until they are settled.
+        """Return inputs that are due and have no answer yet, at most `group_files`; they wait until they are settled.
 
         Raises
         ------
@@ -135,24 +136,24 @@ class Waiting:
 
         """
         requests = []
-        for name in self._retries.due(now, self._settings.group_files):
-            state = reconcile(self._spool, self._ledger, name)
+        for name in self._due_names(now):
+            state = reconcile(self._spool, self._context.committer, name)
             if state.unanswered:
                 arrived = self._retries[name].arrived_s
                 attempt = self._attempts.next(name)
                 requests.append(Request(name=name, arrived_s=arrived, attempt=attempt))
             else:
-                self._ledger.tidy(name)
+                self._context.committer.tidy(name)
                 self.settled(name)
-                self._recovered(name, state, 0)
+                self._log_recovered(name, state, 0)
         return requests
 
     def again(self, request: Request, fault: OSError | AnswerError, now: float) -> None:
-        """Leave an input in work/ and have it tried again later, alone; a fault of the machine is no attempt."""
+        """Leave an input in work/ to be tried again alone: after a pause, or after an `AnswerError` at once."""
         code = fault_name(fault) if isinstance(fault, OSError) else "simulator"
-        arrived, at_once = request.arrived_s, isinstance(fault, AnswerError)
-        pause = self._retries.add(request.name, arrived_s=arrived, now=now, at_once=at_once)
-        self.log.warning(
+        at_once = isinstance(fault, AnswerError)
+        pause = self._add(request.name, arrived_s=request.arrived_s, now=now, at_once=at_once)
+        self._log().warning(
             events.RETRY,
             file=names.printable(request.name),
             code=code,
@@ -161,20 +162,36 @@ class Waiting:
         )
 
     def accuse(self, name: str) -> bool:
-        """Count a failure of the simulator against an input; True when that was the last that it may have."""
-        return self._attempts.failed(name) >= self._settings.max_attempts
+        """Count a failure of the simulator against an input; return whether it has used up its attempts."""
+        return self._attempts.failed(name) >= self._context.settings().max_attempts
 
     def trial(self, name: str, at: int) -> AbstractContextManager[None]:
-        """Hold the end of the process in here against an input (see `Attempts.trial`)."""
+        """Count an end of the process inside this block against an input (see `Attempts.trial`)."""
         return self._attempts.trial(name, at)
 
     def settled(self, *final: str) -> None:
         """Forget inputs that are final."""
         for name in final:
-            self._retries.drop(name)
+            self._retries.pop(name, None)
         self._attempts.forget(*final)
 
-    def _recovered(self, name: str, state: ClaimState, attempts: int) -> None:
+    def _add(self, name: str, *, arrived_s: float, now: float, at_once: bool = False) -> float:
+        """Let an input wait; return the pause in seconds (0 with `at_once`)."""
+        pause = 0.0
+        if not at_once:
+            before = self._retries.get(name)
+            backoff = Backoff.of(self._context.settings())
+            pause = backoff.after(before.pause_s if before else 0.0)
+        self._retries[name] = Retry(due_s=now + pause, pause_s=pause, arrived_s=arrived_s)
+        return pause
+
+    def _due_names(self, now: float) -> list[str]:
+        due = [name for name, retry in self._retries.items() if retry.due_s <= now]
+        # The longest due first, not in the order of arrival: inputs that fail each time would keep out the others.
+        most = self._context.settings().group_files
+        return nsmallest(most, due, key=lambda name: self._retries[name].due_s)
+
+    def _log_recovered(self, name: str, state: ClaimState, attempts: int) -> None:
         if state is not ClaimState.GONE:
             file = names.printable(name)
-            self.log.info(events.RECOVERED, file=file, state=str(state), attempts=attempts)
+            self._log().info(events.RECOVERED, file=file, state=str(state), attempts=attempts)

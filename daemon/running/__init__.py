@@ -1,1 +1,1 @@
-"""A daemon's life: start, turns, reload, stop."""
+"""The life of a daemon: start, turns, reload, stop."""

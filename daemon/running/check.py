@@ -1,4 +1,4 @@
-"""Try everything that a daemon needs before one runs, or beside one that runs."""
+"""Check everything that a daemon needs, before one runs or while one does."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import DaemonError
 from ..files.mounts import mount_of
 from ..intake.inbox import leases_work
-from ..intake.reserve import Reserve
+from ..intake.room import Reserve
 from ..models.served import ModelSource
 from ..monitoring.http_endpoint import address
 from ..spool.folder import BALLAST, Spool
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """One thing that `check` tried: what, whether it works, and what was found."""
+    """The outcome of one check: its name, whether it passed, and details."""
 
     what: str
     ok: bool
     found: str
 
     def as_dict(self) -> dict[str, Any]:
-        """Give it as plain values for JSON."""
+        """Return it as a JSON object."""
         return asdict(self)
 
 
-def _room(spool: Spool, settings: Settings) -> Finding:
-    """Compare what is free with what the daemon leaves free."""
+def _disk(spool: Spool, settings: Settings) -> Finding:
+    """Compare the free space with the reserve."""
     disk = os.fstatvfs(spool.out)
     reserve = Reserve.of(disk, settings)
-    inodes = reserve.free_inodes if disk.f_files else "uncounted"  # as on btrfs
+    inodes = reserve.free_inodes if disk.f_files else "uncounted"  # btrfs reports 0 inodes in all
     return Finding(
         what="disk",
         ok=reserve.met(),
@@ -61,12 +61,12 @@ def _spool(settings: Settings) -> Iterator[Finding]:
         yield Finding(what="folders", ok=True, found=f"{settings.spool}, one file system: {kind}")
         yield Finding(what="links", ok=True, found="hard links work")
         leases = not settings.network_fs and leases_work(spool)
-        told = "tell open writers" if leases else f"none; files settle for {settings.settle_s:g} s"
-        yield Finding(what="leases", ok=True, found=told)
+        use = "tell open writers" if leases else f"none; files settle for {settings.settle_s:g} s"
+        yield Finding(what="leases", ok=True, found=use)
         pid = holder(settings.spool)
         held = "free" if pid is None else f"held by process {pid or 'unknown'}"
         yield Finding(what="lock", ok=True, found=held)
-        yield _room(spool, settings)
+        yield _disk(spool, settings)
 
 
 def _model(what: str, source: ModelSource) -> Finding:
@@ -89,7 +89,7 @@ def _http(settings: Settings) -> Finding:
 
 
 def check(settings: Settings) -> Iterator[Finding]:
-    """Try everything that a daemon with these settings needs, without disturbing one that runs."""
+    """Yield a finding for each thing that a daemon with these settings needs; a running daemon is not disturbed."""
     try:
         yield from _spool(settings)
     except DaemonError as e:

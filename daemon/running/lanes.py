@@ -1,4 +1,4 @@
-"""Lanes: each is a folder of questions that one model answers, and all take turns in one loop."""
+"""Lanes: each is a folder of questions that one model answers; all take turns in one loop."""
 
 from __future__ import annotations
 
@@ -14,47 +14,42 @@ if TYPE_CHECKING:
     from ..log.logger import Log
     from ..models.follower import Loaded, ModelFollower
     from ..models.served import ServedModel
-    from ..settings import Settings
     from .service import Service
 
 
 OPEN_AGAIN_S: Final = 5.0
-"""Pause in seconds before a lane that a fault did not let open is opened again."""
+"""Pause in seconds before a lane that a fault kept from opening is opened again."""
 
 
 class Lane:
-    """One model's folder of questions.
+    """One folder of questions and the model that answers it.
 
     Parameters
     ----------
-    name
-        The sub-folder of in/; empty for in/ itself.
     model
-        What it begins with; None where that could not be loaded: then nothing is claimed until it can.
+        The first model; None if it could not be loaded: then nothing is claimed until one is.
     make
-        Makes the service of the lane, started.
+        Returns the lane's service, started.
     follower
-        Gives the models to come.
+        Loads the models to come.
     log
         Where `model.swapped` goes.
 
     Attributes
     ----------
     model
-        What answers the next request.
+        The model that answers the next request.
 
     """
 
     def __init__(
         self,
         *,
-        name: str,
         model: ServedModel | None,
         make: Callable[[ServedModel], Service],
         follower: ModelFollower,
         log: Log,
     ) -> None:
-        self.name = name
         self.model = model
         self.follower = follower
         self._make = make
@@ -65,29 +60,23 @@ class Lane:
 
     @property
     def degraded(self) -> str | None:
-        """Why its model's reference cannot be followed; None when all is well."""
+        """Why its model's reference cannot be followed; None if it can."""
         return self.follower.degraded
 
     @property
     def waiting(self) -> int:
-        """Inputs in work/ that wait to be answered."""
+        """Number of inputs in work/ that wait to be tried (again)."""
         return 0 if self._service is None else self._service.waiting
 
     @property
     def idle(self) -> bool:
-        """True when there is nothing to do and nothing will come of itself, or nothing can be done without a model."""
+        """True when there is nothing to do until somebody drops a file, or nothing can be done without a model."""
         if self._service is None:
             return self.follower.looks > 0 and not self.follower.pending and self._loaded is None
         return self._service.idle
 
-    def configure(self, settings: Settings) -> None:
-        """Take other settings."""
-        self.follower.configure(settings)
-        if self._service is not None:
-            self._service.configure(settings)
-
     def turn(self, now: float) -> bool:
-        """Take the model that has been loaded, if any, and do what there is to do; say whether there was anything."""
+        """Swap to the model that has been loaded, if any, and work; return whether there was anything to do."""
         loaded = self.follower.take() or self._loaded
         if loaded is not None and now >= self._again_s:
             self._loaded = loaded
@@ -95,12 +84,12 @@ class Lane:
         return self._service is not None and self._service.turn(now)
 
     def finish(self) -> None:
-        """Wait for what is being made final."""
+        """Finish claimed inputs while there is time."""
         if self._service is not None:
             self._service.finish()
 
     def nap_s(self, now: float) -> float:
-        """How long it has nothing to do, at most."""
+        """Return how many seconds the loop may sleep if there was nothing to do."""
         return LONGEST_NAP_S if self._service is None else self._service.nap_s(now)
 
     def _swap(self, loaded: Loaded, now: float) -> None:
@@ -117,7 +106,7 @@ class Lane:
         )
 
     def _open(self, model: ServedModel, now: float) -> bool:
-        """Begin the work; False where a fault of the machine does not let it, which is tried again."""
+        """Make the service; return False, to try again later, after a fault of the machine."""
         try:
             self._service = self._make(model)
         except OSError as fault:

@@ -1,4 +1,4 @@
-"""The command `reload`: have a running daemon reload, and wait until it says how that went."""
+"""The command `reload`: make a running daemon reload, and wait for the outcome."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ POLL_S: Final = 0.02
 
 
 def reload(spool: Path, shard: str = "", *, patience_s: float) -> str:
-    """Have the daemon that runs on a spool reload, and wait for the outcome.
+    """Make the daemon that runs on a spool reload, and wait for the outcome.
 
     Parameters
     ----------
     spool
         Its spool.
     shard
-        Which shard of it (`I/N`); empty for a daemon alone.
+        Its share of the spool (`I/N`); empty if it has all of it.
     patience_s
-        Longest time in seconds to wait.
+        Longest time to wait, in seconds.
 
     Returns
     -------
     str
-        What it did, in one line.
+        What the reload did, in one line.
 
     Raises
     ------
     DaemonError
-        There is no daemon, it may not be signalled, it does not answer, or the reload failed.
+        No daemon runs, it cannot be signalled, does not answer in time, or its reload failed.
 
     """
     which = Shard.parse(shard)

@@ -1,6 +1,6 @@
-"""Reload: read the configuration anew and look at every model's reference at once, and say how that went.
+"""Reload: read the configuration anew, look at every model's reference at once, and report the outcome.
 
-`SIGHUP` asks for it.  The outcome is written to `reload.json` in the spool, for `spikewatchd reload` to read.
+`SIGHUP` requests it.  The outcome is written to `reload.json` in the spool, where `spikewatchd reload` reads it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ..monitoring import state_files
 from ..monitoring.state_files import RELOAD_FILE
 from ..settings import ABOUT, NAMES, Settings
 from ..spool.shards import Shard, own
+from .open_files import affordable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,105 +28,130 @@ if TYPE_CHECKING:
     from .lanes import Lane
 
 
+class SettingsInForce:
+    """The settings in force, which a reload replaces as a whole.
+
+    Calling this returns them, with `group_files` bounded by the limit on open files (see `affordable`).
+
+    Parameters
+    ----------
+    configured
+        The settings at the start.
+
+    Attributes
+    ----------
+    configured
+        The settings as they were configured.
+
+    """
+
+    def __init__(self, configured: Settings) -> None:
+        self.replace(configured)
+
+    def __call__(self) -> Settings:
+        """Return the settings in force."""
+        return self._affordable
+
+    def replace(self, configured: Settings) -> None:
+        """Put other settings in force."""
+        self.configured = configured
+        self._affordable = affordable(configured)
+
+
 class Reloads:
     """The reloads of one daemon.
 
     Parameters
     ----------
     settings
-        What is in force at the start.
+        The settings in force, which a reload replaces.
     reread
-        Gives the settings as they are configured now.
+        Returns the settings as they are configured now.
     ended
-        Called when a reload is over, however it went.
-    lanes
-        By name.
+        Called when a reload has ended, with or without success.
     bell
-        Rung when a reload is asked for.
+        Rung when a reload is requested.
     log
         Where `config.reloaded`, `config.fixed` and `config.failed` go.
-
-    Attributes
-    ----------
-    settings
-        What is in force.
 
     """
 
     def __init__(
         self,
-        settings: Settings,
+        settings: SettingsInForce,
         *,
         reread: Callable[[], Settings],
         ended: Callable[[], None],
-        lanes: Mapping[str, Lane],
         bell: Bell,
         log: FilteringBoundLogger,
     ) -> None:
-        self.settings = settings
+        self._settings = settings
         self._reread = reread
         self._ended = ended
-        self._lanes = lanes
         self._bell = bell
         self._log = log
-        self._asked = False
+        self._requested = False
         self._awaited: dict[str, int] = {}
-        self._said = ""
+        self._changes = ""
         self._number = 0
 
-    def ask(self) -> None:
-        """Ask for one; safe in a signal handler."""
-        self._asked = True
+    def request(self) -> None:
+        """Request a reload; safe in a signal handler."""
+        self._requested = True
         self._bell.ring()
 
-    def turn(self) -> None:
-        """Begin the reload that was asked for, or end the one whose looks are over; never waits."""
+    def turn(self, lanes: Mapping[str, Lane]) -> None:
+        """Begin a requested reload, or end one for which every lane has looked at its reference; never wait."""
         if self._awaited:
-            followers = {self._lanes[name].follower: n for name, n in self._awaited.items()}
+            followers = {lanes[name].follower: n for name, n in self._awaited.items()}
             if all(f.looks >= n and not f.pending for f, n in followers.items()):
                 self._awaited = {}
-                self._end()
-        elif self._asked:
-            self._asked = False
-            self._begin()
+                self._end(lanes)
+        elif self._requested:
+            self._requested = False
+            self._begin(lanes)
 
-    def _begin(self) -> None:
+    def _begin(self, lanes: Mapping[str, Lane]) -> None:
         try:
-            settings = self._reread()
+            wanted = self._reread()
         except SettingsError as e:
             self._log.error(events.CONFIG_FAILED, message=str(e))
-            self._outcome(ok=False, message=str(e))
+            self._report(ok=False, message=str(e))
             return
-        settings, fixed = _allowed(self.settings, settings)
-        changed = _differing(self.settings, settings)
+        before = self._settings.configured
+        settings, fixed = _allowed(before, wanted)
+        changed = _differing(before, settings)
         if fixed:
             self._log.warning(
                 events.CONFIG_FIXED, settings=fixed, message="these need a restart to change"
             )
-        self.settings = settings
+        self._settings.replace(settings)
         self._log.info(events.CONFIG_RELOADED, changed=changed)
         moved = {"model", "models", "registry"} & set(changed)
         references = {"": settings.model, **settings.models}
-        for name, lane in self._lanes.items():
-            lane.configure(settings)
+        for name, lane in lanes.items():
             source = ModelSource(settings.registry, references[name]) if moved else None
-            self._awaited[name] = lane.follower.ask(source)
-        told = f"changed: {', '.join(changed) or 'nothing'}"
-        self._said = told + (f"; need a restart: {', '.join(fixed)}" if fixed else "")
+            self._awaited[name] = lane.follower.look_now(source)
+        self._changes = f"changed: {', '.join(changed) or 'nothing'}"
+        if fixed:
+            self._changes += f"; need a restart: {', '.join(fixed)}"
 
-    def _end(self) -> None:
-        bad = [lane.degraded for lane in self._lanes.values() if lane.degraded is not None]
-        pins = [lane.model.pin for lane in self._lanes.values() if lane.model is not None]
-        message = "; ".join([self._said, *(bad or [f"serves {', '.join(pins)}"])])
-        self._outcome(ok=not bad, message=message)
+    def _end(self, lanes: Mapping[str, Lane]) -> None:
+        degraded = [lane.degraded for lane in lanes.values() if lane.degraded is not None]
+        pins = [lane.model.pin for lane in lanes.values() if lane.model is not None]
+        message = "; ".join([self._changes, *(degraded or [f"serves {', '.join(pins)}"])])
+        self._report(ok=not degraded, message=message)
 
-    def _outcome(self, *, ok: bool, message: str) -> None:
+    def _report(self, *, ok: bool, message: str) -> None:
         self._number += 1
         self._ended()
         document = {"number": self._number, "pid": os.getpid(), "ok": ok, "message": message}
-        name = own(RELOAD_FILE, Shard.parse(self.settings.shard))
-        with suppress(OSError):  # a full disk: whoever waits for it is told that there is no answer
-            folder = os.open(self.settings.spool, durable.FOLDER_FLAGS)
+        settings = self._settings.configured
+        name = own(RELOAD_FILE, Shard.parse(settings.shard))
+        with suppress(
+            OSError
+        ):  # a full disk: `spikewatchd reload` then reports that no answer came
+            folder = os.open(settings.spool, durable.FOLDER_FLAGS)
             try:
                 state_files.write(folder, name, document)
             finally:
@@ -137,10 +163,10 @@ def _differing(before: Settings, after: Settings) -> list[str]:
 
 
 def _allowed(before: Settings, wanted: Settings) -> tuple[Settings, list[str]]:
-    """Give the settings that may come into force now, and the names of those that must wait for a restart."""
+    """Return the settings that may come into force now, and the names of those that need a restart."""
     fixed = [name for name in _differing(before, wanted) if ABOUT[name].fixed]
     values = {name: getattr(before if name in fixed else wanted, name) for name in NAMES}
-    # A lane may get another reference, but none comes or goes.
+    # A reload may change the reference of a lane, but neither add nor remove lanes.
     if before.models.keys() != wanted.models.keys():
         fixed.append("models")
         values["models"] = {n: wanted.models.get(n, r) for n, r in before.models.items()}

@@ -1,284 +1,288 @@
-"""Run a daemon: lock, model, recovery, then a thin loop around `Service.turn`."""
+"""Run a daemon: lock the spool, load the model, recover, then take turns until it is stopped."""
 
 from __future__ import annotations
 
 import gc
 import importlib.metadata
 import os
-import resource
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from ..bell import Bell
 from ..clock import Clock
+from ..context import Context
 from ..errors import TEMPORARY, DaemonError, ServedModelError, SpoolError, SpoolLostError
 from ..files import durable
 from ..intake.watch import Scanning, Watcher
-from ..log import events
+from ..log import events, logger
 from ..models.follower import ModelFollower
 from ..models.served import ModelSource
+from ..monitoring.counters import Counters
 from ..monitoring.systemd import Notifier
 from ..monitoring.vitals import Vitals
 from ..spool import names
+from ..spool.commit import Committer
 from ..spool.folder import Spool
 from ..spool.requirements import demand
 from ..spool.shards import Shard
 from .lanes import Lane
-from .reloading import Reloads
+from .open_files import raise_limit
+from .reloading import Reloads, SettingsInForce
 from .service import Service
-from .signals import handled
+from .signals import Stop, handled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from ..heartbeats import Heartbeats
     from ..log.logger import Log
     from ..models.served import ServedModel
-    from ..monitoring.counters import Counters
     from ..settings import Settings
-
-
-OPEN_FILES: Final = 4096
-"""Enough for two groups of 512 (see `Service`); no more, since some libraries close every possible descriptor."""
-
-
-class Stop:
-    """Whether the daemon was told to stop, by what, and how long it may still take.
-
-    Parameters
-    ----------
-    bell
-        Rung when it is told.
-    monotonic
-        Time in seconds.
-
-    """
-
-    def __init__(self, bell: Bell, monotonic: Callable[[], float]) -> None:
-        self._bell = bell
-        self._monotonic = monotonic
-        self._asked_s = 0.0
-        self.reason: str | None = None
-
-    def ask(self, reason: str) -> None:
-        """Tell it; safe in a signal handler."""
-        self._asked_s = self._monotonic()
-        self.reason = reason
-        self._bell.ring()
-
-    def is_overdue(self, grace_s: float) -> bool:
-        """Say whether the time to finish what is in hand is over."""
-        return self.reason is not None and self._monotonic() - self._asked_s >= grace_s
 
 
 def serve(
     settings: Settings,
-    log: Log,
-    observed: Counters,
+    log: Log | None = None,
+    observed: Counters | None = None,
     *,
     reread: Callable[[], Settings] | None = None,
     clock: Clock | None = None,
 ) -> None:
-    """Run a daemon until it is told to stop, or with `once` until everything is answered.
+    """Run a daemon until a signal stops it, or with the setting `once` until everything is answered.
+
+    It needs the main thread, best of a process of its own: SIGTERM and SIGINT stop it and SIGHUP reloads, it raises
+    the process's limit on open files, and it tunes the garbage collector.
 
     Parameters
     ----------
     settings
         See `Settings`.
     log
-        See `logs.logger`.
+        The daemon's log; None: as the settings that begin with `log_` say, by default on standard output.
     observed
-        What listens to that log.
+        The counters that observe `log` and that status, health and metrics show (see `logger.logger`); None if `log`
+        is None.
     reread
-        Gives the settings as they are configured now, for a reload; None: they stay.
+        Returns the settings as they are configured now, for a reload; None: a reload changes none.
     clock
-        Time; a seam for tests.
+        Time; tests pass their own.
 
     Raises
     ------
     DaemonError
-        The spool is not usable or in use, the model cannot be loaded, HTTP not be served, or the spool was lost while
-        it was worked on.
+        The spool is not usable or another daemon has it, the model cannot be loaded, HTTP cannot be served, or the
+        spool was lost during the work; with `once`, also if a lane's model could not be loaded.
+    ValueError
+        Only one of `log` and `observed` is given: status and metrics would show nothing.
 
     """
+    if (log is None) != (observed is None):
+        raise ValueError("serve: give both log and observed, or neither")
+    if log is None or observed is None:
+        observed = Counters()
+        log = logger.configured(settings, observed)
     clock = clock or Clock()
-    _allow_open_files()
+    raise_limit()
     begin = clock.monotonic()
     with ExitStack() as stack:
-        bell = Bell()
-        stack.callback(bell.close)
-        stop = Stop(bell, clock.monotonic)
-        notifier = stack.enter_context(Notifier.of(os.environ))
-        vitals = Vitals(settings, counters=observed, notifier=notifier, clock=clock)
-        lanes: dict[str, Lane] = {}
-        reloads = Reloads(
-            settings,
-            reread=reread or (lambda: settings),
-            ended=vitals.ready,
-            lanes=lanes,
-            bell=bell,
-            log=log,
-        )
-
-        def end(reason: str) -> None:
-            stop.ask(reason)
-            vitals.stopping()
-
-        def reload() -> None:
-            vitals.reloading()
-            reloads.ask()
-
-        stack.enter_context(handled(stop=end, reload=reload))
+        process = _prepare(stack, settings, log, observed, reread=reread, clock=clock)
+        spools, lanes = _open(stack, process, begin)
         try:
-            shard = Shard.parse(settings.shard)
-            spool = stack.enter_context(
-                Spool.make(settings.spool, settings.durability, shard=shard)
-            )
-            spool.lock()
-            demand(spool, network_fs=settings.network_fs)
-            _log_start(log, settings)
-            stack.enter_context(vitals)
-            model = ModelSource(settings.registry, settings.model).load()
-            opener = _Opener(
-                stack=stack,
-                reloads=reloads,
-                bell=bell,
-                stop=stop,
-                hearts=vitals.heartbeats,
-                clock=clock,
-                log=log,
-            )
-            spools = [spool]
-            lanes[""] = opener.open(spool, settings.model, model)
-            for name, reference in settings.models.items():
-                view = stack.enter_context(
-                    Spool.make(settings.spool, settings.durability, lane=name, shard=shard)
-                )
-                spools.append(view)
-                lanes[name] = opener.open(view, reference, None)
-        except OSError as fault:
-            kind = SpoolLostError if fault.errno in TEMPORARY else SpoolError
-            raise kind(f"spool {settings.spool}: {fault}") from fault
-        log.info(
-            events.READY,
-            model=model.pin,
-            self_test=model.self_test,
-            cores=model.classifier.cores,
-            labels=list(model.classifier.labels),
-            lanes=list(settings.models),
-            waiting=lanes[""].waiting,
-            startup_ms=round((clock.monotonic() - begin) * 1e3, 3),
-        )
-        vitals.ready()
-        gc.freeze()  # what is there now stays: the collector need not look at it again and again
-        gc.set_threshold(10_000)  # a group of inputs alone has many thousands of objects
-        try:
-            _loop(lanes, clock=clock, bell=bell, stop=stop, reloads=reloads, once=settings.once)
+            _loop(process, lanes)
         except DaemonError as error:
             log.error(events.STOP, reason=str(error), left=_left(spools))  # noqa: TRY400 - no bug
             raise
         for lane in lanes.values():
             lane.finish()
-        log.info(events.STOP, reason=stop.reason or "once", left=_left(spools))
+        log.info(events.STOP, reason=process.stop.reason or "once", left=_left(spools))
     closed = [f"lane {name}: {lane.degraded}" for name, lane in lanes.items() if not lane.model]
     if settings.once and closed:
         raise ServedModelError("; ".join(closed))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Opener:
-    """Opens lanes; they are closed by the stack."""
+class _Process:
+    """What all lanes of a daemon share."""
 
-    stack: ExitStack
-    reloads: Reloads
+    settings: SettingsInForce
     bell: Bell
     stop: Stop
-    hearts: Heartbeats
+    vitals: Vitals
+    reloads: Reloads
     clock: Clock
     log: Log
 
-    def open(self, spool: Spool, reference: str, model: ServedModel | None) -> Lane:
-        """Open the lane of a spool; without a model, as soon as the reference has one."""
-        log = self.log.bind(lane=spool.lane) if spool.lane else self.log
-        settings = self.reloads.settings
-        spool.marker = names.MARKER if settings.done_marker else ""
-        follower = ModelFollower(
-            source=ModelSource(settings.registry, reference),
-            model=model,
-            settings=settings,
-            bell=self.bell,
-            clock=self.clock,
-            log=log,
-        )
-        self.stack.callback(follower.close)
-        lane = Lane(
-            name=spool.lane,
-            model=model,
-            make=lambda model: self._service(spool, model, log),
-            follower=follower,
-            log=log,
-        )
-        follower.start()
-        return lane
-
-    def _service(self, spool: Spool, model: ServedModel, log: Log) -> Service:
-        settings = self.reloads.settings
-        service = Service(
-            spool=spool,
-            model=model,
-            settings=settings,
-            watcher=Scanning() if settings.network_fs else Watcher(spool.inbox_path, self.bell),
-            clock=self.clock,
-            log=log,
-            hearts=self.hearts,
-            hurry=lambda: self.stop.is_overdue(self.reloads.settings.stop_grace_s),
-        )
-        try:
-            service.start()
-        except BaseException:
-            service.close()
-            raise
-        self.stack.callback(service.close)
-        return service
+    def hurry(self) -> bool:
+        """Return whether the time to finish open work is over."""
+        return self.stop.is_overdue(self.settings().stop_grace_s)
 
 
-def _loop(
-    lanes: Mapping[str, Lane],
+def _prepare(
+    stack: ExitStack,
+    settings: Settings,
+    log: Log,
+    observed: Counters,
     *,
+    reread: Callable[[], Settings] | None,
     clock: Clock,
-    bell: Bell,
-    stop: Stop,
-    reloads: Reloads,
-    once: bool,
+) -> _Process:
+    """Make what needs no spool yet; from here on, signals stop and reload."""
+    bell = Bell()
+    stack.callback(bell.close)
+    stop = Stop(bell, clock.monotonic)
+    notifier = stack.enter_context(Notifier.of(os.environ))
+    vitals = Vitals(settings, counters=observed, notifier=notifier, clock=clock)
+    current = SettingsInForce(settings)
+    reloads = Reloads(
+        current, reread=reread or (lambda: settings), ended=vitals.ready, bell=bell, log=log
+    )
+
+    def end(reason: str) -> None:
+        stop.request(reason)
+        vitals.stopping()
+
+    def reload() -> None:
+        vitals.reloading()
+        reloads.request()
+
+    stack.enter_context(handled(stop=end, reload=reload))
+    return _Process(
+        settings=current,
+        bell=bell,
+        stop=stop,
+        vitals=vitals,
+        reloads=reloads,
+        clock=clock,
+        log=log,
+    )
+
+
+def _open(
+    stack: ExitStack, process: _Process, begin_s: float
+) -> tuple[list[Spool], dict[str, Lane]]:
+    """Lock the spool, load the model and open all lanes; return the lanes' spools, and the lanes by name."""
+    settings = process.settings()
+    try:
+        spool = _open_spool(stack, settings, lane="")
+        spool.lock()
+        demand(spool, network_fs=settings.network_fs)
+        _log_start(process.log, settings)
+        stack.enter_context(process.vitals)
+        model = ModelSource(settings.registry, settings.model).load()
+        spools = [spool]
+        lanes = {"": _open_lane(stack, process, spool, settings.model, model)}
+        for name, reference in settings.models.items():
+            spools.append(_open_spool(stack, settings, lane=name))
+            lanes[name] = _open_lane(stack, process, spools[-1], reference, None)
+    except OSError as fault:
+        kind = SpoolLostError if fault.errno in TEMPORARY else SpoolError
+        raise kind(f"spool {settings.spool}: {fault}") from fault
+    _report_ready(process, lanes, model, startup_s=process.clock.monotonic() - begin_s)
+    return spools, lanes
+
+
+def _open_spool(stack: ExitStack, settings: Settings, *, lane: str) -> Spool:
+    spool = Spool.make(
+        settings.spool,
+        settings.durability,
+        lane=lane,
+        shard=Shard.parse(settings.shard),
+        marker=names.MARKER if settings.done_marker else "",
+    )
+    return stack.enter_context(spool)
+
+
+def _open_lane(
+    stack: ExitStack, process: _Process, spool: Spool, reference: str, model: ServedModel | None
+) -> Lane:
+    """Open a lane; without a model, it begins to work as soon as the reference has one."""
+    log = process.log.bind(lane=spool.lane) if spool.lane else process.log
+    context = Context(
+        spool=spool,
+        committer=Committer(spool),
+        settings=process.settings,
+        clock=process.clock,
+        log=log,
+        heartbeats=process.vitals.heartbeats,
+    )
+    follower = ModelFollower(
+        source=ModelSource(process.settings().registry, reference),
+        model=model,
+        settings=process.settings,
+        bell=process.bell,
+        clock=process.clock,
+        log=log,
+    )
+    stack.callback(follower.close)
+    lane = Lane(
+        model=model,
+        make=lambda model: _start_service(stack, process, context, model),
+        follower=follower,
+        log=log,
+    )
+    follower.start()
+    return lane
+
+
+def _start_service(
+    stack: ExitStack, process: _Process, context: Context, model: ServedModel
+) -> Service:
+    by_scan = process.settings().network_fs
+    service = Service(
+        context,
+        model=model,
+        watcher=Scanning() if by_scan else Watcher(context.spool.inbox_path, process.bell),
+        hurry=process.hurry,
+    )
+    try:
+        service.start()
+    except BaseException:
+        service.close()
+        raise
+    stack.callback(service.close)
+    return service
+
+
+def _report_ready(
+    process: _Process, lanes: Mapping[str, Lane], model: ServedModel, *, startup_s: float
 ) -> None:
-    """Give every lane its turn, again and again, so that none starves."""
-    while stop.reason is None:
+    process.log.info(
+        events.READY,
+        model=model.pin,
+        self_test=model.self_test,
+        cores=model.classifier.cores,
+        labels=list(model.classifier.labels),
+        lanes=[name for name in lanes if name],
+        waiting=lanes[""].waiting,
+        startup_ms=round(startup_s * 1e3, 3),
+    )
+    process.vitals.ready()
+    gc.freeze()  # what exists now stays, so the collector need not visit it again and again
+    gc.set_threshold(10_000)  # a single group of inputs has many thousands of objects
+
+
+def _loop(process: _Process, lanes: Mapping[str, Lane]) -> None:
+    """Give the lanes turns, one after the other, so that none starves, until the daemon is to stop."""
+    once = process.settings().once
+    now = process.clock.monotonic
+    while process.stop.reason is None:
         worked = False
         for lane in lanes.values():
-            worked = lane.turn(clock.monotonic()) or worked
-        reloads.turn()
+            worked = lane.turn(now()) or worked
+        process.reloads.turn(lanes)
         if once and all(lane.idle for lane in lanes.values()):
             return
-        if not worked and stop.reason is None:
-            bell.wait(min(lane.nap_s(clock.monotonic()) for lane in lanes.values()))
+        if not worked and process.stop.reason is None:
+            process.bell.wait(min(lane.nap_s(now()) for lane in lanes.values()))
 
 
 def _left(spools: Iterable[Spool]) -> int:
-    """Count the inputs in work/ that the next start will find; those in folders that cannot be read are not known."""
+    """Return the number of inputs in work/ that the next start will find; folders that cannot be read are skipped."""
     left = 0
     for spool in spools:
         with suppress(OSError):
             left += sum(not name.startswith(".") for name in durable.listing(spool.work))
     return left
-
-
-def _allow_open_files() -> None:
-    """Raise the soft limit, which shells and systemd leave at 1024: a group of files is open at once."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < OPEN_FILES:
-        most = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _log_start(log: Log, settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""Signals of a daemon: stop when the work in hand is finished, reload; restored on the way out."""
+"""Stopping and reloading by signals; the former handlers are restored at the end."""
 
 from __future__ import annotations
 
@@ -10,15 +10,52 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
+    from ..bell import Bell
+
 STOP: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+class Stop:
+    """Whether the daemon is to stop, why, and how much time it has left to finish open work.
+
+    Parameters
+    ----------
+    bell
+        Rung when a stop is requested.
+    monotonic
+        Time in seconds.
+
+    Attributes
+    ----------
+    reason
+        Why it is to stop; None while it is not.
+
+    """
+
+    def __init__(self, bell: Bell, monotonic: Callable[[], float]) -> None:
+        self._bell = bell
+        self._monotonic = monotonic
+        self._requested_s = 0.0
+        self.reason: str | None = None
+
+    def request(self, reason: str) -> None:
+        """Request the stop; safe in a signal handler."""
+        self._requested_s = self._monotonic()
+        self.reason = reason
+        self._bell.ring()
+
+    def is_overdue(self, grace_s: float) -> bool:
+        """Return whether a stop was requested at least `grace_s` seconds ago."""
+        return self.reason is not None and self._monotonic() - self._requested_s >= grace_s
 
 
 @contextmanager
 def handled(*, stop: Callable[[str], None], reload: Callable[[], None]) -> Iterator[None]:
     """Call `reload` on SIGHUP, and `stop` with the signal's name on the first SIGTERM or SIGINT.
 
-    A second one of those ends the process at once.  Nothing is lost by that: what was in hand is found by the next
-    start.  SIGIO is ignored meanwhile: the kernel sends it to who asks for leases, and it kills by default.
+    A second SIGTERM or SIGINT ends the process at once.  Nothing is lost by that: the next start finds unfinished
+    inputs in work/.  SIGIO is ignored: the kernel sends it to a process that takes leases, and its default action ends
+    the process.
     """
 
     def handle(number: int, _: FrameType | None) -> None:

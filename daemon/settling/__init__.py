@@ -1,1 +1,1 @@
-"""Finished requests are committed in groups."""
+"""Settling: finished jobs become final in groups, and are logged."""

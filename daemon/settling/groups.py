@@ -1,4 +1,4 @@
-"""Make finished requests final, in groups that share their rounds of durability, and log each."""
+"""Make finished jobs final, in groups that share their syncs, and log each."""
 
 from __future__ import annotations
 
@@ -7,200 +7,166 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
-from ..answering.pipeline import Progress
+from ..answering.request import Job
 from ..answering.results import figures
 from ..errors import RejectedInputError
 from ..files import durable
 from ..heartbeats import SETTLING
 from ..log import events
-from ..spool.commit import PendingCommit
+from . import fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from concurrent.futures import Future
 
-    from ..answering.pipeline import Request
-    from ..clock import Clock
-    from ..heartbeats import Heartbeats
-    from ..log.logger import Log
+    from ..answering.request import Request
+    from ..context import Context
     from ..models.served import ServedModel
-    from ..settings import Settings
-    from ..spool.commit import Committer
-    from ..spool.folder import Spool
 
-    Told = tuple[str, dict[str, Any]]
-    """An event's name and fields."""
+    Event = tuple[str, dict[str, Any]]
+    """Name and fields."""
 
 
 SETTLERS: Final = 2
-"""Groups that are made final at a time: while one waits for the disk, the other one writes."""
+"""Groups that are settled at a time: while one waits for the disk, the other one writes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settled:
-    """What became of a group.
+    """How the settling of a group ended.
 
     Attributes
     ----------
     final
-        Its requests that are final.
-    told
-        What is to be told of them (see `Settling.tell`).
+        Its jobs that are final.
+    events
+        The events to log of those (see `Settling.log_events`).
     left
-        The others: each is in one of the states that `recovery` knows.
+        Its other jobs; their inputs are in one of the states that `recovery` knows.
     fault
-        The disk's, if there are others.
+        The disk's fault that left them; None if all are final.
 
     """
 
-    final: Sequence[Progress]
-    told: Sequence[Told]
-    left: Sequence[Progress] = ()
+    final: Sequence[Job]
+    events: Sequence[Event]
+    left: Sequence[Job] = ()
     fault: OSError | None = None
 
 
 class Settling:
-    """The finished requests that wait to be made final together, and threads that can do it beside other work.
+    """Collects finished jobs and settles them in groups, in its own threads or in the caller's.
 
-    While the disk works they do not hold the interpreter's lock, so the next groups are claimed and answered meanwhile.
-    Only file operations run in them: the log is written by the caller of `tell`.
+    While the disk works, its threads do not hold the GIL, so the loop claims and answers the next groups meanwhile.
+    They only work on files; the caller logs what they return, so that the log has one writer.
 
     Parameters
     ----------
-    spool, committer
-        Where they are made final.
-    settings
-        `group_files` and `linger_s` bound a group.
-    clock
-        For the latencies.
-    log
-        Where `request.done` and `request.failed` go.
-    hearts
-        Where whoever settles gives its signs of life.
+    context
+        Of the settings, `group_files` and `linger_s` bound a group.
 
     """
 
-    def __init__(
-        self,
-        *,
-        spool: Spool,
-        committer: Committer,
-        settings: Settings,
-        clock: Clock,
-        log: Log,
-        hearts: Heartbeats,
-    ) -> None:
-        self._spool = spool
-        self._ledger = committer
-        self._hearts = hearts
-        self._settings = settings
-        self._clock = clock
-        self._log = log
-        self._group: list[Progress] = []
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._clock = context.clock
+        self._group: list[Job] = []
         self._since_s = 0.0
         self._threads = ThreadPoolExecutor(max_workers=SETTLERS, thread_name_prefix="settling")
 
     def close(self) -> None:
-        """End the threads, when they have done what they were given."""
+        """End the threads, after the groups that they have."""
         self._threads.shutdown()
 
-    def configure(self, settings: Settings) -> None:
-        """Take other settings."""
-        self._settings = settings
-
-    def add(self, progress: Progress) -> None:
-        """Take over a finished request, and its result."""
+    def add(self, job: Job) -> None:
+        """Add a finished job, and take over its result."""
         if not self._group:
             self._since_s = self._clock.monotonic()
-        self._group.append(progress)
+        self._group.append(job)
 
     @property
     def due(self) -> bool:
-        """True when the group is full or its first request has waited long enough."""
+        """True when the group is full or its first job has waited for `linger_s`."""
         if not self._group:
             return False
-        full = len(self._group) >= self._settings.group_files
-        return full or self._clock.monotonic() - self._since_s >= self._settings.linger_s
+        settings = self._context.settings()
+        full = len(self._group) >= settings.group_files
+        return full or self._clock.monotonic() - self._since_s >= settings.linger_s
 
-    def take(self) -> list[Progress]:
-        """Close the group; give its requests."""
+    def take(self) -> list[Job]:
+        """Return the group's jobs, and begin a new group."""
         group, self._group = self._group, []
         return group
 
-    def start(self, group: Sequence[Progress]) -> Future[Settled]:
-        """Settle requests in a thread."""
+    def start(self, group: Sequence[Job]) -> Future[Settled]:
+        """Settle a group in a thread."""
         return self._threads.submit(self.settle, group)
 
-    def settle(self, group: Sequence[Progress]) -> Settled:
-        """Make requests final: results into out/ all together, then the inputs without one into failed/."""
-        left = [progress for progress in group if progress.failure is None]
-        failed = [(progress, why) for progress in group if (why := progress.failure) is not None]
-        final: list[Progress] = []
-        told: list[Told] = []
-        with self._hearts.busy(SETTLING):
+    def settle(self, group: Sequence[Job]) -> Settled:
+        """Make jobs final: commit all results together, then move inputs that failed to failed/, one by one."""
+        left = [job for job in group if job.failure is None]
+        failed = [(job, failure) for job in group if (failure := job.failure) is not None]
+        final: list[Job] = []
+        logged: list[Event] = []
+        with self._context.heartbeats.busy(SETTLING):
             try:
                 if left:
-                    told += self._commit(left)
+                    logged += self._commit(left)
                     final, left = left, []
-                for progress, why in failed:
-                    told.append(self._quarantine(why, progress))
-                    final.append(progress)
+                for job, failure in failed:
+                    logged.append(self._quarantine(failure, job))
+                    final.append(job)
             except OSError as fault:
-                left += [progress for progress, _ in failed if progress not in final]
-                return Settled(final=final, told=told, left=left, fault=fault)
-        return Settled(final=final, told=told)
+                left += [job for job, _ in failed if job not in final]
+                return Settled(final=final, events=logged, left=left, fault=fault)
+        return Settled(final=final, events=logged)
 
-    def tell(self, told: Sequence[Told]) -> None:
-        """Log requests that are final."""
-        with self._log.together():
-            for event, fields in told:
-                (self._log.info if event == events.DONE else self._log.warning)(event, **fields)
+    def log_events(self, logged: Sequence[Event]) -> None:
+        """Log what became of jobs that are final."""
+        log = self._context.log
+        with log.together():
+            for event, values in logged:
+                (log.info if event == events.DONE else log.warning)(event, **values)
 
     def poison(self, request: Request, model: ServedModel) -> None:
-        """Put an input aside that keeps ending the daemon; `model` is what would have answered it."""
+        """Move an input that keeps ending the daemon to failed/; `model` is the one that would have answered it."""
         failure = RejectedInputError(
             "poison",
             f"{request.attempt} claims ended with the daemon and without a result",
             stage="simulate",
         )
-        self.tell([self._quarantine(failure, Progress(request=request, model=model))])
+        self.log_events([self._quarantine(failure, Job(request=request, model=model))])
 
-    def _commit(self, group: Sequence[Progress]) -> list[Told]:
+    def _commit(self, group: Sequence[Job]) -> list[Event]:
         begin = self._clock.monotonic()
         answered = events.timestamp(self._clock.wall())
         summed = list(_figures(group))
-        items = []
-        for progress, sums in zip(group, summed, strict=True):
-            summary = events.summary(progress, figures=sums, answered=answered)
-            items.append(
-                PendingCommit(
-                    name=progress.request.name,
-                    sha256=progress.sha256 or "",
-                    result=progress.hand_over(),
-                    summary=summary,
-                )
-            )
-        results = self._ledger.commit(items)
-        seconds, wall = self._clock.monotonic() - begin, self._clock.wall()
-        told = []
-        for progress, sums, result in zip(group, summed, results, strict=True):
-            progress.write_s += seconds
-            fields = events.done(progress, figures=sums, result=result, now_s=wall)
-            told.append((events.DONE, fields))
-        return told
-
-    def _quarantine(self, failure: RejectedInputError, progress: Progress) -> Told:
-        name, digest = progress.request.name, progress.sha256
-        if digest is None and failure.stage == "simulate":
-            digest = durable.digest(self._spool.work, name)
-        report = events.report(
-            failure, name, progress.model, sha256=digest, attempts=progress.request.attempt
+        results = self._context.committer.commit(
+            [(job.request.name, job.sha256 or "") for job in group],
+            [job.hand_over() for job in group],
+            [
+                fields.summary(job, figures=sums, answered=answered)
+                for job, sums in zip(group, summed, strict=True)
+            ],
         )
-        self._ledger.quarantine(name, report)
-        return events.FAILED, events.failed(report)
+        seconds, wall = self._clock.monotonic() - begin, self._clock.wall()
+        logged = []
+        for job, sums, result in zip(group, summed, results, strict=True):
+            job.write_s += seconds
+            logged.append((events.DONE, fields.done(job, figures=sums, result=result, now_s=wall)))
+        return logged
+
+    def _quarantine(self, failure: RejectedInputError, job: Job) -> Event:
+        name, digest = job.request.name, job.sha256
+        # What the simulator failed on was perhaps never read to its end.
+        if digest is None and failure.stage == "simulate":
+            digest = durable.digest(self._context.spool.work, name)
+        report = fields.report(failure, job, sha256=digest)
+        self._context.committer.quarantine(name, report)
+        return events.FAILED, fields.failed(report)
 
 
-def _figures(group: Iterable[Progress]) -> Iterator[dict[str, Any]]:
-    """Give the figures of each request."""
-    for cores, some in groupby(group, key=lambda progress: progress.model.classifier.cores):
-        yield from figures([progress.tally for progress in some], cores=cores)
+def _figures(group: Iterable[Job]) -> Iterator[dict[str, Any]]:
+    """Yield the figures of each job; neighbours whose models have equally many cores are computed together."""
+    for cores, some in groupby(group, key=lambda job: job.model.classifier.cores):
+        yield from figures([job.tally for job in some], cores=cores)

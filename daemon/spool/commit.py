@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from itertools import chain, count, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -27,33 +26,11 @@ if TYPE_CHECKING:
     from .folder import Spool
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PendingCommit:
-    """A result that is complete and waits to be made final.
-
-    Attributes
-    ----------
-    name
-        The input's name.
-    sha256
-        Of the input's bytes, hexadecimal.
-    result
-        Its file, which `Committer.commit` closes, or what is to be in it.
-    summary
-        What `<name>.summary.json` will say beside the key.
-
-    """
+class _Answer(NamedTuple):
+    """An answered input, and its two files, which have no final names yet."""
 
     name: str
     sha256: str
-    result: Draft | bytes
-    summary: Mapping[str, Any]
-
-
-class _Entry(NamedTuple):
-    """What is to become final: an input's answer and both files of it."""
-
-    item: PendingCommit
     result: Draft
     summary: Draft
 
@@ -84,11 +61,25 @@ class Committer:
                 return base + names.RESULT
         return None
 
-    def commit(self, group: Sequence[PendingCommit]) -> list[str]:
+    def commit(
+        self,
+        inputs: Sequence[tuple[str, str]],
+        results: Sequence[Draft | bytes],
+        summaries: Sequence[Mapping[str, Any]],
+    ) -> list[str]:
         """Make results and summaries final together, and move their inputs to done/.
 
-        When this returns, all of it survives what the spool's durability says.  The group shares four rounds of it:
-        contents, out/, done/, and before them the claim's.
+        When this returns, all of it survives what the spool's durability says.  The group shares four rounds of syncs:
+        the files' contents, out/, done/, and before them the claim's.
+
+        Parameters
+        ----------
+        inputs
+            Name and digest (hexadecimal) of each input.
+        results
+            The result of each: its file, which this closes, or its content.
+        summaries
+            What `<name>.summary.json` says of each beside the key.
 
         Returns
         -------
@@ -101,22 +92,23 @@ class Committer:
             The disk; each input of the group is then in one of the states that `recovery` knows.
 
         """
-        drafts = [item.result for item in group if isinstance(item.result, Draft)]
+        drafts = [result for result in results if isinstance(result, Draft)]
         try:
-            made = self._drafted(group)
+            made = self._drafted(inputs, results, summaries)
             drafts += made
             new = iter(made)
-            results = [
-                item.result if isinstance(item.result, Draft) else next(new) for item in group
+            files = [result if isinstance(result, Draft) else next(new) for result in results]
+            answers = [
+                _Answer(name, sha256, result, summary)
+                for (name, sha256), result, summary in zip(inputs, files, new, strict=True)
             ]
-            entries = [*map(_Entry, group, results, new)]
             fds = [draft.fd for draft in drafts]
             durable.sync_files(fds, volume=self._spool.tmp, level=self._level)
-            placed = self._publish(entries)
+            placed = self._publish(answers)
         finally:
             close(drafts)
         durable.sync_folder(self._spool.out, self._level)
-        self.finish((item.name, item.sha256) for item in group)
+        self.finish(inputs)
         return placed
 
     def finish(self, inputs: Iterable[tuple[str, str]]) -> None:
@@ -162,44 +154,56 @@ class Committer:
         """Read the key of the summary in out/ that has this base; None when there is no valid one."""
         return _field(durable.read_small(self._spool.out, base + names.SUMMARY), "key")
 
-    def _drafted(self, group: Sequence[PendingCommit]) -> list[Draft]:
+    def _drafted(
+        self,
+        inputs: Sequence[tuple[str, str]],
+        results: Sequence[Draft | bytes],
+        summaries: Sequence[Mapping[str, Any]],
+    ) -> list[Draft]:
         """Make the files of the results that have none, then those of all summaries."""
-        held = [(item, item.result) for item in group if not isinstance(item.result, Draft)]
-        contents = [data for _, data in held] + [_summary(item) for item in group]
+        held = [
+            (name, r)
+            for (name, _), r in zip(inputs, results, strict=True)
+            if not isinstance(r, Draft)
+        ]
+        contents = [data for _, data in held]
+        contents += [
+            _summary(*each, summary) for each, summary in zip(inputs, summaries, strict=True)
+        ]
         temporary = chain(
-            (temp(item.name) + names.RESULT for item, _ in held),
-            (temp(item.name) + names.SUMMARY for item in group),
+            (temp(name) + names.RESULT for name, _ in held),
+            (temp(name) + names.SUMMARY for name, _ in inputs),
         )
         return Draft.written(self._spool.tmp, contents, temporary)
 
-    def _publish(self, entries: Sequence[_Entry]) -> list[str]:
+    def _publish(self, answers: Sequence[_Answer]) -> list[str]:
         """Give results their final names, most of them all at once; give the names."""
-        plain = self._place_all(entries)
+        plain = self._place_all(answers)
         found = []
-        for entry in entries:
-            bases = _bases(names.base(entry.item.name), entry.item.sha256)
-            placed = plain.get(entry.item.name)
+        for answer in answers:
+            bases = _bases(names.base(answer.name), answer.sha256)
+            placed = plain.get(answer.name)
             if placed:
                 base = next(bases)
             elif placed is None:
-                base = self._found(entry) or next(b for b in bases if self._place(entry, b))
+                base = self._found(answer) or next(b for b in bases if self._place(answer, b))
             else:
                 # Another's result has just taken the plain name, but the summary there may be ours: no key tells.
-                base = next(b for b in islice(bases, 1, None) if self._place(entry, b))
+                base = next(b for b in islice(bases, 1, None) if self._place(answer, b))
             found.append(base + names.RESULT)
         return found
 
-    def _found(self, entry: _Entry) -> str | None:
-        """Give the base of an entry's result that is in out/ already, plain or tagged: a reader may have taken one."""
-        for number, base in enumerate(_bases(names.base(entry.item.name), entry.item.sha256)):
+    def _found(self, answer: _Answer) -> str | None:
+        """Give the base of an answer's result that is in out/ already, plain or tagged: a reader may have taken one."""
+        for number, base in enumerate(_bases(names.base(answer.name), answer.sha256)):
             if durable.look(self._spool.out, base + names.RESULT) is not None:
-                if self._is_there(entry, base):
+                if self._is_there(answer, base):
                     return base
             elif number:
                 break
         return None
 
-    def _place_all(self, entries: Sequence[_Entry]) -> dict[str, bool]:
+    def _place_all(self, answers: Sequence[_Answer]) -> dict[str, bool]:
         """Place results under their plain names where nothing is in the way (see `_place`).
 
         Returns
@@ -209,60 +213,60 @@ class Committer:
 
         """
         out = self._spool.out
-        bases = [names.base(entry.item.name) for entry in entries]
-        marks = [entry.item.sha256 for entry in entries]
+        bases = [names.base(answer.name) for answer in answers]
+        marks = [answer.sha256 for answer in answers]
         free = durable.missing(out, [base + names.RESULT for base in bases])
         tagged = [names.tagged(*each) + names.RESULT for each in zip(bases, marks, strict=True)]
         new = durable.missing(out, tagged)
         left = [
-            (entry, base)
-            for entry, base, is_free, is_new in zip(entries, bases, free, new, strict=True)
-            if is_free and is_new and entry.result.nameless and entry.summary.nameless
+            (answer, base)
+            for answer, base, is_free, is_new in zip(answers, bases, free, new, strict=True)
+            if is_free and is_new and answer.result.nameless and answer.summary.nameless
         ]
         errors = place(
-            [entry.summary for entry, _ in left], out, [base + names.SUMMARY for _, base in left]
+            [answer.summary for answer, _ in left], out, [base + names.SUMMARY for _, base in left]
         )
         left = [each for each, error in zip(left, errors, strict=True) if not error]
         errors = place(
-            [entry.result for entry, _ in left], out, [base + names.RESULT for _, base in left]
+            [answer.result for answer, _ in left], out, [base + names.RESULT for _, base in left]
         )
         for (_, base), error in zip(left, errors, strict=True):
             if error != errno.EEXIST:
                 durable.check(error, base + names.RESULT)
-        return {entry.item.name: not error for (entry, _), error in zip(left, errors, strict=True)}
+        return {answer.name: not error for (answer, _), error in zip(left, errors, strict=True)}
 
-    def _place(self, entry: _Entry, base: str) -> bool:
+    def _place(self, answer: _Answer, base: str) -> bool:
         """Give a result its final name; the result comes last, because its name is the commit."""
         out = self._spool.out
         if durable.look(out, base + names.RESULT) is not None:
-            return self._is_there(entry, base)
+            return self._is_there(answer, base)
         try:
-            if not self._place_summary(entry, base):
+            if not self._place_summary(answer, base):
                 return False
-            entry.result.place(out, base + names.RESULT)
+            answer.result.place(out, base + names.RESULT)
         except FileExistsError:
             return False
         return True
 
-    def _place_summary(self, entry: _Entry, base: str) -> bool:
+    def _place_summary(self, answer: _Answer, base: str) -> bool:
         out, name = self._spool.out, base + names.SUMMARY
         try:
-            entry.summary.place(out, name)
+            answer.summary.place(out, name)
         except FileExistsError:
-            if self._key(base) != key(entry.item.name, entry.item.sha256):
+            if self._key(base) != key(answer.name, answer.sha256):
                 return False
             # Left by a crash just before the result, or by a reader who took only the result.
             durable.unlink(out, name)
-            entry.summary.place(out, name)
+            answer.summary.place(out, name)
         return True
 
-    def _is_there(self, entry: _Entry, base: str) -> bool:
-        """Say whether the result in out/ that has this base is the entry's already."""
+    def _is_there(self, answer: _Answer, base: str) -> bool:
+        """Say whether the result in out/ that has this base is the answer's already."""
         owner = self._key(base)
         if owner is not None:
-            return owner == key(entry.item.name, entry.item.sha256)
+            return owner == key(answer.name, answer.sha256)
         # Somebody has taken the summary away: the same bytes are the same answer.
-        return durable.digest(self._spool.out, base + names.RESULT) == entry.result.digest()
+        return durable.digest(self._spool.out, base + names.RESULT) == answer.result.digest()
 
     def _retire(self, digests: Mapping[str, str]) -> None:
         """Give inputs, by their digests, a name in done/, most of them all at once."""
@@ -320,8 +324,8 @@ def _move(source: int, name: str, target: int, new_name: str) -> None:
             os.rename(name, new_name, src_dir_fd=source, dst_dir_fd=target)
 
 
-def _summary(item: PendingCommit) -> bytes:
-    document = {"key": key(item.name, item.sha256), **item.summary}
+def _summary(name: str, sha256: str, summary: Mapping[str, Any]) -> bytes:
+    document = {"key": key(name, sha256), **summary}
     try:
         # Not json: it would take as long for a summary as the system takes to make a file.
         return orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE)

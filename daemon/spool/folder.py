@@ -63,12 +63,13 @@ class Spool:
         *,
         lane: str = "",
         shard: Shard | None = None,
+        marker: str = "",
     ) -> None:
         self.path = path
         self.durability = durability
         self.lane = lane
         self.shard = shard
-        self.marker = ""
+        self.marker = marker
         self._locks: list[int] = []
         fds: list[int] = []
         try:
@@ -95,6 +96,7 @@ class Spool:
         *,
         lane: str = "",
         shard: Shard | None = None,
+        marker: str = "",
     ) -> Self:
         """Open a spool after creating its missing folders (mode 0750).
 
@@ -113,7 +115,7 @@ class Spool:
                 path.joinpath(*below).mkdir(mode=0o750, exist_ok=True)
         except OSError as fault:
             raise _unopened(path, fault) from None
-        return cls(path, durability, lane=lane, shard=shard)
+        return cls(path, durability, lane=lane, shard=shard, marker=marker)
 
     def __repr__(self) -> str:
         return f"Spool({str(self.path)!r}, lane={self.lane!r}, shard={self.shard})"

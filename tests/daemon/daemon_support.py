@@ -17,12 +17,15 @@ import jsonschema_rs
 from support import TINY_WORDS
 
 from spikewatch.daemon.clock import Clock
+from spikewatch.daemon.context import Context
 from spikewatch.daemon.heartbeats import Heartbeats
 from spikewatch.daemon.intake.watch_guard import CANARY
 from spikewatch.daemon.log import logger
 from spikewatch.daemon.models.served import ModelSource, ServedModel
+from spikewatch.daemon.running.reloading import SettingsInForce
 from spikewatch.daemon.running.service import Service
 from spikewatch.daemon.settings import Settings
+from spikewatch.daemon.spool.commit import Committer
 from spikewatch.daemon.spool.folder import BALLAST, Spool
 
 if TYPE_CHECKING:
@@ -228,7 +231,8 @@ class Bench:
     time: Time
     watcher: Hand
     log: Path
-    settings: Settings = field(repr=False)
+    settings: SettingsInForce = field(repr=False)
+    heartbeats: Heartbeats
 
     def drop(self, name: str, data: bytes | str) -> None:
         """Write a whole file at one instant, as a good producer does."""
@@ -267,18 +271,23 @@ def bench(
     classifier = Watched(model)
     log = path.with_suffix(".log")
     fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    in_force = SettingsInForce(settings)
     time_, watcher = Time(), watcher or Hand()
     try:
         with Spool.make(path, settings.durability) as spool:
             spool.lock()
-            service = Service(
+            context = Context(
                 spool=spool,
-                model=ServedModel(classifier=classifier, pin=model.pin),
-                settings=settings,
-                watcher=watcher,
+                committer=Committer(spool),
+                settings=in_force,
                 clock=time_.clock(),
                 log=logger.logger("json", fd=fd, run_id="test"),
-                hearts=Heartbeats(time_.clock().monotonic, limit_s=settings.stall_s),
+                heartbeats=Heartbeats(time_.clock().monotonic, limit_s=settings.stall_s),
+            )
+            service = Service(
+                context,
+                model=ServedModel(classifier=classifier, pin=model.pin),
+                watcher=watcher,
                 hurry=lambda: time_.over,
             )
             try:
@@ -291,7 +300,8 @@ def bench(
                     time=time_,
                     watcher=watcher,
                     log=log,
-                    settings=settings,
+                    settings=in_force,
+                    heartbeats=context.heartbeats,
                 )
             finally:
                 service.close()

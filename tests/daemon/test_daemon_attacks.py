@@ -82,8 +82,8 @@ def test_a_second_failed_sync_in_a_row_ends_the_daemon_and_keeps_every_input(
     lives.start(spool, hook=hook)
     assert lives.exit_code() == os.EX_TEMPFAIL
     assert lives.said() == (
-        f"spikewatchd: spool {spool}: the disk failed at 2 syncs in a row; every input is kept, "
-        "see to the disk and start again\n"
+        f"spikewatchd: spool {spool}: the disk failed at 2 syncs in a row; every input is kept; "
+        "check the disk and start again\n"
     )
     assert content(spool / "failed") == content(spool / "done") == set()
     assert (content(spool / "in") | content(spool / "work")) & {"a.txt"}

@@ -86,7 +86,7 @@ def test_the_ballast_follows_its_setting_and_starts_and_check_leave_it(
     with make_bench(ballast_bytes=MIB) as hand:
         file = hand.path / "tmp" / BALLAST
         for size in (3 * MIB, 0):
-            hand.service.configure(replace(hand.settings, ballast_bytes=size))
+            hand.settings.replace(replace(hand.settings(), ballast_bytes=size))
             hand.turn(passed_s=2.0)
             assert (file.stat().st_size if file.exists() else 0) == size
     with make_bench(ballast_bytes=MIB) as hand:

@@ -68,7 +68,7 @@ def test_a_deaf_watcher_is_restarted_and_told_of_once(hand: Bench) -> None:
         hand.turn(passed_s=1.0)
     assert watching(hand) == [
         ("watch.failed", "no_events"),
-        ("watch.restarted", "file events had not come"),
+        ("watch.restarted", "no file events had arrived"),
     ]
 
 
@@ -134,8 +134,8 @@ def test_a_watcher_that_works_again_after_it_could_not_start_is_told_of(hand: Be
 
 def test_only_files_of_which_no_event_ever_tells_are_missed() -> None:
     missed = MissedEvents()
-    assert missed.scanned(["late", "lost"]) == 0
-    missed.told({"late", "other"})
-    assert missed.scanned([]) == 1
-    assert missed.scanned(None) == 0
-    assert missed.scanned(["new"]) == 0
+    assert missed.note_scan(["late", "lost"]) == 0
+    missed.note_events({"late", "other"})
+    assert missed.note_scan([]) == 1
+    assert missed.note_scan(None) == 0
+    assert missed.note_scan(["new"]) == 0

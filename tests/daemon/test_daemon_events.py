@@ -57,7 +57,7 @@ def test_a_replaced_inbox_is_noticed_and_the_new_one_is_watched(
     lives.wait_for("daemon.ready")
     (spool / "in").rename(spool / "old")
     (spool / "in").mkdir()
-    lives.wait_for("watch.restarted", reason="in/ is another folder than before")
+    lives.wait_for("watch.restarted", reason="in/ was replaced by another folder")
     (spool / "in" / "a.txt").write_text(GOOD)
     lives.wait_for("request.done", file="a.txt")
     (spool / "old" / "b.txt").write_text(GOOD)
@@ -92,7 +92,7 @@ def test_a_spool_that_is_unmounted_is_noticed_and_another_one_ends_the_daemon(
         within(lives, "mount", "-t", "tmpfs", "none", point)
         spool_of(inside / "spool")
         assert lives.exit_code() == os.EX_TEMPFAIL
-        assert "another one has taken its place" in lives.said()
+        assert "another spool has taken its place" in lives.said()
         (inside / "spool" / "in" / "b.txt").write_text(GOOD)
         assert lives.live(point / "spool", min_free_bytes=0) == 0
         assert content(inside / "spool" / "done") == {"b.txt"}

@@ -140,7 +140,7 @@ def test_a_full_disk_stops_claims_until_there_is_room(make_bench: MakeBench) -> 
         hand.turn(passed_s=2.0)
         assert content(hand.path / "in") == {"a.txt"}
         assert [e["event"] for e in hand.events() if e["event"].startswith("disk")] == ["disk.low"]
-        hand.service.configure(replace(hand.settings, min_free_bytes=1 << 20))
+        hand.settings.replace(replace(hand.settings(), min_free_bytes=1 << 20))
         hand.run()
         assert content(hand.path / "done") == {"a.txt"}
         assert hand.events("disk.ok")

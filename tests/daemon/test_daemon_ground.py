@@ -269,5 +269,5 @@ def test_a_spool_that_is_replaced_ends_the_daemon_for_another_start(
         code, said = daemon.end()
         assert (code, said) == (
             os.EX_TEMPFAIL,
-            f"spikewatchd: spool {spool}: another one has taken its place; start again\n",
+            f"spikewatchd: spool {spool}: another spool has taken its place; start again\n",
         )

@@ -152,17 +152,24 @@ def test_the_trouble_of_one_lane_is_not_over_when_that_of_another_is(ill: Ill) -
 
 
 def test_a_loop_that_scans_seldom_or_pauses_is_alive(
-    make_bench: Callable[..., AbstractContextManager[Bench]],
+    make_bench: Callable[..., AbstractContextManager[Bench]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with make_bench(scan_s=3600.0) as hand:
-        for _ in range(int(hand.settings.stall_s) * 2):
+    def broken() -> None:
+        raise OSError(5, "Input/output error")
+
+    hour = {"scan_s": 3600.0, "retry_first_s": 3600.0, "retry_last_s": 3600.0}
+    with make_bench(**hour) as hand:
+        seconds = int(hand.settings().stall_s) * 2
+        for _ in range(seconds):
             hand.turn(passed_s=1.0)
-        assert hand.service._hearts.hanging() == []
-        hand.service._pause(OSError(5, "Input/output error"), hand.time.now)
-        hand.service._paused_until_s = hand.time.now + 3600.0
-        for _ in range(int(hand.settings.stall_s) * 2):
+        assert hand.heartbeats.hanging() == []
+        with monkeypatch.context() as patch:
+            patch.setattr(hand.watcher, "take", broken)
+            hand.turn()
+        assert [e["retry_in_s"] for e in hand.events("daemon.fault")] == [3600.0]
+        for _ in range(seconds):
             hand.turn(passed_s=1.0)
-        assert hand.service._hearts.hanging() == []
+        assert hand.heartbeats.hanging() == []
 
 
 def test_a_spool_that_is_gone_makes_the_daemon_unready(ill: Ill, spool: Path) -> None:

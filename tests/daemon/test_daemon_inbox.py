@@ -10,7 +10,11 @@ import pytest
 from daemon_support import Bench, content, failed, records
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from pathlib import Path
+
+    MakeBench = Callable[..., AbstractContextManager[Bench]]
 
 GOOD = "Who wrote Hamlet ?"
 
@@ -94,13 +98,13 @@ def test_a_file_that_is_still_written_is_not_claimed(hand: Bench) -> None:
     assert hand.out("slow.txt.jsonl")[0]["text"] == GOOD
 
 
-def test_without_leases_a_file_must_settle(hand: Bench) -> None:
-    hand.service._arrivals._inbox._leases = False
-    hand.drop("q.txt", "Who wrote")
-    hand.turn()
-    hand.turn(passed_s=0.9)
-    (hand.path / "in" / "q.txt").write_text(GOOD)
-    hand.turn(passed_s=0.9)
-    assert content(hand.path / "out") == set()
-    hand.turn(passed_s=1.1)
-    assert hand.out("q.txt.jsonl")[0]["text"] == GOOD
+def test_without_leases_a_file_must_settle(make_bench: MakeBench) -> None:
+    with make_bench(network_fs=True, settle_s=1.0) as hand:
+        hand.drop("q.txt", "Who wrote")
+        hand.turn()
+        hand.turn(passed_s=0.9)
+        (hand.path / "in" / "q.txt").write_text(GOOD)
+        hand.turn(passed_s=0.9)
+        assert content(hand.path / "out") == set()
+        hand.turn(passed_s=1.1)
+        assert hand.out("q.txt.jsonl")[0]["text"] == GOOD

@@ -151,7 +151,7 @@ def test_put_takes_a_lane_that_a_daemon_has_made(
     done = program(*put)
     assert (done.returncode, done.stderr) == (
         2,
-        f"spikewatchd: spool {spool}: no lane 'other'; a daemon makes it (--serve NAME=REFERENCE)\n",
+        f"spikewatchd: spool {spool}: no lane 'other'; a daemon creates it (--serve NAME=REFERENCE)\n",
     )
     with Daemon(spool, models.root, "--once", "--serve", "other=other:1.0.0") as daemon:
         assert daemon.end() == (0, "")

@@ -87,7 +87,7 @@ def followed(tmp_path: Path, models: Registry) -> Iterator[Followed]:
     follower = ModelFollower(
         source=source,
         model=source.load(),
-        settings=settings,
+        settings=lambda: settings,
         bell=bell,
         clock=time.clock(),
         log=logger.logger("json", fd=fd),

@@ -53,7 +53,7 @@ def test_a_limit_that_is_taken_away_holds_nothing_back(make_bench: MakeBench) ->
         hand.turn(passed_s=2.0)
         assert hand.events("out.full")
         assert len(content(hand.path / "in")) == 1
-        hand.service.configure(replace(hand.settings, max_out_files=0))
+        hand.settings.replace(replace(hand.settings(), max_out_files=0))
         hand.run()
         assert content(hand.path / "in") == set()
         assert hand.events("out.ok")

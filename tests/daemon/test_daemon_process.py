@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from daemon_support import MODEL, Bench, Daemon, content, program, records, until
+from daemon_support import MODEL, Daemon, bench, content, program, records, until
 
 from spikewatch.registry import bundled
 
@@ -114,17 +114,17 @@ def test_what_takes_longer_than_the_grace_waits_for_the_next_start(
     assert content(spool / "tmp") == content(spool / "out") == set()
 
 
-def test_what_is_tried_alone_waits_for_the_next_start_as_well(hand: Bench) -> None:
-    """Nothing is held against an input whose trial was broken off."""
-    (hand.path / "work" / "a.txt").write_text(GOOD)
-    hand.service._waiting.recover(hand.time.now)
-    hand.time.over = True
-    hand.turn()
-    assert "a.txt" in content(hand.path / "work")
-    assert hand.classifier.calls == []
-    hand.time.over = False
-    hand.run()
-    (done,) = hand.events("request.done")
+def test_what_is_tried_alone_waits_for_the_next_start_as_well(spool: Path, registry: Path) -> None:
+    """A trial that was broken off does not count against its input."""
+    (spool / "work" / "a.txt").write_text(GOOD)
+    with bench(spool, registry) as hand:
+        hand.time.over = True
+        hand.turn()
+        assert "a.txt" in content(spool / "work")
+        assert hand.classifier.calls == []
+        hand.time.over = False
+        hand.run()
+        (done,) = hand.events("request.done")
     assert done["attempt"] == 2, "the claim that was found counts, the one broken off does not"
 
 

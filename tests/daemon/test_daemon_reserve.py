@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from daemon_support import Bench, content
 
-from spikewatch.daemon.intake.reserve import Reserve
+from spikewatch.daemon.intake.room import Reserve
 from spikewatch.daemon.settings import Settings
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Results: the fast format says exactly what json would."""
+"""The fast format of results writes exactly what `json` would."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spikewatch.daemon.answering.questions import Fault, InputRecord
-from spikewatch.daemon.answering.results import Records, Tally
+from spikewatch.daemon.answering.results import ResultFormat, Tally
 from spikewatch.simcore import Answers, estimate
 
 counts = st.integers(0, 2**40)
@@ -34,7 +34,7 @@ def test_a_record_is_what_json_would_write(
     ticks: int,
     cores: int,
 ) -> None:
-    records = Records(labels=labels, cores=cores)
+    result = ResultFormat(labels=labels, cores=cores)
     answers = Answers(
         label=np.array([len(labels) - 1], dtype=np.int32),
         scores=np.arange(len(labels), dtype=np.int32)[None],
@@ -44,7 +44,7 @@ def test_a_record_is_what_json_would_write(
         words=np.array([1], dtype=np.int32),
     )
     tally = Tally()
-    line = records.lines([InputRecord(name, text)], records.rows(answers), tally)
+    line = result.lines([InputRecord(name, text)], result.rows(answers), tally)
     energy = estimate(cores=cores, ticks=ticks, synaptic_events=events).energy_uj
     record = {
         "id": name,
@@ -67,7 +67,7 @@ def test_a_record_is_what_json_would_write(
 def test_a_faulty_record_is_what_json_would_write(name: int | str, code: str, message: str) -> None:
     tally = Tally()
     question = InputRecord(name, None, Fault(code, message))
-    line = Records(labels=["A"], cores=1).lines([question], iter(()), tally)
+    line = ResultFormat(labels=["A"], cores=1).lines([question], iter(()), tally)
     nulls = ("text", "label", "scores", "spikes", "synaptic_events", "ticks", "energy_uj")
     record = {
         "id": name,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from daemon_support import Bench, content
 
@@ -39,8 +40,17 @@ def test_a_flood_of_events_is_not_held_in_memory_and_yet_answered(
     make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inbox, "WINDOW", 5)
+    held: WeakSet[inbox.Candidate] = WeakSet()
+
+    class Tracked(inbox.Candidate):  # without slots, so that it can be weakly referenced
+        __eq__, __hash__ = object.__eq__, object.__hash__
+
+        def __init__(self, **fields: Any) -> None:
+            super().__init__(**fields)
+            held.add(self)
+
+    monkeypatch.setattr(inbox, "Candidate", Tracked)
     with make_bench(group_files=2) as hand:
-        held = hand.service._arrivals._inbox._candidates
         for i in range(23):
             hand.drop(f"{i}.txt", GOOD)
         for _ in range(30):
@@ -54,7 +64,7 @@ def test_a_flood_of_events_is_not_held_in_memory_and_yet_answered(
 def test_waiting_inputs_that_fail_again_and_again_keep_no_other_from_its_turn(
     make_bench: MakeBench, spool: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = durable.open_input
+    real, listing = durable.open_input, durable.listing
 
     def broken(folder: int, name: str) -> int | None:
         if name.startswith("bad"):
@@ -66,9 +76,10 @@ def test_waiting_inputs_that_fail_again_and_again_keep_no_other_from_its_turn(
             "\n".join([GOOD] * 300)
         )  # too much to be read with others
     monkeypatch.setattr(durable, "open_input", broken)
+    monkeypatch.setattr(
+        durable, "listing", lambda folder: sorted(listing(folder))
+    )  # the bad ones come first
     with make_bench(group_files=1, retry_first_s=0.5, retry_last_s=0.5) as hand:
-        retries = hand.service._waiting._retries
-        retries._waiting = dict(sorted(retries._waiting.items()))
         for _ in range(8):
             hand.turn(passed_s=1.0)
         hand.service.finish()

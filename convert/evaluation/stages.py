@@ -101,7 +101,7 @@ def evaluate_stages(
         "head": "core" if image.head_bias is None else "host",
         "questions": len(questions),
         "without_words": len(questions) - len(spoken),
-        "float_by_recurrence": sum(not float_model.runs(q) for q in words),
+        "float_by_recurrence": sum(not float_model.can_run(q) for q in words),
         "stages": stage_figures(predicted, truth),
         "confusion": confusion,
         "classes": None if confusion is None else class_figures(confusion),

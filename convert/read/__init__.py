@@ -1,13 +1,14 @@
 """Read an Elman RNN from an ONNX file, and prove the reading against onnxruntime.
 
-The graph is run once with unknowns in place of the words (`interpreter`), so that it does not matter which operators
-an exporter chose: an RNN node, a loop, or one node after the other for every word.  What its logits are made of must
-be an Elman network (`recurrence`).  That network is then run beside onnxruntime on random sequences (`proof`).
+The graph runs once with unknowns in place of the words (`interpreter`), so that it does not matter which operators an
+exporter chose: an RNN node, a loop, or separate nodes for every word.  The expressions that arrive at the logits must
+be those of an Elman network (`recurrence`).  That network and onnxruntime must then give equal logits for random
+sequences (`float_model.prove`).
 """
 
 from __future__ import annotations
 
+from .float_model import FloatModel, InputLayout
 from .reader import read_model, read_model_bytes
-from .session import FloatModel, Layout
 
-__all__ = ["FloatModel", "Layout", "read_model", "read_model_bytes"]
+__all__ = ["FloatModel", "InputLayout", "read_model", "read_model_bytes"]

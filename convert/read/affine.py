@@ -1,8 +1,8 @@
-"""Tensors whose elements are affine expressions of named unknowns, and what linear operators do to them.
+"""Tensors whose elements are affine expressions of unknowns, and the linear operators on them.
 
-Reading a graph means running it once with unknowns in place of the words: every word vector component and every
-hidden activation is an unknown with a column of its own, and every element of a tensor is a row of coefficients over
-these columns (column 0 is the constant).  Whatever order of MatMul, Transpose, Slice or Reshape an exporter chose, the
+A graph is read by running it once with unknowns in place of the words.  Every component of a word vector and every
+hidden activation is an unknown with its own column, and every element of a tensor is a row of coefficients over these
+columns (column 0 is the constant term).  Whichever order of MatMul, Transpose, Slice or Reshape an exporter chose, the
 rows that arrive at an activation are W, U and b.
 """
 
@@ -29,11 +29,11 @@ CONSTANT: Final = 0
 
 
 class Unsupported(Exception):
-    """An operator does something that no Elman network does; the reader adds the node's name."""
+    """An operator computes something that no Elman network computes; the interpreter adds the node's name."""
 
 
 class WrongLayout(ModelFileError):
-    """The graph does not fit the axes that its inputs were given: they may lie the other way."""
+    """The graph does not fit the assumed axes of its inputs; it may fit if batch and time are swapped."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -43,9 +43,9 @@ class Affine:
     Attributes
     ----------
     index : int64, the tensor's shape
-        Row of `rows` that holds each element; operators that only move elements change nothing else.
+        Row of `rows` of each element.  Operators that only move elements change nothing but the index.
     rows : sparse float64 (expressions, columns)
-        Coefficients; columns that came to be later are zero.
+        Coefficients.  There may be fewer columns than unknowns: those missing at the end are zero.
 
     """
 
@@ -57,8 +57,8 @@ class Affine:
         """Shape of the tensor."""
         return self.index.shape
 
-    def moved(self, index: I64) -> Affine:
-        """Return the tensor whose elements are those rows of this one."""
+    def rearranged(self, index: I64) -> Affine:
+        """Return the tensor with the same rows and another index."""
         return Affine(index=np.asarray(index, dtype=np.int64), rows=self.rows)
 
     def flat(self) -> Any:
@@ -67,7 +67,7 @@ class Affine:
 
 
 def constant(values: NDArray[Any]) -> Affine:
-    """Turn numbers into expressions without unknowns."""
+    """Return numbers as expressions without unknowns."""
     flat = np.asarray(values, dtype=np.float64).reshape(-1, 1)
     return Affine(
         index=np.arange(flat.size, dtype=np.int64).reshape(np.shape(values)),
@@ -76,7 +76,7 @@ def constant(values: NDArray[Any]) -> Affine:
 
 
 def unknowns(columns: I64) -> Affine:
-    """Make a tensor of unknowns from their columns."""
+    """Return the tensor whose elements are the unknowns of these columns."""
     distinct, index = np.unique(columns, return_inverse=True)
     n = len(distinct)
     rows = sparse.csr_array(
@@ -86,9 +86,9 @@ def unknowns(columns: I64) -> Affine:
 
 
 def stack(values: Sequence[Affine]) -> list[Affine]:
-    """Give tensors one common table of rows."""
+    """Return the same tensors with one shared table of rows."""
     width = max(v.rows.shape[1] for v in values)
-    rows = sparse.vstack([widened(v.rows, width) for v in values], format="csr")
+    rows = sparse.vstack([with_width(v.rows, width) for v in values], format="csr")
     starts = np.cumsum([0, *[v.rows.shape[0] for v in values]])
     return [
         Affine(index=v.index + start, rows=rows)
@@ -96,8 +96,8 @@ def stack(values: Sequence[Affine]) -> list[Affine]:
     ]
 
 
-def widened(rows: Any, width: int) -> Any:
-    """Append zero columns."""
+def with_width(rows: Any, width: int) -> Any:
+    """Append zero columns until there are `width`."""
     if rows.shape[1] == width:
         return rows
     return sparse.csr_array((rows.data, rows.indices, rows.indptr), shape=(rows.shape[0], width))
@@ -105,7 +105,7 @@ def widened(rows: Any, width: int) -> Any:
 
 def _tensor(rows: Any, shape: tuple[int, ...]) -> Affine:
     rows = sparse.csr_array(rows)
-    rows.eliminate_zeros()  # one unknown and nothing else must be seen as such
+    rows.eliminate_zeros()  # `single_columns` recognises a single unknown by its one stored coefficient
     return Affine(index=np.arange(rows.shape[0], dtype=np.int64).reshape(shape), rows=rows)
 
 
@@ -113,22 +113,22 @@ def add(a: Affine, b: Affine, sign: float = 1.0) -> Affine:
     """Return a + sign b, broadcast."""
     i, j = np.broadcast_arrays(a.index, b.index)
     width = max(a.rows.shape[1], b.rows.shape[1])
-    left = widened(a.rows, width)[i.reshape(-1)]
-    right = widened(b.rows, width)[j.reshape(-1)]
+    left = with_width(a.rows, width)[i.reshape(-1)]
+    right = with_width(b.rows, width)[j.reshape(-1)]
     return _tensor(left + right * sign, i.shape)
 
 
 def scale(a: Affine, factor: NDArray[Any]) -> Affine:
-    """Return a times numbers, broadcast."""
+    """Return a times `factor`, broadcast."""
     index, by = np.broadcast_arrays(a.index, np.asarray(factor, dtype=np.float64))
     return _tensor(sparse.diags_array(by.reshape(-1)) @ a.rows[index.reshape(-1)], index.shape)
 
 
 def multiply_right(a: Affine, weight: F64) -> Affine:
-    """Return a @ weight for a weight of two dimensions; a has at least one."""
+    """Return a @ weight for a weight of two dimensions; `a` has at least one."""
     lead, k = a.shape[:-1], a.shape[-1]
     if weight.shape[0] != k:
-        raise Unsupported(f"a weight of {weight.shape} meets {k} values")
+        raise Unsupported(f"multiplies {k} values by a weight of shape {weight.shape}")
     n = int(np.prod(lead, dtype=np.int64))
     mix = sparse.kron(sparse.eye_array(n), sparse.csr_array(weight.T), format="csr")
     return _tensor(mix @ a.flat(), (*lead, weight.shape[1]))
@@ -138,25 +138,25 @@ def matmul(a: Affine, weight: F64) -> Affine:
     """Return a @ weight as NumPy defines it, for weights of any number of dimensions."""
     if weight.ndim == 1:
         result = multiply_right(a, weight[:, None])
-        return result.moved(result.index[..., 0])
+        return result.rearranged(result.index[..., 0])
     lead = weight.shape[:-2]
     if np.prod(lead, dtype=np.int64) == 1:
         result = multiply_right(a, weight.reshape(weight.shape[-2:]))
         missing = len(lead) - (len(result.shape) - 2)
-        return result.moved(result.index[(None,) * max(missing, 0)])
+        return result.rearranged(result.index[(None,) * max(missing, 0)])
     if len(a.shape) < 2:
-        raise Unsupported(f"a stack of weights {weight.shape} meets a vector")
+        raise Unsupported(f"multiplies a vector by a stack of weights of shape {weight.shape}")
     batch = np.broadcast_shapes(a.shape[:-2], lead)
     index = np.broadcast_to(a.index, (*batch, *a.shape[-2:]))
     weights = np.broadcast_to(weight, (*batch, *weight.shape[-2:]))
-    parts = stack([multiply_right(a.moved(index[b]), weights[b]) for b in np.ndindex(*batch)])
-    return parts[0].moved(
+    parts = stack([multiply_right(a.rearranged(index[b]), weights[b]) for b in np.ndindex(*batch)])
+    return parts[0].rearranged(
         np.stack([p.index for p in parts]).reshape((*batch, a.shape[-2], weight.shape[-1]))
     )
 
 
 def total(a: Affine, axes: tuple[int, ...], *, keepdims: bool) -> Affine:
-    """Return the sum over axes."""
+    """Return the sum over some axes."""
     kept = [i for i in range(a.index.ndim) if i not in axes]
     moved = np.transpose(a.index, [*kept, *axes])
     outer = [a.shape[i] for i in kept]

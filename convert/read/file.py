@@ -1,4 +1,4 @@
-"""ONNX files: loading one whole, refusing other networks by name, giving word vectors to a model that takes them."""
+"""ONNX files: load one completely, refuse other networks by name, add an embedding to a model of word vectors."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ OTHERS: Final = {
     "MatMulInteger",
     "MultiHeadAttention",
 }
-"""Operators of other networks, which are refused before anything else is looked at."""
+"""Operators of other kinds of networks; a graph that contains one is refused before it is interpreted."""
 
 _PREFIX: Final = "spikewatch_"
 
 
 def load_file(path: Path) -> bytes:
-    """Read a model file, with the initialisers that lie beside it.
+    """Read a model file, and the initialisers that it keeps in other files of its folder.
 
     Raises
     ------
     ModelFileError
-        The file cannot be read, or names a file outside its own folder.
+        The file cannot be read, or keeps an initialiser outside its own folder.
 
     """
     try:
@@ -68,12 +68,12 @@ def _check_location(path: Path, tensor: TensorProto) -> None:
 
 
 def parse(data: bytes) -> onnx.ModelProto:
-    """Parse and check a complete model; its local functions are put in their places.
+    """Parse and check a complete model, and inline its local functions.
 
     Raises
     ------
     ModelFileError
-        Not ONNX, or a network of another kind, naming the node.
+        The data is not ONNX, or a network of another kind; the message names the node.
 
     """
     try:
@@ -94,7 +94,7 @@ def parse(data: bytes) -> onnx.ModelProto:
 
 
 def _time_first(graph: onnx.GraphProto) -> None:
-    """Turn RNN nodes of layout 1 (batch first) into layout 0, which is all that onnxruntime runs."""
+    """Convert RNN nodes of layout 1 (batch first) to layout 0, the only one that onnxruntime runs."""
     found: list[onnx.NodeProto] = []
     for i, node in enumerate(graph.node):
         layout = [a for a in node.attribute if node.op_type == "RNN" and a.name == "layout"]
@@ -121,7 +121,7 @@ def _time_first(graph: onnx.GraphProto) -> None:
 
 
 def nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    """List all nodes, those of loops as well."""
+    """Yield all nodes, including those in the bodies of loops and branches."""
     for node in graph.node:
         yield node
         for a in node.attribute:
@@ -140,13 +140,13 @@ def _tensors(graph: onnx.GraphProto) -> Iterator[TensorProto]:
 
 
 def graph_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
-    """List the inputs that the user feeds: those without an initialiser."""
+    """Return the inputs that a caller must feed: those without an initialiser."""
     given = {i.name for i in graph.initializer}
     return [i for i in graph.input if i.name not in given]
 
 
 def dimensions(value: onnx.ValueInfoProto) -> list[int | None] | None:
-    """List the dimensions of an input, None where one is free; None: not even their number is known."""
+    """Return the dimensions of an input, None for a free one; return None if even their number is unknown."""
     shape = value.type.tensor_type
     if not shape.HasField("shape"):
         return None
@@ -162,7 +162,7 @@ def numpy_type(value: onnx.ValueInfoProto) -> Any:
 
 
 def vector_input(graph: onnx.GraphProto) -> onnx.ValueInfoProto | None:
-    """Return the input of word vectors, if the model takes these instead of word ids: float, 3 dimensions."""
+    """Return the input of word vectors (float, 3 dimensions) if the model has one, otherwise None."""
     for value in graph_inputs(graph):
         dims = dimensions(value)
         if dims is not None and len(dims) == 3 and np.issubdtype(numpy_type(value), np.floating):
@@ -171,24 +171,24 @@ def vector_input(graph: onnx.GraphProto) -> onnx.ValueInfoProto | None:
 
 
 def with_vectors(data: bytes, table: WordTable | None) -> bytes:
-    """Give a model that takes word vectors an embedding, so that it takes word ids.
+    """Add an embedding to a model that takes word vectors, so that it takes word ids.
 
     Parameters
     ----------
     data
         The model.
     table
-        Vector of every word id; None: the model must have an embedding of its own.
+        Vector of each word id; None: the model must have an embedding of its own.
 
     Returns
     -------
     bytes
-        The model; unchanged if it takes ids and no table was given.
+        The model; unchanged if it takes word ids.
 
     Raises
     ------
     ModelFileError
-        Vectors are missing, of another size, or not wanted.
+        Word vectors are missing, of another size, or given for a model that takes word ids.
 
     """
     model = parse(data)
@@ -199,15 +199,15 @@ def with_vectors(data: bytes, table: WordTable | None) -> bytes:
     )
     if value is None or takes_ids:
         if table is not None:
-            raise ModelFileError("takes word ids, so word vectors (--vectors) have no place in it")
+            raise ModelFileError("takes word ids, so it cannot use word vectors (--vectors)")
         return data
     if table is None:
         raise ModelFileError(
-            f"input {value.name!r}: takes word vectors; name their file with --vectors"
+            f"input {value.name!r}: takes word vectors; pass their file with --vectors"
         )
     dims = dimensions(value) or []
     if dims[2] is None:
-        raise ModelFileError(f"input {value.name!r}: the size of a word vector is not fixed")
+        raise ModelFileError(f"input {value.name!r}: its word vectors have no fixed size")
     if dims[2] != table.matrix.shape[1]:
         raise ModelFileError(
             f"input {value.name!r}: takes vectors of {dims[2]} components, those of --vectors have"

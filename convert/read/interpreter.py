@@ -1,7 +1,8 @@
 """Run an ONNX graph once, with unknowns in place of the question's words.
 
-What depends on no word (shapes, masks, lengths, zero states, loop counters) is computed by the reference
-implementation that ships with onnx; what does is handled operator by operator (`operators`).  Loops run.
+Values that depend on no word (shapes, masks, lengths, zero states, loop counters) are computed with the reference
+implementation that is part of onnx.  Values that depend on words are expressions, with a function for each operator
+(`operators`).  Loops and branches are executed.
 """
 
 from __future__ import annotations
@@ -13,27 +14,25 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import onnx
 from onnx import numpy_helper
-from onnx.reference import ReferenceEvaluator
 
 from ..errors import ModelFileError
 from . import operators
 from .affine import Affine, Unsupported, WrongLayout
-from .operators import affine, attribute, concatenated
-from .recurrent import rnn
+from .operators import Frame, affine, attribute, concatenated
+from .rnn_operator import rnn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from .unknowns import Unknowns
 
 MAX_ROUNDS: Final = 10_000
-"""Rounds of a loop after which it is taken to be endless."""
+"""Most rounds of a loop; a longer one is taken to be endless."""
 
 ENDINGS: Final = {"ArgMax", "Hardmax", "LogSoftmax", "Softmax"}
-"""What may stand after the logits; none of it changes which class is largest."""
+"""Operators that may follow the logits; none of them changes which class is largest."""
 
 HANDLERS: Final = {**operators.HANDLERS, "RNN": rnn}
-"""How each operator reads values that depend on the question's words."""
+"""Function for each operator that may be applied to values that depend on the question's words."""
 
 _AFTER_ENDING: Final = {
     "Cast", "Dropout", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze",
@@ -41,16 +40,16 @@ _AFTER_ENDING: Final = {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Ended:
-    """Logits that went through an ending.
+class EndedLogits:
+    """The result of one of ENDINGS, with the logits that it was applied to.
 
     Attributes
     ----------
     logits : Affine
     tensor : str
-        Name of the logits in the outermost graph, or empty where they are inside a subgraph.
+        Name of the logits in the outermost graph; empty if they are inside a body.
     operator : str
-        The ending.
+        Which of ENDINGS.
 
     """
 
@@ -59,44 +58,26 @@ class Ended:
     operator: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Frame:
-    """Where a node runs: the unknowns, the operator sets, and whether the graph is the outermost one."""
-
-    unknowns: Unknowns
-    opsets: Mapping[str, int]
-    outermost: bool
-
-    def reference(self, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
-        """Compute a node by onnx's reference implementation."""
-        present = {n: v for n, v in zip(node.input, values, strict=True) if n}
-        info = [onnx.ValueInfoProto(name=n) for n in present]
-        outputs = [onnx.ValueInfoProto(name=n) for n in node.output if n]
-        graph = onnx.helper.make_graph([node], "node", info, outputs)
-        results = iter(ReferenceEvaluator(graph, opsets=dict(self.opsets)).run(None, present))
-        return [next(results) if name else None for name in node.output]
-
-
 def run_graph(
     frame: Frame, graph: onnx.GraphProto, inputs: Mapping[str, Any], wanted: Iterable[str]
 ) -> list[Any]:
-    """Run a graph as far as some of its tensors need; return these.
+    """Run the nodes that some tensors of a graph depend on; return these tensors.
 
     Parameters
     ----------
     frame
-        Where it runs.
+        Context of its nodes.
     graph
-        The graph, or the body of a loop.
+        The graph, or the body of a loop or branch.
     inputs
-        Values of its inputs and, for a body, of all tensors around it.
+        Values of its inputs and, for a body, of all tensors of the graphs around it.
     wanted
-        Names of tensors.
+        Names of the tensors to return.
 
     Raises
     ------
     ModelFileError
-        A node is not supported, naming it.
+        A node is not supported; the message names it.
 
     """
     wanted = list(wanted)
@@ -107,26 +88,26 @@ def run_graph(
         scope.update({n: v for n, v in zip(node.output, results, strict=False) if n})
     missing = next((name for name in wanted if name not in scope), None)
     if missing is not None:
-        raise ModelFileError(f"tensor {missing!r}: nothing computes it")
+        raise ModelFileError(f"tensor {missing!r}: no node computes it")
     return [scope[name] for name in wanted]
 
 
 def _needed(graph: onnx.GraphProto, wanted: list[str]) -> list[onnx.NodeProto]:
-    """List the nodes that some tensors depend on, in the graph's order."""
+    """Return the nodes that some tensors depend on, in the graph's order."""
     names, found = set(wanted), []
     for node in reversed(graph.node):
         if names.intersection(node.output):
             found.append(node)
-            names |= set(reads(node))
+            names |= set(tensors_read(node))
     return found[::-1]
 
 
-def reads(node: onnx.NodeProto) -> list[str]:
-    """List the tensors that a node reads, in its bodies as well."""
+def tensors_read(node: onnx.NodeProto) -> list[str]:
+    """Return the names of the tensors that a node reads, including those that its bodies read."""
     bodies = [a.g for a in node.attribute if a.type == onnx.AttributeProto.GRAPH]
     return [
         *node.input,
-        *(name for body in bodies for inner in body.node for name in reads(inner)),
+        *(name for body in bodies for inner in body.node for name in tensors_read(inner)),
         *(o.name for body in bodies for o in body.output),
     ]
 
@@ -135,18 +116,14 @@ def _run_node(frame: Frame, node: onnx.NodeProto, scope: ChainMap[str, Any]) -> 
     name = node.name or node.op_type
     absent = next((n for n in node.input if n and n not in scope), None)
     if absent is not None:
-        raise ModelFileError(f"node {name!r}: nothing computes its input {absent!r}")
+        raise ModelFileError(f"node {name!r}: no node computes its input {absent!r}")
     values = [scope[n] if n else None for n in node.input]
     try:
         return _results(frame, node, values, scope)
     except Unsupported as e:
         raise ModelFileError(f"node {name!r}: {e}") from None
-    except (
-        ValueError,
-        IndexError,
-        TypeError,
-        RuntimeError,
-    ) as e:  # numpy and onnx: what does not fit
+    except (ValueError, IndexError, TypeError, RuntimeError) as e:
+        # NumPy and onnx raise these for shapes that do not fit, as when batch and time are swapped
         line = str(e).strip().partition("\n")[0][:200]
         raise WrongLayout(f"node {name!r}: operator {node.op_type} fails: {line}") from None
 
@@ -161,7 +138,7 @@ def _results(
         return [_SEQUENCES[kind](node, values)]
     if all(v is None or isinstance(v, np.ndarray) for v in values):
         return [None if v is None else np.asarray(v) for v in frame.reference(node, values)]
-    if isinstance(values[0], Ended) or kind in ENDINGS:
+    if isinstance(values[0], EndedLogits) or kind in ENDINGS:
         return [_ended(frame, node, values[0])]
     if kind not in HANDLERS:
         raise Unsupported(
@@ -170,23 +147,23 @@ def _results(
     return HANDLERS[kind](frame, node, values)
 
 
-def _ended(frame: Frame, node: onnx.NodeProto, value: Any) -> Ended:
-    """Keep the logits that an ending is applied to."""
-    if isinstance(value, Ended):
+def _ended(frame: Frame, node: onnx.NodeProto, value: Any) -> EndedLogits:
+    """Apply one of ENDINGS, or an operator after it: keep the logits."""
+    if isinstance(value, EndedLogits):
         if node.op_type not in _AFTER_ENDING:
             raise Unsupported(f"operator {node.op_type} after {value.operator} is not supported")
         return value
     logits = affine(value)
     _check_axis(node, logits)
     tensor = node.input[0] if frame.outermost else ""
-    return Ended(logits=logits, tensor=tensor, operator=node.op_type)
+    return EndedLogits(logits=logits, tensor=tensor, operator=node.op_type)
 
 
 def _check_axis(node: onnx.NodeProto, logits: Affine) -> None:
     rank = len(logits.shape)
     default = 0 if node.op_type == "ArgMax" else -1
     if attribute(node, "axis", default) % rank != rank - 1:
-        raise Unsupported("is not taken over the classes, the last axis")
+        raise Unsupported(f"{node.op_type} is not taken over the classes, the last axis")
 
 
 def _loop(
@@ -194,10 +171,10 @@ def _loop(
 ) -> list[Any]:
     body = attribute(node, "body")
     rounds = MAX_ROUNDS + 1 if values[0] is None else int(np.asarray(values[0]).reshape(-1)[0])
-    going = True if values[1] is None else _truth(values[1])
+    going = True if values[1] is None else _condition(values[1])
     carried = values[2:]
     scanned: list[list[Any]] = [[] for _ in range(len(body.output) - 1 - len(carried))]
-    inner = Frame(unknowns=frame.unknowns, opsets=frame.opsets, outermost=False)
+    inner = frame.for_body()
     turn = 0
     while going and turn < rounds:
         if turn == MAX_ROUNDS:
@@ -205,21 +182,21 @@ def _loop(
         given = [np.array(turn, dtype=np.int64), np.array(True), *carried]  # noqa: FBT003 - ONNX passes the condition
         named = dict(zip((i.name for i in body.input), given, strict=True))
         results = run_graph(inner, body, scope | named, [o.name for o in body.output])
-        going = _truth(results[0])
+        going = _condition(results[0])
         carried = results[1 : 1 + len(carried)]
-        for pile, value in zip(scanned, results[1 + len(carried) :], strict=True):
-            pile.append(value)
+        for gathered, value in zip(scanned, results[1 + len(carried) :], strict=True):
+            gathered.append(value)
         turn += 1
-    return [*carried, *(_piled(pile) for pile in scanned)]
+    return [*carried, *(_stacked(gathered) for gathered in scanned)]
 
 
-def _piled(values: list[Any], axis: int = 0) -> Any:
+def _stacked(values: list[Any], axis: int = 0) -> Any:
     return concatenated(values, axis, new=True) if values else None
 
 
-def _truth(value: Any) -> bool:
+def _condition(value: Any) -> bool:
     if not isinstance(value, np.ndarray):
-        raise Unsupported("decides by a value that depends on the question's words")
+        raise Unsupported("branches or loops on a value that depends on the question's words")
     return bool(value.reshape(-1)[0])
 
 
@@ -227,7 +204,7 @@ def _scan(
     frame: Frame, node: onnx.NodeProto, values: list[Any], scope: ChainMap[str, Any]
 ) -> list[Any]:
     if frame.opsets.get("", 9) < 9:
-        raise Unsupported("the Scan of operator set 8 is not supported, that of 9 and later is")
+        raise Unsupported("Scan of operator set 8 is not supported, only of set 9 and later")
     body = attribute(node, "body")
     n_scanned = attribute(node, "num_scan_inputs")
     n_states = len(values) - n_scanned
@@ -238,62 +215,62 @@ def _scan(
     out_axes = attribute(node, "scan_output_axes", [0] * n_out)
     out_directions = attribute(node, "scan_output_directions", [0] * n_out)
     length = sources[0].shape[axes[0]]
-    inner = Frame(unknowns=frame.unknowns, opsets=frame.opsets, outermost=False)
+    inner = frame.for_body()
     scanned: list[list[Any]] = [[] for _ in range(n_out)]
     for turn in range(length):
         parts = [
-            _taken(s, length - 1 - turn if back else turn, axis)
+            _take(s, length - 1 - turn if back else turn, axis)
             for s, axis, back in zip(sources, axes, directions, strict=True)
         ]
         named = dict(zip((i.name for i in body.input), [*carried, *parts], strict=True))
         results = run_graph(inner, body, scope | named, [o.name for o in body.output])
         carried = results[:n_states]
-        for pile, value in zip(scanned, results[n_states:], strict=True):
-            pile.append(value)
-    piles = [
-        _piled(pile[::-1] if back else pile, axis)
-        for pile, axis, back in zip(scanned, out_axes, out_directions, strict=True)
+        for gathered, value in zip(scanned, results[n_states:], strict=True):
+            gathered.append(value)
+    outputs = [
+        _stacked(gathered[::-1] if back else gathered, axis)
+        for gathered, axis, back in zip(scanned, out_axes, out_directions, strict=True)
     ]
-    return [*carried, *piles]
+    return [*carried, *outputs]
 
 
 def affine_or_array(value: Any) -> Any:
-    """Return a value that can be sliced."""
+    """Return a value that `_take` can slice: numbers as they are, anything else as expressions."""
     return value if isinstance(value, np.ndarray) else affine(value)
 
 
-def _taken(value: Any, i: int, axis: int) -> Any:
+def _take(value: Any, i: int, axis: int) -> Any:
     if isinstance(value, Affine):
-        return value.moved(np.take(value.index, i, axis=axis))
+        return value.rearranged(np.take(value.index, i, axis=axis))
     return np.take(value, i, axis=axis)
 
 
 def _if(
     frame: Frame, node: onnx.NodeProto, values: list[Any], scope: ChainMap[str, Any]
 ) -> list[Any]:
-    body = attribute(node, "then_branch" if _truth(values[0]) else "else_branch")
-    inner = Frame(unknowns=frame.unknowns, opsets=frame.opsets, outermost=False)
+    body = attribute(node, "then_branch" if _condition(values[0]) else "else_branch")
+    inner = frame.for_body()
     return run_graph(inner, body, scope, [o.name for o in body.output])
 
 
-def _inserted(_node: onnx.NodeProto, values: list[Any]) -> Any:
+def _insert(_node: onnx.NodeProto, values: list[Any]) -> Any:
     sequence, value = list(values[0]), values[1]
     at = len(sequence) if len(values) < 3 else int(values[2])
     sequence.insert(at, value)
     return sequence
 
 
-def _joined(node: onnx.NodeProto, values: list[Any]) -> Any:
+def _concat_sequence(node: onnx.NodeProto, values: list[Any]) -> Any:
     new = bool(attribute(node, "new_axis", 0))
     return concatenated(values[0], attribute(node, "axis"), new=new)
 
 
 _CONTROL: Final = {"If": _if, "Loop": _loop, "Scan": _scan}
 _SEQUENCES: Final[dict[str, Callable[[onnx.NodeProto, list[Any]], Any]]] = {
-    "ConcatFromSequence": _joined,
+    "ConcatFromSequence": _concat_sequence,
     "SequenceAt": lambda _, values: values[0][int(values[1])],
     "SequenceConstruct": lambda _, values: list(values),
     "SequenceEmpty": lambda *_: [],
-    "SequenceInsert": _inserted,
+    "SequenceInsert": _insert,
     "SequenceLength": lambda _, values: np.array(len(values[0]), dtype=np.int64),
 }

@@ -1,23 +1,25 @@
-"""What single ONNX operators do to affine expressions (see `affine`)."""
+"""ONNX operators on affine expressions (see `affine`)."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import onnx
+from onnx.reference import ReferenceEvaluator
 
 from .affine import Affine, Unsupported, add, constant, matmul, scale, stack, total
 from .unknowns import Activation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from .interpreter import Frame
+    from .unknowns import Unknowns
 
-    Handler = Callable[[Frame, onnx.NodeProto, list[Any]], list[Any]]
+    Handler = Callable[["Frame", onnx.NodeProto, list[Any]], list[Any]]
 
 DATA: Final[dict[str, tuple[int, ...] | None]] = {
     "Compress": (0,),
@@ -40,14 +42,36 @@ DATA: Final[dict[str, tuple[int, ...] | None]] = {
     "Unsqueeze": (0,),
     "Where": (1, 2),
 }
-"""Operators that only move elements, and which of their inputs hold the elements (None: all)."""
+"""Operators that only move elements, and the positions of the inputs that hold the elements (None: all inputs)."""
 
 COMPARISONS: Final = {"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Not", "Sign"}
-"""What may be asked about word ids: is it padding."""
+"""Operators that may be applied to word ids, to find out whether they are padding."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Frame:
+    """The context of a node: the unknowns, the operator sets, and whether its graph is the outermost one."""
+
+    unknowns: Unknowns
+    opsets: Mapping[str, int]
+    outermost: bool
+
+    def for_body(self) -> Frame:
+        """Return the context of the nodes in a body of this graph's node."""
+        return Frame(unknowns=self.unknowns, opsets=self.opsets, outermost=False)
+
+    def reference(self, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
+        """Compute a node with onnx's reference implementation; return its outputs, None for those without a name."""
+        present = {n: v for n, v in zip(node.input, values, strict=True) if n}
+        info = [onnx.ValueInfoProto(name=n) for n in present]
+        outputs = [onnx.ValueInfoProto(name=n) for n in node.output if n]
+        graph = onnx.helper.make_graph([node], "node", info, outputs)
+        results = iter(ReferenceEvaluator(graph, opsets=dict(self.opsets)).run(None, present))
+        return [next(results) if name else None for name in node.output]
 
 
 def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
-    """Return an attribute's value."""
+    """Return the value of an attribute, or `default` if the node does not have it."""
     for a in node.attribute:
         if a.name == name:
             return onnx.helper.get_attribute_value(a)
@@ -55,7 +79,7 @@ def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
 
 
 def weight(node: onnx.NodeProto, position: int, values: list[Any]) -> NDArray[np.float64]:
-    """Return a constant input as float64, refusing one that depends on the question or is not finite."""
+    """Return a constant input as float64; raise if it depends on the question or is not finite."""
     value = values[position]
     name = node.input[position]
     if not isinstance(value, np.ndarray):
@@ -67,16 +91,16 @@ def weight(node: onnx.NodeProto, position: int, values: list[Any]) -> NDArray[np
 
 
 def affine(value: Any) -> Affine:
-    """Return a value as expressions."""
+    """Return a value as affine expressions."""
     if isinstance(value, Affine):
         return value
     if isinstance(value, np.ndarray):
         return constant(value)
-    raise Unsupported("takes what follows the logits as numbers")
+    raise Unsupported("computes with values that come after the logits, such as probabilities")
 
 
 def move(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
-    """Let the reference operator move row numbers instead of elements."""
+    """Move elements: apply the reference implementation to row numbers in place of the elements."""
     where = DATA[node.op_type]
     positions = [i for i in (where or range(len(values))) if values[i] is not None]
     for i, value in enumerate(values):
@@ -86,7 +110,7 @@ def move(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
     arguments = list(values)
     for i, part in zip(positions, parts, strict=True):
         arguments[i] = part.index
-    return [parts[0].moved(index) for index in frame.reference(node, arguments)]
+    return [parts[0].rearranged(index) for index in frame.reference(node, arguments)]
 
 
 def _gather(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
@@ -95,19 +119,19 @@ def _gather(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
         return move(frame, node, values)
     columns = frame.unknowns.id_columns(words)
     if columns is None:
-        raise Unsupported("looks something up by other numbers than word ids")
+        raise Unsupported("looks up rows by numbers other than word ids")
     if not isinstance(data, np.ndarray):
         raise Unsupported(f"embedding {node.input[0]!r} is not a constant weight")
     if attribute(node, "axis", 0) != 0 or data.ndim not in {1, 2}:
         raise Unsupported(f"embedding {node.input[0]!r}: {data.ndim} dimensions, expected 2")
     if data.ndim == 1:
-        return [frame.unknowns.looked_up(columns, data.astype(np.int64))]
+        return [frame.unknowns.look_up(columns, data.astype(np.int64))]
     weight(node, 0, values)
     return [frame.unknowns.word_vectors(columns, data, name=node.input[0])]
 
 
-def _ask(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
-    """Answer a comparison of word ids for the ids that stand there while the graph is read."""
+def _compare(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
+    """Compare word ids by the values that they have while the graph is read; remember the ids compared with."""
     if node.op_type == "Equal":
         for value in values:
             if isinstance(value, np.ndarray) and value.size == 1:
@@ -116,7 +140,7 @@ def _ask(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
     for value, other in zip(values, values[::-1], strict=True):
         number = frame.unknowns.numbers(value) if isinstance(value, Affine) else value
         if number is None:
-            raise Unsupported(f"operator {node.op_type} decides by hidden states or word vectors")
+            raise Unsupported(f"operator {node.op_type} compares hidden states or word vectors")
         kind = other.dtype if isinstance(other, np.ndarray) else np.int64
         arguments.append(number.astype(kind) if isinstance(value, Affine) else number)
     return frame.reference(node, arguments)
@@ -128,11 +152,11 @@ def _cast(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
         return [values[0]]
     numbers = frame.unknowns.numbers(affine(values[0]))
     if numbers is None:
-        raise Unsupported(f"rounds hidden states or word vectors to {kind}")
+        raise Unsupported(f"casts hidden states or word vectors to {np.dtype(kind)}")
     return [numbers != 0 if kind == np.bool_ else values[0]]
 
 
-def _same(_frame: Frame, _node: onnx.NodeProto, values: list[Any]) -> list[Any]:
+def _identity(_frame: Frame, _node: onnx.NodeProto, values: list[Any]) -> list[Any]:
     return [values[0]]
 
 
@@ -149,7 +173,7 @@ def _shape(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
 def _add(_frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
     sign = -1.0 if node.op_type == "Sub" else 1.0
     for name, value in zip(node.input, values, strict=True):
-        # minus infinity is how masks are written
+        # infinities are allowed, because masks add minus infinity
         if isinstance(value, np.ndarray) and np.isnan(value).any():
             raise Unsupported(f"weight {name!r}: holds values that are not finite")
     result = affine(values[0])
@@ -188,14 +212,14 @@ def _matmul(_frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]
     if left.ndim == 1:
         left = left[None]
         result = _transposed(matmul(_transposed(right), left.T))
-        return [result.moved(result.index[..., 0, :])]
+        return [result.rearranged(result.index[..., 0, :])]
     if len(right.shape) == 1:
         return [matmul(right, left.swapaxes(-1, -2))]
     return [_transposed(matmul(_transposed(right), left.swapaxes(-1, -2)))]
 
 
 def _transposed(a: Affine) -> Affine:
-    return a.moved(a.index.swapaxes(-1, -2))
+    return a.rearranged(a.index.swapaxes(-1, -2))
 
 
 def _gemm(_frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
@@ -247,7 +271,7 @@ def _reduced(
         )
         result = frame.unknowns.largest(value, groups)
         shape = tuple(1 if i in axes else s for i, s in enumerate(value.shape))
-        return result.moved(result.index.reshape(shape if keepdims else outer))
+        return result.rearranged(result.index.reshape(shape if keepdims else outer))
     result = total(value, axes, keepdims=keepdims)
     if kind == "ReduceMean":
         count = np.prod([value.shape[i] for i in axes])
@@ -255,8 +279,8 @@ def _reduced(
     return result
 
 
-def _extreme(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
-    """Apply Max or Min: with a number, a bound; of two states, the larger one."""
+def _max_or_min(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
+    """Apply Max or Min: with numbers it is a bound; of several tensors, Max takes the largest."""
     numbers = [v for v in values if isinstance(v, np.ndarray) and v.size == 1]
     others = [v for v in values if not (isinstance(v, np.ndarray) and v.size == 1)]
     if len(others) == 1 and len(numbers) == len(values) - 1:
@@ -265,7 +289,7 @@ def _extreme(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]
             return [bounded(frame, node, affine(others[0]), max(bound), np.inf)]
         return [bounded(frame, node, affine(others[0]), -np.inf, min(bound))]
     if node.op_type == "Min":
-        raise Unsupported("takes the smaller of two values")
+        raise Unsupported("takes the smaller of two values that depend on the question's words")
     result = affine(values[0])
     for value in values[1:]:
         result = frame.unknowns.larger(result, affine(value))
@@ -282,8 +306,8 @@ def _clip(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
 
 
 def bounded(frame: Frame, node: onnx.NodeProto, value: Affine, low: float, high: float) -> Affine:
-    """Bound a tensor: from 0 up it is a ReLU, with its ceiling."""
-    # float's limits are how PyTorch and Keras write "no bound"
+    """Bound a tensor to low..high; with low = 0 that is a ReLU with a ceiling."""
+    # PyTorch and Keras write "no bound" as the largest float
     high = np.inf if high > 1e30 else high
     if low < -1e30:
         if frame.unknowns.is_relu(value):
@@ -292,13 +316,13 @@ def bounded(frame: Frame, node: onnx.NodeProto, value: Affine, low: float, high:
             return value
     if low != 0 or high <= 0:
         raise Unsupported(
-            f"bounds values to {low:g}..{high:g}, supported are ReLUs: 0 to a largest value"
+            f"bounds values to {low:g}..{high:g}; only ReLUs are supported, from 0 to an upper bound"
         )
     return activated(frame, node, value, Activation(name="Relu", ceiling=high))
 
 
 def activated(frame: Frame, node: onnx.NodeProto, value: Affine, activation: Activation) -> Affine:
-    """Apply an activation; the tensor's name is kept where the outermost graph has it."""
+    """Apply an activation; keep the name of its input if that is in the outermost graph."""
     return frame.unknowns.activate(
         value,
         activation,
@@ -317,17 +341,17 @@ def _activation(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[A
 
 
 def concatenated(values: Sequence[Any], axis: int, *, new: bool) -> Any:
-    """Join tensors along an axis, or stack them along a new one."""
+    """Concatenate tensors along an axis, or stack them along a new one."""
     join = np.stack if new else np.concatenate
     if all(isinstance(v, np.ndarray) for v in values):
         return join(values, axis=axis)
     parts = stack([affine(v) for v in values])
-    return parts[0].moved(join([p.index for p in parts], axis=axis))
+    return parts[0].rearranged(join([p.index for p in parts], axis=axis))
 
 
 HANDLERS: Final[dict[str, Handler]] = {
     **dict.fromkeys(DATA, move),
-    **dict.fromkeys(COMPARISONS, _ask),
+    **dict.fromkeys(COMPARISONS, _compare),
     "Add": _add,
     "Cast": _cast,
     "Clip": _clip,
@@ -338,10 +362,10 @@ HANDLERS: Final[dict[str, Handler]] = {
     "GlobalAveragePool": _pool,
     "GlobalMaxPool": _pool,
     "HardSigmoid": _activation,
-    "Identity": _same,
+    "Identity": _identity,
     "MatMul": _matmul,
-    "Max": _extreme,
-    "Min": _extreme,
+    "Max": _max_or_min,
+    "Min": _max_or_min,
     "Mul": _multiply,
     "Neg": _neg,
     "ReduceMax": _reduce,
@@ -355,4 +379,4 @@ HANDLERS: Final[dict[str, Handler]] = {
     "Sum": _add,
     "Tanh": _activation,
 }
-"""How operators other than RNN read values that depend on the question's words."""
+"""Function for each operator, other than RNN, that may be applied to values that depend on the question's words."""

@@ -1,4 +1,4 @@
-"""From a model file to the Elman network in it."""
+"""Read the Elman network in a model file."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 
 from ..errors import ModelFileError
 from ..network.elman import ElmanNetwork
-from .affine import Affine, WrongLayout, widened
+from .affine import Affine, WrongLayout, with_width
 from .file import dimensions, first_line, graph_inputs, load_file, numpy_type, parse, with_vectors
-from .interpreter import Ended, Frame, run_graph
-from .proof import prove
+from .float_model import FloatModel, InputLayout, prove, start_session
+from .interpreter import EndedLogits, run_graph
+from .operators import Frame
 from .recurrence import Recurrence, find_recurrence
-from .session import FloatModel, Layout, start_session
 from .unknowns import Application, Unknowns, single_columns
 
 if TYPE_CHECKING:
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from ..words.vectors import WordTable
 
 LENGTH: Final = 4
-"""Words of the sequence with which a graph of free length is read: enough for a first, a last and two inner steps."""
+"""Words of the sequence for a graph of free length: enough for a first step, a last one and two between them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _Reading:
-    """What one run with unknowns gave."""
+    """The result of one run with unknowns; `tensor` is the name of the logits in the outermost graph."""
 
     unknowns: Unknowns
     recurrence: Recurrence
@@ -46,16 +46,16 @@ def read_model(
     Parameters
     ----------
     path
-        The model file; initialisers stored outside it are read only from its own folder.
+        The model file; initialisers outside it are read only from its own folder.
     vectors
-        Vector of every word id, for a model that takes word vectors.
+        Vector of each word id, for a model that takes word vectors.
     seed
         Seed of the proof's random sequences.
 
     Raises
     ------
     ModelFileError
-        The file cannot be read, or as `read_model_bytes`.
+        The file cannot be read, or for the reasons of `read_model_bytes`.
 
     """
     return read_model_bytes(load_file(path), what=str(path), vectors=vectors, seed=seed)
@@ -69,19 +69,24 @@ def read_model_bytes(
     Parameters
     ----------
     data
-        The model, complete.
+        The complete model.
     what
-        Its name, for error texts.
+        Its name, for messages.
     vectors
-        Vector of every word id, for a model that takes word vectors.
+        Vector of each word id, for a model that takes word vectors.
     seed
         Seed of the proof's random sequences.
+
+    Returns
+    -------
+    ElmanNetwork and FloatModel
+        The network as read, and the model in onnxruntime.
 
     Raises
     ------
     ModelFileError
-        Not ONNX, not a supported network (naming the node), weights that are not finite, or a reading that differs
-        from onnxruntime (see `proof`).
+        The data is not ONNX, the network is not supported (the message names the node), a weight is not finite, or
+        the network as read differs from onnxruntime (see `float_model.prove`).
 
     """
     try:
@@ -100,27 +105,27 @@ def read_model_bytes(
     return network, float_model
 
 
-def _read(model: onnx.ModelProto) -> tuple[Layout, _Reading]:
-    """Run the graph with unknowns; where nothing says which axis is time, take the one along which it reads."""
+def _read(model: onnx.ModelProto) -> tuple[InputLayout, _Reading]:
+    """Run the graph with unknowns; if the axis of time is not known, try both."""
     refusals: list[ModelFileError] = []
     for layout in _layouts(model.graph):
         try:
             return layout, _read_as(model, layout)
         except ModelFileError as e:
             refusals.append(e)
-    # with the axes swapped other nodes may fail, so a refusal that does not blame the axes says more
+    # with the wrong axes any node may fail, so a refusal that does not blame the axes is the more useful one
     raise min(refusals, key=lambda e: isinstance(e, WrongLayout))
 
 
-def _layouts(graph: onnx.GraphProto) -> list[Layout]:
-    """List the ways in which the model may take its questions."""
+def _layouts(graph: onnx.GraphProto) -> list[InputLayout]:
+    """Return the possible layouts of the model's inputs."""
     inputs = {i.name: i for i in graph_inputs(graph)}
     shapes = {name: dimensions(i) for name, i in inputs.items()}
     for name, dims in shapes.items():
         if dims is None:
             raise ModelFileError(f"input {name!r}: the number of its dimensions is not known")
     ranks = {name: len(dims or ()) for name, dims in shapes.items()}
-    # word ids come as whole numbers, but Keras declares them as float and casts
+    # word ids are integers, but Keras declares them as float and casts them
     order = sorted(inputs, key=lambda n: (ranks[n] != 2, not _whole(inputs[n])))
     ids = order[0] if order else ""
     if not ids or ranks[ids] not in {1, 2}:
@@ -137,7 +142,7 @@ def _layouts(graph: onnx.GraphProto) -> list[Layout]:
         raise ModelFileError(
             f"{named}input {unknown!r} is not a constant weight, and neither word ids nor lengths"
         )
-    base = Layout(
+    base = InputLayout(
         ids=ids,
         ids_type=numpy_type(inputs[ids]),
         batch_axis=None,
@@ -153,7 +158,7 @@ def _layouts(graph: onnx.GraphProto) -> list[Layout]:
         return [replace(base, length=sizes[0])]
     names = [d.dim_param for d in inputs[ids].type.tensor_type.shape.dim]
     batch = [d.dim_param for d in inputs[lengths].type.tensor_type.shape.dim] if lengths else []
-    # lengths lie along the batch, and exporters name axes
+    # lengths are along the batch axis, and exporters name axes
     axes = [a for a in (0, 1) if batch and batch[0] and batch[0] == names[a]] or [0, 1]
     return [
         replace(base, batch_axis=axis, batch=sizes[axis], length=sizes[1 - axis]) for axis in axes
@@ -164,8 +169,8 @@ def _whole(value: onnx.ValueInfoProto) -> bool:
     return bool(np.issubdtype(numpy_type(value), np.integer))
 
 
-def _read_as(model: onnx.ModelProto, layout: Layout) -> _Reading:
-    """Run the graph with some word id at every position, and with another if the graph takes that for padding."""
+def _read_as(model: onnx.ModelProto, layout: InputLayout) -> _Reading:
+    """Run the graph with one word id at every position, and with the next id if the graph compares words with it."""
     word = 1
     while True:
         unknowns = Unknowns()
@@ -180,7 +185,9 @@ def _read_as(model: onnx.ModelProto, layout: Layout) -> _Reading:
         word += 1
 
 
-def _read_with(model: onnx.ModelProto, layout: Layout, unknowns: Unknowns, word: int) -> _Reading:
+def _read_with(
+    model: onnx.ModelProto, layout: InputLayout, unknowns: Unknowns, word: int
+) -> _Reading:
     graph = model.graph
     batch, time = layout.batch or 1, layout.length or LENGTH
     grid = np.arange(batch * time, dtype=np.int64)
@@ -197,18 +204,18 @@ def _read_with(model: onnx.ModelProto, layout: Layout, unknowns: Unknowns, word:
     opsets = {o.domain: o.version for o in model.opset_import}
     frame = Frame(unknowns=unknowns, opsets=opsets, outermost=True)
     output = graph.output[0].name
-    with np.errstate(all="ignore"):  # a mean over nothing, where all words are taken for padding
+    with np.errstate(all="ignore"):  # a mean over no word, if the graph takes all words for padding
         value = run_graph(frame, graph, inputs, [output])[0]
     logits, tensor = _logits(value, output, unknowns)
     rows = _of_first_question(logits, output, batch)
-    recurrence = find_recurrence(unknowns, widened(rows, len(unknowns.owner)), times)
+    recurrence = find_recurrence(unknowns, with_width(rows, len(unknowns.owner)), times)
     return _Reading(unknowns=unknowns, recurrence=recurrence, tensor=tensor)
 
 
 def _logits(value: Any, output: str, unknowns: Unknowns) -> tuple[Affine, str]:
-    """Return the logits, before any ending, and the name of their tensor."""
+    """Return the logits, before a Softmax or the like, and the name of their tensor."""
     tensor = output
-    if isinstance(value, Ended):
+    if isinstance(value, EndedLogits):
         value, tensor, ending = value.logits, value.tensor, value.operator
         if not tensor:
             raise ModelFileError(f"output {output!r}: its {ending} is inside a loop")
@@ -222,7 +229,7 @@ def _logits(value: Any, output: str, unknowns: Unknowns) -> tuple[Affine, str]:
 
 
 def _sigmoid_of_all(value: Affine, unknowns: Unknowns) -> Application | None:
-    """Return the Sigmoid that ends the graph: it changes which logit is largest as little as a Softmax does."""
+    """Return the Sigmoid at the end of the graph, if there is one: like Softmax, it keeps the largest logit largest."""
     columns = single_columns(value.flat())
     if columns is None or not len(columns):
         return None
@@ -238,7 +245,7 @@ def _reads_words(application: Application, unknowns: Unknowns) -> bool:
 
 
 def _of_first_question(logits: Affine, output: str, batch: int) -> Any:
-    """Return the rows of the first question's logits."""
+    """Return the rows (classes, columns) of the first question's logits."""
     shape = [s for s in logits.shape if s != 1]
     if batch > 1:
         if len(shape) != 2 or shape[0] != batch:

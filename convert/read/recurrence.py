@@ -1,8 +1,8 @@
-"""Find the Elman network in the unknowns that a graph's logits depend on.
+"""Find the Elman network in the expressions that a graph's logits are made of.
 
-Every hidden state that the logits depend on, at whatever distance, belongs to one application of an activation.  The
-states of one application are a step; a step reads one word and the step before.  In an Elman network the steps form
-one chain over the words (two, for a bidirectional one), and the same W, U and b lead from each step to the next.
+Every hidden state that the logits depend on, directly or through others, is a result of one application of an
+activation.  The states of one application are a step, which reads one word and the step before.  In an Elman network
+the steps form one chain over the words (two, if it is bidirectional), and all steps have the same W, U and b.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 
 from ..errors import ModelFileError
-from .affine import CONSTANT, WrongLayout, widened
+from .affine import CONSTANT, WrongLayout, with_width
 from .unknowns import Activation, Application, Maximum, WordId
 
 if TYPE_CHECKING:
@@ -25,14 +25,16 @@ if TYPE_CHECKING:
     F64 = NDArray[np.float64]
 
 EQUAL: Final = 1e-4
-"""Largest difference between the weights of two steps, relative to the largest weight: optimisers fold constants."""
+"""Largest difference between the weights of two steps, relative to the largest weight.
+
+It is not zero, because optimisers fold constants differently in each step."""
 
 SUPPORTED: Final = "supported is one Elman layer, in one direction or both, and a linear head"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Layer:
-    """One direction of a network, as `ElmanNetwork` names its parts; C is the head's part for it."""
+class RecurrentLayer:
+    """One direction of a network, with names as in `ElmanNetwork`; C is the part of the head for this direction."""
 
     W: F64
     U: F64
@@ -44,16 +46,16 @@ class Layer:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Recurrence:
-    """What the logits compute: one layer or two, the readout and the head's bias."""
+    """The network in the logits: one layer or two, the readout and the head's bias."""
 
-    layers: tuple[Layer, ...]
+    layers: tuple[RecurrentLayer, ...]
     readout: Literal["last", "mean", "max"]
     c: F64
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _Step:
-    """One application, as far as one question's logits depend on it.
+    """The units of one application that the logits of a question depend on.
 
     Attributes
     ----------
@@ -61,9 +63,9 @@ class _Step:
     columns : dict
         Column of each unit.
     position : int
-        The word that it reads, in the flattened grid.
+        Position of the word that the step reads, in the flattened input.
     before : int
-        Key of the step before; -1: none.
+        Key of the step before; -1: it is the first.
 
     """
 
@@ -74,7 +76,7 @@ class _Step:
 
 
 def find_recurrence(unknowns: Unknowns, logits: Any, times: NDArray[np.int64]) -> Recurrence:
-    """Read the logits of one question.
+    """Find the network that computes the logits of one question.
 
     Parameters
     ----------
@@ -83,21 +85,21 @@ def find_recurrence(unknowns: Unknowns, logits: Any, times: NDArray[np.int64]) -
     logits
         Sparse (classes, columns): the question's logits.
     times
-        int64 (positions,): at which word of that question a position of the grid stands, -1: in another question.
+        int64 (positions,): index of the word at each position of the input; -1: it belongs to another question.
 
     Raises
     ------
     WrongLayout
-        The words of one question do not follow each other along the assumed axis.
+        The words of one question are not along the assumed axis.
     ModelFileError
-        It is no Elman network; one line that says why.
+        The logits are not those of an Elman network; the message says why.
 
     """
     heads = logits.tocsc()
     used = [int(c) for c in np.flatnonzero(np.diff(heads.indptr)) if c != CONSTANT]
     maxima = [c for c in used if isinstance(unknowns.owner[c], Maximum)]
     if maxima and len(maxima) != len(used):
-        raise ModelFileError(f"head: reads the largest states and others as well; {SUPPORTED}")
+        raise ModelFileError(f"head: reads both largest states and other states; {SUPPORTED}")
     reached = _reached(unknowns, used)
     steps = _steps(unknowns, reached)
     chains = _chains(steps, times)
@@ -111,7 +113,7 @@ def find_recurrence(unknowns: Unknowns, logits: Any, times: NDArray[np.int64]) -
 
 
 def _reached(unknowns: Unknowns, columns: list[int]) -> set[int]:
-    """Collect all columns that some depend on."""
+    """Return these columns and all that they depend on."""
     reached: set[int] = set()
     waiting = list(columns)
     while waiting:
@@ -130,7 +132,7 @@ def _reached(unknowns: Unknowns, columns: list[int]) -> set[int]:
 
 
 def _steps(unknowns: Unknowns, reached: set[int]) -> dict[int, _Step]:
-    """Group hidden states by application."""
+    """Group the hidden states by application; return each step by the first column of its application."""
     columns: dict[int, dict[int, int]] = {}
     applications: dict[int, Application] = {}
     for column in sorted(reached):
@@ -170,7 +172,7 @@ def _steps(unknowns: Unknowns, reached: set[int]) -> dict[int, _Step]:
 def _reads(
     unknowns: Unknowns, application: Application, columns: dict[int, int]
 ) -> tuple[set[int], set[int]]:
-    """List the words and the applications that a step reads."""
+    """Return the positions of the words, and the keys of the applications, that a step reads."""
     positions, before = set(), set()
     rows = application.rows
     for column in columns.values():
@@ -179,7 +181,7 @@ def _reads(
             owner = unknowns.owner[read]
             if isinstance(owner, Maximum):
                 raise ModelFileError(
-                    f"node {application.node!r}: stands between the largest states and the head; {SUPPORTED}"
+                    f"node {application.node!r}: is between the largest states and the head; {SUPPORTED}"
                 )
             if isinstance(owner, WordId):
                 raise ModelFileError(
@@ -205,7 +207,7 @@ def _check_before(applications: dict[int, Application], key: int, before: set[in
 
 
 def _chains(steps: dict[int, _Step], times: NDArray[np.int64]) -> list[list[_Step]]:
-    """Follow the steps back from those that no other reads; return chains from the first step to the last."""
+    """Follow steps back from those that no other step reads; return the chains, from first step to last."""
     followed = {s.before for s in steps.values()}
     chains = []
     for key, step in steps.items():
@@ -226,7 +228,7 @@ def _chains(steps: dict[int, _Step], times: NDArray[np.int64]) -> list[list[_Ste
         if order not in (list(range(length)), list(range(length))[::-1]):
             if len(chains) == 2 and len(order) == 1:
                 raise ModelFileError(
-                    "head: reads a direction at the end where it starts, after one word only; read its final state"
+                    "head: reads one direction where it starts, after a single word; read its final state"
                     " (PyTorch: h_n, not output[:, -1])"
                 )
             raise WrongLayout(
@@ -241,7 +243,7 @@ def _chains(steps: dict[int, _Step], times: NDArray[np.int64]) -> list[list[_Ste
 def _head(
     unknowns: Unknowns, heads: Any, used: list[int], chains: list[list[_Step]]
 ) -> tuple[Literal["last", "mean", "max"], list[F64]]:
-    """Find what the head reads, and its weights for each chain's units."""
+    """Return what the head reads, and its weights (classes, units) for each chain."""
     if any(isinstance(unknowns.owner[c], int | WordId) for c in used):
         raise ModelFileError(f"head: reads words; {SUPPORTED}")
     dense = {c: heads[:, [c]].toarray()[:, 0] for c in used}
@@ -265,7 +267,7 @@ def _head(
             kinds.add("mixed")
     if kinds not in ({"last"}, {"mean"}):
         raise ModelFileError(
-            "head: reads neither the last state nor the mean nor the largest over time; these are supported"
+            "head: reads neither the last state, the mean nor the largest over time; only these are supported"
         )
     return ("last" if kinds == {"last"} else "mean"), parts
 
@@ -287,7 +289,7 @@ def _head_of_largest(
         i, unit = next(iter(found))
         if len(found) != 1 or len(members) != len(chains[i]):
             raise ModelFileError(
-                "head: takes the largest of other states than one unit's over time"
+                "head: takes a maximum over something other than one unit's states over time"
             )
         parts[i][:, _units(chains[i]).index(unit)] += weights
     return parts
@@ -297,11 +299,13 @@ def _units(chain: list[_Step]) -> list[int]:
     return sorted({u for s in chain for u in s.columns})
 
 
-def _layer(unknowns: Unknowns, chain: list[_Step], times: NDArray[np.int64], C: F64) -> Layer:
-    """Read W, U and b, and check that every step has the same."""
+def _layer(
+    unknowns: Unknowns, chain: list[_Step], times: NDArray[np.int64], C: F64
+) -> RecurrentLayer:
+    """Read W, U and b, and check that they are equal in every step."""
     if len(chain) < 2:
         raise WrongLayout(
-            f"node {chain[0].application.node!r}: a sequence of one word shows no recurrence:"
+            f"node {chain[0].application.node!r}: a sequence of one word contains no recurrence;"
             " export the model for two words or more"
         )
     activations = {s.application.activation for s in chain}
@@ -315,7 +319,7 @@ def _layer(unknowns: Unknowns, chain: list[_Step], times: NDArray[np.int64], C: 
     place = {u: i for i, u in enumerate(units)}
     W, U, b = np.zeros((len(units), d)), np.zeros((len(units), len(units))), np.zeros(len(units))
     known = np.zeros(len(units), dtype=bool)
-    # the first step comes last: without states before it, it shows no U
+    # the first step comes last: nothing precedes it, so it does not contain U
     for before, step in [*pairwise(chain), (None, chain[0])]:
         found = _parameters(unknowns, step, before, units, d)
         for u in step.columns:
@@ -323,12 +327,12 @@ def _layer(unknowns: Unknowns, chain: list[_Step], times: NDArray[np.int64], C: 
             if not known[i]:
                 if before is None:
                     raise ModelFileError(
-                        f"node {step.application.node!r}: unit {u} counts at the first word only"
+                        f"node {step.application.node!r}: unit {u} is used at the first word only"
                     )
                 W[i], U[i], b[i] = (part[i] for part in found)
                 known[i] = True
             _check_step(step, (W[i], U[i], b[i]), [part[i] for part in found], first=before is None)
-    return Layer(
+    return RecurrentLayer(
         W=W,
         U=U,
         b=b,
@@ -341,7 +345,7 @@ def _layer(unknowns: Unknowns, chain: list[_Step], times: NDArray[np.int64], C: 
 def _parameters(
     unknowns: Unknowns, step: _Step, before: _Step | None, units: list[int], d: int
 ) -> tuple[F64, F64, F64]:
-    rows = widened(step.application.rows, len(unknowns.owner)).tocsr()
+    rows = with_width(step.application.rows, len(unknowns.owner)).tocsr()
     members = [unknowns.offset[step.columns[u]] if u in step.columns else 0 for u in units]
     dense = rows[members]
     start = unknowns.words[step.position]
@@ -362,7 +366,7 @@ def _check_step(
     for i in parts:
         if not (np.abs(wanted[i] - found[i]) <= limit).all():
             if first and i == 2:
-                raise ModelFileError(f"node {node!r}: an initial state other than constant zero")
+                raise ModelFileError(f"node {node!r}: its initial state is not constant zero")
             raise ModelFileError(
                 f"node {node!r}: its weights differ from those of another step; {SUPPORTED}"
             )

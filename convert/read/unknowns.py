@@ -1,4 +1,4 @@
-"""The unknowns of a graph that is being read: word ids and vectors, hidden states, and largest ones over time."""
+"""The unknowns of a graph: word ids, components of word vectors, hidden states, and largest states over time."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MASKED: Final = -1e4
-"""Constants at most this large stand for minus infinity where the largest state over time is taken."""
+"""Largest constant that a mask may use for minus infinity, where a maximum over time skips padding."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Activation:
-    """f of a hidden unit: clip, then the function, with a ReLU's largest value.
+    """f of a hidden unit: clip, then the function, then a ReLU's ceiling.
 
     Attributes
     ----------
     name : {"Relu", "Tanh", "Sigmoid", "HardSigmoid"}
     ceiling : float
-        Largest value of a Relu.
+        Largest value of a Relu; inf: none.
     clip : float
-        Bound of the magnitude before f.
+        Bound of the pre-activation's magnitude; inf: none.
     alpha, beta : float
-        Of HardSigmoid.
+        Slope and offset of a HardSigmoid.
 
     """
 
@@ -41,7 +41,7 @@ class Activation:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Application:
-    """One activation operator at work on one tensor: `rows` are its pre-activations, its unknowns their values.
+    """One activation operator applied to one tensor; each of its results is an unknown.
 
     Attributes
     ----------
@@ -49,8 +49,9 @@ class Application:
         Name of the node, for error texts.
     activation : Activation
     rows : sparse (units, columns)
+        Its pre-activations.
     first : int
-        Column of the first of its unknowns.
+        Column of its first unknown.
     width : int
         Length of the tensor's last axis.
     tensor : str
@@ -68,23 +69,23 @@ class Application:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Maximum:
-    """The largest of several unknowns, itself an unknown: the columns that it is taken over."""
+    """An unknown that is the largest of several others; `members` are their columns."""
 
     members: frozenset[int]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class WordId:
-    """The id of a word, or what constant tables give for it.
+    """The id of a word, or the number that constant tables map it to.
 
     Attributes
     ----------
     position : int
-        Where the word stands in the grid of the model's input, flattened.
+        Position of the word in the model's input, flattened.
     value : int
-        The number that stands for it while the graph is read.
+        The number that comparisons use for it while the graph is read.
     lookup : int64 (words,) or None
-        Its number for each word id; None: the id itself.
+        Number that each word id is mapped to; None: the id itself.
 
     """
 
@@ -94,8 +95,8 @@ class WordId:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Table:
-    """The embedding: its values, and the row of each word."""
+class EmbeddingTable:
+    """An embedding: its values (rows, d), the row of each word id (None: the id itself), and its name."""
 
     values: NDArray[Any]
     lookup: NDArray[np.int64] | None
@@ -104,44 +105,46 @@ class Table:
 
 @dataclass(slots=True, eq=False)
 class Unknowns:
-    """Columns handed out so far.
+    """The columns of all unknowns so far.
 
     Attributes
     ----------
     owner : list
-        For each column: the position of a word vector, the id of a word, the application of a hidden state, or the
-        maximum.
+        What each column belongs to: the position of a word vector, a word id, the application that computed a hidden
+        state, or a maximum; None: the constant term.
     offset : list of int
-        For each column: the component, or the unit.
-    table : Table or None
+        Component of the word vector, or unit of the application, of each column.
+    words : dict
+        Column of the first component of the word vector at each position.
+    table : EmbeddingTable or None
         The embedding that the word vectors come from.
     compared : set of int
-        Word ids that the graph compares the words with: paddings.
+        Word ids with which the graph compares the words: candidates for padding.
 
     """
 
     owner: list[int | WordId | Application | Maximum | None] = field(default_factory=lambda: [None])
     offset: list[int] = field(default_factory=lambda: [0])
     words: dict[int, int] = field(default_factory=dict)
-    table: Table | None = None
+    table: EmbeddingTable | None = None
     compared: set[int] = field(default_factory=set)
 
     def ids(self, index: NDArray[np.int64], value: int) -> Affine:
-        """Make the word ids at positions of the grid; `value` stands for each while the graph is read."""
+        """Return a tensor of the word ids at these positions; comparisons use `value` for each of them."""
         first = len(self.owner)
         for position in range(int(index.max()) + 1):
             self._extend(WordId(position=position, value=value), 1)
         return unknowns(first + index)
 
     def id_columns(self, value: Affine) -> NDArray[np.int64] | None:
-        """Return the column of every element if each is a word id, unchanged."""
+        """Return the column of every element if all of them are word ids, otherwise None."""
         columns = single_columns(value.flat())
         if columns is None or not all(isinstance(self.owner[c], WordId) for c in columns.tolist()):
             return None
         return columns.reshape(value.shape)
 
     def numbers(self, value: Affine) -> NDArray[np.float64] | None:
-        """Compute a tensor that depends on nothing but word ids, for the ids that stand there."""
+        """Return the values of a tensor for the ids' current `value`s, or None if it depends on more than word ids."""
         rows = value.flat()
         known = np.zeros(rows.shape[1])
         known[CONSTANT] = 1
@@ -153,12 +156,12 @@ class Unknowns:
                 return None
         return np.asarray(rows @ known, dtype=np.float64).reshape(value.shape)
 
-    def looked_up(self, columns: NDArray[np.int64], table: NDArray[np.int64]) -> Affine:
-        """Look word ids up in a table of numbers, which makes other ids."""
+    def look_up(self, columns: NDArray[np.int64], table: NDArray[np.int64]) -> Affine:
+        """Map word ids by a table of numbers; the results are word ids again."""
         fresh = np.empty(columns.shape, dtype=np.int64)
         for at, c in np.ndenumerate(columns):
             owner = self.owner[c]
-            if isinstance(owner, WordId):  # the caller made sure
+            if isinstance(owner, WordId):  # always, `id_columns` checked it
                 lookup = table if owner.lookup is None else table[owner.lookup]
                 fresh[at] = len(self.owner)
                 value = int(table[owner.value])
@@ -168,14 +171,14 @@ class Unknowns:
     def word_vectors(
         self, columns: NDArray[np.int64], values: NDArray[Any], *, name: str
     ) -> Affine:
-        """Make the vectors of words from the columns of their ids: a tensor with one more axis."""
+        """Return the word vectors for the columns of word ids: a tensor with one more axis."""
         d = values.shape[1]
         starts = np.empty(columns.shape, dtype=np.int64)
         for at, c in np.ndenumerate(columns):
             owner = self.owner[c]
             if not isinstance(owner, WordId):
-                continue  # the caller made sure
-            table = Table(values=values, lookup=owner.lookup, name=name)
+                continue  # never, `id_columns` checked it
+            table = EmbeddingTable(values=values, lookup=owner.lookup, name=name)
             if self.table is None:
                 self.table = table
             elif not _same(self.table, table):
@@ -191,10 +194,10 @@ class Unknowns:
     def activate(
         self, value: Affine, activation: Activation, *, node: str, tensor: str = ""
     ) -> Affine:
-        """Apply an activation: its results are new unknowns.
+        """Apply an activation; its results are new unknowns.
 
-        Bounding what is bounded below by 0 already (a ReLU6 written as Relu and Clip) changes the ReLU's ceiling
-        instead.
+        If `value` is the result of a Relu and the activation bounds it again (a ReLU6 written as Relu and Clip), the
+        Relu gets a ceiling instead.
         """
         rows = value.flat()
         before = self._relu_before(rows) if activation.name == "Relu" else None
@@ -212,7 +215,7 @@ class Unknowns:
         return unknowns(first + np.arange(rows.shape[0], dtype=np.int64).reshape(value.shape))
 
     def is_relu(self, value: Affine) -> bool:
-        """Tell whether every element is a result of one application of Relu."""
+        """Return whether all elements are results of a single application of Relu."""
         return self._relu_before(value.flat()) is not None
 
     def _relu_before(self, rows: Any) -> Application | None:
@@ -229,7 +232,7 @@ class Unknowns:
         return np.array([self.offset[c] for c in rows.indices], dtype=np.int64)
 
     def largest(self, value: Affine, groups: NDArray[np.int64]) -> Affine:
-        """Take the largest of each row of `groups` (rows of the value's table)."""
+        """Return the largest element of each group; `groups` (groups, members) holds rows of `value.rows`."""
         columns = []
         for group in groups:
             members: set[int] = set()
@@ -240,12 +243,12 @@ class Unknowns:
         return unknowns(np.array(columns, dtype=np.int64))
 
     def larger(self, a: Affine, b: Affine) -> Affine:
-        """Take the larger of two tensors, element by element."""
+        """Return the elementwise maximum of two tensors."""
         a, b = stack([a, b])
         i, j = np.broadcast_arrays(a.index, b.index)
         pairs = np.stack([i.reshape(-1), j.reshape(-1)], axis=1)
         result = self.largest(a, pairs)
-        return result.moved(result.index.reshape(i.shape))
+        return result.rearranged(result.index.reshape(i.shape))
 
     def _members(self, row: Any) -> set[int]:
         row = row.tocoo()
@@ -253,7 +256,7 @@ class Unknowns:
         if terms.pop(CONSTANT, 0.0) <= MASKED:
             return set()
         if list(terms.values()) != [1.0]:
-            raise Unsupported("takes the largest of other values than hidden states")
+            raise Unsupported("takes a maximum over values other than hidden states")
         column = next(iter(terms))
         owner = self.owner[column]
         return set(owner.members) if isinstance(owner, Maximum) else {column}
@@ -264,7 +267,7 @@ class Unknowns:
 
 
 def single_columns(rows: Any) -> NDArray[np.int64] | None:
-    """Return the column of every row if each is one unknown and nothing else."""
+    """Return the column of every row if each row is a single unknown, otherwise None."""
     if (
         (np.diff(rows.indptr) != 1).any()
         or (rows.data != 1).any()
@@ -274,7 +277,7 @@ def single_columns(rows: Any) -> NDArray[np.int64] | None:
     return np.asarray(rows.indices, dtype=np.int64)
 
 
-def _same(a: Table, b: Table) -> bool:
+def _same(a: EmbeddingTable, b: EmbeddingTable) -> bool:
     if a.values is not b.values and not (
         a.values.shape == b.values.shape and np.array_equal(a.values, b.values)
     ):

@@ -66,7 +66,7 @@ def test_a_network_on_word_vectors_gets_the_vocabulary_s_table() -> None:
 
 
 def test_a_network_on_word_vectors_needs_their_file() -> None:
-    with pytest.raises(ModelFileError, match="takes word vectors; name their file with --vectors$"):
+    with pytest.raises(ModelFileError, match="takes word vectors; pass their file with --vectors$"):
         read_model(FOLDER / "vectors.onnx")
 
 
@@ -79,7 +79,7 @@ def test_vectors_of_another_size_are_refused() -> None:
 
 def test_vectors_for_a_network_with_an_embedding_are_refused() -> None:
     table = WordTable(rows=np.zeros(2, dtype=np.int32), matrix=np.zeros((1, 6), dtype=np.float32))
-    with pytest.raises(ModelFileError, match=r"--vectors\) have no place in it$"):
+    with pytest.raises(ModelFileError, match=r"cannot use word vectors \(--vectors\)$"):
         read_model(FOLDER / "tanh.onnx", vectors=table)
 
 

@@ -144,7 +144,7 @@ def test_questions_of_another_length_are_answered_by_the_recurrence(tmp_path: Pa
     read, float_model = read_model(export(model, tmp_path / "m.onnx", dynamic=False, batch=1))
     rng = np.random.default_rng(0)
     questions = [rng.integers(0, WORDS, n) for n in (3, TIME, 9, TIME)]
-    assert [float_model.runs(q) for q in questions] == [False, True, False, True]
+    assert [float_model.can_run(q) for q in questions] == [False, True, False, True]
     got = float_model.logits(questions)
     np.testing.assert_array_equal(got[[0, 2]], read.logits([questions[0], questions[2]]))
     np.testing.assert_allclose(got, read.logits(questions), atol=1e-4)
@@ -155,7 +155,7 @@ def test_a_fixed_length_with_padding_takes_shorter_questions(tmp_path: Path) -> 
     _, float_model = read_model(export(model, tmp_path / "m.onnx", dynamic=False, batch=1))
     assert (float_model.layout.length, float_model.layout.padding) == (TIME, 0)
     question = np.array([5, 7, 20])
-    assert float_model.runs(question)
+    assert float_model.can_run(question)
     np.testing.assert_allclose(float_model.run([question])[0], logits(model, question), atol=1e-5)
 
 

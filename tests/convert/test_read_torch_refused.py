@@ -78,14 +78,14 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "leaky": (Leaky, r"node '[^']+': reads hidden states of more than one step"),
     "attention": (Attention, r"node '[^']+': multiplies two values that both depend on"),
     "backwards start": (lambda: BackwardsStart(bidirectional=True), r"h_n, not output\[:, -1\]"),
-    "initial state": (Trained, r"node '[^']+': an initial state other than constant zero"),
+    "initial state": (Trained, r"node '[^']+': its initial state is not constant zero"),
     "another function": (
         lambda: HandWritten(nn.functional.elu),
         r"node '[^']+': operator Elu is not supported",
     ),
     "signed bounds": (
         lambda: HandWritten(nn.functional.hardtanh),
-        r"node '[^']+': bounds values to -1\.\.1, supported are ReLUs",
+        r"node '[^']+': bounds values to -1\.\.1; only ReLUs are supported",
     ),
 }
 

@@ -136,7 +136,7 @@ CASES: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "vectors for word ids": (
         "vectors.vec",
         lambda: b"1 2\nwho 0.5 0.5\n",
-        "model.onnx: takes word ids, so word vectors (--vectors) have no place in it",
+        "model.onnx: takes word ids, so it cannot use word vectors (--vectors)",
     ),
     "vectors of no word": (
         "vectors.vec",

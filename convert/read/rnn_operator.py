@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     import onnx
     from numpy.typing import NDArray
 
-    from .interpreter import Frame
+    from .operators import Frame
 
 SUPPORTED: Final = ("Relu", "Tanh", "Sigmoid", "HardSigmoid")
 """Activations of a hidden layer, by their ONNX names."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class _Layer:
+class _Direction:
     """One direction: W x + R h + b, then the activation."""
 
     W: NDArray[np.float64]
@@ -32,7 +32,7 @@ class _Layer:
 
 
 def rnn(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
-    """Run the operator; return Y and Y_h."""
+    """Apply the operator; return Y and Y_h."""
     X, _, _, B, lengths, start = [*values, *[None] * (6 - len(values))][:6]
     W, R = weight(node, 1, values), weight(node, 2, values)
     directions, _, n = R.shape
@@ -46,34 +46,34 @@ def rnn(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
     initial = constant(np.zeros((directions, batch, n))) if start is None else affine(start)
     states: list[Affine] = []
     for d in range(directions):
-        layer = _Layer(W=W[d], R=R[d], b=b[d, :n] + b[d, n:], activation=_activation(node, d))
+        layer = _Direction(W=W[d], R=R[d], b=b[d, :n] + b[d, n:], activation=_activation(node, d))
         reverse = kind == "reverse" or d == 1
         for i in range(batch):
-            inputs = multiply_right(x.moved(x.index[:, i]), layer.W.T)
-            h0 = initial.moved(initial.index[d, i])
+            inputs = multiply_right(x.rearranged(x.index[:, i]), layer.W.T)
+            h0 = initial.rearranged(initial.index[d, i])
             states += _run(frame, node, layer, inputs, h0, int(lengths[i]), reverse=reverse)
     parts = stack(states)
     index = np.stack([p.index for p in parts]).reshape(directions, batch, time + 1, n)
     Y = index[:, :, :-1].transpose(2, 0, 1, 3)
-    return [parts[0].moved(Y), parts[0].moved(index[:, :, -1])]
+    return [parts[0].rearranged(Y), parts[0].rearranged(index[:, :, -1])]
 
 
 def _run(
     frame: Frame,
     node: onnx.NodeProto,
-    layer: _Layer,
+    layer: _Direction,
     inputs: Affine,
     h: Affine,
     length: int,
     *,
     reverse: bool,
 ) -> list[Affine]:
-    """Run one sequence; list the state at every time, zero behind its end, and the final one."""
+    """Run one sequence; return the state at every time, zero after its end, and then the final state."""
     time = inputs.shape[0]
     found: dict[int, Affine] = {}
     for t in reversed(range(length)) if reverse else range(length):
         before = multiply_right(h, layer.R.T)
-        pre = add(add(inputs.moved(inputs.index[t]), before), constant(layer.b))
+        pre = add(add(inputs.rearranged(inputs.index[t]), before), constant(layer.b))
         h = frame.unknowns.activate(pre, layer.activation, node=node.name or node.op_type)
         found[t] = h
     zero = constant(np.zeros(h.shape))
@@ -86,7 +86,7 @@ def _activation(node: onnx.NodeProto, direction: int) -> Activation:
     known = {n.lower(): n for n in SUPPORTED}
     if name.lower() not in known:
         raise Unsupported(f"activation {name!r} is not supported, {', '.join(SUPPORTED)} are")
-    # alpha and beta list a value for each activation that takes one
+    # `alpha` and `beta` hold one value for each activation that has such a parameter
     takers = [i for i, n in enumerate(names) if n.lower() == "hardsigmoid"]
     alphas, betas = (attribute(node, a, []) for a in ("alpha", "beta"))
     turn = takers.index(direction % len(names)) if name.lower() == "hardsigmoid" else 0

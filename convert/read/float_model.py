@@ -1,0 +1,255 @@
+"""The float network as onnxruntime runs it, and the proof that the network as read answers like it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from ..errors import ModelFileError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ..network.elman import ElmanNetwork
+
+_BATCH: Final = 512
+"""Questions that one call of onnxruntime gets, unless the model fixes their number."""
+
+TOLERANCE: Final = 1e-4
+"""Largest difference of a logit from onnxruntime's."""
+
+SHARE: Final = 0.1
+"""Extra difference allowed for each 1 of the question's largest logit, in units of TOLERANCE: onnxruntime computes in
+single precision, and the states of an unbounded ReLU may be large."""
+
+SEQUENCES: Final = 64
+"""Random sequences in the proof."""
+
+LONGEST: Final = 20
+"""Words of the longest of them, if the model takes questions of any length."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InputLayout:
+    """How a model takes its questions: names, types, axes and sizes of its inputs.
+
+    Attributes
+    ----------
+    ids : str
+        Name of the input of word ids.
+    ids_type : type
+        Its NumPy type.
+    batch_axis : {0, 1} or None
+        Axis of `ids` along which the questions are; None: it takes a single question, (time,).
+    batch : int or None
+        Number of questions that it takes at once; None: any.
+    length : int or None
+        Number of words that a question must have; None: any.
+    lengths : str
+        Name of the input of lengths; empty: there is none.
+    lengths_type : type
+        Its NumPy type.
+    lengths_rank : int
+        Its number of dimensions, 0 or 1.
+    padding : int or None
+        Word id that fills up short questions: 0 if there is an input of lengths, or else the id that the model itself
+        skips; None: the model would take padding for words.
+
+    """
+
+    ids: str
+    ids_type: Any
+    batch_axis: int | None
+    batch: int | None
+    length: int | None
+    lengths: str = ""
+    lengths_type: Any = np.int64
+    lengths_rank: int = 1
+    padding: int | None = None
+
+    def can_run(self, length: int) -> bool:
+        """Return whether the model takes questions of `length` words."""
+        if self.length is None or length == self.length:
+            return True
+        return self.padding is not None and length < self.length
+
+    def feed(self, questions: list[NDArray[np.int64]]) -> dict[str, NDArray[Any]]:
+        """Return the model's inputs for some questions, by name."""
+        counts = np.array([len(q) for q in questions], dtype=self.lengths_type)
+        width = int(counts.max()) if self.length is None else self.length
+        table = np.full((len(questions), width), self.padding or 0, dtype=self.ids_type)
+        for i, q in enumerate(questions):
+            table[i, : len(q)] = q
+        if self.batch_axis is None:
+            table = table[0]
+        elif self.batch_axis == 1:
+            table = np.ascontiguousarray(table.T)
+        feed = {self.ids: table}
+        if self.lengths:
+            feed[self.lengths] = counts if self.lengths_rank else counts[0]
+        return feed
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class FloatModel:
+    """The float network as onnxruntime runs it: the reference that every stage is compared with.
+
+    In onnxruntime, a model that was exported for one length takes questions of that length only (see
+    `InputLayout.can_run`).  The network that was read from it, and proved against it, answers the other questions.
+
+    Attributes
+    ----------
+    session : onnxruntime.InferenceSession
+        On the CPU with one thread; its only output are the logits, before any Softmax.
+    data : bytes
+        The complete ONNX file, with all initialisers in it.
+    layout : InputLayout
+        How it takes questions.
+    network : ElmanNetwork
+        The network that was read from it.
+
+    """
+
+    session: Any
+    data: bytes
+    layout: InputLayout
+    network: ElmanNetwork
+
+    def can_run(self, question: NDArray[np.int64]) -> bool:
+        """Return whether onnxruntime itself can answer a question."""
+        return self.layout.can_run(len(question))
+
+    def logits(self, questions: list[NDArray[np.int64]]) -> NDArray[np.float64]:
+        """Run questions of at least one word each; return the logits, float64 (n, classes)."""
+        logits = np.empty((len(questions), self.network.classes))
+        runs = np.array([self.can_run(q) for q in questions], dtype=bool)
+        for run, chosen in (
+            (self.run, np.flatnonzero(runs)),
+            (self.network.logits, np.flatnonzero(~runs)),
+        ):
+            if len(chosen):
+                logits[chosen] = run([questions[i] for i in chosen])
+        return logits
+
+    def run(self, questions: list[NDArray[np.int64]]) -> NDArray[np.float64]:
+        """Run questions in onnxruntime, all of a length that it takes; return the logits, float64 (n, classes).
+
+        Raises
+        ------
+        ModelFileError
+            onnxruntime cannot run the model.
+
+        """
+        lengths = np.array([len(q) for q in questions])
+        # without padding, only questions of equal length can share a batch
+        groups = [np.arange(len(questions))]
+        if not self.layout.lengths and self.layout.length is None:
+            groups = [np.flatnonzero(lengths == n) for n in np.unique(lengths)]
+        size = self._batch()
+        pieces = [g[i : i + size] for g in groups for i in range(0, len(g), size)]
+        results = [self._run_batch([questions[i] for i in piece]) for piece in pieces]
+        logits = np.empty((len(questions), results[0].shape[-1]))
+        for piece, result in zip(pieces, results, strict=True):
+            logits[piece] = result
+        return logits
+
+    def _batch(self) -> int:
+        layout = self.layout
+        if layout.batch_axis is None or (layout.lengths and layout.lengths_rank == 0):
+            return 1
+        return layout.batch or _BATCH
+
+    def _run_batch(self, questions: list[NDArray[np.int64]]) -> NDArray[np.float64]:
+        asked = list(questions)
+        if self.layout.batch is not None:
+            asked += [questions[0]] * (self.layout.batch - len(questions))
+        try:
+            result = self.session.run(None, self.layout.feed(asked))[0]
+        except Exception as e:  # noqa: BLE001 - classes of onnxruntime's C++ side, derived from Exception
+            line = str(e).strip().partition("\n")[0][:200]
+            raise ModelFileError(f"onnxruntime cannot run it: {line}") from None
+        result = np.asarray(result, dtype=np.float64).reshape(len(asked), -1)
+        return result[: len(questions)]
+
+
+def start_session(model: onnx.ModelProto, logits: str) -> Any:
+    """Start an onnxruntime session whose only output is the tensor `logits` of the outermost graph."""
+    shown = onnx.ModelProto()
+    shown.CopyFrom(model)
+    outputs = {o.name: o for o in shown.graph.output}
+    del shown.graph.output[:]
+    shown.graph.output.append(outputs.get(logits, onnx.ValueInfoProto(name=logits)))
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    return onnxruntime.InferenceSession(
+        shown.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+
+
+def prove(model: FloatModel, *, compared: set[int], seed: int) -> FloatModel:
+    """Check a network as read against onnxruntime on random sequences of different lengths.
+
+    A model of one fixed length gets sequences of that length.  If it compares its words with a padding id, it gets
+    shorter sequences as well, filled up with that id; if it answers those correctly, the returned model has that
+    padding.  The sequences never contain the padding id as a word.
+
+    Parameters
+    ----------
+    model
+        The model, with the network that was read from it.
+    compared
+        Word ids with which the graph compares its words.
+    seed
+        Seed of the sequences.
+
+    Returns
+    -------
+    FloatModel
+        The model, with the padding that it was found to skip.
+
+    Raises
+    ------
+    ModelFileError
+        Some logits differ, or onnxruntime cannot run the model.
+
+    """
+    layout = model.layout
+    if layout.length is not None and layout.padding is None:
+        for padding in sorted(compared):
+            padded = replace(model, layout=replace(layout, padding=padding))
+            if _difference(padded, compared, seed) <= 1:
+                return padded
+    excess = _difference(model, compared, seed)
+    if not excess <= 1:
+        raise ModelFileError(
+            f"the network as read differs from onnxruntime by {excess * TOLERANCE:.3g} on random sequences,"
+            f" limit {TOLERANCE:g}"
+        )
+    return model
+
+
+def _difference(model: FloatModel, compared: set[int], seed: int) -> float:
+    """Return the largest difference of a logit, in units of the allowed difference."""
+    rng = np.random.default_rng(seed)
+    layout = model.layout
+    longest = LONGEST if layout.length is None else layout.length
+    lengths = [n for n in range(1, longest + 1) if layout.can_run(n)]
+    words = np.setdiff1d(np.arange(len(model.network.rows)), sorted(compared))
+    if not len(words):
+        raise ModelFileError("embedding: holds no word except padding")
+    questions = [rng.choice(words, lengths[i % len(lengths)]) for i in range(SEQUENCES)]
+    wanted = model.run(questions)
+    got = model.network.logits(questions)
+    if wanted.shape != got.shape:
+        raise ModelFileError(
+            f"head: {wanted.shape[1]} outputs in onnxruntime, {got.shape[1]} as read"
+        )
+    allowed = TOLERANCE * (1 + SHARE * np.abs(wanted).max(axis=1, keepdims=True))
+    with np.errstate(invalid="ignore"):
+        return float((np.abs(wanted - got) / allowed).max())

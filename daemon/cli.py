@@ -57,13 +57,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def run(configuration: Configuration) -> None:
     """Watch a spool and answer every file that is dropped into its in/."""
     settings = configuration.load().settings
-    from .log import logger  # noqa: PLC0415 - put and status start without the log's library
-    from .monitoring.counters import Counters  # noqa: PLC0415 - nor the counters
     from .running.serve import serve  # noqa: PLC0415 - put and status need no simulator
 
-    observed = Counters()
-    log = logger.configured(settings, observed)
-    serve(settings, log, observed, reread=lambda: configuration.load().settings)
+    serve(settings, reread=lambda: configuration.load().settings)
 
 
 @app.command()

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 def serve(
     settings: Settings,
     log: Log | None = None,
-    observed: Counters | None = None,
+    counters: Counters | None = None,
     *,
     reread: Callable[[], Settings] | None = None,
     clock: Clock | None = None,
@@ -59,7 +59,7 @@ def serve(
         See `Settings`.
     log
         The daemon's log; None: as the settings that begin with `log_` say, by default on standard output.
-    observed
+    counters
         The counters that observe `log` and that status, health and metrics show (see `logger.logger`); None if `log`
         is None.
     reread
@@ -73,19 +73,19 @@ def serve(
         The spool is not usable or another daemon has it, the model cannot be loaded, HTTP cannot be served, or the
         spool was lost during the work; with `once`, also if a lane's model could not be loaded.
     ValueError
-        Only one of `log` and `observed` is given: status and metrics would show nothing.
+        Only one of `log` and `counters` is given: status and metrics would show nothing.
 
     """
-    if (log is None) != (observed is None):
-        raise ValueError("serve: give both log and observed, or neither")
-    if log is None or observed is None:
-        observed = Counters()
-        log = logger.configured(settings, observed)
+    if (log is None) != (counters is None):
+        raise ValueError("serve: give both log and counters, or neither")
+    if log is None or counters is None:
+        counters = Counters()
+        log = logger.configured(settings, counters)
     clock = clock or Clock()
     raise_limit()
     begin = clock.monotonic()
     with ExitStack() as stack:
-        process = _prepare(stack, settings, log, observed, reread=reread, clock=clock)
+        process = _prepare(stack, settings, log, counters, reread=reread, clock=clock)
         spools, lanes = _open(stack, process, begin)
         try:
             _loop(process, lanes)
@@ -121,7 +121,7 @@ def _prepare(
     stack: ExitStack,
     settings: Settings,
     log: Log,
-    observed: Counters,
+    counters: Counters,
     *,
     reread: Callable[[], Settings] | None,
     clock: Clock,
@@ -131,7 +131,7 @@ def _prepare(
     stack.callback(bell.close)
     stop = Stop(bell, clock.monotonic)
     notifier = stack.enter_context(Notifier.of(os.environ))
-    vitals = Vitals(settings, counters=observed, notifier=notifier, clock=clock)
+    vitals = Vitals(settings, counters=counters, notifier=notifier, clock=clock)
     current = SettingsInForce(settings)
     reloads = Reloads(
         current, reread=reread or (lambda: settings), ended=vitals.ready, bell=bell, log=log

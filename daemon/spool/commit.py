@@ -1,7 +1,8 @@
-"""Where answers become final: results into out/, settled inputs into done/ or failed/, never twice, never overwriting.
+"""The commit protocol: results are published in out/, and settled inputs move to done/ or failed/.
 
-The order is what keeps a crash harmless.  An input leaves work/ only when its result is durable under its final name;
-whatever was cut short before that is found in work/ by the next start and done again (see `recovery`).
+Nothing is published twice or overwritten, whenever the process dies.  An input leaves work/ only when its result is
+durable under its final name; the next start finds every interrupted commit in work/ and completes or repeats it (see
+`recovery`).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class _Answer(NamedTuple):
-    """An answered input, and its two files, which have no final names yet."""
+    """An answered input with the drafts of its result and its summary."""
 
     name: str
     sha256: str
@@ -36,24 +37,24 @@ class _Answer(NamedTuple):
 
 
 def key(name: str, sha256: str) -> str:
-    """Give the idempotence key of an input: equal keys have equal answers."""
+    """Return the idempotency key of an input; inputs with equal keys have equal results."""
     return f"sha256:{sha256}/{names.printable(name)}"
 
 
 def temp(name: str) -> str:
-    """Name what belongs to an input in tmp/, where it must have a name; never too long, never dangerous."""
+    """Return the stem of an input's temporary names; it is short and safe for every input name."""
     return hashlib.sha256(os.fsencode(name)).hexdigest()[:24]
 
 
 class Committer:
-    """The final places of a spool."""
+    """Commits the results of a spool, and quarantines inputs that cannot be answered."""
 
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
         self._level = spool.durability
 
     def answered(self, name: str, sha256: str) -> str | None:
-        """Give the name of the result that already answers these bytes under this name, or None."""
+        """Return the name of the result in out/ that already answers this input, or None."""
         for base in _bases(names.base(name), sha256):
             if durable.look(self._spool.out, base + names.RESULT) is None:
                 return None
@@ -67,29 +68,29 @@ class Committer:
         results: Sequence[Draft | bytes],
         summaries: Sequence[Mapping[str, Any]],
     ) -> list[str]:
-        """Make results and summaries final together, and move their inputs to done/.
+        """Publish results and summaries together, and move their inputs to done/.
 
-        When this returns, all of it survives what the spool's durability says.  The group shares four rounds of syncs:
-        the files' contents, out/, done/, and before them the claim's.
+        On return, all of them are as durable as the spool's setting promises.  The whole group shares three syncs: of
+        the contents, of out/ and of done/.
 
         Parameters
         ----------
         inputs
-            Name and digest (hexadecimal) of each input.
+            Name and sha256 (hexadecimal) of each input.
         results
-            The result of each: its file, which this closes, or its content.
+            The result of each input: a draft, which is closed, or bytes.
         summaries
-            What `<name>.summary.json` says of each beside the key.
+            The content of each `<name>.summary.json`, without the key.
 
         Returns
         -------
         list of str
-            The result's name of each.
+            The name of each result in out/.
 
         Raises
         ------
         OSError
-            The disk; each input of the group is then in one of the states that `recovery` knows.
+            The disk failed; each input of the group is then in one of the states that `recovery` handles.
 
         """
         drafts = [result for result in results if isinstance(result, Draft)]
@@ -112,46 +113,47 @@ class Committer:
         return placed
 
     def finish(self, inputs: Iterable[tuple[str, str]]) -> None:
-        """Move inputs whose results are durable to done/: (name, sha256) each."""
+        """Move inputs with durable results to done/; each is given as (name, sha256)."""
         digests = dict(inputs)
         self._retire(digests)
         durable.sync_folder(self._spool.done, self._level)
         durable.unlink_all(self._spool.work, list(digests))
 
     def quarantine(self, name: str, report: Mapping[str, Any]) -> str:
-        """Move an input that cannot be answered to failed/, with the reason beside it.
+        """Move an input that cannot be answered to failed/, and write its report next to it.
 
         Parameters
         ----------
         name
             Its name in work/.
         report
-            `file` and `sha256` (None where the bytes were not read) tell one report from another.
+            The report; its `file` and `sha256` (None if not all bytes were read) identify it.
 
         Returns
         -------
         str
-            Name of the report.
+            Name of the report in failed/.
 
         """
         spool = self._spool
+        # Without a digest, a random mark keeps two failures of one name apart.
         mark = report["sha256"] or os.urandom(names.TAG).hex()
         bases = _bases(names.base(name), mark)
         (draft,) = Draft.written(spool.tmp, [_report(report)], [temp(name) + names.REPORT])
         with closing(draft):
             durable.sync_files([draft.fd], volume=spool.tmp, level=self._level)
-            base = next(b for b in bases if self._put_aside(name, b, report, draft))
+            base = next(b for b in bases if self._quarantine_as(name, b, report, draft))
         durable.sync_folder(spool.failed, self._level)
         durable.unlink(spool.work, name)
         return base + names.REPORT
 
     def tidy(self, name: str) -> None:
-        """Remove what may be left of a settled input in tmp/: of work that a fault cut short."""
+        """Remove the temporary files of a settled input, which an earlier interrupted attempt may have left."""
         for suffix in (names.RESULT, names.SUMMARY, names.REPORT):
             durable.unlink(self._spool.tmp, temp(name) + suffix)
 
     def _key(self, base: str) -> str | None:
-        """Read the key of the summary in out/ that has this base; None when there is no valid one."""
+        """Return the key in the summary of this stem in out/; None if there is no valid summary."""
         return _field(durable.read_small(self._spool.out, base + names.SUMMARY), "key")
 
     def _drafted(
@@ -160,7 +162,7 @@ class Committer:
         results: Sequence[Draft | bytes],
         summaries: Sequence[Mapping[str, Any]],
     ) -> list[Draft]:
-        """Make the files of the results that have none, then those of all summaries."""
+        """Create drafts of the results that are bytes, and then of all summaries."""
         held = [
             (name, r)
             for (name, _), r in zip(inputs, results, strict=True)
@@ -177,7 +179,7 @@ class Committer:
         return Draft.written(self._spool.tmp, contents, temporary)
 
     def _publish(self, answers: Sequence[_Answer]) -> list[str]:
-        """Give results their final names, most of them all at once; give the names."""
+        """Link results and summaries into out/, most of them in one call; return the results' names."""
         plain = self._place_all(answers)
         found = []
         for answer in answers:
@@ -188,13 +190,14 @@ class Committer:
             elif placed is None:
                 base = self._found(answer) or next(b for b in bases if self._place(answer, b))
             else:
-                # Another's result has just taken the plain name, but the summary there may be ours: no key tells.
+                # Another result took the plain name a moment ago.  The summary there may be ours, so its key proves
+                # nothing.
                 base = next(b for b in islice(bases, 1, None) if self._place(answer, b))
             found.append(base + names.RESULT)
         return found
 
     def _found(self, answer: _Answer) -> str | None:
-        """Give the base of an answer's result that is in out/ already, plain or tagged: a reader may have taken one."""
+        """Return the stem under which an answer's result is in out/ already; a reader may have removed its summary."""
         for number, base in enumerate(_bases(names.base(answer.name), answer.sha256)):
             if durable.look(self._spool.out, base + names.RESULT) is not None:
                 if self._is_there(answer, base):
@@ -204,12 +207,13 @@ class Committer:
         return None
 
     def _place_all(self, answers: Sequence[_Answer]) -> dict[str, bool]:
-        """Place results under their plain names where nothing is in the way (see `_place`).
+        """Link results under their plain names in one call, where these are free (see `_place`).
 
         Returns
         -------
         dict
-            By name of the input: placed, or taken by another at the last moment; none where something was in the way.
+            By input name, whether the result was linked.  False: another file took the name at the last moment.
+            Inputs whose names were not free to begin with are missing.
 
         """
         out = self._spool.out
@@ -236,7 +240,7 @@ class Committer:
         return {answer.name: not error for (answer, _), error in zip(left, errors, strict=True)}
 
     def _place(self, answer: _Answer, base: str) -> bool:
-        """Give a result its final name; the result comes last, because its name is the commit."""
+        """Link a summary and then its result into out/; the result comes last, because its name is the commit."""
         out = self._spool.out
         if durable.look(out, base + names.RESULT) is not None:
             return self._is_there(answer, base)
@@ -255,21 +259,21 @@ class Committer:
         except FileExistsError:
             if self._key(base) != key(answer.name, answer.sha256):
                 return False
-            # Left by a crash just before the result, or by a reader who took only the result.
+            # A crash before the result was linked left it, or a reader removed only the result.
             durable.unlink(out, name)
             answer.summary.place(out, name)
         return True
 
     def _is_there(self, answer: _Answer, base: str) -> bool:
-        """Say whether the result in out/ that has this base is the answer's already."""
+        """Return whether the result of this stem in out/ is already this answer's."""
         owner = self._key(base)
         if owner is not None:
             return owner == key(answer.name, answer.sha256)
-        # Somebody has taken the summary away: the same bytes are the same answer.
+        # A reader has removed the summary, so the results themselves are compared.
         return durable.digest(self._spool.out, base + names.RESULT) == answer.result.digest()
 
     def _retire(self, digests: Mapping[str, str]) -> None:
-        """Give inputs, by their digests, a name in done/, most of them all at once."""
+        """Link inputs, given with their digests, into done/, most of them in one call."""
         work, done = self._spool.work, self._spool.done
         errors = _calls.link_all(work, digests, done, digests)
         for (name, sha256), error in zip(digests.items(), errors, strict=True):
@@ -288,7 +292,7 @@ class Committer:
             if durable.digest(done, target) == sha256:
                 return
 
-    def _put_aside(self, name: str, base: str, report: Mapping[str, Any], draft: Draft) -> bool:
+    def _quarantine_as(self, name: str, base: str, report: Mapping[str, Any], draft: Draft) -> bool:
         spool = self._spool
         there = durable.look(spool.failed, base)
         reported = durable.look(spool.failed, base + names.REPORT) is not None
@@ -298,9 +302,9 @@ class Committer:
             report["sha256"],
         )
         if there is not None and not durable.same_file(there, durable.look(spool.work, name)):
-            return same and report["sha256"] is not None  # the same bad bytes are there already
+            return same and report["sha256"] is not None  # the same bytes were quarantined before
         if reported and not same:
-            return False  # another input's report, or an input of that name: it need be no file
+            return False  # the name belongs to another input or to its report, whatever kind of file that is
         durable.unlink(spool.failed, base + names.REPORT)
         draft.place(spool.failed, base + names.REPORT)
         if there is None:
@@ -309,15 +313,15 @@ class Committer:
 
 
 def _bases(base: str, mark: str) -> Iterator[str]:
-    """Names to try in turn: plain, told apart by the digest, and numbered."""
+    """Yield the stems to try in turn: plain, tagged with the digest, and numbered."""
     yield base
     yield names.tagged(base, mark)
     yield from (f"{names.tagged(base, mark)}.{n}" for n in count(2))
 
 
 def _move(source: int, name: str, target: int, new_name: str) -> None:
-    """Link, or where the kernel refuses links to files of others, rename; the name is known to be free."""
-    with suppress(FileNotFoundError):  # its last name is gone: somebody else took it away
+    """Link a file under a free name, or rename it if the kernel refuses hard links to other users' files."""
+    with suppress(FileNotFoundError):  # somebody removed the file's last name
         try:
             durable.link(source, name, target, new_name)
         except PermissionError:
@@ -327,9 +331,9 @@ def _move(source: int, name: str, target: int, new_name: str) -> None:
 def _summary(name: str, sha256: str, summary: Mapping[str, Any]) -> bytes:
     document = {"key": key(name, sha256), **summary}
     try:
-        # Not json: it would take as long for a summary as the system takes to make a file.
+        # The json module would take as long for a summary as the kernel takes to create its file.
         return orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE)
-    except TypeError:  # a label that is half a surrogate pair
+    except TypeError:  # a label with a lone surrogate, which orjson refuses
         return json.dumps(document).encode() + b"\n"
 
 

@@ -35,9 +35,9 @@ def live(job: dict[str, Any]) -> int:
     settings = Settings(**paths, model=job["model"], once=job["once"], **job["settings"])
     if job["hook"] is not None:
         arm(job["spool"], job["hook"])
-    observed = Counters()
+    counters = Counters()
     try:
-        serve(settings, logger.logger("json", fd=log, observe=observed), observed)
+        serve(settings, logger.logger("json", fd=log, observe=counters), counters)
     except DaemonError as error:
         sys.stderr.write(f"spikewatchd: {error}\n")
         return error.exit_code

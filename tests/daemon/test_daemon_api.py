@@ -23,8 +23,6 @@ from spikewatch.daemon import (
     read_results,
     serve,
 )
-from spikewatch.daemon.log import logger
-from spikewatch.daemon.monitoring.counters import Counters
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,9 +49,8 @@ BAD: dict[str, Any] = {
 
 
 def run_once(spool: str, registry: Path) -> None:
-    counters = Counters()
     settings = Settings(spool=spool, registry=registry, model=MODEL, once=True, log_level="error")  # type: ignore[arg-type] # a str is converted
-    serve(settings, logger.configured(settings, counters), counters)
+    serve(settings)
 
 
 def test_a_file_is_dropped_answered_and_read_back(tmp_path: Path, registry: Path) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import BadInput, Corrupt
+from ..errors import BadInput, Corrupt, shown
 from ..formats.json_documents import parse_json
 from ..formats.manifest import MAX_LAYER, MAX_MANIFEST
 from ..layout.files import read_regular, storage
@@ -139,7 +139,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
     """
     found = parse_json(read_input(path), what=str(path))
     if not isinstance(found, dict):
-        raise BadInput(f"{path}: is a JSON {type(found).__name__}, expected an object")
+        raise BadInput(f"{path}: is {shown(found)}, not a JSON object")
     return found
 
 

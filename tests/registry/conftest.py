@@ -7,10 +7,10 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
-from registry_support import Result, Run, publish
+from registry_support import HourlyClock, Result, Run, publish
 from remote_support import FakeRegistry
 
-from spikewatch.registry import Registry, cli
+from spikewatch.registry import Registry, cli, times
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,7 +38,7 @@ def registry(tmp_path: Path) -> Registry:
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a store of two versions and an alias; nothing changes it."""
+    """Make a store with two versions and an alias, shared by tests that do not change it."""
     registry = Registry.init(tmp_path_factory.mktemp("good"))
     publish(registry, "1.0.0", "production")
     publish(registry, "1.1.0")
@@ -48,7 +48,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def store(good: Path, tmp_path: Path) -> Registry:
-    """Copy the good store, to be broken."""
+    """Copy the good store, for a test that damages it."""
     shutil.copytree(good, tmp_path / "models", symlinks=True)
     return Registry(tmp_path / "models")
 
@@ -66,9 +66,16 @@ def upstream() -> Iterator[FakeRegistry]:
 
 @pytest.fixture(autouse=True)
 def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Keep the user's own Docker config out of it."""
+    """Hide the user's own Docker config; return the folder of the test's."""
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
     return tmp_path / "docker"
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Record the n-th change of a registry at n hours after 2026-02-01T00:00:00Z."""
+    monkeypatch.setattr(HourlyClock, "hours", 0)
+    monkeypatch.setattr(times, "datetime", HourlyClock)
 
 
 @pytest.fixture
@@ -78,7 +85,7 @@ def waits() -> list[float]:
 
 @pytest.fixture
 def pause(waits: list[float]) -> Callable[[float], None]:
-    """Note the waits between attempts instead of waiting."""
+    """Return a pause that records the waits between attempts instead of waiting."""
 
     def note(seconds: float) -> None:
         if seconds:
@@ -89,7 +96,7 @@ def pause(waits: list[float]) -> Callable[[float], None]:
 
 @pytest.fixture(autouse=True)
 def no_leaked_descriptor() -> Iterator[None]:
-    """Every test of the registry leaves as many open files as it found."""
+    """Check after each test that it closed every file it opened."""
     folder = Path("/proc/self/fd")
     before = len(list(folder.iterdir())) if folder.is_dir() else 0
     yield
@@ -101,7 +108,7 @@ def no_leaked_descriptor() -> Iterator[None]:
 def run(
     registry: Registry, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Run:
-    """Run the program on the test's registry."""
+    """Return a function that runs the program on the test's registry."""
     monkeypatch.setenv("SPIKEWATCH_REGISTRY", str(registry.root))
     monkeypatch.setenv("COLUMNS", "200")
 

@@ -1,4 +1,4 @@
-"""Foreign tools as judges: what they read in our store is what we say it is."""
+"""Run other OCI tools, to check that they read a registry as this one does."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 
 def needs(program: str, package: str | None = None) -> pytest.MarkDecorator:
-    """Skip, and say so loudly, where the program is not installed."""
+    """Return a mark that skips a test where a program is not installed, with a reason that stands out."""
     return pytest.mark.skipif(
         shutil.which(program) is None,
         reason=f"NO FOREIGN JUDGE: {program} is not installed (apt-get install {package or program})",
     )
 
 
-def run(*args: str) -> bytes:
-    """Run a program that must succeed; give what it prints."""
+def run_foreign(*args: str) -> bytes:
+    """Run a program that must succeed; return what it prints."""
     return subprocess.run(args, capture_output=True, check=True, timeout=60).stdout
 
 
@@ -40,7 +40,7 @@ http: {addr: '127.0.0.1:0'}
 
 @contextmanager
 def docker_registry(folder: Path) -> Iterator[str]:
-    """Run Docker's registry over a directory; give its host and port."""
+    """Run Docker's registry on a directory; yield its host and port."""
     config = folder.with_name(f"{folder.name}.yml")
     config.write_text(_CONFIG.replace("ROOT", str(folder)))
     with subprocess.Popen(
@@ -50,7 +50,7 @@ def docker_registry(folder: Path) -> Iterator[str]:
         text=True,
     ) as process:
         lines = process.stderr or []
-        # A full pipe would stop the registry.
+        # Nobody reads the log after this; a full pipe would block the registry.
         drain = threading.Thread(target=deque, args=(lines, 0))
         try:
             found = (re.search(r"listening on (127\.0\.0\.1:\d+)", line) for line in lines)

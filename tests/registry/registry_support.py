@@ -1,4 +1,4 @@
-"""What the registry's tests share: a small model, real processes, a look at the whole store."""
+"""Helpers of the registry's tests: a small model, the files of a registry, a clock, child processes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import json
 import os
 import sys
 import traceback
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +38,7 @@ class Run(Protocol):
 
 
 def model_files(seed: str = "") -> dict[str, bytes]:
-    """Give the files of a model; seeds differ in the core image and share the rest."""
+    """Return the files of a model; models of different seeds differ only in the core image."""
     return {
         "core.safetensors": hashlib.sha256(seed.encode()).digest() * 64,
         "labels.json": b'["ABBR","DESC"]',
@@ -51,7 +51,7 @@ def publish(registry: Registry, version: str, alias: str | None = None, name: st
 
 
 def snapshot(root: Path) -> dict[str, bytes]:
-    """Read every file below a directory but the locks."""
+    """Return the bytes of every file below a directory by its path, without the lock files."""
     return {
         str(path.relative_to(root)): path.read_bytes()
         for path in sorted(root.rglob("*"))
@@ -66,23 +66,48 @@ def flip(path: Path) -> None:
     path.write_bytes(data)
 
 
+def blob_path(registry: Registry, digest: str, name: str = "trec") -> Path:
+    """Return the path of a blob."""
+    return registry.root / name / "blobs" / "sha256" / digest.removeprefix("sha256:")
+
+
 def blob_of(registry: Registry, ref: str, path: str) -> Path:
-    """Give the blob that holds a file of a model."""
+    """Return the path of the blob of one of a model's files."""
     layers = {layer.path: layer.digest for layer in registry.show(ref).layers}
-    name = ref.partition(":")[0]
-    return registry.root / name / "blobs" / "sha256" / layers[path].removeprefix("sha256:")
+    return blob_path(registry, layers[path], ref.partition(":")[0])
+
+
+def append_entry(registry: Registry, **fields: object) -> None:
+    """Append an entry to the journal of trec, as another program could: a copy of the newest with other fields."""
+    newest = max((registry.root / "trec" / ".journal").glob("*.json"))
+    data = newest.read_bytes()
+    generation = int(newest.stem) + 1
+    chain = {"gen": generation, "prev": f"sha256:{hashlib.sha256(data).hexdigest()}"}
+    entry = json.dumps(json.loads(data) | chain | fields, sort_keys=True, separators=(",", ":"))
+    newest.with_name(f"{generation:08d}.json").write_text(entry)
 
 
 def checksummed(index: dict[str, Any]) -> bytes:
-    """Write an index as the registry does, so that only its content is wrong."""
+    """Return an index as the registry writes it, with a valid checksum, whatever its content."""
     value = "sha256:" + 64 * "0"
     index.get("annotations", {})["org.spikewatch.checksum"] = value
     data = json.dumps(index, sort_keys=True, separators=(",", ":")).encode()
     return data.replace(value.encode(), f"sha256:{hashlib.sha256(data).hexdigest()}".encode(), 1)
 
 
+class HourlyClock(datetime):
+    """A clock that advances by one hour whenever it is read."""
+
+    hours = 0
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Self:
+        cls.hours += 1
+        return cls(2026, 2, 1, tzinfo=tz) + timedelta(hours=cls.hours)
+
+
 def fork(work: Callable[[], object]) -> int:
-    """Run the function in a process of its own; it exits 0, or FAILED with a traceback."""
+    """Run a function in a child process and return its pid; it exits with 0, or prints a traceback and FAILED."""
     pid = os.fork()
     if pid:
         return pid
@@ -98,12 +123,12 @@ def fork(work: Callable[[], object]) -> int:
 
 
 def wait(pid: int) -> int:
-    """Wait for a process; its exit code, or minus the signal that killed it."""
+    """Wait for a process; return its exit code, or minus the number of the signal that killed it."""
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 class Gate:
-    """Holds processes until the parent opens it, so that they start together."""
+    """A barrier that holds child processes until the parent opens it, so that they start together."""
 
     def __init__(self) -> None:
         self.read, self.write = os.pipe()

@@ -1,4 +1,4 @@
-"""What happens to a store in production, at any count: few in the tests of every day, many in a soak."""
+"""Scenarios with many processes and faults; the usual tests run them briefly, the soak tests for long."""
 
 from __future__ import annotations
 
@@ -26,28 +26,30 @@ if TYPE_CHECKING:
 
 
 def no_lock(*_: object) -> None:
-    """Stand in for flock where it lies."""
+    """Replace `flock` by one that does nothing, as on some network file systems."""
 
 
 def claim_without_exclusion(source: Path, target: Path, **_: object) -> None:
-    """Stand in for link: an atomic rename, as a simpler design would use."""
+    """Replace `link` by an atomic rename, which a simpler design might use: it overwrites an existing entry."""
     copy = Path(f"{source}.{uuid.uuid4().hex}")
     shutil.copyfile(source, copy)
-    os.replace(copy, target)  # noqa: PTH105 -- the twin of the call it stands in for
+    os.replace(copy, target)  # noqa: PTH105 -- same form as the call it replaces
 
 
-# What a worker does to itself, being a process of its own.
+# Faults: a worker applies one to itself; nothing needs undoing, because the worker is a process of its own.
 
 
 def fault_none() -> None:
-    """Work as it should."""
+    """Apply no fault."""
 
 
 def fault_lock() -> None:
+    """Take away the lock."""
     pytest.MonkeyPatch().setattr(fcntl, "flock", no_lock)
 
 
 def fault_lock_and_claim() -> None:
+    """Take away both the lock and the exclusive link."""
     fault_lock()
     pytest.MonkeyPatch().setattr(os, "link", claim_without_exclusion)
 
@@ -58,7 +60,7 @@ def fault_lock_and_claim() -> None:
 def run_workers(
     registry: Registry, acks: Path, fault: Callable[[], None], *, workers: int, publishes: int
 ) -> list[int]:
-    """Publish from several processes at once, each with alias moves; give their exit codes."""
+    """Publish and move aliases in several processes at once; return their exit codes."""
     acks.mkdir(exist_ok=True)
     gate = Gate()
 
@@ -79,20 +81,21 @@ def run_workers(
 
 
 def acknowledged(acks: Path) -> set[str]:
+    """Return the versions whose publish was reported as successful."""
     return {line for file in acks.iterdir() for line in file.read_text().split()}
 
 
 def read_until(registry: Registry, stop: Path, count: Path) -> None:
-    """Read everything a reader can, over and over, until told to stop."""
+    """Read the model in every way until the file `stop` exists; write the number of rounds to `count`."""
     reads = 0
     while not stop.exists():
-        # As a foreign tool reads it: the index alone, and what it names.
+        # As other tools read it: only the index, and the blobs that it names.
         index = json.loads((registry.root / "trec" / "index.json").read_bytes())
         for entry in index["manifests"]:
             name = entry["digest"].removeprefix("sha256:")
             blob = registry.root / "trec" / "blobs" / "sha256" / name
             assert blob.stat().st_size == entry["size"]
-        # And as ours.
+        # As this registry reads it.
         pin = registry.resolve("trec:production")
         model = registry.load("trec:production")
         assert model.files == model_files(str(model.pin.version))
@@ -102,7 +105,7 @@ def read_until(registry: Registry, stop: Path, count: Path) -> None:
 
 
 class Published(NamedTuple):
-    """What came of many publishers and a reader."""
+    """The numbers of acknowledged publishes, of those that were lost, and of the reader's rounds."""
 
     acknowledged: int
     lost: int
@@ -112,7 +115,7 @@ class Published(NamedTuple):
 def publish_from_many(
     tmp_path: Path, registry: Registry, fault: Callable[[], None], *, workers: int, publishes: int
 ) -> Published:
-    """Publish, move aliases and read at once; check every promise, and count."""
+    """Publish, move aliases and read, all at the same time; check everything but the counts returned."""
     publish(registry, "99.0.0", "production")
     acks, stop, count = (tmp_path / name for name in ("acks", "stop", "count"))
     reader = fork(lambda: read_until(registry, stop, count))
@@ -120,28 +123,27 @@ def publish_from_many(
     stop.touch()
     assert codes == [0] * workers
     assert wait(reader) == 0
-    expected = {f"{worker}.{n}.0" for worker in range(workers) for n in range(publishes)}
-    assert acknowledged(acks) == expected
+    done = acknowledged(acks)
     entries = registry.list()
-    versions = {entry.tag for entry in entries if entry.kind == "version"}
-    assert versions == expected | {"99.0.0"}
+    versions = {entry.tag for entry in entries if entry.kind == "version"} - {"99.0.0"}
+    assert versions <= {f"{worker}.{n}.0" for worker in range(workers) for n in range(publishes)}
     aliases = {entry.tag: entry.version for entry in entries if entry.kind == "alias"}
-    assert aliases.pop("production") in expected
+    assert aliases.pop("production") in versions
     assert aliases == {f"w{worker}": f"{worker}.{publishes - 1}.0" for worker in range(workers)}
     report = registry.verify()
     assert report.ok, report.problems
-    assert report.notes == ()  # the index is not behind: whoever swapped last swapped in the newest
+    assert report.notes == ()  # the index is not behind: the last writer installed the newest state
     journal = list((registry.root / "trec" / ".journal").glob("*.json"))
     assert len(journal) == 2 + 3 * workers * publishes
     index = json.loads((registry.root / "trec" / "index.json").read_bytes())
     assert index["annotations"]["org.spikewatch.generation"] == str(len(journal))
-    return Published(len(expected), len(expected - versions), int(count.read_text()))
+    return Published(len(done), len(done - versions), int(count.read_text()))
 
 
 def lose_without_claim(
     tmp_path: Path, registry: Registry, *, workers: int, publishes: int
 ) -> Published:
-    """Do the same without lock and claim; count what is lost."""
+    """Publish without lock and exclusive link; count the lost publishes."""
     publish(registry, "99.0.0", "production")
     acks = tmp_path / "acks"
     run_workers(registry, acks, fault_lock_and_claim, workers=workers, publishes=publishes)
@@ -157,7 +159,7 @@ def lose_without_claim(
 def kill_publishers(
     tmp_path: Path, registry: Registry, fault: Callable[[], None], *, turns: int
 ) -> int:
-    """Kill four publishers in each turn, at a random moment of their work; count acknowledgements."""
+    """Kill four publishers per turn at random moments; check the registry, return the acknowledged publishes."""
     publish(registry, "0.0.0", "production")
     chance = random.Random(20260101)
     done: set[str] = set()
@@ -177,7 +179,7 @@ def kill_publishers(
         children = [fork(partial(work, w)) for w in range(1, 5)]
         gate.open()
         for worker, child in enumerate(children, start=1):
-            # The random moment: after so many acknowledgements of this one, plus a few microseconds.
+            # A random moment: after one to three acknowledgements of this worker, plus up to about a millisecond.
             enough = chance.randrange(1, 4)
             ack = notes / str(worker)
             while not ack.exists() or ack.read_text().count("\n") < enough:
@@ -202,8 +204,8 @@ def kill_publishers(
 
 def race_collector(
     tmp_path: Path, registry: Registry, *, grace: float, publishers: int, publishes: int
-) -> tuple[int, int]:
-    """Publish and withdraw while gc runs; give the versions that landed and the collections."""
+) -> int:
+    """Publish and withdraw while gc runs; check that nothing is lost, return the number of collections."""
     publish(registry, "99.0.0", "production")
     stop, count, gate = tmp_path / "stop", tmp_path / "count", Gate()
 
@@ -237,14 +239,14 @@ def race_collector(
     assert report.ok, report.problems
     for version in expected:
         assert registry.load(f"trec:{version}").files == model_files(version)
-    return publishers * publishes, int(count.read_text())
+    return int(count.read_text())
 
 
 # A foreign reader
 
 
 def move_while_skopeo_reads(tmp_path: Path, registry: Registry, *, reads: int) -> int:
-    """Move an alias to and fro while skopeo reads it; every read is one of the two; count moves."""
+    """Move an alias back and forth while skopeo reads it; check every read, return the number of moves."""
     pins = [publish(registry, "1.0.0", "production"), publish(registry, "1.1.0")]
     stop, count = tmp_path / "stop", tmp_path / "count"
 

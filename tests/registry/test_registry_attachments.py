@@ -1,4 +1,4 @@
-"""Later evaluations and signatures: beside the version, never in it."""
+"""Evaluations and signatures are added to a version without changing it."""
 
 from __future__ import annotations
 
@@ -16,36 +16,32 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
-    NoEncryption,
     PrivateFormat,
-    PublicFormat,
 )
-from registry_support import CREATED, Run, blob_of, flip, publish, snapshot
+from registry_support import (
+    CREATED,
+    Run,
+    append_entry,
+    blob_of,
+    blob_path,
+    flip,
+    publish,
+    snapshot,
+)
+from signing import EVALUATION, KEY, pem, public_pem
 
-from spikewatch.registry import BadInput, Corrupt, NotFound, Registry, RegistryError
-from spikewatch.registry.catalogue import Catalogue
-from spikewatch.registry.layout.changes import Attribution
-from spikewatch.registry.layout.layout import Layout
-from spikewatch.registry.operations import attach, find_intact
+from spikewatch.registry import BadInput, Corrupt, NotFound, Pin, Registry, RegistryError
+from spikewatch.registry.formats.attachments import build_attachment
+from spikewatch.registry.formats.json_documents import Descriptor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-EVALUATION = b'{"stages":{"spiking":{"accuracy":0.91}},"data":"later.tsv"}'
-
-
-def pem(key: Ed25519PrivateKey | X25519PrivateKey) -> bytes:
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
-def public_pem(key: Ed25519PrivateKey) -> bytes:
-    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-
 
 @pytest.fixture
 def key() -> Ed25519PrivateKey:
-    return Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+    return KEY
 
 
 @pytest.fixture
@@ -54,7 +50,23 @@ def store(registry: Registry) -> Registry:
     return registry
 
 
-def test_an_evaluation_stands_beside_the_version(store: Registry) -> None:
+def index_entry(registry: Registry, digest: str) -> dict[str, Any]:
+    """Return the entry of a manifest in the index."""
+    index = json.loads((registry.root / "trec" / "index.json").read_bytes())
+    return next(entry for entry in index["manifests"] if entry["digest"] == digest)
+
+
+def forge_signature(registry: Registry, pin: Pin, envelope: bytes) -> None:
+    """Attach an envelope to a version as another program could: without any check."""
+    subject = Descriptor.from_json(index_entry(registry, pin.digest), what="index.json")
+    package = build_attachment("sig", "trec", subject, envelope, {})
+    for digest, data in package.blobs.items():
+        blob_path(registry, digest).write_bytes(data)
+    change = {"op": "attach", "ref": f"{pin.digest.replace(':', '-')}.sig-1", "from": None}
+    append_entry(registry, **change, to=package.descriptor.to_json())
+
+
+def test_attaching_an_evaluation_leaves_the_version_unchanged(store: Registry) -> None:
     before = snapshot(store.root)
     pin = store.resolve("trec:1.0.0")
     hexadecimal = pin.digest.removeprefix("sha256:")
@@ -79,16 +91,15 @@ def test_an_evaluation_stands_beside_the_version(store: Registry) -> None:
 
 def test_an_attachment_is_an_oci_referrer(store: Registry) -> None:
     tag = store.attach("trec:1.0.0", EVALUATION, created=CREATED)
-    layout = Layout(store.root / "trec")
-    state = layout.state()
-    manifest = json.loads(layout.read(state.tags[tag], what=tag))
-    subject = layout.read(state.tags["1.0.0"], what="1.0.0")
-    assert manifest["subject"]["digest"] == store.resolve("trec:1.0.0").digest
-    assert manifest["subject"]["size"] == len(subject)
+    (attachment,) = store.show("trec:1.0.0").attachments
+    manifest = json.loads(blob_path(store, attachment.digest).read_bytes())
+    subject = store.resolve("trec:1.0.0").digest
+    assert manifest["subject"]["digest"] == subject
+    assert manifest["subject"]["size"] == blob_path(store, subject).stat().st_size
     assert manifest["artifactType"] == "application/vnd.spikewatch.eval.v1+json"
     assert manifest["config"]["mediaType"] == "application/vnd.oci.empty.v1+json"
-    index = json.loads(layout.index.read_bytes())
-    entry = next(e for e in index["manifests"] if tag in e["annotations"].values())
+    entry = index_entry(store, attachment.digest)
+    assert entry["annotations"] == {"org.opencontainers.image.ref.name": tag}
     assert entry["artifactType"] == manifest["artifactType"]
 
 
@@ -102,7 +113,9 @@ def test_an_attachment_is_an_oci_referrer(store: Registry) -> None:
         (b'"' + b"x" * (4 << 20) + b'"', "limit 4194304"),
     ],
 )
-def test_what_is_no_evaluation_is_refused(store: Registry, content: bytes, text: str) -> None:
+def test_an_evaluation_that_is_not_a_json_object_is_refused(
+    store: Registry, content: bytes, text: str
+) -> None:
     before = snapshot(store.root)
     with pytest.raises(BadInput) as caught:
         store.attach("trec:1.0.0", content, created=CREATED)
@@ -114,16 +127,10 @@ def test_what_is_no_evaluation_is_refused(store: Registry, content: bytes, text:
 # Signatures
 
 
-def attach_forged(store: Registry, ref: str, envelope: bytes) -> None:
-    """Attach a signature that the registry would not make."""
-    found = find_intact(Catalogue(store.root), ref)
-    attach(found, "sig", envelope, {}, Attribution.of("eve", ""))
-
-
 def test_a_signature_is_checked_by_openssl(
     store: Registry, key: Ed25519PrivateKey, tmp_path: Path
 ) -> None:
-    """What DSSE says is signed, checked by a program that knows nothing of us."""
+    """Check that the signed bytes are those that DSSE specifies, with an independent program."""
     if shutil.which("openssl") is None:
         pytest.skip("NO FOREIGN JUDGE: openssl is not installed")
     store.sign("trec:production", pem(key))
@@ -159,7 +166,7 @@ def test_a_version_is_signed_once_by_each_key(store: Registry, key: Ed25519Priva
     assert problem.breaks == ("1.0.0", "production")
 
 
-def test_every_version_must_be_signed_unless_one_is_named(
+def test_verify_requires_a_signature_of_every_version_or_of_the_named_one(
     store: Registry, key: Ed25519PrivateKey
 ) -> None:
     store.sign("trec:1.0.0", pem(key))
@@ -173,12 +180,11 @@ def test_every_version_must_be_signed_unless_one_is_named(
 def test_a_signature_of_another_version_does_not_count(
     store: Registry, key: Ed25519PrivateKey
 ) -> None:
-    """An envelope copied from a signed version to one that was never signed."""
+    """Copy the envelope of a signed version to a version that was never signed."""
     store.sign("trec:1.0.0", pem(key))
     signed = store.show("trec:1.0.0").attachments[0].document
-    publish(store, "1.1.0")
-    envelope = json.dumps(signed).encode()
-    attach_forged(store, "trec:1.1.0", envelope)
+    pin = publish(store, "1.1.0")
+    forge_signature(store, pin, json.dumps(signed).encode())
     (problem,) = store.verify("trec:1.1.0", key=public_pem(key)).problems
     assert "signs [{'sha256': '" in problem.what
     with pytest.raises(Corrupt, match="signs "):
@@ -207,10 +213,9 @@ def test_a_forged_envelope_does_not_count(
     store.sign("trec:1.0.0", pem(key))
     document = json.loads(json.dumps(store.show("trec:1.0.0").attachments[0].document))
     fresh = Registry.init(store.root.parent / "fresh")
-    publish(fresh, "1.0.0")
+    pin = publish(fresh, "1.0.0")
     change(document)
-    envelope = json.dumps(document).encode()
-    attach_forged(fresh, "trec:1.0.0", envelope)
+    forge_signature(fresh, pin, json.dumps(document).encode())
     (problem,) = fresh.verify("trec:1.0.0", key=public_pem(key)).problems
     assert text in problem.what
     assert "\n" not in problem.what
@@ -224,7 +229,7 @@ def test_a_damaged_version_is_not_signed(store: Registry, key: Ed25519PrivateKey
     assert snapshot(store.root) == before
 
 
-def test_what_is_no_key_is_refused(store: Registry, key: Ed25519PrivateKey) -> None:
+def test_a_bad_key_is_refused(store: Registry, key: Ed25519PrivateKey) -> None:
     encrypted = key.private_bytes(
         Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")
     )
@@ -240,7 +245,7 @@ def test_what_is_no_key_is_refused(store: Registry, key: Ed25519PrivateKey) -> N
     assert snapshot(store.root) == before
 
 
-def test_without_the_extra_signing_says_what_is_missing(
+def test_without_the_extra_signing_says_what_to_install(
     store: Registry, key: Ed25519PrivateKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr("spikewatch.registry.formats.keys", raising=False)
@@ -250,10 +255,10 @@ def test_without_the_extra_signing_says_what_is_missing(
             use()
 
 
-# Their life
+# Removal, damage, the program
 
 
-def test_attachments_go_with_their_version(store: Registry, key: Ed25519PrivateKey) -> None:
+def test_gc_removes_attachments_with_their_version(store: Registry, key: Ed25519PrivateKey) -> None:
     publish(store, "1.1.0")
     for version in ("1.0.0", "1.1.0"):
         store.attach(f"trec:{version}", EVALUATION, created=CREATED)
@@ -268,7 +273,7 @@ def test_attachments_go_with_their_version(store: Registry, key: Ed25519PrivateK
     assert done == plan
     assert done.tags == (f"sha256-{gone}.eval-1", f"sha256-{gone}.sig-1")
     # Core image, config, manifest; two attachments' manifests, one signature. The evaluation itself
-    # has the same bytes as that of the other version.
+    # has the same bytes as that of the other version, which still needs it.
     assert len(done.blobs) == 6
     assert store.verify(deep=False).notes == ()
     assert store.verify("trec:1.0.0", key=public_pem(key)).ok
@@ -277,9 +282,10 @@ def test_attachments_go_with_their_version(store: Registry, key: Ed25519PrivateK
         store.attach("trec:1.1.0", EVALUATION, created=CREATED)
 
 
-def test_an_attachment_stays_when_its_version_comes_back_meanwhile(
+def test_an_attachment_stays_if_its_version_is_published_again_during_gc(
     store: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Publish between the moment gc plans and the moment it holds the lock."""
     publish(store, "1.1.0")
     store.attach("trec:1.1.0", EVALUATION, created=CREATED)
     store.withdraw("trec", "1.1.0")
@@ -297,11 +303,10 @@ def test_an_attachment_stays_when_its_version_comes_back_meanwhile(
 
 def test_damage_to_an_attachment_is_found(store: Registry) -> None:
     tag = store.attach("trec:1.0.0", EVALUATION, created=CREATED)
-    layout = Layout(store.root / "trec")
-    target = layout.state().tags[tag]
-    content = layout.attachment(target, what=tag).content
-    for blob in (target, content):
-        path = layout.blob_path(blob.digest)
+    manifest = store.show("trec:1.0.0").attachments[0].digest
+    content = json.loads(blob_path(store, manifest).read_bytes())["layers"][0]["digest"]
+    for digest in (manifest, content):
+        path = blob_path(store, digest)
         data = path.read_bytes()
         flip(path)
         (problem,) = store.verify().problems
@@ -345,9 +350,10 @@ def test_the_program_attaches_signs_and_verifies(
         assert (refused.code, refused.out, refused.err.count("\n")) == (2, "", 1)
 
 
-def test_a_reference_to_an_attachment_is_no_version(store: Registry) -> None:
+def test_an_attachment_cannot_be_loaded_as_a_version(store: Registry) -> None:
     tag = store.attach("trec:1.0.0", EVALUATION, created=CREATED)
-    for ref in (f"trec:{tag}", f"trec@{Layout(store.root / 'trec').state().tags[tag].digest}"):
+    digest = store.show("trec:1.0.0").attachments[0].digest
+    for ref in (f"trec:{tag}", f"trec@{digest}"):
         with pytest.raises(RegistryError):
             store.load(ref)
     with pytest.raises(RegistryError):

@@ -103,6 +103,6 @@ def test_publish_refuses_a_config_that_is_no_object(
     assert found == (
         2,
         "",
-        f"spikewatch-registry: {config}: is a JSON int, expected an object\n",
+        f"spikewatch-registry: {config}: is 5, not a JSON object\n",
     )
     assert registry.models() == []

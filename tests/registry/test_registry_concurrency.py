@@ -1,7 +1,7 @@
 """Many processes at once: no publish is lost, no reader sees half a change.
 
-With the lock, with a lock that does nothing (as on some network file systems), and, as a control,
-with the exclusive link taken away as well: that one must lose publishes, or this test is blind.
+Each scenario runs with the lock, and with a lock that does nothing, as on some network file systems. A control takes
+away the exclusive link as well: it must lose publishes, or these tests could not detect a loss.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ WORKERS = 8
 PUBLISHES = 20
 
 
-@pytest.mark.timeout(600)  # on a busy machine, without the lock, most of the work is done in vain
+@pytest.mark.timeout(
+    600
+)  # without the lock on a busy machine, most attempts lose the race and start again
 @pytest.mark.parametrize("fault", [fault_none, fault_lock])
 def test_no_publish_is_lost_and_no_reader_sees_half_a_change(
     memory: Path, fault: Callable[[], None]
@@ -43,13 +45,15 @@ def test_no_publish_is_lost_and_no_reader_sees_half_a_change(
     assert found.reads > 0
 
 
-def test_control_without_the_claim_publishes_are_lost(tmp_path: Path, registry: Registry) -> None:
+def test_control_publishes_are_lost_without_the_exclusive_link(
+    tmp_path: Path, registry: Registry
+) -> None:
     found = lose_without_claim(tmp_path, registry, workers=WORKERS, publishes=PUBLISHES)
     assert found.lost > 0
 
 
 @pytest.mark.parametrize("fault", [fault_none, fault_lock])
-def test_one_of_many_different_publishes_of_a_version_wins(
+def test_exactly_one_of_many_different_publishes_of_a_version_succeeds(
     tmp_path: Path, registry: Registry, fault: Callable[[], None]
 ) -> None:
     gate = Gate()
@@ -72,7 +76,7 @@ def test_one_of_many_different_publishes_of_a_version_wins(
     assert registry.verify().ok
 
 
-def test_one_of_many_compare_and_sets_wins(tmp_path: Path, registry: Registry) -> None:
+def test_exactly_one_of_many_compare_and_sets_succeeds(tmp_path: Path, registry: Registry) -> None:
     start = publish(registry, "9.0.0", "production")
     for worker in range(WORKERS):
         publish(registry, f"{worker}.0.0")
@@ -95,9 +99,7 @@ def test_one_of_many_compare_and_sets_wins(tmp_path: Path, registry: Registry) -
     assert version == f"{winner.name.removeprefix('won-')}.0.0"
 
 
-def test_many_first_publishes_of_a_model_make_one_layout(
-    tmp_path: Path, registry: Registry
-) -> None:
+def test_simultaneous_first_publishes_create_one_layout(tmp_path: Path, registry: Registry) -> None:
     codes = run_workers(registry, tmp_path / "acks", fault_none, workers=WORKERS, publishes=5)
     assert codes == [0] * WORKERS
     assert [path.name for path in registry.root.iterdir()] == ["trec"]
@@ -105,10 +107,10 @@ def test_many_first_publishes_of_a_model_make_one_layout(
 
 
 @pytest.mark.parametrize(("call", "target"), [("link", "00000002.json"), ("replace", "index.json")])
-def test_a_writer_overtaken_without_a_lock_still_ends_at_the_newest_state(
+def test_a_writer_overtaken_without_a_lock_leaves_the_newest_state(
     registry: Registry, monkeypatch: pytest.MonkeyPatch, call: str, target: str
 ) -> None:
-    """Another one commits just before this one claims its entry, or puts an older index over it."""
+    """Let another writer commit just before this one links its entry, or just before it installs its index."""
     publish(registry, "1.0.0")
     monkeypatch.setattr(fcntl, "flock", no_lock)
     real = getattr(os, call)

@@ -1,7 +1,7 @@
-"""What is left when a writer dies, or its disk is full, at every point of its work.
+"""Kill a writer, or fill its disk, at every point of its work, and check what is left.
 
-Killing a process proves nothing about a power failure: what the kernel had not yet written is still
-there. For that the order of the calls is checked: written, fsynced, named, directory fsynced.
+Killing a process says nothing about a power failure, because data that the kernel has not yet written survives. For
+that case, a test checks the order of the calls: write, fsync, rename or link, fsync of the directory.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pytest
 from registry_support import FAILED, fork, model_files, publish, snapshot, wait
 from scenarios import fault_lock, fault_none, kill_publishers
 
-from spikewatch.registry import Conflict, Registry, StorageError
+from spikewatch.registry import Conflict, Corrupt, Registry, StorageError
 
 CALLS = ("open", "write", "fsync", "link", "rename", "replace", "mkdir", "unlink", "utime")
 DIED = 42
@@ -30,7 +30,7 @@ Hook = Callable[[str, tuple[Any, ...], Callable[..., Any]], Any]
 
 @contextmanager
 def calls_to(hook: Hook) -> Iterator[None]:
-    """Pass every call that changes the disk to the hook."""
+    """Pass every call that changes the disk to the hook instead of the operating system."""
     real = {name: getattr(os, name) for name in CALLS}
 
     def wrap(name: str) -> Callable[..., Any]:
@@ -51,7 +51,7 @@ def calls_to(hook: Hook) -> Iterator[None]:
 
 
 def dying_at(number: int, *, half: bool) -> Hook:
-    """Make a hook under which the process dies before a call, or in the middle of a write."""
+    """Return a hook that ends the process before the n-th call, or in the middle of the n-th write."""
     seen = 0
 
     def hook(name: str, args: tuple[Any, ...], call: Callable[..., Any]) -> Any:
@@ -67,7 +67,7 @@ def dying_at(number: int, *, half: bool) -> Hook:
 
 
 def release(root: Path) -> None:
-    """Do what is interrupted: publish a version and move production to it."""
+    """Publish a version and move production to it: the work to interrupt."""
     publish(Registry(root), "1.1.0", "production")
 
 
@@ -105,7 +105,7 @@ def test_a_crash_at_any_call_leaves_a_clean_store(memory: Path, fresh: bool, hal
         for tag, version in tags.items():
             assert registry.load(f"trec:{tag}").files == model_files(version)
         outcomes.append(tags)
-        release(root)  # whatever was lost, doing it again succeeds
+        release(root)  # repeating the interrupted work succeeds
         publish(registry, "1.2.0")
         report = registry.verify()
         assert report.ok
@@ -114,7 +114,7 @@ def test_a_crash_at_any_call_leaves_a_clean_store(memory: Path, fresh: bool, hal
         if code == 0:
             break
         shutil.rmtree(root)
-    # Every state was seen, each once and in order: nothing, the version, the version and the alias.
+    # All three states were seen, in order: nothing, the version, the version with the alias.
     assert number > (7 if half else 30)
     sizes = [len(tags) for tags in outcomes]
     assert sizes == sorted(sizes)
@@ -122,7 +122,7 @@ def test_a_crash_at_any_call_leaves_a_clean_store(memory: Path, fresh: bool, hal
 
 
 def fails(hook: Hook, root: Path, text: str) -> bool:
-    """Release under the hook; tell whether that failed, in one line with the text."""
+    """Return whether `release` fails under the hook; check that the error is one line with the given text."""
     try:
         with calls_to(hook):
             release(root)
@@ -185,7 +185,7 @@ def test_short_writes_are_continued(registry: Registry) -> None:
 
 
 def test_everything_is_durable_before_what_depends_on_it(registry: Registry) -> None:
-    """Follow the calls: no name for a file before its fsync, no commit before its blobs."""
+    """Record the calls: no file is named before its fsync, nothing is committed before its blobs are synced."""
     publish(registry, "1.0.0")
     events: list[tuple[str, str]] = []
 
@@ -212,7 +212,7 @@ def test_everything_is_durable_before_what_depends_on_it(registry: Registry) -> 
         if name in {"replace", "link"}:
             source, target = what.split()
             assert events[:i].index(("fsync", source)) > events[:i].index(("write", source))
-            # The index is a snapshot: that of before will do, with the journal.
+            # The index needs no directory fsync: with the journal, an older index is enough.
             if target != "index.json":
                 synced = after(i, ("fsync", target.rpartition("/")[0]))
                 assert synced < (swap if name == "link" else commits[0])
@@ -223,11 +223,11 @@ def test_everything_is_durable_before_what_depends_on_it(registry: Registry) -> 
 def test_killed_publishers_lose_nothing_that_was_acknowledged(
     memory: Path, fault: Callable[[], None]
 ) -> None:
-    """Processes publish and move the alias, and are killed at a random moment of their work."""
+    """Kill processes that publish and move an alias, at random moments."""
     assert kill_publishers(memory, Registry.init(memory / "models"), fault, turns=6) >= 24
 
 
-def test_a_lock_of_a_killed_writer_does_not_stay(registry: Registry) -> None:
+def test_the_lock_of_a_killed_writer_is_released(registry: Registry) -> None:
     publish(registry, "1.0.0")
 
     def hold() -> None:
@@ -239,8 +239,8 @@ def test_a_lock_of_a_killed_writer_does_not_stay(registry: Registry) -> None:
     publish(registry, "1.1.0")
 
 
-def test_a_conflict_under_the_lock_leaves_the_store_as_it_was(registry: Registry) -> None:
-    """Another process publishes the version between the first look and the lock."""
+def test_a_conflict_found_under_the_lock_changes_nothing(registry: Registry) -> None:
+    """Let another process publish the version between the first check and the lock."""
     others = Registry(registry.root)
 
     def late(*_: object) -> None:
@@ -256,7 +256,7 @@ def test_a_conflict_under_the_lock_leaves_the_store_as_it_was(registry: Registry
     assert registry.verify().ok
 
 
-def test_a_file_system_without_locks_is_no_obstacle(
+def test_publishing_works_on_a_file_system_without_locks(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unsupported(*_: object) -> None:
@@ -267,10 +267,10 @@ def test_a_file_system_without_locks_is_no_obstacle(
     assert registry.verify().ok
 
 
-def test_a_lost_reply_to_a_link_that_was_made_is_a_success(
+def test_a_link_that_succeeded_but_reports_an_error_is_a_success(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """NFS repeats a request whose reply was lost, and reports the repetition's failure."""
+    """Imitate NFS: it repeats a request whose reply was lost, and reports the failure of the repetition."""
     real = os.link
 
     def twice(*args: Any, **kwargs: Any) -> None:
@@ -283,17 +283,17 @@ def test_a_lost_reply_to_a_link_that_was_made_is_a_success(
     assert len(list((registry.root / "trec" / ".journal").glob("*.json"))) == 1
 
 
-def test_a_journal_entry_that_cannot_be_read_stops_writers(registry: Registry) -> None:
+def test_writers_refuse_to_skip_an_unreadable_journal_entry(registry: Registry) -> None:
     publish(registry, "1.0.0")
     blocked = registry.root / "trec" / ".journal" / "00000002.json"
     blocked.symlink_to("/nowhere")
     before = snapshot(registry.root / "trec" / "blobs")
-    with pytest.raises(Exception, match=r"00000002\.json: is a symbolic link, not a regular file$"):
+    with pytest.raises(Corrupt, match=r"00000002\.json: is a symbolic link, not a regular file$"):
         publish(registry, "1.1.0")
     assert snapshot(registry.root / "trec" / "blobs") == before
 
 
-def test_a_child_that_fails_is_seen() -> None:
+def test_a_failing_child_process_is_noticed() -> None:
     def fail() -> None:
         raise ValueError("on purpose")
 

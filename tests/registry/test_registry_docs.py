@@ -1,37 +1,24 @@
-"""What docs/registry.md shows is what happens."""
+"""Run the tour of docs/registry.md, and compare what it prints with what the page shows."""
 
 from __future__ import annotations
 
 import re
 import shlex
 import sys
-from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
-from typing import Self
 
 import pytest
 
-from spikewatch.registry import cli, times
+from spikewatch.registry import cli
 
 PAGE = Path(__file__).parents[2] / "docs" / "registry.md"
-
-
-class Clock(datetime):
-    """One hour later every time that somebody looks."""
-
-    hours = 0
-
-    @classmethod
-    def now(cls, tz: tzinfo | None = None) -> Self:
-        cls.hours += 1
-        return cls(2026, 2, 1, tzinfo=tz) + timedelta(hours=cls.hours)
 
 
 def follow(
     page: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> tuple[list[str], list[str]]:
-    """Run the page's Python and console blocks in order; the sessions written and as they went."""
-    written, happened = [], []
+    """Run the page's Python and console blocks in order; return the console sessions as written and as run."""
+    written, actual = [], []
     for language, block in re.findall(
         r"^```(python|console)\n(.*?)^```$", page, re.DOTALL | re.MULTILINE
     ):
@@ -53,17 +40,16 @@ def follow(
                 printed = capsys.readouterr()
                 transcript += printed.out + printed.err
         written.append(block)
-        happened.append(transcript)
-    return written, happened
+        actual.append(transcript)
+    return written, actual
 
 
+@pytest.mark.usefixtures("clock")
 def test_the_tour_runs_as_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("SPIKEWATCH_REGISTRY", "")  # put back after the test
-    monkeypatch.setattr(times, "datetime", Clock)
-    monkeypatch.setattr(Clock, "hours", 0)
-    written, happened = follow(PAGE.read_text(), monkeypatch, capsys)
-    assert happened == written
+    written, actual = follow(PAGE.read_text(), monkeypatch, capsys)
+    assert actual == written

@@ -1,37 +1,27 @@
-"""Archives out and in: what skopeo carries, what comes back, and that nothing half-way is seen."""
+"""Export to archives and import from them, with skopeo in between; an import is all or nothing."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-import shutil
-import subprocess
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from foreign import needs, run_foreign
 from foreign_layout import GOOD, good_files
 from registry_support import CREATED, Run, blob_of, flip, snapshot
-from test_registry_attachments import EVALUATION, pem, public_pem
+from signing import EVALUATION, KEY, pem, public_pem
 
 from spikewatch.registry import BadInput, Conflict, Corrupt, NotFound, Registry
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-needs_skopeo = pytest.mark.skipif(
-    shutil.which("skopeo") is None,
-    reason="NO FOREIGN JUDGE: skopeo is not installed (apt-get install skopeo)",
-)
-
 
 def skopeo(*args: str) -> bytes:
-    return subprocess.run(["skopeo", *args], capture_output=True, check=True, timeout=60).stdout
-
-
-KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
+    return run_foreign("skopeo", *args)
 
 
 @pytest.fixture
@@ -44,7 +34,7 @@ def store(registry: Registry) -> Registry:
     return registry
 
 
-def test_a_whole_model_goes_out_and_comes_in(
+def test_a_whole_model_is_exported_and_imported(
     store: Registry, edge: Registry, tmp_path: Path
 ) -> None:
     archive = tmp_path / "trec.tar"
@@ -58,13 +48,13 @@ def test_a_whole_model_goes_out_and_comes_in(
     assert edge.show("trec:1.1.0").attachments == store.show("trec:1.1.0").attachments
     assert edge.verify("trec:1.1.0", deep=True, key=public_pem(KEY)).ok
     with pytest.raises(NotFound):
-        edge.resolve("trec:production")  # what is in production here is decided here
+        edge.resolve("trec:production")  # aliases are not imported
     events = edge.history("trec")
     assert {e.operation for e in events} == {"import", "attach"}
     assert {(e.actor, e.reason) for e in events} == {("ann", "for the edge")}
     assert not list(edge.root.glob(".*"))
     before = snapshot(edge.root)
-    assert edge.import_(archive) == pins  # again: all there
+    assert edge.import_(archive) == pins  # a second import finds everything present
     assert snapshot(edge.root) == before
 
 
@@ -75,7 +65,7 @@ def test_the_same_content_is_the_same_archive(store: Registry, tmp_path: Path) -
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["a.tar", "b.tar"]
 
 
-def test_one_version_goes_with_what_is_attached_to_it(
+def test_an_exported_version_includes_its_attachments(
     store: Registry, edge: Registry, tmp_path: Path
 ) -> None:
     found = store.export("trec:production", tmp_path / "a.tar")
@@ -87,15 +77,15 @@ def test_one_version_goes_with_what_is_attached_to_it(
     assert store.export("trec:1.0.0", tmp_path / "b.tar").tags == ("1.0.0",)
 
 
-def test_a_layout_can_be_imported_where_it_is(store: Registry, edge: Registry) -> None:
+def test_a_layout_can_be_imported_from_its_directory(store: Registry, edge: Registry) -> None:
     before = snapshot(store.root)
     assert len(edge.import_(store.root / "trec")) == 2
     assert snapshot(store.root) == before
     assert edge.verify(deep=True).ok
 
 
-@needs_skopeo
-def test_skopeo_carries_an_archive_and_back(
+@needs("skopeo")
+def test_skopeo_copies_an_archive_and_the_registry_imports_the_copy(
     store: Registry, edge: Registry, tmp_path: Path
 ) -> None:
     archive, copy = tmp_path / "a.tar", tmp_path / "b.tar"
@@ -106,14 +96,14 @@ def test_skopeo_carries_an_archive_and_back(
         assert f"sha256:{hashlib.sha256(raw).hexdigest()}" == pin.digest
     skopeo("copy", f"oci-archive:{archive}:production", f"oci-archive:{copy}:production")
     assert edge.import_(copy) == [pin]
-    # Straight from the store, and without a name of its own.
+    # Directly from the store, into an archive without a tag.
     other = Registry.init(tmp_path / "other")
     skopeo("copy", f"oci:{store.root}/trec:1.0.0", f"oci-archive:{tmp_path}/c.tar")
     assert other.import_(tmp_path / "c.tar") == [store.resolve("trec:1.0.0")]
 
 
-@needs_skopeo
-def test_skopeo_carries_attachments(store: Registry, edge: Registry, tmp_path: Path) -> None:
+@needs("skopeo")
+def test_skopeo_copies_attachments(store: Registry, edge: Registry, tmp_path: Path) -> None:
     store.export("trec:1.1.0", tmp_path / "a.tar")
     hexadecimal = store.resolve("trec:1.1.0").digest.removeprefix("sha256:")
     for tag in ("1.1.0", f"sha256-{hexadecimal}.eval-1", f"sha256-{hexadecimal}.sig-1"):
@@ -141,9 +131,7 @@ def test_an_import_that_would_change_a_version_changes_nothing(
     assert snapshot(edge.root) == before
 
 
-def test_what_cannot_be_imported_or_exported_is_refused(
-    store: Registry, edge: Registry, tmp_path: Path
-) -> None:
+def test_a_bad_import_or_export_is_refused(store: Registry, edge: Registry, tmp_path: Path) -> None:
     store.export("trec", tmp_path / "a.tar")
     before = snapshot(tmp_path)
     with pytest.raises(BadInput, match="the source has 2 versions, not 1"):
@@ -175,11 +163,11 @@ def test_a_damaged_version_is_not_exported(store: Registry, tmp_path: Path) -> N
     store.export("trec:1.1.0", tmp_path / "a.tar")
 
 
-def test_an_import_that_was_killed_is_noted_and_collected(edge: Registry) -> None:
+def test_a_killed_import_is_reported_and_collected(edge: Registry) -> None:
     (edge.root / ".quarantine" / "0123" / "blobs").mkdir(parents=True)
     assert edge.verify().notes == ("0123: an import that was never finished",)
     edge.gc(grace=0)
-    assert edge.verify().notes != ()  # it may be under way
+    assert edge.verify().notes != ()  # it is young and may still be running
     os.utime(edge.root / ".quarantine" / "0123", (0, 0))
     edge.gc()
     assert edge.verify().notes == ()
@@ -200,7 +188,7 @@ def test_the_program_exports_and_imports(
 
 
 def test_the_good_layout_of_the_hostile_corpus_is_good(edge: Registry, tmp_path: Path) -> None:
-    """So that what is refused there is refused for what was done to it."""
+    """Check the corpus itself: each hostile case must be refused because of its one change."""
     (tmp_path / "good.tar").write_bytes(GOOD().tar())
     (pin,) = edge.import_(tmp_path / "good.tar")
     assert edge.load(str(pin)).files == good_files("1.0.0")

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from foreign import needs, run
+from foreign import needs, run_foreign
 from registry_support import model_files, publish
 from remote_support import sha256
 from scenarios import move_while_skopeo_reads
@@ -22,7 +22,7 @@ pytestmark = needs("skopeo")
 
 
 def skopeo(*args: str) -> bytes:
-    return run("skopeo", *args)
+    return run_foreign("skopeo", *args)
 
 
 @pytest.mark.parametrize("version", ["1.0.0", "1.0.0-rc.1", "1.0.0-a--b.0"])

@@ -1,4 +1,4 @@
-"""Evaluations and signatures go along with their version, and never overwrite others'."""
+"""Push and pull copy the attachments of a version, and never overwrite others."""
 
 from __future__ import annotations
 
@@ -6,16 +6,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-)
-from foreign import docker_registry, needs, run
+from foreign import docker_registry, needs, run_foreign
 from registry_support import CREATED, snapshot
 from remote_support import FakeRegistry, publish, sha256
+from signing import KEY, pem, public_pem
 
 from spikewatch.registry import Corrupt, Pin, Registry
 from spikewatch.registry.remote import AliasFollower, pull, push
@@ -25,9 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
-PRIVATE = KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-PUBLIC = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+PRIVATE, PUBLIC = pem(KEY), public_pem(KEY)
 
 
 def evaluation(accuracy: float) -> bytes:
@@ -47,7 +39,7 @@ def prefix(pin: Pin) -> str:
     return pin.digest.replace(":", "-")
 
 
-def test_what_is_attached_goes_along_byte_for_byte(
+def test_push_and_pull_copy_attachments_byte_for_byte(
     registry: Registry, edge: Registry, upstream: FakeRegistry, pin: Pin
 ) -> None:
     assert push(registry, "trec:1.0.0", upstream.remote()).attached == 2
@@ -60,7 +52,7 @@ def test_what_is_attached_goes_along_byte_for_byte(
     assert snapshot(edge.root) == before
 
 
-def test_what_was_attached_later_comes_with_the_next_pull(
+def test_the_next_pull_copies_what_was_attached_later(
     registry: Registry, edge: Registry, upstream: FakeRegistry
 ) -> None:
     publish(registry, "1.0.0", "production")
@@ -73,7 +65,7 @@ def test_what_was_attached_later_comes_with_the_next_pull(
     assert edge.verify("trec:1.0.0", key=PUBLIC).ok
 
 
-def test_two_people_may_attach_under_the_same_number(
+def test_two_attachments_with_the_same_number_are_both_kept(
     registry: Registry, edge: Registry, upstream: FakeRegistry, pin: Pin
 ) -> None:
     push(registry, "trec:1.0.0", upstream.remote())
@@ -110,7 +102,7 @@ def too_large(document: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "message"),
     [
         (other_subject, "is of kind eval and attached to sha256:0000"),
         (other_kind, "is of kind sig and attached to"),
@@ -125,7 +117,7 @@ def test_a_bad_attachment_changes_nothing(
     upstream: FakeRegistry,
     pin: Pin,
     spoil: Callable[[dict[str, Any]], None],
-    said: str,
+    message: str,
 ) -> None:
     push(registry, "trec:1.0.0", upstream.remote())
     tag = f"{prefix(pin)}.eval-1"
@@ -133,7 +125,7 @@ def test_a_bad_attachment_changes_nothing(
     spoil(document)
     data = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
     upstream.state.manifests[tag] = upstream.state.manifests[sha256(data)] = data
-    with pytest.raises(Corrupt, match=said):
+    with pytest.raises(Corrupt, match=message):
         pull(edge, upstream.remote(":1.0.0"))
     assert snapshot(edge.root) == {}
 
@@ -145,12 +137,12 @@ def test_a_forged_envelope_changes_nothing(
     registry.sign("trec:1.1.0", PRIVATE)
     for version in ("1.0.0", "1.1.0"):
         push(registry, f"trec:{version}", upstream.remote())
-    # The signature of one version, presented as that of another.
+    # Present the signature of one version as that of the other.
     stolen = json.loads(upstream.state.manifests[f"{prefix(pin)}.sig-1"])
     stolen["layers"] = json.loads(upstream.state.manifests[f"{prefix(other)}.sig-1"])["layers"]
     data = json.dumps(stolen, sort_keys=True, separators=(",", ":")).encode()
     upstream.state.manifests[f"{prefix(pin)}.sig-1"] = data
-    with pytest.raises(Corrupt, match=r"sig-1: "):
+    with pytest.raises(Corrupt, match=r"sig-1: signs .*, not sha256:"):
         pull(edge, upstream.remote(":1.0.0"))
     assert snapshot(edge.root) == {}
 
@@ -171,7 +163,7 @@ def test_a_flood_of_attachments_is_refused(
 
 
 @pytest.mark.parametrize("body", [b"[]", b'{"tags":7}', b"<html>"])
-def test_a_list_of_tags_that_is_none_is_refused(
+def test_a_malformed_list_of_tags_is_refused(
     registry: Registry, edge: Registry, upstream: FakeRegistry, pin: Pin, body: bytes
 ) -> None:
     push(registry, str(pin), upstream.remote())
@@ -207,7 +199,9 @@ def test_dockers_registry_and_skopeo_carry_signatures(
         assert pull(edge, f"{remote}:1.0.0").attached == 2
         assert edge.verify("trec", key=PUBLIC).ok
         tag = f"{prefix(pin)}.sig-1"
-        raw = run("skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{remote}:{tag}")
+        raw = run_foreign(
+            "skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{remote}:{tag}"
+        )
         assert sha256(raw) == sha256(
-            run("skopeo", "inspect", "--raw", f"oci:{registry.root}/trec:{tag}")
+            run_foreign("skopeo", "inspect", "--raw", f"oci:{registry.root}/trec:{tag}")
         )

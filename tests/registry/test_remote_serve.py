@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import oras.client
 import pytest
 import structlog
-from foreign import needs, run
+from foreign import needs, run_foreign
 from registry_support import snapshot
 from remote_support import model_files, publish, sha256
 
@@ -261,14 +261,14 @@ def test_skopeo_copies_and_lists_what_is_served(
 ) -> None:
     remote = f"docker://{endpoint.address}/trec"
     tls = "--src-tls-verify=false"
-    run("skopeo", "copy", tls, f"{remote}:production", f"oci:{tmp_path}/tag:1.0.0")
-    run("skopeo", "copy", tls, f"{remote}@{pin.digest}", f"oci:{tmp_path}/digest:1.0.0")
+    run_foreign("skopeo", "copy", tls, f"{remote}:production", f"oci:{tmp_path}/tag:1.0.0")
+    run_foreign("skopeo", "copy", tls, f"{remote}@{pin.digest}", f"oci:{tmp_path}/digest:1.0.0")
     for copy in ("tag", "digest"):
-        raw = run("skopeo", "inspect", "--raw", f"oci:{tmp_path}/{copy}:1.0.0")
+        raw = run_foreign("skopeo", "inspect", "--raw", f"oci:{tmp_path}/{copy}:1.0.0")
         assert sha256(raw) == pin.digest
-    tags = json.loads(run("skopeo", "list-tags", "--tls-verify=false", remote))["Tags"]
+    tags = json.loads(run_foreign("skopeo", "list-tags", "--tls-verify=false", remote))["Tags"]
     assert tags == ["1.0.0", "production"]
-    run(
+    run_foreign(
         *("skopeo", "sync", tls, "--src", "docker", "--dest", "dir"),
         *(f"{endpoint.address}/trec", f"{tmp_path}/synced"),
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
-from foreign import docker_registry, needs, run
+from foreign import docker_registry, needs, run_foreign
 from modelpack_client import ModelPackClient
 from modelpack_client.schema import CONFIG_SCHEMA
 from registry_support import CREATED, snapshot
@@ -76,14 +76,16 @@ def test_skopeo_carries_versions_to_a_registry_and_to_us(
     first, second = publish(registry, "1.0.0", "production"), publish(registry, "1.1.0")
     remote = f"{upstream}/models/trec"
     tls = "--dest-tls-verify=false"
-    run("skopeo", "copy", tls, f"oci:{registry.root}/trec:1.0.0", f"docker://{remote}:1.0.0")
+    run_foreign(
+        "skopeo", "copy", tls, f"oci:{registry.root}/trec:1.0.0", f"docker://{remote}:1.0.0"
+    )
     assert pull(edge, f"{remote}:1.0.0").pin == first
     push(registry, "trec:1.1.0", remote)
     tls = "--tls-verify=false"
-    assert sha256(run("skopeo", "inspect", "--raw", tls, f"docker://{remote}:1.1.0")) == (
+    assert sha256(run_foreign("skopeo", "inspect", "--raw", tls, f"docker://{remote}:1.1.0")) == (
         second.digest
     )
-    tags = json.loads(run("skopeo", "list-tags", tls, f"docker://{remote}"))["Tags"]
+    tags = json.loads(run_foreign("skopeo", "list-tags", tls, f"docker://{remote}"))["Tags"]
     assert sorted(tags) == ["1.0.0", "1.1.0"]
 
 
@@ -95,9 +97,9 @@ def test_skopeo_copies_a_version_out_and_back_byte_for_byte(
     pin = publish(registry, "1.0.0", "production")
     tag = "" if form == "dir" else ":1.0.0"
     out = f"{form}:{tmp_path}/out{tag}"
-    run("skopeo", "copy", f"oci:{registry.root}/trec:1.0.0", out)
-    run("skopeo", "copy", out, f"oci:{tmp_path}/back:1.0.0")
-    raw = run("skopeo", "inspect", "--raw", f"oci:{tmp_path}/back:1.0.0")
+    run_foreign("skopeo", "copy", f"oci:{registry.root}/trec:1.0.0", out)
+    run_foreign("skopeo", "copy", out, f"oci:{tmp_path}/back:1.0.0")
+    raw = run_foreign("skopeo", "inspect", "--raw", f"oci:{tmp_path}/back:1.0.0")
     assert sha256(raw) == pin.digest
     for layer in json.loads(raw)["layers"]:
         data = (tmp_path / "back" / "blobs" / "sha256" / layer["digest"][7:]).read_bytes()
@@ -108,7 +110,7 @@ def test_skopeo_copies_a_version_out_and_back_byte_for_byte(
 def test_umoci_lists_what_we_list(registry: Registry) -> None:
     publish(registry, "1.0.0", "production")
     publish(registry, "1.1.0-rc.1")
-    listed = run("umoci", "ls", "--layout", f"{registry.root}/trec").decode().split()
+    listed = run_foreign("umoci", "ls", "--layout", f"{registry.root}/trec").decode().split()
     assert sorted(listed) == sorted(entry.tag for entry in registry.list("trec"))
 
 

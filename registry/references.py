@@ -105,7 +105,7 @@ def check_version(text: str) -> str:
             f"version {shown(text)}: '+' is not allowed, no OCI registry accepts it in a tag"
         )
     raise BadReference(
-        f"version {shown(text)}: must be SemVer as 1.2.3 or 1.2.3-rc.1, at most "
+        f"version {shown(text)}: must be SemVer such as 1.2.3 or 1.2.3-rc.1, at most "
         f"{VERSION_LENGTH} characters, no '---', no '-' before a '.' or at the end"
     )
 
@@ -227,7 +227,7 @@ class Reference:
         name, colon, tag = left.partition(":")
         if not (colon or at):
             raise BadReference(
-                f"reference {shown(text)}: needs a version, an alias or a digest, as model:1.0.0"
+                f"reference {shown(text)}: needs a version, an alias or a digest, such as model:1.0.0"
             )
         try:
             check_model(name)

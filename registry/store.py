@@ -175,7 +175,9 @@ class Registry:
             return self._catalogue.find(ref).pin
         reference = Reference.parse(ref)
         if reference.tag is None or reference.digest is not None:
-            raise BadReference(f"reference {ref}: a digest means the same at all times")
+            raise BadReference(
+                f"reference {ref}: to resolve it at a time, it must be MODEL:TAG; a digest never moves"
+            )
         layout = self._catalogue.model(reference.name)
         state = layout.state()
         return _pin(layout.name, state, target_at(layout, state, reference.tag, at).digest)

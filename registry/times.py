@@ -33,7 +33,7 @@ def parse_time(text: str, *, end_of_day: bool = False) -> datetime:
         time = datetime.fromisoformat(text)
     except ValueError:
         raise BadInput(
-            f"time {shown(text)}: must be as 2026-01-31 or 2026-01-31T12:00:00Z"
+            f"time {shown(text)}: must be a day such as 2026-01-31 or a time such as 2026-01-31T12:00:00Z"
         ) from None
     if end_of_day and _DAY.fullmatch(text):
         time += timedelta(days=1, microseconds=-1)

@@ -303,8 +303,7 @@ def withdrawal(
         aliases = state.aliases_of(state.tags[version].digest)
         if aliases:
             raise Conflict(
-                f"{name}:{version} is {', '.join(aliases)}; move that first, a version in "
-                "use cannot be withdrawn"
+                f"{name}:{version} cannot be withdrawn while aliases point to it: {', '.join(aliases)}"
             )
         return _change(state, "withdraw", version, None, attribution)
 

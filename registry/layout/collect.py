@@ -103,7 +103,7 @@ def _detach(layout: Layout, *, dry_run: bool) -> list[str]:
     kept |= {target.digest for target in recent_targets(layout, state, WINDOW)}
     subjects = {tag: part[0] for tag in sorted(state.tags) if (part := split_tag(tag)) is not None}
     dead = {tag: subject for tag, subject in subjects.items() if subject not in kept}
-    attribution = Attribution.of(None, "its version is gone")
+    attribution = Attribution.of(None, "its version no longer exists")
     for tag, subject in () if dry_run else dead.items():
         commit(layout, detachment(tag, subject, attribution))
     return list(dead)

@@ -170,7 +170,7 @@ def commit(layout: Layout, decide: Callable[[ModelState], Change | None]) -> Mod
             # Another process has this generation. If its entry cannot be read, a further attempt would fail as well.
             if layout.state().generation <= state.generation:
                 path = layout.journal / entry_name(change.generation)
-                raise Corrupt(f"{path}: is in the way and cannot be read")
+                raise Corrupt(f"{path}: exists, but is not a readable journal entry")
 
 
 def rebuild(layout: Layout) -> None:

@@ -102,7 +102,7 @@ class AliasFollower:
     ) -> None:
         self.address = Address.parse(remote, plain_http=plain_http)
         if self.address.tag is None or self.address.digest is not None:
-            raise BadReference(f"remote {self.address}: to follow needs HOST/REPOSITORY:ALIAS")
+            raise BadReference(f"remote {self.address}: following needs HOST/REPOSITORY:ALIAS")
         self.name = check_model(self.address.name if name is None else name)
         self.alias = check_alias(self.address.tag if alias is None else alias)
         self._tag = self.address.tag

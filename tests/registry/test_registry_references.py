@@ -99,7 +99,7 @@ def test_a_reference_is_read_and_written(text: str, tag: str | None, digest: str
     [
         (
             "trec",
-            "reference 'trec': needs a version, an alias or a digest, as model:1.0.0",
+            "reference 'trec': needs a version, an alias or a digest, such as model:1.0.0",
         ),
         (
             "trec:1.0.0+b",
@@ -133,7 +133,7 @@ def test_a_reference_is_read_and_written(text: str, tag: str | None, digest: str
         (
             "trec:1.0",
             (
-                "reference 'trec:1.0': version '1.0': must be SemVer as 1.2.3 or 1.2.3-rc.1, at most "
+                "reference 'trec:1.0': version '1.0': must be SemVer such as 1.2.3 or 1.2.3-rc.1, at most "
                 "128 characters, no '---', no '-' before a '.' or at the end"
             ),
         ),

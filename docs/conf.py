@@ -27,6 +27,8 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_heading_anchors = 3
 # Pages link to files that are in the checkout but not in the site; they are shown as they are.
 suppress_warnings = ["myst.xref_missing"]
+# Attributes become fields of their class instead of link targets: several classes have `ticks`, `spikes` or `cores`.
+napoleon_use_ivar = True
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 python_use_unqualified_type_names = True

@@ -1,1 +1,1 @@
-"""From text to word ids."""
+"""Split texts into word ids."""

@@ -1,4 +1,5 @@
-/* What a compiled tokenizer does to one text; lookup.py says what is in the tables, and has checked them. */
+/* Split one text into word ids with a compiled tokenizer.  lookup.py describes the tables and has checked every index
+   in them, so nothing here checks bounds of tables again. */
 
 #ifndef SPIKEWATCH_LOOKUP_H
 #define SPIKEWATCH_LOOKUP_H
@@ -7,7 +8,8 @@
 #include "_lookup_patterns.h"
 #include "_lookup_words.h"
 
-/* Find the steps that turn each letter of ASCII into one, whatever stands around it. */
+/* Fuse the first steps for ASCII: find how many of them map every ASCII character to one ASCII character, whatever its
+   neighbours, and fill a table with what these steps make of each. */
 static void fuse_ascii(Lookup *t)
 {
     for (int c = 0; c < 128; c++) t->ascii[c] = (uint8_t) c;
@@ -26,10 +28,11 @@ static void fuse_ascii(Lookup *t)
     for (int c = 0; c < 128; c++) t->ascii_symbols[c] = (uint8_t) byte_of(t, CLASSES, t->ascii[c]);
 }
 
+/* Copy an ASCII text with the fused steps applied, and its symbols. */
 static int read_ascii(const Lookup *t, Work *w, const uint8_t *data, int64_t n)
 {
     uint64_t present = (uint64_t) 1 << END;
-    if (!ROOM(w, text, n) || !ROOM(w, symbols, n)) return NO_MEMORY;
+    if (!RESERVE(w, text, n) || !RESERVE(w, symbols, n)) return NO_MEMORY;
     for (int64_t i = 0; i < n; i++) {
         w->text[i] = t->ascii[data[i]];
         w->symbols[i] = t->ascii_symbols[data[i]];
@@ -40,11 +43,11 @@ static int read_ascii(const Lookup *t, Work *w, const uint8_t *data, int64_t n)
     return 0;
 }
 
-/* Copy a string of Python's, of 1, 2 or 4 bytes a character. */
+/* Copy a Python string of 1, 2 or 4 bytes per character; LONE_SURROGATE if it has one. */
 static int read_text(Work *w, const void *data, int kind, int64_t n)
 {
     uint32_t seen = 0;
-    if (!ROOM(w, text, n)) return NO_MEMORY;
+    if (!RESERVE(w, text, n)) return NO_MEMORY;
     if (kind == 1) {
         for (int64_t i = 0; i < n; i++) w->text[i] = ((const uint8_t *) data)[i];
     } else if (kind == 2) {
@@ -62,18 +65,18 @@ static int read_text(Work *w, const void *data, int kind, int64_t n)
     return seen ? LONE_SURROGATE : 0;
 }
 
-/* Where nothing has been split yet, the text is one piece. */
+/* Make the text one piece, unless it has been split already (piece_count >= 0). */
 static int first_piece(Work *w)
 {
     if (w->piece_count >= 0) return 0;
-    if (!ROOM(w, pieces, 2)) return NO_MEMORY;
+    if (!RESERVE(w, pieces, 2)) return NO_MEMORY;
     w->pieces[0] = 0;
     w->pieces[1] = w->length;
     w->piece_count = w->length > 0;
     return 0;
 }
 
-/* Append the word ids of one text; 0, or why not. */
+/* Append the word ids of one text to w->ids; return 0, or NO_MEMORY, TOO_MANY_STEPS or LONE_SURROGATE. */
 static int split_text(const Lookup *t, Work *w, const void *data, int kind, int ascii, int64_t n)
 {
     ascii = ascii && t->fused;
@@ -84,7 +87,7 @@ static int split_text(const Lookup *t, Work *w, const void *data, int kind, int 
     w->choice_count = 0;
     for (int64_t k = ascii ? t->fused : 0; k < t->step_count && !failed; k++) {
         const int32_t *step = t->steps + 4 * k;
-        if (step[0] <= FORM) w->present = 0;
+        if (step[0] <= FORM) w->present = 0;  /* the characters change, so their symbols do */
         if (step[0] == MAP) {
             failed = run_map(t, w, step[1]);
         } else if (step[0] == FORM) {
@@ -98,7 +101,7 @@ static int split_text(const Lookup *t, Work *w, const void *data, int kind, int 
     }
     if (!failed) failed = first_piece(w);
     if (failed) return failed;
-    if (!ROOM(w, ids, w->id_count + w->piece_count) || !ROOM(w, key, 4 * t->longest + 8)) return NO_MEMORY;
+    if (!RESERVE(w, ids, w->id_count + w->piece_count) || !RESERVE(w, key, 4 * t->longest + 8)) return NO_MEMORY;
     for (int64_t k = 0; k < w->piece_count; k++)
         w->ids[w->id_count++] = find_word(t, w, w->pieces[2 * k], w->pieces[2 * k + 1]);
     return 0;

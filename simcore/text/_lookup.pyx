@@ -1,4 +1,4 @@
-"""Split texts into word ids by the tables of a compiled tokenizer (lookup.py), without the GIL."""
+"""Split texts into word ids with the tables of a compiled tokenizer (lookup.py), without the GIL."""
 
 from cpython.unicode cimport PyUnicode_Check
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
@@ -46,14 +46,15 @@ cdef struct Text:
     int kind, ascii
 
 
-cdef class Splitter:
-    """The tables of a `Lookup`, laid out for speed; its arrays have been checked, and no word is empty.
+cdef class LookupTables:
+    """The tables of a `Lookup`, laid out for speed.
 
-    A ValueError names a word that stands twice, which only the hash finds without sorting them all.
+    The caller has checked the arrays, and that no word is empty.  A duplicate word raises ValueError here: the hash
+    table finds it without sorting all words.
     """
 
     cdef Lookup tables
-    cdef object kept
+    cdef object kept  # the arrays that `tables` points into
 
     def __cinit__(
         self,
@@ -80,7 +81,7 @@ cdef class Splitter:
             t.longest = max(t.longest, word_ends[i] - begin)
             total += 8 + (word_ends[i] - begin + 7) // 8 * 8
             begin = word_ends[i]
-        while size < 3 * n // 2 + 1:
+        while size < 3 * n // 2 + 1:  # at most two slots of three are taken
             size *= 2
         cdef uint8_t[::1] records = np.zeros(total, dtype=np.uint8)
         cdef uint64_t[::1] slots = np.zeros(size, dtype=np.uint64)
@@ -92,7 +93,7 @@ cdef class Splitter:
                     seed, &word_bytes[0], &word_ends[0], &word_ids[0], n, &records[0], &slots[0], t.slot_mask
                 )
         if placed < n:
-            raise ValueError(f"word {placed} stands twice")
+            raise ValueError(f"duplicate word {placed}")
         t.records, t.slots = &records[0], &slots[0]
         t.byte_index, t.byte_cells = &byte_index[0, 0], &byte_cells[0, 0]
         t.map_index = &map_index[0, 0] if map_index.shape[0] else NULL
@@ -108,10 +109,18 @@ cdef class Splitter:
         self.kept = (byte_index, byte_cells, map_index, map_cells, pool, merges, merged, code, steps, records, slots)
 
     def split(self, tuple texts):
-        """Split texts; a TypeError names the first one that is no str.
+        """Split texts; raise TypeError for the first that is not a str.
 
-        Returns word ids of all texts, int64; where each text's begin, int64 (n + 1,); 0, or why a text could not be
-        split (see _lookup_tables.h); and which one.
+        Returns
+        -------
+        ids : int64
+            Word ids of all texts.
+        starts : int64 (n + 1,)
+            Where the ids of each text begin.
+        failed : int
+            0, or the error of the text that could not be split (see _lookup_tables.h).
+        i : int
+            That text's position.
         """
         cdef Py_ssize_t n = len(texts), i
         cdef int64_t[::1] starts = np.zeros(n + 1, dtype=np.int64)

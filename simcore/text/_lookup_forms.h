@@ -1,11 +1,12 @@
-/* Steps that change characters: maps, and the normal forms of Unicode. */
+/* Steps that change characters: maps, and Unicode normal forms. */
 
 #ifndef SPIKEWATCH_LOOKUP_FORMS_H
 #define SPIKEWATCH_LOOKUP_FORMS_H
 
 #include "_lookup_tables.h"
 
-/* Replace every character by what a map says: one at a fixed distance, or those spelled out in the pool. */
+/* Replace every character as a map states: by the character at a fixed distance, or by a list in the pool.  In place
+   as long as characters are replaced one by one; the first list makes it continue in `spare`. */
 static int run_map(const Lookup *t, Work *w, int map)
 {
     int64_t i = 0, n = 0;
@@ -15,14 +16,14 @@ static int run_map(const Lookup *t, Work *w, int map)
         w->text[i] += (uint32_t) cell;
     }
     if (i == w->length) return 0;
-    if (!ROOM(w, spare, w->length + SLACK)) return NO_MEMORY;
+    if (!RESERVE(w, spare, w->length + SLACK)) return NO_MEMORY;
     memcpy(w->spare, w->text, (size_t) i * sizeof *w->text);
     for (n = i; i < w->length; i++) {
         int32_t cell = cell_of(t, map, w->text[i]);
         const int32_t *spelled = cell < SPELLED ? NULL : t->pool + (cell - SPELLED);
         int32_t count = spelled ? spelled[0] : 1;
         if (n + count > w->most) return TOO_MANY_STEPS;
-        if (!ROOM(w, spare, n + count)) return NO_MEMORY;
+        if (!RESERVE(w, spare, n + count)) return NO_MEMORY;
         if (!spelled) w->spare[n++] = w->text[i] + (uint32_t) cell;
         else for (int k = 1; k <= count; k++) w->spare[n++] = (uint32_t) spelled[k];
     }
@@ -30,12 +31,13 @@ static int run_map(const Lookup *t, Work *w, int map)
     return 0;
 }
 
-/* Hangul syllables are composed by arithmetic (Unicode, section 3.12). */
+/* Hangul syllables are composed and decomposed by arithmetic (Unicode Standard, section 3.12). */
 enum { SYLLABLES = 0xAC00, L_BASE = 0x1100, V_BASE = 0x1161, T_BASE = 0x11A7, LS = 19, VS = 21, TS = 28 };
 
 static inline int is_syllable(uint32_t c) { return c >= SYLLABLES && c < SYLLABLES + LS * VS * TS; }
 
-/* Bring combining marks, which may stand in any order, into that of their classes; marks of equal class stay. */
+/* Sort each run of combining marks by combining class, stably (Unicode's canonical ordering).  Insertion sort for short
+   runs; counting sort for long ones, which a hostile text could otherwise make quadratic. */
 static void sort_marks(const Lookup *t, uint32_t *text, uint32_t *spare, int64_t n)
 {
     for (int64_t i = 0; i < n;) {
@@ -62,7 +64,7 @@ static void sort_marks(const Lookup *t, uint32_t *text, uint32_t *spare, int64_t
     }
 }
 
-/* The character that two merge into, or 0. */
+/* Return the composition of two characters, or 0 if there is none. */
 static uint32_t merge(const Lookup *t, uint32_t a, uint32_t b)
 {
     if (a - L_BASE < LS && b - V_BASE < VS) return SYLLABLES + ((a - L_BASE) * VS + (b - V_BASE)) * TS;
@@ -75,6 +77,8 @@ static uint32_t merge(const Lookup *t, uint32_t a, uint32_t b)
     return low < t->merge_count && t->merges[low] == wanted ? (uint32_t) t->merged[low] : 0;
 }
 
+/* Compose characters in place (Unicode's canonical composition); return the new length.  A mark composes with the last
+   starter unless an earlier mark of the same or a higher class blocks it. */
 static int64_t merge_marks(const Lookup *t, uint32_t *text, int64_t n)
 {
     int64_t starter = -1, out = 0;
@@ -96,7 +100,8 @@ static int64_t merge_marks(const Lookup *t, uint32_t *text, int64_t n)
     return out;
 }
 
-/* A normal form of Unicode: spell out, sort the marks, and merge. */
+/* Apply a Unicode normal form: decompose, sort the marks and, if `merging`, compose.  A text in which no character
+   decomposes and none is a mark or a second character of a composition is already in the form, and left alone. */
 static int run_form(const Lookup *t, Work *w, int map, int merging)
 {
     int64_t i = 0, n = 0;
@@ -109,7 +114,7 @@ static int run_form(const Lookup *t, Work *w, int map, int merging)
         uint32_t c = w->text[i];
         int32_t cell = cell_of(t, map, c);
         int32_t count = is_syllable(c) || cell < SPELLED ? 3 : t->pool[cell - SPELLED];
-        if (!ROOM(w, spare, n + count)) return NO_MEMORY;
+        if (!RESERVE(w, spare, n + count)) return NO_MEMORY;
         if (is_syllable(c)) {
             c -= SYLLABLES;
             w->spare[n++] = L_BASE + c / (VS * TS);
@@ -123,7 +128,7 @@ static int run_form(const Lookup *t, Work *w, int map, int merging)
         if (n > w->most) return TOO_MANY_STEPS;
     }
     swap_text(w, n);
-    if (!ROOM(w, spare, n)) return NO_MEMORY;
+    if (!RESERVE(w, spare, n)) return NO_MEMORY;
     sort_marks(t, w->text, w->spare, n);
     if (merging) w->length = merge_marks(t, w->text, n);
     return 0;

@@ -1,16 +1,17 @@
-/* Steps that match patterns: replacements and splits. */
+/* Steps that match patterns: replacements and splits.
+
+   A pattern is a program of a backtracking machine that reads symbols and tries the leftmost choice first. */
 
 #ifndef SPIKEWATCH_LOOKUP_PATTERNS_H
 #define SPIKEWATCH_LOOKUP_PATTERNS_H
 
 #include "_lookup_tables.h"
 
-/* Patterns: a backtracking machine on symbols, leftmost choice first. */
-
+/* Look up the symbol of every character, and the set of symbols present, unless they are known. */
 static inline int read_symbols(const Lookup *t, Work *w)
 {
     if (w->present) return 0;
-    if (!ROOM(w, symbols, w->length)) return NO_MEMORY;
+    if (!RESERVE(w, symbols, w->length)) return NO_MEMORY;
     const int32_t *index = t->byte_index + CLASSES * PAGES;
     uint64_t present = (uint64_t) 1 << END;
     for (int64_t i = 0; i < w->length; i++) {
@@ -23,16 +24,18 @@ static inline int read_symbols(const Lookup *t, Work *w)
     return 0;
 }
 
-/* A pattern whose every turn takes a character keeps a few choices for each; one that turns on the spot meets the limit. */
+/* Push a choice to return to.  A loop that reads characters keeps a few choices for each; a loop that reads none would
+   push for ever, and reaches the limit instead. */
 static inline int keep_choice(Work *w, Choice choice)
 {
     if (w->choice_count >= w->most) return TOO_MANY_STEPS;
-    if (!ROOM(w, choices, w->choice_count + 1)) return NO_MEMORY;
+    if (!RESERVE(w, choices, w->choice_count + 1)) return NO_MEMORY;
     w->choices[w->choice_count++] = choice;
     return 0;
 }
 
-/* Where the match that begins at `p` ends, or NO_MATCH.  Looks behind as far as `begin`, ahead as far as `end`. */
+/* Return where the match that begins at `p` ends, NO_MATCH, or an error.  Looks no further back than `begin`, and no
+   further ahead than `end`.  Recursive only for AHEAD, to a depth of NESTED. */
 static int64_t match_at(
     const Lookup *t, Work *w, int32_t pc, int64_t begin, int64_t p, int64_t end, int nested)
 {
@@ -55,7 +58,7 @@ static int64_t match_at(
             while (q < last && mask >> symbols[q] & 1) q++;
             if (q - p < in[1]) break;
             w->fuel -= (q - p) >> 3;
-            /* only the ends from which what follows can go on */
+            /* Keep only ends after which the next instruction can match: in[4] has the symbols that it accepts. */
             int64_t low = p + in[1];
             uint64_t next = (uint64_t) in[4];
             while (q >= low && !(next >> (q < end ? symbols[q] : END) & 1)) q--;
@@ -108,7 +111,8 @@ static int64_t match_at(
     }
 }
 
-/* The first match from `*p` on; it is not empty.  1: *p .. *last is one, 0: there is none, < 0: failed. */
+/* Find the first match at or after `*p` that is not empty.  Return 1 and the match *p .. *last, 0 if there is none, or
+   an error (< 0). */
 static int find(const Lookup *t, Work *w, int32_t pc, int64_t begin, int64_t end, int64_t *p, int64_t *last)
 {
     uint64_t mask = (uint64_t) t->code[5 * (int64_t) pc + 3];
@@ -121,6 +125,8 @@ static int find(const Lookup *t, Work *w, int32_t pc, int64_t begin, int64_t end
     return 0;
 }
 
+/* Write characters step[2] .. step[3] of the pool over every match.  Matches are found in the text before the step, and
+   symbols are replaced along with characters, so that the next step need not look them up again. */
 static int run_replace(const Lookup *t, Work *w, const int32_t *step)
 {
     int failed = read_symbols(t, w);
@@ -131,7 +137,7 @@ static int run_replace(const Lookup *t, Work *w, const int32_t *step)
     while ((found = find(t, w, step[1], 0, w->length, &p, &last)) > 0) {
         int64_t before = p - done;
         if (n + before + count > w->most) return TOO_MANY_STEPS;
-        if (!ROOM(w, spare, n + before + count) || !ROOM(w, spare_symbols, n + before + count)) return NO_MEMORY;
+        if (!RESERVE(w, spare, n + before + count) || !RESERVE(w, spare_symbols, n + before + count)) return NO_MEMORY;
         memcpy(w->spare + n, w->text + done, (size_t) before * sizeof *w->text);
         memcpy(w->spare_symbols + n, w->symbols + done, (size_t) before);
         n += before;
@@ -145,27 +151,28 @@ static int run_replace(const Lookup *t, Work *w, const int32_t *step)
     if (found < 0 || !done) return found;
     int64_t rest = w->length - done;
     if (n + rest > w->most) return TOO_MANY_STEPS;
-    if (!ROOM(w, spare, n + rest) || !ROOM(w, spare_symbols, n + rest)) return NO_MEMORY;
+    if (!RESERVE(w, spare, n + rest) || !RESERVE(w, spare_symbols, n + rest)) return NO_MEMORY;
     memcpy(w->spare + n, w->text + done, (size_t) rest * sizeof *w->text);
     memcpy(w->spare_symbols + n, w->symbols + done, (size_t) rest);
     uint8_t *symbols = w->symbols;
-    size_t have = w->symbols_room;
-    w->symbols = w->spare_symbols; w->symbols_room = w->spare_symbols_room;
-    w->spare_symbols = symbols; w->spare_symbols_room = have;
+    size_t capacity = w->symbols_capacity;
+    w->symbols = w->spare_symbols; w->symbols_capacity = w->spare_symbols_capacity;
+    w->spare_symbols = symbols; w->spare_symbols_capacity = capacity;
     swap_text(w, n + rest);
     return 0;
 }
 
+/* Append a piece to `spare_pieces`, unless it is empty. */
 static int keep_piece(Work *w, int64_t *n, int64_t first, int64_t last)
 {
     if (first == last) return 0;
-    if (!ROOM(w, spare_pieces, 2 * (*n + 1))) return NO_MEMORY;
+    if (!RESERVE(w, spare_pieces, 2 * (*n + 1))) return NO_MEMORY;
     w->spare_pieces[2 * *n] = first;
     w->spare_pieces[2 * (*n)++ + 1] = last;
     return 0;
 }
 
-/* Cut every piece at the matches: of `step`, 2 says whether gaps are kept, 3 whether matches are. */
+/* Cut every piece at its matches: step[2] keeps the gaps between matches, step[3] the matches. */
 static int run_split(const Lookup *t, Work *w, const int32_t *step)
 {
     int failed = read_symbols(t, w), found = 0;
@@ -182,9 +189,9 @@ static int run_split(const Lookup *t, Work *w, const int32_t *step)
         if (step[2] && !failed) failed = keep_piece(w, &n, done, end);
     }
     int64_t *pieces = w->pieces;
-    size_t have = w->pieces_room;
-    w->pieces = w->spare_pieces; w->pieces_room = w->spare_pieces_room;
-    w->spare_pieces = pieces; w->spare_pieces_room = have;
+    size_t capacity = w->pieces_capacity;
+    w->pieces = w->spare_pieces; w->pieces_capacity = w->spare_pieces_capacity;
+    w->spare_pieces = pieces; w->spare_pieces_capacity = capacity;
     w->piece_count = n;
     return failed;
 }

@@ -1,4 +1,4 @@
-/* The tables of a compiled tokenizer, and the memory in which a text is worked on; lookup.py has checked the tables. */
+/* The tables of a compiled tokenizer, and the working memory for a text.  lookup.py describes and checks the tables. */
 
 #ifndef SPIKEWATCH_LOOKUP_TABLES_H
 #define SPIKEWATCH_LOOKUP_TABLES_H
@@ -7,15 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAGES = 0x1100, PAGE = 256 };  /* all code points in pages */
+enum { PAGES = 0x1100, PAGE = 256 };  /* all code points, in pages */
 enum { CLASSES = 0, MARKS = 1 };      /* rows of byte_index */
 enum { MAP, FORM, REPLACE, SPLIT };   /* kinds of steps */
 enum { START, SET, RUN, FORK, JUMP, BEHIND, AHEAD, DONE };  /* instructions */
-enum { END = 62 };                    /* the symbol of the end of a piece */
-enum { SPELLED = 0x200000 };          /* from here on, cells of maps are places in the pool */
-enum { SECOND = 0x80 };               /* of a mark: may merge into the character before it */
-enum { NESTED = 8, GROWTH = 64, SLACK = 64 };
-enum { STEPS = 1 << 24, STEPS_PER_CHARACTER = 256 };  /* of a pattern on one text, at most */
+enum { END = 62 };                    /* symbol of the end of a piece */
+enum { SPELLED = 0x200000 };          /* cells of maps from here on are places in the pool */
+enum { SECOND = 0x80 };               /* bit of a mark: may compose with the character before it */
+enum { NESTED = 8 };                  /* depth of look-ahead inside look-ahead */
+enum { GROWTH = 64, SLACK = 64 };     /* a text of n characters may grow to GROWTH * (n + SLACK) */
+enum { STEPS = 1 << 24, STEPS_PER_CHARACTER = 256 };  /* most steps of a pattern on one text */
 enum { NO_MATCH = -1, NO_MEMORY = -2, TOO_MANY_STEPS = -3, LONE_SURROGATE = -4 };
 
 typedef struct {
@@ -26,14 +27,14 @@ typedef struct {
     int64_t merge_count, step_count, longest;
     uint64_t slot_mask, seed;
     int32_t unknown;
-    /* What the first `fused` steps make of a text in ASCII, letter by letter, and the symbols of that. */
+    /* What the first `fused` steps make of each ASCII character, and the symbol of the result; 0: nothing is fused. */
     int64_t fused;
     uint8_t ascii[128], ascii_symbols[128];
 } Lookup;
 
 typedef struct {
     int32_t pc;
-    int64_t low, high;  /* to be tried from high down to low */
+    int64_t low, high;  /* ends still to be tried, from high down to low */
 } Choice;
 
 typedef struct {
@@ -42,24 +43,25 @@ typedef struct {
     int64_t *pieces, *spare_pieces, *ids;
     Choice *choices;
     char *key;
-    size_t text_room, spare_room, symbols_room, spare_symbols_room, pieces_room, spare_pieces_room, ids_room, choices_room,
-        key_room;
+    size_t text_capacity, spare_capacity, symbols_capacity, spare_symbols_capacity, pieces_capacity, spare_pieces_capacity, ids_capacity, choices_capacity,
+        key_capacity;
     int64_t length, piece_count, choice_count, id_count, fuel;
-    int64_t most;      /* characters of the text, and choices that are open, at once */
-    uint64_t present;  /* symbols in the text; 0: not known */
+    int64_t most;      /* limit of the text's characters, and of open choices */
+    uint64_t present;  /* set of the symbols in the text; 0: `symbols` is out of date */
 } Work;
 
-static inline int room(void **memory, size_t *have, size_t need, size_t item)
+/* Grow memory to at least `need` items; return 0 if there is none left. */
+static inline int reserve(void **memory, size_t *capacity, size_t need, size_t item)
 {
-    if (need <= *have) return 1;
+    if (need <= *capacity) return 1;
     size_t more = need + need / 2 + 64;
     void *grown = realloc(*memory, more * item);
     if (!grown) return 0;
     *memory = grown;
-    *have = more;
+    *capacity = more;
     return 1;
 }
-#define ROOM(w, what, need) room((void **) &(w)->what, &(w)->what##_room, (size_t) (need), sizeof *(w)->what)
+#define RESERVE(w, what, need) reserve((void **) &(w)->what, &(w)->what##_capacity, (size_t) (need), sizeof *(w)->what)
 
 static inline void work_free(Work *w)
 {
@@ -67,19 +69,22 @@ static inline void work_free(Work *w)
     free(w->ids); free(w->choices); free(w->key);
 }
 
+/* Make `spare` the text, with a new length. */
 static inline void swap_text(Work *w, int64_t length)
 {
     uint32_t *text = w->text;
-    size_t have = w->text_room;
-    w->text = w->spare; w->text_room = w->spare_room;
-    w->spare = text; w->spare_room = have;
+    size_t capacity = w->text_capacity;
+    w->text = w->spare; w->text_capacity = w->spare_capacity;
+    w->spare = text; w->spare_capacity = capacity;
     w->length = length;
 }
 
+/* Return the symbol (row CLASSES) or the mark (row MARKS) of a character. */
 static inline int byte_of(const Lookup *t, int row, uint32_t c)
 {
     return t->byte_cells[t->byte_index[row * PAGES + (c >> 8)] * PAGE + (c & 255)];
 }
+/* Return the cell of a character in a map: a distance, or SPELLED + place in the pool. */
 static inline int32_t cell_of(const Lookup *t, int map, uint32_t c)
 {
     return t->map_cells[t->map_index[map * PAGES + (c >> 8)] * PAGE + (c & 255)];

@@ -5,8 +5,11 @@
 
 #include "_lookup_tables.h"
 
-/* Words: a table of 8-byte slots (upper half: of the hash, lower: place of the record in 8 bytes, plus 1), with
-   records of id, length, and the word in UTF-8, padded to 8 bytes. */
+/* The vocabulary is a hash table with open addressing.  A slot has 8 bytes: the upper half of the hash, and the place of
+   the word's record in units of 8 bytes, plus 1 (0: free).  A record is the word's id, its length, and its UTF-8 bytes
+   padded to a multiple of 8. */
+
+/* Hash a key, 8 bytes at a time; bytes up to the next multiple of 8 must be zero. */
 
 static inline uint64_t hash_of(uint64_t seed, const char *key, int64_t length)
 {
@@ -20,6 +23,7 @@ static inline uint64_t hash_of(uint64_t seed, const char *key, int64_t length)
     return h ^ h >> 32;
 }
 
+/* Return whether a slot's word is `key`; the upper halves of the hashes are compared first. */
 static inline int is_word(const uint8_t *records, uint64_t slot, uint64_t h, const char *key, int64_t length)
 {
     if (slot >> 32 != h >> 32) return 0;
@@ -29,8 +33,8 @@ static inline int is_word(const uint8_t *records, uint64_t slot, uint64_t h, con
     return own == length && !memcmp(record + 8, key, (size_t) length);
 }
 
-/* Write the records and slots; both are zeroed, and the records end with 8 bytes more.  A word that stands before (many
-   equal ones would be compared each with all) ends it; returns where that is, or n. */
+/* Write records and slots, both zeroed before; the records have 8 bytes to spare.  Return n, or the index of the first
+   duplicate word: going on would compare each of many equal words with all before it. */
 static int64_t place_words(
     uint64_t seed, const uint8_t *bytes, const int32_t *ends, const int32_t *ids, int64_t n, uint8_t *records,
     uint64_t *slots, uint64_t slot_mask)
@@ -51,6 +55,8 @@ static int64_t place_words(
     return n;
 }
 
+/* Return the id of the word that characters first .. last of the text spell, or the unknown word's.  The caller has
+   reserved 4 * longest + 8 bytes of `key`. */
 static inline int32_t find_word(const Lookup *t, Work *w, int64_t first, int64_t last)
 {
     char *key = w->key;

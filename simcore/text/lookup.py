@@ -1,16 +1,16 @@
-"""The lookup: a tokenizer compiled to tables, so that text becomes word ids without its library and without the GIL.
+"""The lookup: a tokenizer compiled to tables, which splits texts into words without the tokenizers library or the GIL.
 
-What the library does to a text is a list of steps, and the lookup holds the same steps:
+The tokenizers library applies a list of steps to a text.  The lookup has the same steps:
 
-- a map replaces each character by others, whatever stands around it (lower case, for example);
-- a form is one of Unicode's normal forms: characters are spelled out, marks sorted, and what can merge merges;
+- a map replaces each character by others, whatever its neighbours (lower case, for example);
+- a form is a Unicode normal form: characters are decomposed, marks sorted, and composed where that is possible;
 - a replacement writes other characters where a pattern matches;
-- a split cuts the text where a pattern matches, and keeps matches, gaps or both.
+- a split cuts the text where a pattern matches, and keeps the matches, the gaps or both.
 
-The pieces that remain are words, or unknown.  Patterns see a character only as its symbol, one of at most 62 classes of
-characters that no pattern tells apart; they are programs for a small backtracking machine (`_lookup_patterns.h`).
-Which character maps where, and which symbol it has, was asked of the library for all of Unicode when the lookup was
-made (`convert/lookup/`), so the result is the library's, whatever version of Unicode Python knows.
+Each remaining piece is a word of the vocabulary, or the unknown word.  Patterns do not see characters but symbols: at
+most 62 classes of characters that no pattern distinguishes.  They are programs of a small backtracking machine
+(`_lookup_patterns.h`).  `convert/lookup/` made the maps and symbols by running the library on every code point of
+Unicode, so results are those of the library, whatever version of Unicode Python has.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import numpy as np
 from ..encoder import MAX_WORDS_IN_TABLE
 from ..errors import InputError, ModelError
 from ..tensors import Field, pack, unpack
-from ._lookup import Splitter
+from ._lookup import LookupTables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,25 +36,25 @@ VERSION: Final = 1
 
 CODE_POINTS: Final = 0x110000
 PAGE: Final = 256
-"""Code points of a page: tables of all of Unicode are a list of pages and the cells of each."""
+"""Code points of a page: a table over all of Unicode is an index of pages, and the cells of the distinct ones."""
 
 SPELLED: Final = 0x200000
-"""A cell of a map below it is the distance to the character that replaces; from it on, a place in the pool."""
+"""Cells of a map below it are distances to the replacing character; others are SPELLED + a place in the pool."""
 
 LONGEST_SPELLED: Final = 64
-"""Most characters that replace one: our own bound (Unicode's longest has 18)."""
+"""Most characters that replace one: our own bound; the longest decomposition of Unicode has 18."""
 
 SECOND: Final = 0x80
-"""Bit of a mark: this character may merge into the one before it."""
+"""Bit of a mark: the character may compose with the one before it."""
 
 END: Final = 62
-"""The symbol of the end of a piece; those of characters are smaller."""
+"""Symbol of the end of a piece; symbols of characters are smaller."""
 
 MAP, FORM, REPLACE, SPLIT = range(4)
-"""Kinds of steps."""
+"""Kinds of steps, as in `_lookup_tables.h`."""
 
 START, SET, RUN, FORK, JUMP, BEHIND, AHEAD, DONE = range(8)
-"""Instructions of patterns."""
+"""Instructions of patterns, as in `_lookup_tables.h`."""
 
 MAX_REPEAT: Final = 2**31 - 1
 
@@ -88,11 +88,11 @@ _LONGEST_WORD: Final = 2**16
 """Longest word in bytes: our own bound."""
 
 _REASONS: Final = {
-    -2: "no memory is left to split it into words",
+    -2: "out of memory while splitting it into words",
     -3: "splitting it into words takes more steps than the limit",
     -4: "holds a lone surrogate, not valid Unicode",
 }
-"""Why a text could not be split (see _lookup_tables.h)."""
+"""Messages for the errors of `_lookup_tables.h`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -102,34 +102,36 @@ class Lookup:
     Attributes
     ----------
     byte_index : int32 (2, 4352)
-        For each page of 256 code points, its row of `byte_cells`: first of symbols, then of marks.
+        The row of `byte_cells` of each page of 256 code points, for symbols and for marks.
     byte_cells : uint8 (n, 256)
-        Symbols 0..61; marks: rank among the classes of combining marks (0: none), and SECOND.
+        Symbols 0..61; or marks: rank of the combining class (0: not a combining mark), plus SECOND.
     map_index : int32 (maps, 4352)
-        For each map and page, its row of `map_cells`.
+        The row of `map_cells` of each page, for each map.
     map_cells : int32 (n, 256)
         Distance to the replacing character, or SPELLED + place in `pool`.
     pool : int32 (n,)
-        Characters: where a map points, their number and then they; what replacements write.
+        Characters.  A map's cell points to a number of characters, followed by the characters; replacements write a
+        range of the pool.
     merges : int64 (n,)
-        Pairs of characters that merge, first * 2**21 + second, rising (Hangul syllables are left out).
+        Pairs of characters that compose, first * 2**21 + second, ascending; without Hangul, which is composed by
+        arithmetic.
     merged : int32 (n,)
-        What each pair merges into.
+        The composition of each pair.
     code : int64 (n, 5)
-        Instructions: kind, two operands, and two sets of symbols, as bits.
+        Instructions: kind, two operands, and two sets of symbols as bits.
     steps : int32 (n, 4)
-        Kind and operands: MAP, map; FORM, map, whether to merge; REPLACE, instruction, first and last character in the
-        pool; SPLIT, instruction, whether gaps are kept, whether matches are.
+        Kind and operands: MAP, map; FORM, map, whether to compose; REPLACE, instruction, begin and end in the pool;
+        SPLIT, instruction, whether to keep gaps, whether to keep matches.
     word_bytes : uint8 (n,)
         All words in UTF-8.
     word_ends : int32 (words,)
-        Where each ends.
+        Where each word ends in `word_bytes`.
     word_ids : int32 (words,)
-        The id of each.
+        The id of each word.
     unknown : int
-        The id of all other words.
+        The id of every other word.
     tokenizer : str
-        SHA-256 of the tokenizer.json that it was made of, in hexadecimal.
+        SHA-256 of the tokenizer.json that the lookup was compiled from, in hexadecimal.
 
     """
 
@@ -154,12 +156,12 @@ class Lookup:
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name in _TENSORS}
 
     def validate(self) -> Self:
-        """Check that every index stays inside what it points into.
+        """Check that every index is inside the table it points into; the C code then checks none.
 
         Raises
         ------
         ModelError
-            One line naming the tensor.
+            A tensor has a value outside its range; the text names the tensor.
 
         """
         self._check_tables()
@@ -180,7 +182,7 @@ class Lookup:
         symbols = self.byte_cells[np.unique(self.byte_index[0])]
         _within(symbols, END, "byte_cells: symbols")
         _within(self.pool, CODE_POINTS, "pool")
-        # the places of the pool, then the distances, page by page
+        # First the places in the pool, then the distances, page by page.
         spelled = self.map_cells >= SPELLED
         places = self.map_cells[spelled] - SPELLED
         _within(places, len(self.pool), "map_cells: places in the pool")
@@ -205,7 +207,7 @@ class Lookup:
         _within(low[~jumps], MAX_REPEAT + 1, "code: repetitions")
         _within(high, MAX_REPEAT + 1, "code: operands")
         _check(bool((mask >= 0).all() and (following >= 0).all()), "code: sets of symbols")
-        # the end of a piece may be looked for, and is no character that could be read
+        # A pattern may test for the end of a piece, but must not read it: there is no character.
         read = np.isin(kind, (START, SET, RUN, BEHIND))
         _check(not (mask[read] >> END).any(), "code: sets of symbols")
         if len(kind):
@@ -216,7 +218,7 @@ class Lookup:
         _within(kinds, SPLIT + 1, "steps: kinds")
         split = False
         for kind, a, b, c in self.steps.tolist():
-            _check(not split or kind == SPLIT, "steps: a split stands before another step")
+            _check(not split or kind == SPLIT, "steps: another kind of step after a split")
             split = kind == SPLIT
             if kind in {MAP, FORM}:
                 _check(0 <= a < len(self.map_index), "steps: maps")
@@ -243,7 +245,7 @@ class Lookup:
         Raises
         ------
         ModelError
-            The bytes are no valid lookup.
+            The bytes are not a valid lookup.
 
         """
         tensors, metadata = unpack(
@@ -257,14 +259,16 @@ class Lookup:
         )
         unknown, tokenizer = metadata.get("unknown"), metadata.get("tokenizer")
         if type(unknown) is not int or type(tokenizer) is not str:
-            raise ModelError("lookup: its metadata must state the unknown word and the tokenizer")
-        # an id is checked before it takes a place in an array
-        _check(0 <= unknown < MAX_WORDS_IN_TABLE, "unknown: no word id")
+            raise ModelError(
+                "lookup: metadata lack the id of the unknown word or the tokenizer's digest"
+            )
+        # Before validate() puts it into an array, where a huge integer would raise OverflowError.
+        _check(0 <= unknown < MAX_WORDS_IN_TABLE, "unknown: not a word id")
         return cls(**tensors, unknown=unknown, tokenizer=tokenizer).validate()
 
 
 class LookupSplitter:
-    """Splits texts by a lookup.  Safe from several threads.
+    """Splits texts by a lookup; several threads may use it at the same time.
 
     Parameters
     ----------
@@ -274,7 +278,7 @@ class LookupSplitter:
     Raises
     ------
     ModelError
-        A word stands twice.
+        The vocabulary has a duplicate word.
 
     """
 
@@ -282,10 +286,10 @@ class LookupSplitter:
         self.highest = int(max(lookup.word_ids.max(initial=0), lookup.unknown))
         """The highest word id."""
         try:
-            self._tables = Splitter(
+            self._tables = LookupTables(
                 **lookup.arrays,
                 unknown=lookup.unknown,
-                # of every process its own, so that no words can be made that all have one hash
+                # Different in every splitter, so that nobody can craft words that all have the same hash.
                 seed=secrets.randbits(64),
             )
         except ValueError as e:
@@ -307,7 +311,7 @@ class LookupSplitter:
         Raises
         ------
         InputError
-            A text that is no str, or that UTF-8 cannot express, by its position.
+            A text is not a str, or UTF-8 cannot encode it; the position of the text is named.
 
         """
         try:
@@ -320,11 +324,12 @@ class LookupSplitter:
 
 
 def _check(good: bool, what: str) -> None:  # noqa: FBT001 - a condition
+    """Raise ModelError unless a condition is met."""
     if not good:
         raise ModelError(f"lookup: {what}")
 
 
 def _within(values: NDArray[Any], end: int, what: str) -> None:
-    """Refuse values outside 0..end - 1."""
+    """Raise ModelError if a value is outside 0..end - 1."""
     if len(values) and values.size and (int(values.min()) < 0 or int(values.max()) >= end):
         raise ModelError(f"lookup: {what}: {values.min()}..{values.max()}, limits 0..{end - 1}")

@@ -1,4 +1,4 @@
-"""Split texts into words: by the model's lookup, or by the library that its tokenizer is written for."""
+"""Split texts into word ids: by the model's lookup, or by the tokenizers library."""
 
 from __future__ import annotations
 
@@ -17,29 +17,30 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 LOOKUP_FILE: Final = "lookup.safetensors"
+"""The file of a published model that makes the tokenizers library unnecessary; a model may lack it."""
 
 NEEDS_LIBRARY: Final = (
     "reading it needs the tokenizers library: pip install 'spikewatch[tokenizers]'"
     f" (with {LOOKUP_FILE}, a model answers without it)"
 )
-"""The file of a published model that makes the library unnecessary; a model may have none."""
+"""End of the error for a tokenizer.json that is needed, but cannot be read without the library."""
 
 TOKENIZER_FILE: Final = "tokenizer.json"
 
 
 class Splitter(Protocol):
-    """Turns texts into word ids."""
+    """Splits texts into word ids: `LookupSplitter` or `LibrarySplitter`."""
 
     @property
     def highest(self) -> int:
-        """The highest word id, -1 where there is none."""
+        """The highest word id; -1 if there is none."""
 
     def split(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Split texts into word ids (see `LookupSplitter.split`)."""
 
 
 class LibrarySplitter:
-    """Splits texts by the tokenizers library.  Safe from several threads.
+    """Splits texts by the tokenizers library; several threads may use it at the same time.
 
     Parameters
     ----------
@@ -62,12 +63,12 @@ class LibrarySplitter:
         Raises
         ------
         InputError
-            A text that is no str, or that UTF-8 cannot express, by its position.
+            A text is not a str, or UTF-8 cannot encode it; the position of the text is named.
 
         """
         try:
             encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-        except (TypeError, UnicodeEncodeError):
+        except (TypeError, UnicodeEncodeError):  # the library does not name the text: find it
             for i, text in enumerate(texts):
                 if not isinstance(text, str):
                     raise InputError(f"text {i}: {type(text).__name__}, expected str") from None
@@ -83,12 +84,12 @@ class LibrarySplitter:
 
 
 def read_splitter(files: Mapping[str, bytes]) -> Splitter:
-    """Make the splitter of a model from its files: by its lookup where it has one.
+    """Return the splitter of a model, made from its files: by the lookup if it has one.
 
     Raises
     ------
     ModelError
-        A file is invalid, the lookup is of another tokenizer, or the library is needed and not installed.
+        A file is invalid, the lookup was compiled from another tokenizer, or the library is needed but not installed.
 
     """
     tokenizer = files[TOKENIZER_FILE]
@@ -96,7 +97,7 @@ def read_splitter(files: Mapping[str, bytes]) -> Splitter:
         return LibrarySplitter(read_tokenizer(tokenizer))
     lookup = Lookup.from_bytes(files[LOOKUP_FILE])
     if lookup.tokenizer != hashlib.sha256(tokenizer).hexdigest():
-        raise ModelError(f"lookup: it was not made of this {TOKENIZER_FILE}")
+        raise ModelError(f"lookup: not compiled from this {TOKENIZER_FILE}")
     return LookupSplitter(lookup)
 
 
@@ -106,18 +107,18 @@ def read_tokenizer(data: bytes) -> Tokenizer:
     Raises
     ------
     ModelError
-        The bytes are no valid tokenizer, or the library is not installed.
+        The bytes are not a valid tokenizer, or the library is not installed.
 
     """
     try:
-        from tokenizers import Tokenizer  # noqa: PLC0415 - only models without a lookup need it
+        from tokenizers import Tokenizer  # noqa: PLC0415 - models with a lookup must load without it
     except ImportError:
         raise ModelError(f"tokenizer.json: {NEEDS_LIBRARY}") from None
     try:
         tokenizer = Tokenizer.from_str(data.decode())
     except UnicodeDecodeError:
         raise ModelError("tokenizer.json: not UTF-8") from None
-    except Exception as e:  # noqa: BLE001 - the library raises bare Exception for every fault of the file
+    except Exception as e:  # noqa: BLE001 - the library raises bare Exception for every error in the file
         raise ModelError(f"tokenizer.json: {e}") from None
     tokenizer.no_truncation()
     tokenizer.no_padding()

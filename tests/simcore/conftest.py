@@ -1,4 +1,4 @@
-"""What the tests of the program spikewatch-sim share."""
+"""Fixtures for the tests of the program spikewatch-sim."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Program:
-    """Give a function that runs the program and returns its exit code, stdout and stderr."""
+    """Return a function that runs the program and returns its exit code, stdout and stderr."""
 
     def call(*arguments: Any) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["spikewatch-sim", *map(str, arguments)])
@@ -42,7 +42,7 @@ def counter(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def ranc(tmp_path: Path) -> Path:
-    """Save the same as a RANC network with three input spikes and the output spike that they cause."""
+    """Save the same neuron as a RANC network, with three input spikes and the output spike that they cause."""
     path = tmp_path / "counter.json"
     spikes = np.zeros((6, 4), dtype=np.uint8)
     spikes[[1, 2, 4], 0] = 1

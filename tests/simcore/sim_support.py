@@ -1,4 +1,4 @@
-"""The type of the fixture `program`: a call of spikewatch-sim that gives exit code, stdout and stderr."""
+"""The type of the fixture `program`: a function that runs spikewatch-sim and returns exit code, stdout and stderr."""
 
 from __future__ import annotations
 

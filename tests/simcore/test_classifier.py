@@ -367,7 +367,7 @@ BROKEN = {
     ),
     "lookup of another tokenizer": (
         {"lookup.safetensors": replace(tiny_lookup(), tokenizer="0" * 64).to_bytes()},
-        "lookup: it was not made of this tokenizer.json",
+        "lookup: not compiled from this tokenizer.json",
     ),
     "lookup of more words": (
         {"lookup.safetensors": replace(tiny_lookup(), unknown=len(TINY_WORDS)).to_bytes()},

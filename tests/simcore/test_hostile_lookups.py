@@ -1,4 +1,4 @@
-"""Lookups whose every index is good, and that would still take hours or memory without end."""
+"""Lookups with valid indices that would still take hours, or memory without bound."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def read(**changes: NDArray[np.generic]) -> LookupSplitter:
     return LookupSplitter(Lookup.from_bytes(replace(good(), **changes).to_bytes()))
 
 
-def test_a_word_that_stands_a_million_times_is_refused_before_each_is_compared_with_all() -> None:
+def test_a_million_equal_words_are_refused_before_each_is_compared_with_all() -> None:
     n = 2**20
-    with pytest.raises(ModelError, match="^lookup: word 1 stands twice$"):
+    with pytest.raises(ModelError, match="^lookup: duplicate word 1$"):
         read(
             word_bytes=np.full(n, ord("a"), dtype=np.uint8),
             word_ends=np.arange(1, n + 1, dtype=np.int32),

@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-SOURCES := pyproject.toml setup.py $(wildcard $(foreach end,pyx pxi h,simcore/*/*.$(end) daemon/*/*.$(end)))
+SOURCES := pyproject.toml setup.py $(wildcard $(foreach end,pyx pxi h,simcore/*/*.$(end) daemon/*/*.$(end))) \
+  simcore/limits.py simcore/chip/constants.py
 
 # Without a GPU, the pinned torch has a CPU build; newer ones may pull gigabytes of GPU packages.
 CONSTRAINTS := $(if $(shell command -v nvidia-smi 2>/dev/null),,--constraint constraints/cpu.txt)

@@ -1,4 +1,5 @@
 import platform
+import runpy
 from pathlib import Path
 
 from Cython.Build import cythonize
@@ -13,6 +14,15 @@ if platform.machine() in {"x86_64", "AMD64"}:
 # -g0: debug information made three quarters of the wheel's compiled code
 COMPILE = ["-O3", "-g0"]
 
+# Numbers that Python and the kernels share are written in these modules, and are macros in C.
+SHARED = ["simcore/limits.py", "simcore/chip/constants.py"]
+MACROS = [
+    (name, str(value))
+    for file in SHARED
+    for name, value in runpy.run_path(file).items()
+    if type(value) is int
+]
+
 SOURCES = sorted(
     str(file) for end in ("pyx", "pxi", "h") for file in Path("simcore/chip").glob(f"_*.{end}")
 )
@@ -23,7 +33,8 @@ setup(
             Extension(
                 f"spikewatch.simcore.chip._kernel_{name}",
                 [f"simcore/chip/_kernel_{name}.pyx"],
-                depends=SOURCES,
+                depends=[*SOURCES, *SHARED],
+                define_macros=MACROS,
                 # -fwrapv: lanes of a vector whose result is not used may overflow
                 extra_compile_args=[*COMPILE, "-fwrapv", *flags],
             )

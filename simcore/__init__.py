@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from .chip.simulator import Outcome, Simulator, pack_lines
+from .chip.outcome import Outcome
+from .chip.simulator import Simulator, pack_lines
 from .classifier import Classifier
-from .coding import MAX_WORDS, Coding
+from .coding import Coding
 from .course import Course, follow
 from .encoder import Encoder
 from .errors import ImageError, InputError, ModelError, SimcoreError
+from .head import HostHead
 from .image import CoreImage, blank
+from .limits import MAX_WORDS
 from .power import Energy, estimate
 from .questions import NO_WORDS, TOO_LONG, Answers, QuestionCore
 
@@ -23,6 +26,7 @@ __all__ = [
     "Course",
     "Encoder",
     "Energy",
+    "HostHead",
     "ImageError",
     "InputError",
     "ModelError",

@@ -73,7 +73,7 @@ class Classifier:
         kernel_name: str | None = None,
     ) -> None:
         if len(labels) != image.classes:
-            what = "output lines" if image.head_bias is None else "classes"
+            what = "output lines" if image.head is None else "classes"
             raise ModelError(
                 f"labels: {len(labels)} names, but the core image has {image.classes} {what}"
             )

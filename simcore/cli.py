@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .chip.simulator import Outcome
+    from .chip.outcome import Outcome
     from .image import CoreImage
 
 PROGRAM = "spikewatch-sim"

@@ -1,4 +1,4 @@
-"""The coding of a classifier: how words become spikes on its input lines."""
+"""The coding of a classifier: how words become spikes on its input lines, and which steps are read."""
 
 from __future__ import annotations
 
@@ -14,12 +14,8 @@ from .errors import ImageError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-
-MAX_WORDS: Final = 1024
-"""Longest question in words."""
-
-_UNSTATED: Final = {"readout", "backward_lines"}
-"""What images of spikewatch 0.1 do not state."""
+_OPTIONAL: Final = {"readout", "backward_lines"}
+"""Fields that images of spikewatch 0.1 lack; their defaults are what 0.1 did."""
 
 READOUTS: Final = ("last", "mean", "max")
 
@@ -31,23 +27,23 @@ class Coding:
     Attributes
     ----------
     ticks_per_step : int
-        T: ticks of one step (one word); an activity a in 0..T is a spikes in the step.
+        T: ticks of one step, in which one word is read; an activity a in 0..T means a spikes in the step.
     word_lines : int
         Input lines 0..word_lines-1 carry the code of a word.
     direction : {"forward", "reverse"}
         The order in which the words of a question are read (ONNX `direction`).
     backward_lines : int
-        The last so many word lines carry the code of the word read from the other end, so that both directions of a
+        Number of word lines, the last ones, that read the words in the opposite order, so that both directions of a
         bidirectional network have read all words in the same step; 0: none.
     drain_steps : int
-        Steps run after the last word; 0 where the output lines spike in the step of the word itself.
+        Steps that run after the last word; 0 if the output lines spike in the step of the word itself.
     gate_line : int
-        Input line that spikes at every tick of the steps that are read, and opens the readout; -1: there is none.
+        Input line that spikes at every tick of the steps that are read, which enables the readout neurons; -1: none.
     readout : {"last", "mean", "max"}
-        What is read: "last", the drain steps alone, so what the last word left behind; "mean", every step but the
-        first, whose readout nothing has reached, so the hidden units' spikes of all words.  Without drain steps these
-        are the last word's step, and every step.  Output spikes are counted in the steps that are read; with "max",
-        which reads as "mean" does, each line counts the step in which it spiked most.
+        The steps in which output spikes are counted.  "last": the drain steps only, which show the state after the last
+        word.  "mean": every step but the first (no hidden spike has reached the readout in it), so the states after all
+        words.  "max": the same steps as "mean", but each line gets the count of its largest step, not the sum.
+        Without drain steps: the step of the last word, or every step.
 
     """
 
@@ -69,7 +65,7 @@ class Coding:
 
         """
         ranges = {
-            "ticks_per_step": (1, 255),
+            "ticks_per_step": (1, limits.TICKS_PER_STEP_MAX),
             "word_lines": (1, limits.AXONS),
             "drain_steps": (0, 16),
             "gate_line": (-1, limits.AXONS - 1),
@@ -94,27 +90,27 @@ class Coding:
 
     @property
     def lines(self) -> int:
-        """Number of input lines that a question uses."""
+        """Number of input lines that a question uses: the word lines, and the gate line if there is one."""
         return max(self.word_lines, self.gate_line + 1)
 
     def steps_read(self, words: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Count the last steps of each question that are read, int64, for questions of so many words."""
+        """Return how many steps of each question are read (always its last ones), int64 (n,), given its words (n,)."""
         last = np.full(len(words), max(self.drain_steps, 1), dtype=np.int64)
         return last if self.readout == "last" else last + words - 1
 
 
 def read_coding(value: Any) -> Coding | None:
-    """Make a coding of the JSON object in a file's metadata; null is none.
+    """Convert the JSON value in a file's metadata to a coding; null means no coding.
 
     Raises
     ------
     ImageError
-        It holds something else.
+        The value is not an object with the fields of a coding.
 
     """
     if value is None:
         return None
     names = {f.name for f in fields(Coding)}
-    if not isinstance(value, dict) or not names - _UNSTATED <= set(value) <= names:
+    if not isinstance(value, dict) or not names - _OPTIONAL <= set(value) <= names:
         raise ImageError(f"coding: {json.dumps(value)[:80]}, expected the fields {sorted(names)}")
     return Coding(**value)

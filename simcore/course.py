@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .chip.reference import _Chip
+from .chip.reference import ReferenceChip
 from .chip.simulator import Simulator, pack_lines
-from .coding import MAX_WORDS
 from .errors import InputError, ModelError
-from .head import head_scores
+from .limits import MAX_WORDS
 from .schedule import input_raster
 
 if TYPE_CHECKING:
@@ -118,7 +117,7 @@ def _run(
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]]:
     """Run the chip tick by tick; return `fired`, `spikes` and `synaptic_events` of a `Course`."""
     T = coding.ticks_per_step
-    chip = _Chip(image)
+    chip = ReferenceChip(image)
     fired = np.zeros((len(lines), *chip.fired.shape), dtype=np.bool_)
     spikes = np.zeros((len(lines) // T, 3), dtype=np.int64)
     synaptic_events = np.zeros(len(lines) // T, dtype=np.int64)
@@ -157,6 +156,6 @@ def _scores(
     if outcome.raster is not None:
         in_steps = outcome.raster.reshape(-1, T, image.output_lines).sum(axis=1, dtype=np.int32)
         counts = in_steps[-steps:].max(axis=0, keepdims=True)
-    if image.head_bias is None:
+    if image.head is None:
         return counts
-    return head_scores(image, counts, n.astype(np.int32))
+    return image.head.scores(coding, counts, n.astype(np.int32))

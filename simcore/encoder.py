@@ -1,4 +1,4 @@
-"""The encoder: a table from word id to the word's code."""
+"""The encoder: a table from word id to the code of the word, as one value and as one file."""
 
 from __future__ import annotations
 
@@ -47,7 +47,12 @@ class Encoder:
         return f"<Encoder: {len(self.rows):,} words, {rows:,} codes of {lines} lines>"
 
     def validate(self) -> Self:
-        """Check that every word has a row.
+        """Check that every word id has a row of the table.
+
+        Returns
+        -------
+        Encoder
+            The encoder itself.
 
         Raises
         ------

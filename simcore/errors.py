@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 _LONGEST: Final = 1000
+"""Most characters of an error text."""
 
 
 class SimcoreError(Exception):
-    """Base of everything that simcore refuses; its text is one line for the user."""
+    """Base of all errors that simcore raises for bad input; the text is one line for the user."""
 
     def __str__(self) -> str:
-        """Give the text; names that come out of hostile files can neither break the line nor drown it."""
+        """Return the text, cut to a limit and escaped, so that a name from a hostile file cannot break the line."""
         text = super().__str__()
         if len(text) > _LONGEST:
             text = f"{text[:_LONGEST]}..."
@@ -19,12 +20,12 @@ class SimcoreError(Exception):
 
 
 class ImageError(SimcoreError):
-    """A core image that breaks a limit of the chip, or a file that holds no valid image."""
+    """A core image breaks a limit of the chip, or a file is not a valid image."""
 
 
 class ModelError(SimcoreError):
-    """Model files (encoder, tokenizer, labels) that do not fit each other or the core image."""
+    """Model files (encoder, tokenizer, labels) are invalid, or do not fit each other or the core image."""
 
 
 class InputError(SimcoreError):
-    """Spikes or texts that the simulator cannot run."""
+    """The simulator cannot run these spikes or texts."""

@@ -1,91 +1,110 @@
-"""The head on the host: integer rows that turn the spikes on the output lines into scores of the classes.
+"""The head on the host: integer weights that turn the spikes on the output lines into scores of the classes.
 
-A classifier's core may hold its readout, so that every output line is a class; or its hidden units' spikes leave by
-the output lines, and the host weighs them.  All of it is integer arithmetic, so the answers are the same everywhere.
+The core of a classifier can hold its readout, and then every output line is a class.  Otherwise the spikes of the
+hidden units leave on the output lines, and the host multiplies their counts by the weights of a head.  All of it is
+integer arithmetic, so the answers are the same on every machine.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from .coding import MAX_WORDS
 from .errors import ImageError
+from .limits import MAX_WORDS
+from .records import ArrayRecord, counted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .image import Coding, CoreImage
+    from .coding import Coding
 
 SCORE_MAX: Final = 2**31 - 1
-"""Largest size of a score: scores are int32."""
-
-LARGEST_LINES: Final = 256
-"""Most output lines whose largest counts of any step are read: counts of every tick are kept for it."""
+"""Largest magnitude of a score: scores are int32."""
 
 
-def check_head(image: CoreImage) -> None:
-    """Check that the head fits the image, and that no question can give a score beyond 32 bits.
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False, repr=False)
+class HostHead(ArrayRecord):
+    """The head that the host computes: scores = weights @ counts + bias.
 
-    Raises
-    ------
-    ImageError
-        Naming what does not fit.
-
-    """
-    coding, weights, bias = image.coding, image.head_weights, image.head_bias
-    if coding is not None and coding.readout == "max" and image.output_lines > LARGEST_LINES:
-        raise ImageError(
-            f"coding: readout max of {image.output_lines} output lines, limit {LARGEST_LINES}"
-        )
-    if weights is None and bias is None:
-        return
-    if weights is None or bias is None:
-        raise ImageError("head: one of head_weights and head_bias is missing")
-    if coding is None:
-        raise ImageError("head: the image states no coding, so it is no classifier")
-    if len(bias) == 0 or weights.shape[1] != image.output_lines:
-        raise ImageError(
-            f"head: {len(bias)} classes of {weights.shape[1]} lines,"
-            f" but the image has {image.output_lines} output lines"
-        )
-    neurons = np.bincount(image.outputs[:, 2], minlength=image.output_lines)
-    most = np.abs(weights.astype(np.float64)) @ neurons * coding.ticks_per_step
-    steps = MAX_WORDS + coding.drain_steps if coding.readout == "mean" else coding.drain_steps + 1
-    shift = np.abs(bias.astype(np.float64)) * float(_bias_share(coding, MAX_WORDS))
-    largest = float((most * steps + shift).max())
-    if largest > SCORE_MAX:
-        raise ImageError(f"head: a score could reach {largest:.0f}, limit {SCORE_MAX}")
-
-
-def head_scores(
-    image: CoreImage, counts: NDArray[np.int32], words: NDArray[np.int32]
-) -> NDArray[np.int32]:
-    """Weigh the spikes on the output lines.
-
-    Parameters
+    Attributes
     ----------
-    image
-        An image with a head.
-    counts : int32 (n, output lines)
-        Spikes read of each question.
-    words : int32 (n,)
-        Words of each question: where the spikes of all steps are added up, the bias counts once for each word.
-
-    Returns
-    -------
-    int32 (n, classes)
+    weights : int32 (classes, output lines)
+        Weight of one spike on each output line.
+    bias : int32 (classes,)
+        Added once to a question; with the readout "mean", which adds up all steps, once for each word.
 
     """
-    if image.coding is None or image.head_weights is None or image.head_bias is None:
-        raise ImageError("head: the image has none")
-    bias = np.outer(_bias_share(image.coding, words.astype(np.float64)), image.head_bias)
-    # float64 holds every sum exactly, in any order: |score| < 2**31 (check_head)
-    scores = counts.astype(np.float64) @ image.head_weights.T.astype(np.float64) + bias
-    return scores.astype(np.int32)
+
+    weights: NDArray[np.int32]
+    bias: NDArray[np.int32]
+
+    def __repr__(self) -> str:
+        classes, lines = (
+            counted(len(self.bias), "class"),
+            counted(self.weights.shape[1], "output line"),
+        )
+        return f"<HostHead: {classes}, {lines}>"
+
+    def check(self, coding: Coding | None, neurons: NDArray[np.int64]) -> None:
+        """Check that the head fits its image, and that no question can give a score beyond 32 bits.
+
+        Parameters
+        ----------
+        coding
+            The coding of the image.
+        neurons : int64 (output lines,)
+            Neurons that drive each output line; each can spike at every tick.
+
+        Raises
+        ------
+        ImageError
+            The image has no coding or other output lines, or a score could leave 32 bits.
+
+        """
+        if coding is None:
+            raise ImageError("head: the image has no coding, so it is not a classifier")
+        if len(self.bias) == 0 or self.weights.shape[1] != len(neurons):
+            raise ImageError(
+                f"head: {len(self.bias)} classes of {self.weights.shape[1]} lines,"
+                f" but the image has {len(neurons)} output lines"
+            )
+        most = np.abs(self.weights.astype(np.float64)) @ neurons * coding.ticks_per_step
+        steps = (
+            MAX_WORDS + coding.drain_steps if coding.readout == "mean" else coding.drain_steps + 1
+        )
+        shift = np.abs(self.bias.astype(np.float64)) * float(_bias_factor(coding, MAX_WORDS))
+        largest = float((most * steps + shift).max())
+        if largest > SCORE_MAX:
+            raise ImageError(f"head: a score could reach {largest:.0f}, limit {SCORE_MAX}")
+
+    def scores(
+        self, coding: Coding, counts: NDArray[np.int32], words: NDArray[np.int32]
+    ) -> NDArray[np.int32]:
+        """Compute the scores of questions.
+
+        Parameters
+        ----------
+        coding
+            The coding of the image.
+        counts : int32 (n, output lines)
+            Spikes of each question in the steps that are read.
+        words : int32 (n,)
+            Words of each question.
+
+        Returns
+        -------
+        int32 (n, classes)
+
+        """
+        bias = np.outer(_bias_factor(coding, words.astype(np.float64)), self.bias)
+        # float64 (so BLAS) holds every sum exactly, in any order: |score| < 2**31, as `check` has proven.
+        scores = counts.astype(np.float64) @ self.weights.T.astype(np.float64) + bias
+        return scores.astype(np.int32)
 
 
-def _bias_share(coding: Coding, words: Any) -> Any:
-    """Give how often the bias counts for questions of so many words."""
+def _bias_factor(coding: Coding, words: Any) -> Any:
+    """Return how often the bias counts in questions of this many words (a number or an array)."""
     return words if coding.readout == "mean" else words * 0 + 1

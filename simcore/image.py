@@ -1,4 +1,4 @@
-"""The core image: everything that the chip needs to run a network."""
+"""The core image: everything that the chip needs to run a network, as one value and as one file."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from . import limits
 from .coding import Coding, read_coding
 from .errors import ImageError
-from .head import check_head
-from .tensors import Field, check_shape, pack, read, unpack
+from .head import HostHead
+from .records import counted
+from .tensors import Field, check_shape, pack, read, unpack, write_atomically
 
 __all__ = ["GRID_MAX", "MAX_LINES", "Coding", "CoreImage", "blank"]
 
@@ -24,13 +25,13 @@ I32 = NDArray[np.int32]
 FORMAT: Final = "core-image"
 VERSION: Final = 1
 MAX_LINES: Final = 2**20
-"""Most input or output lines of an image: our own bound, far above a chip's 4096 x 256 axons of use."""
+"""Most input or output lines of an image: our own bound, one line for each axon of a chip (4096 x 256)."""
 
 MAX_CLASSES: Final = 2**12
 """Most classes of a head: our own bound."""
 
 GRID_MAX: Final = 2**16 - 1
-"""Highest x and y of a core in a grid: our own bound, 1,024 chips of 64 x 64 cores on a side."""
+"""Highest x and y of a core in a grid: our own bound, 1,024 chips of 64 x 64 cores along each side."""
 
 _C, _N, _A = "cores", limits.NEURONS, limits.AXONS
 _TENSORS: Final = {
@@ -58,6 +59,9 @@ _TENSORS: Final = {
     "head_weights": Field(dtype="int32", shape=("classes", "output lines"), optional=True),
     "head_bias": Field(dtype="int32", shape=("classes",), optional=True),
 }
+_HEAD: Final = ("head_weights", "head_bias")
+"""The tensors of the head: `CoreImage.head` is one value, a file holds two arrays."""
+
 _LENGTHS: Final = {
     _C: limits.MAX_CORES,
     "input connections": limits.MAX_CORES * _A,
@@ -83,60 +87,59 @@ _RANGES: Final = {
 }
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False, repr=False)
 class CoreImage:
     """Everything the chip needs: crossbars, neuron parameters, routes and lines of one or many cores.
 
-    Arrays are C-contiguous; `cores` is the first length of all but the last two.  Symbols in brackets are those of
-    Cassidy et al. 2013 (see `docs/neuron.md`).
+    Arrays are C-contiguous.  Symbols in brackets are those of Cassidy et al. 2013 (see `docs/neuron.md`).
 
     Attributes
     ----------
     crossbar : uint8 (cores, 256, 32)
-        Synapses [w]: bit j % 8 (least significant first) of byte j // 8 in row i joins axon i to neuron j.
+        Synapses [w]: bit j % 8 (least significant first) of byte j // 8 in row i connects axon i to neuron j.
     axon_type : uint8 (cores, 256)
         Type 0..3 of each axon [G].
     weights : int16 (cores, 256, 4)
         Weight of each neuron for each axon type, -255..255 [s].
     leak : int16 (cores, 256)
-        Added every tick, -255..255 [lambda].
+        Added at every tick, -255..255 [lambda].
     threshold, neg_threshold : int32 (cores, 256)
-        0..2**18-1 [alpha, beta].
+        Positive and negative threshold, 0..2**18-1 [alpha, beta].
     reset : int32 (cores, 256)
-        Potential after a spike in reset mode 0 [R].
+        Potential after a spike in reset mode 0, -(2**19-1)..2**19-1 [R].
     reset_mode : uint8 (cores, 256)
-        0 absolute, 1 linear, 2 none [gamma].
+        0 absolute, 1 linear, 2 no reset [gamma].
     kappa : uint8 (cores, 256)
-        1: the potential saturates at -neg_threshold; 0: it is reset there.
+        What happens below -neg_threshold: 1, the potential saturates there; 0, it is reset [kappa].
     epsilon : uint8 (cores, 256)
-        1: the leak points along the sign of the potential (leak reversal).
+        1: the leak has the sign of the potential (leak reversal) [epsilon].
     stochastic_weights : uint8 (cores, 256)
-        Bit g: the weight for axons of type g is stochastic, adding its sign with probability about abs(s) / 256 [b].
+        Bit g: the weight for axons of type g is stochastic: it adds its sign with probability about abs(s) / 256 [b].
     stochastic_leak : uint8 (cores, 256)
-        1: the leak is stochastic likewise [c].
+        1: the leak is stochastic in the same way [c].
     threshold_bits : uint8 (cores, 256)
         0..15: a number drawn from 0..2**threshold_bits - 1 is added to the thresholds at every tick [TM].
     seed : uint32 (cores,)
         Seed of each core's random numbers (see `_random.py`).
     potential : int32 (cores, 256)
-        Initial membrane potential, signed 20 bit [V].
+        Initial membrane potential, signed 20 bits [V].
     target_core : int32 (cores, 256)
-        Core that the neuron's spikes go to; -1 nowhere, -2 an output line.
+        Core that the neuron's spikes go to; -1: none, -2: an output line.
     target_axon : int32 (cores, 256)
-        Axon 0..255 on that core, or the output line; 0 where the spikes go nowhere.
+        Axon 0..255 of that core, or the output line; 0 for a neuron without a target.
     delay : uint8 (cores, 256)
-        Ticks from a spike to its axon, 1..15.
+        Ticks until a spike arrives at its axon, 1..15.
     inputs : int32 (n, 3)
         (line, core, axon): a spike on an input line reaches that axon in the same tick.
     outputs : int32 (n, 3)
         (core, neuron, line): one row for each neuron with target -2; several neurons may share a line.
     grid : int32 (cores, 2) or None
-        Place (x, y) of each core, 0..65535 each; None: not placed.  In a grid, a neuron reaches cores within +-255 in
-        x and in y.
-    head_weights, head_bias : int32 (classes, output lines) and (classes,), or None
-        What the host makes of the spikes on the output lines (see `head.py`); None: every output line is a class.
+        Position (x, y) of each core, 0..65535 each; None: not placed.  In a grid, a neuron reaches cores within +-255
+        in x and in y.
+    head : HostHead or None
+        How the host turns the spikes on the output lines into scores; None: every output line is a class.
     coding : Coding or None
-        How questions are presented; None for a network that is no classifier.
+        How questions are presented; None for a network that is not a classifier.
 
     """
 
@@ -161,9 +164,18 @@ class CoreImage:
     inputs: I32
     outputs: I32
     grid: I32 | None = None
-    head_weights: I32 | None = None
-    head_bias: I32 | None = None
+    head: HostHead | None = None
     coding: Coding | None = None
+
+    def __repr__(self) -> str:
+        parts = [
+            counted(self.cores, "core"),
+            counted(self.input_lines, "input line"),
+            counted(self.output_lines, "output line"),
+        ]
+        if self.coding is not None:
+            parts.append(counted(self.classes, "class"))
+        return f"<CoreImage: {', '.join(parts)}>"
 
     @property
     def cores(self) -> int:
@@ -182,26 +194,30 @@ class CoreImage:
 
     @property
     def classes(self) -> int:
-        """Number of classes that a classifier tells apart: rows of its head, or output lines."""
-        return self.output_lines if self.head_bias is None else len(self.head_bias)
+        """Number of classes of a classifier: those of its head, or its output lines."""
+        return self.output_lines if self.head is None else len(self.head.bias)
 
     def synapses(self) -> NDArray[np.bool_]:
         """Unpack the crossbar: bool (cores, 256 axons, 256 neurons)."""
         return np.unpackbits(self.crossbar, axis=2, bitorder="little").astype(np.bool_)
 
     def validate(self) -> Self:
-        """Check every shape, type and limit, and that routes and lines lead somewhere.
+        """Check every shape, type and limit, and that every route and line leads to an existing target.
+
+        Returns
+        -------
+        CoreImage
+            The image itself.
 
         Raises
         ------
         ImageError
-            One line naming core, neuron or axon, field, value and limit.
+            One line that names core, neuron or axon, field, value and limit.
 
         """
         lengths: dict[str, int] = {}
-        for name, field in _TENSORS.items():
-            if not (field.optional and getattr(self, name) is None):
-                _check_array(name, getattr(self, name), field, lengths)
+        for name, array in self._tensors().items():
+            _check_array(name, array, _TENSORS[name], lengths)
         if self.cores == 0:
             raise ImageError("core image: 0 cores, limits 1..65536")
         for name, (low, high) in _RANGES.items():
@@ -209,10 +225,19 @@ class CoreImage:
         self._check_routes()
         self._check_grid()
         self._check_lines()
-        check_head(self)
+        self._check_readout()
         return self
 
+    def _tensors(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays by the names that they have in a file, without those that are None."""
+        head = {}
+        if self.head is not None:
+            head = {"head_weights": self.head.weights, "head_bias": self.head.bias}
+        arrays = {n: head.get(n) if n in _HEAD else getattr(self, n) for n in _TENSORS}
+        return {name: array for name, array in arrays.items() if array is not None}
+
     def _check_routes(self) -> None:
+        """Check that every target is a core and axon of the image, an output line, or none."""
         _check_range("target_core", self.target_core, limits.TARGET_OUTPUT, self.cores - 1)
         high = np.where(
             self.target_core == limits.TARGET_OUTPUT,
@@ -228,6 +253,7 @@ class CoreImage:
             )
 
     def _check_grid(self) -> None:
+        """Check that cores have positions of their own, and that every target is within reach."""
         if self.grid is None:
             return
         bad = (self.grid < 0) | (self.grid > GRID_MAX)
@@ -241,7 +267,7 @@ class CoreImage:
         if same.any():
             first, second = sorted(order[np.argmax(same) :][:2].tolist())
             x, y = self.grid[second].tolist()
-            raise ImageError(f"core {second}: grid is {x}, {y}, where core {first} is")
+            raise ImageError(f"core {second}: grid is {x}, {y}, the position of core {first}")
         core, neuron = np.nonzero(self.target_core >= 0)
         hops = self.grid[self.target_core[core, neuron]] - self.grid[core]
         far = np.argwhere(np.abs(hops) > limits.HOPS_MAX)
@@ -254,6 +280,7 @@ class CoreImage:
             )
 
     def _check_lines(self) -> None:
+        """Check that `inputs` and `outputs` name existing cores, axons and neurons, and agree with the targets."""
         for name, table, bounds in (
             ("inputs", self.inputs, (MAX_LINES, self.cores, limits.AXONS)),
             ("outputs", self.outputs, (self.cores, limits.NEURONS, MAX_LINES)),
@@ -267,7 +294,7 @@ class CoreImage:
                     f" limits 0..{bounds[column] - 1}"
                 )
         if len(np.unique(self.inputs, axis=0)) != len(self.inputs):
-            raise ImageError("inputs: the same line, core and axon stand in two rows")
+            raise ImageError("inputs: two rows have the same line, core and axon")
         declared = np.zeros((self.cores, limits.NEURONS), dtype=np.int32)
         np.add.at(declared, (self.outputs[:, 0], self.outputs[:, 1]), 1)
         wrong = declared != (self.target_core == limits.TARGET_OUTPUT)
@@ -288,6 +315,18 @@ class CoreImage:
                 f"inputs: line {self.input_lines - 1}, but the coding uses {self.coding.lines} lines"
             )
 
+    def _check_readout(self) -> None:
+        """Check the bounds of the readout "max", and the head."""
+        coding = self.coding
+        readout = None if coding is None else coding.readout
+        if readout == "max" and self.output_lines > limits.LARGEST_LINES:
+            raise ImageError(
+                f"coding: readout max of {self.output_lines} output lines, limit {limits.LARGEST_LINES}"
+            )
+        if self.head is not None:
+            neurons = np.bincount(self.outputs[:, 2], minlength=self.output_lines)
+            self.head.check(coding, neurons)
+
     def to_bytes(self) -> bytes:
         """Serialise as one safetensors file; equal images give equal bytes.
 
@@ -300,17 +339,23 @@ class CoreImage:
         self.validate()
         coding = None if self.coding is None else asdict(self.coding)
         metadata = {"format": FORMAT, "version": VERSION, "coding": coding}
-        tensors = {name: getattr(self, name) for name in _TENSORS}
-        return pack({n: array for n, array in tensors.items() if array is not None}, metadata)
+        return pack(self._tensors(), metadata)
 
     @classmethod
     def from_bytes(cls, data: bytes, *, what: str = "core image") -> Self:
-        """Parse and validate the bytes of a core image; runs no code from it and bounds every size first.
+        """Parse and validate the bytes of a core image; runs no code from them, and checks every size first.
+
+        Parameters
+        ----------
+        data
+            The whole file.
+        what
+            Name of the image in error texts.
 
         Raises
         ------
         ImageError
-            The bytes are no valid core image.
+            The bytes are not a valid core image.
 
         """
         tensors, metadata = unpack(
@@ -322,30 +367,44 @@ class CoreImage:
             limits=_LENGTHS,
             error=ImageError,
         )
+        found = {name: tensors.pop(name) for name in _HEAD if name in tensors}
+        if len(found) == 1:
+            raise ImageError(f"{what}: head: one of head_weights and head_bias is missing")
+        head = HostHead(weights=found["head_weights"], bias=found["head_bias"]) if found else None
         try:
-            return cls(**tensors, coding=read_coding(metadata.get("coding"))).validate()
+            coding = read_coding(metadata.get("coding"))
+            return cls(**tensors, head=head, coding=coding).validate()
         except ImageError as e:
             raise ImageError(f"{what}: {e}") from None
 
-    def save(self, path: Path) -> None:
-        """Write the image to a file (see `to_bytes`)."""
-        Path(path).write_bytes(self.to_bytes())
+    def save(self, path: Path | str) -> None:
+        """Write the image to a file (see `to_bytes`); a crash leaves the old file or the new one, never a part.
+
+        Raises
+        ------
+        ImageError
+            The image is not valid.
+        OSError
+            The file cannot be written; then the old file, if any, is unchanged.
+
+        """
+        write_atomically(Path(path), self.to_bytes())
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: Path | str) -> Self:
         """Read and validate an image file (see `from_bytes`).
 
         Raises
         ------
         ImageError
-            The file cannot be read, or is no valid core image.
+            The file cannot be read, or is not a valid core image.
 
         """
         return cls.from_bytes(read(Path(path), what=str(path), error=ImageError), what=str(path))
 
 
 def blank(cores: int) -> dict[str, Any]:
-    """Make the arrays of an image in which nothing is connected, for a builder to fill.
+    """Make the arrays of an image without any connection, for a builder to fill in.
 
     A blank neuron has no synapse, no leak, the highest threshold and no target, so it never fires.
 
@@ -357,7 +416,7 @@ def blank(cores: int) -> dict[str, Any]:
     Returns
     -------
     dict
-        Writable arrays by field name; `CoreImage(**arrays, coding=...)` makes the image.
+        Writable arrays by field name, for `CoreImage(**arrays, coding=...)`.
 
     """
     arrays = {}
@@ -374,6 +433,7 @@ def blank(cores: int) -> dict[str, Any]:
 
 
 def _check_array(name: str, array: Any, field: Field, lengths: dict[str, int]) -> None:
+    """Check element type, shape and memory layout of one array."""
     if not isinstance(array, np.ndarray) or array.dtype != np.dtype(field.dtype):
         found = getattr(array, "dtype", type(array).__name__)
         raise ImageError(f"{name}: element type {found}, expected {field.dtype}")
@@ -383,12 +443,13 @@ def _check_array(name: str, array: Any, field: Field, lengths: dict[str, int]) -
 
 
 def _check_range(name: str, array: NDArray[Any], low: int, high: int) -> None:
+    """Check that all values of an array (cores, 256, ...) are in low..high."""
     bad = (array < low) | (array > high)
     if bad.any():
         core, unit, *rest = np.argwhere(bad)[0]
-        kind = "axon" if name == "axon_type" else "neuron"
+        unit_name = "axon" if name == "axon_type" else "neuron"
         index = f"[{rest[0]}]" if rest else ""
         value = array[(core, unit, *rest)]
         raise ImageError(
-            f"core {core}, {kind} {unit}: {name}{index} is {value}, limits {low}..{high}"
+            f"core {core}, {unit_name} {unit}: {name}{index} is {value}, limits {low}..{high}"
         )

@@ -1,7 +1,6 @@
-"""Estimate the power and energy that the chip would take.
+"""Estimate the power and energy that a TrueNorth chip would take.
 
-These are estimates for a TrueNorth chip at its published operating points, never measurements of the host that runs
-the simulation.
+These are estimates from published operating points of the chip, never measurements of the machine that simulates it.
 """
 
 from __future__ import annotations
@@ -12,24 +11,25 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from . import limits
+from .records import ArrayRecord
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 CHIP_POWER_MW: Final = 70.0
-"""Power of a whole chip, the figure behind the 17 uW of Diehl et al. 2016: 70 mW / 4096 cores = 17.09 uW a core."""
+"""Power of a whole chip, from which Diehl et al. 2016 compute 17 uW: 70 mW / 4096 cores = 17.09 uW per core."""
 
 STATIC_POWER_MW: Final = 64.43
-"""Power of a whole chip at 0.8 V without synaptic events: fit of the rate sweep in Akopyan et al. 2015, fig. 17."""
+"""Power of a whole chip at 0.8 V without synaptic events: a fit of the rate sweep in Akopyan et al. 2015, fig. 17."""
 
 EVENT_ENERGY_PJ: Final = 2.297
-"""Marginal energy of one synaptic event at 0.8 V, in pJ: slope of the same fit."""
+"""Marginal energy of one synaptic event at 0.8 V, in pJ: the slope of the same fit."""
 
 METHODS: Final = {
     "paper": "used cores x 70 mW / 4096 (method A, as Diehl et al. 2016)",
     "static_marginal": "used cores x 64.43 mW / 4096 + 2.297 pJ per synaptic event at 0.8 V (method B)",
 }
-"""Names of both methods, as they stand in results and logs, and what they say."""
+"""Names of both methods, as results and logs use them, and their formulas."""
 
 SOURCES: Final = {
     "paper": "70 mW for the 4096 cores of a chip: the arithmetic behind the 17 uW of Diehl et al. 2016"
@@ -37,17 +37,31 @@ SOURCES: Final = {
     "static_marginal": "fit of the rate sweep in Akopyan et al. 2015 (IEEE TCAD 34, no. 10), figure 17, at 0.8 V and"
     " 128 synapses per axon; the sweep's third point is met within 0.6 %",
 }
-"""Where the constants of both methods come from."""
+"""Sources of the constants of both methods."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Energy:
-    """Power (uW, mean over the ticks) and energy (uJ) by both methods; arrays where the arguments were."""
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Energy(ArrayRecord):
+    """Power and energy by both methods, for one run (floats) or for several (float64 arrays).
+
+    Two estimates are equal if all their figures are; `len` returns the number of runs.
+
+    Attributes
+    ----------
+    paper_uw, paper_uj
+        Method A: power in uW (mean over the ticks), and energy in uJ.
+    marginal_uw, marginal_uj
+        Method B, likewise.
+
+    """
 
     paper_uw: Any
     paper_uj: Any
     marginal_uw: Any
     marginal_uj: Any
+
+    def __len__(self) -> int:
+        return len(np.atleast_1d(self.paper_uw))
 
     @property
     def power_uw(self) -> dict[str, Any]:
@@ -66,7 +80,7 @@ def estimate(*, cores: int, ticks: ArrayLike, synaptic_events: ArrayLike) -> Ene
     Parameters
     ----------
     cores
-        Used cores.
+        Number of used cores.
     ticks
         Chip ticks of 1 ms, a number or an array.
     synaptic_events
@@ -75,7 +89,7 @@ def estimate(*, cores: int, ticks: ArrayLike, synaptic_events: ArrayLike) -> Ene
     Returns
     -------
     Energy
-        floats, or float64 arrays of the shape of `ticks`; no ticks take no energy, and their power is the static one.
+        Floats, or float64 arrays of the shape of `ticks`.  A run of 0 ticks has the static power and no energy.
 
     """
     seconds: NDArray[np.float64] = np.asarray(ticks, dtype=np.float64) * limits.TICK_MS * 1e-3
@@ -93,7 +107,7 @@ def estimate(*, cores: int, ticks: ArrayLike, synaptic_events: ArrayLike) -> Ene
 
 
 def _static_uw(cores: int) -> tuple[float, float]:
-    """Give the power in uW without synaptic events, by both methods."""
+    """Return the power of so many cores in uW without synaptic events, by both methods."""
     return (
         cores * CHIP_POWER_MW * 1e3 / limits.CHIP_CORES,
         cores * STATIC_POWER_MW * 1e3 / limits.CHIP_CORES,

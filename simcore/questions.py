@@ -1,4 +1,4 @@
-"""Run questions, given as word ids, on the simulated core."""
+"""Answer questions, given as word ids, on the simulated core."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 
 from .chip._dispatch import kernel
 from .chip.derive import derive
-from .chip.simulator import Outcome, Simulator, in_threads, pack_lines, shares
-from .coding import MAX_WORDS
+from .chip.simulator import Simulator, in_threads, pack_lines, shares
 from .errors import InputError, ModelError
-from .head import head_scores
+from .limits import MAX_WORDS
+from .records import ArrayRecord, counted
 from .schedule import input_raster, spike_pattern
 
 if TYPE_CHECKING:
@@ -21,43 +21,46 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from .chip.derive import Program
+    from .chip.derive import DerivedNetwork
+    from .chip.outcome import Outcome
     from .encoder import Encoder
     from .image import Coding, CoreImage
 
 NO_WORDS: Final = -1
-"""`Answers.label` of a text that holds no word; nothing was simulated."""
+"""`Answers.label` of a text without words; nothing was simulated."""
 
 TOO_LONG: Final = -2
 """`Answers.label` of a text of more than MAX_WORDS words; nothing was simulated."""
 
 _VOID: Final = -3
-"""`Answers.label` of a question that the program kernel leaves to the chip kernel."""
+"""Label of a question that the derived-network kernel leaves to the chip kernel; never in the result."""
 
 _STEPS_AT_ONCE: Final = 16_384
-"""Steps whose rasters the chip kernel holds in memory at once: 16 MiB at 15 ticks and 64 input lines, and as much
-again for every 34 output lines with the readout "max"."""
+"""Most steps whose rasters are in memory at once for the chip kernel: 16 MiB at 15 ticks and 64 input lines, and with
+the readout "max" as much again for every 34 output lines."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Answers:
-    """What the core answered to a batch of n texts, one row for each text, in order.
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False, repr=False)
+class Answers(ArrayRecord):
+    """The answers to a batch of n texts, one row for each text, in order.
+
+    Two objects are equal if all their arrays are; `len` returns n.
 
     Attributes
     ----------
     label : int32 (n,)
-        Index into the classifier's labels; NO_WORDS or TOO_LONG where nothing was simulated.
+        Index into the classifier's labels; NO_WORDS or TOO_LONG if nothing was simulated.
     scores : int32 (n, classes)
-        Output spikes of each class in the steps that are read, or what the head on the host makes of these; the label
-        is the first of the largest.
+        Output spikes of each class in the steps that are read, or the scores that the head on the host computes from
+        them; the label is the first of the highest.
     spikes : int64 (n, 3)
         Input, hidden and output spikes (see `Outcome.spikes`).
     synaptic_events : int64 (n,)
         Synaptic events on the chip.
     ticks : int64 (n,)
-        Chip ticks.
+        Ticks of the chip.
     words : int32 (n,)
-        Words read.
+        Words of the text.
 
     """
 
@@ -68,21 +71,15 @@ class Answers:
     ticks: NDArray[np.int64]
     words: NDArray[np.int32]
 
-    @property
-    def arrays(self) -> tuple[NDArray[Any], ...]:
-        """All of them, in the order in which the kernel takes them."""
-        return (
-            self.label,
-            self.scores,
-            self.spikes,
-            self.synaptic_events,
-            self.ticks,
-            self.words,
-        )
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def __repr__(self) -> str:
+        return f"<Answers: {counted(len(self), 'text')}, {counted(self.scores.shape[1], 'class')}>"
 
     @classmethod
     def empty(cls, n: int, classes: int) -> Self:
-        """Make the answers to n texts, to be filled in; scores are zero."""
+        """Make the answers to n texts for a kernel to fill in; scores are zero, other values undefined."""
         return cls(
             label=np.empty(n, dtype=np.int32),
             scores=np.zeros((n, classes), dtype=np.int32),
@@ -94,23 +91,23 @@ class Answers:
 
 
 class QuestionCore:
-    """A core image with its encoder, made ready to answer questions.  Safe from several threads.
+    """A core image with its encoder, prepared for answering questions; safe to use from several threads at once.
 
     Parameters
     ----------
     image
-        A core image with a coding; without a head, output line = class.
+        A core image with a coding; without a head, every output line is a class.
     encoder
         The code of each word id.
     kernel_name
         See `Simulator`.
-    use_program
-        Run the smaller equal network of `program.derive` where there is one; the answers are the same.
+    use_derived_network
+        Run the smaller equal network (`chip/derive.py`) if the image has one; the answers are the same.
 
     Raises
     ------
     ModelError
-        The encoder does not fit the image.
+        The encoder does not fit the image, or the image has no coding.
 
     """
 
@@ -120,10 +117,10 @@ class QuestionCore:
         encoder: Encoder,
         kernel_name: str | None = None,
         *,
-        use_program: bool = True,
+        use_derived_network: bool = True,
     ) -> None:
         if image.coding is None:
-            raise ModelError("core image: it states no coding, so it is no classifier")
+            raise ModelError("core image: it has no coding, so it is not a classifier")
         if image.coding.word_lines != encoder.codes.shape[1]:
             raise ModelError(
                 f"encoder: codes of {encoder.codes.shape[1]} lines,"
@@ -137,17 +134,28 @@ class QuestionCore:
         self.encoder = encoder
         self._coding = image.coding
         self._simulator = Simulator(image, kernel_name)
-        self._program: Any = None
-        program = derive(image) if use_program and kernel_name != "reference" else None
-        if program is not None and len(encoder.codes):
-            self._program = kernel(kernel_name).ProgramRunner(
-                **_runner_arguments(program, image.coding, encoder, image.output_lines)
+        self._derived: Any = None
+        network = None
+        if use_derived_network and kernel_name != "reference" and len(encoder.codes):
+            network = derive(image)
+        if network is not None:
+            self._derived = kernel(kernel_name).DerivedRunner(
+                **_runner_arguments(network, image.coding, encoder, image.output_lines)
             )
 
+    def __repr__(self) -> str:
+        parts = [
+            counted(self.image.cores, "core"),
+            counted(self.image.classes, "class"),
+            counted(len(self.encoder.rows), "word"),
+            f"kernel {self._simulator.kernel_name}{', derived network' * self.uses_derived_network}",
+        ]
+        return f"<QuestionCore: {', '.join(parts)}>"
+
     @property
-    def has_program(self) -> bool:
-        """Whether the program kernel answers, rather than the chip kernel; the answers are the same."""
-        return self._program is not None
+    def uses_derived_network(self) -> bool:
+        """Whether the derived-network kernel answers, rather than the chip kernel; the answers are the same."""
+        return self._derived is not None
 
     def answer(
         self, questions: Sequence[Sequence[int] | NDArray[np.int64]], *, threads: int = 1
@@ -159,12 +167,12 @@ class QuestionCore:
         questions
             Word ids of each question, in the order of the text.
         threads
-            Threads for the simulation, which runs without the GIL.
+            Threads that share the questions; the kernels run without the GIL.
 
         Raises
         ------
         InputError
-            A word id that the encoder does not know.
+            The encoder does not know a word id.
 
         """
         starts = np.array([0, *accumulate(map(len, questions))], dtype=np.int64)
@@ -174,55 +182,78 @@ class QuestionCore:
     def answer_flat(
         self, ids: NDArray[np.int64], starts: NDArray[np.int64], *, threads: int = 1
     ) -> Answers:
-        """Answer questions that lie in one array (see `answer`).
+        """Answer questions whose word ids are in one array (see `answer`).
 
         Parameters
         ----------
         ids : int64 (words of all questions,)
         starts : int64 (n + 1,)
-            Question q is ids[starts[q]:starts[q + 1]]; rising from 0 to len(ids).
+            Question q is ids[starts[q]:starts[q + 1]]; `starts` rises from 0 to len(ids).
         threads
             As in `answer`.
 
         Raises
         ------
         InputError
-            A word id that the encoder does not know, or starts that do not fit.
+            The encoder does not know a word id, or `starts` does not fit.
 
         """
         if len(starts) == 0 or starts[0] != 0 or starts[-1] != len(ids):
             raise InputError(f"starts: must rise from 0 to the {len(ids)} words")
         n = len(starts) - 1
         answers = Answers.empty(n, self.image.output_lines)
-        if self._program is None:
+        if self._derived is None:
             self._answer_on_chip(ids, starts, answers, np.arange(n), threads)
-            return self._weighed(answers)
-        work, arrays = self._program.answer, answers.arrays
+            return self._with_head(answers)
         if threads == 1 or n <= 1:
-            found = work(ids, starts, 0, n, *arrays)
+            found = self._answer_derived(ids, starts, answers, (0, n))
         else:
-            parts = in_threads(lambda p: work(ids, starts, *p, *arrays), shares(n, threads))
-            found = min(parts) or max(parts)
+            parts = in_threads(
+                lambda share: self._answer_derived(ids, starts, answers, share), shares(n, threads)
+            )
+            found = min(parts) or max(parts)  # below 0: an invalid question of any share
         if found < 0:
             self._refuse_unknown(ids[starts[-1 - found] : starts[-found]])
             raise InputError(f"starts: question {-1 - found} ends before it begins")
         if found:
             void = np.flatnonzero(answers.label == _VOID)
             self._answer_on_chip(ids, starts, answers, void, threads)
-        return self._weighed(answers)
+        return self._with_head(answers)
 
-    def _weighed(self, answers: Answers) -> Answers:
-        """Apply the head, where the image has one."""
-        if self.image.head_weights is None:
+    def _answer_derived(
+        self,
+        ids: NDArray[np.int64],
+        starts: NDArray[np.int64],
+        answers: Answers,
+        share: tuple[int, int],
+    ) -> int:
+        """Answer a share (first, last + 1) of the questions; return what `DerivedRunner.answer` does."""
+        found: int = self._derived.answer(
+            ids,
+            starts,
+            *share,
+            answers.label,
+            answers.scores,
+            answers.spikes,
+            answers.synaptic_events,
+            answers.ticks,
+            answers.words,
+        )
+        return found
+
+    def _with_head(self, answers: Answers) -> Answers:
+        """Compute scores and labels by the head, if the image has one."""
+        head = self.image.head
+        if head is None:
             return answers
         run = answers.label >= 0
-        scores = head_scores(self.image, answers.scores, answers.words)
+        scores = head.scores(self._coding, answers.scores, answers.words)
         scores[~run] = 0
         label = np.where(run, scores.argmax(axis=1), answers.label).astype(np.int32)
         return replace(answers, label=label, scores=scores)
 
     def _refuse_unknown(self, ids: NDArray[np.int64]) -> None:
-        """Refuse the first word id that the encoder does not know."""
+        """Raise InputError if the encoder does not know one of the word ids."""
         unknown = (ids < 0) | (ids >= len(self.encoder.rows))
         if unknown.any():
             raise InputError(
@@ -241,13 +272,13 @@ class QuestionCore:
         words = np.diff(starts)[chosen]
         answers.words[chosen] = words
         answers.label[chosen] = np.where(words > MAX_WORDS, TOO_LONG, NO_WORDS)
-        for array in answers.arrays[1:5]:
+        for array in (answers.scores, answers.spikes, answers.synaptic_events, answers.ticks):
             array[chosen] = 0
         chosen = chosen[(words > 0) & (words <= MAX_WORDS)]
         if not len(chosen):
             return
         steps = np.diff(starts)[chosen] + self._coding.drain_steps
-        for first, last in _pieces(steps):
+        for first, last in _batches(steps):
             piece = chosen[first:last]
             words = np.diff(starts)[piece]
             within = np.arange(words.sum()) - np.repeat(np.cumsum(words) - words, words)
@@ -256,7 +287,7 @@ class QuestionCore:
             outcome = self._simulate(self.encoder.rows[read], words, threads)
             counts = outcome.counts
             if outcome.raster is not None:
-                counts = self._largest(outcome.raster, words)
+                counts = self._largest_counts(outcome.raster, words)
             answers.label[piece] = counts.argmax(axis=1)
             answers.scores[piece] = counts
             answers.spikes[piece] = outcome.spikes
@@ -264,7 +295,7 @@ class QuestionCore:
             answers.ticks[piece] = steps[first:last] * self._coding.ticks_per_step
 
     def _simulate(self, rows: NDArray[np.int32], words: NDArray[np.int64], threads: int) -> Outcome:
-        """Run questions, given as code rows, on the chip kernel: write out their input raster."""
+        """Run questions of so many words each, given as code rows, on the chip kernel."""
         coding, simulator = self._coding, self._simulator
         steps = words + coding.drain_steps
         raster = input_raster(coding, self.encoder.codes[rows], words, simulator.lines)
@@ -276,30 +307,33 @@ class QuestionCore:
             threads=threads,
         )
 
-    def _largest(self, raster: NDArray[np.uint16], words: NDArray[np.int64]) -> NDArray[np.int32]:
-        """Count the spikes on each output line in every step; return the largest counts of the steps read."""
+    def _largest_counts(
+        self, raster: NDArray[np.uint16], words: NDArray[np.int64]
+    ) -> NDArray[np.int32]:
+        """Return the largest count of each output line in any step that is read, int32 (questions, output lines)."""
         T, read = self._coding.ticks_per_step, self._coding.steps_read(words)
         steps = words + self._coding.drain_steps
         counts = raster.reshape(len(raster) // T, T, -1).sum(axis=1, dtype=np.int32)
         ends = np.cumsum(steps)
         windows = np.stack([ends - read, ends], axis=1).reshape(-1)
-        # every other window is one that is read; the last one ends with the raster
+        # reduceat reduces between consecutive indices: every other window is one that is read, the last to the end
         found = np.maximum.reduceat(counts, windows[:-1], axis=0)[::2]
         return np.asarray(found, dtype=np.int32)
 
 
 def _runner_arguments(
-    program: Program, coding: Coding, encoder: Encoder, output_lines: int
+    network: DerivedNetwork, coding: Coding, encoder: Encoder, output_lines: int
 ) -> dict[str, Any]:
-    """List what the kernel's ProgramRunner takes: the program, and the signals of every code and of the gate."""
+    """Compute the arguments of `DerivedRunner`: the network, and the signals of every code and of the gate."""
     T = coding.ticks_per_step
     lines = np.zeros(coding.lines, dtype=np.uint64)
     spikes = np.zeros(coding.lines, dtype=np.int64)
-    fed = len(program.line_signals)
-    lines[:fed], spikes[:fed] = program.line_signals, program.line_spikes
+    fed = len(network.line_signals)
+    lines[:fed], spikes[:fed] = network.line_signals, network.line_spikes
     split = coding.word_lines - coding.backward_lines
 
     def of_codes(first: int, last: int) -> tuple[NDArray[np.uint64], NDArray[np.int32]]:
+        """Compute signals (code rows, T) and input spikes (code rows,) of the word lines first..last - 1."""
         signals = np.zeros((len(encoder.codes), T), dtype=np.uint64)
         for line in range(first, last):
             signals |= np.where(spike_pattern(T), lines[line], np.uint64(0))[encoder.codes[:, line]]
@@ -308,7 +342,7 @@ def _runner_arguments(
     word_signals, word_spikes = of_codes(0, split)
     back_signals, back_spikes = of_codes(split, coding.word_lines)
     gate = coding.gate_line
-    arguments = {f.name: getattr(program, f.name) for f in fields(program)}
+    arguments = {f.name: getattr(network, f.name) for f in fields(network)}
     del arguments["line_signals"], arguments["line_spikes"]
     return arguments | {
         "word_signals": word_signals,
@@ -324,11 +358,13 @@ def _runner_arguments(
         "every": coding.readout != "last",
         "largest": coding.readout == "max",
         "lines": output_lines,
-        "longest": MAX_WORDS,
+        "no_words": NO_WORDS,
+        "too_long": TOO_LONG,
+        "void": _VOID,
     }
 
 
-def _pieces(steps: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Cut a batch into pieces (first, last) of at most _STEPS_AT_ONCE steps, at least one question each."""
+def _batches(steps: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Cut questions into batches (first, last + 1) of about _STEPS_AT_ONCE steps, of at least one question each."""
     bins = (np.cumsum(steps) - 1) // _STEPS_AT_ONCE
     return list(pairwise([0, *(np.flatnonzero(np.diff(bins)) + 1).tolist(), len(steps)]))

@@ -1,4 +1,4 @@
-"""When the input lines spike: the codes of a question's words, and the gate, laid out tick by tick."""
+"""Compute the ticks at which input lines spike: for the codes of a question's words, and for the gate line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def spike_pattern(ticks: int) -> NDArray[np.bool_]:
     Returns
     -------
     bool (T + 1, T)
-        Row a: the ticks at which a line of activity a spikes; it holds a spikes.
+        Row a: the ticks at which a line of activity a spikes, a of them.
 
     """
     a, t = np.ogrid[: ticks + 1, :ticks]
@@ -28,7 +28,7 @@ def spike_pattern(ticks: int) -> NDArray[np.bool_]:
 def input_raster(
     coding: Coding, codes: NDArray[np.uint8], words: NDArray[np.int64], lines: int
 ) -> NDArray[np.bool_]:
-    """Write out the input spikes of questions.
+    """Compute the input spikes of questions, tick by tick.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def input_raster(
     words : int64 (n,)
         Words of each question, at least one.
     lines
-        Input lines, at least `coding.lines`.
+        Number of input lines, at least `coding.lines`.
 
     Returns
     -------
@@ -49,6 +49,7 @@ def input_raster(
     T = coding.ticks_per_step
     steps = words + coding.drain_steps
     first = np.cumsum(steps) - steps
+    # For each word: its position in its question, and the step in which each direction reads it.
     within = np.arange(len(codes)) - np.repeat(np.cumsum(words) - words, words)
     forward = np.repeat(first, words) + within
     reverse = np.repeat(first + words - 1, words) - within
@@ -61,6 +62,7 @@ def input_raster(
     split = coding.word_lines - coding.backward_lines
     raster[place, :, :split] = spikes[:, :, :split]
     raster[other, :, split : coding.word_lines] = spikes[:, :, split:]
-    later = np.arange(len(raster)) - np.repeat(first, steps)
-    raster[later >= np.repeat(steps - coding.steps_read(words), steps)] |= gate
+    # The gate spikes in the steps that are read, always the last ones of a question.
+    step = np.arange(len(raster)) - np.repeat(first, steps)
+    raster[step >= np.repeat(steps - coding.steps_read(words), steps)] |= gate
     return raster.reshape(-1, lines)

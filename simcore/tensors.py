@@ -1,11 +1,12 @@
-"""Read and write small sets of named arrays as safetensors, with sizes bounded before anything is allocated.
+"""Read and write small sets of named arrays as safetensors; every size is checked before memory is allocated for it.
 
-Our own metadata is one JSON object under the single key `spikewatch`: the library writes its metadata map in random
-order, and one key keeps equal content byte-equal (the registry addresses files by their digest).
+Our own metadata is one JSON object under the single key `spikewatch`.  The safetensors library writes its metadata map
+in random order, so several keys would give equal content different bytes, and the registry addresses files by digest.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 _METADATA_KEY: Final = "spikewatch"
 _HEADER_MAX: Final = 64 * 1024
-"""Longest JSON header in bytes that our files need: about twenty tensors of at most 200 bytes each."""
+"""Longest JSON header in bytes that we read; our files need about twenty entries of at most 200 bytes."""
 
 _CODES: Final = {
     "U8": "uint8",
@@ -38,14 +39,14 @@ _CODES: Final = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Field:
-    """State what a tensor must be.
+    """The element type and shape that a tensor must have.
 
     Attributes
     ----------
     dtype : str
         NumPy name of the element type.
     shape : tuple of (int or str)
-        A number is that length; a name stands for any length, the same wherever the name stands.
+        A number is that length; a name means any length, the same in every field with that name.
     optional : bool
         The tensor may be missing.
 
@@ -57,14 +58,14 @@ class Field:
 
 
 def read(path: Path, *, what: str, error: type[Exception]) -> bytes:
-    """Read a safetensors file whose header and size agree, before its tensors take any memory.
+    """Read a safetensors file, after checking that its size is the one that its header describes.
 
     Parameters
     ----------
     path
         The file.
     what
-        The name of the thing, for error texts.
+        Name of the file in error texts.
     error
         Class of the errors raised.
 
@@ -76,7 +77,7 @@ def read(path: Path, *, what: str, error: type[Exception]) -> bytes:
     Raises
     ------
     Exception
-        Of the class `error`: a file that cannot be read, or is not as long as its header says.
+        Of the class `error`: the file cannot be read, or its size is not the one that its header describes.
 
     """
     try:
@@ -97,6 +98,41 @@ def read(path: Path, *, what: str, error: type[Exception]) -> bytes:
         raise error(f"{what}: {e.strerror or e}") from None
 
 
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that a crash leaves either the old content or the new one, never a part.
+
+    The data goes to a temporary file in the same folder, which is synced and then renamed over the path; the folder is
+    synced last, so the new file is durable on return.  A path that is not a regular file (`/dev/stdout`) cannot be
+    replaced, and is written directly.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written; the temporary file is removed.
+
+    """
+    path = path.resolve()  # a symbolic link stays a link: its target is replaced
+    if path.exists() and not path.is_file():
+        path.write_bytes(data)
+        return
+    draft = path.with_name(f".{os.urandom(8).hex()}.tmp")
+    try:
+        with draft.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+        raise
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
 def pack(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]) -> bytes:
     """Serialise arrays and their metadata; equal content gives equal bytes."""
     text = json.dumps(metadata, sort_keys=True, separators=(",", ":"))
@@ -113,20 +149,20 @@ def unpack(
     limits: Mapping[str, int],
     error: type[Exception],
 ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """Parse the bytes of a safetensors file against the tensors it must hold.
+    """Parse the bytes of a safetensors file, and check them against the tensors that it must hold.
 
     Parameters
     ----------
     data
         The whole file.
     what
-        The name of the thing, for error texts.
+        Name of the file in error texts.
     format_name, version
-        What the metadata must say of itself.
+        The format and schema version that its metadata must have.
     fields
-        Every tensor that must (or, where optional, may) be there; no other may be.
+        All tensors that the file must hold or, if optional, can hold; it must not hold any other.
     limits
-        Largest length for each named dimension.
+        Largest length of each named dimension.
     error
         Class of the errors raised.
 
@@ -138,7 +174,7 @@ def unpack(
     Raises
     ------
     Exception
-        Of the class `error`, one line for anything that does not fit.
+        Of the class `error`, with one line that names what does not fit.
 
     """
     header = _header(data, len(data), what, error)
@@ -169,7 +205,7 @@ def unpack(
 
 
 def _header(data: bytes, length: int, what: str, error: type[Exception]) -> dict[str, Any]:
-    """Parse the header of a file of `length` bytes, of which `data` is the beginning."""
+    """Parse the header of a file of `length` bytes that begins with `data`."""
     if len(data) < 8:
         raise error(f"{what}: {len(data)} bytes, too short for a safetensors file")
     size, most = int.from_bytes(data[:8], "little"), min(_HEADER_MAX, length - 8)
@@ -185,10 +221,11 @@ def _header(data: bytes, length: int, what: str, error: type[Exception]) -> dict
 
 
 def _metadata(header: Mapping[str, Any], what: str, error: type[Exception]) -> dict[str, Any]:
+    """Parse our own metadata in the header."""
     try:
         metadata = json.loads(header["__metadata__"][_METADATA_KEY])
     except (KeyError, TypeError, ValueError, RecursionError):
-        raise error(f"{what}: no spikewatch metadata in it") from None
+        raise error(f"{what}: it holds no spikewatch metadata") from None
     if not isinstance(metadata, dict):
         raise error(f"{what}: its spikewatch metadata is not an object")
     return metadata
@@ -202,6 +239,7 @@ def _check_entry(
     limits: Mapping[str, int],
     error: type[Exception],
 ) -> None:
+    """Check the header's entry of one tensor against its field (see `check_shape`)."""
     try:
         dtype, shape = entry["dtype"], entry["shape"]
     except (KeyError, TypeError):
@@ -226,15 +264,20 @@ def check_shape(
     Parameters
     ----------
     what
-        Who has the shape, for error texts.
+        Name of the array in error texts.
     shape, field
-        What is, and what must be.
+        The actual shape, and the field that it must fit.
     lengths
-        Lengths that names already stand for; new ones are added.
+        Lengths of the names seen so far; those of new names are added.
     limits
-        Largest length for each name.
+        Largest length of each name.
     error
         Class of the errors raised.
+
+    Raises
+    ------
+    Exception
+        Of the class `error`: the shape does not fit.
 
     """
     if len(shape) != len(field.shape):

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from ...simcore import HostHead
 from ..network.constrained import T
-from ..network.place import HostHead
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -104,7 +104,7 @@ class Explanation:
     @property
     def head(self) -> str:
         """Where the answer is computed: "core" or "host"."""
-        return "core" if self.image.head_bias is None else "host"
+        return "core" if self.image.head is None else "host"
 
     @property
     def both(self) -> bool:

@@ -98,7 +98,7 @@ def evaluate_stages(
     confusion = None if truth is None else confusion_matrix(truth, answers.label, labels)
     placed, _ = unplace(image, encoder)
     return {
-        "head": "core" if image.head_bias is None else "host",
+        "head": "core" if image.head is None else "host",
         "questions": len(questions),
         "without_words": len(questions) - len(spoken),
         "float_by_recurrence": sum(not float_model.can_run(q) for q in words),

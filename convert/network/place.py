@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ...simcore import Coding, CoreImage, Encoder, blank, limits
+from ...simcore import Coding, CoreImage, Encoder, HostHead, blank, limits
 from ..errors import ConstraintError
 from .constrained import MAX_FAN_IN, ConstrainedNetwork, T, join_directions
 
@@ -72,21 +72,6 @@ class Neurons:
         """Return the population followed by another one."""
         names = [f.name for f in fields(self)]
         return Neurons(**{n: np.concatenate([getattr(self, n), getattr(more, n)]) for n in names})
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class HostHead:
-    """The head as the host computes it: scores = weights @ spikes + bias; a mean adds the bias once for each word.
-
-    Attributes
-    ----------
-    weights : int32 (classes, n_hidden)
-    bias : int32 (classes,)
-
-    """
-
-    weights: NDArray[np.int32]
-    bias: NDArray[np.int32]
 
 
 Readout = Neurons | HostHead | tuple[Neurons, Neurons]
@@ -196,9 +181,8 @@ def place(network: ConstrainedNetwork, hidden: Neurons, readout: Readout) -> Cor
     arrays["outputs"] = np.stack(
         [np.zeros_like(lines), np.arange(recurrent, n), lines], axis=1
     ).astype(np.int32)
-    if isinstance(readout, HostHead):
-        arrays |= {"head_weights": readout.weights, "head_bias": readout.bias}
-    return CoreImage(**arrays, coding=_coding(network)).validate()
+    head = readout if isinstance(readout, HostHead) else None
+    return CoreImage(**arrays, head=head, coding=_coding(network)).validate()
 
 
 def _axons(
@@ -258,9 +242,8 @@ def _place_apart(network: ConstrainedNetwork, hidden: Neurons, readout: Readout)
     shift = first.output_lines if isinstance(readout, HostHead) else 0
     outputs[len(first.outputs) :] += np.array([1, 0, shift], dtype=np.int32)
     arrays["target_axon"][1, core == limits.TARGET_OUTPUT] += shift
-    if isinstance(readout, HostHead):
-        arrays |= {"head_weights": readout.weights, "head_bias": readout.bias}
-    return CoreImage(**arrays, coding=_coding(network)).validate()
+    head = readout if isinstance(readout, HostHead) else None
+    return CoreImage(**arrays, head=head, coding=_coding(network)).validate()
 
 
 def _leaving(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ...simcore import Classifier, golden
+from ...simcore import Classifier, HostHead, golden
 from ...simcore.classifier import read_labels
 from ...simcore.text.splitting import read_tokenizer
 from ..constraining.recipe import bring_to_core, choose_recipe
@@ -19,7 +19,7 @@ from ..evaluation.stages import describe_data, evaluate_stages, label_indices
 from ..lookup import lookup_file
 from ..network.constrained import CONSTRAINED_FILE
 from ..network.elman import HEADS
-from ..network.place import HostHead, gate_lines, readout_copies
+from ..network.place import gate_lines, readout_copies
 from ..read import read_model
 from ..words.question_files import read_questions
 from ..words.vectors import read_vectors, vocabulary_table

@@ -237,7 +237,7 @@ def evaluate_model(model: Model, data: Path) -> dict[str, Any]:
         model.files["model.onnx"], what=f"{model.pin}: model.onnx"
     )
     image = CoreImage.from_bytes(model.files["core.safetensors"])
-    network = replace(network, head="core" if image.head_bias is None else "host")
+    network = replace(network, head="core" if image.head is None else "host")
     evaluation = evaluate_stages(
         questions=questions,
         files=model.files,

@@ -71,7 +71,7 @@ def _levels(image: CoreImage, placed: ConstrainedNetwork) -> dict[str, NDArray[n
         "words": levels[:, words][joined[:, words]],
         "recurrence": levels[:, ~words][joined[:, ~words]],
     }
-    if image.head_bias is None:
+    if image.head is None:
         found["readout"] = np.concatenate([_readout(image, c) for c in range(image.cores)])
     return found
 
@@ -92,7 +92,7 @@ def crossbar(report: ReportData) -> Section:
     if report.placed is None:
         section.missing.append(_NOT_PLACED)
         return section
-    last = "the readout neurons of a class" if image.head_bias is None else "their fifth copies"
+    last = "the readout neurons of a class" if image.head is None else "their fifth copies"
     for core in range(image.cores):
         number = f" of core {core}" if image.cores > 1 else ""
         section.plots.append(

@@ -87,7 +87,7 @@ def _kinds(
     for kind, name in enumerate(("word", "hidden", "gate")):
         kinds[slice(*rows.get(name, (0, 0)))] = kind
     # With the head on the host, hidden neurons themselves leave the core: there is no readout on it.
-    if image.head_bias is None and "hidden" in rows and "readout" in columns:
+    if image.head is None and "hidden" in rows and "readout" in columns:
         kinds[slice(*rows["hidden"]), slice(*columns["readout"])] = len(KINDS) - 1
     return kinds
 
@@ -131,7 +131,7 @@ def _of_columns(name: str, neurons: int, image: CoreImage, core: int) -> tuple[s
     """Return the label of a group of neurons, and how many neurons make one unit."""
     if name == "hidden":
         return f"{neurons // COPIES} hidden units\nx {COPIES} copies", COPIES
-    if image.head_bias is not None:
+    if image.head is not None:
         return "fifth copies\n(to the host)", 1
     lines = len(np.unique(image.target_axon[core][image.target_core[core] == limits.TARGET_OUTPUT]))
     return f"readout: {lines} classes\nx {neurons // lines} neurons", max(1, neurons // lines)

@@ -56,7 +56,7 @@ def question_raster(found: Explanation) -> Markup:
         every = -(-(steps - first) // 16)
         at = np.arange(0, steps - first, every)
         lower.xaxis.set_ticks(T * at, labels=T * (at + first))
-        if found.image.head_bias is None and len(found.labels) <= _MOST_NAMES:
+        if found.image.head is None and len(found.labels) <= _MOST_NAMES:
             _classes(upper, found, sum(s.shape[1] + 2 for _, s, _ in groups[:-1]))
 
     label = found.labels[found.label]
@@ -81,7 +81,7 @@ def _groups(found: Explanation) -> list[tuple[str, NDArray[Any], str]]:
         ("word lines", course.lines[:, :words], SERIES[0]),
         ("hidden units", hidden, SERIES[1]),
     ]
-    if image.head_bias is None:
+    if image.head is None:
         core, neuron, _ = image.outputs[_by_class(image)].T
         groups.append(("readout neurons", course.fired[:, core, neuron], SERIES[3]))
     return groups

@@ -107,7 +107,7 @@ def gather(
         image=image,
         placed=placed,
         evaluation=evaluation
-        | {"utilisation": use, "head": "core" if image.head_bias is None else "host"},
+        | {"utilisation": use, "head": "core" if image.head is None else "host"},
         stages=_stages(evaluation.get("stages")),
         counted=counted,
         training=_document(model.files, "training.json"),

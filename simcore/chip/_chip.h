@@ -1,10 +1,15 @@
-/* What the chip kernel does to many neurons at once, in the compiler's vectors, so that one source serves every CPU.
+/* The inner loops of the chip kernel, over many neurons at once.  They use the vector extensions of GCC and Clang, so
+   that one source serves every CPU; intrinsics appear only where these compilers would not find the instruction.
 
-   A core's 256 neurons are laid out in one of two orders (tables.BYTE_ORDER, tables.WORD_ORDER), both made so that a
-   crossbar row needs no shuffling:
-   - bytes: neuron 8 b + k at 32 k + b.  Bit k of every byte of a row belongs to the k-th 32 bytes; shifting the row's
-     bytes left by one brings the next 32 neurons to the sign bits.
-   - words: of every 32 bytes, the even ones, then the odd ones: what shifting the bytes as 16-bit words gives. */
+   The 256 neurons of a core are in one of two orders, chosen so that a row of the crossbar (256 bits) can be used
+   without shuffling it:
+   - byte order (tables.BYTE_ORDER): neuron 8 b + k is at position 32 k + b.  Bit k of each of the 32 bytes of a row
+     then belongs to the k-th group of 32 positions; shifting all bytes left by one brings the next group to the sign
+     bits.
+   - word order (tables.WORD_ORDER): of every 32 positions in byte order, first the even ones, then the odd ones.  That
+     is how 32 bytes fall apart when they are read as 16 words of 16 bits: low bytes, then high bytes.
+
+   AXONS, KIND_PLAIN and other capitals without a definition here are macros from limits.py and constants.py (setup.py). */
 
 #ifndef SPIKEWATCH_CHIP_H
 #define SPIKEWATCH_CHIP_H
@@ -16,7 +21,7 @@
 #endif
 
 #if defined(__AVX2__)
-#define PART 32 /* bytes of a vector: a crossbar row is one vector or two */
+#define PART 32 /* bytes of a vector: a crossbar row is one vector of AVX2, or two of SSE2 or NEON */
 #else
 #define PART 16
 #endif
@@ -25,16 +30,16 @@ typedef int8_t bytes __attribute__((vector_size(PART), aligned(1), may_alias));
 typedef int16_t words __attribute__((vector_size(PART), aligned(2), may_alias));
 typedef uint16_t counts __attribute__((vector_size(PART), aligned(2), may_alias));
 typedef uint64_t word64 __attribute__((aligned(1), may_alias));
+/* Functions are always inlined where an argument is a constant at the call: each call gets its own specialised code. */
 #define INLINE static inline __attribute__((always_inline))
 
-enum { PLAIN, GENERAL, REVERSAL }; /* tables.KIND_* */
 enum { LEAK, IS_REVERSED, ALPHA, MINUS_BETA, UP_KEEP, UP_ADD, DOWN_KEEP, DOWN_ADD }; /* rows of tables.neuron_table */
 
 #if defined(__AVX2__)
 INLINE words larger(words a, words b) { return (words) _mm256_max_epi16((__m256i) a, (__m256i) b); }
 INLINE words smaller(words a, words b) { return (words) _mm256_min_epi16((__m256i) a, (__m256i) b); }
 INLINE uint32_t signs(bytes a) { return (uint32_t) _mm256_movemask_epi8((__m256i) a); }
-/* The even bytes of one and the odd ones of the other. */
+/* Combine the low bytes of the words of one with the high bytes of the other. */
 INLINE bytes interleaved(words even, words odd)
 {
     return (bytes) _mm256_blendv_epi8((__m256i) even, (__m256i) odd, _mm256_set1_epi16((short) 0xFF00));
@@ -62,7 +67,7 @@ INLINE bytes interleaved(words even, words odd)
 }
 #endif
 
-/* The set bits of 256. */
+/* Count the set bits of 256.  x86-64 has no population count before SSE4.2, hence the sums within a word. */
 INLINE int count_256(const void *bits)
 {
     const word64 *b = (const word64 *) bits;
@@ -81,11 +86,12 @@ INLINE int count_256(const void *bits)
 #endif
 }
 
-/* List the set bits of 256, counted from `base`; returns how many.  Writes one more.
-   Few are set: two of each 64 are listed without a branch that the CPU would guess wrong half of the time. */
+/* List the positions of the set bits of 256, plus `base`; return their number.  Writes one entry beyond the list.
+   Usually few bits are set, so the first two of every 64 are listed without a branch, which the CPU would mispredict
+   half of the time. */
 INLINE int list_256(const uint64_t *bits, uint32_t base, uint32_t *list)
 {
-    const uint64_t last = 1ULL << 63;
+    const uint64_t last = 1ULL << 63; /* keeps ctz defined for 0 */
     int n = 0;
     for (int i = 0; i < 4; i++, base += 64) {
         uint64_t x = bits[i];
@@ -100,8 +106,10 @@ INLINE int list_256(const uint64_t *bits, uint32_t base, uint32_t *list)
     return n;
 }
 
-/* sum[j] += weights[j] * (rows of the list with bit j set), words, for n < 2^planes axons of one type, n <= 128;
-   returns the set bits of the rows.  The rows are counted bit-sliced: plane p holds bit p of all 256 counts. */
+/* Compute sum[j] += weights[j] * (number of listed rows with bit j set), in word order, for n < 2^planes axons of one
+   type, n <= 128.  Returns the set bits of the rows.
+   The rows are counted bit-sliced: plane p holds bit p of all 256 counts, and adding a row is a ripple of half adders
+   (XOR for the sum, AND for the carry) over whole vectors. */
 INLINE int add_planes(
     const uint8_t *crossbar, const uint8_t *list, int n, const int16_t *weights, int16_t *sum, const int planes)
 {
@@ -132,6 +140,7 @@ INLINE int add_planes(
     return events;
 }
 
+/* Call `add_planes` with as few planes as hold a count of n. */
 static inline int add_rows(
     const uint8_t *crossbar, const uint8_t *list, int n, const int16_t *weights, int16_t *sum)
 {
@@ -145,26 +154,28 @@ static inline int add_rows(
     }
 }
 
-/* What a tick of a core with 16-bit potentials leaves behind, beside the potentials. */
+/* The result of one tick of one core, apart from its potentials. */
 typedef struct {
-    uint64_t fired[4]; /* bits, in the order of bytes */
-    int outside;       /* a potential left -2^14..2^14 - 1 */
-    int happened;      /* a neuron fired or changed its potential; only told for silent ticks */
-    int events;
+    uint64_t fired[4]; /* one bit for each neuron, in byte order */
+    int outside;       /* whether a potential left -NARROW_MAX - 1..NARROW_MAX */
+    int happened;      /* whether a neuron fired or changed its potential; in 16 bits, known for silent ticks only */
+    int events;        /* synaptic events */
 } Tick;
 
-/* Leak, threshold, fire and reset for one vector of neurons, as `update` in _wide.pxi; returns -1 for those that did
-   not fire.  No sum here leaves 16 bits: see tables.narrow_table. */
+/* Leak, threshold, fire and reset for one vector of neurons with potentials v, as `update` in _wide.pxi; writes the new
+   potentials to V and returns -1 for neurons that did not fire, 0 for those that did.
+   No sum here leaves 16 bits: tables.narrow_table says why. */
 INLINE words narrow_neurons(const int16_t *p, words *V, words v, const int kind, words *high, words *low)
 {
 #define ROW(r) (*(const words *) (p + 256 * (r)))
     words quiet;
-    if (kind == PLAIN) {
+    if (kind == KIND_PLAIN) {
         v += ROW(LEAK);
         quiet = ROW(ALPHA) > v;
         v = larger(v - (ROW(ALPHA) & ~quiet), ROW(MINUS_BETA));
     } else {
-        if (kind == REVERSAL) {
+        if (kind == KIND_REVERSAL) {
+            /* a comparison gives -1: sign is sgn(v), and Omega lambda of equations 3 and 4 needs no branch */
             words sign = (words) (v < 0) - (words) (v > 0);
             words w = v + ROW(LEAK) * ((ROW(IS_REVERSED) & sign) | (~ROW(IS_REVERSED) & 1));
             v = w & ~(ROW(IS_REVERSED) & ((v ^ w) < 0));
@@ -183,7 +194,8 @@ INLINE words narrow_neurons(const int16_t *p, words *V, words v, const int kind,
 #undef ROW
 }
 
-/* The neurons of one part of a core: their drive comes from bytes in registers, from words in memory, or is none. */
+/* Run a tick for the neurons of one part of a core.  Their drive is either `few`, bytes in registers, or `many`, words in
+   memory, or none if both are NULL. */
 INLINE void narrow_part(
     const int16_t *p, int16_t *V, const bytes *few, const int16_t *many, const int kind, const int part,
     uint8_t *tally, Tick *tick)
@@ -194,31 +206,33 @@ INLINE void narrow_part(
         int at = 32 * k + PART / 2 * part;
         words *even = (words *) (V + at), *odd = (words *) (V + at + 16);
         words a = *even, b = *odd, v = a, w = b;
-        if (few) {
+        if (few) { /* sign-extend the low bytes, then the high bytes, of each word */
             v += (words) ((counts) few[k] << 8) >> 8;
             w += (words) few[k] >> 8;
         } else if (many) {
             v += *(const words *) (many + at);
             w += *(const words *) (many + at + 16);
         }
+        /* word order puts the even neurons of these 32 before the odd ones: interleaving gives byte order again */
         words quiet_even = narrow_neurons(p + at, even, v, kind, &high, &low);
         words quiet_odd = narrow_neurons(p + at + 16, odd, w, kind, &high, &low);
         bytes quiet = interleaved(quiet_even, quiet_odd);
         if (!few && !many)
             changed |= (a ^ *even) | (b ^ *odd) | (words) ~quiet;
         if (tally)
-            *(bytes *) (tally + 32 * k + PART * part) += quiet + 1;
+            *(bytes *) (tally + 32 * k + PART * part) += quiet + 1; /* quiet is -1, fired 0 */
         uint32_t fired = ~signs(quiet);
 #if PART == 16
         fired &= 0xFFFF;
 #endif
         tick->fired[k >> 1] |= (uint64_t) fired << (32 * (k & 1) + PART * part);
     }
-    tick->outside |= signs((bytes) ((high > 16383) | (low < -16384))) != 0;
+    tick->outside |= signs((bytes) ((high > NARROW_MAX) | (low < -NARROW_MAX - 1))) != 0;
     if (!few && !many)
         tick->happened |= signs((bytes) (changed == 0)) != (uint32_t) ((1ULL << PART) - 1);
 }
 
+/* narrow_few, below, for a constant kind.  The drives stay in registers until all spikes are added. */
 INLINE void narrow_few_of(
     const uint8_t *crossbar, const uint16_t *spikes, int n, const int8_t *weights, const int16_t *p, const int kind,
     int16_t *V, uint8_t *tally, Tick *tick)
@@ -231,7 +245,7 @@ INLINE void narrow_few_of(
             if (part == 0)
                 tick->events += count_256(crossbar + 32 * (spikes[i] & 0xFF));
 #pragma GCC unroll 8
-            for (int k = 7; k >= 0; k--) {
+            for (int k = 7; k >= 0; k--) { /* bit k of each byte of the row is now its sign bit */
                 drive[k] += (row < 0) & weight[32 / PART * k];
                 row += row;
             }
@@ -240,6 +254,7 @@ INLINE void narrow_few_of(
     }
 }
 
+/* narrow_many, below, for a constant kind. */
 INLINE void narrow_many_of(
     const int16_t *drive, const int16_t *p, const int kind, int16_t *V, uint8_t *tally, Tick *tick)
 {
@@ -247,32 +262,34 @@ INLINE void narrow_many_of(
         narrow_part(p, V, 0, drive, kind, part, tally, tick);
 }
 
-/* A tick of a core with 16-bit potentials V and parameters p (tables.narrow_table); `tally`, where not NULL, takes
-   up who fired.  Few spikes (256 type + axon), whose weights cannot sum to more than a byte: */
+/* Run a tick of a core with 16-bit potentials V and parameters p (tables.narrow_table).  `tally`, if not NULL, counts the
+   spikes of each neuron, in byte order.
+   For few spikes (each 256 type + axon) whose weights cannot sum to more than a byte: */
 static inline void narrow_few(
     const uint8_t *crossbar, const uint16_t *spikes, int n, const int8_t *weights, const int16_t *p, int kind,
     int16_t *V, uint8_t *tally, Tick *tick)
 {
     memset(tick, 0, sizeof *tick);
     switch (kind) {
-    case PLAIN: narrow_few_of(crossbar, spikes, n, weights, p, PLAIN, V, tally, tick); break;
-    case GENERAL: narrow_few_of(crossbar, spikes, n, weights, p, GENERAL, V, tally, tick); break;
-    default: narrow_few_of(crossbar, spikes, n, weights, p, REVERSAL, V, tally, tick); break;
+    case KIND_PLAIN: narrow_few_of(crossbar, spikes, n, weights, p, KIND_PLAIN, V, tally, tick); break;
+    case KIND_GENERAL: narrow_few_of(crossbar, spikes, n, weights, p, KIND_GENERAL, V, tally, tick); break;
+    default: narrow_few_of(crossbar, spikes, n, weights, p, KIND_REVERSAL, V, tally, tick); break;
     }
 }
 
-/* The same with the drive of many spikes, or with none where `drive` is NULL. */
+/* For many spikes, whose drive (int16, word order) was summed before; for none if `drive` is NULL. */
 static inline void narrow_many(
     const int16_t *drive, const int16_t *p, int kind, int16_t *V, uint8_t *tally, Tick *tick)
 {
     memset(tick, 0, sizeof *tick);
-    switch (kind + (drive ? 0 : 3)) {
-    case PLAIN: narrow_many_of(drive, p, PLAIN, V, tally, tick); break;
-    case GENERAL: narrow_many_of(drive, p, GENERAL, V, tally, tick); break;
-    case REVERSAL: narrow_many_of(drive, p, REVERSAL, V, tally, tick); break;
-    case 3 + PLAIN: narrow_many_of(0, p, PLAIN, V, tally, tick); break;
-    case 3 + GENERAL: narrow_many_of(0, p, GENERAL, V, tally, tick); break;
-    default: narrow_many_of(0, p, REVERSAL, V, tally, tick); break;
+    enum { SILENT = 3 };
+    switch (kind + (drive ? 0 : SILENT)) {
+    case KIND_PLAIN: narrow_many_of(drive, p, KIND_PLAIN, V, tally, tick); break;
+    case KIND_GENERAL: narrow_many_of(drive, p, KIND_GENERAL, V, tally, tick); break;
+    case KIND_REVERSAL: narrow_many_of(drive, p, KIND_REVERSAL, V, tally, tick); break;
+    case SILENT + KIND_PLAIN: narrow_many_of(0, p, KIND_PLAIN, V, tally, tick); break;
+    case SILENT + KIND_GENERAL: narrow_many_of(0, p, KIND_GENERAL, V, tally, tick); break;
+    default: narrow_many_of(0, p, KIND_REVERSAL, V, tally, tick); break;
     }
 }
 
@@ -280,11 +297,11 @@ static inline void clear_drive(int16_t *drive)
 {
     for (int i = 0; i < 512 / PART; i++) {
         ((words *) drive)[i] = (words) {0};
-        __asm__ volatile("" ::: "memory"); /* gcc makes of this a string instruction, which is slow to start */
+        __asm__ volatile("" ::: "memory"); /* else GCC turns the loop into `rep stos`, which is slow to start */
     }
 }
 
-/* Bits in the order of bytes from 0 or 1 for each neuron in the order of words; `tally` as above. */
+/* Pack 0 or 1 for each neuron in word order into bits in byte order; `tally` as above. */
 static inline void pack_fired(const uint8_t *fired, uint8_t *tally, uint64_t *bits)
 {
     memset(bits, 0, 32);

@@ -1,13 +1,16 @@
-/* The hot part of the program kernel: blocks of ticks of a derived network (derive.py; _derived.pxi runs them).
+/* The inner loops of the derived-network kernel: a block of ticks of a derived network (derive.py computes the network,
+ * _derived.pxi calls these functions).
  *
- * No recurrent spike arrives within the block in which it was fired, so all that drives a neuron in a block is known
- * before the block begins.  A tick sums the drives of the signals that spike, eight signals at a time, from a table
- * of the sums over all 256 ways in which eight signals can spike; then it steps the hidden neurons.
+ * No recurrent spike arrives within the block in which it was fired, so every drive of a block is known before the block
+ * begins.  A tick adds up the drives of the signals that spike, eight signals at a time, from a table of the sums for
+ * all 256 subsets of eight signals; then it steps the hidden neurons.
  *
- * Potentials are kept relative to the threshold (U = V - alpha), so that a neuron fires where U >= 0.
+ * Potentials are kept relative to the threshold, U = V - alpha, so that a neuron fires if U >= 0: its sign bit says so.
+ *
+ * LANES, MAX_LANES and DELAY_MAX are macros from limits.py and constants.py (setup.py).
  */
-#ifndef SPIKEWATCH_PROGRAM_H
-#define SPIKEWATCH_PROGRAM_H
+#ifndef SPIKEWATCH_DERIVED_H
+#define SPIKEWATCH_DERIVED_H
 
 #include <stdint.h>
 #include <string.h>
@@ -18,43 +21,44 @@
 #define INLINE static inline __attribute__((always_inline))
 
 enum {
-    LANES = 16,       /* 16-bit drives of one vector; program.py pads to it */
-    MAX_VECTORS = 8,  /* vectors of drives, at most */
-    GROUPS = 8,       /* groups of eight signals: one 64-bit word */
-    BLOCK = 15,       /* ticks of a block, at most: the longest delay of the chip */
+    MAX_VECTORS = MAX_LANES / LANES,
+    GROUPS = 8,        /* groups of eight signals: the bytes of a 64-bit word */
+    BLOCK = DELAY_MAX, /* most ticks of a block: the longest delay of the chip */
 };
 
-/* The lanes of a block: hidden neurons first, then drives that only output neurons read, then counters. */
+/* The lanes of a block: first the hidden neurons, then the drives that only output neurons read, then the counters. */
 typedef struct {
-    const int16_t *sums;   /* (GROUPS, 256, vectors, LANES); of hidden lanes with their leak */
-    const int32_t *alpha;  /* these three (vectors, LANES), in the order of `lane_place` */
-    const int32_t *floors; /* of U */
-    const int32_t *guard;  /* U above it might pass the 20-bit ceiling within a block */
-    const int16_t *narrow; /* (3, vectors, LANES), in order: threshold, floor of U, -1 for hidden lanes; NULL: too wide */
+    const int16_t *sums;   /* (GROUPS, 256, vectors, LANES): drive of each subset of a group; hidden lanes: plus leak */
+    const int32_t *alpha;  /* (vectors, LANES), as the next two, in the order of `lane_place` */
+    const int32_t *floors; /* lowest U */
+    const int32_t *guard;  /* a U above it could pass the 20-bit ceiling within a block */
+    const int16_t *narrow; /* (3, vectors, LANES) in lane order: alpha, lowest U, and -1 for hidden lanes or 0;
+                              NULL if 16 bits do not hold them */
     int vectors;
-    int tail;              /* the last vectors, which hold all lanes that are no hidden neurons */
+    int tail;              /* the last vectors, which hold all lanes that are not hidden neurons: 1, or all of them */
     int shift;             /* bit of hidden lane 0 in a word of signals */
-    uint64_t hidden;       /* bits of the hidden lanes, lane 0 lowest */
-} Layer;
+    uint64_t hidden;       /* one bit for each hidden lane, lane 0 lowest */
+} HiddenLanes;
 
-/* Output neurons that share a drive; program.py pads them to 8 or to a multiple of 16. */
+/* Output neurons that share a drive; derive.py pads them to 8 or to a multiple of 16. */
 typedef struct {
-    int32_t *U;            /* state */
+    int32_t *U;             /* potentials: read and written */
     const int32_t *leak, *alpha, *floors, *guard;
-    const int32_t *weights; /* neurons that one spike stands for */
+    const int32_t *weights; /* neurons of the chip that one spike stands for */
     int lanes;
 } Group;
 
 #if defined(__AVX2__)
 
-/* Where the parameters of a lane lie: widening a vector by unpacking gives lanes 0-3 and 8-11, then 4-7 and 12-15. */
+/* Return the position of a lane's 32-bit parameters: unpacking a 256-bit vector of 16-bit lanes works in each half on its
+   own, so it yields lanes 0-3 and 8-11, then 4-7 and 12-15. */
 static inline int lane_place(int lane)
 {
     static const int place[LANES] = {0, 1, 2, 3, 8, 9, 10, 11, 4, 5, 6, 7, 12, 13, 14, 15};
     return lane / LANES * LANES + place[lane % LANES];
 }
 
-/* The sign bits of the first 64 lanes, in order; sets one vector more. */
+/* Return the sign bits of the first 64 lanes in lane order.  Overwrites lanes[vectors], which must exist. */
 INLINE uint64_t signs_of(__m256i *lanes, const int vectors)
 {
     uint64_t bits = 0;
@@ -66,7 +70,7 @@ INLINE uint64_t signs_of(__m256i *lanes, const int vectors)
     return bits;
 }
 
-/* Write the drives of a tick out, and keep the largest of each. */
+/* Store the drives of a tick, and update the largest of each. */
 INLINE void keep_drives(const __m256i *sum, const int vectors, __m256i *drives, __m256i *most)
 {
     for (int v = 0; v < vectors; v++) {
@@ -75,9 +79,9 @@ INLINE void keep_drives(const __m256i *sum, const int vectors, __m256i *drives, 
     }
 }
 
-/* Where each group's row lies for the signals that spike at every tick, in bytes from the group's first. */
+/* Compute, for every tick and group, the offset in bytes of the row of `sums` for the signals that spike. */
 INLINE void find_rows(
-    const Layer *net, const int vectors, int ticks, const uint64_t *signals, const uint64_t *flight,
+    const HiddenLanes *net, const int vectors, int ticks, const uint64_t *signals, const uint64_t *flight,
     uint16_t rows[][GROUPS])
 {
     const __m128i size = _mm_set1_epi16(32 * vectors);
@@ -87,7 +91,7 @@ INLINE void find_rows(
     }
 }
 
-/* Sum the drives of the signals that spike. */
+/* Sum the drives of the signals that spike in one tick. */
 INLINE void sum_drives(const int16_t *sums, const int vectors, const uint16_t *rows, __m256i *sum)
 {
     for (int g = 0; g < GROUPS; g++) {
@@ -99,12 +103,12 @@ INLINE void sum_drives(const int16_t *sums, const int vectors, const uint16_t *r
     }
 }
 
-/* Run `ticks` ticks of the hidden neurons, whose potentials are not above their guards.
-   `signals` (ticks,) says who spikes on the input lines; `flight` (ticks,) holds the hidden spikes that arrive, bit j
-   for lane j, and gets those that are fired; `drives` (ticks, tail, LANES) and `top` (tail, LANES) get the drives of
-   the last vectors, and the largest of each. */
+/* Run `ticks` ticks of the hidden neurons, whose potentials must not be above their guards.
+   `signals` (ticks,) are the spikes on the input lines.  `flight` (ticks,) holds the hidden spikes that arrive, bit j for
+   lane j; they are replaced by those that are fired, which arrive one delay later.  The drives of the tail vectors are
+   written to `drives` (ticks, tail, LANES), and the largest of each to `top` (tail, LANES). */
 INLINE void block_of(
-    const Layer *net, const int vectors, const int tail, int ticks, const uint64_t *signals, uint64_t *flight,
+    const HiddenLanes *net, const int vectors, const int tail, int ticks, const uint64_t *signals, uint64_t *flight,
     int32_t *potential, int16_t *drives, int16_t *top)
 {
     const __m256i *alpha = (const __m256i *) net->alpha, *floors = (const __m256i *) net->floors;
@@ -140,12 +144,12 @@ INLINE void block_of(
         _mm256_storeu_si256((__m256i *) top + v, most[v]);
 }
 
-/* The same in 16 bits, where that is exact; returns 1, and has changed nothing, where it is not.
+/* Run the same block in 16 bits.  Returns 0 if the result is exact; otherwise 1, and then only `drives` has changed.
 
-   A potential above NARROW_TOP is run from NARROW_TOP, and what is above is added again at the end.  That is exact if
-   the neuron fires at every tick all the same, for then no tick's outcome depended on it. */
+   A potential above NARROW_TOP starts from NARROW_TOP, and the difference is added again at the end.  That is exact if
+   the neuron fires at every tick even so: then the difference changed the outcome of no tick. */
 INLINE int narrow_block_of(
-    const Layer *net, const int vectors, const int tail, int ticks, const uint64_t *signals, uint64_t *flight,
+    const HiddenLanes *net, const int vectors, const int tail, int ticks, const uint64_t *signals, uint64_t *flight,
     int32_t *potential, int16_t *drives, int16_t *top)
 {
     enum { NARROW_TOP = 1 << 14 };
@@ -171,7 +175,7 @@ INLINE int narrow_block_of(
         __m256i sum[MAX_VECTORS], signs[MAX_VECTORS + 1];
         sum_drives(sums, vectors, rows[t], sum);
         for (int v = 0; v < vectors; v++) {
-            /* a sum below 16 bits is below the floor as well, so it may saturate there */
+            /* saturating below is harmless: such a sum is below the floor, which the next lines raise it to */
             __m256i u = signs[v] = _mm256_adds_epi16(U[v], sum[v]);
             largest[v] = _mm256_max_epi16(largest[v], u);
             missed[v] = _mm256_or_si256(missed[v], u);
@@ -211,7 +215,7 @@ INLINE int narrow_block_of(
 
 static inline int lane_place(int lane) { return lane; }
 
-/* 64 bytes of 0 or 1 as bits, in order. */
+/* Pack 64 bytes of 0 or 1 into bits, in order. */
 static inline uint64_t bits_of(const unsigned char *bytes)
 {
     uint64_t bits = 0, eight;
@@ -227,9 +231,9 @@ static inline uint64_t bits_of(const unsigned char *bytes)
     return bits;
 }
 
-/* The same for any CPU. */
+/* Run a block on any CPU; see block_of for AVX2. */
 INLINE void block_of(
-    const Layer *net, const int vectors, const int tail, int ticks, const uint64_t *signals, uint64_t *flight,
+    const HiddenLanes *net, const int vectors, const int tail, int ticks, const uint64_t *signals, uint64_t *flight,
     int32_t *potential, int16_t *drives, int16_t *top)
 {
     const int lanes = vectors * LANES, first = (vectors - tail) * LANES;
@@ -259,12 +263,12 @@ INLINE void block_of(
     }
 }
 
-#define narrow_block_of(...) 1
+#define narrow_block_of(...) 1 /* written for AVX2 only: run every block in 32 bits */
 
 #endif
 
-/* Whether a potential is above its guard, so that it might pass the 20-bit ceiling within a block. */
-INLINE int above_guard(const Layer *net, const int vectors, const int32_t *potential)
+/* Return whether a potential is above its guard, so that it could pass the 20-bit ceiling within a block. */
+INLINE int above_guard(const HiddenLanes *net, const int vectors, const int32_t *potential)
 {
     int above = 0;
     for (int j = 0; j < vectors * LANES; j++)
@@ -286,10 +290,10 @@ INLINE int above_guard(const Layer *net, const int vectors, const int32_t *poten
         } \
         BLOCK_OF(n, n)
 
-/* `block_of` for the vectors of this network, in 16 bits where that is exact; its `tail` is 1 or all.  Returns whether a
-   potential was above its guard: then nothing was run. */
+/* Call `block_of` with the numbers of vectors of this network as constants, in 16 bits where that is exact.  Returns 1 if
+   a potential is above its guard: then nothing was run. */
 static inline int run_block(
-    const Layer *net, int ticks, const uint64_t *signals, uint64_t *flight, int32_t *potential, int16_t *drives,
+    const HiddenLanes *net, int ticks, const uint64_t *signals, uint64_t *flight, int32_t *potential, int16_t *drives,
     int16_t *top)
 {
     switch (net->vectors) {
@@ -299,23 +303,23 @@ static inline int run_block(
     return 1;
 }
 
-/* Add up two counters that lie side by side in the drives of every tick. */
+/* Add up two 16-bit counters that are next to each other in the drives of every tick. */
 static inline void add_counters(int ticks, const int16_t *counters, int stride, int64_t *first, int64_t *second)
 {
-    uint64_t sum = 0; /* both, in its halves: 15 times 65535 fit */
+    uint64_t sum = 0; /* one counter in each half: 15 times 65535 fits */
     for (int t = 0; t < ticks; t++) {
         uint32_t both;
         memcpy(&both, counters + t * stride, 4);
         sum += (uint64_t) (both >> 16) << 32 | (both & 65535);
 #if defined(__GNUC__) && !defined(__clang__)
-        __asm__("" : "+r"(sum)); /* vectorised, it is twice as slow */
+        __asm__("" : "+r"(sum)); /* keeps GCC from vectorising this loop, which makes it twice as slow */
 #endif
     }
     *first += (int64_t) (sum & 0xFFFFFFFF);
     *second += (int64_t) (sum >> 32);
 }
 
-/* A vector register of potentials. */
+/* Potentials of one vector register. */
 #if defined(__AVX2__)
 enum { WIDTH = 8 };
 #else
@@ -345,7 +349,7 @@ INLINE potentials at_least(potentials a, potentials b)
 #endif
 }
 
-/* Run a block of output neurons from `first` on, `lanes` at once; see run_group. */
+/* Run a block of `lanes` output neurons from `first` on, all in registers; see run_group. */
 INLINE int group_of(
     const Group *group, int first, const int lanes, int ticks, const int16_t *drives, int stride, int32_t *spikes,
     int32_t *total)
@@ -381,9 +385,9 @@ INLINE int group_of(
     return any(over) ? -1 : !any(above);
 }
 
-/* Run a block of output neurons that share the drives drives[t * stride]; `spikes` (lanes,) gets their spikes, `total`
-   their sum times the weights.  Returns 1 where all ended at their floor, 0 where not, -1 where a potential was above
-   its guard. */
+/* Run a block of output neurons that share the drives drives[t * stride].  Writes the spikes of each lane to `spikes`
+   (lanes,), and their sum times the weights to `total`.  Returns 1 if all ended at their floor, 0 if not, and -1 if a
+   potential began above its guard: then the answer is void. */
 static inline int run_group(
     const Group *group, int ticks, const int16_t *drives, int stride, int32_t *spikes, int32_t *total)
 {

@@ -1,4 +1,4 @@
-"""Choose the kernel for this CPU; a missing extension is an error, never a quiet fallback."""
+"""Choose the compiled kernels for this CPU; a missing extension is an error, never a quiet fallback."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 KERNEL_VARIABLE: Final = "SPIKEWATCH_KERNEL"
-"""Environment variable that names the kernel to use; unset: the fastest that this CPU runs."""
+"""Environment variable that names the kernel to use; unset: the fastest that this CPU supports."""
 
 
 def kernels() -> list[str]:
-    """Name the kernels that this CPU runs, fastest first."""
-    return ["avx512", "avx2", "base"][2 - _load("base").level() :]
+    """Return the names of the kernels that this CPU supports, fastest first."""
+    return ["avx512", "avx2", "base"][2 - _load("base").cpu_level() :]
 
 
 def kernel(name: str | None = None) -> ModuleType:
@@ -26,12 +26,12 @@ def kernel(name: str | None = None) -> ModuleType:
     Parameters
     ----------
     name
-        One of `kernels()`; None: the environment variable SPIKEWATCH_KERNEL, else the fastest.
+        One of `kernels()`; None: the one that SPIKEWATCH_KERNEL names, else the fastest.
 
     Raises
     ------
     SimcoreError
-        This CPU or this build has no such kernel.
+        This CPU does not support the kernel, or this build lacks it.
 
     """
     name = name or os.environ.get(KERNEL_VARIABLE) or kernels()[0]

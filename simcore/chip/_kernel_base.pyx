@@ -1,6 +1,8 @@
-"""The kernel for any CPU of the platform."""
+"""The kernels for any CPU of the platform."""
 
 include "_kernel.pxi"
 include "_wide.pxi"
 include "_chip.pxi"
+include "_chip_runner.pxi"
 include "_derived.pxi"
+include "_derived_runner.pxi"

@@ -1,13 +1,14 @@
 """The random numbers of the stochastic modes.
 
-The chip's generator is not public, so this one is ours: each number is a hash of where it is used, so it does not
-depend on the order in which a program asks, nor on threads or batches.  With SplitMix64's finaliser `mix` (Steele, Lea
-and Flood 2014) and its constant G = 0x9E3779B97F4A7C15, all modulo 2**64:
+The chip's generator is not public, so this one is ours.  Each number is a hash of the place where it is used, so it
+does not depend on evaluation order, threads or batches.  With SplitMix64's finaliser `mix` (Steele, Lea and Flood 2014)
+and its constant G = 0x9E3779B97F4A7C15, all modulo 2**64:
 
     rho(core, t, j, k) = mix(mix(seed[core] + G) + G (2**17 t + 2**9 j + k))
 
-for tick t of the run, neuron j and draw k: 0..255 the synapse from axon k, 256 the leak, 257 the threshold.
-Synapses and leak take the top 8 bits, the threshold the top 15.
+for tick t of the run, neuron j and draw k: 0..255 for the synapse from axon k, 256 for the leak, 257 for the
+threshold.  Synapses and leak use the top 8 bits, the threshold the top 15.  `_wide.pxi` repeats the hash in C; the
+tests pin its numbers, because published images with stochastic modes depend on them.
 """
 
 from __future__ import annotations
@@ -20,17 +21,16 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 G: Final = np.uint64(0x9E3779B97F4A7C15)
-LEAK: Final = 256
-THRESHOLD: Final = 257
+"""SplitMix64's increment: 2**64 divided by the golden ratio, odd."""
 
 
 def core_keys(seed: NDArray[np.uint32]) -> NDArray[np.uint64]:
-    """Derive the key of each core from its seed, uint64 (cores,)."""
+    """Hash the seed of each core into its key, uint64 (cores,)."""
     return _mix(seed.astype(np.uint64) + G)
 
 
 def draw(keys: NDArray[np.uint64], t: int, neuron: ArrayLike, k: ArrayLike) -> NDArray[np.uint64]:
-    """Draw rho for broadcast keys, neurons and draws at tick t, uint64."""
+    """Compute rho at tick t for keys, neurons and draws that broadcast against each other, uint64."""
     place = (np.uint64(t) << np.uint64(17)) + (np.asarray(neuron, np.uint64) << np.uint64(9))
     with np.errstate(over="ignore"):
         return _mix(keys + G * (place + np.asarray(k, np.uint64)))

@@ -1,4 +1,4 @@
-/* How the threads that share a chip take cores and wait for each other. */
+/* How the threads that share a chip divide the cores among them and wait for each other. */
 
 #ifndef SPIKEWATCH_THREADS_H
 #define SPIKEWATCH_THREADS_H
@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <time.h>
 
+/* Add to a counter; atomically if other threads add to it as well (`shared`). */
 static inline void add_16(uint16_t *to, int n, int shared)
 {
     if (shared) __atomic_fetch_add(to, (uint16_t) n, __ATOMIC_RELAXED); else *to = (uint16_t) (*to + n);
@@ -19,39 +20,41 @@ static inline void add_64(int64_t *to, int64_t n)
     __atomic_fetch_add(to, n, __ATOMIC_RELAXED);
 }
 
-static inline void fetch(const void *address) { __builtin_prefetch(address); }
+static inline void prefetch(const void *address) { __builtin_prefetch(address); }
 
-/* Where the threads of a batch meet; int64_t (24,), zeroed: each counter on a cache line of its own. */
+/* Places of the counters in the barrier, int64_t (24,), zeroed: each on a cache line of its own, so that threads that
+   write one do not slow down those that read another. */
 enum { TAKEN = 0, ARRIVED = 8, RELEASED = 16 };
 
-/* Take the next `n` of the things that are shared out until the threads next meet. */
-static inline int64_t take(int64_t *meeting, int64_t n, int shared)
+/* Take the next `n` items (cores) of a tick and return the number of the first; the barrier starts the count anew. */
+static inline int64_t take_next(int64_t *barrier, int64_t n, int shared)
 {
-    if (shared) return __atomic_fetch_add(meeting + TAKEN, n, __ATOMIC_RELAXED);
-    meeting[TAKEN] += n;
-    return meeting[TAKEN] - n;
+    if (shared) return __atomic_fetch_add(barrier + TAKEN, n, __ATOMIC_RELAXED);
+    barrier[TAKEN] += n;
+    return barrier[TAKEN] - n;
 }
 
-static inline void rest(void)
+static inline void spin_pause(void)
 {
 #if defined(__x86_64__)
     __builtin_ia32_pause();
 #endif
 }
 
-/* Wait until all threads have come here for the `round`-th time.
-   Spins for some 20 us, longer than threads that take cores in turn are apart, and then sleeps: a thread that only
-   yields stays where it is, and can keep the one that it waits for on the same CPU for good. */
-static inline void meet(int64_t *meeting, int64_t threads, int64_t round)
+/* Wait until all threads have called this for the `round`-th time.
+   A waiting thread spins for about 20 us, which is longer than the usual gap between threads that take chunks of cores
+   in turn, and then sleeps.  Yielding instead does not work: a thread that only yields stays on its CPU, and can keep
+   the thread that it waits for off that CPU for good. */
+static inline void wait_for_all(int64_t *barrier, int64_t threads, int64_t round)
 {
-    if (threads == 1 || __atomic_add_fetch(meeting + ARRIVED, 1, __ATOMIC_ACQ_REL) == round * threads) {
-        meeting[TAKEN] = 0;
-        __atomic_store_n(meeting + RELEASED, round, __ATOMIC_RELEASE);
+    if (threads == 1 || __atomic_add_fetch(barrier + ARRIVED, 1, __ATOMIC_ACQ_REL) == round * threads) {
+        barrier[TAKEN] = 0;
+        __atomic_store_n(barrier + RELEASED, round, __ATOMIC_RELEASE);
         return;
     }
     const struct timespec moment = {0, 20000};
-    for (int spins = 0; __atomic_load_n(meeting + RELEASED, __ATOMIC_ACQUIRE) < round; spins++)
-        if (spins < 1000) rest(); else nanosleep(&moment, 0);
+    for (int spins = 0; __atomic_load_n(barrier + RELEASED, __ATOMIC_ACQUIRE) < round; spins++)
+        if (spins < 1000) spin_pause(); else nanosleep(&moment, 0);
 }
 
 #endif

@@ -1,5 +1,5 @@
-# The arithmetic of a core in 32 bits, for potentials that 16 bits cannot hold, and for stochastic modes.
-# Neurons are in the order of words (_chip.h), weights and parameters with them.
+# One core in 32-bit arithmetic, for potentials that 16 bits cannot hold and for the stochastic modes.
+# Neurons, and with them weights and parameters, are in word order (_chip.h).
 
 cdef extern from "_chip.h":
     int add_rows(
@@ -7,38 +7,37 @@ cdef extern from "_chip.h":
     void clear_drive(int16_t* drive) noexcept nogil
 
 cdef enum:
-    ROWS_OF_16_BIT = 128  # rows of |weight| <= 255 whose sum stays inside int16
-    DRAW_LEAK = 256  # draws of _random.py
-    DRAW_THRESHOLD = 257
+    ROWS_IN_INT16 = 128  # rows of |weight| <= 255 whose sum stays inside int16: 128 * 255 = 32640
 
 
 cdef struct Spiking:
-    # the axons of a core that spike in a tick, by type
-    int n[TYPES]
-    uint8_t axon[TYPES][AXONS]
+    # The axons of a core that spike in a tick, by type.
+    int n[AXON_TYPES]
+    uint8_t axon[AXON_TYPES][AXONS]
 
 
 cdef inline int synapses(
     const uint8_t* crossbar, const int16_t* weights, const Spiking* spiking, int32_t* drive
 ) noexcept nogil:
-    """drive[j] = sum over spiking axons i of w_ij s_j[G_i], from crossbar bits and weights (4, 256) by axon type.
+    """Compute drive[j] = sum over spiking axons i of w_ij s_j[G_i], from crossbar bits and weights (4, 256) by type.
 
-    Returns the synaptic events: the set bits of the rows.
+    Sums up to 128 rows in 16 bits before adding them to the 32-bit drive.  Returns the synaptic events: the set bits
+    of the rows.
     """
     cdef int16_t part[NEURONS]
     cdef int kind, j, some, done, added = 0, events = 0
     memset(drive, 0, NEURONS * sizeof(int32_t))
     memset(part, 0, sizeof(part))
-    for kind in range(TYPES):
+    for kind in range(AXON_TYPES):
         done = 0
         while done < spiking.n[kind]:
             some = spiking.n[kind] - done
-            if some > ROWS_OF_16_BIT - added:
-                some = ROWS_OF_16_BIT - added
+            if some > ROWS_IN_INT16 - added:
+                some = ROWS_IN_INT16 - added
             events += add_rows(crossbar, spiking.axon[kind] + done, some, weights + kind * NEURONS, part)
             done += some
             added += some
-            if added == ROWS_OF_16_BIT:
+            if added == ROWS_IN_INT16:
                 for j in range(NEURONS):
                     drive[j] += part[j]
                 memset(part, 0, sizeof(part))
@@ -51,15 +50,15 @@ cdef inline int synapses(
 cdef inline int narrow_synapses(
     const uint8_t* crossbar, const int16_t* weights, const Spiking* spiking, int16_t* drive
 ) noexcept nogil:
-    """The same where no sum leaves 16 bits."""
+    """Compute the same in 16 bits, for a core whose headroom guarantees that no sum leaves them."""
     cdef int kind, done, some, events = 0
     clear_drive(drive)
-    for kind in range(TYPES):
+    for kind in range(AXON_TYPES):
         done = 0
         while done < spiking.n[kind]:
             some = spiking.n[kind] - done
-            if some > ROWS_OF_16_BIT:
-                some = ROWS_OF_16_BIT
+            if some > ROWS_IN_INT16:  # add_rows counts up to 128 rows
+                some = ROWS_IN_INT16
             events += add_rows(crossbar, spiking.axon[kind] + done, some, weights + kind * NEURONS, drive)
             done += some
     return events
@@ -70,10 +69,9 @@ cdef inline int update(
 ) noexcept nogil:
     """Leak, threshold, fire and reset all neurons of a core; return whether any fired or changed its potential.
 
-    `reversals` (constant where this is called) says whether any neuron has leak reversal.  `p` holds eight rows of
-    parameters, one value per neuron (see tables.neuron_table): leak, leak reversal mask, threshold, -neg_threshold,
-    and for the positive and the negative side a mask to keep the potential and a value to add; so that every reset
-    mode is the same arithmetic.
+    `p` holds the eight rows of `tables.neuron_table`.  Masks of 0 and -1 replace branches, so that the compiler can
+    vectorise the loop: every reset mode is (V & keep) + add.  `reversals` is whether any neuron has leak reversal; it
+    is a constant where this function is inlined.
     """
     cdef int j, happened = 0
     cdef int32_t v, w, sign, reverse, up, down
@@ -93,7 +91,7 @@ cdef inline int update(
             reverse = reversal[j]
             sign = (v > 0) - (v < 0)
             w = v + leak[j] * ((reverse & sign) | (~reverse & 1))
-            # (v ^ w) < 0: the leak changed the sign; with leak reversal it stops at zero
+            # (v ^ w) < 0 if the leak changed the sign: with leak reversal, V stops at zero instead.
             w = w & ~(reverse & ((v ^ w) >> 31))
         else:
             w = v + leak[j]
@@ -115,7 +113,7 @@ cdef inline int update(
 cdef inline int update_plain(
     const int32_t* p, const int32_t* drive, int32_t* V, uint8_t* fired
 ) noexcept nogil:
-    """The same for a core whose neurons all have linear reset, kappa and no leak reversal: half of the work."""
+    """Update a core of KIND_PLAIN, with half of the arithmetic: there the reset is a subtraction and a maximum."""
     cdef int j, happened = 0
     cdef int32_t v, up
     cdef const int32_t* leak = p
@@ -138,7 +136,7 @@ cdef inline int update_plain(
 
 
 cdef inline uint64_t draw(uint64_t key, int64_t t, int j, int k) noexcept nogil:
-    """The random number of _random.py for tick t, neuron j and draw k."""
+    """Return the random number for tick t, neuron j and draw k, as `draw` in _random.py."""
     cdef uint64_t place = (<uint64_t> t << 17) + (<uint64_t> j << 9) + <uint64_t> k
     cdef uint64_t z = key + <uint64_t> 0x9E3779B97F4A7C15U * place
     z = (z ^ (z >> 30)) * <uint64_t> 0xBF58476D1CE4E5B9U
@@ -147,9 +145,9 @@ cdef inline uint64_t draw(uint64_t key, int64_t t, int j, int k) noexcept nogil:
 
 
 cdef inline int32_t chance(int32_t s, uint64_t rho) noexcept nogil:
-    """F(s, rho) sgn(s): the sign of s with probability about |s| / 256."""
+    """Return F(s, rho) sgn(s) of equation 2: the sign of s with probability about |s| / 256, otherwise 0."""
     cdef int32_t sign = (s > 0) - (s < 0)
-    return sign if s * sign >= <int32_t> (rho >> 56) else 0
+    return sign if s * sign >= <int32_t> (rho >> (64 - RANDOM_BITS)) else 0
 
 
 cdef inline int32_t saturate(int32_t v) noexcept nogil:
@@ -160,17 +158,18 @@ cdef int update_noisy(
     const int32_t* p, const int32_t* noise, uint64_t key, int64_t t, const Spiking* spiking,
     const uint8_t* crossbar, const int32_t* drive, int32_t* V, uint8_t* fired
 ) noexcept nogil:
-    """All neurons of a core with stochastic modes, one after the other, in the order of the equations.
+    """Run a tick of a core of KIND_NOISY, neuron by neuron, in the order of the equations of docs/neuron.md.
 
-    `p` is as in `update`, `noise` as tables.noise_table; `drive` holds the weights that are not stochastic.
+    `p` is as in `update`, `noise` as in `tables.noise_table`; `drive` holds the sum of the weights that are not
+    stochastic.  Returns 1: the next draw can differ, so such a core is never at rest.
     """
     cdef int at, j, i, k, kind
-    cdef int32_t v, w, lam, alpha, beta, eta, gamma
+    cdef int32_t v, w, lam, alpha, beta, eta, gamma  # lam: lambda, a keyword of Python
     for at in range(NEURONS):
-        j = (at & 15) << 4 | (at & 16) >> 1 | at >> 5  # the neuron: tables.WORD_ORDER
+        j = (at & 15) << 4 | (at & 16) >> 1 | at >> 5  # the neuron at this position: tables.WORD_ORDER
         v = V[at] + drive[at]
         if noise[at]:
-            for kind in range(TYPES):
+            for kind in range(AXON_TYPES):
                 for k in range(spiking.n[kind] if noise[at] >> kind & 1 else 0):
                     i = spiking.axon[kind][k]
                     if crossbar[i * (NEURONS >> 3) + (j >> 3)] >> (j & 7) & 1:
@@ -184,7 +183,7 @@ cdef int update_noisy(
             v = 0 if (v ^ w) < 0 else saturate(w)
         else:
             v = saturate(v + lam)
-        eta = <int32_t> (draw(key, t, j, DRAW_THRESHOLD) >> 49) & noise[2 * NEURONS + at]
+        eta = <int32_t> (draw(key, t, j, DRAW_THRESHOLD) >> (64 - THRESHOLD_BITS_MAX)) & noise[2 * NEURONS + at]
         alpha = p[2 * NEURONS + at] + eta
         beta = -p[3 * NEURONS + at]
         gamma = noise[3 * NEURONS + at]

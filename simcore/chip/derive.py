@@ -1,21 +1,21 @@
-"""Derive a smaller network that answers exactly as a core image does, for the program kernel.
+"""Derive a smaller network that gives exactly the answers of a core image, for the derived-network kernel.
 
-A converted network says the same thing many times: a hidden unit is four identical neurons, a line four axons that
-always carry the same spikes, and the readout neurons of a class differ in their leak alone.  `derive` finds such
-repetitions in any one-core image by partition refinement, from the coarsest guess down:
+A converted network is redundant: a hidden unit is four identical neurons, an input line feeds four axons that always
+carry the same spikes, and the readout neurons of a class differ only in their leak.  `derive` finds such redundancy in
+any one-core image by partition refinement (`merging.py`):
 
-- axons are the same *signal* when they have the same sources: input lines, and classes of neurons at a delay;
-- neurons are the same *class* when they have the same parameters and the same summed weight from every signal.
+- axons with the same sources (input lines, and classes of neurons with a delay) are one *signal*;
+- neurons with the same parameters and the same summed weight from every signal are one *class*.
 
-By induction over ticks, members of a class then have the same potential and the same spikes.  Classes with the same
-weights share one *drive*.  Counts stay those of the chip: every class knows how many spikes and synaptic events one
-of its spikes stands for.
+By induction over ticks, the members of a class have the same potential and the same spikes.  Classes with the same
+weights share one *drive*.  Counts remain those of the chip: each class records how many spikes and synaptic events of
+the chip one of its spikes stands for.
 
-Where all recurrent spikes take the same delay, as in converted networks, they never arrive in the block of ticks in
-which they were fired.  The kernel runs such blocks: all drives of a block are known before its first potential.
-Widths come from bounds: drives are proven to fit 16 bits when the image is loaded, and potentials in 32 bits stay
-below the chip's 20-bit ceiling in a block that begins below a *guard*; a question that passes it is answered by the
-chip kernel.
+In converted networks all recurrent spikes have the same delay, so none arrives in the block of `delay` ticks in which
+it was fired.  The kernel runs block by block: it knows all drives of a block before it computes the first potential.
+Bounds prove the integer widths.  When the image is loaded, drives are shown to fit 16 bits.  A block in which every
+potential begins below a *guard* cannot reach the chip's 20-bit ceiling, so 32 bits need not saturate; the chip kernel
+answers the questions in which a potential begins above it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from .. import limits
+from .constants import LANES, MAX_LANES, OUTPUT_LANES, SIGNALS
 from .merging import is_plain, refine
 from .tables import weight_rows
 
@@ -35,69 +36,58 @@ if TYPE_CHECKING:
 
     from ..image import CoreImage
 
-LANES: Final = 16
-"""Lanes are padded to a multiple of this: 16-bit lanes of a 256-bit vector (`_derived.h`)."""
-
-MAX_LANES: Final = 128
-"""Hidden lanes, drives of output neurons, and two counters: no more than eight vectors."""
-
-SIGNALS: Final = 64
-"""Signals of the derived network, at most: the bits of one word, and the lines of a core of four axons each."""
-
-OUT: Final = (8, 16)
-"""Output neurons of a drive are padded to 8, or to a multiple of 16."""
-
 INT16_MAX: Final = 2**15 - 1
 INT16_MIN: Final = -(2**15)
 UINT16_MAX: Final = 2**16 - 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Program:
-    """The derived network.
+class DerivedNetwork:
+    """The smaller equal network of a core image, laid out for the kernel.
 
-    A lane is a place in the kernel's vectors: first the hidden neurons (one for each signal that a class feeds), then
-    the drives that output neurons read, then two counters (synaptic events, and spikes sent by neurons, of what
-    arrives); the rest is padding.
+    A lane is a position in the kernel's vectors.  First come the hidden neurons (one lane for each signal that a class
+    feeds), then the drives that output neurons read, then two counters of the spikes that arrive (synaptic events, and
+    spikes sent by neurons); the rest is padding.
 
     Attributes
     ----------
     sums : int16 (8, 256, lanes)
-        Drive of the signals 8 g .. 8 g + 7 for each way b in which they can spike, sums[g, b]; the leak of hidden
-        lanes is part of group 0.  Counters are to be read as uint16.
+        sums[g, b] is the drive of those of the signals 8 g .. 8 g + 7 whose bits are set in b; group 0 includes the
+        leak of hidden lanes.  Counters are uint16 in the same bits.
     lanes : int32 (4, lanes)
-        Of hidden lanes: initial potential, threshold, floor and guard; all but the threshold relative to it.
+        Initial potential, threshold, floor and guard of hidden lanes; all but the threshold are relative to it.
     narrow : int16 (3, lanes) or (0, lanes)
-        Threshold and floor of hidden lanes, and -1 for them, 0 for others; none where they do not fit 16 bits.
+        Threshold and floor of hidden lanes, and -1 for hidden lanes or 0 for others; empty if they do not fit 16 bits.
     hidden, drives : int
         Number of hidden lanes, and of drives.
     shift : int
-        Signal of hidden lane 0; the signals before it are those of input lines.
+        Number of the signal of hidden lane 0; the signals before it are those of input lines.
     delay : int
-        Ticks from a hidden spike to its arrival.
+        Ticks from a hidden spike to its arrival, 1..15.
     spikes_of_lane : int32 (hidden,)
-        Neurons that one spike of a hidden lane stands for.
+        Spikes of the chip that one spike of a hidden lane stands for.
     outputs : int32 (5, n)
-        Of output classes, drive by drive, padded: initial potential, leak, threshold, floor and guard; potentials
-        relative to the threshold.
+        Initial potential, leak, threshold, floor and guard of the output classes, drive by drive, with padding;
+        potentials are relative to the threshold.
     group_start : int32 (drives + 1,)
-        Columns group_start[d] .. group_start[d + 1] - 1 of `outputs` read drive d.
+        The columns group_start[d] .. group_start[d + 1] - 1 of `outputs` read drive d.
     group_line : int32 (drives,)
-        The output line of all the neurons of a drive; -1: they have different ones.
+        The output line of all neurons that read a drive; -1 if they have different ones.
     most_leak : int32 (drives,)
-        Largest leak of each drive's classes.
+        Largest leak of the classes that read each drive.
     at_floor : uint8 (drives,)
-        Whether all of a drive's classes begin at their floor.
+        Whether all classes that read a drive begin at their floor.
     output_spikes : int32 (n,)
-        Neurons that one spike of an output class stands for; 0 for padding.
+        Spikes of the chip that one spike of an output class stands for; 0 for padding.
     exit_start, exits : int32 (n + 1,) and (m, 2)
-        Output line of each output class, and how many neurons drive it.
+        exits[exit_start[i] .. exit_start[i + 1] - 1] are the output lines of class i, and how many of its neurons
+        drive each.
     leaving_spikes, leaving_start, leaving_exits : int32 (hidden,), (hidden + 1,) and (m, 2)
-        The same for hidden lanes whose class drives output lines, too; 0 for the others.
+        The same for hidden lanes whose class also drives output lines; 0 spikes for the others.
     line_signals : uint64 (input lines,)
         Bits of the signals that each input line feeds.
     line_spikes : int32 (input lines,)
-        Axons that one spike of each line reaches on the chip.
+        Axons of the chip that one spike on each line reaches.
 
     """
 
@@ -124,8 +114,8 @@ class Program:
     line_spikes: NDArray[np.int32]
 
 
-def derive(image: CoreImage) -> Program | None:
-    """Derive the program of an image.
+def derive(image: CoreImage) -> DerivedNetwork | None:
+    """Derive the smaller network of an image.
 
     Parameters
     ----------
@@ -134,11 +124,11 @@ def derive(image: CoreImage) -> Program | None:
 
     Returns
     -------
-    Program or None
-        None where the kernel could not run it: an image of several cores; neurons of other modes than the
-        converter's (linear reset, kappa, no leak reversal); recurrent connections of different delays, axons driven
-        by different neurons, or by neurons and input lines; more than 64 signals or 126 hidden neurons and drives
-        after merging; drives that could leave 16 bits, or potentials that begin near the 20-bit ceiling.
+    DerivedNetwork or None
+        None if the kernel cannot run it: the image has several cores; neurons have other modes than the converter's
+        (linear reset, kappa, no leak reversal); recurrent connections have different delays; an axon has sources in
+        several classes, or both neurons and input lines; more than 64 signals, or more than 126 hidden neurons and
+        drives, are left after merging; drives could leave 16 bits, or potentials begin near the 20-bit ceiling.
 
     """
     if image.cores != 1 or not is_plain(image):
@@ -146,16 +136,16 @@ def derive(image: CoreImage) -> Program | None:
     classes, signals = refine(image)
     try:
         return _Builder(image, classes, signals).build()
-    except _NoProgramError:
+    except _NotDerivableError:
         return None
 
 
-class _NoProgramError(Exception):
-    """The kernel cannot run this network."""
+class _NotDerivableError(Exception):
+    """The derived-network kernel cannot run this network."""
 
 
 class _Builder:
-    """Lay the classes out for the kernel."""
+    """Lay classes and signals out as the arrays of a `DerivedNetwork`."""
 
     def __init__(
         self, image: CoreImage, classes: NDArray[np.intp], signals: NDArray[np.intp]
@@ -173,23 +163,32 @@ class _Builder:
         self.delay = int(delays[0]) if len(delays) else limits.DELAY_MAX
         inputs = np.unique(signals[image.inputs[:, 2]])
         self.shift = len(inputs)
-        # signals of input lines first, then one for each hidden lane, in its order
+        # Number the signals: those of input lines first, then one for each hidden lane, in the order of the lanes.
         order = np.concatenate([inputs, recurrent])
+        # A signal twice in `order` has several sources.
         if len(delays) > 1 or len(np.unique(order)) != len(order) or len(order) > SIGNALS:
-            raise _NoProgramError
+            raise _NotDerivableError
         number = np.full(int(signals.max(initial=-1)) + 2, -1)
         number[order] = np.arange(len(order))
         self.signals = number[signals]
         self.weights = self._add_up(weight_rows(image)[0].astype(np.int64))
 
     def _add_up(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Add the rows of each signal's axons."""
+        """Sum the rows (axon by axon) of all axons that carry each signal, int64 (SIGNALS, ...)."""
         total = np.zeros((SIGNALS, *values.shape[1:]), dtype=np.int64)
         carried = self.signals >= 0
         np.add.at(total, self.signals[carried], values[carried])
         return total
 
-    def build(self) -> Program:
+    def build(self) -> DerivedNetwork:
+        """Compute all arrays.
+
+        Raises
+        ------
+        _NotDerivableError
+            A bound of the kernel does not hold.
+
+        """
         image = self.image
         leaving = np.flatnonzero(image.target_core[0] == limits.TARGET_OUTPUT)
         exits = self._exits(leaving)
@@ -201,12 +200,12 @@ class _Builder:
         own = self.weights[:, self.first[self.hidden]]
         every_drive = columns[:, np.repeat(np.arange(columns.shape[1]), np.diff(group_start))]
         output_exits = _exit_table(exits, np.where(real, units, -1))
-        # a class that feeds several signals has several lanes; it leaves by the first of them
+        # A class that feeds several signals has several lanes: only the first of them counts its output spikes.
         again = np.array([c in self.hidden[:j] for j, c in enumerate(self.hidden)], dtype=np.bool_)
         hidden_exits = _exit_table(exits[of_hidden], np.where(again, -1, self.hidden))
         drives = np.concatenate([own, columns, self._counters()], axis=1)
         lanes = _lanes(hidden, self._guard(hidden, own), drives.shape[1])
-        return Program(
+        return DerivedNetwork(
             sums=_sums(drives, hidden[1]),
             lanes=lanes,
             narrow=_narrow(lanes, len(self.hidden)),
@@ -234,39 +233,56 @@ class _Builder:
         )
 
     def _neurons(self, classes: NDArray[np.intp]) -> NDArray[np.int64]:
-        """List initial potential, leak, threshold and floor of classes, (4, classes)."""
+        """Return initial potential, leak, threshold and floor of classes, int64 (4, classes)."""
         image = self.image
         table = [image.potential[0], image.leak[0], image.threshold[0], -image.neg_threshold[0]]
         return np.stack(table).astype(np.int64)[:, self.first[classes]]
 
     def _guard(self, neurons: NDArray[np.int64], drives: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Bound the potentials at which a block may begin, relative to the threshold; check the widths."""
+        """Compute the guard: the highest potential, relative to the threshold, at which a block may begin.
+
+        From there, `delay` ticks of the largest drive end at most at POTENTIAL_MAX, so the chip would not saturate.
+
+        Parameters
+        ----------
+        neurons : int64 (4, n)
+            As `_neurons` returns.
+        drives : int64 (SIGNALS, n)
+            Weight of each signal on each neuron.
+
+        Raises
+        ------
+        _NotDerivableError
+            A drive could leave 16 bits, or a potential begins above its guard.
+
+        """
         positive, negative = drives.clip(min=0).sum(axis=0), drives.clip(max=0).sum(axis=0)
         potential, leak, threshold, _ = neurons
         guard: NDArray[np.int64] = limits.POTENTIAL_MAX - self.delay * (positive + leak.clip(min=0))
         fits = (np.maximum(positive, positive + leak) <= INT16_MAX).all()
         fits &= (np.minimum(negative, negative + leak) >= INT16_MIN).all()
         if not fits or (potential > guard).any():
-            raise _NoProgramError
+            raise _NotDerivableError
         relative: NDArray[np.int64] = guard - threshold
         return relative
 
     def _counters(self) -> NDArray[np.int64]:
-        """Count what one spike of a signal stands for: synaptic events, and spikes that neurons sent."""
+        """Count the synaptic events and the sent spikes that one spike of each signal stands for, (SIGNALS, 2)."""
         counters = np.zeros((SIGNALS, 2), dtype=np.int64)
         counters[:, 0] = self._add_up(self.image.synapses()[0].sum(axis=1, dtype=np.int64))
         counters[self.shift : self.shift + len(self.copies), 1] = self.copies
         if (counters.sum(axis=0) > UINT16_MAX).any():
-            raise _NoProgramError
+            raise _NotDerivableError
         return counters
 
     def _exits(self, neurons: NDArray[np.intp]) -> NDArray[np.int64]:
-        """List class, output line and number of neurons, (n, 3)."""
+        """Count the neurons of each class that drive each output line: rows of class, line and number, (n, 3)."""
         pairs = np.stack([self.classes[neurons], self.image.target_axon[0, neurons]], axis=1)
         exits, count = np.unique(pairs, axis=0, return_counts=True)
         return np.concatenate([exits, count[:, None]], axis=1)
 
     def _lines(self) -> dict[str, Any]:
+        """Compute the fields of the input lines."""
         line, axon = self.image.inputs[:, 0], self.image.inputs[:, 2]
         line_signals = np.zeros(self.image.input_lines, dtype=np.uint64)
         np.bitwise_or.at(line_signals, line, np.uint64(1) << self.signals[axon].astype(np.uint64))
@@ -277,11 +293,18 @@ class _Builder:
 def _grouped(
     classes: NDArray[np.intp], drive: NDArray[np.intp]
 ) -> tuple[NDArray[np.intp], NDArray[np.bool_], NDArray[np.intp]]:
-    """Order classes by their drive, and pad each group with its last class; tell which are real, and the starts."""
+    """Group classes by the drive that they read, and pad each group with its last class.
+
+    Returns
+    -------
+    units, real, start
+        The class at each position; whether it is not padding; and the position where each group starts, (drives + 1,).
+
+    """
     units, real, start = [], [], [0]
     for d in range(int(drive.max(initial=-1)) + 1):
         members = classes[drive == d]
-        padding = -len(members) % OUT[len(members) > OUT[0]]
+        padding = -len(members) % (OUTPUT_LANES * (1 + (len(members) > OUTPUT_LANES)))
         units.append(np.pad(members, (0, padding), mode="edge"))
         real.append(np.arange(len(members) + padding) < len(members))
         start.append(start[-1] + len(units[-1]))
@@ -293,7 +316,21 @@ def _grouped(
 def _exit_table(
     exits: NDArray[np.int64], units: NDArray[np.intp]
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """List the (output line, neurons) of every unit's class, and where each unit's begin; class -1 has none."""
+    """List the exits (output line, number of neurons) of every unit's class, unit by unit.
+
+    Parameters
+    ----------
+    exits
+        As `_Builder._exits` returns.
+    units
+        The class of each unit; -1 for a unit without exits.
+
+    Returns
+    -------
+    start, table
+        int32 (units + 1,), where the exits of each unit start; int32 (m, 2), the exits.
+
+    """
     mine = [exits[exits[:, 0] == c, 1:] for c in units]
     start = np.cumsum([0, *map(len, mine)])
     table = np.concatenate([np.zeros((0, 2), dtype=np.int64), *mine])
@@ -301,7 +338,7 @@ def _exit_table(
 
 
 def _spikes(start: NDArray[np.int32], table: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Add up the neurons of every unit of an exit table."""
+    """Sum the neurons of the exits of every unit of an exit table."""
     total = np.concatenate([[0], np.cumsum(table[:, 1])])
     return np.diff(total[start]).astype(np.int32)
 
@@ -309,28 +346,36 @@ def _spikes(start: NDArray[np.int32], table: NDArray[np.int32]) -> NDArray[np.in
 def _lines_of_groups(
     start: NDArray[np.int32], table: NDArray[np.int32], group_start: NDArray[np.intp]
 ) -> NDArray[np.int32]:
-    """Find the one output line of each group, or -1."""
+    """Return the output line of each group if it has only one, else -1."""
     lines = [np.unique(table[a:b, 0]) for a, b in pairwise(start[group_start].tolist())]
     return np.array([line[0] if len(line) == 1 else -1 for line in lines], dtype=np.int32)
 
 
 def _by_group(ufunc: np.ufunc, values: NDArray[Any], group_start: NDArray[np.intp]) -> NDArray[Any]:
+    """Reduce the values of each group."""
     return ufunc.reduceat(values, group_start[:-1]) if len(values) else values
 
 
 def _relative(neurons: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Make potential and floor relative to the threshold: the neuron fires from 0 on."""
+    """Make potential and floor relative to the threshold, so that a neuron fires from 0 on."""
     potential, leak, threshold, floor = neurons
     return np.stack([potential - threshold, leak, threshold, floor - threshold])
 
 
 def _lanes(neurons: NDArray[np.int64], guard: NDArray[np.int64], used: int) -> NDArray[np.int32]:
-    """Write the parameters of the hidden lanes, and of lanes that are none: those stay at or below zero."""
+    """Lay out the parameters of the hidden lanes, padded to whole vectors.
+
+    Raises
+    ------
+    _NotDerivableError
+        There are more lanes than the kernel has vectors for.
+
+    """
     count = -(-used // LANES) * LANES
     if count > MAX_LANES:
-        raise _NoProgramError
+        raise _NotDerivableError
     lanes = np.zeros((4, count), dtype=np.int32)
-    # lanes that are no neurons stay at or below zero, and pass no guard
+    # The kernel steps the other lanes as well: this threshold keeps them small, and they never pass their guard.
     lanes[1], lanes[3] = INT16_MAX, np.iinfo(np.int32).max
     potential, _, threshold, floor = _relative(neurons)
     lanes[:, : len(guard)] = np.stack([potential, threshold, floor, guard])
@@ -338,7 +383,7 @@ def _lanes(neurons: NDArray[np.int64], guard: NDArray[np.int64], used: int) -> N
 
 
 def _narrow(lanes: NDArray[np.int32], hidden: int) -> NDArray[np.int16]:
-    """Write threshold and floor of hidden lanes in 16 bits, where these hold them and the initial potentials."""
+    """Lay out threshold and floor of hidden lanes in 16 bits, if these hold them and the initial potentials."""
     potential, threshold, floor, _ = lanes[:, :hidden]
     if (np.minimum(potential, floor) < INT16_MIN).any() or (threshold > INT16_MAX).any():
         return np.zeros((0, lanes.shape[1]), dtype=np.int16)
@@ -348,11 +393,11 @@ def _narrow(lanes: NDArray[np.int32], hidden: int) -> NDArray[np.int16]:
 
 
 def _sums(drives: NDArray[np.int64], leak: NDArray[np.int64]) -> NDArray[np.int16]:
-    """Add up the drives of every way in which the eight signals of a group can spike."""
+    """Sum the drives of every subset of the eight signals of each group."""
     lanes = -(-drives.shape[1] // LANES) * LANES
-    ways = np.arange(256)[:, None] >> np.arange(8) & 1
+    subsets = np.arange(256)[:, None] >> np.arange(8) & 1
     sums = np.zeros((SIGNALS // 8, 256, lanes), dtype=np.int64)
-    sums[:, :, : drives.shape[1]] = ways @ drives.reshape(SIGNALS // 8, 8, -1)
+    sums[:, :, : drives.shape[1]] = subsets @ drives.reshape(SIGNALS // 8, 8, -1)
     sums[0, :, : len(leak)] += leak
-    # Partial sums may wrap, in 16 bits as in the kernel; the total is proven to fit.
+    # Partial sums may wrap here as they do in the kernel: the total is proven to fit, so it is right all the same.
     return sums.astype(np.int16)

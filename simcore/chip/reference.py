@@ -1,7 +1,7 @@
-"""The core in plain NumPy, one tick at a time: the definition that the kernel is held to.
+"""The chip in plain NumPy, one tick at a time: the definition that every kernel must equal bit for bit.
 
-Equations: Cassidy et al. 2013, as written out in `docs/neuron.md`.  A tick is, on every core at once: all synaptic
-integration, then the leak, then threshold, fire and reset.
+Equation numbers are those of `docs/neuron.md`, which writes out Cassidy et al. 2013.  A tick is, on all cores at once:
+synaptic integration (equations 1 and 2), the leak (3 and 4), then threshold, fire and reset (5 to 7).
 """
 
 from __future__ import annotations
@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from .. import limits
-from ._random import LEAK, THRESHOLD, core_keys, draw
+from ._random import core_keys, draw
+from .constants import DRAW_LEAK, DRAW_THRESHOLD
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..image import CoreImage
-    from .simulator import Outcome
+    from .outcome import Outcome
 
-_TOP_8: Final = np.uint64(64 - limits.RANDOM_BITS)
-_TOP_15: Final = np.uint64(64 - limits.THRESHOLD_BITS_MAX)
+_SHIFT_8: Final = np.uint64(64 - limits.RANDOM_BITS)
+_SHIFT_15: Final = np.uint64(64 - limits.THRESHOLD_BITS_MAX)
+"""Right shifts that leave the top 8 and the top 15 bits of a 64-bit random number."""
 
 
 def simulate(
@@ -30,7 +32,7 @@ def simulate(
     counted: NDArray[np.int64],
     outcome: Outcome,
 ) -> None:
-    """Run every question of a batch from the image's initial state, and fill `outcome`.
+    """Run every run of a batch from the image's initial state, and add the results to `outcome`.
 
     Parameters
     ----------
@@ -41,16 +43,16 @@ def simulate(
     starts
         (runs + 1,): run i is `raster[starts[i]:starts[i + 1]]`.
     counted
-        (runs,): output spikes are added to `outcome.counts` in the last `counted[i]` ticks of run i.
+        (runs,): `outcome.counts` gets the output spikes of the last `counted[i]` ticks of run i.
     outcome
-        Zeroed arrays to add to.
+        `Outcome.zeros`, to add to.
 
     """
     lines = np.unpackbits(raster.view(np.uint8), axis=1, bitorder="little")
     for i in range(len(starts) - 1):
-        core = _Chip(image)
+        chip = ReferenceChip(image)
         for t in range(starts[i], starts[i + 1]):
-            sent, events, fired = core.tick(lines[t])
+            sent, events, fired = chip.tick(lines[t])
             outcome.spikes[i] += sent
             outcome.synaptic_events[i] += events
             if t >= starts[i + 1] - counted[i]:
@@ -59,8 +61,19 @@ def simulate(
                 outcome.raster[t] = fired
 
 
-class _Chip:
-    """The state of one run: membranes, the spikes that are on their way, and which neurons fired last."""
+class ReferenceChip:
+    """The state of one run: membranes, spikes in flight, and which neurons fired last.
+
+    Attributes
+    ----------
+    V : int64 (cores, 256)
+        Membrane potentials after the last tick.
+    fired : bool (cores, 256)
+        Which neurons fired in the last tick.
+    t : int
+        Ticks run so far.
+
+    """
 
     def __init__(self, image: CoreImage) -> None:
         self.image = image
@@ -73,12 +86,30 @@ class _Chip:
         self.t = 0
 
     def tick(self, lines: NDArray[np.uint8]) -> tuple[NDArray[np.int64], int, NDArray[np.int64]]:
-        """Run one tick; return spikes (input, hidden, output), synaptic events and the output lines' spikes."""
+        """Run one tick.
+
+        Parameters
+        ----------
+        lines : uint8 (input lines,)
+            1 for a spike on the line.
+
+        Returns
+        -------
+        sent : int64 (3,)
+            Input, hidden and output spikes.
+        events : int
+            Synaptic events.
+        out : int64 (output lines,)
+            Spikes on each output line.
+
+        """
         image = self.image
         axons = self.scheduler[self.t % limits.SCHEDULER_SLOTS]
         line, core, axon = image.inputs.T
         arriving = lines[line] == 1
-        axons[core[arriving], axon[arriving]] = True  # one spike per axon and tick: they merge
+        axons[core[arriving], axon[arriving]] = (
+            True  # several spikes on an axon in one tick merge into one
+        )
         driven, events = self._synapses(axons)
         self.fired = fired = self._neurons(driven)
         axons[:] = False
@@ -92,17 +123,18 @@ class _Chip:
         return np.array([arriving.sum(), routed.sum(), leaving.sum()]), events, out
 
     def _synapses(self, axons: NDArray[np.bool_]) -> tuple[NDArray[np.int64], int]:
-        """Sum what the spiking axons bring to every neuron, int64 (cores, 256); count the synaptic events."""
+        """Sum the weights of the spiking axons for every neuron, int64 (cores, 256); count the synaptic events."""
         image, neurons = self.image, np.arange(limits.NEURONS)
         driven, events = np.zeros_like(self.V), 0
         for c in np.nonzero(axons.any(axis=1))[0]:
             i = np.nonzero(axons[c])[0]
             w = np.unpackbits(image.crossbar[c, i], axis=1, bitorder="little")
             G = image.axon_type[c, i]
-            # sum_i A_i w_ij [(1 - b) s + b F(s, rho_ij) sgn(s)],  s = s_j^(G_i),  F(s, rho) = |s| >= rho
+            # Equations 1 and 2: sum_i A_i w_ij [(1 - b) s + b F(s, rho_ij) sgn(s)],
+            #                    s = s_j[G_i],  F(s, rho) = |s| >= rho
             s = image.weights[c].T[G].astype(np.int64)
             b = image.stochastic_weights[c] >> G[:, None] & 1
-            rho = draw(self.keys[c], self.t, neurons, i[:, None]) >> _TOP_8
+            rho = draw(self.keys[c], self.t, neurons, i[:, None]) >> _SHIFT_8
             driven[c] = (w * np.where(b == 1, _reaches(s, rho) * np.sign(s), s)).sum(axis=0)
             events += int(w.sum(dtype=np.int64))
         return driven, events
@@ -115,9 +147,9 @@ class _Chip:
         R = image.reset.astype(np.int64)
         neurons = np.arange(limits.NEURONS)
         V = _saturate(self.V + driven)
-        # Leak:  V += Omega [(1 - c) lambda + c F(lambda, rho_lambda) sgn(lambda)],
-        #        Omega = (1 - epsilon) + epsilon sgn(V),  sgn(0) = 0
-        rho = draw(self.keys, self.t, neurons, LEAK) >> _TOP_8
+        # Equations 3 and 4: V += Omega [(1 - c) lambda + c F(lambda, rho_lambda) sgn(lambda)],
+        #                    Omega = (1 - epsilon) + epsilon sgn(V),  sgn(0) = 0
+        rho = draw(self.keys, self.t, neurons, DRAW_LEAK) >> _SHIFT_8
         leak = np.where(
             image.stochastic_leak == 1, _reaches(image.leak, rho) * np.sign(image.leak), image.leak
         )
@@ -126,12 +158,12 @@ class _Chip:
         # With leak reversal, a leak that would carry V through zero stops there.
         leaked[(image.epsilon == 1) & (np.sign(leaked) == -np.sign(V))] = 0
         V = _saturate(leaked)
-        # A neuron fires from alpha + eta on, with eta = rho_T & (2^TM - 1)
-        rho = (draw(self.keys, self.t, neurons, THRESHOLD) >> _TOP_15).astype(np.int64)
+        # Equations 5 and 6: fire if V >= alpha + eta, with eta = rho_T & (2^TM - 1)
+        rho = (draw(self.keys, self.t, neurons, DRAW_THRESHOLD) >> _SHIFT_15).astype(np.int64)
         eta = rho & ((1 << image.threshold_bits.astype(np.int64)) - 1)
         fired = alpha + eta <= V
         after = np.choose(image.reset_mode, [R, V - (alpha + eta), V])
-        # Negative side:  V < -[beta kappa + (beta + eta) (1 - kappa)]  (strictly)
+        # Equation 7: else the negative side if V < -[beta kappa + (beta + eta) (1 - kappa)], strictly below
         low = ~fired & (-(beta + eta * (1 - image.kappa.astype(np.int64))) > V)
         down = np.choose(image.reset_mode, [-R, V + (beta + eta), V])
         floor = np.where(image.kappa == 1, -beta, down)
@@ -140,10 +172,10 @@ class _Chip:
 
 
 def _reaches(s: NDArray[Any], rho: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Compare a magnitude with a random number."""
+    """Return F(s, rho) of equation 2: whether the magnitude of s reaches the random number."""
     return np.abs(s.astype(np.int64)).astype(np.uint64) >= rho
 
 
 def _saturate(V: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Keep potentials in the signed 20 bits of the membrane."""
+    """Clip potentials to the 20 bits of the membrane."""
     return np.clip(V, limits.POTENTIAL_MIN, limits.POTENTIAL_MAX)

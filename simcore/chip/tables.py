@@ -1,4 +1,4 @@
-"""Lay the parameters of an image out for the kernels."""
+"""Lay the parameters of an image out for the chip kernel."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import numpy as np
 
 from .. import limits
+from ._random import core_keys
+from .constants import KIND_GENERAL, KIND_NOISY, KIND_PLAIN, KIND_REVERSAL, NARROW_MAX
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
@@ -17,23 +19,14 @@ if TYPE_CHECKING:
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
-KIND_PLAIN: Final = 0
-KIND_GENERAL: Final = 1
-KIND_REVERSAL: Final = 2
-KIND_NOISY: Final = 3
-"""Cores of linear reset, kappa and no leak reversal only; without leak reversal; deterministic; stochastic."""
-
 BYTE_ORDER: Final = np.arange(limits.NEURONS).reshape(32, 8).T.ravel()
-"""The neuron at each place of an array in the order of bytes: 8 b + k at 32 k + b (see _chip.h)."""
+"""The neuron at each position of an array in byte order: neuron 8 b + k is at position 32 k + b (see `_chip.h`)."""
 
 WORD_ORDER: Final = BYTE_ORDER.reshape(8, 16, 2).transpose(0, 2, 1).ravel()
-"""The neuron at each place in the order of words: of 32 in the order of bytes, the even ones, then the odd ones."""
-
-NARROW_MAX: Final = 2**14 - 1
-"""Potentials of -NARROW_MAX - 1..NARROW_MAX are kept in 16 bits."""
+"""The neuron at each position in word order: of every 32 in byte order, the even ones, then the odd ones."""
 
 CACHE_LINE: Final = 64
-"""Bytes of a cache line."""
+"""Size of a cache line in bytes."""
 
 _INT16: Final = np.iinfo(np.int16)
 
@@ -52,10 +45,50 @@ _PARAMETERS: Final = (
 )
 
 
-def aligned(array: NDArray[Scalar]) -> NDArray[Scalar]:
-    """Copy an array to where a cache line begins, unless it is there.
+def chip_tables(image: CoreImage, lines: int) -> dict[str, NDArray[Any]]:
+    """Compute everything that `ChipRunner` reads, by the names of its arguments.
 
-    NumPy's begin 16 bytes into one, so that half of all crossbar rows and vectors would lie on two.
+    Parameters
+    ----------
+    image
+        A valid image.
+    lines
+        Input lines of the rasters to be run, at least those of the image.
+
+    """
+    index, distinct = prototypes(image)
+    neurons = neuron_table(distinct)
+    drives_outputs, targets = target_tables(image)
+    line_start, line_words, line_masks, line_spikes = line_tables(image, lines)
+    tables: dict[str, NDArray[Any]] = {
+        "crossbar": image.crossbar,
+        "axon_types": axon_types(image),
+        "prototype": index,
+        "byte_weights": byte_weights(distinct),
+        "weights": fixed_weights(distinct)[..., WORD_ORDER],
+        "headroom": headroom_table(distinct),
+        "kinds": core_kinds(distinct),
+        "neurons": neurons,
+        "narrow": narrow_table(neurons),
+        "noise": noise_table(distinct),
+        "keys": core_keys(image.seed),
+        "potential": first_potentials(image),
+        "routes": route_table(image),
+        "drives_outputs": drives_outputs,
+        "targets": targets,
+        "line_copies": line_copies(image, lines),
+        "line_start": line_start,
+        "line_words": line_words,
+        "line_masks": line_masks,
+        "line_spikes": line_spikes,
+    }
+    return {name: aligned(table) for name, table in tables.items()}
+
+
+def aligned(array: NDArray[Scalar]) -> NDArray[Scalar]:
+    """Return the array itself if it begins at a cache line, else a copy that does.
+
+    NumPy aligns arrays to 16 bytes only, so half of all crossbar rows and vectors would straddle two cache lines.
     """
     if array.ctypes.data % CACHE_LINE == 0 and array.flags.c_contiguous:
         return array
@@ -65,7 +98,7 @@ def aligned(array: NDArray[Scalar]) -> NDArray[Scalar]:
 
 
 def aligned_empty(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-    """Allocate an array that begins where a cache line does."""
+    """Allocate an array that begins at a cache line."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
     memory = np.empty(size + CACHE_LINE, dtype=np.uint8)
     start = -memory.ctypes.data % CACHE_LINE
@@ -73,9 +106,9 @@ def aligned_empty(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
 
 
 def weight_rows(image: CoreImage) -> NDArray[np.int16]:
-    """Write out the weight of every axon on every neuron, w_ij s_j[G_i]: int16 (cores, 256 axons, 256 neurons).
+    """Compute the weight of every axon on every neuron, w_ij s_j[G_i]: int16 (cores, 256 axons, 256 neurons).
 
-    Stochastic weights are left out.
+    Stochastic weights count as zero.
     """
     by_type = np.take_along_axis(
         fixed_weights(image), image.axon_type[:, :, None].astype(np.intp), axis=1
@@ -84,7 +117,7 @@ def weight_rows(image: CoreImage) -> NDArray[np.int16]:
 
 
 def fixed_weights(image: CoreImage) -> NDArray[np.int16]:
-    """Lay out weights by axon type, zero where they are stochastic: int16 (cores, 4, 256), neuron by neuron."""
+    """Lay out weights by axon type, int16 (cores, 4, 256), neuron by neuron; stochastic weights are zero."""
     types = np.arange(limits.AXON_TYPES)[:, None]
     stochastic = image.stochastic_weights[:, None, :] >> types & 1 == 1
     by_type = image.weights.transpose(0, 2, 1)
@@ -92,10 +125,10 @@ def fixed_weights(image: CoreImage) -> NDArray[np.int16]:
 
 
 def core_kinds(image: CoreImage) -> NDArray[np.uint8]:
-    """Tell which arithmetic each core needs, uint8 (cores,): one of KIND_*."""
+    """Classify each core by the arithmetic that it needs, uint8 (cores,): one of KIND_*."""
     noisy = (image.stochastic_weights | image.stochastic_leak | image.threshold_bits).any(axis=1)
     plain = (image.reset_mode == 1) & (image.kappa == 1) & (image.epsilon == 0)
-    # the kernel does not look for potentials below what 16 bits have room for where no floor lies there
+    # For plain cores the 16-bit kernel checks only the upper bound of potentials: their floor must imply the lower one.
     plain &= image.neg_threshold <= NARROW_MAX
     kinds = np.where(image.epsilon.any(axis=1), KIND_REVERSAL, KIND_GENERAL)
     kinds = np.where(plain.all(axis=1), KIND_PLAIN, kinds)
@@ -103,38 +136,42 @@ def core_kinds(image: CoreImage) -> NDArray[np.uint8]:
 
 
 def byte_weights(image: CoreImage) -> NDArray[np.int8]:
-    """Lay out weights by axon type in bytes, int8 (cores, 4, 256) in the order of bytes; larger ones are cut off."""
+    """Lay out weights by axon type in bytes, int8 (cores, 4, 256) in byte order; larger weights are clipped.
+
+    The kernel does not use a clipped weight: it adds in bytes only where the magnitudes sum to at most 127.
+    """
     weights = fixed_weights(image)[..., BYTE_ORDER]
     return np.ascontiguousarray(np.clip(weights, -128, 127), dtype=np.int8)
 
 
-def room_table(image: CoreImage) -> NDArray[np.int32]:
-    """Tell how much a tick may add to the potentials of a core so that 16 bits are exact.
+def headroom_table(image: CoreImage) -> NDArray[np.int32]:
+    """Compute how much a tick may add to the potentials of a core while 16-bit arithmetic stays exact.
 
-    A potential of -2^14..2^14 - 1, changed by at most 2^14 - 1 by synapses and leak together, stays inside -2^15 + 1 ..
-    2^15 - 2, where neither 16 nor 20 bits saturate; see `narrow_table` for the steps after that.
+    A potential of -2^14..2^14 - 1 that synapses and leak together change by at most 2^14 - 1 stays inside -2^15 + 1 ..
+    2^15 - 2, where neither 16 nor 20 bits saturate; for the steps after that see `narrow_table`.
 
     Returns
     -------
     int32 (cores, 5)
-        Largest sum of the weights of all spikes of a tick, -1 for cores that need 32 bits at every tick (stochastic
-        ones and those with an absolute reset to more than 16 bits); then the largest weight of each axon type.
+        First the largest allowed sum of the weights of all spikes of a tick, -1 for cores that need 32 bits at every
+        tick (stochastic ones, and those with an absolute reset beyond 16 bits); then the largest magnitude of a
+        weight for each axon type.
 
     """
-    far = ((image.reset_mode == 0) & (np.abs(image.reset) > _INT16.max)).any(axis=1)
-    room = NARROW_MAX - np.abs(image.leak.astype(np.int32)).max(axis=1)
-    room[far | (core_kinds(image) == KIND_NOISY)] = -1
+    beyond = ((image.reset_mode == 0) & (np.abs(image.reset) > _INT16.max)).any(axis=1)
+    headroom = NARROW_MAX - np.abs(image.leak.astype(np.int32)).max(axis=1)
+    headroom[beyond | (core_kinds(image) == KIND_NOISY)] = -1
     largest = np.abs(fixed_weights(image)).max(axis=2)
-    return np.ascontiguousarray(np.column_stack([room, largest]), dtype=np.int32)
+    return np.ascontiguousarray(np.column_stack([headroom, largest]), dtype=np.int32)
 
 
 def noise_table(image: CoreImage) -> NDArray[np.int32]:
-    """Lay out what only noisy cores need, in the order of words.
+    """Lay out the parameters that only noisy cores need, in word order.
 
     Returns
     -------
     int32 (cores, 11, 256)
-        stochastic weights (4 bits), stochastic leak, threshold mask, reset mode, kappa, epsilon, reset value, and the
+        Stochastic weights (4 bits), stochastic leak, threshold mask, reset mode, kappa, epsilon, reset value, and the
         weights for the four axon types; (0, 11, 256) where no core is noisy.
 
     """
@@ -154,12 +191,16 @@ def noise_table(image: CoreImage) -> NDArray[np.int32]:
 
 
 def neuron_table(image: CoreImage) -> NDArray[np.int32]:
-    """Lay out neuron parameters in the order of words, every reset mode as (V & keep) + add.
+    """Lay out neuron parameters in word order.
+
+    Every reset mode is written as (V & keep) + add, so that the kernel needs no branch: absolute reset keeps nothing
+    and adds R, linear reset keeps V and subtracts alpha, no reset keeps V and adds 0 (equations 6 and 7 of
+    `docs/neuron.md`).
 
     Returns
     -------
     int32 (cores, 8, 256)
-        leak, leak reversal mask, threshold, -neg_threshold, and keep and add of the positive, then the negative side.
+        Leak, leak reversal mask, threshold, -neg_threshold, and keep and add of the positive, then the negative side.
 
     """
     alpha, beta, R = image.threshold, image.neg_threshold, image.reset
@@ -179,23 +220,29 @@ def neuron_table(image: CoreImage) -> NDArray[np.int32]:
 
 
 def narrow_table(neurons: NDArray[np.int32]) -> NDArray[np.int16]:
-    """Write `neuron_table` in 16 bits, for cores with room (`room_table`).
+    """Clip `neuron_table` to 16 bits, for cores with headroom (`headroom_table`).
 
-    What is cut off is never reached: a potential of at most 2^15 - 2 is below a threshold of 2^15 - 1, and one of at
-    least -2^15 + 1 above one of -2^15, so the values that such a threshold would have added are not used either.
+    A clipped value is never reached: a potential of at most 2^15 - 2 is below a threshold of 2^15 - 1, and one of at
+    least -2^15 + 1 above a threshold of -2^15.  What such a threshold would have added on reset is not used either.
     """
     return np.clip(neurons, _INT16.min, _INT16.max).astype(np.int16)
 
 
-def line_table(
+def line_tables(
     image: CoreImage, lines: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.uint64], NDArray[np.int32]]:
-    """Lay out which axons each input line reaches, 64 axons of a core at a time.
+    """List the axons that each input line reaches, as bits of 64-bit words of a core's axons.
 
     Returns
     -------
-    start, words, masks, spikes
-        int32 (lines + 1,) into the others; int32 4 core + word, uint64 the axons of that word, and int32 how many.
+    start : int32 (lines + 1,)
+        Line l has the entries start[l] .. start[l + 1] - 1 of the other arrays.
+    words : int32 (n,)
+        Number of the 64-bit word: 4 core + axon // 64.
+    masks : uint64 (n,)
+        The axons of that word.
+    spikes : int32 (n,)
+        Number of these axons.
 
     """
     line, core, axon = image.inputs.astype(np.int64).T
@@ -212,11 +259,34 @@ def line_table(
     )
 
 
-def route_table(image: CoreImage) -> NDArray[np.uint32]:
-    """Pack the route of every neuron into one word, uint32 (cores, 256) in the order of bytes.
+def line_copies(image: CoreImage, lines: int) -> NDArray[np.int32]:
+    """Find blocks of 64 input lines that feed 64 axons one to one in the same order; the kernel copies them as a word.
 
-    Delay (from bit 24) above target core (16 bits) above axon (8 bits), so that the low 24 bits number the axons of the
-    chip; or the output line of a neuron that drives one.
+    Returns
+    -------
+    int32 (raster words,)
+        The word of axons that such a block feeds, 4 core + axon // 64; -1 for other words of the raster.
+
+    """
+    copies = np.full(max(1, -(-lines // 64)), -1, dtype=np.int32)
+    table = image.inputs[np.argsort(image.inputs[:, 0], kind="stable")].astype(np.int64)
+    for word in range(len(copies)):
+        line, core, axon = table[table[:, 0] // 64 == word].T
+        place = 4 * core + axon // 64
+        if len(line) and (line % 64 == axon % 64).all() and (place == place[0]).all():
+            copies[word] = place[0]
+    # A line of the block that feeds no axon would be copied, too.
+    fed = np.bincount(image.inputs[:, 0], minlength=64 * len(copies)).reshape(-1, 64)
+    used = np.arange(64 * len(copies)).reshape(-1, 64) < lines
+    copies[((fed != 1) & used).any(axis=1)] = -1
+    return copies
+
+
+def route_table(image: CoreImage) -> NDArray[np.uint32]:
+    """Pack the route of every neuron into one word, uint32 (cores, 256) in byte order.
+
+    The word holds the delay (from bit 24), the target core (16 bits) and the axon (8 bits), so that the low 24 bits
+    number the axons of the chip.  For a neuron that drives an output line, it is the number of that line.
     """
     core = np.maximum(image.target_core, 0).astype(np.uint32) << np.uint32(8)
     delay = image.delay.astype(np.uint32) << np.uint32(24)
@@ -226,13 +296,13 @@ def route_table(image: CoreImage) -> NDArray[np.uint32]:
 
 
 def axon_types(image: CoreImage) -> NDArray[np.uint64]:
-    """Lay out the types of the axons as bits, uint64 (cores, 2, 4): the low bit of each axon's, then the high bit."""
+    """Lay out the types of the axons as bits, uint64 (cores, 2, 4): the low bits of all axons, then the high bits."""
     planes = np.ascontiguousarray(np.stack([image.axon_type & 1, image.axon_type >> 1], axis=1))
     return np.packbits(planes, axis=2, bitorder="little").view("<u8").astype(np.uint64)
 
 
 def first_potentials(image: CoreImage) -> NDArray[np.int32]:
-    """Lay out the initial potentials in the order of words, int32 (cores, 256)."""
+    """Lay out the initial potentials in word order, int32 (cores, 256)."""
     return np.ascontiguousarray(image.potential[:, WORD_ORDER])
 
 
@@ -241,8 +311,10 @@ def prototypes(image: CoreImage) -> tuple[NDArray[np.int32], CoreImage]:
 
     Returns
     -------
-    index, distinct
-        int32 (cores,): the distinct core that each one equals; and an image of the distinct ones, for the tables.
+    index : int32 (cores,)
+        The distinct core that each core equals.
+    distinct : CoreImage
+        The distinct cores, to compute tables from.
 
     """
     arrays = [np.ascontiguousarray(getattr(image, name)) for name in _PARAMETERS]
@@ -255,40 +327,18 @@ def prototypes(image: CoreImage) -> tuple[NDArray[np.int32], CoreImage]:
     return index, replace(image, **{n: getattr(image, n)[first] for n in _PARAMETERS})
 
 
-def target_table(image: CoreImage) -> tuple[NDArray[np.uint8], NDArray[np.uint64]]:
-    """Tell which neurons drive axons and which output lines.
+def target_tables(image: CoreImage) -> tuple[NDArray[np.uint8], NDArray[np.uint64]]:
+    """Mark the neurons that drive axons, and those that drive output lines.
 
     Returns
     -------
-    leaves, bits
-        uint8 (cores,): whether any neuron of the core drives an output line; uint64 (cores, 2, 4): one bit for each
-        neuron in the order of bytes, first those that drive axons, then those that drive output lines.
+    drives_outputs : uint8 (cores,)
+        Whether any neuron of the core drives an output line.
+    targets : uint64 (cores, 2, 4)
+        One bit for each neuron in byte order: first those that drive axons, then those that drive output lines.
 
     """
     kinds = np.stack([image.target_core >= 0, image.target_core == limits.TARGET_OUTPUT], axis=1)
     ordered = np.ascontiguousarray(kinds[..., BYTE_ORDER])
     bits = np.packbits(ordered, axis=2, bitorder="little").view("<u8").astype(np.uint64)
     return np.asarray(kinds[:, 1].any(axis=1), dtype=np.uint8), bits
-
-
-def line_copies(image: CoreImage, lines: int) -> NDArray[np.int32]:
-    """Find blocks of 64 input lines that feed 64 axons in the same order, one each.
-
-    Returns
-    -------
-    int32 (raster words,)
-        Where such a block goes, 4 core + 64-bit word; -1 for other words of the raster.
-
-    """
-    copies = np.full(max(1, -(-lines // 64)), -1, dtype=np.int32)
-    table = image.inputs[np.argsort(image.inputs[:, 0], kind="stable")].astype(np.int64)
-    for word in range(len(copies)):
-        line, core, axon = table[table[:, 0] // 64 == word].T
-        place = 4 * core + axon // 64
-        if len(line) and (line % 64 == axon % 64).all() and (place == place[0]).all():
-            copies[word] = place[0]
-    # a line of the block that feeds no axon would be copied too
-    fed = np.bincount(image.inputs[:, 0], minlength=64 * len(copies)).reshape(-1, 64)
-    used = np.arange(64 * len(copies)).reshape(-1, 64) < lines
-    copies[((fed != 1) & used).any(axis=1)] = -1
-    return copies

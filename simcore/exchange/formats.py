@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 
 from .. import limits
-from ..chip.simulator import Outcome, Simulator, pack_lines
+from ..chip.simulator import Simulator, pack_lines
 from ..errors import InputError, SimcoreError
 from ..image import CoreImage
 from ..published import CORE_FILE, is_reference, model_files
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from ..chip.outcome import Outcome
 
 Format = Literal["image", "ranc", "ibm", "nir"]
 """Formats that can be written."""
@@ -308,7 +310,7 @@ def _cores_only(image: CoreImage, *, keep_grid: bool) -> CoreImage:
     if image.coding is None:
         return image
     _warn("the coding: how questions are presented, and what the host makes of the answer")
-    return replace(image, coding=None, head_weights=None, head_bias=None)
+    return replace(image, coding=None, head=None)
 
 
 def _warn(what: str) -> None:

@@ -35,7 +35,7 @@ _FEWEST: Final = 3
 """Fewest repetitions of a measurement."""
 
 _QUESTIONS: Final = 2048
-"""Random questions per thread in one measurement of the program kernel."""
+"""Random questions per thread in one measurement of the derived-network kernel."""
 
 _WORDS: Final = 10
 """Words of each random question."""
@@ -50,7 +50,7 @@ class Measurement:
     kernel : str
         The kernel's name.
     program : bool
-        True: a classifier answered random questions on the program kernel; False: the chip kernel ran spikes.
+        True: a classifier answered random questions on the derived-network kernel; False: the chip kernel ran spikes.
     threads : int
         Number of threads.
     runs : int
@@ -79,7 +79,7 @@ class Measurement:
 
     def as_text(self) -> str:
         """Return the measurement as a line of the table under `COLUMNS`."""
-        kind = f"{self.kernel}{', program' * self.program}"
+        kind = f"{self.kernel}{', derived' * self.program}"
         return (
             f"{kind:16}{self.threads:7}{self.runs:6}{self.ticks_per_s:14,.0f}"
             f"{self.events_per_s:16.3g}{self.real_time:13,.2f}"
@@ -160,7 +160,7 @@ def measure(
         questions = (
             None if image.coding is None else QuestionCore(image, _encoder(image.coding), name)
         )
-        if questions is not None and questions.has_program:
+        if questions is not None and questions.uses_derived_network:
             for count in threads:
                 yield _answered(questions, name, count, seconds)
         simulator = Simulator(image, name)
@@ -177,7 +177,7 @@ def _encoder(coding: Coding) -> Encoder:
 
 
 def _answered(core: QuestionCore, name: str, threads: int, seconds: float) -> Measurement:
-    """Measure random questions on the program kernel."""
+    """Measure random questions on the derived-network kernel."""
     runs = _QUESTIONS * threads
     ids = np.random.default_rng(7).integers(0, len(core.encoder.rows), runs * _WORDS)
     starts = np.arange(runs + 1, dtype=np.int64) * _WORDS

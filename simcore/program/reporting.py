@@ -12,7 +12,7 @@ from ..power import estimate
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..chip.simulator import Outcome
+    from ..chip.outcome import Outcome
     from ..exchange.formats import Network
     from .inspection import Inspection
 
@@ -41,7 +41,7 @@ def inspection_text(network: Network, found: Inspection) -> str:
             f" read {coding.direction},\n{'':16}drain steps {coding.drain_steps}, gate line {coding.gate_line},"
             f" reads the {coding.readout}"
         )
-    if network.image.head_bias is not None:
+    if network.image.head is not None:
         lines.append(f"head            on the host, {network.image.classes} classes")
     lines.append("\nlargest                         used    limit        %")
     lines += [f"{use.what:24}{use.used:12}{use.limit:9}{use.percent:9.1f}" for use in found.use]

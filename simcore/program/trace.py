@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import limits
-from ..chip.reference import _Chip
+from ..chip.reference import ReferenceChip
 from ..errors import InputError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def trace(
             raise InputError(
                 f"trace {core}:{neuron}: limits core 0..{image.cores - 1}, neuron 0..255"
             )
-    chip = _Chip(image)
+    chip = ReferenceChip(image)
     core_of = [core for core, _ in neurons]
     neuron_of = [neuron for _, neuron in neurons]
     potentials = np.zeros((len(lines), len(neurons)), dtype=np.int64)

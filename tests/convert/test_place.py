@@ -153,7 +153,7 @@ def test_both_directions_spike_on_one_core_as_each_does_alone_and_on_two(
         image = place(network, neurons, head)
         assert image.cores == cores
         core = QuestionCore(image, network.encoder())
-        assert core.has_program == (cores == 1)
+        assert core.uses_derived_network == (cores == 1)
         scores.append(core.answer(asked).scores)
         layer, placed = unplace(image, network.encoder())
         np.testing.assert_array_equal(readout_counts(layer, placed, asked), counts)

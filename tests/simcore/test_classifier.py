@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from images import neuron
+from sim_support import assert_equal
 from support import (
     TINY_LABELS,
     TINY_WORDS,
@@ -314,10 +315,7 @@ def test_the_lookup_answers_as_the_library_does(classifier: Classifier, texts: l
     files = tiny_model_files() | {"lookup.safetensors": tiny_lookup().to_bytes()}
     by_lookup = Classifier.from_files(files)
     assert by_lookup.word_ids(texts) == classifier.word_ids(texts)
-    for ours, theirs in zip(
-        by_lookup.classify(texts).arrays, classifier.classify(texts).arrays, strict=True
-    ):
-        np.testing.assert_array_equal(ours, theirs)
+    assert_equal(classifier.classify(texts), by_lookup.classify(texts))
 
 
 def test_without_lookup_and_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -388,7 +386,7 @@ def test_model_files_that_do_not_fit_are_refused_in_one_line(case: str) -> None:
 def test_an_image_without_coding_is_no_classifier() -> None:
 
     with pytest.raises(
-        ModelError, match="^core image: it states no coding, so it is no classifier$"
+        ModelError, match="^core image: it has no coding, so it is not a classifier$"
     ):
         QuestionCore(neuron(), tiny_network().encoder())
 

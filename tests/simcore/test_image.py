@@ -1,30 +1,35 @@
-"""Core images: round trips, every limit, and files that are not what they seem."""
+"""Core images: round trips, every limit, and damaged files."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from hypothesis import given, settings
 from images import images, neuron
 from support import tiny_image, tiny_network
 
-from spikewatch.simcore import Coding, CoreImage, ImageError, blank
-from spikewatch.simcore.image import _TENSORS
+from spikewatch.simcore import Coding, CoreImage, HostHead, ImageError, blank
+from spikewatch.simcore.tensors import pack
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from numpy.typing import NDArray
 
 
 def assert_same(a: CoreImage, b: CoreImage) -> None:
-    assert a.coding == b.coding
-    for name in _TENSORS:
-        np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
+    for field in fields(CoreImage):
+        expected, found = getattr(a, field.name), getattr(b, field.name)
+        if isinstance(expected, np.ndarray):
+            np.testing.assert_array_equal(expected, found, err_msg=field.name)
+        else:
+            assert expected == found, field.name
 
 
 @settings(max_examples=20, deadline=None)
@@ -38,6 +43,48 @@ def test_a_classifier_image_survives_its_file_with_its_coding(tmp_path: Path) ->
     image.save(tmp_path / "core.safetensors")
     assert image.coding is not None
     assert_same(image, CoreImage.load(tmp_path / "core.safetensors"))
+
+
+class TestSaving:
+    """A file is replaced as a whole or not at all."""
+
+    def test_a_path_can_be_a_string(self, tmp_path: Path) -> None:
+        neuron().save(str(tmp_path / "x"))
+        assert_same(neuron(), CoreImage.load(str(tmp_path / "x")))
+
+    @pytest.mark.parametrize("failing", ["fsync", "replace"])
+    def test_after_a_failure_the_old_file_is_there_and_nothing_else(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+    ) -> None:
+        path = tmp_path / "x"
+        neuron().save(path)
+
+        def fail(*_: Any, **__: Any) -> None:
+            raise OSError(28, "No space left on device")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, failing, fail)
+            with pytest.raises(OSError, match="No space left"):
+                neuron(s0=1).save(path)
+
+        assert_same(neuron(), CoreImage.load(path))
+        assert list(tmp_path.iterdir()) == [path]
+
+    def test_a_symbolic_link_stays_and_its_target_is_replaced(self, tmp_path: Path) -> None:
+        neuron().save(tmp_path / "x")
+        (tmp_path / "link").symlink_to("x")
+        neuron(s0=1).save(tmp_path / "link")
+        assert (tmp_path / "link").is_symlink()
+        assert_same(neuron(s0=1), CoreImage.load(tmp_path / "x"))
+
+    def test_a_device_is_written_to_and_not_replaced(self) -> None:
+        neuron().save("/dev/null")
+        assert Path("/dev/null").is_char_device()
+
+    def test_the_new_file_has_the_permissions_of_any_new_file(self, tmp_path: Path) -> None:
+        neuron().save(tmp_path / "x")
+        (tmp_path / "y").write_bytes(b"")
+        assert (tmp_path / "x").stat().st_mode == (tmp_path / "y").stat().st_mode
 
 
 def placed(*places: tuple[int, int], target: int = -1) -> CoreImage:
@@ -66,15 +113,15 @@ def test_a_grid_survives_its_file_and_files_without_one_are_read() -> None:
         ),
         (placed((0, 0), (0, -1)), "core 1: grid y is -1, limits 0..65535"),
         (placed((65536, 0), (0, 0)), "core 0: grid x is 65536, limits 0..65535"),
-        (placed((0, 5), (3, 3), (0, 5)), "core 2: grid is 0, 5, where core 0 is"),
+        (placed((0, 5), (3, 3), (0, 5)), "core 2: grid is 0, 5, the position of core 0"),
     ],
 )
-def test_what_no_mesh_can_hold_is_refused(image: CoreImage, message: str) -> None:
+def test_a_grid_that_no_chip_can_have_is_refused(image: CoreImage, message: str) -> None:
     with pytest.raises(ImageError, match=f"^{re.escape(message)}$"):
         image.validate()
 
 
-def test_cores_far_apart_that_do_not_talk_are_allowed() -> None:
+def test_cores_far_apart_that_send_no_spikes_to_each_other_are_allowed() -> None:
     placed((0, 0), (5000, 5000)).validate()
 
 
@@ -135,13 +182,13 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("case", BROKEN)
 def test_every_limit_is_refused_with_core_neuron_field_value_and_limit(case: str) -> None:
-    fields, message = BROKEN[case]
+    changes, message = BROKEN[case]
     if case == "input axon":
         table = np.array([[0, 0, 256]], dtype=np.int32)
         broken, message = replace(neuron(), inputs=table), "inputs, row 0: axon 256, limits 0..255"
     else:
         arrays = {}
-        for name, value in fields.items():
+        for name, value in changes.items():
             arrays[name] = getattr(neuron(), name).copy()
             arrays[name].flat[0] = value
         broken = replace(neuron(), **arrays)
@@ -177,7 +224,7 @@ def test_arrays_of_another_shape_or_type_are_refused(
 
 
 @pytest.mark.parametrize(
-    ("fields", "message"),
+    ("changes", "message"),
     [
         ({"ticks_per_step": 0}, "coding: ticks_per_step is 0, limits 1..255"),
         ({"word_lines": "4"}, "coding: word_lines is '4', limits 1..256"),
@@ -187,46 +234,59 @@ def test_arrays_of_another_shape_or_type_are_refused(
         ({"gate_line": 2}, "coding: gate_line 2 is one of the 3 word lines"),
     ],
 )
-def test_a_coding_checks_itself(fields: dict[str, Any], message: str) -> None:
+def test_a_coding_checks_itself(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ImageError, match=f"^{re.escape(message)}$"):
-        Coding(**({"ticks_per_step": 15, "word_lines": 3} | fields))
+        Coding(**({"ticks_per_step": 15, "word_lines": 3} | changes))
 
 
-def with_head(**fields: Any) -> CoreImage:
+def with_head(**changes: Any) -> CoreImage:
     """Make a neuron on output line 0 with a head of two classes."""
-    head = {"head_weights": np.ones((2, 1), np.int32), "head_bias": np.zeros(2, np.int32)}
+    head = HostHead(weights=np.ones((2, 1), np.int32), bias=np.zeros(2, np.int32))
     coding = Coding(ticks_per_step=15, word_lines=4, drain_steps=0)
-    return replace(neuron(), **(head | {"coding": coding} | fields))
+    return replace(neuron(), **({"head": head, "coding": coding} | changes))
 
 
 def test_a_head_survives_the_file() -> None:
     image = CoreImage.from_bytes(with_head().to_bytes())
-    assert image.head_weights is not None
-    assert (image.head_weights.tolist(), image.classes) == ([[1], [1]], 2)
+    assert image.head == with_head().head
+    assert image.classes == 2
 
 
 @pytest.mark.parametrize(
-    ("fields", "message"),
+    ("weights", "message"),
     [
-        ({"head_bias": None}, "head: one of head_weights and head_bias is missing"),
-        ({"coding": None}, "head: the image states no coding, so it is no classifier"),
-        (
-            {"head_weights": np.ones((2, 3), np.int32)},
-            "head: 2 classes of 3 lines, but the image has 1 output lines",
-        ),
-        (
-            {"head_weights": np.ones((3, 1), np.int32)},
-            "head_bias: shape (2,), expected length 3 where it has 2",
-        ),
-        (
-            {"head_weights": np.full((2, 1), -(2**31), np.int32)},
-            "head: a score could reach 32212254720, limit 2147483647",
-        ),
+        (np.ones((2, 3)), "head: 2 classes of 3 lines, but the image has 1 output lines"),
+        (np.ones((3, 1)), "head_bias: shape (2,), expected length 3 where it has 2"),
+        (np.full((2, 1), -(2**31)), "head: a score could reach 32212254720, limit 2147483647"),
     ],
 )
-def test_a_head_that_does_not_fit_is_refused(fields: dict[str, Any], message: str) -> None:
+def test_a_head_that_does_not_fit_is_refused(weights: NDArray[Any], message: str) -> None:
+    head = HostHead(weights=weights.astype(np.int32), bias=np.zeros(2, np.int32))
     with pytest.raises(ImageError, match=f"^{re.escape(message)}$"):
-        with_head(**fields).validate()
+        with_head(head=head).validate()
+
+
+def test_a_head_without_a_coding_is_refused() -> None:
+    with pytest.raises(
+        ImageError, match="^head: the image has no coding, so it is not a classifier$"
+    ):
+        with_head(coding=None).validate()
+
+
+@pytest.mark.parametrize("name", ["head_weights", "head_bias"])
+def test_a_file_with_half_a_head_is_refused(name: str) -> None:
+    tensors, metadata = unpacked(with_head().to_bytes())
+    del tensors[name]
+    with pytest.raises(
+        ImageError, match="^core image: head: one of head_weights and head_bias is missing$"
+    ):
+        CoreImage.from_bytes(pack(tensors, metadata))
+
+
+def unpacked(data: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Read the arrays and our metadata of a file without any check."""
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    return safetensors.numpy.load(data), json.loads(header["__metadata__"]["spikewatch"])
 
 
 class TestHostileFiles:

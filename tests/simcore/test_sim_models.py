@@ -121,7 +121,7 @@ class TestBench:
             *("--ticks", 30),
         )[1]
         rows = [line.split() for line in shown.splitlines()[3:]]
-        assert [row[:-3] for row in rows] == [["base,", "program", "1", "2048"], ["base", "1", "1"]]
+        assert [row[:-3] for row in rows] == [["base,", "derived", "1", "2048"], ["base", "1", "1"]]
 
     def test_given_spikes_are_run_and_missing_ones_are_made(
         self, program: Program, counter: Path, ranc: Path

@@ -1,4 +1,4 @@
-"""The program kernel answers as the chip kernel does, on a smaller network, with the counts of the chip."""
+"""The derived-network kernel answers exactly as the chip kernel does, with the counts of the chip."""
 
 from __future__ import annotations
 
@@ -10,9 +10,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from images import neuron
+from sim_support import assert_equal
 from support import tiny_image, tiny_network
 
-from spikewatch.simcore import Coding, CoreImage, Encoder, InputError, QuestionCore, blank, limits
+from spikewatch.simcore import (
+    Coding,
+    CoreImage,
+    Encoder,
+    HostHead,
+    InputError,
+    QuestionCore,
+    blank,
+    limits,
+)
 from spikewatch.simcore.chip._dispatch import kernels
 from spikewatch.simcore.chip.derive import derive
 
@@ -24,17 +34,17 @@ WORDS = 12
 
 @st.composite
 def classifiers(draw: st.DrawFn) -> tuple[CoreImage, Encoder]:
-    """Draw a one-core classifier of the form that the program kernel runs, over wide ranges of every parameter.
+    """Draw a one-core classifier of the form that the derived-network kernel runs, over wide ranges of every parameter.
 
-    Hidden units of one or more neurons feed axons of their own; some of their neurons, and others, drive output
-    lines.  Lines feed several axons, of which none is a hidden unit's.
+    Hidden units of one or more neurons feed axons of their own; some of their neurons, and other neurons, drive output
+    lines.  An input line feeds several axons, none of them an axon of a hidden unit.
     """
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     lines, hidden = draw(st.integers(1, 20)), draw(st.sampled_from([0, 1, 7, 16, 30, 40]))
     span = draw(st.sampled_from([3, 40, 255]))
     density = draw(st.sampled_from([0.05, 0.5]))
     arrays: dict[str, Any] = blank(1)
-    # units: hidden ones first, then those that only drive output lines
+    # The unit of each neuron: hidden ones first, then those that only drive output lines.
     unit = np.sort(rng.integers(0, hidden + draw(st.sampled_from([1, 8, 60])), limits.NEURONS))
     axon_source = rng.integers(0, lines + hidden + 1, limits.AXONS)  # the last: none
     kinds = int(unit.max()) + 1
@@ -83,8 +93,10 @@ def classifiers(draw: st.DrawFn) -> tuple[CoreImage, Encoder]:
     if draw(st.booleans()) and len(out):
         classes, most = draw(st.integers(1, 4)), draw(st.sampled_from([1, 100]))
         shape = (classes, int(arrays["target_axon"][0, out].max()) + 1)
-        arrays["head_weights"] = rng.integers(-most, most + 1, shape).astype(np.int32)
-        arrays["head_bias"] = rng.integers(-most, most + 1, classes).astype(np.int32)
+        arrays["head"] = HostHead(
+            weights=rng.integers(-most, most + 1, shape).astype(np.int32),
+            bias=rng.integers(-most, most + 1, classes).astype(np.int32),
+        )
     codes = rng.integers(0, ticks + 1, (WORDS - 2, coding.word_lines)).astype(np.uint8)
     encoder = Encoder(codes=codes, rows=rng.integers(0, WORDS - 2, WORDS).astype(np.int32))
     return CoreImage(**arrays, coding=coding).validate(), encoder
@@ -99,27 +111,26 @@ QUESTIONS = st.lists(
 @pytest.mark.parametrize("name", kernels())
 @settings(max_examples=150, deadline=None)
 @given(model=classifiers(), questions=QUESTIONS, threads=st.sampled_from([1, 2]))
-def test_program_and_chip_agree_in_every_count(
+def test_both_kernels_agree_in_every_count(
     name: str,
     model: tuple[CoreImage, Encoder],
     questions: list[NDArray[np.int64]],
     threads: int,
 ) -> None:
     core = QuestionCore(*model, name)
-    wanted = QuestionCore(*model, name, use_program=False).answer(questions)
+    wanted = QuestionCore(*model, name, use_derived_network=False).answer(questions)
     got = core.answer(questions, threads=threads)
-    for a, b in zip(wanted.arrays, got.arrays, strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert_equal(wanted, got)
 
 
-def test_most_of_the_drawn_classifiers_have_a_program() -> None:
+def test_most_of_the_drawn_classifiers_have_a_derived_network() -> None:
     """The test above would prove nothing if the chip kernel answered on both sides."""
     found = []
 
     @settings(max_examples=50, deadline=None, database=None)
     @given(model=classifiers())
     def count(model: tuple[CoreImage, Encoder]) -> None:
-        found.append(QuestionCore(*model).has_program)
+        found.append(QuestionCore(*model).uses_derived_network)
 
     count()
     assert np.mean(found) > 0.5
@@ -130,9 +141,9 @@ def test_most_of_the_drawn_classifiers_have_a_program() -> None:
 def test_potentials_beyond_16_bits_and_up_to_the_ceiling_of_20_are_the_chips(
     name: str, words: int
 ) -> None:
-    """A unit that gains 600 a tick passes 16 bits after 55 and the 20-bit ceiling after 874; then it is driven down.
+    """A unit that gains 600 a tick passes 16 bits after 55 ticks, and the 20-bit ceiling after 874; then it loses 255.
 
-    How long it goes on firing tells where its potential was: the chip's stops at the ceiling.
+    How long it keeps firing shows how high its potential was: that of the chip stops at the ceiling.
     """
     arrays: dict[str, Any] = blank(1)
     arrays["crossbar"][0, :4, 0] = 0b1
@@ -155,30 +166,29 @@ def test_potentials_beyond_16_bits_and_up_to_the_ceiling_of_20_are_the_chips(
         codes=np.array([[15, 0], [0, 15]], dtype=np.uint8), rows=np.arange(2, dtype=np.int32)
     )
     core = QuestionCore(image, encoder, name)
-    assert core.has_program
+    assert core.uses_derived_network
     # up by 600 a tick for a share of the words, then down by 255
     questions = [
         np.repeat([0, 1], [up, words - up]) for up in sorted({1, words // 4, words // 2, words})
     ]
-    wanted = QuestionCore(image, encoder, name, use_program=False).answer(questions)
+    wanted = QuestionCore(image, encoder, name, use_derived_network=False).answer(questions)
     got = core.answer(questions)
-    for a, b in zip(wanted.arrays, got.arrays, strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert_equal(wanted, got)
 
 
 def test_copies_and_lines_of_a_converted_network_are_found() -> None:
-    """8 hidden units of four neurons each, and 6 classes of 16 neurons that differ at most in their leak."""
-    program = derive(tiny_image(tiny_network()))
-    assert program is not None
-    assert (program.hidden, program.drives, program.shift) == (8, 6, 7)
-    assert program.spikes_of_lane.tolist() == [4] * 8
-    assert int(program.output_spikes.sum()) == 6 * 16
-    assert program.line_spikes.tolist() == [4] * 7
-    assert program.line_signals.tolist() == [1 << i for i in range(7)]
+    """There are 8 hidden units of four neurons each, and 6 classes of 16 neurons that differ at most in their leak."""
+    network = derive(tiny_image(tiny_network()))
+    assert network is not None
+    assert (network.hidden, network.drives, network.shift) == (8, 6, 7)
+    assert network.spikes_of_lane.tolist() == [4] * 8
+    assert int(network.output_spikes.sum()) == 6 * 16
+    assert network.line_spikes.tolist() == [4] * 7
+    assert network.line_signals.tolist() == [1 << i for i in range(7)]
 
 
-def test_the_largest_sums_of_16_bits_are_run_and_larger_ones_left_to_the_chip_kernel() -> None:
-    """128 axons of weight 255 fit 16 bits; 129 do not, and answer the same through the chip kernel."""
+def test_larger_sums_than_16_bits_are_left_to_the_chip_kernel() -> None:
+    """128 axons of weight 255 fit 16 bits; 129 do not, and the chip kernel answers them."""
     for axons in (128, 129):
         image = neuron(s0=255, threshold=axons * 255, reset_mode=1, kappa=1)
         crossbar = np.zeros_like(image.crossbar)
@@ -195,7 +205,7 @@ def test_the_largest_sums_of_16_bits_are_run_and_larger_ones_left_to_the_chip_ke
             codes=np.array([[1, 1]], dtype=np.uint8), rows=np.zeros(1, dtype=np.int32)
         )
         core = QuestionCore(full, encoder)
-        assert core.has_program == (axons == 128)
+        assert core.uses_derived_network == (axons == 128)
         answers = core.answer([[0]])
         assert answers.spikes.tolist() == [[axons, 0, 1]]
 
@@ -206,8 +216,8 @@ def test_neurons_of_other_modes_are_left_to_the_chip_kernel(field: dict[str, int
     assert derive(image) is None
 
 
-def test_a_neuron_that_fires_down_to_its_floor_is_not_taken_for_a_silent_one() -> None:
-    """Two neurons of one drive: V = alpha fires and ends at the floor; the next tick is silent, and counts nothing."""
+def test_spikes_of_a_neuron_that_ends_at_its_floor_are_counted() -> None:
+    """Two neurons share a drive: V = alpha fires and ends at the floor; the next block is silent and counts nothing."""
     arrays: dict[str, Any] = blank(1)
     arrays["crossbar"][0, 0, 0] = 0b11
     arrays["weights"][0, :2, 0] = 5
@@ -222,15 +232,19 @@ def test_a_neuron_that_fires_down_to_its_floor_is_not_taken_for_a_silent_one() -
     image = CoreImage(**arrays, coding=Coding(ticks_per_step=1, word_lines=1, drain_steps=3))
     encoder = Encoder(codes=np.array([[1]], dtype=np.uint8), rows=np.zeros(1, dtype=np.int32))
     core = QuestionCore(image, encoder)
-    assert core.has_program
+    assert core.uses_derived_network
     assert core.answer([[0]]).spikes.tolist() == [[1, 0, 2]]
 
 
-@pytest.mark.parametrize("use_program", [True, False])
+@pytest.mark.parametrize("use_derived_network", [True, False])
 @pytest.mark.parametrize("word", [-1, 10])
-def test_a_word_that_the_encoder_does_not_know_is_named(word: int, use_program: bool) -> None:
+def test_a_word_that_the_encoder_does_not_know_is_named(
+    word: int, use_derived_network: bool
+) -> None:
     network = tiny_network()
-    core = QuestionCore(tiny_image(network), network.encoder(), use_program=use_program)
+    core = QuestionCore(
+        tiny_image(network), network.encoder(), use_derived_network=use_derived_network
+    )
     known = len(network.rows) - 1
     word = word if word < 0 else known + 1
     with pytest.raises(InputError, match=rf"^word id {word}: the encoder knows 0\.\.{known}$"):

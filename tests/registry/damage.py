@@ -1,4 +1,4 @@
-"""Ways to damage a store, and what verify says of it."""
+"""Ways to damage the files of a store, and the problems that verify reports."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def remove(path: Path) -> None:
 
 
 def link(path: Path) -> None:
-    """Put a symbolic link to the very same bytes: a link may change later."""
+    """Replace the file by a symbolic link to the same bytes: its target could change later."""
     other = path.with_name("elsewhere")
     path.rename(other)
     path.symlink_to(other)

@@ -77,6 +77,12 @@ def blob_of(registry: Registry, ref: str, path: str) -> Path:
     return blob_path(registry, layers[path], ref.partition(":")[0])
 
 
+def index_entry(registry: Registry, digest: str) -> dict[str, Any]:
+    """Return the entry of a manifest in the index of trec."""
+    index = json.loads((registry.root / "trec" / "index.json").read_bytes())
+    return next(entry for entry in index["manifests"] if entry["digest"] == digest)
+
+
 def append_entry(registry: Registry, **fields: object) -> None:
     """Append an entry to the journal of trec, as another program could: a copy of the newest with other fields."""
     newest = max((registry.root / "trec" / ".journal").glob("*.json"))

@@ -25,6 +25,7 @@ from registry_support import (
     blob_of,
     blob_path,
     flip,
+    index_entry,
     publish,
     snapshot,
 )
@@ -48,12 +49,6 @@ def key() -> Ed25519PrivateKey:
 def store(registry: Registry) -> Registry:
     publish(registry, "1.0.0", "production")
     return registry
-
-
-def index_entry(registry: Registry, digest: str) -> dict[str, Any]:
-    """Return the entry of a manifest in the index."""
-    index = json.loads((registry.root / "trec" / "index.json").read_bytes())
-    return next(entry for entry in index["manifests"] if entry["digest"] == digest)
 
 
 def forge_signature(registry: Registry, pin: Pin, envelope: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Take a good store, break it in one way, and see that nobody is fooled."""
+"""Damage a good store in one way at a time: verify reports it, and no damaged byte is loaded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from damage import DAMAGES, flip_middle, problems
-from registry_support import model_files, snapshot
+from registry_support import blob_of, blob_path, model_files, snapshot
 
 from spikewatch.registry import Corrupt, NotFound, Registry, RegistryError
 from spikewatch.registry.formats import manifest as manifest_module
@@ -34,7 +34,7 @@ def test_the_good_store_is_clean(store: Registry) -> None:
 def test_damage_to_any_file_is_found_and_never_loaded(
     good: Path, tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:
-    """Each file of the store in turn; what loads all the same is what was published."""
+    """Damage each file in turn; a reference that still loads must load what was published."""
     published = {ref: Registry(good).load(ref) for ref in REFS}
     names = [name for name in snapshot(good) if (good / name).is_file()]
     assert len(names) == 8 + 4 + 2  # blobs, journal entries, index.json and oci-layout
@@ -53,7 +53,7 @@ def test_damage_to_any_file_is_found_and_never_loaded(
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_damage_to_a_blob_names_what_it_breaks(
+def test_verify_names_the_tags_that_a_damaged_blob_breaks(
     store: Registry, damage: Callable[[Path], None]
 ) -> None:
     layers = {layer.path: layer.digest for layer in store.show("trec:1.0.0").layers}
@@ -69,7 +69,7 @@ def test_damage_to_a_blob_names_what_it_breaks(
         assert (problem.model, problem.breaks) == ("trec", breaks)
         with pytest.raises(Corrupt, match=r"^trec:1.0.0@sha256:"):
             store.load("trec:1.0.0")
-        # Files that are whole can still be had.
+        # Undamaged files can still be loaded.
         assert store.load("trec:1.0.0", names=["eval.json"]).files
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         path.write_bytes(data)
@@ -77,11 +77,11 @@ def test_damage_to_a_blob_names_what_it_breaks(
     assert store.verify().ok
 
 
-def test_the_texts_say_what_is_wrong(store: Registry) -> None:
+def test_each_error_message_names_the_damage(store: Registry) -> None:
     layers = {layer.path: layer for layer in store.show("trec:1.0.0").layers}
     core = layers["core.safetensors"]
     pin = store.resolve("trec:1.0.0")
-    path = store.root / "trec" / "blobs" / "sha256" / core.digest.removeprefix("sha256:")
+    path = blob_path(store, core.digest)
     path.write_bytes(bytes(core.size))
     zeroed = hashlib.sha256(bytes(core.size)).hexdigest()
     with pytest.raises(Corrupt) as caught:
@@ -103,8 +103,7 @@ def test_the_texts_say_what_is_wrong(store: Registry) -> None:
 
 
 def test_an_alias_does_not_move_to_a_damaged_version(store: Registry) -> None:
-    core = store.show("trec:1.0.0").layers[0]
-    flip_middle(store.root / "trec" / "blobs" / "sha256" / core.digest.removeprefix("sha256:"))
+    flip_middle(blob_of(store, "trec:1.0.0", "core.safetensors"))
     before = snapshot(store.root)
     with pytest.raises(Corrupt, match=r"^trec:production: blob "):
         store.set_alias("trec", "production", "1.0.0")
@@ -113,7 +112,7 @@ def test_an_alias_does_not_move_to_a_damaged_version(store: Registry) -> None:
 
 def test_a_damaged_version_does_not_hide_the_others(store: Registry) -> None:
     pin = store.resolve("trec:1.0.0")
-    (store.root / "trec" / "blobs" / "sha256" / pin.digest.removeprefix("sha256:")).unlink()
+    blob_path(store, pin.digest).unlink()
     created = {entry.tag: entry.created for entry in store.list()}
     assert created == {
         "1.0.0": None,
@@ -126,11 +125,11 @@ def test_a_damaged_version_does_not_hide_the_others(store: Registry) -> None:
 # Harmless leftovers
 
 
-def test_what_a_crash_leaves_is_noted_and_clean(store: Registry) -> None:
+def test_leftovers_of_a_crash_are_notes_and_not_problems(store: Registry) -> None:
     spare = b"never committed"
     name = hashlib.sha256(spare).hexdigest()
-    (store.root / "trec" / "blobs" / "sha256" / name).write_bytes(spare)
-    (store.root / "trec" / "blobs" / "sha256" / "notes").touch()
+    blob_path(store, name).write_bytes(spare)
+    blob_path(store, "notes").touch()
     (store.root / "trec" / ".ingest" / "0123").touch()
     (store.root / ".new-0123").mkdir()
     report = store.verify()
@@ -143,13 +142,13 @@ def test_what_a_crash_leaves_is_noted_and_clean(store: Registry) -> None:
     )
 
 
-def test_a_spare_blob_with_wrong_bytes_is_a_problem(store: Registry) -> None:
-    (store.root / "trec" / "blobs" / "sha256" / ("0" * 64)).write_bytes(b"x")
+def test_an_unneeded_blob_with_wrong_bytes_is_a_problem(store: Registry) -> None:
+    blob_path(store, "0" * 64).write_bytes(b"x")
     (text,) = problems(store)
     assert text.startswith("blobs/sha256/0000")
 
 
-def test_a_model_that_lost_a_part_is_still_a_model(store: Registry) -> None:
+def test_verify_reports_a_model_with_a_missing_part(store: Registry) -> None:
     for part in ("oci-layout", "index.json", ".journal"):
         root = store.root / "trec" / part
         root.rename(store.root / "kept")

@@ -1,4 +1,4 @@
-"""An index that another program wrote, or that is broken: noticed, refused, repaired."""
+"""An index that another program wrote, or that is damaged, is detected, refused and repaired."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_tag_that_another_program_added_is_drift(store: Registry) -> None:
     ]
 
 
-def test_an_index_in_another_form_is_drift(store: Registry) -> None:
+def test_an_index_that_is_not_canonical_is_drift(store: Registry) -> None:
     path = store.root / "trec" / "index.json"
     path.write_text(json.dumps(json.loads(path.read_bytes()), indent=1))
     assert problems(store) == [
@@ -58,7 +58,7 @@ def test_an_index_in_another_form_is_drift(store: Registry) -> None:
     ]
 
 
-def test_repair_writes_the_index_from_the_journal(store: Registry) -> None:
+def test_repair_rebuilds_the_index_from_the_journal(store: Registry) -> None:
     before = snapshot(store.root)
     path = store.root / "trec" / "index.json"
     for damage in DAMAGES:
@@ -99,7 +99,7 @@ def test_a_version_that_another_program_moved_is_not_loaded(store: Registry) -> 
         store.load("trec:1.0.0")
 
 
-def test_an_index_without_our_annotations_is_refused(store: Registry) -> None:
+def test_an_index_without_the_registrys_annotations_is_refused(store: Registry) -> None:
     edit_index(store, lambda index: index.pop("annotations"), checksum=False)
     with pytest.raises(Corrupt, match=r"index\.json: 'annotations' is None, not an object$"):
         store.load("trec:1.0.0")
@@ -130,7 +130,7 @@ def test_an_index_without_our_annotations_is_refused(store: Registry) -> None:
         (lambda i: i.update({"manifests": {}}), "'manifests' is {}, not a list"),
     ],
 )
-def test_a_bad_index_is_refused_and_named(
+def test_a_bad_index_is_refused_and_reported(
     store: Registry, edit: Callable[[dict[str, Any]], object], message: str
 ) -> None:
     edit_index(store, edit)
@@ -158,7 +158,7 @@ def test_a_bad_index_is_refused_and_named(
     ],
     ids=range(9),
 )
-def test_what_is_not_strict_json_is_refused(store: Registry, text: str) -> None:
+def test_an_index_that_is_not_strict_json_is_refused(store: Registry, text: str) -> None:
     (store.root / "trec" / "index.json").write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(Corrupt) as caught:
         store.load("trec:1.0.0")

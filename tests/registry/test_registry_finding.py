@@ -1,13 +1,11 @@
-"""Aliases and references: what they lead to, and who may move them."""
+"""Set aliases, and find versions by references."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 
 import pytest
-from registry_support import CREATED, STAGES, model_files, publish, snapshot
+from registry_support import CREATED, STAGES, append_entry, model_files, publish, snapshot
 
 from spikewatch.registry import ABSENT, BadReference, Conflict, NotFound, Registry, RegistryError
 
@@ -24,7 +22,7 @@ def test_an_alias_moves_from_version_to_version(registry: Registry) -> None:
     assert registry.set_alias("trec", "stage", "production") == first
 
 
-def test_an_alias_moves_only_when_it_means_what_was_expected(registry: Registry) -> None:
+def test_an_alias_moves_only_from_the_expected_version(registry: Registry) -> None:
     first = publish(registry, "1.0.0", "production")
     second = publish(registry, "1.1.0")
     registry.set_alias("trec", "production", "1.1.0", expect=first.digest)
@@ -41,7 +39,7 @@ def test_an_alias_moves_only_when_it_means_what_was_expected(registry: Registry)
     assert registry.resolve("trec:stage") == first
 
 
-def test_moving_an_alias_to_where_it_is_writes_nothing(registry: Registry) -> None:
+def test_moving_an_alias_to_its_present_version_writes_nothing(registry: Registry) -> None:
     publish(registry, "1.0.0", "production")
     before = snapshot(registry.root)
     registry.set_alias("trec", "production", "1.0.0", reason="again")
@@ -80,7 +78,7 @@ def test_a_bad_alias_change_is_refused_and_writes_nothing(
 # Finding
 
 
-def test_every_form_of_reference_leads_to_the_version(registry: Registry) -> None:
+def test_every_form_of_reference_finds_the_version(registry: Registry) -> None:
     pin = publish(registry, "1.0.0", "production")
     for ref in ("trec:1.0.0", "trec:production", f"trec@{pin.digest}", str(pin)):
         assert registry.resolve(ref) == pin
@@ -103,13 +101,15 @@ def test_tag_and_digest_must_agree(registry: Registry) -> None:
         ("trec@sha256:" + "0" * 64, "model trec: no manifest sha256:" + "0" * 64),
     ],
 )
-def test_what_does_not_exist_is_not_found(registry: Registry, ref: str, message: str) -> None:
+def test_a_missing_version_alias_or_digest_is_not_found(
+    registry: Registry, ref: str, message: str
+) -> None:
     publish(registry, "1.0.0", "production")
     with pytest.raises(NotFound, match=f"^{re.escape(message)}$"):
         registry.resolve(ref)
 
 
-def test_a_model_that_does_not_exist_is_not_found(registry: Registry) -> None:
+def test_a_missing_model_is_not_found(registry: Registry) -> None:
     message = f"^registry {re.escape(str(registry.root))}: no model 'qa'$"
     for find in (registry.list, registry.verify):
         with pytest.raises(NotFound, match=message):
@@ -126,19 +126,9 @@ def test_the_digest_of_a_layer_is_not_a_model(registry: Registry) -> None:
 
 
 def test_a_manifest_without_a_tag_is_found_by_its_digest(registry: Registry) -> None:
-    """What a later release does when it removes a tag: an entry that leads to nothing."""
+    """Remove a version's tag by an entry that a later release might write."""
     pin = publish(registry, "1.0.0")
-    folder = registry.root / "trec" / ".journal"
-    first = (folder / "00000001.json").read_bytes()
-    entry = json.loads(first) | {
-        "gen": 2,
-        "prev": f"sha256:{hashlib.sha256(first).hexdigest()}",
-        "op": "remove",
-        "from": pin.digest,
-        "to": None,
-    }
-    data = json.dumps(entry, sort_keys=True, separators=(",", ":")).encode()
-    (folder / "00000002.json").write_bytes(data)
+    append_entry(registry, op="remove", **{"from": pin.digest}, to=None)
     with pytest.raises(NotFound):
         registry.resolve("trec:1.0.0")
     found = registry.resolve(f"trec@{pin.digest}")
@@ -147,7 +137,7 @@ def test_a_manifest_without_a_tag_is_found_by_its_digest(registry: Registry) -> 
     assert registry.verify().ok
 
 
-def test_list_is_ordered_by_semver_and_says_what_aliases_mean(registry: Registry) -> None:
+def test_list_is_sorted_by_semver_and_includes_the_targets_of_aliases(registry: Registry) -> None:
     for version in ("1.10.0", "1.2.0", "1.10.0-rc.1"):
         publish(registry, version)
     registry.set_alias("trec", "production", "1.2.0")
@@ -165,7 +155,7 @@ def test_list_is_ordered_by_semver_and_says_what_aliases_mean(registry: Registry
     assert {e.created for e in registry.list()} == {"2026-01-01T00:00:00Z"}
 
 
-def test_show_tells_figures_labels_and_aliases(registry: Registry) -> None:
+def test_show_returns_figures_labels_and_aliases(registry: Registry) -> None:
     pin = publish(registry, "1.0.0", "production")
     registry.set_alias("trec", "canary", "1.0.0")
     details = registry.show("trec:1.0.0")
@@ -177,7 +167,7 @@ def test_show_tells_figures_labels_and_aliases(registry: Registry) -> None:
 
 
 @pytest.mark.parametrize("text", [b"[]", b'{"stages": [1]}', b'{"stages": {"float": 1}}', b"7"])
-def test_show_copes_with_other_documents_of_the_same_name(registry: Registry, text: bytes) -> None:
+def test_show_ignores_documents_of_another_structure(registry: Registry, text: bytes) -> None:
     files = {"eval.json": text, "labels.json": b'{"a": 1}'}
     registry.publish("trec", "1.0.0", files, created=CREATED)
     details = registry.show("trec:1.0.0")

@@ -1,13 +1,13 @@
-"""A journal that was edited, cut or continued in another way: noticed and refused."""
+"""A journal that was edited, truncated or wrongly continued is detected and refused."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 
 import pytest
 from damage import problems
+from registry_support import append_entry
 
 from spikewatch.registry import Corrupt, Registry
 
@@ -20,12 +20,12 @@ def edit_entry(store: Registry, number: int, **changes: object) -> None:
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4])
 def test_an_edited_entry_breaks_the_chain(store: Registry, number: int) -> None:
-    """The newest too: the index names it."""
+    """Edit any entry, even the newest: the index contains its digest."""
     edit_entry(store, number, actor="somebody else")
     assert f"{number:08d}.json" in problems(store)[0]
 
 
-def test_a_removed_newest_entry_is_noticed(store: Registry) -> None:
+def test_a_missing_newest_entry_is_detected(store: Registry) -> None:
     (store.root / "trec" / ".journal" / "00000004.json").unlink()
     assert problems(store) == [
         ".journal/00000004.json: is missing: index.json names it, the journal ends at 3"
@@ -34,7 +34,7 @@ def test_a_removed_newest_entry_is_noticed(store: Registry) -> None:
         store.load("trec:1.0.0")
 
 
-def test_entries_beyond_a_gap_are_noticed(store: Registry) -> None:
+def test_a_gap_in_the_journal_is_detected(store: Registry) -> None:
     folder = store.root / "trec" / ".journal"
     shutil.copy(folder / "00000004.json", folder / "00000006.json")
     assert problems(store) == [".journal/00000005.json: is missing, entries up to 6 are there"]
@@ -52,30 +52,20 @@ def test_entries_beyond_a_gap_are_noticed(store: Registry) -> None:
         ({"op": None}, "'op' is None, not a string"),
     ],
 )
-def test_a_tail_that_does_not_follow_is_refused(
+def test_an_entry_that_contradicts_the_previous_ones_is_refused(
     store: Registry, changes: dict[str, object], message: str
 ) -> None:
-    """What a crash or a broken writer might leave beyond the index."""
-    folder = store.root / "trec" / ".journal"
-    last = (folder / "00000004.json").read_bytes()
-    entry = json.loads(last)
-    entry |= {"gen": 5, "prev": f"sha256:{hashlib.sha256(last).hexdigest()}"}
-    entry |= {"from": entry["to"]["digest"]} | changes
-    (folder / "00000005.json").write_text(json.dumps(entry, sort_keys=True, separators=(",", ":")))
+    """Append an entry that a crash or a faulty writer might leave, newer than the index."""
+    append_entry(store, **{"from": store.resolve("trec:production").digest} | changes)
     with pytest.raises(Corrupt) as caught:
         store.resolve("trec:1.0.0")
     assert message in str(caught.value)
     assert any(message in text for text in problems(store))
 
 
-def test_a_journal_that_moves_a_version_is_a_problem(store: Registry) -> None:
-    folder = store.root / "trec" / ".journal"
-    last = (folder / "00000004.json").read_bytes()
-    entry = json.loads(last)
+def test_verify_reports_a_journal_that_moves_a_version(store: Registry) -> None:
     first = store.resolve("trec:1.0.0")
-    entry |= {"gen": 5, "prev": f"sha256:{hashlib.sha256(last).hexdigest()}"}
-    entry |= {"ref": "1.0.0", "from": first.digest, "op": "publish"}
-    (folder / "00000005.json").write_text(json.dumps(entry, sort_keys=True, separators=(",", ":")))
+    append_entry(store, op="publish", ref="1.0.0", **{"from": first.digest})
     texts = problems(store)
     assert ".journal/00000005.json: moves 1.0.0: versions are immutable" in texts
     assert any("the manifest of 1.0.0 is of version 1.1.0" in text for text in texts)

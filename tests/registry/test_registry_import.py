@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -129,6 +130,25 @@ def test_an_import_that_would_change_a_version_changes_nothing(
     with pytest.raises(Conflict, match="versions are immutable"):
         edge.import_(tmp_path / "a.tar")
     assert snapshot(edge.root) == before
+
+
+def test_an_import_survives_a_collector_without_grace(
+    store: Registry, edge: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The collector runs after the blobs were written, and before the change that refers to them takes the lock."""
+    store.export("trec:1.0.0", tmp_path / "a.tar")
+    collector = Registry(edge.root)
+    collected = []
+
+    def late(*_: object) -> None:
+        monkeypatch.undo()
+        collected.extend(collector.gc(grace=0))
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    (pin,) = edge.import_(tmp_path / "a.tar")
+    assert len(collected[0].blobs) == 5  # three files, config and manifest
+    assert edge.load(str(pin)).files == store.load(str(pin)).files
+    assert edge.verify().ok
 
 
 def test_a_bad_import_or_export_is_refused(store: Registry, edge: Registry, tmp_path: Path) -> None:

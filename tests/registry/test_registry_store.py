@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from registry_support import CONFIG, CREATED, NOTES, model_files, publish, snapshot
 
-from spikewatch.registry import BadInput, BadReference, Conflict, NotFound, Registry
+from spikewatch.registry import BadInput, BadReference, Conflict, NotFound, Reference, Registry
 from spikewatch.registry.formats import manifest as manifest_module
 
 if TYPE_CHECKING:
@@ -192,3 +192,13 @@ def test_a_file_over_the_limit_says_so(registry: Registry, monkeypatch: pytest.M
     monkeypatch.setattr(manifest_module, "MAX_LAYER", 10)
     with pytest.raises(BadInput, match=r"^file 'a\.txt': 11 bytes, more than the limit of 10$"):
         registry.publish("trec", "1.0.0", {"a.txt": b"12345678901"}, created=CREATED)
+
+
+def test_the_values_are_shown_in_one_readable_line(registry: Registry) -> None:
+    pin = publish(registry, "1.0.0")
+    assert repr(Registry(str(registry.root))) == f"Registry('{registry.root}')"
+    assert repr(pin) == f"<Pin trec:1.0.0@{pin.digest}>"
+    assert repr(Reference.parse("trec:production")) == "<Reference trec:production>"
+    assert repr(registry.load("trec:1.0.0", ["labels.json"])) == (
+        f"<Model trec:1.0.0@{pin.digest}: labels.json (15 bytes)>"
+    )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +22,7 @@ from spikewatch.registry import (
     BadReference,
     Conflict,
     Corrupt,
+    NotFound,
     Registry,
     RegistryError,
     RemoteError,
@@ -42,6 +45,35 @@ def test_what_was_pushed_is_pulled_byte_for_byte(
     assert edge.load(str(pin)) == registry.load(str(pin))
     assert edge.verify().ok
     assert [entry.tag for entry in edge.list()] == ["1.0.0"]
+
+
+def test_push_and_pull_take_a_registrys_directory(
+    registry: Registry, edge: Registry, upstream: FakeRegistry
+) -> None:
+    pin = publish(registry, "1.0.0")
+    assert push(str(registry.root), "trec:1.0.0", upstream.remote()).pin == pin
+    assert pull(edge.root, upstream.remote(":1.0.0")).pin == pin
+    assert edge.resolve("trec:1.0.0") == pin
+    with pytest.raises(NotFound, match="no such directory$"):
+        pull(str(edge.root / "none"), upstream.remote(":1.0.0"))
+
+
+def test_a_push_reads_the_index_and_the_manifest_once(
+    registry: Registry, upstream: FakeRegistry
+) -> None:
+    pin = publish(registry, "1.0.0", "production")
+    opened = []
+    real = os.open
+
+    def record(path: Any, *args: Any, **kwargs: Any) -> int:
+        opened.append(Path(path).name)
+        return real(path, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "open", record)
+        push(registry, "trec:production", upstream.remote())
+    assert opened.count("index.json") == 1
+    assert opened.count(pin.digest.removeprefix("sha256:")) == 1
 
 
 def test_a_pull_by_digest_needs_no_tag(

@@ -1,4 +1,4 @@
-"""Layouts and archives as somebody else may make them, good and hostile; written without our code."""
+"""Build OCI layouts and archives as other programs do, good and hostile ones, without the registry's code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _KINDS = {".safetensors": "weight.v1.raw", ".json": "weight.config.v1.raw", ".md
 
 
 def safetensors(header: dict[str, Any] | None = None, body: bytes = bytes(8)) -> bytes:
-    """Write a safetensors file by hand."""
+    """Return a safetensors file with the given header; by default a valid file with one tensor."""
     if header is None:
         header = {"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}
     text = json.dumps(header).encode()
@@ -24,7 +24,7 @@ def safetensors(header: dict[str, Any] | None = None, body: bytes = bytes(8)) ->
 
 
 def good_files(seed: str) -> dict[str, bytes]:
-    """Give the files of a model that are what their names say."""
+    """Return the files of a model, each in the format that its name promises."""
     return {
         "core.safetensors": safetensors(body=hashlib.sha256(seed.encode()).digest()[:8]),
         "labels.json": b'["ABBR","DESC"]',
@@ -41,7 +41,7 @@ def digest(data: bytes) -> str:
 
 
 class Foreign:
-    """A layout under construction: every part can be spoiled, and what names it follows or not."""
+    """A layout under construction: a test can change any part, and update what refers to it or not."""
 
     def __init__(self, files: dict[str, bytes]) -> None:
         self.files = files
@@ -74,7 +74,7 @@ class Foreign:
         self.seal()
 
     def add(self, data: bytes, kind: str) -> dict[str, Any]:
-        """Add a blob; give its descriptor."""
+        """Add a blob, and return its descriptor."""
         self.blobs[digest(data).removeprefix("sha256:")] = data
         return {"mediaType": kind, "digest": digest(data), "size": len(data)}
 
@@ -85,7 +85,7 @@ class Foreign:
         return self.add(data, kind) | {"annotations": names}
 
     def seal(self, data: bytes | None = None) -> Foreign:
-        """Write the manifest, or these bytes in its place, and the index that names it."""
+        """Write the manifest, or the given bytes in its place, and an index that refers to it."""
         data = canonical(self.manifest) if data is None else data
         target = self.add(data, self.manifest["mediaType"])
         name = {"annotations": {"org.opencontainers.image.ref.name": "1.0.0"}}
@@ -93,14 +93,14 @@ class Foreign:
         return self
 
     def reconfigure(self, edit: Callable[[dict[str, Any]], object]) -> Foreign:
-        """Spoil the config; everything names it as it is."""
+        """Change the config, and update manifest and index to refer to the changed one."""
         edit(self.config)
         kind = self.manifest["config"]["mediaType"]
         self.manifest["config"] = self.add(canonical(self.config), kind)
         return self.seal()
 
     def parts(self) -> dict[str, bytes]:
-        """Give the layout's files."""
+        """Return the layout's files by path."""
         return {
             "oci-layout": self.marker,
             "index.json": canonical(self.index),
@@ -108,7 +108,7 @@ class Foreign:
         }
 
     def folder(self, path: Path) -> Path:
-        """Write the layout's directory."""
+        """Write the layout to a directory."""
         for name, data in self.parts().items():
             (path / name).parent.mkdir(parents=True, exist_ok=True)
             (path / name).write_bytes(data)
@@ -117,7 +117,7 @@ class Foreign:
     def tar(
         self, edit: Callable[[tarfile.TarFile], object] | None = None, mode: str = "w"
     ) -> bytes:
-        """Write the layout's archive, with something more in it."""
+        """Return the layout as a tar archive; `edit` may add members to it."""
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode=mode) as archive:  # type: ignore[call-overload]
             for name, data in self.parts().items():
@@ -128,7 +128,7 @@ class Foreign:
 
 
 def put(archive: tarfile.TarFile, name: str, data: bytes = b"x", **fields: Any) -> None:
-    """Add a member of any kind to an archive."""
+    """Add a member to an archive; `fields` are attributes of `TarInfo`."""
     member = tarfile.TarInfo(name)
     member.size = len(data)
     for field, value in fields.items():
@@ -136,6 +136,6 @@ def put(archive: tarfile.TarFile, name: str, data: bytes = b"x", **fields: Any) 
     archive.addfile(member, io.BytesIO(data))
 
 
-def GOOD() -> Foreign:  # noqa: N802 -- stands out in the corpus
-    """Make a good one."""
+def GOOD() -> Foreign:  # noqa: N802 -- easy to see in the lists of hostile cases
+    """Return a good layout."""
     return Foreign(good_files("1.0.0"))

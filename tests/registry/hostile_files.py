@@ -1,4 +1,4 @@
-"""Archives and folders that hold a good layout in a bad way, and what is said of them."""
+"""Hostile archives and directories around a good layout, with the error that each must cause."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def with_index(data: bytes | None) -> bytes:
 
 
 def lying_size() -> bytes:
-    """End with a member that says it is larger than the archive."""
+    """Return an archive whose last member claims to be larger than the archive."""
     data = bytearray(add("blobs/sha256/" + "0" * 64, b"x"))
     member = tarfile.TarInfo("blobs/sha256/" + "0" * 64)
     member.size = 32 * MEBI

@@ -1,4 +1,4 @@
-"""Layouts that are each spoiled in one thing, and what is said of them."""
+"""Layouts with one hostile change each, with the error that each must cause."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def tag_of_two(layout: Foreign) -> None:
 
 
 def attached(content: bytes = b'{"stages":{}}', **changes: Any) -> Callable[[], Foreign]:
-    """Add an evaluation of the model, spoiled."""
+    """Return a maker of layouts with an attached evaluation whose manifest has the given changes."""
 
     def make() -> Foreign:
         layout = GOOD()

@@ -1,4 +1,4 @@
-"""The command `publish`: a folder becomes a version, or one line says why not."""
+"""The command `publish`: it publishes the files of a folder, or refuses in one line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from spikewatch.registry import Registry
 
 
-def test_publish_takes_the_files_of_a_folder(run: Run, registry: Registry, tmp_path: Path) -> None:
+def test_publish_publishes_the_files_of_a_folder(
+    run: Run, registry: Registry, tmp_path: Path
+) -> None:
     folder = tmp_path / "model"
     (folder / "docs").mkdir(parents=True)
     files = model_files() | {"docs/notes.md": b"# notes"}
@@ -51,7 +53,7 @@ def test_publish_takes_the_files_of_a_folder(run: Run, registry: Registry, tmp_p
         (lambda folder: folder.mkdir() or (folder / "a.pkl").touch(), "'a.pkl'"),
     ],
 )
-def test_publish_refuses_in_one_line(
+def test_publish_refuses_a_bad_folder_in_one_line(
     run: Run, registry: Registry, tmp_path: Path, make: Callable[[Path], object], message: str
 ) -> None:
     make(tmp_path / "model")
@@ -90,7 +92,7 @@ def test_a_folder_whose_name_is_too_long_is_one_line(run: Run, registry: Registr
     assert registry.models() == []
 
 
-def test_publish_refuses_a_config_that_is_no_object(
+def test_publish_refuses_a_config_that_is_not_an_object(
     run: Run, registry: Registry, tmp_path: Path
 ) -> None:
     (tmp_path / "model").mkdir()

@@ -1,4 +1,4 @@
-"""The commands `list` and `show`: their tables, and text from a model in them."""
+"""The commands `list` and `show`: their tables, and hostile text from a model in them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_list_shows_versions_with_their_aliases(run: Run, registry: Registry) ->
     }
 
 
-def test_show_tells_what_there_is_to_know(run: Run, registry: Registry) -> None:
+def test_show_prints_every_fact_of_a_version(run: Run, registry: Registry) -> None:
     pin = registry.publish(
         "trec",
         "1.0.0",
@@ -90,7 +90,7 @@ spiking  84.5 %    97.0 %
     assert document["manifest"]["schemaVersion"] == 2
 
 
-def test_show_copes_with_figures_of_another_kind(run: Run, registry: Registry) -> None:
+def test_show_prints_a_dash_for_figures_of_another_type(run: Run, registry: Registry) -> None:
     stages = {
         "extra": {},
         "float": {"accuracy": "high"},
@@ -108,7 +108,9 @@ def test_show_copes_with_figures_of_another_kind(run: Run, registry: Registry) -
     )
 
 
-def test_text_from_a_model_does_not_command_the_terminal(run: Run, registry: Registry) -> None:
+def test_control_characters_from_a_model_do_not_reach_the_terminal(
+    run: Run, registry: Registry
+) -> None:
     registry.publish(
         "trec",
         "1.0.0",
@@ -122,7 +124,7 @@ def test_text_from_a_model_does_not_command_the_terminal(run: Run, registry: Reg
 
 
 @pytest.mark.parametrize("labels", [b'["\\ud800"]', b"[1e999]"])
-def test_json_that_no_program_could_read_is_one_line(
+def test_a_file_of_invalid_json_is_refused_in_one_line(
     run: Run, registry: Registry, labels: bytes
 ) -> None:
     registry.publish("trec", "1.0.0", {"labels.json": labels}, created=CREATED)

@@ -1,6 +1,6 @@
-"""Hostile layouts and archives: each refused in one line, and nothing left of it anywhere.
+"""Import refuses each hostile layout and archive in one line, and leaves no trace of it.
 
-Every case spoils one thing of a layout that is imported when it is whole (see test_registry_import).
+Every case has one change from a layout that can be imported (see test_registry_import).
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def store(registry: Registry) -> Registry:
-    """Give a store in use: nothing of it may change."""
+    """Return a store in use, which no refused import may change."""
     registry.publish("trec", "0.9.0", good_files("0.9.0"), created=CREATED, alias="production")
     return registry
 
 
 def assert_refused(run: Run, store: Registry, source: Path, text: str, outside: Path) -> None:
+    """Import the source; check the error, and that nothing below `outside` has changed."""
     before = snapshot(outside)
     result = run("import", str(source), "--alias", "production")
     assert result.code == 2, result
@@ -36,7 +37,7 @@ def assert_refused(run: Run, store: Registry, source: Path, text: str, outside: 
     assert result.err[:-1].isprintable()
     assert len(result.err) < 1000
     assert text in result.err
-    assert snapshot(outside) == before  # the store among it
+    assert snapshot(outside) == before  # includes the store
     assert not (store.root / ".quarantine").exists()
     assert store.verify().ok
     assert store.verify().notes == ()

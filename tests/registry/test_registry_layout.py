@@ -1,4 +1,4 @@
-"""The form on disk: an OCI layout with ModelPack manifests, and a journal."""
+"""The format on disk: an OCI layout with ModelPack manifests, and a journal."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_the_config_is_a_modelpack_config(registry: Registry) -> None:
     }
 
 
-def test_the_journal_says_who_when_why_from_and_to(registry: Registry) -> None:
+def test_the_journal_records_who_when_why_from_and_to(registry: Registry) -> None:
     first = publish(registry, "1.0.0", "production")
     registry.publish("trec", "1.1.0", model_files("b"), created=CREATED, actor="ci", reason="new")
     second = registry.set_alias("trec", "production", "1.1.0", actor="ann", reason="better dev")

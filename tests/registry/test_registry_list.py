@@ -1,4 +1,4 @@
-"""Choosing versions by label, figure and date; comparing two; reading files for what they are."""
+"""Filter and sort lists, compare two versions, and check the formats of files (`verify --deep`)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from registry_support import CREATED, flip, publish
+from registry_support import CREATED, blob_path, flip, publish
 
 from spikewatch.registry import BadInput, Changed, Corrupt, Registry
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def tensors(**given: tuple[str, list[int], bytes]) -> bytes:
-    """Write a safetensors file by hand: name to type, shape and bytes."""
+    """Return a safetensors file with the given tensors: type, shape and bytes by name."""
     header: dict[str, Any] = {}
     body = b""
     for name, (dtype, shape, data) in given.items():
@@ -84,14 +84,14 @@ ALL = ["1.0.0", "1.1.0", "1.2.0", "1.3.0", "canary", "production"]
     ],
     ids=repr,
 )
-def test_a_list_shows_what_is_asked_for(
+def test_a_list_contains_the_matching_versions_in_order(
     store: Registry, asked: dict[str, Any], tags: list[str]
 ) -> None:
     assert [entry.tag for entry in store.list("trec", **asked)] == tags
     assert [entry.tag for entry in store.list(**asked)] == tags
 
 
-def test_a_list_gives_the_figures_that_it_was_chosen_by(store: Registry) -> None:
+def test_a_list_includes_the_figures_that_it_filters_and_sorts_by(store: Registry) -> None:
     entries = store.list(where=["energy.uj>1"], sort="spiking.accuracy")
     assert {entry.tag: entry.figures for entry in entries} == {
         "1.0.0": {"energy.uj": 3, "spiking.accuracy": 0.8},
@@ -114,14 +114,14 @@ def test_a_list_gives_the_figures_that_it_was_chosen_by(store: Registry) -> None
     ],
     ids=repr,
 )
-def test_a_filter_that_is_none_is_refused(store: Registry, asked: dict[str, Any]) -> None:
+def test_a_malformed_filter_is_refused(store: Registry, asked: dict[str, Any]) -> None:
     with pytest.raises(BadInput, match=r"^(condition|time) '.*': must be "):
         store.list(**asked)
 
 
-def test_a_damaged_version_is_listed_and_never_chosen(store: Registry) -> None:
+def test_a_damaged_version_is_listed_but_matches_no_filter(store: Registry) -> None:
     pin = store.resolve("trec:1.0.0")
-    flip(store.root / "trec" / "blobs" / "sha256" / pin.digest.removeprefix("sha256:"))
+    flip(blob_path(store, pin.digest))
     assert {e.tag: e.created for e in store.list()}["1.0.0"] is None
     for asked in ({"since": "2000-01-01"}, {"labels": ["ABBR"]}, {"where": ["spiking.accuracy>0"]}):
         assert "1.0.0" not in [entry.tag for entry in store.list(**asked)]
@@ -131,7 +131,7 @@ def test_a_damaged_version_is_listed_and_never_chosen(store: Registry) -> None:
 # Comparing
 
 
-def test_a_diff_names_files_tensors_config_and_figures(registry: Registry) -> None:
+def test_a_diff_lists_files_tensors_config_and_figures(registry: Registry) -> None:
     same = ("I16", [2], b"\x01\x00\x02\x00")
     left = {
         "core.safetensors": tensors(a=same, b=("F32", [1], bytes(4)), c=same, d=same),
@@ -172,7 +172,7 @@ def test_a_diff_names_files_tensors_config_and_figures(registry: Registry) -> No
     assert (nothing.files, nothing.tensors, nothing.config, nothing.figures) == ((), (), (), ())
 
 
-def test_a_diff_of_what_only_calls_itself_safetensors_names_the_files(registry: Registry) -> None:
+def test_a_diff_of_invalid_safetensors_files_lists_only_the_files(registry: Registry) -> None:
     publish(registry, "1.0.0")
     publish(registry, "1.1.0")
     found = registry.diff("trec:1.0.0", "trec:1.1.0")
@@ -186,7 +186,8 @@ def test_a_diff_of_what_only_calls_itself_safetensors_names_the_files(registry: 
 GOOD = tensors(a=("F32", [2], bytes(8)))
 
 
-def spoil(offsets: list[int]) -> bytes:
+def with_offsets(offsets: list[int]) -> bytes:
+    """Return a safetensors file whose only tensor of 8 bytes claims these offsets."""
     header = {"a": {"dtype": "F32", "shape": [2], "data_offsets": offsets}}
     text = json.dumps(header).encode()
     return len(text).to_bytes(8, "little") + text + bytes(8)
@@ -195,8 +196,8 @@ def spoil(offsets: list[int]) -> bytes:
 @pytest.mark.parametrize(
     ("files", "text"),
     [
-        ({"a.safetensors": spoil([0, 2**40])}, "a.safetensors: not a safetensors file: "),
-        ({"a.safetensors": spoil([4, 8])}, "a.safetensors: not a safetensors file: "),
+        ({"a.safetensors": with_offsets([0, 2**40])}, "a.safetensors: not a safetensors file: "),
+        ({"a.safetensors": with_offsets([4, 8])}, "a.safetensors: not a safetensors file: "),
         ({"a.safetensors": GOOD + b"x"}, "a.safetensors: not a safetensors file: "),
         ({"a.safetensors": GOOD[:-1]}, "a.safetensors: not a safetensors file: "),
         ({"a.safetensors": b"\xff" * 8 + b"{}"}, "not a safetensors file: header too large"),
@@ -204,7 +205,7 @@ def spoil(offsets: list[int]) -> bytes:
         ({"labels.json": b'{"a":1,"a":2}'}, "labels.json: not valid JSON: key 'a' appears twice"),
     ],
 )
-def test_a_deep_verify_reads_the_files(
+def test_a_deep_verify_checks_the_formats_of_files(
     registry: Registry, files: dict[str, bytes], text: str
 ) -> None:
     registry.publish("trec", "1.0.0", files, created=CREATED, alias="production")
@@ -242,11 +243,11 @@ def test_a_deep_verify_checks_graphs_where_onnx_is_installed(
     assert report.notes == ("*.onnx: not checked, the extra [convert] is not installed",)
 
 
-@pytest.mark.parametrize("ask", [lambda s: s.diff("trec:1.0.0", "trec:1.1.0"), lambda s: s.list()])
+@pytest.mark.parametrize("call", [lambda s: s.diff("trec:1.0.0", "trec:1.1.0"), lambda s: s.list()])
 def test_a_list_and_a_diff_refuse_a_foreign_index(
-    store: Registry, ask: Callable[[Registry], object]
+    store: Registry, call: Callable[[Registry], object]
 ) -> None:
     path = store.root / "trec" / "index.json"
     path.write_text(json.dumps(json.loads(path.read_bytes()), indent=1))
     with pytest.raises(Corrupt, match="another program wrote it"):
-        ask(store)
+        call(store)

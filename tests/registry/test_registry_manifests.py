@@ -1,4 +1,4 @@
-"""Documents whose digest is right and whose content is not."""
+"""Manifests with a valid digest but hostile content are refused and reported."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def republish(store: Registry, edit: Callable[[dict[str, Any]], object]) -> Registry:
-    """Let a hostile writer publish a manifest of its own making under a sound journal."""
+    """Return a store whose writer published an edited manifest, with a consistent journal and index."""
     root = store.root.parent / "hostile"
     registry = Registry.init(root)
     registry.publish("trec", "1.0.0", model_files(), created=CREATED)
@@ -87,7 +87,7 @@ def rename_layer(path: str) -> Callable[[dict[str, Any]], object]:
         (lambda m: m.pop("config"), "'size' is None, not an integer"),
     ],
 )
-def test_a_hostile_manifest_is_refused_and_named(
+def test_a_hostile_manifest_is_refused_and_reported(
     store: Registry, edit: Callable[[dict[str, Any]], object], message: str
 ) -> None:
     hostile = republish(store, edit)
@@ -98,8 +98,8 @@ def test_a_hostile_manifest_is_refused_and_named(
     assert any(message in text for text in problems(hostile))
 
 
-def test_a_manifest_in_another_form_is_named(store: Registry) -> None:
-    """Its digest is right, so it loads; but it cannot be made again from the same inputs."""
+def test_verify_reports_a_manifest_that_is_not_canonical(store: Registry) -> None:
+    """Accept it on load, because its digest is right; but the same inputs would not give it again."""
     hostile = republish(store, lambda m: m["annotations"].update({"z": "é"}))
     assert any("the manifest is not in canonical form" in text for text in problems(hostile))
 

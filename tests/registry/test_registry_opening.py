@@ -1,22 +1,21 @@
-"""Opening and creating a registry, and reading where nothing may be written."""
+"""Create and open a registry; read one on a read-only file system."""
 
 from __future__ import annotations
 
 import os
 import re
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from registry_support import fork, model_files, publish, wait
 
+import spikewatch.registry
 from spikewatch.registry import NotFound, Registry, StorageError, bundled
 
-if TYPE_CHECKING:
-    from pathlib import Path
 
-
-def test_init_may_be_repeated_and_leaves_nothing(tmp_path: Path) -> None:
+def test_init_can_be_repeated_and_leaves_an_empty_directory(tmp_path: Path) -> None:
     root = tmp_path / "deep" / "models"
     for _ in range(2):
         assert Registry.init(root).models() == []
@@ -42,7 +41,7 @@ def test_init_refuses_a_file(tmp_path: Path) -> None:
         Registry.init(tmp_path / "file")
 
 
-def test_a_missing_directory_is_not_opened_nor_made(tmp_path: Path) -> None:
+def test_a_missing_directory_is_neither_opened_nor_created(tmp_path: Path) -> None:
     root = tmp_path / "models"
     with pytest.raises(NotFound, match=f"^registry {re.escape(str(root))}: no such directory$"):
         Registry(root)
@@ -58,7 +57,7 @@ def test_other_directories_are_not_models(registry: Registry) -> None:
     assert registry.verify().ok
 
 
-def test_an_empty_directory_may_become_a_model(registry: Registry) -> None:
+def test_a_model_can_be_published_into_an_empty_directory(registry: Registry) -> None:
     (registry.root / "trec").mkdir()
     publish(registry, "1.0.0")
     assert registry.verify().ok
@@ -67,7 +66,7 @@ def test_an_empty_directory_may_become_a_model(registry: Registry) -> None:
 def test_a_copy_without_empty_directories_and_lock_can_be_read_and_written(
     registry: Registry,
 ) -> None:
-    """What git or a wheel carries."""
+    """Imitate a copy by git or in a wheel."""
     pin = publish(registry, "1.0.0", "production")
     (registry.root / "trec" / ".ingest").rmdir()
     (registry.root / "trec" / ".journal" / "lock").unlink()
@@ -77,9 +76,9 @@ def test_a_copy_without_empty_directories_and_lock_can_be_read_and_written(
     assert registry.verify().ok
 
 
-def test_bundled_is_below_the_package() -> None:
-    assert bundled().name == "bundled"
-    assert (bundled().parent / "store.py").is_file()
+def test_the_bundled_registry_is_in_the_package() -> None:
+    assert bundled() == Path(spikewatch.registry.__file__).parent / "bundled"
+    assert Registry(bundled()).models() == ["trec"]
 
 
 WRITING_EVENTS = {
@@ -90,7 +89,7 @@ WRITING_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
 def test_readers_write_nothing_and_take_no_lock(registry: Registry) -> None:
-    """So they work where they may not write: checked by the interpreter's own audit events."""
+    """Refuse every writing call by the interpreter's audit events while a child process reads."""
     pin = publish(registry, "1.0.0", "production")
     for path in [registry.root, *registry.root.rglob("*")]:
         path.chmod(path.stat().st_mode & ~0o222)
@@ -118,7 +117,7 @@ def test_readers_write_nothing_and_take_no_lock(registry: Registry) -> None:
             path.chmod(path.stat().st_mode | 0o200)
 
 
-def test_what_the_file_system_refuses_is_one_line(registry: Registry) -> None:
+def test_an_error_of_the_file_system_is_one_line(registry: Registry) -> None:
     publish(registry, "1.0.0")
     lock = registry.root / "trec" / ".journal" / "lock"
     lock.unlink()

@@ -1,3 +1,5 @@
+"""The grammar of names, versions, aliases, digests and references."""
+
 from __future__ import annotations
 
 import random
@@ -5,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from spikewatch.registry import BadReference, Reference, RegistryError
@@ -59,7 +61,7 @@ BAD_DIGESTS = [
         (check_digest, DIGEST),
     ],
 )
-def test_what_follows_the_grammar_comes_back(check: Callable[[str], str], good: str) -> None:
+def test_a_valid_name_is_returned_unchanged(check: Callable[[str], str], good: str) -> None:
     assert check(good) == good
 
 
@@ -72,7 +74,7 @@ def test_what_follows_the_grammar_comes_back(check: Callable[[str], str], good: 
         *((check_digest, text) for text in BAD_DIGESTS),
     ],
 )
-def test_what_does_not_is_refused_in_one_line(check: Callable[[str], str], bad: str) -> None:
+def test_an_invalid_name_is_refused_in_one_line(check: Callable[[str], str], bad: str) -> None:
     with pytest.raises(BadReference) as caught:
         check(bad)
     assert "\n" not in str(caught.value)
@@ -88,7 +90,7 @@ def test_what_does_not_is_refused_in_one_line(check: Callable[[str], str], bad: 
         (f"trec:1.0.0@{DIGEST}", "1.0.0", DIGEST),
     ],
 )
-def test_a_reference_is_read_and_written(text: str, tag: str | None, digest: str | None) -> None:
+def test_a_reference_is_parsed_and_printed(text: str, tag: str | None, digest: str | None) -> None:
     reference = Reference.parse(text)
     assert (reference.name, reference.tag, reference.digest) == ("trec", tag, digest)
     assert str(reference) == text
@@ -148,12 +150,12 @@ def test_a_bad_reference_says_what_is_wrong(text: str, message: str) -> None:
     "text",
     ["", ":", "@", "trec:", "trec@", ":1.0.0", "trec::1.0.0", "a:b:c", "t@@", f"t@{DIGEST}@x"],
 )
-def test_parts_may_not_be_empty_or_double(text: str) -> None:
+def test_a_reference_with_empty_or_repeated_parts_is_refused(text: str) -> None:
     with pytest.raises(BadReference):
         Reference.parse(text)
 
 
-def test_versions_sort_as_semver_says() -> None:
+def test_versions_sort_by_semver() -> None:
     # The example of https://semver.org, section 11, and numbers that sort wrongly as text.
     ordered = [
         "0.9.9", "1.0.0-1", "1.0.0-2", "1.0.0-11", "1.0.0-alpha", "1.0.0-alpha.1",
@@ -165,7 +167,7 @@ def test_versions_sort_as_semver_says() -> None:
     assert sorted(mixed, key=version_key) == ordered
 
 
-def test_only_a_version_has_a_key() -> None:
+def test_an_alias_has_no_version_key() -> None:
     with pytest.raises(BadReference, match="not SemVer"):
         version_key("production")
 
@@ -200,9 +202,9 @@ def test_every_plain_semver_is_a_version(core: tuple[int, int, int], pre: list[s
 
 @given(st.from_regex(r"1\.0\.0-[0-9a-z.-]{1,12}", fullmatch=True))
 def test_every_version_is_a_tag_and_a_layout_reference_to_other_tools(version: str) -> None:
-    """OCI distribution's grammar of a tag, and skopeo's grammar of a layout's reference."""
+    """Check versions against OCI's grammar of tags and skopeo's grammar of references in a layout."""
     tag = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
     layout = re.compile(r"[A-Za-z0-9]+(?:(?:[-._:@+]|--)[A-Za-z0-9]+)*")
-    if is_version(version):
-        assert tag.fullmatch(version)
-        assert layout.fullmatch(version)
+    assume(is_version(version))
+    assert tag.fullmatch(version)
+    assert layout.fullmatch(version)

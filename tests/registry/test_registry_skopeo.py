@@ -1,4 +1,4 @@
-"""A foreign tool as the judge: what skopeo reads in our store is what we say it is."""
+"""skopeo reads the same from a store as the registry itself."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def skopeo(*args: str) -> bytes:
 
 
 @pytest.mark.parametrize("version", ["1.0.0", "1.0.0-rc.1", "1.0.0-a--b.0"])
-def test_skopeo_reads_the_manifest_that_we_resolve(registry: Registry, version: str) -> None:
+def test_skopeo_reads_the_resolved_manifest(registry: Registry, version: str) -> None:
     pin = publish(registry, version, "production")
     for tag in (version, "production"):
         raw = skopeo("inspect", "--raw", f"oci:{registry.root}/trec:{tag}")
@@ -54,7 +54,7 @@ def test_a_write_by_skopeo_into_the_store_is_drift(registry: Registry, tmp_path:
     with pytest.raises(Corrupt, match=r"index\.json: another program wrote it"):
         registry.load("trec:production")
     marker, problem = registry.verify().problems
-    assert marker.path == "oci-layout"  # written anew, in another form
+    assert marker.path == "oci-layout"  # skopeo rewrote it with other spaces
     assert problem.path == "index.json"
     assert problem.what == (
         f"drift, another program wrote it: production is {second.digest}, "

@@ -1,4 +1,4 @@
-"""Publishing and loading: what comes back, what stays as it is, what is refused."""
+"""Publish and load: contents, immutability, refused input."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 GOLDEN = "sha256:cda87bc7a70734bcf72d3285cbc1cac8c9da21a360b7bc3e5a6197f32ef2747c"
-"""Digest of the golden publish below. It may never change: edge devices are pinned to digests, and
-the same inputs must give the same digest in every release."""
+"""Digest of the golden publish below. It may never change: edge devices pin digests, and the same inputs must give the
+same digest in every release."""
 
 
 def golden(registry: Registry, files: dict[str, bytes] | None = None) -> str:
@@ -28,7 +28,7 @@ def golden(registry: Registry, files: dict[str, bytes] | None = None) -> str:
     return pin.digest
 
 
-def test_what_is_published_is_loaded(registry: Registry) -> None:
+def test_a_published_version_is_loaded_unchanged(registry: Registry) -> None:
     files = model_files("a")
     pin = registry.publish(
         "trec", "1.0.0", files, created=CREATED, config=CONFIG, annotations=NOTES
@@ -41,7 +41,7 @@ def test_what_is_published_is_loaded(registry: Registry) -> None:
     assert str(pin) == f"trec:1.0.0@{pin.digest}"
 
 
-def test_only_the_asked_files_are_loaded(registry: Registry) -> None:
+def test_only_the_requested_files_are_loaded(registry: Registry) -> None:
     publish(registry, "1.0.0")
     model = registry.load("trec:1.0.0", names=["labels.json"])
     assert model.files == {"labels.json": model_files()["labels.json"]}
@@ -53,7 +53,7 @@ def test_a_file_that_the_model_does_not_have_is_not_found(registry: Registry) ->
         registry.load("trec:1.0.0", names=["encoder"])
 
 
-def test_an_empty_file_is_a_file(registry: Registry) -> None:
+def test_an_empty_file_can_be_published(registry: Registry) -> None:
     registry.publish("trec", "1.0.0", {"notes.txt": b""}, created=CREATED)
     assert registry.load("trec:1.0.0").files == {"notes.txt": b""}
     assert registry.verify().ok
@@ -73,7 +73,7 @@ def test_order_of_files_and_time_zone_do_not_change_the_digest(tmp_path: Path) -
     assert pin.digest == GOLDEN
 
 
-def test_without_a_date_it_is_now(registry: Registry) -> None:
+def test_the_default_time_of_creation_is_now(registry: Registry) -> None:
     before = datetime.now(UTC).replace(microsecond=0)
     registry.publish("trec", "1.0.0", model_files(), created=None)
     created = datetime.fromisoformat(registry.show("trec:1.0.0").created)
@@ -83,7 +83,7 @@ def test_without_a_date_it_is_now(registry: Registry) -> None:
 # Immutability
 
 
-def test_publishing_the_same_bytes_again_is_a_success_and_changes_nothing(
+def test_publishing_the_same_bytes_again_succeeds_and_changes_nothing(
     registry: Registry,
 ) -> None:
     pin = publish(registry, "1.0.0", "production")
@@ -105,7 +105,7 @@ def test_publishing_other_bytes_is_a_conflict_and_changes_nothing(registry: Regi
     assert registry.load("trec:production").files == model_files("1.0.0")
 
 
-def test_publishing_again_heals_a_damaged_blob(registry: Registry) -> None:
+def test_publishing_again_repairs_damaged_blobs(registry: Registry) -> None:
     publish(registry, "1.0.0")
     before = snapshot(registry.root)
     blobs = sorted((registry.root / "trec" / "blobs" / "sha256").iterdir())
@@ -183,12 +183,14 @@ def test_bad_input_is_one_line_and_writes_nothing(
     assert list(registry.root.iterdir()) == []
 
 
-def test_the_limits_are_named() -> None:
+def test_the_limits_are_64_and_4_mebibytes() -> None:
     assert manifest_module.MAX_LAYER == 64 * 1024 * 1024
     assert manifest_module.MAX_MANIFEST == 4 * 1024 * 1024
 
 
-def test_a_file_over_the_limit_says_so(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_over_the_limit_is_refused_with_both_sizes(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(manifest_module, "MAX_LAYER", 10)
     with pytest.raises(BadInput, match=r"^file 'a\.txt': 11 bytes, more than the limit of 10$"):
         registry.publish("trec", "1.0.0", {"a.txt": b"12345678901"}, created=CREATED)

@@ -1,4 +1,4 @@
-"""A registry of the tests' own on 127.0.0.1: it checks who asks, and misbehaves on demand."""
+"""A fake OCI registry on 127.0.0.1 that checks credentials, and fails in any way a test asks for."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 
 
 @dataclass(frozen=True)
-class Asked:
+class Request:
+    """A request that the fake registry received."""
+
     method: str
     path: str
     authorization: str | None
@@ -41,7 +43,7 @@ class Asked:
 
 @dataclass
 class Fault:
-    """What to do instead, so many times, for requests that match."""
+    """How to misbehave for requests that match, and how often."""
 
     method: str
     path: str
@@ -51,21 +53,38 @@ class Fault:
 
 @dataclass
 class State:
+    """What the fake registry stores, how it behaves, and the requests it received.
+
+    Attributes
+    ----------
+    access
+        Required authentication: `anyone`, `basic` or `token`.
+    blob_host
+        URL to redirect requests for blobs to; None for no redirect.
+    sends_digests
+        Whether responses have a Docker-Content-Digest header.
+    tokens
+        Number of tokens issued; only the newest is valid.
+    released
+        Set at the end, to wake handlers that a test made wait.
+
+    """
+
     url: str = ""
     access: str = "anyone"
-    """``anyone``, ``basic`` or ``token``."""
     blobs: dict[str, bytes] = field(default_factory=dict)
     manifests: dict[str, bytes] = field(default_factory=dict)
-    asked: list[Asked] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     blob_host: str | None = None
-    """Where blobs are redirected to."""
-    says_digests: bool = True
+    sends_digests: bool = True
     tokens: int = 0
     released: threading.Event = field(default_factory=threading.Event)
 
 
 class Handler(BaseHTTPRequestHandler):
+    """Answers requests from the state, unless a fault matches."""
+
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # else the body waits 40 ms for the client's ACK of the head
     state: State
@@ -86,8 +105,10 @@ class Handler(BaseHTTPRequestHandler):
         state = self.state
         self.body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         authorization = self.headers.get("Authorization")
-        through = self.headers.get("Proxy-Authorization")
-        state.asked.append(Asked(self.command, self.path, authorization, through, self.body))
+        proxy_authorization = self.headers.get("Proxy-Authorization")
+        state.requests.append(
+            Request(self.command, self.path, authorization, proxy_authorization, self.body)
+        )
         for fault in state.faults:
             if fault.times and fault.method == self.command and re.search(fault.path, self.path):
                 fault.times -= 1
@@ -150,12 +171,12 @@ class Handler(BaseHTTPRequestHandler):
         self.reply(201)
 
     def tags(self) -> None:
-        """List the tags, two on a page."""
+        """Send the list of tags, two on a page."""
         tags = sorted(tag for tag in self.state.manifests if ":" not in tag)
         start = int(parse_qs(urlsplit(self.path).query).get("from", ["0"])[0])
         more = f"{urlsplit(self.path).path}?from={start + 2}"
         link = {"Link": f'<{more}>; rel="next"'} if tags[start + 2 :] else {}
-        page = tags[start : start + 2] or None  # as Docker's registry says that there are none
+        page = tags[start : start + 2] or None  # Docker's registry sends null for an empty list
         self.reply(200, json.dumps({"name": "x", "tags": page}).encode(), **link)
 
     def blob(self, digest: str) -> None:
@@ -173,12 +194,12 @@ class Handler(BaseHTTPRequestHandler):
             self.reply(404, b'{"errors":[{"code":"MANIFEST_UNKNOWN","message":"no such thing"}]}')
         else:
             data = manifests[wanted]
-            said = {"Docker_Content_Digest": sha256(data)} if self.state.says_digests else {}
-            self.reply(200, data, Content_Type=MANIFEST_TYPE, **said)
+            headers = {"Docker_Content_Digest": sha256(data)} if self.state.sends_digests else {}
+            self.reply(200, data, Content_Type=MANIFEST_TYPE, **headers)
 
 
 class FakeRegistry:
-    """The server; a context manager that ends it and every connection."""
+    """The fake registry's server; a context manager that stops it and closes every connection."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.state = State()
@@ -201,7 +222,7 @@ class FakeRegistry:
         self._server.server_close()
 
     def remote(self, tag: str = "") -> str:
-        # This machine is spoken to by HTTP unless the address says otherwise.
+        # HTTP is the default for this machine.
         scheme = "" if self._server.tls is None else "https://"
         return f"{scheme}{self.host}/models/trec{tag}"
 
@@ -211,15 +232,17 @@ class FakeRegistry:
         self.state.faults.append(Fault(method, path, act, times))
 
     def counts(self) -> Mapping[str, int]:
-        return Counter(asked.method for asked in self.state.asked)
+        return Counter(request.method for request in self.state.requests)
 
 
 class Server(ThreadingHTTPServer):
+    """An HTTP or HTTPS server with one thread per connection."""
+
     daemon_threads = False
     tls: ssl.SSLContext | None = None
 
     def finish_request(self, request: Any, client_address: Any) -> None:
-        """Shake hands in the connection's own thread."""
+        """Make the TLS handshake in the connection's thread: in the accepting thread, a failed one would end it."""
         if self.tls is None:
             super().finish_request(request, client_address)
             return
@@ -227,11 +250,11 @@ class Server(ThreadingHTTPServer):
             super().finish_request(encrypted, client_address)
 
     def handle_error(self, *_: Any) -> None:
-        """Keep quiet about clients that hang up."""
+        """Ignore clients that disconnect."""
 
 
 def model_files(seed: str = "") -> dict[str, bytes]:
-    """Give the files of a model as `registry_support` does, with a core image that can be read."""
+    """Return the files of a model like `registry_support`, but with a valid safetensors file."""
     files = registry_support.model_files(seed)
     tensor = np.frombuffer(files["core.safetensors"], np.uint8)
     return files | {"core.safetensors": save({"x": tensor})}
@@ -257,6 +280,6 @@ def docker_config(folder: Path, document: dict[str, Any]) -> None:
 
 
 def login(folder: Path, host: str) -> None:
-    """Write what `docker login` writes."""
+    """Write Docker's config file as `docker login` does."""
     pair = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
     docker_config(folder, {"auths": {host: {"auth": pair}}})

@@ -53,7 +53,7 @@ ALL = ["1.0.0", "1.1.0", "1.2.0", "1.3.0", "canary", "production"]
 
 
 @pytest.mark.parametrize(
-    ("asked", "tags"),
+    ("filters", "tags"),
     [
         ({}, ALL),
         ({"labels": ["ABBR"]}, ["1.0.0", "1.1.0", "production"]),
@@ -85,10 +85,10 @@ ALL = ["1.0.0", "1.1.0", "1.2.0", "1.3.0", "canary", "production"]
     ids=repr,
 )
 def test_a_list_contains_the_matching_versions_in_order(
-    store: Registry, asked: dict[str, Any], tags: list[str]
+    store: Registry, filters: dict[str, Any], tags: list[str]
 ) -> None:
-    assert [entry.tag for entry in store.list("trec", **asked)] == tags
-    assert [entry.tag for entry in store.list(**asked)] == tags
+    assert [entry.tag for entry in store.list("trec", **filters)] == tags
+    assert [entry.tag for entry in store.list(**filters)] == tags
 
 
 def test_a_list_includes_the_figures_that_it_filters_and_sorts_by(store: Registry) -> None:
@@ -101,7 +101,7 @@ def test_a_list_includes_the_figures_that_it_filters_and_sorts_by(store: Registr
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "filters",
     [
         {"where": ["spiking.accuracy"]},
         {"where": ["spiking.accuracy>=high"]},
@@ -114,17 +114,21 @@ def test_a_list_includes_the_figures_that_it_filters_and_sorts_by(store: Registr
     ],
     ids=repr,
 )
-def test_a_malformed_filter_is_refused(store: Registry, asked: dict[str, Any]) -> None:
+def test_a_malformed_filter_is_refused(store: Registry, filters: dict[str, Any]) -> None:
     with pytest.raises(BadInput, match=r"^(condition|time) '.*': must be "):
-        store.list(**asked)
+        store.list(**filters)
 
 
 def test_a_damaged_version_is_listed_but_matches_no_filter(store: Registry) -> None:
     pin = store.resolve("trec:1.0.0")
     flip(blob_path(store, pin.digest))
     assert {e.tag: e.created for e in store.list()}["1.0.0"] is None
-    for asked in ({"since": "2000-01-01"}, {"labels": ["ABBR"]}, {"where": ["spiking.accuracy>0"]}):
-        assert "1.0.0" not in [entry.tag for entry in store.list(**asked)]
+    for filters in (
+        {"since": "2000-01-01"},
+        {"labels": ["ABBR"]},
+        {"where": ["spiking.accuracy>0"]},
+    ):
+        assert "1.0.0" not in [entry.tag for entry in store.list(**filters)]
     assert [e.tag for e in store.list(sort="created")][3] == "1.0.0"
 
 

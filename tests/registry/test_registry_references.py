@@ -141,7 +141,7 @@ def test_a_reference_is_parsed_and_printed(text: str, tag: str | None, digest: s
         ),
     ],
 )
-def test_a_bad_reference_says_what_is_wrong(text: str, message: str) -> None:
+def test_a_bad_reference_is_refused_with_the_reason(text: str, message: str) -> None:
     with pytest.raises(BadReference, match=f"^{re.escape(message)}$"):
         Reference.parse(text)
 

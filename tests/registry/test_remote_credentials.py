@@ -1,4 +1,4 @@
-"""Credentials of push and pull: where they come from, and where they never go."""
+"""Credentials of push and pull: where they are read from, and which hosts never receive them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_credentials_come_from_dockers_config_file(
     assert pull(edge, upstream.remote(":1.0.0")).pin == pin
     if access == "token":
         assert upstream.state.tokens == 2  # one to push, one to pull
-        scopes = [asked.path for asked in upstream.state.asked if "/token" in asked.path]
+        scopes = [request.path for request in upstream.state.requests if "/token" in request.path]
         assert "scope=repository%3Amodels%2Ftrec%3Apull%2Cpush" in scopes[-2]
         assert "scope=repository%3Amodels%2Ftrec%3Apull" in scopes[-1]
         assert "push" not in scopes[-1]
@@ -52,11 +52,11 @@ def test_an_identity_token_is_exchanged(
     upstream.state.access = "token"
     docker_config(docker, {"auths": {upstream.host: {"identitytoken": IDENTITY}}})
     push(registry, "trec:1.0.0", upstream.remote())
-    assert upstream.state.asked[1].method == "POST"
+    assert upstream.state.requests[1].method == "POST"
 
 
 @pytest.mark.parametrize("section", ["credHelpers", "credsStore"])
-def test_a_credential_helper_is_asked(
+def test_a_credential_helper_is_run(
     registry: Registry,
     upstream: FakeRegistry,
     docker: Path,
@@ -89,7 +89,7 @@ def test_a_credential_helper_is_asked(
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("{", "not valid JSON"),
         ("[]", "is not an object"),
@@ -101,13 +101,13 @@ def test_a_credential_helper_is_asked(
     ],
 )
 def test_a_bad_config_file_is_one_clear_line(
-    registry: Registry, upstream: FakeRegistry, docker: Path, text: str, said: str
+    registry: Registry, upstream: FakeRegistry, docker: Path, text: str, message: str
 ) -> None:
     publish(registry, "1.0.0")
     upstream.state.access = "basic"
     docker.mkdir()
     (docker / "config.json").write_text(text.replace("HOST", upstream.host))
-    with pytest.raises(BadInput, match=said):
+    with pytest.raises(BadInput, match=message):
         push(registry, "trec:1.0.0", upstream.remote())
 
 
@@ -129,7 +129,7 @@ def test_an_expired_token_is_renewed(
 
 
 @pytest.mark.parametrize("access", ["basic", "token"])
-def test_a_redirect_to_another_host_takes_no_credentials_along(
+def test_a_redirect_to_another_host_carries_no_credentials(
     registry: Registry, edge: Registry, upstream: FakeRegistry, docker: Path, access: str
 ) -> None:
     pin = publish(registry, "1.0.0")
@@ -140,11 +140,11 @@ def test_a_redirect_to_another_host_takes_no_credentials_along(
         storage.state.blobs = upstream.state.blobs
         upstream.state.blob_host = storage.state.url
         assert pull(edge, upstream.remote(":1.0.0")).pin == pin
-        assert len(storage.state.asked) == 4
-        assert {asked.authorization for asked in storage.state.asked} == {None}
+        assert len(storage.state.requests) == 4
+        assert {request.authorization for request in storage.state.requests} == {None}
 
 
-def test_an_upload_to_another_host_takes_no_credentials_along(
+def test_an_upload_to_another_host_carries_no_credentials(
     registry: Registry, upstream: FakeRegistry, docker: Path
 ) -> None:
     publish(registry, "1.0.0")
@@ -154,5 +154,5 @@ def test_an_upload_to_another_host_takes_no_credentials_along(
         place = f"{storage.state.url}/v2/x/blobs/uploads/1"
         upstream.fail("POST", "uploads", lambda handler: handler.reply(202, Location=place))
         push(registry, "trec:1.0.0", upstream.remote())
-        assert len(storage.state.asked) == 4
-        assert {asked.authorization for asked in storage.state.asked} == {None}
+        assert len(storage.state.requests) == 4
+        assert {request.authorization for request in storage.state.requests} == {None}

@@ -1,4 +1,4 @@
-"""An edge box follows an upstream alias, through failures and lies."""
+"""Follow an upstream alias, through failures and hostile content."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import structlog
 from registry_support import CREATED, snapshot
 from remote_support import FakeRegistry, hang_up, model_files, publish, sha256
 
-from spikewatch.registry import BadInput, BadReference, Corrupt, NotFound, Registry, cli
+from spikewatch.registry import BadInput, BadReference, Conflict, Corrupt, NotFound, Registry, cli
 from spikewatch.registry.remote import AliasFollower, follow, push, transport
 
 if TYPE_CHECKING:
@@ -22,23 +22,18 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_back_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "BACKOFF_S", 0.0)
 
 
 def release(registry: Registry, upstream: FakeRegistry, version: str) -> str:
-    """Publish a version at the source, and let upstream's production mean it."""
+    """Publish a version, push it upstream and point upstream's production at it."""
     pin = publish(registry, version, "production")
     push(registry, "trec:production", upstream.remote())
     return pin.digest
 
 
-def journal(edge: Registry) -> list[dict[str, Any]]:
-    entries = sorted((edge.root / "trec" / ".journal").glob("*.json"))
-    return [json.loads(path.read_bytes()) for path in entries]
-
-
-def test_the_local_alias_goes_where_upstreams_goes(
+def test_the_local_alias_follows_the_upstream_alias(
     registry: Registry, edge: Registry, upstream: FakeRegistry
 ) -> None:
     follower = AliasFollower(edge, upstream.remote(":production"), actor="box 7")
@@ -53,33 +48,30 @@ def test_the_local_alias_goes_where_upstreams_goes(
     assert edge.load("trec:production").files == model_files("1.1.0")
     assert edge.load("trec:1.0.0").files == model_files("1.0.0")  # the old one is kept
     assert edge.verify().ok
-    last = journal(edge)[-1]
-    assert (last["op"], last["ref"], last["from"]) == ("alias", "production", first)
-    assert (last["actor"], last["reason"]) == (
-        "box 7",
-        f"follows {upstream.remote(':production')}",
-    )
-    # Upstream rolls back: that is a move like any other.
+    last = edge.history("trec")[-1]
+    assert (last.operation, last.tag, last.source) == ("alias", "production", first)
+    assert (last.actor, last.reason) == ("box 7", f"follows {upstream.remote(':production')}")
+    # A rollback upstream is a move like any other.
     registry.set_alias("trec", "production", "1.0.0")
     push(registry, "trec:production", upstream.remote())
     assert follower.turn() is not None
     assert edge.resolve("trec:production").digest == first
 
 
-def test_a_look_at_what_has_not_moved_is_one_head_request(
+def test_checking_an_alias_that_has_not_moved_is_one_head_request(
     registry: Registry, edge: Registry, upstream: FakeRegistry
 ) -> None:
     release(registry, upstream, "1.0.0")
     follower = AliasFollower(edge, upstream.remote(":production"))
     follower.turn()
     before = snapshot(edge.root)
-    upstream.state.asked.clear()
+    upstream.state.requests.clear()
     assert follower.turn() is None
-    assert [asked.method for asked in upstream.state.asked] == ["HEAD"]
+    assert [request.method for request in upstream.state.requests] == ["HEAD"]
     assert snapshot(edge.root) == before
 
 
-def test_the_local_names_may_differ(
+def test_the_local_names_can_differ(
     registry: Registry, edge: Registry, upstream: FakeRegistry
 ) -> None:
     digest = release(registry, upstream, "1.0.0")
@@ -133,7 +125,7 @@ def test_a_version_that_upstream_changed_is_a_conflict(
     forger.publish("trec", "1.0.0", model_files("forged"), created=CREATED, alias="production")
     upstream.state.manifests.clear()
     push(forger, "trec:production", upstream.remote())
-    with pytest.raises(Exception, match="versions are immutable"):
+    with pytest.raises(Conflict, match="versions are immutable"):
         follower.turn()
     assert snapshot(edge.root) == before
 
@@ -141,20 +133,20 @@ def test_a_version_that_upstream_changed_is_a_conflict(
 @pytest.mark.parametrize(
     ("tag", "alias"), [("", None), ("@sha256:" + 64 * "0", None), (":1.0.0", None), (":x", "1.0")]
 )
-def test_what_cannot_be_followed_is_refused(
+def test_following_anything_but_an_alias_is_refused(
     edge: Registry, upstream: FakeRegistry, tag: str, alias: str | None
 ) -> None:
     with pytest.raises(BadReference):
         AliasFollower(edge, upstream.remote(tag), None, alias)
 
 
-def test_the_loop_logs_what_is_new_and_survives_what_fails(
+def test_the_loop_logs_changes_and_survives_failures(
     registry: Registry, edge: Registry, upstream: FakeRegistry
 ) -> None:
     first = release(registry, upstream, "1.0.0")
     stop = threading.Event()
     waits: list[float] = []
-    # What happens between the turns.
+    # What happens between two checks; after the last, stop.
     script = iter(
         [
             lambda: None,
@@ -194,7 +186,7 @@ def test_the_loop_logs_what_is_new_and_survives_what_fails(
 
 
 @pytest.mark.parametrize("interval", [0.0, -1.0, 1e9, float("nan")])
-def test_an_interval_that_is_none_is_refused(
+def test_an_interval_out_of_range_is_refused(
     edge: Registry, upstream: FakeRegistry, interval: float
 ) -> None:
     follower = AliasFollower(edge, upstream.remote(":production"))
@@ -211,7 +203,7 @@ def program(*arguments: str) -> list[str]:
     return [sys.executable, "-c", f"from {cli.__name__} import main; main()", *arguments]
 
 
-def test_the_program_follows_until_it_is_told_to_end(
+def test_the_program_follows_until_sigterm(
     registry: Registry, edge: Registry, upstream: FakeRegistry
 ) -> None:
     digest = release(registry, upstream, "1.0.0")
@@ -239,7 +231,7 @@ def test_the_program_follows_until_it_is_told_to_end(
     assert edge.resolve("trec:live").digest == digest
 
 
-def test_the_program_looks_once(
+def test_the_program_checks_once(
     registry: Registry,
     edge: Registry,
     upstream: FakeRegistry,
@@ -254,12 +246,12 @@ def test_the_program_looks_once(
         return (caught.value.code, *capsys.readouterr())
 
     release(registry, upstream, "1.0.0")
-    look = ("--follow", "--once", upstream.remote(":production"))
+    check = ("--follow", "--once", upstream.remote(":production"))
     for event in ("follow.moved", "follow.current"):
-        code, out, err = run(*look)
+        code, out, err = run(*check)
         assert (code, json.loads(out)["event"], err) == (0, event, "")
     unpublished(upstream.state)
-    code, out, err = run(*look)
+    code, out, err = run(*check)
     assert (code, out) == (2, "")
     assert err == f"spikewatch-registry: {upstream.remote(':production')}: not found there\n"
     assert run("--once", upstream.remote(":production"))[0] == 2

@@ -1,4 +1,4 @@
-"""HTTP of push and pull: retries, and servers that misbehave."""
+"""Push and pull over HTTP: retries, and servers that misbehave."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def truncate(handler: Handler) -> None:
         pytest.param(truncate, id="truncated"),
     ],
 )
-def test_a_passing_failure_is_tried_again_with_growing_waits(
+def test_a_transient_failure_is_retried_with_back_off(
     registry: Registry,
     edge: Registry,
     upstream: FakeRegistry,
@@ -50,7 +50,7 @@ def test_a_passing_failure_is_tried_again_with_growing_waits(
         assert 0.25 <= first <= 0.5 <= second <= 1.0
 
 
-def test_a_push_that_fails_in_passing_goes_on(
+def test_a_push_continues_after_transient_failures(
     registry: Registry,
     upstream: FakeRegistry,
     waits: list[float],
@@ -64,7 +64,7 @@ def test_a_push_that_fails_in_passing_goes_on(
     assert set(upstream.state.manifests) >= {"1.0.0"}
 
 
-def test_a_wait_that_is_too_long_is_not_waited(
+def test_a_retry_after_over_the_limit_fails_at_once(
     registry: Registry,
     edge: Registry,
     upstream: FakeRegistry,
@@ -78,7 +78,7 @@ def test_a_wait_that_is_too_long_is_not_waited(
     assert waits == []
 
 
-def test_nobody_there_is_one_clear_line(
+def test_a_refused_connection_is_reported_after_five_attempts(
     edge: Registry, waits: list[float], pause: Callable[[float], None]
 ) -> None:
     with FakeRegistry() as server:
@@ -116,7 +116,7 @@ SIZE = len(model_files()["core.safetensors"])
 
 
 @pytest.mark.parametrize(
-    ("path", "act", "kind", "said"),
+    ("path", "act", "kind", "message"),
     [
         ("/manifests/", endless, Corrupt, "more bytes than the limit of 4194304"),
         ("/manifests/", huge, Corrupt, "1099511627776 bytes, more than the limit of 4194304"),
@@ -158,7 +158,7 @@ def test_a_bad_server_leaves_the_store_byte_identical(
     path: str,
     act: Callable[[Handler], None],
     kind: type[RegistryError],
-    said: str,
+    message: str,
 ) -> None:
     monkeypatch.setattr(transport, "READ_S", 0.1)
     publish(registry, "1.0.0")
@@ -166,7 +166,7 @@ def test_a_bad_server_leaves_the_store_byte_identical(
     push(registry, "trec:1.0.0", upstream.remote())
     upstream.fail("GET", path, act)
     before = snapshot(edge.root)
-    with pytest.raises(kind, match=said):
+    with pytest.raises(kind, match=message):
         pull(edge, upstream.remote(":1.0.0"), pause=pause)
     assert snapshot(edge.root) == before
     fresh = Registry.init(edge.root.with_name("fresh"))
@@ -175,7 +175,7 @@ def test_a_bad_server_leaves_the_store_byte_identical(
     assert list(fresh.root.iterdir()) == []
 
 
-def test_a_slow_trickle_is_given_up(
+def test_a_transfer_that_is_too_slow_is_ended(
     registry: Registry,
     edge: Registry,
     upstream: FakeRegistry,

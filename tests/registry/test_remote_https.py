@@ -1,4 +1,4 @@
-"""The way to the server: certificates, redirects out of encryption, proxies."""
+"""Certificates, redirects from HTTPS to HTTP, and proxies."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def encrypted(authority: trustme.CA) -> Iterator[FakeRegistry]:
         yield server
 
 
-def test_https_is_spoken_to_those_whose_certificate_is_good(
+def test_https_requires_a_valid_certificate(
     registry: Registry,
     edge: Registry,
     encrypted: FakeRegistry,
@@ -55,7 +55,7 @@ def test_https_is_spoken_to_those_whose_certificate_is_good(
         pull(edge, f"{wrong_name}:1.0.0")
 
 
-def test_a_redirect_never_gives_up_encryption(
+def test_a_redirect_from_https_to_http_is_refused(
     registry: Registry,
     edge: Registry,
     encrypted: FakeRegistry,
@@ -73,10 +73,10 @@ def test_a_redirect_never_gives_up_encryption(
     for plain_http in (False, True):
         with pytest.raises(RemoteError, match="redirects from HTTPS to .*: refused"):
             pull(edge, encrypted.remote(":1.0.0"), plain_http=plain_http)
-    assert upstream.state.asked == []
+    assert upstream.state.requests == []
 
 
-def test_other_machines_are_asked_through_the_proxy_of_the_environment(
+def test_requests_to_other_machines_use_the_proxy_of_the_environment(
     registry: Registry, upstream: FakeRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(registry, "1.0.0")
@@ -84,15 +84,19 @@ def test_other_machines_are_asked_through_the_proxy_of_the_environment(
     monkeypatch.setenv("http_proxy", proxy)
     monkeypatch.setenv("no_proxy", "inside.invalid")
     push(registry, "trec:1.0.0", "outside.invalid/models/trec", plain_http=True)
-    assert {asked.path[:24] for asked in upstream.state.asked} == {"http://outside.invalid/v"}
+    assert {request.path[:24] for request in upstream.state.requests} == {
+        "http://outside.invalid/v"
+    }
     secret = base64.b64encode(b"box:pass@word").decode()
-    assert {asked.proxy_authorization for asked in upstream.state.asked} == {f"Basic {secret}"}
-    upstream.state.asked.clear()
+    assert {request.proxy_authorization for request in upstream.state.requests} == {
+        f"Basic {secret}"
+    }
+    upstream.state.requests.clear()
     with pytest.raises(RemoteError, match=r"inside\.invalid"):
         push(registry, "trec:1.0.0", "inside.invalid/x", plain_http=True, pause=lambda _: None)
-    assert upstream.state.asked == []
-    push(registry, "trec:1.0.0", upstream.remote())  # this machine itself: never by a proxy
-    assert {asked.proxy_authorization for asked in upstream.state.asked} == {None}
+    assert upstream.state.requests == []
+    push(registry, "trec:1.0.0", upstream.remote())  # requests to this machine never use a proxy
+    assert {request.proxy_authorization for request in upstream.state.requests} == {None}
     monkeypatch.setenv("http_proxy", "socks5://127.0.0.1:1")
     with pytest.raises(RemoteError, match="socks5"):
         push(registry, "trec:1.0.0", "outside.invalid/x", plain_http=True)

@@ -1,4 +1,4 @@
-"""The read-only endpoint: what it answers, to whom, and what it never hands out."""
+"""The read-only endpoint: its responses, its limits, and that it never sends damaged content."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def pin(registry: Registry) -> Pin:
     return publish(registry, "1.0.0", "production")
 
 
-class Got(NamedTuple):
+class Response(NamedTuple):
     status: int
     headers: dict[str, str]
     body: bytes
@@ -61,34 +61,36 @@ class Got(NamedTuple):
         return json.loads(self.body)["errors"][0]["code"]
 
 
-def ask(endpoint: server.Server, method: str, path: str, body: bytes | None = None) -> Got:
+def request(endpoint: server.Server, method: str, path: str, body: bytes | None = None) -> Response:
     connection = http.client.HTTPConnection("127.0.0.1", endpoint.server_port, timeout=30)
     try:
         connection.request(method, path, body)
         response = connection.getresponse()
-        return Got(response.status, dict(response.getheaders()), response.read())
+        return Response(response.status, dict(response.getheaders()), response.read())
     finally:
         connection.close()
 
 
-def test_manifests_come_by_version_alias_and_digest(endpoint: server.Server, pin: Pin) -> None:
-    assert ask(endpoint, "GET", "/v2/").status == 200
+def test_manifests_are_served_by_version_alias_and_digest(
+    endpoint: server.Server, pin: Pin
+) -> None:
+    assert request(endpoint, "GET", "/v2/").status == 200
     for wanted in ("1.0.0", "production", pin.digest):
-        got = ask(endpoint, "GET", f"/v2/trec/manifests/{wanted}")
-        assert got.status == 200
-        assert sha256(got.body) == got.headers["Docker-Content-Digest"] == pin.digest
-        assert got.headers["Content-Type"] == MANIFEST
-        head = ask(endpoint, "HEAD", f"/v2/trec/manifests/{wanted}")
+        response = request(endpoint, "GET", f"/v2/trec/manifests/{wanted}")
+        assert response.status == 200
+        assert sha256(response.body) == response.headers["Docker-Content-Digest"] == pin.digest
+        assert response.headers["Content-Type"] == MANIFEST
+        head = request(endpoint, "HEAD", f"/v2/trec/manifests/{wanted}")
         assert (head.status, head.body) == (200, b"")
-        assert head.headers["Content-Length"] == str(len(got.body))
+        assert head.headers["Content-Length"] == str(len(response.body))
 
 
-def test_files_come_by_digest(endpoint: server.Server, pin: Pin) -> None:
-    assert pin.version
+@pytest.mark.usefixtures("pin")
+def test_files_are_served_by_digest(endpoint: server.Server) -> None:
     for data in model_files("1.0.0").values():
-        got = ask(endpoint, "GET", f"/v2/trec/blobs/{sha256(data)}")
-        assert (got.status, got.body) == (200, data)
-        assert ask(endpoint, "HEAD", f"/v2/trec/blobs/{sha256(data)}").body == b""
+        response = request(endpoint, "GET", f"/v2/trec/blobs/{sha256(data)}")
+        assert (response.status, response.body) == (200, data)
+        assert request(endpoint, "HEAD", f"/v2/trec/blobs/{sha256(data)}").body == b""
 
 
 def test_tags_are_listed_in_pages(endpoint: server.Server, registry: Registry) -> None:
@@ -96,21 +98,23 @@ def test_tags_are_listed_in_pages(endpoint: server.Server, registry: Registry) -
         publish(registry, version, "production")
     path, seen = "/v2/trec/tags/list?n=3", []
     while path:
-        got = ask(endpoint, "GET", path)
-        seen.append(json.loads(got.body)["tags"])
-        path = got.headers.get("Link", "").partition(">")[0][1:]
+        response = request(endpoint, "GET", path)
+        seen.append(json.loads(response.body)["tags"])
+        path = response.headers.get("Link", "").partition(">")[0][1:]
     assert seen == [["1.0.0", "1.1.0", "1.2.0"], ["production"]]
-    assert json.loads(ask(endpoint, "GET", "/v2/trec/tags/list").body) == {
+    assert json.loads(request(endpoint, "GET", "/v2/trec/tags/list").body) == {
         "name": "trec",
         "tags": ["1.0.0", "1.1.0", "1.2.0", "production"],
     }
-    assert ask(endpoint, "GET", "/v2/trec/tags/list?n=x").status == 400
+    assert request(endpoint, "GET", "/v2/trec/tags/list?n=x").status == 400
 
 
-def test_nothing_attached_is_an_empty_index(endpoint: server.Server, pin: Pin) -> None:
-    got = ask(endpoint, "GET", f"/v2/trec/referrers/{pin.digest}?artifactType=x")
-    assert (got.status, json.loads(got.body)["manifests"]) == (200, [])
-    assert got.headers["OCI-Filters-Applied"] == "artifactType"
+def test_a_version_without_attachments_has_an_empty_list_of_referrers(
+    endpoint: server.Server, pin: Pin
+) -> None:
+    response = request(endpoint, "GET", f"/v2/trec/referrers/{pin.digest}?artifactType=x")
+    assert (response.status, json.loads(response.body)["manifests"]) == (200, [])
+    assert response.headers["OCI-Filters-Applied"] == "artifactType"
 
 
 NOTHING = f"sha256:{64 * '0'}"
@@ -143,14 +147,14 @@ NOTHING = f"sha256:{64 * '0'}"
         ("/v2/trec/manifests/%ff", 404, "MANIFEST_UNKNOWN"),
     ],
 )
-def test_what_is_not_there_is_refused(
-    endpoint: server.Server, pin: Pin, path: str, status: int, code: str
+@pytest.mark.usefixtures("pin")
+def test_a_bad_path_gets_an_error_response(
+    endpoint: server.Server, path: str, status: int, code: str
 ) -> None:
-    assert pin.version
     for method in ("GET", "HEAD"):
-        got = ask(endpoint, method, path)
-        assert got.status == status
-        assert method == "HEAD" or got.code == code
+        response = request(endpoint, method, path)
+        assert response.status == status
+        assert method == "HEAD" or response.code == code
 
 
 @pytest.mark.parametrize("method", ["PUT", "POST", "PATCH", "DELETE"])
@@ -159,28 +163,32 @@ def test_nothing_can_be_written(
 ) -> None:
     before = snapshot(registry.root)
     for path in (f"/v2/trec/manifests/{pin.digest}", "/v2/trec/blobs/uploads/", "/"):
-        got = ask(endpoint, method, path, b"x" * 1000)
-        assert (got.status, got.code, got.headers["Allow"]) == (405, "UNSUPPORTED", "GET, HEAD")
+        response = request(endpoint, method, path, b"x" * 1000)
+        assert (response.status, response.code, response.headers["Allow"]) == (
+            405,
+            "UNSUPPORTED",
+            "GET, HEAD",
+        )
     assert snapshot(registry.root) == before
 
 
-def test_a_damaged_file_is_never_handed_out(
+def test_damaged_content_is_never_sent(
     endpoint: server.Server, registry: Registry, pin: Pin, tmp_path: Path
 ) -> None:
     digest = sha256(model_files("1.0.0")["core.safetensors"])
     (registry.root / "trec" / "blobs" / "sha256" / digest[7:]).write_bytes(b"x" * 2048)
-    got = ask(endpoint, "GET", f"/v2/trec/blobs/{digest}")
-    assert (got.status, got.code) == (500, "UNKNOWN")
-    assert str(registry.root) not in got.body.decode()
+    response = request(endpoint, "GET", f"/v2/trec/blobs/{digest}")
+    assert (response.status, response.code) == (500, "UNKNOWN")
+    assert str(registry.root) not in response.body.decode()
     edge = Registry.init(tmp_path / "edge")
     with pytest.raises(RemoteError, match="status 500"):
         pull(edge, f"{endpoint.address}/trec:1.0.0", pause=lambda _: None)
     assert list(edge.root.iterdir()) == []
     (registry.root / "trec" / "index.json").write_bytes(b"{}")
-    assert ask(endpoint, "GET", f"/v2/trec/manifests/{pin.digest}").status == 500
+    assert request(endpoint, "GET", f"/v2/trec/manifests/{pin.digest}").status == 500
 
 
-def test_an_edge_pulls_what_is_served(
+def test_a_served_version_can_be_pulled(
     endpoint: server.Server, registry: Registry, pin: Pin, tmp_path: Path
 ) -> None:
     edge = Registry.init(tmp_path / "edge")
@@ -188,7 +196,7 @@ def test_an_edge_pulls_what_is_served(
     assert edge.load(str(pin)) == registry.load(str(pin))
 
 
-def test_readers_share_the_endpoint_with_a_writer(
+def test_readers_and_a_writer_use_the_registry_at_the_same_time(
     endpoint: server.Server, registry: Registry
 ) -> None:
     versions = [f"1.{i}.0" for i in range(12)]
@@ -197,28 +205,32 @@ def test_readers_share_the_endpoint_with_a_writer(
 
     def read() -> None:
         while not stop.is_set():
-            got = ask(endpoint, "GET", "/v2/trec/manifests/production")
-            if got.status != 200 or sha256(got.body) != got.headers["Docker-Content-Digest"]:
-                failures.append(got)
-            reads.append(got.headers["Docker-Content-Digest"])
+            response = request(endpoint, "GET", "/v2/trec/manifests/production")
+            if (
+                response.status != 200
+                or sha256(response.body) != response.headers["Docker-Content-Digest"]
+            ):
+                failures.append(response)
+            reads.append(response.headers["Docker-Content-Digest"])
 
     threads = [threading.Thread(target=read) for _ in range(4)]
     for thread in threads:
         thread.start()
     pins = [publish(registry, version, "production") for version in versions]
-    final = ask(endpoint, "GET", "/v2/trec/manifests/production")
+    final = request(endpoint, "GET", "/v2/trec/manifests/production")
     stop.set()
     for thread in threads:
         thread.join()
     assert failures == []
+    assert reads
     assert sha256(final.body) == pins[-1].digest
     assert set(reads) <= {pin.digest for pin in pins}
 
 
-def test_too_many_connections_are_turned_away(
-    registry: Registry, pin: Pin, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.usefixtures("pin")
+def test_too_many_connections_get_status_503(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert pin.version
     monkeypatch.setattr(server, "MAX_CONNECTIONS", 1)
     with (
         running(registry) as endpoint,
@@ -226,37 +238,37 @@ def test_too_many_connections_are_turned_away(
     ):
         idle.sendall(b"GET /v2/ HTTP/1.1\r\n\r\n")
         assert idle.recv(12) == b"HTTP/1.1 200"
-        got = ask(endpoint, "GET", "/v2/")
-        assert (got.status, got.headers["Retry-After"]) == (503, "1")
+        response = request(endpoint, "GET", "/v2/")
+        assert (response.status, response.headers["Retry-After"]) == (503, "1")
 
 
 @pytest.mark.parametrize(
     "request_line",
     [b"\x16\x03\x01 tls\r\n\r\n", b"GET\r\n\r\n", b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n"],
 )
-def test_what_is_no_request_ends_its_connection_alone(
+def test_a_malformed_request_ends_only_its_own_connection(
     endpoint: server.Server, pin: Pin, request_line: bytes
 ) -> None:
     with socket.create_connection(("127.0.0.1", endpoint.server_port), timeout=30) as stranger:
         stranger.sendall(request_line)
         while stranger.recv(65536):
             pass
-    assert ask(endpoint, "GET", f"/v2/trec/manifests/{pin.digest}").status == 200
+    assert request(endpoint, "GET", f"/v2/trec/manifests/{pin.digest}").status == 200
 
 
 @pytest.mark.parametrize("listen", ["", "x", "127.0.0.1", "127.0.0.1:99999", "host:port", "a b:1"])
-def test_what_is_no_address_is_refused(registry: Registry, listen: str) -> None:
+def test_a_malformed_address_is_refused(registry: Registry, listen: str) -> None:
     with pytest.raises(BadInput, match="must be HOST:PORT"):
         server.Server(registry, listen, structlog.get_logger())
 
 
-def test_an_address_in_use_is_one_clear_line(endpoint: server.Server, registry: Registry) -> None:
+def test_an_address_in_use_is_refused(endpoint: server.Server, registry: Registry) -> None:
     with pytest.raises(BadInput, match="Address already in use"):
         server.Server(registry, endpoint.address, structlog.get_logger())
 
 
 @needs("skopeo")
-def test_skopeo_copies_and_lists_what_is_served(
+def test_skopeo_copies_and_lists_the_served_registry(
     endpoint: server.Server, pin: Pin, tmp_path: Path
 ) -> None:
     remote = f"docker://{endpoint.address}/trec"
@@ -276,7 +288,9 @@ def test_skopeo_copies_and_lists_what_is_served(
     assert {sha256(data) for data in synced} == {pin.digest}
 
 
-def test_oras_pulls_what_is_served(endpoint: server.Server, pin: Pin, tmp_path: Path) -> None:
+def test_oras_pulls_from_the_served_registry(
+    endpoint: server.Server, pin: Pin, tmp_path: Path
+) -> None:
     client = oras.client.OrasClient(insecure=True)
     for reference in (":production", f"@{pin.digest}"):
         out = tmp_path / reference[1:5]
@@ -284,7 +298,7 @@ def test_oras_pulls_what_is_served(endpoint: server.Server, pin: Pin, tmp_path: 
         assert snapshot(out) == model_files("1.0.0")
 
 
-def test_the_program_serves_until_it_is_told_to_end(registry: Registry, pin: Pin) -> None:
+def test_the_program_serves_until_sigterm(registry: Registry, pin: Pin) -> None:
     program = f"from {cli.__name__} import main; main()"
     arguments = ["serve", "--listen", "127.0.0.1:0", "--registry", str(registry.root)]
     with subprocess.Popen(
@@ -298,8 +312,8 @@ def test_the_program_serves_until_it_is_told_to_end(registry: Registry, pin: Pin
         idle.request("GET", f"/v2/trec/manifests/{pin.digest}")
         assert idle.getresponse().read()
         process.send_signal(signal.SIGTERM)
-        request, stopped = map(json.loads, lines)
+        served, stopped = map(json.loads, lines)
         idle.close()
     assert process.returncode == 0
-    assert (request["event"], request["status"]) == ("serve.request", 200)
+    assert (served["event"], served["status"]) == ("serve.request", 200)
     assert stopped["event"] == "serve.stopped"

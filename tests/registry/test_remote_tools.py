@@ -1,4 +1,4 @@
-"""Docker's registry, skopeo, umoci and ModelPack's client judge what we push, pull and store."""
+"""Docker's registry, skopeo, umoci and ModelPack's client accept what the registry pushes, pulls and stores."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from modelpack_client.schema import CONFIG_SCHEMA
 from registry_support import CREATED, snapshot
 from remote_support import model_files, publish, sha256
 
-from spikewatch.registry import Corrupt, Registry, bundled
+from spikewatch.registry import Corrupt, Registry, RegistryError, bundled
 from spikewatch.registry.remote import pull, push
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def upstream(tmp_path: Path) -> Iterator[str]:
 
 
 @needs("docker-registry")
-def test_dockers_registry_takes_and_gives_every_byte(
+def test_dockers_registry_stores_and_returns_every_byte(
     registry: Registry, edge: Registry, upstream: str
 ) -> None:
     pin = publish(registry, "1.0.0", "production")
@@ -48,7 +48,7 @@ def test_dockers_registry_takes_and_gives_every_byte(
 
 @needs("docker-registry")
 @pytest.mark.parametrize("damage", ["flipped", "truncated", "gone"])
-def test_a_blob_damaged_upstream_changes_nothing_here(
+def test_a_damaged_upstream_blob_changes_nothing_locally(
     registry: Registry, edge: Registry, upstream: str, tmp_path: Path, damage: str
 ) -> None:
     publish(registry, "1.0.0")
@@ -62,7 +62,7 @@ def test_a_blob_damaged_upstream_changes_nothing_here(
     else:
         blob.write_bytes(data[:99] if damage == "truncated" else b"\xff" + data[1:])
     before = snapshot(edge.root)
-    with pytest.raises(Exception, match=digest) as caught:
+    with pytest.raises(RegistryError, match=digest) as caught:
         pull(edge, f"{upstream}/models/trec:1.0.0", pause=lambda _: None)
     assert damage == "gone" or caught.type is Corrupt
     assert snapshot(edge.root) == before
@@ -70,7 +70,7 @@ def test_a_blob_damaged_upstream_changes_nothing_here(
 
 @needs("docker-registry")
 @needs("skopeo")
-def test_skopeo_carries_versions_to_a_registry_and_to_us(
+def test_skopeo_and_the_registry_read_what_the_other_pushed(
     registry: Registry, edge: Registry, upstream: str
 ) -> None:
     first, second = publish(registry, "1.0.0", "production"), publish(registry, "1.1.0")
@@ -107,14 +107,14 @@ def test_skopeo_copies_a_version_out_and_back_byte_for_byte(
 
 
 @needs("umoci")
-def test_umoci_lists_what_we_list(registry: Registry) -> None:
+def test_umoci_lists_the_same_tags(registry: Registry) -> None:
     publish(registry, "1.0.0", "production")
     publish(registry, "1.1.0-rc.1")
     listed = run_foreign("umoci", "ls", "--layout", f"{registry.root}/trec").decode().split()
     assert sorted(listed) == sorted(entry.tag for entry in registry.list("trec"))
 
 
-def test_configs_follow_modelpacks_schema(registry: Registry) -> None:
+def test_configs_conform_to_modelpacks_schema(registry: Registry) -> None:
     registry.publish(
         "trec",
         "1.0.0",
@@ -134,12 +134,12 @@ def test_configs_follow_modelpacks_schema(registry: Registry) -> None:
         config = json.loads(blob.read_bytes())
         jsonschema.Draft202012Validator(CONFIG_SCHEMA).validate(config)
         del config["modelfs"]
-        with pytest.raises(jsonschema.ValidationError):  # the schema can say no
+        with pytest.raises(jsonschema.ValidationError):  # the schema does refuse something
             jsonschema.Draft202012Validator(CONFIG_SCHEMA).validate(config)
 
 
 @needs("docker-registry")
-def test_modelpacks_client_pulls_what_we_pushed(
+def test_modelpacks_client_pulls_a_pushed_version(
     registry: Registry, upstream: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))

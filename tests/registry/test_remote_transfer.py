@@ -1,4 +1,4 @@
-"""Push and pull: what arrives, what is refused, and that a version never changes."""
+"""Push and pull: copies are identical, bad content is refused, and a version never changes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def test_what_was_pushed_is_pulled_byte_for_byte(
+def test_a_pushed_version_is_pulled_byte_for_byte(
     registry: Registry, edge: Registry, upstream: FakeRegistry
 ) -> None:
     pin = publish(registry, "1.0.0", "production")
@@ -89,7 +89,7 @@ def test_a_pull_by_digest_needs_no_tag(
         push(registry, "trec:1.0.0", upstream.remote(f"@sha256:{64 * '0'}"))
 
 
-def test_a_tag_of_its_own_choice_goes_beside_the_version(
+def test_a_tag_in_the_remote_is_set_in_addition_to_the_version(
     registry: Registry, edge: Registry, upstream: FakeRegistry
 ) -> None:
     publish(registry, "1.0.0", "production")
@@ -98,7 +98,7 @@ def test_a_tag_of_its_own_choice_goes_beside_the_version(
     assert pull(edge, upstream.remote(), "trec", "1.0.0").pin.version == "1.0.0"
 
 
-def test_what_is_there_already_is_not_sent_again(
+def test_only_missing_content_is_sent(
     registry: Registry, edge: Registry, upstream: FakeRegistry
 ) -> None:
     first, second = publish(registry, "1.0.0"), publish(registry, "1.1.0")
@@ -114,7 +114,7 @@ def test_what_is_there_already_is_not_sent_again(
     assert snapshot(edge.root) == before
 
 
-def test_pulling_again_heals_a_damaged_blob(
+def test_pulling_again_repairs_a_damaged_blob(
     registry: Registry, edge: Registry, upstream: FakeRegistry
 ) -> None:
     pin = publish(registry, "1.0.0")
@@ -154,7 +154,7 @@ def test_a_version_that_is_not_the_expected_one_is_refused(
 def altered(
     upstream: FakeRegistry, change: Callable[[dict[str, Any]], object], tag: str = "1.0.0"
 ) -> None:
-    """Let a tag mean a manifest that somebody changed, and sent properly."""
+    """Point a tag of the upstream registry at a changed manifest, stored under its own digest."""
     document = json.loads(upstream.state.manifests["1.0.0"])
     change(document)
     data = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
@@ -165,7 +165,7 @@ EMPTY = hashlib.sha256(b"{}").hexdigest()
 
 
 @pytest.mark.parametrize(
-    ("change", "kind", "said"),
+    ("change", "kind", "message"),
     [
         (lambda d: d.update(artifactType="text/x"), Corrupt, "'artifactType' is 'text/x'"),
         (lambda d: d.update(mediaType="text/x"), Corrupt, "'mediaType' is 'text/x'"),
@@ -216,23 +216,23 @@ EMPTY = hashlib.sha256(b"{}").hexdigest()
         ),
     ],
 )
-def test_a_manifest_that_publish_would_not_make_is_refused(
+def test_a_manifest_that_publish_could_not_make_is_refused(
     registry: Registry,
     edge: Registry,
     upstream: FakeRegistry,
     change: Callable[[dict[str, Any]], object],
     kind: type[RegistryError],
-    said: str,
+    message: str,
 ) -> None:
     publish(registry, "1.0.0")
     push(registry, "trec:1.0.0", upstream.remote())
     altered(upstream, change)
-    with pytest.raises(kind, match=said):
+    with pytest.raises(kind, match=message):
         pull(edge, upstream.remote(":1.0.0"))
     assert snapshot(edge.root) == {}
 
 
-def test_a_file_that_is_not_what_it_is_called_is_refused(
+def test_a_file_in_another_format_than_its_name_promises_is_refused(
     registry: Registry, edge: Registry, upstream: FakeRegistry
 ) -> None:
     files = {"core.safetensors": b"cos\nsystem\n(S'true'\ntR."}
@@ -243,7 +243,7 @@ def test_a_file_that_is_not_what_it_is_called_is_refused(
     assert snapshot(edge.root) == {}
 
 
-def test_a_manifest_in_another_form_is_refused(
+def test_a_manifest_that_is_not_canonical_is_refused(
     registry: Registry, edge: Registry, upstream: FakeRegistry
 ) -> None:
     publish(registry, "1.0.0")
@@ -254,7 +254,7 @@ def test_a_manifest_in_another_form_is_refused(
         pull(edge, upstream.remote(":1.0.0"))
 
 
-def test_a_model_that_does_not_fit_in_memory_is_refused_before_it_is_read(
+def test_a_model_over_the_memory_limit_is_refused_before_it_is_read(
     registry: Registry,
     edge: Registry,
     upstream: FakeRegistry,
@@ -263,17 +263,17 @@ def test_a_model_that_does_not_fit_in_memory_is_refused_before_it_is_read(
     publish(registry, "1.0.0")
     push(registry, "trec:1.0.0", upstream.remote())
     monkeypatch.setattr(transfer, "MAX_MODEL", 2048)
-    asked = len(upstream.state.asked)
+    before = len(upstream.state.requests)
     for copy in (
         lambda: pull(edge, upstream.remote(":1.0.0")),
         lambda: push(registry, "trec:1.0.0", upstream.remote()),
     ):
         with pytest.raises(Corrupt, match="bytes in all, more than the limit of 2048"):
             copy()
-    assert len(upstream.state.asked) == asked + 1
+    assert len(upstream.state.requests) == before + 1
 
 
-def test_a_registry_that_lies_about_digests_is_caught(
+def test_a_wrong_digest_from_a_registry_is_detected(
     registry: Registry, edge: Registry, upstream: FakeRegistry
 ) -> None:
     pin = publish(registry, "1.0.0")
@@ -288,10 +288,10 @@ def test_a_registry_that_lies_about_digests_is_caught(
         push(registry, "trec:1.0.0", upstream.remote())
 
 
-def test_a_registry_need_not_say_digests(
+def test_a_registry_that_sends_no_digests_can_be_used(
     registry: Registry, edge: Registry, upstream: FakeRegistry
 ) -> None:
-    upstream.state.says_digests = False
+    upstream.state.sends_digests = False
     pin = publish(registry, "1.0.0")
     push(registry, "trec:1.0.0", upstream.remote())
     edge.publish("trec", "1.0.0", model_files("other"), created=CREATED)
@@ -320,12 +320,12 @@ def test_a_registry_need_not_say_digests(
         f"registry.example.com/{'a' * 256}:1",
     ],
 )
-def test_what_is_no_remote_is_refused(edge: Registry, remote: str) -> None:
+def test_a_malformed_remote_is_refused(edge: Registry, remote: str) -> None:
     with pytest.raises(BadReference, match="remote "):
-        pull(edge, remote, pause=lambda _: pytest.fail("asked for it"))
+        pull(edge, remote, pause=lambda _: pytest.fail("a request was made"))
 
 
-def test_a_pull_needs_to_know_what(edge: Registry, upstream: FakeRegistry) -> None:
+def test_a_pull_needs_a_tag_or_a_digest(edge: Registry, upstream: FakeRegistry) -> None:
     with pytest.raises(BadReference, match="needs a tag or a digest"):
         pull(edge, upstream.remote())
     with pytest.raises(BadReference, match="version '1': must be SemVer"):
@@ -380,12 +380,12 @@ def test_the_program_pushes_and_pulls(
     assert run("pull", upstream.remote(":1.0.0"))[0] == 2
 
 
-def test_the_journal_says_where_a_version_came_from(
+def test_the_journal_records_where_a_version_was_pulled_from(
     registry: Registry, edge: Registry, upstream: FakeRegistry
 ) -> None:
     publish(registry, "1.0.0")
     push(registry, "trec:1.0.0", upstream.remote())
     pull(edge, upstream.remote(":1.0.0"), actor="box 7")
-    entry = json.loads((edge.root / "trec" / ".journal" / "00000001.json").read_bytes())
-    assert (entry["op"], entry["actor"]) == ("pull", "box 7")
-    assert entry["reason"] == f"pulled from {upstream.remote(':1.0.0')}"
+    (event,) = edge.history("trec")
+    assert (event.operation, event.actor) == ("pull", "box 7")
+    assert event.reason == f"pulled from {upstream.remote(':1.0.0')}"

@@ -138,12 +138,17 @@ def test_lost_lines_are_counted_on_the_next_one(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "log").read_bytes())["log_lines_lost"] == 1
 
 
-def test_a_full_disk_under_the_log_raises_nothing() -> None:
+def test_a_full_disk_under_the_log_raises_nothing_and_is_counted(tmp_path: Path) -> None:
     fd = os.open("/dev/full", os.O_WRONLY)
-    try:
-        logger.logger("json", fd=fd).info("daemon.ready")
-    finally:
-        os.close(fd)
+    log = logger.logger("json", fd=fd)
+    log.info("daemon.ready")
+    with (tmp_path / "log").open("wb") as file:
+        os.dup2(file.fileno(), fd)
+    log.info("daemon.stop")
+    os.close(fd)
+    (line,) = (tmp_path / "log").read_bytes().splitlines()
+    assert json.loads(line)["event"] == "daemon.stop"
+    assert json.loads(line)["log_lines_lost"] == 1
 
 
 def test_lines_are_json_whatever_they_hold(tmp_path: Path) -> None:

@@ -122,13 +122,20 @@ def test_each_message_is_one_datagram(manager: Manager) -> None:
 
 
 def test_a_manager_that_does_not_listen_harms_nobody(manager: Manager) -> None:
+    sent = 10_000
     with Notifier(manager.address) as notifier:
-        for _ in range(10_000):  # more than its queue holds
+        for _ in range(sent):
             notifier.alive()
+        queued = manager.take()
+        assert set(queued) == {"WATCHDOG=1"}
+        assert len(queued) < sent, "the queue never overflowed"
+        notifier.ready()
+        assert manager.take() == ["READY=1"], "a full queue must not end the notifications"
         manager.close()
         notifier.ready()
     with Notifier() as nobody:
         nobody.ready()
+        assert nobody.watchdog_s is None
 
 
 def test_the_environment_names_the_manager(manager: Manager) -> None:

@@ -60,7 +60,7 @@ class About:
     flag: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Settings:
     """All settings of a daemon.  A path may be given as a string; it is converted.
 
@@ -220,6 +220,15 @@ class Settings:
             raise SettingsError(
                 f"retry_first_s: {self.retry_first_s:g}, expected at most {self.retry_last_s:g} (retry_last_s)"
             )
+
+    def __repr__(self) -> str:
+        values = {name: getattr(self, name) for name in NAMES}
+        changed = (
+            f"{name}={value!r}"
+            for name, value in values.items()
+            if name not in DEFAULTS or value != DEFAULTS[name]
+        )
+        return f"Settings({', '.join(changed)})"
 
 
 NAMES: Final = tuple(each.name for each in fields(Settings))

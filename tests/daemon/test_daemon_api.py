@@ -161,6 +161,11 @@ def test_settings_take_paths_as_strings_but_not_empty_ones(tmp_path: Path) -> No
         Settings(spool="")  # type: ignore[arg-type]
 
 
+def test_settings_show_what_differs_from_the_defaults(tmp_path: Path) -> None:
+    settings = Settings(spool=tmp_path, once=True, scan_s=1.0)
+    assert repr(settings) == f"Settings(spool={tmp_path!r}, once=True)"
+
+
 def test_every_public_name_is_there_and_no_other() -> None:
     assert set(spikewatch.daemon.__all__) <= set(dir(spikewatch.daemon))
     for name in spikewatch.daemon.__all__:

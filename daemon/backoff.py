@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Backoff:
-    """Backoff that double from `first_s` to at most `last_s` seconds."""
+    """Pauses that double from `first_s` to at most `last_s` seconds."""
 
     first_s: float
     last_s: float

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ..formats.manifest import Manifest
     from ..layout.layout import Layout
     from ..references import Digest
+    from .attached import FetchedAttachment
 
 __all__ = ["MAX_MODEL", "Transfer", "fetch", "opened", "pull", "push"]
 
@@ -238,6 +239,16 @@ def pull(
         return fetch(catalogue, repository, address, name, version, attribution)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Received:
+    """A version that was fetched and verified, and of which nothing was written."""
+
+    version: str
+    package: Package
+    transferred: tuple[Descriptor, ...]
+    attached: tuple[FetchedAttachment, ...]
+
+
 def fetch(
     catalogue: Catalogue,
     repository: Repository,
@@ -247,36 +258,50 @@ def fetch(
     attribution: Attribution,
 ) -> Transfer:
     """Copy what an address points to into the registry; see `pull`."""
-    wanted = address.wanted
+    layout = catalogue.layout(name)
+    received = _receive(layout, repository, address, version)
+    target = received.package.descriptor
+    # Everything is verified: from here on only this machine can fail.
+    with storage(f"pulling {name}:{received.version} into {catalogue.root}"):
+        create(layout)
+        decide = publication(name, received.version, target, attribution, operation="pull")
+        add(layout, received.package, decide)
+        for each in received.attached:
+            decide = attachment(name, each.kind, each.package.descriptor, target, attribution)
+            add(layout, each.package, decide)
+    return Transfer(
+        pin=Pin(name=name, version=received.version, digest=target.digest),
+        remote=str(address.at()),
+        tags=() if address.tag is None else (address.tag,),
+        blobs=len(received.transferred),
+        size=sum(blob.size for blob in received.transferred),
+        attached=len(received.attached),
+    )
+
+
+def _receive(
+    layout: Layout, repository: Repository, address: Address, version: str | None
+) -> _Received:
+    """Fetch and verify a version; refuse it before its files are fetched if it cannot be added to the model."""
+    wanted, what = address.wanted, str(address)
     if wanted is None:
         raise BadReference(f"remote {address}: needs a tag or a digest")
     data = repository.manifest(wanted)
-    found, manifest = accept_manifest(data, what=str(address))
+    found, manifest = accept_manifest(data, what=what)
     for expected in (version, address.tag):
         if expected is not None and is_version(expected) and expected != found:
             raise Conflict(f"{address}: is version {found}, not {expected} as expected")
-    layout, target = catalogue.layout(name), Descriptor.of(data, MANIFEST_TYPE)
+    target = Descriptor.of(data, MANIFEST_TYPE)
     with storage(f"reading {layout.path}"):
         state = layout.state() if layout.exists else ModelState()
-    check_new(name, state, found, target.digest)
-    blobs, fetched = _fetch_blobs(repository, layout, manifest, what=str(address))
+    check_new(layout.name, state, found, target.digest)
+    blobs, transferred = _fetch_blobs(repository, layout, manifest, what=what)
     held = {state.tags[tag].digest for tag in state.tags if split_tag(tag) is not None}
-    attached = fetch_attached(repository, target, held)
-    # Everything is verified: from here on only this machine can fail.
-    package = Package(descriptor=target, blobs={**blobs, target.digest: data})
-    with storage(f"pulling {name}:{found} into {catalogue.root}"):
-        create(layout)
-        add(layout, package, publication(name, found, target, attribution, operation="pull"))
-        for each in attached:
-            evaluation = each.package.descriptor
-            add(layout, each.package, attachment(name, each.kind, evaluation, target, attribution))
-    return Transfer(
-        pin=Pin(name=name, version=found, digest=target.digest),
-        remote=str(address.at()),
-        tags=() if address.tag is None else (address.tag,),
-        blobs=len(fetched),
-        size=sum(blob.size for blob in fetched),
-        attached=len(attached),
+    return _Received(
+        version=found,
+        package=Package(descriptor=target, blobs={**blobs, target.digest: data}),
+        transferred=tuple(transferred),
+        attached=tuple(fetch_attached(repository, target, held)),
     )
 
 

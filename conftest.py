@@ -1,4 +1,4 @@
-"""README and docs are tests: tests/documentation.py collects their code blocks."""
+"""Collect the code blocks of README and docs as tests (tests/documentation.py)."""
 
 from documentation import pytest_collect_file
 

@@ -27,13 +27,13 @@ EXTRAS = {
     "matplotlib": "report",
     "jinja2": "report",
 }
-"""Libraries that the base install does not bring, and the extra that does."""
+"""Libraries that the base install lacks, with the extra that installs each."""
 
 WordNetFolder = Annotated[
     Path | None,
     typer.Option(help="Folder of WordNet 3.0's files (Debian: wordnet-base, /usr/share/wordnet)."),
 ]
-Fine = Annotated[bool, typer.Option("--fine", help="TREC's fine labels.")]
+Fine = Annotated[bool, typer.Option("--fine", help="Use TREC's fine labels.")]
 Reference = Annotated[
     str, typer.Argument(metavar="REF", help="model:version, model:alias or model@digest.")
 ]
@@ -45,10 +45,10 @@ Store = Annotated[
         help="Registry folder; default: the bundled one.",
     ),
 ]
-Version = Annotated[str, typer.Option(help="Version to publish, SemVer.")]
-Alias = Annotated[str | None, typer.Option(help="Alias to move to this version.")]
+Version = Annotated[str, typer.Option(help="SemVer of the new version.")]
+Alias = Annotated[str | None, typer.Option(help="Alias to move to the new version.")]
 Actor = Annotated[
-    str | None, typer.Option(help="Who, for the registry's journal; default: user@host.")
+    str | None, typer.Option(help="Who publishes, for the registry's journal; default: user@host.")
 ]
 Reason = Annotated[str, typer.Option(help="Why, for the registry's journal.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
@@ -83,7 +83,7 @@ def options(
 
 
 def main() -> None:
-    """Run the program; errors of ours are one line on stderr and exit code 2."""
+    """Run the program; print our own errors as one line on stderr, and exit with code 2."""
     try:
         app()
     except (ConvertError, SimcoreError, RegistryError) as e:
@@ -106,20 +106,20 @@ def train(
     vectors: Annotated[Path, typer.Option(help="Word vectors: .vec or .vec.gz.")],
     out: Annotated[Path, typer.Option(help="Folder for the trained network.")],
     wordnet: WordNetFolder = None,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     fine: Fine = False,
     dev: Annotated[
-        int | None, typer.Option(help="Questions held out, 0 for none; default: 500.")
+        int | None, typer.Option(help="Number of questions to hold out, 0 for none; default: 500.")
     ] = None,
     search: Annotated[
         bool,
         typer.Option(
-            "--search", help="Try splits of the lines on a fifth of the training questions first."
+            "--search", help="First try splits of the lines, on a fifth of the training questions."
         ),
     ] = False,
     validation: Annotated[
         Path | None,
-        typer.Option(help="cross-validation.json of the same recipe, to stand in training.json."),
+        typer.Option(help="cross-validation.json of the same recipe, to copy into training.json."),
     ] = None,
 ) -> None:
     """Train an Elman RNN for one core.
@@ -141,22 +141,22 @@ def train(
             validation=validation,
             progress=progress,
         )
-    _say(str(report))
+    _print(str(report))
 
 
 @app.command()
 def cross_validate(
     data: Annotated[Path, typer.Option(help="Labelled questions: .label (TREC), .tsv or .jsonl.")],
     vectors: Annotated[Path, typer.Option(help="Word vectors: .vec or .vec.gz.")],
-    out: Annotated[Path, typer.Option(help="Folder for the figures; a stopped run goes on.")],
+    out: Annotated[Path, typer.Option(help="Folder for the figures; a stopped run resumes there.")],
     wordnet: WordNetFolder = None,
-    folds: Annotated[int, typer.Option(help="Folds.")] = 5,
-    seeds: Annotated[int, typer.Option(help="Seeds: 0, 1, ...")] = 3,
+    folds: Annotated[int, typer.Option(help="Number of folds.")] = 5,
+    seeds: Annotated[int, typer.Option(help="Number of seeds: 0, 1, ...")] = 3,
     fine: Fine = False,
 ) -> None:
     """Cross-validate a recipe, up to the spiking core.
 
-    For every fold, train and publish without it, then count the right answers to it at every stage.
+    For every fold: train and convert a network without it, then count its right answers at every stage.
     """
     from . import training  # noqa: PLC0415 - torch takes seconds to import
 
@@ -172,14 +172,16 @@ def cross_validate(
             progress=progress,
             note=lambda line: typer.echo(line, err=True),
         )
-    _say(f"{found}\n\n{found.file}")
+    _print(f"{found}\n\n{found.file}")
 
 
 @app.command()
 def publish(
     model: Annotated[Path, typer.Argument(help="The trained network, ONNX.")],
     tokenizer: Annotated[Path, typer.Option(help="tokenizer.json (Hugging Face tokenizers).")],
-    labels: Annotated[Path, typer.Option(help="labels.json: class names in order of the outputs.")],
+    labels: Annotated[
+        Path, typer.Option(help="labels.json: class names in the order of the outputs.")
+    ],
     calibrate: Annotated[
         Path,
         typer.Option(help="Calibration questions (.txt, .jsonl, .tsv, .label)."),
@@ -187,7 +189,7 @@ def publish(
     registry: Annotated[
         Path,
         typer.Option(
-            envvar="SPIKEWATCH_REGISTRY", help="Registry folder; made where it is missing."
+            envvar="SPIKEWATCH_REGISTRY", help="Registry folder; created if it is missing."
         ),
     ],
     name: Annotated[str, typer.Option(help="Model name.")],
@@ -195,29 +197,33 @@ def publish(
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="closed-form, distill or labels (calibration questions' own); default: distill"
-            " where torch is installed."
+            help="closed-form, distill, or labels (uses the labels of --calibrate); default: distill"
+            " if torch is installed."
         ),
     ] = None,
     readout: Annotated[
         str,
         typer.Option(
-            help="core: neurons of the core read the answer out; host: the core's hidden spikes"
-            " leave it, and the head is computed by the daemon."
+            help="core: neurons of the core compute the answer; host: the core outputs its hidden"
+            " spikes, and the daemon computes the answer from them."
         ),
     ] = "core",
     seed: Annotated[int, typer.Option(help="Seed of the distillation.", min=0, max=2**32)] = 0,
     alias: Alias = None,
     evaluate: Annotated[
         Path | None,
-        typer.Option(help="Questions to count every stage on; default: the calibration questions."),
+        typer.Option(
+            help="Questions to evaluate every stage on; default: the calibration questions."
+        ),
     ] = None,
     training: Annotated[
-        Path | None, typer.Option(help="training.json of the training, for the model card.")
+        Path | None, typer.Option(help="training.json written by train, for the model card.")
     ] = None,
     vectors: Annotated[
         Path | None,
-        typer.Option(help="Word vectors (.vec, .vec.gz), for a model that takes these as input."),
+        typer.Option(
+            help="Word vectors (.vec, .vec.gz), for a model whose inputs are word vectors."
+        ),
     ] = None,
     actor: Actor = None,
     reason: Reason = "",
@@ -225,10 +231,12 @@ def publish(
 ) -> None:
     """Convert a trained network and publish it.
 
-    The network is read, proved against onnxruntime, constrained, matched to spiking neurons, placed on the core, and
-    checked before it is published.
+    The network is read, checked against onnxruntime, constrained, matched to spiking neurons, placed on the core and
+    evaluated before it is published.
     """
-    created = _created()  # before the import: onnx reads SOURCE_DATE_EPOCH as well, unchecked
+    created = (
+        _created()
+    )  # before the import, because onnx reads SOURCE_DATE_EPOCH too, without a check
     from .publishing.conversion import Source  # noqa: PLC0415 - onnxruntime takes a second to import
     from .publishing.publish import convert_and_publish  # noqa: PLC0415 - onnxruntime takes a second to import
 
@@ -256,10 +264,10 @@ def publish(
         note=lambda line: typer.echo(line, err=True),
     )
     if as_json:
-        _say(json.dumps({"model": str(pin), **converted.evaluation}, indent=2))
+        _print(json.dumps({"model": str(pin), **converted.evaluation}, indent=2))
         return
     show(converted.evaluation)
-    _say(f"published {pin}")
+    _print(f"published {pin}")
 
 
 @app.command()
@@ -267,7 +275,7 @@ def renew(
     reference: Reference,
     calibrate: Annotated[
         Path,
-        typer.Option(help="Questions as they are asked (.txt, .jsonl, .tsv, .label)."),
+        typer.Option(help="Typical questions (.txt, .jsonl, .tsv, .label)."),
     ],
     registry: Annotated[Path, typer.Option(envvar="SPIKEWATCH_REGISTRY", help="Registry folder.")],
     version: Version,
@@ -275,9 +283,9 @@ def renew(
     actor: Actor = None,
     reason: Reason = "",
 ) -> None:
-    """Publish a model again, with the files that are new.
+    """Publish a model again with a lookup and golden questions.
 
-    The network stays as it is; the lookup and golden questions that newer versions of spikewatch add are made for it.
+    The network is unchanged; only the files that newer versions of spikewatch add are made.
     """
     created = _created()
     from .publishing.renew import renew as run  # noqa: PLC0415 - onnxruntime takes a second to import
@@ -293,7 +301,7 @@ def renew(
         reason=reason,
         note=lambda line: typer.echo(line, err=True),
     )
-    _say(f"published {pin}")
+    _print(f"published {pin}")
 
 
 @app.command()
@@ -308,9 +316,9 @@ def evaluate(
 
     figures = run(reference, data, registry=registry)
     if as_json:
-        _say(json.dumps(figures, indent=2))
+        _print(json.dumps(figures, indent=2))
         return
-    _say(figures["model"])
+    _print(figures["model"])
     show(figures)
 
 
@@ -325,27 +333,27 @@ def explain(
     model = Registry(registry or bundled()).load(reference)
     found = explain_question(model.files, question)
     if as_json:
-        _say(json.dumps({"model": str(model.pin), **found.as_json()}, indent=2))
+        _print(json.dumps({"model": str(model.pin), **found.as_json()}, indent=2))
         return
-    _say(str(model.pin))
+    _print(str(model.pin))
     show_explanation(found)
 
 
 @app.command()
 def report(
     reference: Reference,
-    out: Annotated[Path, typer.Option(help="The page: one HTML file that needs nothing else.")],
+    out: Annotated[Path, typer.Option(help="HTML file to write; it is self-contained.")],
     question: Annotated[
         str | None,
         typer.Option(
-            help="Question to follow word by word; default: the first of --data, or Who wrote Hamlet?"
+            help='Question to follow word by word; default: the first of --data, or "Who wrote Hamlet?"'
         ),
     ] = None,
     data: Annotated[
         Path | None,
         typer.Option(
-            help="Questions to count the answers of (.label, .tsv, .jsonl, .txt); default: the"
-            " figures as published."
+            help="Questions to evaluate the model on (.label, .tsv, .jsonl, .txt); default: show the"
+            " published figures."
         ),
     ] = None,
     registry: Store = None,
@@ -359,11 +367,11 @@ def report(
     size = write_report(
         reference, out, registry=Registry(registry or bundled()), question=question, data=data
     )
-    _say(f"{out}: {size:,} bytes")
+    _print(f"{out}: {size:,} bytes")
 
 
 def _created() -> datetime:
-    """Take the time of publishing from SOURCE_DATE_EPOCH, as reproducible builds do, or from the clock."""
+    """Return the time of publishing: SOURCE_DATE_EPOCH, as in reproducible builds, or else the current time."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     if epoch is None:
         return datetime.now(UTC).replace(microsecond=0)
@@ -372,8 +380,8 @@ def _created() -> datetime:
     try:
         return datetime.fromtimestamp(int(epoch), UTC)
     except (ValueError, OverflowError, OSError):
-        raise ConvertError(f"SOURCE_DATE_EPOCH: {epoch}, beyond the year 9999") from None
+        raise ConvertError(f"SOURCE_DATE_EPOCH: {epoch}, after the year 9999") from None
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     typer.echo(text)

@@ -1,4 +1,4 @@
-"""Errors of the converter: one base, one subclass for each cause."""
+"""Define the errors of the converter: one base, one subclass for each cause."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ __all__ = ["ConstraintError", "ConvertError", "DataError", "ModelFileError", "Tr
 
 
 class ConvertError(Exception):
-    """Something that the user gave cannot be converted, trained on or published."""
+    """Base of all errors that the user's input can cause in training, conversion or publishing."""
 
 
 class DataError(ConvertError):
@@ -14,7 +14,7 @@ class DataError(ConvertError):
 
 
 class TrainingError(ConvertError):
-    """The data, the settings or the state of the training do not allow a model."""
+    """Training cannot run with this data, these settings or this output folder."""
 
 
 class ModelFileError(ConvertError):
@@ -22,4 +22,4 @@ class ModelFileError(ConvertError):
 
 
 class ConstraintError(ConvertError):
-    """The network cannot be brought under the limits of one core."""
+    """The network cannot be made to fit the limits of the core."""

@@ -1,6 +1,6 @@
-"""Answer the example questions through a running daemon: what `make demo` shows.
+"""Answer the example questions with a running daemon; `make demo` runs this.
 
-Starts `spikewatchd run` with the bundled model on a fresh spool, drops the files of `examples/questions/` with
+The demo starts `spikewatchd run` with the bundled model on a new spool, adds the files of `examples/questions/` with
 `spikewatchd put`, waits for the results, and shows answers, one line of the log and the power figures.
 """
 
@@ -18,11 +18,11 @@ from typing import Any
 QUESTIONS = Path(__file__).parent / "questions"
 PROGRAM = Path(sys.executable).with_name("spikewatchd")
 DEADLINE_S = 60
-SHOWN = 4  # answers shown of each file
+SHOWN = 4  # answers printed per file
 
 
 def main() -> int:
-    """Run the demo; exit code 1 if any question was not answered."""
+    """Run the demo; return exit code 1 if a question was not answered or the daemon failed."""
     with tempfile.TemporaryDirectory(prefix="spikewatch-demo-") as folder:
         spool = Path(folder) / "spool"
         log_file = Path(folder) / "log.jsonl"
@@ -47,27 +47,35 @@ def main() -> int:
 
 
 def wait_for(daemon: subprocess.Popen[bytes], condition: Any) -> None:
-    """Poll until the condition holds; give up when the daemon has ended or the deadline has passed."""
+    """Poll until the condition holds.
+
+    Raises
+    ------
+    SystemExit
+        If the daemon has ended, or after DEADLINE_S seconds.
+    """
     until = time.monotonic() + DEADLINE_S
     while not condition():
         if daemon.poll() is not None or time.monotonic() > until:
-            raise SystemExit(f"demo: the daemon did not get there (exit code {daemon.poll()})")
+            raise SystemExit(
+                f"demo: the daemon did not finish within {DEADLINE_S} s, or it ended (exit code {daemon.poll()})"
+            )
         time.sleep(0.02)
 
 
 def events(log: Path, name: str) -> list[dict[str, Any]]:
-    """Read all events of one name from the log; a line that is still being written is left for later."""
+    """Return all events of one name in the log, ignoring a last line that is still being written."""
     lines = log.read_bytes().split(b"\n")[:-1]
     return [event for event in map(json.loads, lines) if event["event"] == name]
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Read a JSON Lines file."""
+    """Return the records of a JSON Lines file."""
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def show_answers(answers: dict[str, list[dict[str, Any]]]) -> None:
-    """Show some answers of each file, and how many of all agree with the labels we gave the examples."""
+    """Print some answers of each file, and how many of all agree with the labels of the examples."""
     with (QUESTIONS / "labelled.tsv").open(newline="") as file:
         truth = {
             text: label for label, text in csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
@@ -87,19 +95,19 @@ def show_answers(answers: dict[str, list[dict[str, Any]]]) -> None:
 
 
 def show_log(done: list[dict[str, Any]]) -> None:
-    """Show one log line whole, and the power figures of all."""
+    """Print one line of the log in full, and the power figures of all files."""
     show("\nOne line of the log:")
     show(json.dumps(done[-1], indent=2))
     energy = {m: sum(e["energy_uj"][m] for e in done) for m in done[0]["energy_uj"]}
     questions = sum(e["questions"] for e in done)
     seconds = sum(e["ticks"] for e in done) / 1000
-    show("\nEstimated for the chip (one TrueNorth core; never a measurement of this machine):")
+    show("\nEstimates for the chip (one TrueNorth core), not measurements of this machine:")
     for method, total in energy.items():
         show(f"  {method:<16} {total / seconds:6.2f} uW   {total / questions:5.2f} uJ a question")
 
 
 def show(text: str) -> None:
-    """Print one piece of the demo."""
+    """Print one line."""
     sys.stdout.write(text + "\n")
 
 

@@ -1,9 +1,9 @@
-"""Train a core for the fifty classes of TREC's fine labels, publish it, and let the daemon ask it something.
+"""Train a core for the fifty classes of TREC's fine labels, publish it, and answer some questions with the daemon.
 
     python examples/fifty_classes.py train_5500.label en_core_web_md.vec.gz --wordnet /usr/share/wordnet
 
-It runs the programs that a user would run, and shows each command. How good such networks are is in
-`docs/training.md`.
+The script runs the programs that a user would run, and prints each command. `docs/training.md` has the accuracy of
+such networks.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ What fish lives longest?
 
 
 def main() -> int:
-    """Train, publish and ask; the exit code is that of the first program that fails."""
+    """Train, publish and answer questions; return the exit code of the first program that fails, or 0."""
     options = read_options()
     out = options.out
     train = ["train", "--data", options.data, "--vectors", options.vectors]
@@ -62,21 +62,25 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("data", type=Path, help="TREC's train_5500.label")
     parser.add_argument("vectors", type=Path, help="word vectors, .vec or .vec.gz")
     parser.add_argument("--wordnet", type=Path, help="folder of WordNet 3.0's files")
-    parser.add_argument("--out", type=Path, default=Path("fine"), help="for the trained network")
-    parser.add_argument("--registry", type=Path, default=Path("models"), help="to publish into")
-    parser.add_argument("--version", default="1.0.0", help="to publish it as")
+    parser.add_argument(
+        "--out", type=Path, default=Path("fine"), help="folder for the trained network"
+    )
+    parser.add_argument(
+        "--registry", type=Path, default=Path("models"), help="registry to publish into"
+    )
+    parser.add_argument("--version", default="1.0.0", help="version to publish")
     return parser.parse_args()
 
 
 def run(program: str, *arguments: str | Path, quiet: bool = False) -> None:
-    """Show a command and run it."""
+    """Print a command and run it."""
     show(f"$ {shlex.join([program, *map(str, arguments)])}")
     output = subprocess.DEVNULL if quiet else None
     subprocess.run([PROGRAMS / program, *arguments], check=True, stdout=output)
 
 
 def show(text: str) -> None:
-    """Print one line at once: the programs write to the same terminal."""
+    """Print one line and flush it, because the programs write to the same terminal."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 

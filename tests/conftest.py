@@ -6,7 +6,7 @@ import os
 
 from hypothesis import settings
 
-# In CI the same examples every time: what fails there was changed there. At home new ones are tried.
+# In CI the examples are the same every time, so a new failure comes from a change; elsewhere they are random.
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")

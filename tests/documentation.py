@@ -1,9 +1,9 @@
-"""Collects the code blocks of README and docs: what a page shows is run, or at least parsed.
+"""Collect the code blocks of README and docs as tests: blocks are run, or at least parsed.
 
-`sh`, `console` and `python` blocks run in the order of their page, in a folder of the page's own, and what they export
-stays; `json`, `toml` and `ini` blocks are parsed; `text` is no code.  What `console` transcripts print is compared by
-tests of their own (tests/registry/test_registry_docs.py).  A block that cannot run here is skipped where the page says
-so, with its reason: `<!--- skip: next "reason" -->`.
+`sh`, `console` and `python` blocks run in page order, in a folder of their own for each page; exported variables are
+kept from block to block.  `json`, `toml` and `ini` blocks are parsed; `text` blocks are ignored.  Separate tests
+compare the output of `console` transcripts (tests/registry/test_registry_docs.py).  A page marks a block that cannot
+run here with a reason: `<!--- skip: next "reason" -->`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _python = PythonEvaluator()
 
 @cache
 def folder(page: str) -> Path:
-    """Make the folder in which a page's blocks run; the README's reader has a network in `mine/`."""
+    """Create the folder for a page's blocks; for the README, put a network into `mine/`, as its text assumes."""
     shared = Path(_folders.name, "shared")
     if not shared.is_symlink():
         shared.symlink_to(SHARED)
@@ -61,12 +61,12 @@ def folder(page: str) -> Path:
 
 
 def run_shell(example: Example) -> None:
-    """Run a block by bash, with this environment's programs first on the path."""
+    """Run a block with bash, with this environment's programs first on the path."""
     _bash(example, example.parsed)
 
 
 def run_console(example: Example) -> None:
-    """Run the commands of a transcript, of which some show how they fail."""
+    """Run the commands of a transcript; exit codes 1 and 2 are allowed, because some commands show failures."""
     commands = [line[2:] for line in example.parsed.splitlines() if line.startswith("$ ")]
     _bash(example, "".join(f"{command} || (($? < 3))\n" for command in commands))
 
@@ -87,13 +87,13 @@ def _bash(example: Example, script: str) -> None:
 
 
 def run_python(example: Example) -> None:
-    """Run a block; all of a page share their names."""
+    """Run a Python block; all blocks of a page share one namespace."""
     with chdir(folder(page(example))):
         _python(example)
 
 
 def page(example: Example) -> str:
-    """Name the page of a block, from the checkout's root."""
+    """Return the path of a block's page, relative to the checkout's root."""
     return Path(example.path).relative_to(ROOT).as_posix()
 
 
@@ -102,18 +102,18 @@ def _parsed(read: Callable[[str], object]) -> Callable[[Example], None]:
 
 
 def _ini(text: str) -> None:
-    # systemd allows a key twice, configparser unless it is strict
+    # systemd allows a repeated key; so does configparser, unless it is strict
     parser = configparser.ConfigParser(strict=False, interpolation=None)
     parser.read_string(text)
 
 
 def needs_language(document: Document) -> list[object]:
-    """Refuse a page with a block whose language says nothing of how it is held true."""
+    """Check that every block of a page has a language that this module knows how to test."""
     fences = [line for line in document.text.splitlines() if line.lstrip().startswith("```")]
     for opening in fences[::2]:
         language = opening.lstrip().removeprefix("```")
-        known = language in SEEN or language.startswith("{")  # a directive of the site
-        assert known, f"{document.path}: a block in {language or 'no language'!r}"
+        known = language in SEEN or language.startswith("{")  # a directive of Sphinx
+        assert known, f"{document.path}: code block with unknown language {language!r}"
     return []
 
 

@@ -1,4 +1,4 @@
-"""Ask the installed package one question: run by `make dist` and cibuildwheel, with the base install alone."""
+"""Answer one question with the installed package; `make dist` and cibuildwheel run this with the base install."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Check what is installed, and answer a file with the bundled model."""
+    """Check the installed modules, and answer a file with the bundled model."""
     files = importlib.metadata.files("spikewatch") or []
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
     kernels = {f.name.removesuffix(suffix) for f in files if f.name.endswith(suffix)}

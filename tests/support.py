@@ -1,4 +1,4 @@
-"""Small real models and networks that several tests use."""
+"""Supply small but real models and networks to several tests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TINY_LABELS = ("ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM")
 
 
 def typed(text: str) -> str:
-    """Write TREC's spaced tokens as a person types them."""
+    """Return TREC's spaced tokens in normal spelling."""
     text = re.sub(r"`` ?| ?''|(?<= )` ", '"', text)
     text = re.sub(r" (n't|'(?:s|re|ve|ll|d|m|t)\b)", r"\1", text)
     text = re.sub(r"(\w) '(\w)", r"\1'\2", text)
@@ -37,7 +37,7 @@ def typed(text: str) -> str:
 def tiny_network(
     seed: int = 0, *, n_in: int = 6, n_hidden: int = 8, classes: int = 6
 ) -> ConstrainedNetwork:
-    """Make a constrained network with random weights for TINY_WORDS."""
+    """Return a constrained network over TINY_WORDS with random weights."""
     rng = np.random.default_rng(seed)
     codes = rng.integers(0, 16, (len(TINY_WORDS), n_in)).astype(np.float64)
     return ConstrainedNetwork(
@@ -57,12 +57,12 @@ def tiny_network(
 
 
 def tiny_image(network: ConstrainedNetwork) -> CoreImage:
-    """Place a network with its closed-form neurons."""
+    """Return the core image of a network with closed-form neurons."""
     return place(network, hidden_neurons(network), readout_neurons(network, 0.0, 20.0))
 
 
 def tiny_model_files(seed: int = 0, *, tested: bool = False) -> dict[str, bytes]:
-    """Make the four files of a small real model over TINY_WORDS, and with `tested` its golden questions."""
+    """Return the four files of a small model over TINY_WORDS, with golden questions if `tested`."""
     network = tiny_network(seed)
     files = {
         "core.safetensors": tiny_image(network).to_bytes(),
@@ -77,7 +77,7 @@ def tiny_model_files(seed: int = 0, *, tested: bool = False) -> dict[str, bytes]
 
 
 def tiny_tokenizer() -> bytes:
-    """Make a tokenizer.json over TINY_WORDS: lower case, split at blanks and punctuation."""
+    """Return a tokenizer.json over TINY_WORDS: lower case, split at blanks and punctuation."""
     tokenizer = Tokenizer(
         models.WordLevel({word: i for i, word in enumerate(TINY_WORDS)}, unk_token="<unk>")
     )

@@ -1,4 +1,4 @@
-"""The examples run as their docstrings say, on data that a test can train on."""
+"""Check that the examples run as documented, on small data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WORDS = {"HUM:ind": "who wrote", "HUM:gr": "what team won", "LOC:city": "what ci
 THINGS = ("hamlet", "paris", "rome", "tower", "king", "river")
 
 
-def test_fifty_classes_trains_on_fine_labels_publishes_and_answers(tmp_path: Path) -> None:
+def test_fifty_classes_trains_publishes_and_answers(tmp_path: Path) -> None:
     rng = np.random.default_rng(4)
     lines = [
         f"{label} {asked.capitalize()} {first} and {second} ?"

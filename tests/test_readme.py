@@ -1,4 +1,4 @@
-"""The README's two commands are what CI runs (tests/documentation.py runs its blocks)."""
+"""Check that CI runs the README's two commands (tests/documentation.py runs its other code blocks)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 
-def test_the_commands_that_ci_runs_are_the_readmes() -> None:
+def test_ci_runs_the_commands_of_the_readme() -> None:
     text = (ROOT / "README.md").read_text()
     ci = (ROOT / ".ci" / "run").read_text().splitlines()
     for command in ("make test", "make demo"):

@@ -1,4 +1,4 @@
-"""A headless Chromium over its debugging pipe: what a page says, asks for, and looks like."""
+"""Control a headless Chromium over its debugging pipe: read a page's console and requests, and take pictures."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Page:
         self._receive.close()
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Ask for something and wait for the answer; what happens meanwhile goes into `events`."""
+        """Call a method and return its result; events that arrive meanwhile are appended to `events`."""
         self._number += 1
         message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
         if self._session:
@@ -51,7 +51,7 @@ class Page:
         return result
 
     def wait(self, method: str) -> None:
-        """Wait for an event that has not come yet, or came since the last one of its kind was waited for."""
+        """Wait until `events` has an event of this kind."""
         while not any(e.get("method") == method for e in self.events):
             self.events.append(self._read())
 
@@ -89,23 +89,23 @@ class Page:
         picture.write_bytes(base64.b64decode(shot["data"]))
 
     def said(self) -> list[dict[str, Any]]:
-        """List what the console and the log were told."""
+        """Return all console messages, exceptions and log entries."""
         kinds = ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded")
         return [e for e in self.events if e.get("method") in kinds]
 
     def requested(self) -> list[str]:
-        """List the addresses that the page asked for."""
+        """Return the URLs that the page requested."""
         sent = [e for e in self.events if e.get("method") == "Network.requestWillBeSent"]
         return [e["params"]["request"]["url"] for e in sent]
 
 
 @contextmanager
 def browser(profile: Path) -> Iterator[Page]:
-    """Run Chromium with a profile of its own, and end it."""
+    """Run Chromium with its own profile while the block runs."""
     assert PROGRAM is not None
     to_read, to_send = os.pipe()
     from_read, from_send = os.pipe()
-    # it reads from 3 and writes to 4; the shell puts the pipes there
+    # Chromium reads from descriptor 3 and writes to 4; the shell puts the pipes there
     options = "--headless --no-sandbox --disable-gpu --hide-scrollbars --remote-debugging-pipe"
     command = f'exec "$0" {options} "--user-data-dir=$1" 3<&{to_read} 4>&{from_send}'
     with subprocess.Popen(

@@ -19,7 +19,7 @@ VERBS = {"HUM": "who wrote", "LOC": "where is", "NUM": "how many are"}
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Make a folder with everything that publishing needs, and held-out questions with labels."""
+    """Return a folder with all input files of publishing, and with labelled held-out questions."""
     rng = np.random.default_rng(7)
     save(elman(weights(d=12), activation="Relu"), tmp_path / "model.onnx")
     (tmp_path / "tokenizer.json").write_bytes(tiny_tokenizer())
@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write questions of a small language."""
+    """Write questions of a small language; return the file."""
     rng = np.random.default_rng(5)
     lines = []
     for label in rng.choice(list(VERBS), 300).tolist():
@@ -46,7 +46,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def vectors(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write vectors of its words."""
+    """Write vectors of the small language's words; return the file."""
     rng = np.random.default_rng(6)
     words = [*NOUNS.split(), *" ".join(VERBS.values()).split(), "the", "and", "1", "1999", "unseen"]
     values = rng.normal(size=(len(words), 8)).round(3)
@@ -59,7 +59,7 @@ def vectors(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def trained(data: Path, vectors: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Train on the small language, once; the tests only read what it wrote."""
+    """Train on the small language once; tests only read the files written."""
     from small_training import SMALL  # noqa: PLC0415 - torch takes seconds to import
 
     from spikewatch.convert.training import train  # noqa: PLC0415 - torch takes seconds to import

@@ -1,4 +1,4 @@
-"""Float Elman networks as ONNX files, written by hand with onnx.helper: no code of ours."""
+"""Build float Elman networks as ONNX models with onnx.helper, independently of spikewatch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def weights(
     seed: int = 0, *, words: int = 21, d: int = 6, n: int = 8, classes: int = 6
 ) -> dict[str, NDArray[Any]]:
-    """Draw float32 weights of an Elman network, by the names of ONNX's RNN operator."""
+    """Return random float32 weights of an Elman network, named as in ONNX's RNN operator."""
     rng = np.random.default_rng(seed)
 
     def draw(*shape: int, spread: float = 0.5) -> NDArray[Any]:
@@ -46,7 +46,7 @@ def elman(
     operator: str = "RNN",
     vectors: bool = False,
 ) -> onnx.ModelProto:
-    """Build the network in one of the ways that exporters write it."""
+    """Return the network in one of the forms that exporters write."""
     w = dict(w)
     n = w["R"].shape[2]
     nodes = []
@@ -101,7 +101,7 @@ def save(model: onnx.ModelProto, path: Path) -> Path:
 def both_ways(
     forward: dict[str, NDArray[Any]], reverse: dict[str, NDArray[Any]]
 ) -> onnx.ModelProto:
-    """Build a bidirectional ReLU network whose head reads both last states, from the weights of two directions."""
+    """Return a bidirectional ReLU network whose head reads both last states."""
     n = forward["R"].shape[2]
     w = {name: np.concatenate([forward[name], reverse[name]]) for name in ("W", "R", "B")}
     w["embedding"], w["c"] = forward["embedding"], forward["c"]

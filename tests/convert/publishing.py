@@ -1,14 +1,22 @@
-"""What the tests of publishing share."""
+"""Convert and publish small networks for several tests."""
 
 from __future__ import annotations
 
+import json
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from spikewatch.convert.publishing.conversion import Converted, Source
+import numpy as np
+import pytest
+from support import TINY_LABELS, TINY_WORDS, tiny_tokenizer
+
+from spikewatch.convert.publishing.conversion import Converted, Source, convert
 from spikewatch.convert.publishing.publish import convert_and_publish
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
     from spikewatch.registry import Pin
 
@@ -16,6 +24,7 @@ CLOSED = "closed-form"
 
 
 def source(folder: Path, **changes: Path) -> Source:
+    """Return the files of a folder as the source of a conversion, with some of them changed."""
     files: dict[str, Any] = {
         "model": folder / "model.onnx",
         "tokenizer": folder / "tokenizer.json",
@@ -26,7 +35,7 @@ def source(folder: Path, **changes: Path) -> Source:
 
 
 def published(folder: Path, made: Source | None = None, **changes: Any) -> tuple[Pin, Converted]:
-    """Publish as tiny 1.0.0 in closed form, into the folder `registry`, if nothing else is said."""
+    """Publish a source, by default as tiny 1.0.0 in closed form into the folder `registry`."""
     options: dict[str, Any] = {
         "registry": folder / "registry",
         "name": "tiny",
@@ -34,3 +43,26 @@ def published(folder: Path, made: Source | None = None, **changes: Any) -> tuple
         "recipe": CLOSED,
     }
     return convert_and_publish(made or source(folder), **(options | changes))
+
+
+@cache
+def converted(
+    model: bytes, readout: str, labels: tuple[str, ...] = TINY_LABELS, *, apart: bool = False
+) -> Mapping[str, bytes]:
+    """Return the files of a small network converted in closed form; with `apart`, each direction has its own core."""
+    rng = np.random.default_rng(7)
+    lines = [" ".join(rng.choice(TINY_WORDS[1:], n)) for n in rng.integers(1, 8, 40)]
+    files = {
+        "model.onnx": model,
+        "tokenizer.json": tiny_tokenizer(),
+        "labels.json": json.dumps(labels).encode(),
+        "calibrate.txt": "\n".join(lines).encode(),
+    }
+    with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        if apart:  # otherwise the small network would fit one core
+            patch.setattr("spikewatch.convert.constraining.bidirectional.LEAST_WORDS", 100.0)
+        paths = {file.partition(".")[0]: Path(name) / file for file in files}
+        for path, data in zip(paths.values(), files.values(), strict=True):
+            path.write_bytes(data)
+        source = Source(**paths)
+        return convert(source, title="tiny", recipe="closed-form", readout=readout).files

@@ -1,4 +1,4 @@
-"""A training that takes seconds, and an untrained network of its size."""
+"""Supply settings of a training that takes seconds, and an untrained network of that size."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SMALL = TrainingSettings(
 
 
 def small_net(seed: int = 0, settings: TrainingSettings = SMALL) -> ElmanNet:
-    """Make an untrained network over 30 words, with biases and scales of trained size."""
+    """Return an untrained network over 30 words, with biases and scales as large as trained ones."""
     rng = np.random.default_rng(seed)
     table = WordTable(
         rows=rng.integers(0, 20, 30).astype(np.int32),
@@ -49,5 +49,6 @@ def small_net(seed: int = 0, settings: TrainingSettings = SMALL) -> ElmanNet:
 
 
 def random_questions(seed: int, count: int, words: int = 30) -> list[NDArray[np.int64]]:
+    """Return questions of 1 to 11 random word ids."""
     rng = np.random.default_rng(seed)
     return [rng.integers(0, words, rng.integers(1, 12)) for _ in range(count)]

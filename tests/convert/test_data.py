@@ -71,7 +71,7 @@ class TestTsvFiles:
 
         assert str(caught.value) == f"{path}:2: no TAB between label and text in 'broken'"
 
-    def test_without_a_label_are_fine_where_none_is_needed(self, tmp_path: Path) -> None:
+    def test_may_lack_labels_if_none_are_required(self, tmp_path: Path) -> None:
         path = written(tmp_path, "q.tsv", "\tWho?\n")
 
         assert read_questions(path, labelled=False)[0].text == "Who?"
@@ -108,12 +108,12 @@ class TestJsonlFiles:
 
         assert str(caught.value) == f"{path}:2: {message}"
 
-    def test_labels_stand_in_one_field_of_one_line(self, tmp_path: Path) -> None:
+    def test_white_space_in_labels_becomes_single_blanks(self, tmp_path: Path) -> None:
         path = written(tmp_path, "q.jsonl", json.dumps({"label": " a\tb\nc ", "text": "Who?"}))
 
         assert read_questions(path, labelled=True)[0].label == "a b c"
 
-    def test_that_are_no_json_or_nested_too_deep_are_refused(self, tmp_path: Path) -> None:
+    def test_with_broken_or_too_deeply_nested_json_are_refused(self, tmp_path: Path) -> None:
         for content in ("{", "[" * 100_000):
             path = written(tmp_path, "q.jsonl", content)
             with pytest.raises(DataError, match=r"q\.jsonl:1: not JSON"):
@@ -128,7 +128,7 @@ class TestTxtFiles:
 
         assert texts == ["Who?", "How many?"]
 
-    def test_are_refused_where_labels_are_needed(self, tmp_path: Path) -> None:
+    def test_are_refused_if_labels_are_required(self, tmp_path: Path) -> None:
         path = written(tmp_path, "q.txt", "Who?\n")
 
         with pytest.raises(DataError) as caught:
@@ -174,7 +174,7 @@ class TestFiles:
 
 
 class TestExampleQuestions:
-    """The questions that the demo drops, and what they should be answered with."""
+    """The questions of the demo, and their labels."""
 
     def test_cover_all_six_classes_evenly(self, examples: Path) -> None:
         labels = [q.label for q in read_questions(examples / "labelled.tsv", labelled=True)]

@@ -1,24 +1,21 @@
-"""One question word by word: what is followed is what the classifier answers, on every kind of core."""
+"""Check that an explanation agrees with the classifier's answer, on every kind of core."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 from networks import both_ways, elman, weights
-from support import TINY_LABELS, TINY_WORDS, tiny_model_files, tiny_tokenizer
+from publishing import converted
+from support import TINY_LABELS, tiny_model_files
 from typer.testing import CliRunner
 
 from spikewatch.convert.cli import app, main
 from spikewatch.convert.evaluation.explain import explain
-from spikewatch.convert.publishing.conversion import Source, convert
 from spikewatch.registry import Registry
 from spikewatch.simcore import Classifier, CoreImage
 
@@ -28,31 +25,8 @@ if TYPE_CHECKING:
 QUESTION = "Who wrote Hamlet in France, and how?"
 
 
-@cache
-def converted(
-    model: bytes, readout: str, labels: tuple[str, ...] = TINY_LABELS, *, apart: bool = False
-) -> Mapping[str, bytes]:
-    """Convert a small network in closed form; `apart`: each direction on a core of its own."""
-    rng = np.random.default_rng(7)
-    lines = [" ".join(rng.choice(TINY_WORDS[1:], n)) for n in rng.integers(1, 8, 40)]
-    files = {
-        "model.onnx": model,
-        "tokenizer.json": tiny_tokenizer(),
-        "labels.json": json.dumps(labels).encode(),
-        "calibrate.txt": "\n".join(lines).encode(),
-    }
-    with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
-        if apart:  # the small network would fit one core
-            patch.setattr("spikewatch.convert.constraining.bidirectional.LEAST_WORDS", 100.0)
-        paths = {file.partition(".")[0]: Path(name) / file for file in files}
-        for path, data in zip(paths.values(), files.values(), strict=True):
-            path.write_bytes(data)
-        source = Source(**paths)
-        return convert(source, title="tiny", recipe="closed-form", readout=readout).files
-
-
 def check_totals(files: Mapping[str, bytes]) -> None:
-    """Hold what is followed to what the classifier counts."""
+    """Check that the figures of an explanation equal those of the classifier."""
     found = explain(files, QUESTION)
     answers = Classifier.from_files(files).classify([QUESTION])
     assert found.label == answers.label[0]
@@ -66,7 +40,7 @@ def check_totals(files: Mapping[str, bytes]) -> None:
 
 
 @pytest.mark.parametrize(("direction", "readout"), [("forward", "host"), ("reverse", "core")])
-def test_evidence_after_every_word_is_the_answer_to_the_words_read_so_far(
+def test_evidence_after_every_word_is_that_of_the_words_read_so_far(
     direction: str, readout: str
 ) -> None:
     files = converted(elman(weights(), direction=direction).SerializeToString(), readout)
@@ -81,13 +55,13 @@ def test_evidence_after_every_word_is_the_answer_to_the_words_read_so_far(
 
 
 @pytest.mark.parametrize(("reads", "readout"), [("max", "host"), ("mean", "core")])
-def test_a_network_that_reads_all_its_states_is_followed(reads: str, readout: str) -> None:
+def test_a_network_that_reads_all_its_states_is_explained(reads: str, readout: str) -> None:
     model = Path(__file__).with_name("keras") / f"{reads}.onnx"
     check_totals(converted(model.read_bytes(), readout, TINY_LABELS[:5]))
 
 
 @pytest.mark.parametrize(("readout", "cores"), [("core", 1), ("core", 2), ("host", 2)])
-def test_a_bidirectional_network_is_followed_from_both_ends(readout: str, cores: int) -> None:
+def test_a_bidirectional_network_is_explained_from_both_ends(readout: str, cores: int) -> None:
     model = both_ways(weights(d=12), weights(1, d=12)).SerializeToString()
     files = converted(model, readout, apart=cores == 2)
     assert CoreImage.from_bytes(files["core.safetensors"]).cores == cores
@@ -143,7 +117,7 @@ class TestCommandLine:
             ("trec:production", "\udcff", "text 0: holds a lone surrogate, not valid Unicode"),
         ],
     )
-    def test_what_cannot_be_explained_is_one_line(
+    def test_an_error_is_one_line(
         self,
         reference: str,
         question: str,
@@ -158,7 +132,7 @@ class TestCommandLine:
         assert (stopped.value.code, printed.out, printed.err.count("\n")) == (2, "", 1)
         assert message in printed.err
 
-    def test_files_that_are_no_classifier_are_one_line(
+    def test_a_missing_file_is_one_line(
         self,
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
@@ -176,7 +150,7 @@ class TestCommandLine:
 
 
 def explained_without(*libraries: str) -> subprocess.CompletedProcess[str]:
-    """Run `explain` in a process that cannot import these."""
+    """Run `explain` in a process that cannot import these libraries."""
     program = (
         f"import sys; sys.modules.update(dict.fromkeys({libraries}))\n"
         "from spikewatch.convert.cli import main\n"
@@ -188,13 +162,13 @@ def explained_without(*libraries: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_tokenizers_is_the_one_extra_that_it_takes() -> None:
+def test_tokenizers_is_the_only_extra_that_explain_needs() -> None:
     run = explained_without("onnx", "onnxruntime", "scipy", "torch", "matplotlib", "jinja2")
     assert (run.returncode, run.stderr) == (0, "")
     assert "label            HUM\n" in run.stdout
 
 
-def test_a_base_install_is_told_of_the_extra_in_one_line() -> None:
+def test_without_the_extra_the_error_names_it_in_one_line() -> None:
     run = explained_without("tokenizers")
     assert run.returncode == 2
     assert run.stderr.startswith("spikewatch-convert: tokenizer.json: reading it needs the")

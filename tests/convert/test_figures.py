@@ -1,4 +1,4 @@
-"""The ledger: losses, classes, responses and limits are what the answers and the core say."""
+"""Check the figures of the ledger: losses, classes, responses and use of the limits."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PREDICTED = {
 }
 
 
-def test_every_stage_is_compared_with_the_truth_the_float_stage_and_the_stage_before() -> None:
+def test_stages_are_compared_with_labels_float_stage_and_previous_stage() -> None:
     stages = stage_figures(PREDICTED, TRUTH)
     assert stages == {
         "float": {"accuracy": 1.0, "agreement": 1.0, "agreement_before": None, "loss": None},
@@ -69,7 +69,7 @@ def test_classes_have_precision_recall_and_support() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_placed_layer_is_found_on_its_core_again(seed: int) -> None:
+def test_unplace_recovers_the_placed_layer(seed: int) -> None:
     network = tiny_network(seed)
     image = CoreImage.from_bytes(tiny_image(network).to_bytes())
     found, neurons = unplace(image, network.encoder())
@@ -82,13 +82,13 @@ def test_a_placed_layer_is_found_on_its_core_again(seed: int) -> None:
         np.testing.assert_array_equal(got, wanted)
 
 
-def test_a_core_without_a_coding_is_no_placed_network() -> None:
+def test_unplace_refuses_a_core_without_a_coding() -> None:
     arrays = blank(1)
     with pytest.raises(ConstraintError, match="expected one placed network$"):
         unplace(CoreImage(**arrays), tiny_network().encoder())
 
 
-def test_responses_rise_with_the_activity_and_sum_every_unit_up() -> None:
+def test_responses_rise_with_the_activity_and_cover_every_unit() -> None:
     network = tiny_network(n_hidden=12)
     found = responses(network, tiny_image(network), network.encoder(), questions(200))
     assert found is not None
@@ -116,7 +116,7 @@ def test_the_use_of_every_limit_is_counted() -> None:
     assert all(0 <= u["used"] <= u["limit"] for u in use.values())
 
 
-def test_the_tables_of_a_wide_confusion_are_not_cut() -> None:
+def test_tables_of_many_classes_are_not_cut() -> None:
     labels = [f"class{i:02}" for i in range(50)]
     evaluation = {
         "head": "core",

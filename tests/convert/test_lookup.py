@@ -1,4 +1,4 @@
-"""The lookup: equal to the tokenizers library, over all of Unicode, for every tokenizer that it takes."""
+"""Check that lookups equal the tokenizers library over all of Unicode, for every supported tokenizer."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def word_level() -> Tokenizer:
 
 
 def trained() -> Tokenizer:
-    """Make the tokenizer that `train` makes."""
+    """Return a tokenizer like those of `train`."""
     words = tuple(WORDS.split()[:-1])
     rows = np.arange(len(words), dtype=np.int32)
     return build_tokenizer(Vectors(words=words, rows=rows, matrix=np.ones((len(words), 1))))[0]
 
 
 def plain() -> Tokenizer:
-    """Neither normalise nor split."""
+    """Return a tokenizer that neither normalises nor splits."""
     return word_level()
 
 
@@ -81,7 +81,7 @@ def stripped() -> Tokenizer:
 
 
 def looking() -> Tokenizer:
-    """Use every kind of pattern."""
+    """Return a tokenizer that uses every kind of pattern."""
     made = word_level()
     made.normalizer = normalizers.Sequence(
         [
@@ -117,7 +117,7 @@ def compiled(name: str) -> tuple[Lookup, Tokenizer]:
 
 
 def differing(lookup: Lookup, tokenizer: Tokenizer, texts: list[str]) -> list[str]:
-    """Find the texts that are cut differently, or whose words have other ids."""
+    """Return the texts that lookup and library split differently, or give different word ids."""
     lookup, tokenizer = with_all_words(lookup, tokenizer, texts)
     ids, starts = LookupSplitter(lookup).split(texts)
     expected, ends = LibrarySplitter(tokenizer).split(texts)
@@ -146,7 +146,7 @@ class TestEqualToTheLibrary:
         pairs = ["".join(pair) for pair in product(AWKWARD, repeat=2)]
         assert differing(*compiled(name), pairs) == []
 
-    def test_on_random_texts_of_what_it_treats_differently(self, name: str) -> None:
+    def test_on_random_texts_of_all_symbols(self, name: str) -> None:
         lookup, tokenizer = compiled(name)
         assert differing(lookup, tokenizer, random_texts(lookup, seed=1)) == []
 
@@ -160,13 +160,13 @@ class TestEqualToTheLibrary:
 
 
 @pytest.mark.parametrize("between", [" ", "\n", "", "a"])
-def test_every_character_between_others_is_as_in_the_library(between: str) -> None:
+def test_every_character_among_others_equals_the_library(between: str) -> None:
     points = [*range(0xD800), *range(0xE000, 0x110000)]
     texts = [between.join(map(chr, points[i : i + 1024])) for i in range(0, len(points), 1024)]
     assert differing(*compiled("trained"), texts) == []
 
 
-def test_characters_alone_are_as_in_the_library() -> None:
+def test_single_characters_equal_the_library() -> None:
     points = [*range(0x3100), *range(0x3100, 0x110000, 61)]
     texts = [chr(c) for c in points if not 0xD800 <= c < 0xE000]
     assert differing(*compiled("trained"), texts) == []
@@ -203,7 +203,7 @@ def test_the_bundled_tokenizer_splits_trecs_questions_as_the_library_does() -> N
     assert np.array_equal(ids, LibrarySplitter(tokenizer).split(texts)[0])
 
 
-def test_a_batch_may_be_empty_and_texts_too() -> None:
+def test_batches_and_texts_may_be_empty() -> None:
     splitter = LookupSplitter(compiled("trained")[0])
     ids, starts = splitter.split([])
     assert (len(ids), starts.tolist()) == (0, [0])
@@ -235,7 +235,7 @@ def test_threads_may_share_a_splitter() -> None:
 
 
 def refused() -> dict[str, tuple[Tokenizer, str]]:
-    """Make tokenizers that have no lookup."""
+    """Return tokenizers that cannot be compiled, with the expected error message."""
     cases = {}
 
     def case(name: str, message: str) -> Tokenizer:
@@ -278,14 +278,14 @@ def refused() -> dict[str, tuple[Tokenizer, str]]:
 
 
 @pytest.mark.parametrize("case", refused())
-def test_what_has_no_lookup_is_named(case: str) -> None:
+def test_the_error_names_the_unsupported_feature(case: str) -> None:
     tokenizer, message = refused()[case]
     with pytest.raises(CannotCompileError) as caught:
         compile_tokenizer(tokenizer.to_str().encode())
     assert str(caught.value) == message
 
 
-def test_a_lookup_of_another_tokenizer_does_not_pass_the_check() -> None:
+def test_the_check_refuses_a_lookup_of_another_tokenizer() -> None:
     lookup, _ = compiled("whitespace")
     with pytest.raises(
         CannotCompileError, match="^its lookup differs from the library's result on \"Who's it"
@@ -293,7 +293,7 @@ def test_a_lookup_of_another_tokenizer_does_not_pass_the_check() -> None:
         check_against_library(lookup, tiny_tokenizer(), ["Who's it?"])
 
 
-def test_a_lookup_with_one_wrong_mark_does_not_pass_the_check() -> None:
+def test_the_check_refuses_a_lookup_with_one_wrong_mark() -> None:
     lookup, tokenizer = compiled("trained")
     cells, page = lookup.byte_cells.copy(), lookup.byte_index[1, 3]
     assert cells[page, 1]  # of U+0301

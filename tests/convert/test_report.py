@@ -15,8 +15,8 @@ import chromium
 import html5lib
 import pytest
 from networks import both_ways, elman, weights
+from publishing import converted
 from support import TINY_LABELS, tiny_model_files
-from test_explain import converted
 
 from spikewatch.convert.cli import main
 from spikewatch.convert.errors import ConvertError

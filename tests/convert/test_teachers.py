@@ -32,7 +32,7 @@ PLACES = ("spain", "peru", "chad", "cuba", "fiji", "iran")
         ("what is the oldest city in spain", "city"),
         ("what river city did he live in", "city"),
         ("in what city is it", "city"),
-        ("what poet won", "poet"),  # a word that is no noun ends the run
+        ("what poet won", "poet"),  # a word that is not a noun ends the run
         ("what kind of dog is it", "dog"),
         ("what is the name of the dog", "dog"),
         ("what is spain 's capital", "capital"),
@@ -44,7 +44,7 @@ PLACES = ("spain", "peru", "chad", "cuba", "fiji", "iran")
         ("the dog is who", None),
     ],
 )
-def test_the_focus_ends_the_first_run_of_nouns_behind_the_question_word(
+def test_the_focus_ends_the_first_run_of_nouns_after_the_question_word(
     text: str, focus: str | None
 ) -> None:
     words = text.split()
@@ -55,7 +55,7 @@ def test_the_focus_ends_the_first_run_of_nouns_behind_the_question_word(
     assert (words[place] if place >= 0 else None) == focus
 
 
-def test_the_focus_of_packed_questions_is_found_in_their_rows() -> None:
+def test_the_focus_of_packed_questions_is_given_by_row() -> None:
     words = ["what", "is", "the", "poet", "of", "a", "city"]
     finder = Focus(words, np.ones(len(words), dtype=np.bool_))
     long, short, none = (np.array(ids) for ids in ([0, 1, 2, 3, 4, 5, 6], [0, 6], [0, 1]))
@@ -69,7 +69,7 @@ def test_the_focus_of_packed_questions_is_found_in_their_rows() -> None:
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> TrainingInputs:
-    """Questions by thing and place, each thing's vector close to those of the same fine label."""
+    """Return questions about things and places; things of the same fine label have similar vectors."""
     folder = tmp_path_factory.mktemp("inputs")
     rng = np.random.default_rng(8)
     vectors = {word: rng.normal(size=12) for word in ("what", "is", "the", "in", *PLACES)}
@@ -90,7 +90,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> TrainingInputs:
 
 
 def taught(inputs: TrainingInputs, kind: str, epochs: int) -> tuple[torch.nn.Module, float]:
-    """Train a teacher without each fine label's last thing; return its share of those answered right."""
+    """Train a teacher without the last thing of each fine label; return it and its accuracy on those things."""
     new = {things[-1] for things in THINGS.values()}
     held_out = [bool(new & set(q.text.split())) for q in inputs.corpus.questions]
     train = inputs.corpus.take(np.flatnonzero(~np.array(held_out)).tolist())
@@ -106,7 +106,7 @@ def taught(inputs: TrainingInputs, kind: str, epochs: int) -> tuple[torch.nn.Mod
     return teacher, float(right.mean())
 
 
-def test_a_linear_teacher_answers_for_things_that_it_knows_by_their_vectors_alone(
+def test_a_linear_teacher_generalises_to_unseen_things_by_their_vectors(
     inputs: TrainingInputs,
 ) -> None:
     _, accuracy = taught(inputs, "linear", 20)

@@ -1,4 +1,4 @@
-"""Training on a small language: what it writes, what it refuses."""
+"""Check training on a small language: the files that it writes, and the input that it refuses."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class TestTrain:
         assert "the first 48 were answered" in record["search"]["rule"]
         assert record["selection"].startswith("inputs and hidden units by the search")
 
-    def test_works_without_teachers_and_tells_its_progress(
+    def test_works_without_teachers_and_reports_progress(
         self, data: Path, vectors: Path, tmp_path: Path
     ) -> None:
         settings = TrainingSettings(
@@ -163,7 +163,7 @@ class TestTrainRefuses:
 
     def test_a_class_that_only_the_dev_split_has(self, vectors: Path, tmp_path: Path) -> None:
         data = tmp_path / "q.tsv"
-        # The same words again: whatever part they fall into, the training part has none of them.
+        # Each class has only one word sequence, so a class in the dev split is missing from the training part.
         data.write_text("HUM\tWho wrote?\n" * 30 + "LOC\tWhere is?\n" * 30)
 
         with pytest.raises(TrainingError, match="the training part has no question of class HUM"):
@@ -197,14 +197,14 @@ class TestTrainRefuses:
     )
     def test_settings_out_of_range(self, setting: dict[str, object], message: str) -> None:
         with pytest.raises(TrainingError) as caught:
-            TrainingSettings(**setting)  # type: ignore[arg-type] # that is the point
+            TrainingSettings(**setting)  # type: ignore[arg-type] # deliberately wrong
 
         assert str(caught.value) == message
 
     @pytest.mark.parametrize(
         ("classes", "n_in", "n_hidden"), [(2, 15, 48), (12, 15, 48), (13, 24, 39), (50, 24, 39)]
     )
-    def test_no_number_of_classes_that_the_core_has_neurons_for(
+    def test_but_not_a_number_of_classes_that_fits(
         self, classes: int, n_in: int, n_hidden: int
     ) -> None:
         settings = TrainingSettings.for_classes(classes)
@@ -212,7 +212,7 @@ class TestTrainRefuses:
         settings.check_classes(classes)
         assert (settings.n_in, settings.n_hidden) == (n_in, n_hidden)
 
-    def test_more_classes_than_neurons_are_left_for(self) -> None:
+    def test_more_classes_than_free_neurons(self) -> None:
         with pytest.raises(TrainingError) as caught:
             TrainingSettings(n_in=15, n_hidden=48).check_classes(65)
 
@@ -224,7 +224,7 @@ class TestTrainRefuses:
             train(data, vectors, tmp_path, seed=-1)
 
 
-def test_progress_bar_writes_nothing_where_there_is_no_terminal(
+def test_progress_bar_writes_nothing_without_a_terminal(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with progress_bar() as show:

@@ -1,4 +1,4 @@
-"""The questions that are trained on: split, folds, batches, and words replaced."""
+"""Check split, folds, batches and augmentation of the training questions."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class TestCorpus:
 
     @pytest.mark.skipif(not TREC.exists(), reason=f"{TREC} is absent")
     def test_split_of_trec_is_pinned(self) -> None:
-        # The figures of the bundled model are of these 500 questions: another split, other figures.
+        # Published figures of 1.0.0 are on these 500 questions: another split would give other figures.
         questions = read_questions(TREC, labelled=True)
         corpus = Corpus(
             ids=tuple(np.array([ord(c) for c in q.text]) for q in questions),

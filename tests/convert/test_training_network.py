@@ -1,4 +1,4 @@
-"""The network that is trained: its quantisation, its spikes, its way onto the core and into ONNX."""
+"""Check the network in training: quantisation, spikes, snapping to the core's numbers, and ONNX export."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class TestQuantise:
 def spikes_by_the_equations(
     neurons: NeuronParameters, q: NDArray[np.int64], codes: list[NDArray[np.int64]]
 ) -> list[NDArray[np.int64]]:
-    """Count hidden spikes of one question tick by tick and neuron by neuron; codes of each step."""
+    """Return the hidden spikes of one question per step, computed tick by tick and neuron by neuron from its codes."""
     threshold = neurons.threshold.numpy().astype(np.int64)
     leak = neurons.leak.numpy().astype(np.int64)
     n_hidden, n_in = len(threshold), q.shape[1] - len(threshold)
@@ -79,7 +79,7 @@ def spikes_by_the_equations(
                     V[j] -= threshold[j]
                 elif V[j] < 0:
                     V[j] = 0
-        arriving = fired  # 15 ticks later: the same tick of the next step
+        arriving = fired  # arrive 15 ticks later, at the same tick of the next step
         counts.append(fired.sum(axis=0))
     return counts
 
@@ -147,7 +147,7 @@ class TestSnap:
         np.testing.assert_allclose(threshold, np.round(threshold), rtol=1e-12)
         np.testing.assert_allclose(network.bias * threshold, np.round(network.bias * threshold))
         assert len(np.unique(network.codes, axis=0)) == len(network.codes)
-        # The spiking way was on the core already.
+        # The spiking way already used the core's numbers before.
         after = net(*pack(random_questions(1, 20)), "spiking")
         np.testing.assert_allclose(after.detach(), before["spiking"].detach(), atol=1e-5)
 
@@ -171,7 +171,7 @@ class TestOnnx:
         ids = np.zeros((lengths.max(), len(questions)), dtype=np.int64)
         for i, question in enumerate(questions):
             ids[: len(question), i] = question
-            ids[len(question) :, i] = 7  # never read
+            ids[len(question) :, i] = 7  # padding, which must not be read
 
         session = onnxruntime.InferenceSession(model.SerializeToString())
         (logits,) = session.run(None, {"ids": ids, "lengths": lengths})

@@ -48,7 +48,7 @@ class TestReadVectors:
         assert vectors.words == ("cat",)
         assert vectors.matrix[vectors.rows].tolist() == [[1.0]]
 
-    def test_goes_on_after_a_word_that_is_not_utf8(self, tmp_path: Path) -> None:
+    def test_accepts_a_word_that_is_not_utf8(self, tmp_path: Path) -> None:
         vectors = read_vectors(written(tmp_path, b"2 1\nc\xff 1\ndog 2\n"))
 
         assert vectors.words == ("c\ufffd", "dog")
@@ -69,9 +69,7 @@ class TestReadVectors:
             (b"2 2\ncat 0.5 -1\n\xff\xff 1 \xff\n", r":3: '�' is not a finite number"),
         ],
     )
-    def test_names_the_line_that_is_wrong(
-        self, tmp_path: Path, content: bytes, message: str
-    ) -> None:
+    def test_names_the_malformed_line(self, tmp_path: Path, content: bytes, message: str) -> None:
         path = written(tmp_path, content)
 
         with pytest.raises(DataError) as caught:
@@ -104,5 +102,5 @@ class TestReadVectors:
         assert len(vectors.words) == 80_717
         assert vectors.matrix.shape == (5897, 300)
         row = dict(zip(vectors.words, vectors.rows.tolist(), strict=True))
-        # Why the training gives frequent words codes of their own:
+        # This is why training gives frequent words their own corrections:
         assert row["what"] == row["when"] == row["where"] == row["how"]

@@ -58,7 +58,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 class TestDescribe:
-    def test_shares_the_kinds_of_a_words_senses_the_first_counting_most(self, folder: Path) -> None:
+    def test_weighs_hypernyms_by_the_senses_below_them(self, folder: Path) -> None:
         found = read_wordnet(folder).describe("trout")
 
         assert found["noun"] == 1
@@ -75,16 +75,14 @@ class TestDescribe:
 
         assert wordnet.describe(word) == wordnet.describe(base) != {}
 
-    def test_knows_nothing_of_other_words(self, folder: Path) -> None:
+    def test_is_empty_for_other_words(self, folder: Path) -> None:
         assert read_wordnet(folder).describe("xylograph") == {}
 
 
 class TestFeatures:
     WORDS = ("animal", "fish", "trout", "food", "who", "mouse")
 
-    def test_are_zero_for_words_that_are_absent_and_alike_for_words_alike(
-        self, folder: Path
-    ) -> None:
+    def test_are_zero_for_absent_words_and_similar_for_similar_words(self, folder: Path) -> None:
         features = read_wordnet(folder).features(self.WORDS)
 
         assert features.dtype == np.float32
@@ -95,7 +93,7 @@ class TestFeatures:
         assert np.linalg.norm(fish - mouse) < np.linalg.norm(fish - food)
 
     def test_keep_the_angles_of_all_the_shares(self, folder: Path) -> None:
-        """Few features: no component is dropped, so the projection is a rotation."""
+        """With few features, no component is dropped, so the projection is a rotation."""
         wordnet = read_wordnet(folder)
         features = wordnet.features(self.WORDS).astype(np.float64)
         held = [wordnet.describe(w) for w in self.WORDS]
@@ -106,7 +104,7 @@ class TestFeatures:
         ratio = (features**2).sum() / (dense**2).sum()
         np.testing.assert_allclose(features @ features.T, ratio * dense @ dense.T, atol=1e-4)
 
-    def test_have_no_components_where_no_word_is_known(self, folder: Path) -> None:
+    def test_have_no_components_if_no_word_is_known(self, folder: Path) -> None:
         assert read_wordnet(folder).features(["who", "what"]).shape == (2, 0)
 
 
@@ -125,7 +123,7 @@ class TestRefuses:
             ("noun.exc", "geese"),
         ],
     )
-    def test_a_line_that_is_not_of_wordnet(self, folder: Path, name: str, line: str) -> None:
+    def test_a_malformed_line(self, folder: Path, name: str, line: str) -> None:
         path = folder / name
         path.write_text(f"{path.read_text()}{line}\n")
         number = len(path.read_text().splitlines())
@@ -133,7 +131,7 @@ class TestRefuses:
         with pytest.raises(DataError, match=rf"{name}:{number}: not in WordNet's format"):
             read_wordnet(folder)
 
-    def test_a_sense_that_is_not_there(self, folder: Path) -> None:
+    def test_a_sense_without_a_synset(self, folder: Path) -> None:
         path = folder / "index.noun"
         path.write_text(f"{path.read_text()}salmon n 1 0 1 0 00000077\n")
 
@@ -141,8 +139,10 @@ class TestRefuses:
             read_wordnet(folder)
 
 
-def test_a_trained_network_answers_for_words_that_only_wordnet_tells_apart(tmp_path: Path) -> None:
-    """All nouns share one vector, and the last four of each kind stand in no training question."""
+def test_a_trained_network_answers_for_words_that_only_wordnet_distinguishes(
+    tmp_path: Path,
+) -> None:
+    """All nouns share one vector, and the last four of each kind are in no training question."""
     kinds = {"fish": "00000003", "food": "00000004"}
     nouns = {o: NOUNS[o] for o in ("00000001", "00000002", "00000003", "00000004")}
     words = {kind: [f"{kind}{letter}" for letter in "abcdefghijklmnop"] for kind in kinds}

@@ -1,4 +1,4 @@
-"""Networks as PyTorch users write them, and how they export them."""
+"""Supply networks as PyTorch users write and export them."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Label(Last):
 
 
 class ZeroState(Last):
-    """h_0 made by hand, as many tutorials do."""
+    """An explicit h_0, as in many tutorials."""
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         x = self.embedding(ids)
@@ -75,7 +75,7 @@ class ZeroState(Last):
 
 
 class Packed(Last):
-    """Packed by lengths: behind a question's end the outputs are zero."""
+    """Packed by lengths: outputs after a question's end are zero."""
 
     def forward(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         packed = pack_padded_sequence(
@@ -96,7 +96,7 @@ class PackedLast(Packed):
 
 
 class GatheredLast(Last):
-    """The last state by lengths - 1, over padding."""
+    """The state at lengths - 1, with padding after it."""
 
     def forward(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         out, _ = self.rnn(self.embedding(ids))
@@ -119,7 +119,7 @@ class MaskedLargest(Last):
 
 
 class PaddingMean(Last):
-    """A mean over the words that are not padding, which is word 0."""
+    """The mean over all words but padding, which is word 0."""
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         out, _ = self.rnn(self.embedding(ids))
@@ -128,7 +128,7 @@ class PaddingMean(Last):
 
 
 class PaddingLengths(Last):
-    """The last state at a length counted from the words that are not padding, which is word 1 as in torchtext."""
+    """The last state by a length that counts all words but padding, which is word 1 as in torchtext."""
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         out, _ = self.rnn(self.embedding(ids))
@@ -152,7 +152,7 @@ class CellLoop(nn.Module):
 
 
 class HandWritten(nn.Module):
-    """Linear(cat[x, h]), as the name-classification tutorial does it, with any function behind it."""
+    """Linear(cat[x, h]), as in the name-classification tutorial, followed by any function."""
 
     def __init__(self, f: Callable[[torch.Tensor], torch.Tensor] = torch.tanh) -> None:
         super().__init__()
@@ -189,7 +189,7 @@ class TwoLinear(nn.Module):
 
 
 class ScriptedLoop(nn.Module):
-    """A loop that stays a Loop: scripted, so that its length is free."""
+    """A scripted loop, which is exported as a Loop of any length."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -223,7 +223,7 @@ def export(
     dynamic: bool = True,
     lengths: bool = False,
 ) -> Path:
-    """Export as users do; the old exporter with free axes, the present one with what it gives."""
+    """Export as users do: the old exporter with dynamic axes, the present one with its own defaults."""
     ids = torch.randint(1, WORDS, (batch, TIME))
     inputs = (ids, torch.full((batch,), TIME)) if lengths else (ids,)
     options: dict[str, Any] = {"dynamo": True, "verbose": False} if dynamo else {"dynamo": False}
@@ -234,13 +234,13 @@ def export(
         options["dynamic_axes"] = {"ids": {0: "batch", 1: "time"}, "lengths": {0: "batch"}}
         options["dynamic_axes"] = {n: options["dynamic_axes"][n] for n in options["input_names"]}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporters' own
+        warnings.simplefilter("ignore")  # deprecations and tracing
         torch.onnx.export(model, inputs, str(path), **options)
     return path
 
 
 def logits(model: nn.Module, question: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Compute one question in PyTorch itself."""
+    """Return the logits of one question, computed by PyTorch."""
     ids = torch.from_numpy(question)[None]
     with torch.no_grad():
         if isinstance(model, Packed | GatheredLast | MaskedMean | MaskedLargest):
@@ -249,9 +249,9 @@ def logits(model: nn.Module, question: np.ndarray[Any, Any]) -> np.ndarray[Any, 
 
 
 def answers_as_pytorch(model: nn.Module, read: ElmanNetwork, lengths: list[int]) -> None:
-    """Compare the network as read with PyTorch, whose lengths are free, up to an ending."""
+    """Assert that a network read from ONNX equals the PyTorch module, up to a final softmax or argmax."""
     rng = np.random.default_rng(3)
-    questions = [rng.integers(2, WORDS, n) for n in lengths]  # 0 and 1 are padding to some
+    questions = [rng.integers(2, WORDS, n) for n in lengths]  # 0 and 1 are padding in some networks
     got = read.logits(questions)
     for question, row in zip(questions, got, strict=True):
         wanted = logits(model, question)

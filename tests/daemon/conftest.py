@@ -38,26 +38,26 @@ def spool(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def hand(spool: Path, registry: Path) -> Iterator[Bench]:
-    """Start a service on an empty spool, to be turned by hand."""
+    """Start a service on an empty spool, to be driven turn by turn."""
     with bench(spool, registry) as made:
         yield made
 
 
 @pytest.fixture
 def make_bench(spool: Path, registry: Path) -> Callable[..., Any]:
-    """Make a service with other settings on the same spool."""
+    """Return a function that starts a service with other settings on the same spool."""
     return lambda **options: bench(spool, registry, **options)
 
 
 @pytest.fixture(scope="session")
 def hook(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Compile what disturbs file-system calls."""
+    """Compile the library that disturbs file-system calls."""
     return build_hook(tmp_path_factory.mktemp("hook"))
 
 
 @pytest.fixture(scope="session")
 def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Make a folder in memory: a killed process leaves the same there as on a disk, and the syncs cost nothing."""
+    """Yield a folder in memory: a killed process leaves the same files as on a disk, and syncs cost nothing."""
     if not SHM.is_dir():
         yield tmp_path_factory.mktemp("memory")
         return
@@ -69,6 +69,6 @@ def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def lives(
     registry: Path, hook: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Nursery]:
-    """Start daemons quickly that can be disturbed."""
+    """Yield a starter of daemons that start quickly and can be disturbed."""
     with Nursery(registry, tmp_path_factory.mktemp("lives") / "log", hook=hook) as nursery:
         yield nursery

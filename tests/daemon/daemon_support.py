@@ -1,4 +1,4 @@
-"""What the daemon's tests share: real processes, services that are turned by hand, and the oracle."""
+"""What the daemon's tests share: daemons in real processes, services driven turn by turn, and an oracle."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ MANY_CHANGES = (
     "new_files",
     "writeback_errors",
 )
-"""Functions of `_calls` that change the file system, or say that a change has failed."""
+"""Functions of `_calls` that change the file system, or report a failed change."""
 
 
 def check_log(log: Path) -> None:
-    """Hold every whole line of a log to the schema: whoever starts a daemon in a test calls this at its end."""
+    """Check every whole line of a log against the schema; a test that starts a daemon calls this at its end."""
     for line in log.read_bytes().rpartition(b"\n")[0].splitlines():
         event = json.loads(line)
         if not VALIDATOR.is_valid(event):
@@ -86,7 +86,7 @@ def spool_of(path: Path) -> Path:
 
 
 def ask(rng: random.Random) -> str:
-    """Make up a question of words that the tiny model knows."""
+    """Return a random question of words that the tiny model knows."""
     return " ".join(rng.choices(TINY_WORDS[1:], k=rng.randint(1, 12))) + " ?"
 
 
@@ -95,7 +95,7 @@ def records(result: Path) -> list[Event]:
 
 
 def content(folder: Path) -> set[str]:
-    """Give the names in a folder, but the ballast's: it is there whenever there is room."""
+    """Return the names in a folder except the ballast, which is there whenever the disk has space."""
     return {path.name for path in folder.iterdir()} - {BALLAST}
 
 
@@ -129,7 +129,7 @@ class Daemon:
         return self.process.poll() is None
 
     def events(self, name: str | None = None, **fields: object) -> list[Event]:
-        """Give the events so far, of one name, with these fields."""
+        """Return the events so far that have this name and these fields."""
         with self.log.open("rb") as log:
             log.seek(self._skip)
             whole = log.read().rpartition(b"\n")[0]
@@ -153,13 +153,13 @@ class Daemon:
         return self
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Send a signal and give the exit code."""
+        """Send a signal, wait for the end, and return the exit code."""
         self.process.send_signal(number)
         self.process.communicate(timeout=PATIENCE_S)
         return self.process.returncode
 
     def end(self) -> tuple[int, str]:
-        """Wait for the end; give the exit code and standard error."""
+        """Wait for the end; return the exit code and standard error."""
         _, err = self.process.communicate(timeout=PATIENCE_S)
         return self.process.returncode, err.decode()
 
@@ -171,7 +171,7 @@ def program(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 class Hand:
-    """A watcher that sees what tests tell it."""
+    """A watcher whose events a test adds to `seen` by hand."""
 
     def __init__(self) -> None:
         self.seen: set[str] = set()
@@ -196,21 +196,21 @@ class Hand:
 
 @dataclass
 class Time:
-    """A clock that tests set; wall time runs from the real one so that file times make sense."""
+    """A clock that a test sets; wall time is real, because it is compared with file times."""
 
     now: float = 1000.0
     over: bool = False
-    """No time is left to finish what is in hand."""
+    """Whether the time to finish open work is over."""
 
     def clock(self) -> Clock:
         return Clock(monotonic=lambda: self.now, wall=time.time)
 
 
 class Watched:
-    """A real classifier that remembers its calls, and can be made to fail."""
+    """A real classifier that records its calls and can be made to fail."""
 
     def __init__(self, model: ServedModel) -> None:
-        self._inner = model.classifier
+        self.inner = model.classifier
         self.labels, self.cores = model.classifier.labels, model.classifier.cores
         self.calls: list[list[str]] = []
         self.trap: Callable[[Sequence[str]], None] = lambda _: None
@@ -218,12 +218,12 @@ class Watched:
     def classify(self, texts: Sequence[str]) -> Answers:
         self.calls.append(list(texts))
         self.trap(texts)
-        return self._inner.classify(texts)
+        return self.inner.classify(texts)
 
 
 @dataclass
 class Bench:
-    """A service whose turns a test takes by hand."""
+    """A service that a test drives turn by turn."""
 
     path: Path
     service: Service
@@ -235,7 +235,7 @@ class Bench:
     heartbeats: Heartbeats
 
     def drop(self, name: str, data: bytes | str) -> None:
-        """Write a whole file at one instant, as a good producer does."""
+        """Make a whole file appear at one instant, as a good producer does."""
         hidden = self.path / "tmp" / "put-test"
         hidden.write_bytes(data.encode() if isinstance(data, str) else data)
         hidden.rename(self.path / "in" / name)
@@ -246,12 +246,12 @@ class Bench:
         return self.service.turn(self.time.now)
 
     def run(self) -> None:
-        """Take turns until there is nothing left to do, letting pauses pass."""
+        """Take turns, half a second apart, until there is nothing left to do."""
         for _ in range(1000):
             self.turn(passed_s=0.5)
             if self.service.idle and not self.watcher.seen:
                 return
-        raise AssertionError("it never comes to rest")
+        raise AssertionError("the service never became idle")
 
     def events(self, name: str | None = None) -> list[Event]:
         found = map(json.loads, self.log.read_bytes().splitlines())
@@ -265,7 +265,7 @@ class Bench:
 def bench(
     path: Path, registry: Path, *, start: bool = True, watcher: Hand | None = None, **options: Any
 ) -> Iterator[Bench]:
-    """Make a service on a spool; leaving it is like the end of its process."""
+    """Start a service on a spool; leaving the block is like the end of its process."""
     settings = Settings(spool=path, registry=registry, model=MODEL, **options)
     model = ModelSource(settings.registry, settings.model).load()
     classifier = Watched(model)
@@ -311,7 +311,7 @@ def bench(
 
 
 def check_oracle(spool: Path, dropped: dict[str, bytes], expected: dict[str, bytes]) -> None:
-    """Everything that was dropped is done with, and has exactly its one right result.
+    """Check that every dropped input is in done/, with exactly one result, the right one.
 
     Parameters
     ----------
@@ -333,7 +333,7 @@ def check_oracle(spool: Path, dropped: dict[str, bytes], expected: dict[str, byt
 
 
 def failed(hand: Bench, name: str) -> dict[str, object]:
-    """Read the report that lies beside a failed input."""
+    """Read the report on a failed input."""
     assert name in content(hand.path / "failed")
     report: dict[str, object] = json.loads(
         (hand.path / "failed" / f"{name}.error.json").read_text()

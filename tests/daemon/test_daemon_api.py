@@ -23,6 +23,7 @@ from spikewatch.daemon import (
     read_results,
     serve,
 )
+from spikewatch.daemon.log import logger
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,6 +52,26 @@ BAD: dict[str, Any] = {
 def run_once(spool: str, registry: Path) -> None:
     settings = Settings(spool=spool, registry=registry, model=MODEL, once=True, log_level="error")  # type: ignore[arg-type] # a str is converted
     serve(settings)
+
+
+def test_serve_needs_nothing_but_settings(
+    tmp_path: Path, registry: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    spool = tmp_path / "spool"
+    (tmp_path / "a.txt").write_text("Who wrote Hamlet ?\n")
+    put(spool, tmp_path / "a.txt")
+    serve(Settings(spool=spool, registry=registry, model=MODEL, once=True))
+    logged = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    events = [event["event"] for event in logged]
+    assert events == ["daemon.start", "daemon.ready", "request.done", "daemon.stop"]
+    assert json.loads((spool / "status.json").read_bytes())["files"]["done"] == 1
+
+
+def test_serve_refuses_a_log_without_the_counters_that_observe_it(tmp_path: Path) -> None:
+    settings = Settings(spool=tmp_path / "spool", once=True)
+    with pytest.raises(ValueError, match="serve: give both log and counters, or neither"):
+        serve(settings, logger.logger("json"))
+    assert not settings.spool.exists()
 
 
 def test_a_file_is_dropped_answered_and_read_back(tmp_path: Path, registry: Path) -> None:

@@ -1,4 +1,4 @@
-"""The file that is given up when the disk is full, also on a disk that really is."""
+"""The ballast: a file that is removed when the disk is full, also on a disk that really is full."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MIB = 1 << 20
 
 @contextmanager
 def small_disk(tmp_path: Path, registry: Path, ballast: int) -> Iterator[Path]:
-    """Run a daemon that keeps no reserve on a disk of 4 MiB; give our way to its spool, once it is ready."""
+    """Run a daemon without a reserve on a disk of 4 MiB; yield the path of its spool for us, once it is ready."""
     if shutil.which("unshare") is None:
         pytest.skip("no unshare")
     mount = ["unshare", "-Urm", "sh", "-c", 'mount -t tmpfs -o size=4m none "$0" && exec "$@"']
@@ -60,13 +60,13 @@ def fill(file: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.txt", "bad.txt"])
-def test_on_a_full_disk_what_is_in_hand_is_finished_from_the_ballast(
+def test_on_a_full_disk_an_input_is_settled_in_the_space_of_the_ballast(
     tmp_path: Path, registry: Path, name: str
 ) -> None:
     with small_disk(tmp_path, registry, MIB) as spool:
         ballast = spool / "tmp" / BALLAST
         until(ballast.exists, "the ballast")
-        assert ballast.stat().st_blocks * 512 >= MIB, "it really takes the room"
+        assert ballast.stat().st_blocks * 512 >= MIB, "it really takes the space"
         hidden = spool / "tmp" / "put-test"
         hidden.write_bytes(b"\xff" if name == "bad.txt" else GOOD.encode())
         fill(spool / "filler")
@@ -80,7 +80,7 @@ def test_on_a_full_disk_what_is_in_hand_is_finished_from_the_ballast(
         until(ballast.exists, "the ballast again")
 
 
-def test_the_ballast_follows_its_setting_and_starts_and_check_leave_it(
+def test_the_ballast_has_the_size_of_its_setting_and_survives_starts_and_checks(
     make_bench: MakeBench, registry: Path
 ) -> None:
     with make_bench(ballast_bytes=MIB) as hand:
@@ -94,10 +94,10 @@ def test_the_ballast_follows_its_setting_and_starts_and_check_leave_it(
     found = program("check", "--spool", hand.path, "--registry", registry, "--model", MODEL)
     assert f"ballast of {MIB} bytes" in found.stdout
     with make_bench(ballast_bytes=MIB):
-        assert file.stat().st_ino == inode, "a start keeps what is there"
+        assert file.stat().st_ino == inode, "a start keeps the file"
 
 
-def test_a_refused_write_gives_the_ballast_up_until_there_is_room(
+def test_a_refused_write_removes_the_ballast_until_there_is_space(
     hand: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object, **__: object) -> None:

@@ -1,4 +1,4 @@
-"""The watcher is tried: an event that must come and does not is noticed, told once, and lived with."""
+"""A watcher without events is noticed and logged once, and the scan takes over."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def watching(hand: Bench) -> list[tuple[str, str]]:
-    """Give what was told of the watcher."""
+    """Return the events about the watcher, each with its code or reason."""
     return [
         (e["event"], e.get("code") or e["reason"])
         for e in hand.events()
@@ -28,7 +28,7 @@ def watching(hand: Bench) -> list[tuple[str, str]]:
     ]
 
 
-def test_a_real_watcher_hears_the_canary_which_is_gone_at_once(spool: Path) -> None:
+def test_a_real_watcher_reports_the_canary_which_is_removed_at_once(spool: Path) -> None:
     bell = Bell()
     watcher = Watcher(spool / "in", bell)
     watcher.start()
@@ -44,7 +44,7 @@ def test_a_real_watcher_hears_the_canary_which_is_gone_at_once(spool: Path) -> N
     assert content(spool / "in") == set()
 
 
-def test_a_watcher_that_hears_every_canary_is_left_alone(hand: Bench) -> None:
+def test_a_watcher_that_reports_every_canary_is_not_restarted(hand: Bench) -> None:
     for _ in range(200):
         hand.turn(passed_s=1.0)
     assert hand.watcher.starts == 1
@@ -52,7 +52,7 @@ def test_a_watcher_that_hears_every_canary_is_left_alone(hand: Bench) -> None:
     assert content(hand.path / "in") == set()
 
 
-def test_a_deaf_watcher_is_restarted_and_told_of_once(hand: Bench) -> None:
+def test_a_deaf_watcher_is_restarted_and_logged_once(hand: Bench) -> None:
     hand.watcher.hears_canaries = False
     for _ in range(4):
         hand.turn(passed_s=1.0)
@@ -61,7 +61,7 @@ def test_a_deaf_watcher_is_restarted_and_told_of_once(hand: Bench) -> None:
     starts = hand.watcher.starts
     for _ in range(int(CANARY_S * 3)):
         hand.turn(passed_s=1.0)
-    assert hand.watcher.starts - starts in {2, 3}, "tried again with each canary, not every second"
+    assert hand.watcher.starts - starts in {2, 3}, "restarted with each canary, not every second"
     assert watching(hand) == [("watch.failed", "no_events")]
     hand.watcher.hears_canaries = True
     for _ in range(int(CANARY_S)):
@@ -72,7 +72,7 @@ def test_a_deaf_watcher_is_restarted_and_told_of_once(hand: Bench) -> None:
     ]
 
 
-def test_while_the_watcher_is_deaf_the_scan_is_faster(hand: Bench) -> None:
+def test_while_the_watcher_is_deaf_scans_are_more_frequent(hand: Bench) -> None:
     def claimed_after_a_moment(name: str) -> bool:
         hand.turn(passed_s=1.0)
         hand.drop(name, "how far ?")
@@ -87,16 +87,16 @@ def test_while_the_watcher_is_deaf_the_scan_is_faster(hand: Bench) -> None:
     assert claimed_after_a_moment("b.txt")
 
 
-def test_a_pause_of_the_whole_process_is_no_deafness(hand: Bench) -> None:
+def test_after_a_pause_of_the_whole_process_the_watcher_is_not_deaf(hand: Bench) -> None:
     hand.turn(passed_s=CANARY_S)
-    hand.watcher.hears_canaries = False  # the event is on its way while the loop looks already
+    hand.watcher.hears_canaries = False  # the loop looks before the event arrives
     hand.turn(passed_s=3600.0)
     hand.watcher.hears_canaries = True
     hand.turn(passed_s=1.0)
     assert watching(hand) == []
 
 
-def test_an_overflow_that_takes_the_canary_is_no_deafness(hand: Bench) -> None:
+def test_a_watcher_that_lost_the_canary_in_an_overflow_is_not_deaf(hand: Bench) -> None:
     hand.turn(passed_s=CANARY_S)
     hand.watcher.hears_canaries = False
     hand.watcher.lost = True
@@ -107,7 +107,7 @@ def test_an_overflow_that_takes_the_canary_is_no_deafness(hand: Bench) -> None:
     assert watching(hand) == []
 
 
-def test_a_disk_without_room_for_a_canary_says_nothing_of_events(
+def test_a_full_disk_without_a_canary_is_not_taken_for_deafness(
     hand: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> int:
@@ -120,7 +120,7 @@ def test_a_disk_without_room_for_a_canary_says_nothing_of_events(
     assert ("watch.failed", "no_events") not in watching(hand)[1:]
 
 
-def test_a_watcher_that_works_again_after_it_could_not_start_is_told_of(hand: Bench) -> None:
+def test_a_watcher_that_starts_after_a_failure_is_logged(hand: Bench) -> None:
     hand.watcher.fault = OSError(24, "inotify instance limit reached")
     hand.watcher.alive = False
     hand.turn(passed_s=1.0)
@@ -132,7 +132,7 @@ def test_a_watcher_that_works_again_after_it_could_not_start_is_told_of(hand: Be
     ]
 
 
-def test_only_files_of_which_no_event_ever_tells_are_missed() -> None:
+def test_only_files_without_any_event_count_as_missed() -> None:
     missed = MissedEvents()
     assert missed.note_scan(["late", "lost"]) == 0
     missed.note_events({"late", "other"})

@@ -1,4 +1,4 @@
-"""Real file events, and what becomes of files when there are too many, or none."""
+"""Real file events, and what happens to files when there are too many events, or none."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 GOOD = "Who wrote Hamlet ?\n"
 DROPS = 20_000
-"""More than the 16,384 events that the kernel keeps for a watcher."""
+"""More than the 16,384 events that the kernel queues for a watcher."""
 
 
 def answered(spool: Path) -> set[str]:
@@ -30,7 +30,7 @@ def answered(spool: Path) -> set[str]:
 def test_files_that_are_dropped_while_the_daemon_is_stopped_are_all_answered(
     memory: Path, lives: Nursery
 ) -> None:
-    """The kernel drops events: what it says of that is heard, and the scan finds every file."""
+    """The kernel drops events; the daemon logs the overflow, and a scan finds every file."""
     spool = spool_of(memory / "stopped")
     pid = lives.start(spool)
     lives.wait_for("daemon.ready")
@@ -52,7 +52,7 @@ def test_files_that_are_dropped_while_the_daemon_is_stopped_are_all_answered(
 def test_a_replaced_inbox_is_noticed_and_the_new_one_is_watched(
     spool: Path, lives: Nursery
 ) -> None:
-    """The kernel says nothing of it: the watch stays on the old folder."""
+    """The kernel reports nothing: its watch stays on the old folder."""
     lives.start(spool)
     lives.wait_for("daemon.ready")
     (spool / "in").rename(spool / "old")
@@ -66,7 +66,7 @@ def test_a_replaced_inbox_is_noticed_and_the_new_one_is_watched(
     assert content(spool / "old") == {"b.txt"}
 
 
-def test_an_inbox_that_goes_and_comes_back_is_told_of_once(spool: Path, lives: Nursery) -> None:
+def test_an_inbox_that_disappears_and_returns_is_logged_once(spool: Path, lives: Nursery) -> None:
     lives.start(spool, scan_s=0.05)
     lives.wait_for("daemon.ready")
     (spool / "in").rename(spool / "away")
@@ -77,7 +77,7 @@ def test_an_inbox_that_goes_and_comes_back_is_told_of_once(spool: Path, lives: N
     assert len(lives.events("watch.failed")) == 1
 
 
-def test_a_spool_that_is_unmounted_is_noticed_and_another_one_ends_the_daemon(
+def test_an_unmounted_spool_is_noticed_and_another_one_in_its_place_ends_the_daemon(
     registry: Path, tmp_path: Path
 ) -> None:
     point = tmp_path / "disk"
@@ -98,10 +98,8 @@ def test_a_spool_that_is_unmounted_is_noticed_and_another_one_ends_the_daemon(
         assert content(inside / "spool" / "done") == {"b.txt"}
 
 
-def test_a_folder_of_the_spool_that_is_bound_from_elsewhere_is_refused(
-    registry: Path, tmp_path: Path
-) -> None:
-    """The file system is the same one, and still no link leads from one mount to the other."""
+def test_a_bind_mount_inside_the_spool_is_refused(registry: Path, tmp_path: Path) -> None:
+    """The file system is the same, but hard links do not work across mounts."""
     point = tmp_path / "disk"
     with island(registry, point, "size=4m") as (lives, inside):
         spool_of(inside / "spool")

@@ -1,4 +1,4 @@
-"""Inputs that are gzip: the same answers as their content's, failures with a position, bounded memory."""
+"""Gzip inputs: the records of their content, errors with a position, and bounded memory."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SCRAPS = st.sampled_from(
 )
 
 WHO = gzip.compress(b"who\n", mtime=0)
-"""With no time in it: two processes that collect these tests must name them alike."""
+"""Without a time stamp: parallel test processes must collect the same test names."""
 
 
 def read(data: bytes, kind: str, *, gzipped: bool, chunk: int = 1 << 16) -> object:
@@ -52,7 +52,7 @@ def read(data: bytes, kind: str, *, gzipped: bool, chunk: int = 1 << 16) -> obje
     st.integers(3, 60),
     st.integers(0, 9),
 )
-def test_gzip_of_any_members_is_read_as_its_content(
+def test_gzip_of_several_members_has_the_records_of_its_content(
     members: list[bytes], kind: str, chunk: int, level: int
 ) -> None:
     packed = b"".join(gzip.compress(member, level) for member in members) + b"\0" * level
@@ -60,7 +60,7 @@ def test_gzip_of_any_members_is_read_as_its_content(
     assert read(packed, kind, gzipped=True, chunk=chunk) == plain
 
 
-def test_digest_and_size_are_those_of_the_file() -> None:
+def test_digest_and_size_are_those_of_the_compressed_file() -> None:
     packed = gzip.compress(b"who\n" * 9)
     source = LineReader(BytesIO(packed).read, max_line_bytes=100, gzipped=True)
     assert len(list(chain.from_iterable(questions(source, ".txt")))) == 9
@@ -77,7 +77,7 @@ def test_digest_and_size_are_those_of_the_file() -> None:
         (WHO[:-8] + b"\0" * 8, "member 1, after 0 .*incorrect data check"),
     ],
 )
-def test_damaged_gzip_fails_with_its_position(data: bytes, message: str) -> None:
+def test_damaged_gzip_is_rejected_with_the_position(data: bytes, message: str) -> None:
     source = LineReader(BytesIO(data).read, max_line_bytes=100, gzipped=True)
     with pytest.raises(RejectedInputError, match=message) as error:
         list(questions(source, ".txt"))
@@ -94,7 +94,7 @@ def bomb(unit: bytes, mib: int) -> bytes:
 @pytest.mark.parametrize(
     ("unit", "code"), [(b"x", "line_too_long"), (b" " * 1023 + b"\n", "too_large")]
 )
-def test_a_bomb_is_refused_in_bounded_memory(unit: bytes, code: str) -> None:
+def test_a_decompression_bomb_is_rejected_in_bounded_memory(unit: bytes, code: str) -> None:
     packed = bomb(unit, 64)
     assert len(packed) < 1 << 18
     source = LineReader(

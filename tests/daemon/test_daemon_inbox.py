@@ -1,4 +1,4 @@
-"""What is claimed from in/, when, and what is put aside unopened."""
+"""Which files in in/ are claimed, when, and which are quarantined without being opened."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 GOOD = "Who wrote Hamlet ?"
 
 
-def test_an_empty_file_has_time_to_fill(hand: Bench) -> None:
+def test_an_empty_file_is_claimed_only_after_a_grace_period(hand: Bench) -> None:
     hand.drop("q.txt", b"")
     hand.turn()
     hand.turn(passed_s=1.0)
@@ -29,7 +29,7 @@ def test_an_empty_file_has_time_to_fill(hand: Bench) -> None:
     assert len(hand.out("q.txt.jsonl")) == 1
 
 
-def test_symlinks_fifos_and_sockets_are_put_aside_unfollowed(hand: Bench, tmp_path: Path) -> None:
+def test_symlinks_fifos_and_sockets_are_quarantined_unopened(hand: Bench, tmp_path: Path) -> None:
     secret = tmp_path / "secret.txt"
     secret.write_text(GOOD)
     inbox = hand.path / "in"
@@ -77,7 +77,7 @@ def test_odd_names_are_answered_and_printed_safely(hand: Bench, name: str, shown
     assert content(hand.path / "done") == {name}
 
 
-def test_unfinished_names_are_left_alone(hand: Bench) -> None:
+def test_names_of_unfinished_files_are_not_claimed(hand: Bench) -> None:
     for name in (".hidden.txt", "a.tmp", "b.part", "c.writing", "d.txt~"):
         hand.drop(name, GOOD)
     hand.run()
@@ -85,7 +85,7 @@ def test_unfinished_names_are_left_alone(hand: Bench) -> None:
     assert content(hand.path / "out") == set()
 
 
-def test_a_file_that_is_still_written_is_not_claimed(hand: Bench) -> None:
+def test_a_file_that_is_open_for_writing_is_not_claimed(hand: Bench) -> None:
     path = hand.path / "in" / "slow.txt"
     with path.open("w") as writer:
         writer.write("Who wrote ")
@@ -98,7 +98,9 @@ def test_a_file_that_is_still_written_is_not_claimed(hand: Bench) -> None:
     assert hand.out("slow.txt.jsonl")[0]["text"] == GOOD
 
 
-def test_without_leases_a_file_must_settle(make_bench: MakeBench) -> None:
+def test_without_leases_a_file_is_claimed_when_it_has_not_changed_for_a_while(
+    make_bench: MakeBench,
+) -> None:
     with make_bench(network_fs=True, settle_s=1.0) as hand:
         hand.drop("q.txt", "Who wrote")
         hand.turn()

@@ -37,8 +37,8 @@ def drop(spool: Path, lane: str, name: str, text: str = GOOD) -> None:
     hidden.rename(spool / "in" / lane / name)
 
 
-def told(spool: Path) -> dict[str, Any]:
-    """Read what the daemon says of itself."""
+def status_of(spool: Path) -> dict[str, Any]:
+    """Read the daemon's status."""
     document: dict[str, Any] = json.loads((spool / "status.json").read_bytes())
     return document
 
@@ -86,7 +86,7 @@ def test_each_lane_is_answered_by_its_model_in_folders_of_its_own(
     )
 
 
-def test_a_lane_whose_model_cannot_be_loaded_waits_loudly_and_the_others_work(
+def test_a_lane_whose_model_cannot_be_loaded_is_reported_and_the_others_work(
     spool: Path, models: Registry
 ) -> None:
     serve = ("--serve", "late=late:production", "--model-poll-s", "0.02")
@@ -99,16 +99,16 @@ def test_a_lane_whose_model_cannot_be_loaded_waits_loudly_and_the_others_work(
         daemon.wait_for("request.done", file="b.txt")
         assert content(spool / "in" / "late") == {"a.txt"}
         until((spool / "status.json").exists, "the status")
-        until(lambda: told(spool)["inbox"]["files"] == 1, "the status that counts it")
-        assert told(spool)["state"] == "degraded"
-        assert told(spool)["problems"] == [f"model late: {failed['message']}"]
+        until(lambda: status_of(spool)["inbox"]["files"] == 1, "the status that counts it")
+        assert status_of(spool)["state"] == "degraded"
+        assert status_of(spool)["problems"] == [f"model late: {failed['message']}"]
         files = tiny_model_files(2, tested=True)
         models.publish("late", "1.0.0", files, created=None, alias="production")
         assert daemon.wait_for("request.done", lane="late")["file"] == "a.txt"
         assert daemon.stop() == 0
 
 
-def test_what_a_killed_daemon_had_in_hand_in_a_lane_is_answered_by_the_next(
+def test_an_open_input_of_a_killed_daemons_lane_is_answered_by_the_next_daemon(
     spool: Path, models: Registry
 ) -> None:
     serve = ("--serve", "other=other:production")
@@ -143,7 +143,7 @@ def test_once_waits_for_the_lanes_and_fails_where_one_cannot_be_opened(
     assert content(spool / "done") == {"b.txt", "other"}
 
 
-def test_put_takes_a_lane_that_a_daemon_has_made(
+def test_put_accepts_only_a_lane_that_a_daemon_has_created(
     spool: Path, models: Registry, tmp_path: Path
 ) -> None:
     (tmp_path / "a.txt").write_text(GOOD)
@@ -159,7 +159,7 @@ def test_put_takes_a_lane_that_a_daemon_has_made(
     assert content(spool / "in" / "other") == {"a.txt"}
 
 
-def test_a_reload_gives_a_lane_another_model_but_makes_none(
+def test_a_reload_changes_the_model_of_a_lane_but_adds_no_lane(
     spool: Path, models: Registry, tmp_path: Path
 ) -> None:
     file = tmp_path / "test.toml"
@@ -175,7 +175,7 @@ def test_a_reload_gives_a_lane_another_model_but_makes_none(
         assert daemon.stop() == 0
 
 
-def test_check_tries_the_model_of_every_lane(spool: Path, models: Registry) -> None:
+def test_check_loads_the_model_of_every_lane(spool: Path, models: Registry) -> None:
     where = ("check", "--spool", spool, "--registry", models.root, "--model", MODEL, "--json")
     done = program(*where, "--serve", "good=other:production", "--serve", "bad=other:2.0.0")
     assert done.returncode == 1
@@ -188,7 +188,7 @@ def test_check_tries_the_model_of_every_lane(spool: Path, models: Registry) -> N
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "-a", "a.txt", "a b", "ä", "a" * 65])
-def test_a_name_that_is_no_plain_folder_name_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_lane_that_is_not_a_plain_folder_name_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(SettingsError) as refused:
         Settings(spool=tmp_path, models={name: "tiny:1.0.0"})
     assert str(refused.value).startswith(f"models: {name!r}, expected up to 64 letters")

@@ -1,4 +1,4 @@
-"""Following an alias: models are swapped between requests, and a bad one never takes the place of a good one."""
+"""Following an alias: models are swapped between requests, and a bad model never replaces a good one."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ GOOD = "Who wrote Hamlet ?\n"
 
 
 def spoilt(files: dict[str, bytes]) -> dict[str, bytes]:
-    """Let a model remember another score than it will give."""
+    """Return the files with a wrong score in a golden question."""
     golden = json.loads(files["golden.json"])
     golden["questions"][3]["scores"][2] += 1
     return files | {"golden.json": json.dumps(golden).encode()}
@@ -39,7 +39,7 @@ def spoilt(files: dict[str, bytes]) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def published() -> dict[str, dict[str, bytes]]:
-    """Make versions: two good ones, one without golden questions, one that fails its own, one that is none."""
+    """Return versions: two good ones, one without golden questions, one that fails its own, and one invalid model."""
     good = {f"{seed}.0.0": tiny_model_files(seed, tested=True) for seed in (1, 2)}
     return good | {
         "3.0.0": tiny_model_files(3),
@@ -60,7 +60,7 @@ def models(tmp_path: Path, published: dict[str, dict[str, bytes]]) -> Registry:
 
 @dataclass
 class Followed:
-    """A follower whose looks a test takes by hand."""
+    """A follower that looks when a test makes it look."""
 
     follower: ModelFollower
     source: ModelSource
@@ -68,7 +68,7 @@ class Followed:
     log: Path
 
     def look(self, passed_s: float = 0.0) -> str | None:
-        """Look; give the version that was loaded, if any."""
+        """Look; return the version that was loaded, None if there is none."""
         self.time.now += passed_s
         self.follower.look(self.time.now)
         loaded = self.follower.take()
@@ -121,7 +121,7 @@ def test_a_loaded_model_has_passed_its_golden_questions(models: Registry) -> Non
         (b'{"schema": 1, "questions": [{"text": "who"}]}', "question 0: label is "),
     ],
 )
-def test_golden_questions_that_are_none_refuse_the_model(
+def test_a_model_with_invalid_golden_questions_is_refused(
     models: Registry, golden: bytes, error: str
 ) -> None:
     files = tiny_model_files(1) | {"golden.json": golden}
@@ -143,7 +143,7 @@ def test_a_moved_alias_is_loaded_once(followed: Followed, models: Registry) -> N
     assert followed.events()[1]["to"].startswith("tiny:3.0.0@sha256:")
 
 
-def test_what_was_loaded_and_not_taken_gives_way_to_what_is_newer(
+def test_a_loaded_model_that_was_not_taken_is_replaced_by_a_newer_one(
     followed: Followed, models: Registry
 ) -> None:
     models.set_alias("tiny", "production", "2.0.0")
@@ -154,7 +154,7 @@ def test_what_was_loaded_and_not_taken_gives_way_to_what_is_newer(
 
 
 @pytest.mark.parametrize("version", ["4.0.0", "5.0.0"])
-def test_a_bad_model_is_told_once_and_tried_again_with_growing_pauses(
+def test_a_bad_model_is_logged_once_and_tried_again_with_growing_pauses(
     followed: Followed, models: Registry, version: str
 ) -> None:
     models.set_alias("tiny", "production", version)
@@ -175,7 +175,7 @@ def test_a_bad_model_is_told_once_and_tried_again_with_growing_pauses(
     assert followed.follower.degraded is None
 
 
-def test_a_bad_model_that_is_healed_is_loaded(followed: Followed, models: Registry) -> None:
+def test_a_bad_model_that_was_repaired_is_loaded(followed: Followed, models: Registry) -> None:
     files = models.load("tiny:2.0.0").files
     models.set_alias("tiny", "production", "2.0.0")
     (blob,) = [p for p in models.root.rglob("*") if p.is_file() and p.read_bytes() == files["golden.json"]]  # fmt: skip
@@ -188,7 +188,7 @@ def test_a_bad_model_that_is_healed_is_loaded(followed: Followed, models: Regist
     assert followed.follower.degraded is None
 
 
-def test_a_missing_registry_or_alias_never_takes_the_model_away(
+def test_without_registry_or_alias_the_served_model_stays(
     followed: Followed, models: Registry
 ) -> None:
     away = models.root.with_name("away")
@@ -207,18 +207,18 @@ def test_a_missing_registry_or_alias_never_takes_the_model_away(
     assert [e["event"] for e in followed.events()] == ["model.failed", "model.current"] * 2
 
 
-def test_a_failure_that_nobody_foresaw_does_not_end_the_following(
+def test_an_unexpected_error_does_not_end_the_follower(
     followed: Followed, models: Registry
 ) -> None:
     models.set_alias("tiny", "production", "2.0.0")
     load = followed.source.load
 
     def out_of_memory(_: object = None) -> Any:
-        raise MemoryError("no room")
+        raise MemoryError("out of memory")
 
     followed.source.load = out_of_memory  # type: ignore[method-assign]
     assert followed.look() is None
-    assert followed.follower.degraded == "MemoryError: no room"
+    assert followed.follower.degraded == "MemoryError: out of memory"
     followed.source.load = load  # type: ignore[method-assign]
     assert followed.look(passed_s=1) == "2.0.0"
 
@@ -233,7 +233,7 @@ def drop(spool: Path, name: str, text: str = GOOD) -> None:
     hidden.rename(spool / "in" / name)
 
 
-def test_a_running_daemon_follows_and_every_result_names_its_model(
+def test_a_running_daemon_follows_its_alias_and_every_result_names_its_model(
     spool: Path, models: Registry
 ) -> None:
     with daemon_of(spool, models).ready() as daemon:

@@ -1,9 +1,11 @@
-"""A limit on the results that nobody has fetched yet."""
+"""The limit on results in out/ that nobody has fetched yet."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from daemon_support import Bench, content
 
@@ -11,18 +13,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
+    import pytest
+
     MakeBench = Callable[..., AbstractContextManager[Bench]]
 
 GOOD = "Who wrote Hamlet ?"
 
 
 def fetch(hand: Bench, results: int) -> None:
-    """Take results away, as a consumer does."""
+    """Remove results, as a consumer does."""
     for path in sorted((hand.path / "out").glob("*.jsonl"))[:results]:
         path.unlink()
 
 
-def test_claims_stop_at_so_many_results_and_begin_again_below_nine_tenths(
+def test_claims_stop_at_the_limit_and_resume_below_nine_tenths_of_it(
     make_bench: MakeBench,
 ) -> None:
     with make_bench(max_out_files=10) as hand:
@@ -30,12 +34,12 @@ def test_claims_stop_at_so_many_results_and_begin_again_below_nine_tenths(
             hand.drop(f"{i:02}.txt", GOOD)
         for _ in range(4):
             hand.turn(passed_s=1.0)
-        assert len(content(hand.path / "in")) == 2, "not one more than the limit"
+        assert len(content(hand.path / "in")) == 2, "as many results as the limit, not one more"
         assert not hand.service.idle
         assert 0 < hand.service.nap_s(hand.time.now) <= 1.0, "it neither spins nor oversleeps"
         fetch(hand, 1)
         hand.turn(passed_s=2.0)
-        assert len(content(hand.path / "in")) == 2, "nine tenths are not fewer"
+        assert len(content(hand.path / "in")) == 2, "nine tenths are not below nine tenths"
         fetch(hand, 1)
         hand.run()
         assert content(hand.path / "in") == set()
@@ -45,7 +49,7 @@ def test_claims_stop_at_so_many_results_and_begin_again_below_nine_tenths(
         ]
 
 
-def test_a_limit_that_is_taken_away_holds_nothing_back(make_bench: MakeBench) -> None:
+def test_claims_resume_when_a_reload_removes_the_limit(make_bench: MakeBench) -> None:
     with make_bench(max_out_files=1) as hand:
         for name in ("a.txt", "b.txt"):
             hand.drop(name, GOOD)
@@ -59,9 +63,21 @@ def test_a_limit_that_is_taken_away_holds_nothing_back(make_bench: MakeBench) ->
         assert hand.events("out.ok")
 
 
-def test_without_a_limit_nothing_is_counted(hand: Bench) -> None:
+def test_without_a_limit_results_are_not_counted(
+    hand: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, scanned = os.scandir, set()
+
+    def watched(folder: int) -> Any:
+        scanned.add(Path(f"/proc/self/fd/{folder}").readlink().name)
+        return real(folder)
+
+    monkeypatch.setattr(os, "scandir", watched)
     for i in range(20):
         hand.drop(f"{i}.txt", GOOD)
     hand.run()
+    hand.turn(passed_s=2.0)
+    monkeypatch.undo()
     assert content(hand.path / "in") == set()
-    assert not hand.events("out.full")
+    assert "in" in scanned
+    assert "out" not in scanned

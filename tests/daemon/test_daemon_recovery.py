@@ -1,4 +1,4 @@
-"""What a start makes of everything that an end can leave behind."""
+"""How a start completes every state that the end of a process can leave behind."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GOOD = "Who wrote Hamlet ?\nhow far is the moon ?\n"
 
 @pytest.fixture
 def answered(tmp_path: Path, registry: Path) -> dict[str, bytes]:
-    """Answer a.txt undisturbed; give result and summary."""
+    """Answer a.txt undisturbed; return result and summary by suffix."""
     path = spool_of(tmp_path / "clean")
     with bench(path, registry) as hand:
         hand.drop("a.txt", GOOD)
@@ -51,7 +51,9 @@ def states(hand: Bench) -> list[str]:
     return [e["state"] for e in hand.events("request.recovered")]
 
 
-def test_claimed_only_is_answered(spool: Path, registry: Path, answered: dict[str, bytes]) -> None:
+def test_a_claimed_input_is_answered(
+    spool: Path, registry: Path, answered: dict[str, bytes]
+) -> None:
     claim(spool)
     (spool / "tmp" / "half.jsonl").write_text('{"id":1')
     with bench(spool, registry) as hand:
@@ -61,7 +63,7 @@ def test_claimed_only_is_answered(spool: Path, registry: Path, answered: dict[st
     settled(spool, answered)
 
 
-def test_claimed_and_still_in_the_inbox_is_answered_once(
+def test_an_input_that_is_claimed_and_still_in_the_inbox_is_answered_once(
     spool: Path, registry: Path, answered: dict[str, bytes]
 ) -> None:
     os.link(claim(spool), spool / "in" / "a.txt")
@@ -72,7 +74,7 @@ def test_claimed_and_still_in_the_inbox_is_answered_once(
     settled(spool, answered)
 
 
-def test_answered_but_not_done_is_moved_and_not_answered_again(
+def test_an_answered_input_in_work_is_moved_and_not_answered_again(
     spool: Path, registry: Path, answered: dict[str, bytes]
 ) -> None:
     claim(spool)
@@ -84,7 +86,7 @@ def test_answered_but_not_done_is_moved_and_not_answered_again(
     settled(spool, answered)
 
 
-def test_done_but_still_in_work_is_tidied(
+def test_an_input_in_done_and_in_work_is_removed_from_work(
     spool: Path, registry: Path, answered: dict[str, bytes]
 ) -> None:
     os.link(claim(spool), spool / "done" / "a.txt")
@@ -96,10 +98,10 @@ def test_done_but_still_in_work_is_tidied(
     settled(spool, answered)
 
 
-def test_a_result_without_its_summary_is_completed(
+def test_an_input_whose_summary_was_taken_is_moved_to_done(
     spool: Path, registry: Path, answered: dict[str, bytes]
 ) -> None:
-    """A reader took the summary: the result is told by its bytes."""
+    """A reader took the summary, so the result is recognised by its bytes."""
     claim(spool)
     (spool / "out" / "a.txt.jsonl").write_bytes(answered[".jsonl"])
     with bench(spool, registry) as hand:
@@ -111,7 +113,7 @@ def test_a_result_without_its_summary_is_completed(
 def test_a_summary_without_its_result_is_replaced(
     spool: Path, registry: Path, answered: dict[str, bytes]
 ) -> None:
-    """The crash came between the two links of a commit."""
+    """The process ended between the two links of a commit."""
     claim(spool)
     (spool / "out" / "a.txt.summary.json").write_bytes(answered[".summary.json"])
     with bench(spool, registry) as hand:
@@ -119,7 +121,7 @@ def test_a_summary_without_its_result_is_replaced(
     settled(spool, answered)
 
 
-def test_a_quarantine_cut_short_is_completed(spool: Path, registry: Path) -> None:
+def test_an_interrupted_quarantine_is_completed(spool: Path, registry: Path) -> None:
     bad = spool / "work" / "bad.txt"
     bad.write_bytes(b"\xff")
     os.link(bad, spool / "failed" / "bad.txt")
@@ -130,10 +132,10 @@ def test_a_quarantine_cut_short_is_completed(spool: Path, registry: Path) -> Non
     assert content(spool / "work") == set()
 
 
-def test_an_input_that_a_power_cut_brings_back_is_not_answered_again(
+def test_an_input_that_reappears_after_a_power_cut_is_not_answered_again(
     spool: Path, registry: Path
 ) -> None:
-    """An unlink in in/ that never reached the disk: the name is there again, beside done/."""
+    """The unlink in in/ never reached the disk, so the input is both there and in done/."""
     with bench(spool, registry) as hand:
         hand.drop("a.txt", GOOD)
         hand.run()
@@ -145,7 +147,7 @@ def test_an_input_that_a_power_cut_brings_back_is_not_answered_again(
     assert content(spool / "done") == {"a.txt"}
 
 
-def test_what_producers_are_writing_survives_a_start(spool: Path, registry: Path) -> None:
+def test_a_start_keeps_the_files_that_producers_are_writing(spool: Path, registry: Path) -> None:
     fresh, old = spool / "tmp" / "put-1-fresh", spool / "tmp" / "put-1-old"
     for path in (fresh, old):
         path.write_text(GOOD)
@@ -157,23 +159,23 @@ def test_what_producers_are_writing_survives_a_start(spool: Path, registry: Path
 
 
 class Killed(BaseException):
-    """The process ended here."""
+    """Raised where the process is to end."""
 
 
 class Killer:
-    """Ends the process at its n-th change of the file system: it happens no more, nor does any after it."""
+    """Ends the process at its n-th change of the file system; neither that change nor any later one happens."""
 
     def __init__(self) -> None:
         self._left = -1
         self.calls: list[str] = []
 
     def arm(self, left: int) -> list[str]:
-        """Let so many changes happen, any number if negative; give the list of those to come."""
+        """Allow so many changes, any number if negative; return the list to which they will be added."""
         self._left, self.calls = left, []
         return self.calls
 
     def one(self, name: str) -> Callable[..., Any]:
-        """Wrap a function of `os`."""
+        """Return a function of `os` that counts its calls."""
         real = getattr(os, name)
 
         def deadly(*args: Any, **kwargs: Any) -> Any:
@@ -184,7 +186,7 @@ class Killer:
         return deadly
 
     def many(self, name: str) -> Callable[..., list[int]]:
-        """Wrap a function of `_calls`: each of its calls counts."""
+        """Return a function of `_calls` that counts each of the calls that it makes for many names."""
         real = getattr(_calls, name)
 
         def deadly(*args: Any) -> list[int]:
@@ -207,7 +209,7 @@ class Killer:
 
 @pytest.fixture
 def kill_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], list[str]]]:
-    """Give `Killer.arm`."""
+    """Return `Killer.arm`."""
     killer = Killer()
     for name in ("link", "unlink", "rename", "fsync", "write", "pwrite", "open"):
         monkeypatch.setattr(os, name, killer.one(name))
@@ -218,7 +220,7 @@ def kill_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], list[st
 
 
 def die_at(hand: Bench, text: str, kill_at: Callable[[int], list[str]]) -> None:
-    """Let the process end in the simulator when it meets a text."""
+    """End the process in the simulator when a batch holds this text."""
 
     def trap(texts: Sequence[str]) -> None:
         if text in texts:
@@ -229,10 +231,10 @@ def die_at(hand: Bench, text: str, kill_at: Callable[[int], list[str]]) -> None:
 
 
 @pytest.mark.parametrize(("neighbours", "deaths"), [(0, 3), (2, 4)])
-def test_an_input_that_kills_is_put_aside_and_its_neighbours_are_answered(
+def test_an_input_that_ends_the_process_is_quarantined_and_its_neighbours_are_answered(
     spool: Path, registry: Path, kill_at: Callable[[int], list[str]], neighbours: int, deaths: int
 ) -> None:
-    """It takes three claims in which it was alone; the one that it shared with others is held against nobody."""
+    """Three claims in which it was alone count against it; a claim shared with others counts against none of them."""
     for i in range(neighbours):
         (spool / "in" / f"{i}.txt").write_text(GOOD)
     (spool / "in" / "bad.txt").write_text("who\n" * 50 + "poison moon")
@@ -251,10 +253,10 @@ def test_an_input_that_kills_is_put_aside_and_its_neighbours_are_answered(
     assert content(spool / "work") == set()
 
 
-def test_an_input_that_dies_elsewhere_each_time_is_not_to_blame(
+def test_an_input_interrupted_at_another_question_each_time_is_answered(
     spool: Path, registry: Path, kill_at: Callable[[int], list[str]]
 ) -> None:
-    """A machine that is switched off at random ends the same large input again and again."""
+    """A machine that is switched off at random interrupts the same large input each time, at another question."""
     questions = [f"{'moon ' * (i + 1)}" for i in range(100)]
     (spool / "in" / "large.txt").write_text("\n".join(questions))
     for text in questions[5::17]:

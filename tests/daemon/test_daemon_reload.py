@@ -1,4 +1,4 @@
-"""Reload: what a running daemon takes over, what stays, and how that is told."""
+"""Reload: which settings and models change, which need a restart, and how the outcome is reported."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def configure(spool: Path) -> Callable[[str], Path]:
-    """Write the configuration file."""
+    """Return a function that writes the configuration file."""
 
     def write(text: str) -> Path:
         file = spool / "test.toml"
@@ -27,7 +27,7 @@ def configure(spool: Path) -> Callable[[str], Path]:
     return write
 
 
-def test_a_reload_takes_over_what_may_change_and_names_what_may_not(
+def test_a_reload_changes_what_it_may_and_names_what_needs_a_restart(
     spool: Path, registry: Path, configure: Callable[[str], Path]
 ) -> None:
     file = configure("max_line_bytes = 2000\n")
@@ -50,7 +50,7 @@ def test_a_reload_takes_over_what_may_change_and_names_what_may_not(
         assert daemon.stop() == 0
 
 
-def test_a_bad_file_and_a_bad_model_change_nothing_and_fail_the_command(
+def test_a_bad_configuration_changes_nothing_and_fails_the_command(
     spool: Path, registry: Path, configure: Callable[[str], Path]
 ) -> None:
     file = configure("")
@@ -68,7 +68,7 @@ def test_a_bad_file_and_a_bad_model_change_nothing_and_fail_the_command(
         assert daemon.stop() == 0
 
 
-def test_the_model_of_the_file_can_be_changed(
+def test_a_reload_changes_the_model_unless_it_cannot_be_loaded(
     spool: Path, registry: Path, configure: Callable[[str], Path]
 ) -> None:
     where = f"registry = {json.dumps(str(registry))}\n"
@@ -91,7 +91,7 @@ def test_the_model_of_the_file_can_be_changed(
         assert daemon.stop() == 0
 
 
-def test_a_hangup_alone_reloads_and_many_at_once_end_well(spool: Path, registry: Path) -> None:
+def test_a_signal_alone_reloads_and_many_at_once_do_no_harm(spool: Path, registry: Path) -> None:
     with Daemon(spool, registry).ready() as daemon:
         for _ in range(20):
             daemon.process.send_signal(signal.SIGHUP)
@@ -101,14 +101,16 @@ def test_a_hangup_alone_reloads_and_many_at_once_end_well(spool: Path, registry:
 
 
 def test_without_a_daemon_there_is_nothing_to_reload(spool: Path, tmp_path: Path) -> None:
-    (spool / "lock").write_text(f"{os.getpid()}\n")  # of a daemon that has ended: never signalled
+    (spool / "lock").write_text(
+        f"{os.getpid()}\n"
+    )  # a daemon that has ended left its pid, which must not be signalled
     for path in (spool, tmp_path / "none"):
         done = program("reload", "--spool", path)
         expected = f"spikewatchd: spool {path}: no daemon runs on it\n"
         assert (done.returncode, done.stderr) == (2, expected)
 
 
-def test_a_daemon_that_does_not_answer_in_time_is_told(spool: Path, registry: Path) -> None:
+def test_a_daemon_that_does_not_answer_in_time_is_reported(spool: Path, registry: Path) -> None:
     with Daemon(spool, registry).ready() as daemon:
         daemon.process.send_signal(signal.SIGSTOP)
         done = program("reload", "--spool", spool, "--timeout", "0.1")

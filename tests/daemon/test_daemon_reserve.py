@@ -1,4 +1,4 @@
-"""When the disk has too little room, and when claiming begins again."""
+"""When the disk has too little free space, and when claiming resumes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ GIB = 1 << 30
 
 
 def disk(total: int, free: int, files: int = 1_000_000, files_free: int = 900_000) -> Any:
-    """Make up a file system of so many bytes and inodes."""
+    """Return the figures of a file system of so many bytes and inodes."""
     blocks = (BLOCK, BLOCK, total // BLOCK, free // BLOCK, free // BLOCK)
     return os.statvfs_result((*blocks, files, files_free, files_free, 0, 255))
 
@@ -46,14 +46,14 @@ def disk(total: int, free: int, files: int = 1_000_000, files_free: int = 900_00
         pytest.param(disk(10 * GIB, GIB, 0, 0), {}, (GIB // 2, 0), id="uncounted inodes"),
     ],
 )
-def test_the_larger_of_amount_and_bounded_share_is_left_free(
+def test_the_reserve_is_the_larger_of_amount_and_bounded_share(
     system: os.statvfs_result, settings: dict[str, Any], least: tuple[int, int]
 ) -> None:
     reserve = Reserve.of(system, Settings(spool=Path("x"), **settings))
     assert (reserve.least_bytes, reserve.least_inodes) == least
 
 
-def test_a_large_disk_with_a_small_share_free_is_in_order() -> None:
+def test_a_small_free_share_of_a_large_disk_is_enough() -> None:
     system = disk(4000 * GIB, 100 * GIB, 200_000_000, 20_000)
     assert Reserve.of(system, Settings(spool=Path("x"))).met()
 
@@ -65,7 +65,7 @@ def test_a_large_disk_with_a_small_share_free_is_in_order() -> None:
         pytest.param((GIB, 255), (GIB, 307), (GIB, 308), id="inodes"),
     ],
 )  # fmt: skip
-def test_claims_stop_below_the_reserve_and_begin_again_a_fifth_above_it(
+def test_claims_stop_below_the_reserve_and_resume_a_fifth_above_it(
     make_bench: MakeBench,
     monkeypatch: pytest.MonkeyPatch,
     low: tuple[int, int],
@@ -79,7 +79,7 @@ def test_claims_stop_below_the_reserve_and_begin_again_a_fifth_above_it(
     with make_bench() as hand:
         hand.drop("a.txt", GOOD)
         hand.run()
-        assert content(hand.path / "done") == {"a.txt"}, "above the reserve, nothing is held back"
+        assert content(hand.path / "done") == {"a.txt"}, "above the reserve, claims continue"
         have(*low)
         hand.turn(passed_s=2.0)
         hand.drop("b.txt", GOOD)

@@ -1,10 +1,11 @@
-"""The service, turned by hand on a real spool with a real model: what happens to every kind of input."""
+"""What a service does with every kind of input, turn by turn, on a real spool with a real model."""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
 import json
+import resource
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -21,11 +22,14 @@ from spikewatch.daemon.answering.questions import (
 )
 from spikewatch.daemon.files import durable
 from spikewatch.daemon.models.served import ServedModel
+from spikewatch.daemon.running.open_files import affordable
+from spikewatch.daemon.settings import Settings
 from spikewatch.simcore import MAX_WORDS, Classifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     MakeBench = Callable[..., AbstractContextManager[Bench]]
 
@@ -47,7 +51,7 @@ def test_a_text_file_is_answered_line_by_line(hand: Bench) -> None:
     assert list(found[0]) == [
         "id", "text", "label", "scores", "spikes", "synaptic_events", "ticks", "energy_uj", "status",
     ]  # fmt: skip
-    answers = hand.classifier._inner.classify([r["text"] for r in found])
+    answers = hand.classifier.inner.classify([r["text"] for r in found])
     for i, record in enumerate(found):
         assert record["label"] == hand.classifier.labels[answers.label[i]]
         assert list(record["scores"].values()) == answers.scores[i].tolist()
@@ -61,7 +65,7 @@ def test_a_text_file_is_answered_line_by_line(hand: Bench) -> None:
     assert content(hand.path / "work") == content(hand.path / "tmp") == set()
 
 
-def test_the_log_event_adds_up_to_the_records(hand: Bench) -> None:
+def test_the_log_event_has_the_sums_of_the_records(hand: Bench) -> None:
     hand.drop("q.jsonl", f'{{"text": "{GOOD}"}}\n{{"text": "how far"}}\nnonsense\n')
     hand.run()
     (done,) = hand.events("request.done")
@@ -81,7 +85,7 @@ def test_the_log_event_adds_up_to_the_records(hand: Bench) -> None:
     assert done["model"].startswith("tiny:1.0.0@sha256:")
 
 
-def test_the_summary_repeats_the_figures_and_holds_the_key(hand: Bench) -> None:
+def test_the_summary_has_the_figures_of_the_event_and_the_key(hand: Bench) -> None:
     hand.drop("q.txt", GOOD)
     hand.run()
     (done,) = hand.events("request.done")
@@ -137,7 +141,7 @@ def test_broken_json_in_line_7_of_20_leaves_19_answers(hand: Bench) -> None:
     }
 
 
-def test_questions_without_words_or_with_too_many_have_their_own_error(hand: Bench) -> None:
+def test_a_question_without_words_or_with_too_many_gets_an_error_of_its_own(hand: Bench) -> None:
     hand.drop("q.txt", f"{GOOD}\n?!\n{'moon ' * (MAX_WORDS + 1)}\n")
     hand.run()
     errors = [r.get("error") for r in hand.out("q.txt.jsonl")]
@@ -161,7 +165,7 @@ def test_questions_without_words_or_with_too_many_have_their_own_error(hand: Ben
         ("q.jsonl", b"[1]\n{}\n", "no_record", "none of 2 records can be read; 1: a JSON array, expected an object"),
     ],
 )  # fmt: skip
-def test_what_leaves_nothing_to_answer_fails_the_file(
+def test_an_input_without_anything_to_answer_is_quarantined(
     hand: Bench, name: str, data: bytes, code: str, message: str
 ) -> None:
     hand.drop(name, data)
@@ -181,7 +185,7 @@ def test_what_leaves_nothing_to_answer_fails_the_file(
     assert (event["file"], event["code"]) == (name, code)
 
 
-def test_a_gzip_input_gets_the_bytes_of_its_content_as_its_result(hand: Bench) -> None:
+def test_a_gzip_input_has_the_same_result_bytes_as_its_content(hand: Bench) -> None:
     for suffix, data in {
         "txt": GOOD,
         "jsonl": '{"text": "who ?", "id": "a"}\n[]\n',
@@ -221,7 +225,7 @@ def test_the_second_record_with_an_id_is_not_answered(hand: Bench) -> None:
     }
 
 
-def test_ids_beyond_the_memory_for_them_are_not_checked() -> None:
+def test_duplicates_of_ids_beyond_the_memory_limit_are_answered() -> None:
     def repeated(ids: list[int | str]) -> list[int]:
         asked = chain.from_iterable(
             without_duplicates(iter([[InputRecord(i, "who") for i in ids]]))
@@ -233,7 +237,7 @@ def test_ids_beyond_the_memory_for_them_are_not_checked() -> None:
     assert repeated([long, "a", long, "a"]) == [2]
 
 
-def test_same_bytes_under_another_name_or_later_give_equal_results(hand: Bench) -> None:
+def test_the_same_bytes_under_another_name_or_later_have_equal_results(hand: Bench) -> None:
     text = f"{GOOD}\nhow far is the moon ?\n"
     hand.drop("a.txt", text)
     hand.run()
@@ -247,7 +251,7 @@ def test_same_bytes_under_another_name_or_later_give_equal_results(hand: Bench) 
     assert content(hand.path / "done") == {"a.txt", "b.txt"}
 
 
-def test_the_same_file_again_is_not_computed_again(hand: Bench) -> None:
+def test_the_same_file_again_is_not_simulated_again(hand: Bench) -> None:
     for _ in range(2):
         hand.drop("a.txt", GOOD)
         hand.run()
@@ -259,7 +263,7 @@ def test_the_same_file_again_is_not_computed_again(hand: Bench) -> None:
     assert content(hand.path / "done") == {"a.txt"}
 
 
-def test_new_bytes_under_an_old_name_overwrite_nothing(hand: Bench) -> None:
+def test_new_bytes_under_an_old_name_get_a_tagged_result(hand: Bench) -> None:
     hand.drop("a.txt", GOOD)
     hand.run()
     first = (hand.path / "out" / "a.txt.jsonl").read_bytes()
@@ -277,7 +281,7 @@ def test_new_bytes_under_an_old_name_overwrite_nothing(hand: Bench) -> None:
     assert content(hand.path / "done") == {"a.txt", f"a.txt.{tag}"}
 
 
-def test_a_result_under_a_tagged_name_counts_when_the_plain_one_is_taken(hand: Bench) -> None:
+def test_a_tagged_result_is_found_when_a_reader_has_taken_the_plain_one(hand: Bench) -> None:
     for text in (GOOD, "how far ?"):
         hand.drop("a.txt", text)
         hand.run()
@@ -291,7 +295,7 @@ def test_a_result_under_a_tagged_name_counts_when_the_plain_one_is_taken(hand: B
     assert content(hand.path / "done") == {"a.txt", f"a.txt.{sha(b'how far ?')[:12]}"}
 
 
-def test_the_same_bad_file_again_and_other_bad_bytes_lose_nothing(hand: Bench) -> None:
+def test_bad_files_of_one_name_are_all_kept_but_equal_ones_once(hand: Bench) -> None:
     for data in (b"\xff", b"\xff", b"\xfe"):
         hand.drop("a.txt", data)
         hand.run()
@@ -301,7 +305,7 @@ def test_the_same_bad_file_again_and_other_bad_bytes_lose_nothing(hand: Bench) -
     assert (hand.path / "failed" / "a.txt").read_bytes() == b"\xff"
 
 
-def test_a_report_takes_the_name_of_no_failed_input(hand: Bench) -> None:
+def test_a_report_never_takes_the_name_of_a_failed_input(hand: Bench) -> None:
     (hand.path / "in" / "a.txt.error.json").symlink_to("nowhere")
     (hand.path / "in" / "b.txt.error.json").write_text("{}")
     hand.turn(passed_s=2.0)
@@ -315,7 +319,7 @@ def test_a_report_takes_the_name_of_no_failed_input(hand: Bench) -> None:
         assert failed(hand, name)
 
 
-def test_small_files_share_simulator_calls(hand: Bench) -> None:
+def test_small_files_share_one_call_of_the_simulator(hand: Bench) -> None:
     for i in range(40):
         hand.drop(f"{i}.txt", f"{GOOD}\nhow far ?\n")
     hand.run()
@@ -333,7 +337,7 @@ def test_a_large_file_is_answered_in_bounded_batches(make_bench: MakeBench) -> N
         assert [e["file"] for e in hand.events("request.done")] == ["tiny.txt", "large.txt"]
 
 
-def test_a_swap_between_two_requests_of_one_claim_keeps_each_with_its_own_model(
+def test_a_swap_between_two_inputs_of_one_claim_answers_each_with_one_model(
     hand: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     second = Watched(
@@ -361,10 +365,20 @@ def test_a_swap_between_two_requests_of_one_claim_keeps_each_with_its_own_model(
         asked = [r["text"] for r in hand.out(f"{name}.jsonl")]
         assert model.calls == [asked]
         answers[name] = [list(r["scores"].values()) for r in hand.out(f"{name}.jsonl")]
-        assert answers[name] == model._inner.classify(asked).scores.tolist()
+        assert answers[name] == model.inner.classify(asked).scores.tolist()
         summary = json.loads((hand.path / "out" / f"{name}.summary.json").read_text())
         assert summary["model"] == pins[name]
     assert answers["a.txt"] != answers["bb.txt"]
+
+
+@pytest.mark.parametrize(
+    ("soft", "most"), [(1024, 137), (4096, 512), (100, 1), (resource.RLIM_INFINITY, 512)]
+)
+def test_a_group_is_no_larger_than_the_limit_on_open_files_allows(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, soft: int, most: int
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (soft, soft))
+    assert affordable(Settings(spool=tmp_path, group_files=512)).group_files == most
 
 
 def test_a_backlog_larger_than_a_group_is_answered(make_bench: MakeBench) -> None:

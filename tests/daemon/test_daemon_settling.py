@@ -1,4 +1,4 @@
-"""Making results final: beside other work, and where the file system has no nameless files."""
+"""Settling: in threads while other inputs are answered, and without nameless files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GOOD = "Who wrote Hamlet ?"
 
 
 def answer_nine(hand: Bench) -> None:
-    """Drop nine inputs, and see that each is answered and told of once, and nothing is left of it elsewhere."""
+    """Drop nine inputs; check that each is answered and logged once, and is nowhere but in done/."""
     inputs = [f"{i}.txt" for i in range(9)]
     for name in inputs:
         hand.drop(name, GOOD)
@@ -31,8 +31,8 @@ def answer_nine(hand: Bench) -> None:
     assert content(hand.path / "done") == set(inputs)
     assert len(content(hand.path / "out")) == 18
     assert [content(hand.path / folder) for folder in ("in", "work", "failed")] == [set()] * 3
-    told = [e["file"] for e in hand.events("request.done") + hand.events("request.recovered")]
-    assert sorted(told) == inputs
+    logged = [e["file"] for e in hand.events("request.done") + hand.events("request.recovered")]
+    assert sorted(logged) == inputs
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
-def test_a_fault_beside_other_work_is_retried_and_loses_nothing(
+def test_a_fault_in_a_settling_thread_is_retried_and_loses_nothing(
     make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     real, threads, faults = durable.sync_folder, [], [2]
@@ -64,7 +64,7 @@ def test_a_fault_beside_other_work_is_retried_and_loses_nothing(
 
 
 @pytest.mark.parametrize("step", ["link_all", "unlink_twins", "read_all"])
-def test_a_fault_in_what_is_claimed_ahead_loses_and_doubles_nothing(
+def test_a_fault_while_claiming_ahead_loses_and_doubles_nothing(
     make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     real, faults = getattr(_calls, step), [2]
@@ -83,7 +83,7 @@ def test_a_fault_in_what_is_claimed_ahead_loses_and_doubles_nothing(
         assert {e["code"] for e in faulted} == {"EIO"}
 
 
-def test_a_fault_at_a_failed_input_takes_no_event_from_the_answered_ones(
+def test_after_a_fault_at_a_failed_input_the_answered_ones_are_still_logged(
     hand: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, faults = durable.sync_folder, [1]
@@ -107,7 +107,7 @@ def test_a_fault_at_a_failed_input_takes_no_event_from_the_answered_ones(
 
 
 @pytest.mark.parametrize("hurry", [False, True])
-def test_what_is_in_the_threads_is_ended_and_told_before_the_service_ends(
+def test_groups_in_the_threads_are_settled_and_logged_before_the_service_ends(
     make_bench: MakeBench, hurry: bool
 ) -> None:
     with make_bench(group_files=2) as hand:
@@ -150,7 +150,7 @@ def test_without_nameless_files_results_are_the_same_and_nothing_is_left(
 
 
 @pytest.mark.usefixtures("named")
-def test_a_named_draft_that_cannot_be_written_leaves_nothing(
+def test_a_named_draft_that_cannot_be_written_is_removed(
     hand: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, left = durable.write_all, [1]
@@ -171,7 +171,7 @@ def test_a_named_draft_that_cannot_be_written_leaves_nothing(
 
 
 @pytest.mark.parametrize("nameless", [True, False])
-def test_a_draft_gets_a_name_once_and_overwrites_nothing(
+def test_a_draft_never_overwrites_a_file(
     hand: Bench, nameless: bool, request: pytest.FixtureRequest
 ) -> None:
     if not nameless:

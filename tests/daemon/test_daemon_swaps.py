@@ -1,4 +1,4 @@
-"""Many swaps under load: every result is of the one model that it names, and none is lost."""
+"""Many swaps under load: every result comes from the one model that it names, and none is lost."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 VERSIONS = ("1.0.0", "2.0.0")
 OUTSTANDING = 16
-"""Files that the producer lets wait at most: the daemon always has work, and the test ends soon after the last swap."""
+"""Most unanswered files: the daemon always has work, and yet the test ends soon after the last swap."""
 
 
 class Producer(threading.Thread):
-    """Drops files as fast as they are answered, until it is told to stop."""
+    """Drops files as fast as they are answered, until `enough` is set."""
 
     def __init__(self, spool: Path, texts: list[str]) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ def resident_kb(pid: int) -> int:
 
 @pytest.fixture
 def swap_under_load(spool: Path, tmp_path: Path) -> Callable[[int], tuple[int, int]]:
-    """Move the alias so often while files arrive, check every result, and give the memory before and after (kB)."""
+    """Return a function that moves the alias under load, checks all results, and returns the memory in kB."""
     rng = random.Random(7)
     files = {version: tiny_model_files(int(version[0]), tested=True) for version in VERSIONS}
     models = Registry.init(tmp_path / "models")
@@ -76,7 +76,7 @@ def swap_under_load(spool: Path, tmp_path: Path) -> Callable[[int], tuple[int, i
     assert all(expected[VERSIONS[0], i] != expected[VERSIONS[1], i] for i in range(len(asked)))
 
     def check(name: str, i: int) -> str:
-        """Hold a result to the model that its summary names; give the version."""
+        """Check a result against the model that its summary names; return the version."""
         summary = json.loads((spool / "out" / f"{name}.summary.json").read_bytes())
         version: str = summary["model"].removeprefix("tiny:").split("@")[0]
         found = [
@@ -129,7 +129,7 @@ def swap_under_load(spool: Path, tmp_path: Path) -> Callable[[int], tuple[int, i
 def wait_for_swaps(
     daemon: Daemon, models: Registry, moves: int, producer: Producer
 ) -> tuple[int, int]:
-    """Move the alias to and fro, each time when the last move was followed; give moves, and early memory."""
+    """Move the alias to and fro, waiting for each swap; return the moves, and the memory in kB after a tenth."""
     early = 0
     with daemon.log.open("rb") as log:
         rest = b""
@@ -152,7 +152,7 @@ def wait_for_swaps(
     return moves, early
 
 
-def test_a_hundred_swaps_under_load_lose_and_mix_nothing(
+def test_in_a_hundred_swaps_under_load_no_result_is_lost_or_mixed(
     swap_under_load: Callable[[int], tuple[int, int]],
 ) -> None:
     swap_under_load(100)
@@ -160,7 +160,7 @@ def test_a_hundred_swaps_under_load_lose_and_mix_nothing(
 
 @pytest.mark.soak
 @pytest.mark.timeout(900)
-def test_a_thousand_swaps_under_load_lose_and_mix_nothing(
+def test_in_a_thousand_swaps_under_load_no_result_is_lost_or_mixed(
     swap_under_load: Callable[[int], tuple[int, int]],
 ) -> None:
     before, after = swap_under_load(1000)

@@ -1,4 +1,4 @@
-"""Nobody starves: new inputs, those that wait in work/ to be tried again, and these among themselves."""
+"""No input starves: neither new ones nor those that wait in work/ to be tried again."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 GOOD = "Who wrote Hamlet ?"
 
 
-def test_each_turn_takes_as_many_new_inputs_as_waiting_ones(
+def test_a_turn_answers_as_many_new_inputs_as_waiting_ones(
     make_bench: MakeBench, spool: Path
 ) -> None:
     for i in range(4):
@@ -36,7 +36,7 @@ def test_each_turn_takes_as_many_new_inputs_as_waiting_ones(
         assert done == ["new", "old"] * 4 + ["new"] * 4
 
 
-def test_a_flood_of_events_is_not_held_in_memory_and_yet_answered(
+def test_of_a_flood_of_files_few_names_are_in_memory_and_all_are_answered(
     make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inbox, "WINDOW", 5)
@@ -61,7 +61,7 @@ def test_a_flood_of_events_is_not_held_in_memory_and_yet_answered(
         assert hand.events("watch.rescan") == []  # no event was missed
 
 
-def test_waiting_inputs_that_fail_again_and_again_keep_no_other_from_its_turn(
+def test_waiting_inputs_that_fail_each_time_do_not_keep_out_the_others(
     make_bench: MakeBench, spool: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, listing = durable.open_input, durable.listing
@@ -74,7 +74,7 @@ def test_waiting_inputs_that_fail_again_and_again_keep_no_other_from_its_turn(
     for name in ("bad-1.txt", "bad-2.txt", "good-1.txt", "good-2.txt"):
         (spool / "work" / name).write_text(
             "\n".join([GOOD] * 300)
-        )  # too much to be read with others
+        )  # too large to be read together with others
     monkeypatch.setattr(durable, "open_input", broken)
     monkeypatch.setattr(
         durable, "listing", lambda folder: sorted(listing(folder))

@@ -1,4 +1,4 @@
-"""The watcher: real file events, and the bell they ring."""
+"""The watcher and the bell: real file events, and what they wake."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def watcher(spool: Path, bell: Bell) -> Iterator[Watcher]:
 
 
 def seen_of(watcher: Watcher, name: str, bell: Bell) -> None:
-    """Wait until the watcher has seen a name; nothing but the bell wakes this."""
+    """Wait until the watcher has seen a name, woken only by the bell."""
     seen: set[str] = set()
 
     def arrived() -> bool:
@@ -65,7 +65,7 @@ def test_every_way_to_arrive_is_an_event(
     seen_of(watcher, name, bell)
 
 
-def test_a_rename_within_the_inbox_tells_the_new_name(
+def test_a_rename_within_the_inbox_reports_the_new_name(
     watcher: Watcher, bell: Bell, spool: Path
 ) -> None:
     (spool / "in" / "a.part").write_text("who")
@@ -73,7 +73,9 @@ def test_a_rename_within_the_inbox_tells_the_new_name(
     seen_of(watcher, "a.txt", bell)
 
 
-def test_what_the_daemon_does_itself_is_no_event(watcher: Watcher, bell: Bell, spool: Path) -> None:
+def test_the_daemons_own_reads_links_and_unlinks_cause_no_event(
+    watcher: Watcher, bell: Bell, spool: Path
+) -> None:
     path = spool / "in" / "a.txt"
     path.write_text("who")
     seen_of(watcher, "a.txt", bell)
@@ -88,11 +90,11 @@ def test_what_the_daemon_does_itself_is_no_event(watcher: Watcher, bell: Bell, s
         return "last.txt" in seen
 
     until(last, "last.txt")
-    # The close of the first write may have come late; reading, linking and unlinking tell nothing.
+    # The event of the first close may arrive late; reading, linking and unlinking cause none.
     assert seen <= {"a.txt", "last.txt"}
 
 
-def test_an_overflow_is_heard(watcher: Watcher, bell: Bell) -> None:
+def test_an_overflow_of_the_librarys_queue_is_reported(watcher: Watcher, bell: Bell) -> None:
     logging.getLogger(LIBRARY_LOG).warning("inotify event queue overflowed")
     bell.wait(10.0)
     assert watcher.take() == (set(), True)

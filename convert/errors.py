@@ -1,4 +1,4 @@
-"""Define the errors of the converter: one base, one subclass for each cause."""
+"""Errors of the converter: a base class, and a subclass for each cause."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ __all__ = ["ConstraintError", "ConvertError", "DataError", "ModelFileError", "Tr
 
 
 class ConvertError(Exception):
-    """Base of all errors that the user's input can cause in training, conversion or publishing."""
+    """A file or option that the user gave cannot be converted, trained on, evaluated or published."""
 
 
 class DataError(ConvertError):
@@ -14,12 +14,12 @@ class DataError(ConvertError):
 
 
 class TrainingError(ConvertError):
-    """Training cannot run with this data, these settings or this output folder."""
+    """The data, the settings or the output folder do not allow a training."""
 
 
 class ModelFileError(ConvertError):
-    """The ONNX file cannot be read, or holds a network that is not supported."""
+    """The ONNX file cannot be read, or its network is not supported."""
 
 
 class ConstraintError(ConvertError):
-    """The network cannot be made to fit the limits of the core."""
+    """The network exceeds the limits of a core."""

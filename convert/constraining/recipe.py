@@ -37,21 +37,21 @@ class PlacedNetwork:
 
     Attributes
     ----------
-    placed : ConstrainedNetwork
+    network : ConstrainedNetwork
         The network on the core; the model's encoder is its.
     matched : MatchedCore
         The core.
     constrained : ConstrainedStages
         The networks of the stages before the spikes.
     recipe : {"closed-form", "distill", "labels"}
-        Origin of `placed`.  With `distill` it is the closed form if that agreed better with the float network; with
+        Origin of `network`.  With `distill` it is the closed form if that agreed better with the float network; with
         `labels` it is always the distilled network.
     closed_form_agreement : float
         Share of the calibration questions on which the closed form's core gives the float network's label, 0..1.
 
     """
 
-    placed: ConstrainedNetwork
+    network: ConstrainedNetwork
     matched: MatchedCore
     constrained: ConstrainedStages
     recipe: Recipe
@@ -145,23 +145,20 @@ def bring_to_core(
         wide = _wide(network, closed, questions)
     else:
         closed, wide = constrain_both_directions(network, questions)
-    finished = PlacedNetwork(
-        placed=closed.spiking,
-        matched=(
-            first := match_responses(
-                closed.spiking, questions, labels, closed.neurons, logits=logits
-            )
-        ),
+    matched = match_responses(closed.spiking, questions, labels, closed.neurons, logits=logits)
+    in_closed_form = PlacedNetwork(
+        network=closed.spiking,
+        matched=matched,
         constrained=ConstrainedStages(core=closed.integer, wide=wide),
         recipe="closed-form",
-        closed_form_agreement=first.agreement,
+        closed_form_agreement=matched.agreement,
     )
     if recipe == "closed-form":
-        return finished
+        return in_closed_form
     if closed.on_grid:
-        note("the network lies on the core's grid: there is nothing to distil")
-        return finished
-    return _distilled(network, closed, questions, finished, recipe, truth, seed, note)
+        note("the network is on the core's grid already: there is nothing to distil")
+        return in_closed_form
+    return _distilled(network, closed, questions, in_closed_form, recipe, truth, seed, note)
 
 
 def _wide(
@@ -182,30 +179,33 @@ def _distilled(
     network: ElmanNetwork,
     closed: ClosedForm,
     questions: list[NDArray[np.int64]],
-    finished: PlacedNetwork,
+    in_closed_form: PlacedNetwork,
     recipe: Recipe,
     truth: NDArray[np.int64] | None,
     seed: int,
     note: Callable[[str], None],
 ) -> PlacedNetwork:
+    """Distil from the closed form; return the distilled network, or the closed form if that agrees better."""
     from .distil import DistilSettings, distil  # noqa: PLC0415 - torch is an extra, and takes seconds to import
 
     true = truth if recipe == "labels" else None
-    taught = distil(
+    distilled = distil(
         closed.integer, network, questions, DistilSettings(seed=seed), truth=true, note=note
     )
-    matched = taught.matched
+    matched = distilled.matched
     if true is not None:
         # The labels chose this core, but `agreement` means agreement with the float network in every recipe.
-        answered = answer_on_core(matched.image, taught.spiking, questions)
+        answered = answer_on_core(matched.image, distilled.spiking, questions)
         agreement = (answered == network.logits(questions).argmax(axis=1)).mean()
         matched = replace(matched, agreement=float(agreement))
-    elif matched.agreement < finished.matched.agreement:
-        return finished
+    elif matched.agreement < in_closed_form.matched.agreement:
+        return in_closed_form
     return replace(
-        finished,
-        placed=taught.spiking,
+        in_closed_form,
+        network=distilled.spiking,
         matched=matched,
-        constrained=replace(finished.constrained, closed=closed.integer, core=taught.integer),
+        constrained=replace(
+            in_closed_form.constrained, closed=closed.integer, core=distilled.integer
+        ),
         recipe=recipe,
     )

@@ -277,8 +277,8 @@ def _readout_ranges(
 def readout_neurons(network: ConstrainedNetwork, low: float, high: float) -> Neurons:
     """Derive readout neurons whose count maps logits from `low` (no spike) to `high` (READOUT_CEILING spikes a step).
 
-    Neuron k of a class starts (k + 1/2) / copies of a threshold ahead, so that the class's total resolves fractions
-    of a spike.
+    Neuron k of a class is (k + 1/2) / copies of a spike ahead, so that the class's total resolves fractions of a
+    spike.
     """
     copies = min(readout_copies(network.n_hidden, network.classes), COPIES_MAX)
     per_logit = READOUT_CEILING / (high - low)

@@ -1,4 +1,4 @@
-"""Convert a trained network into the files of a model."""
+"""Convert a trained network to the files of a model."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
     from ..words.vectors import WordTable
 
 MAX_WORD_ID: Final = 10**7
-"""Highest word id that gets a row of its own from --vectors: our own bound, for memory."""
+"""Highest word id with --vectors, which make one row for each id: a bound of ours, to limit memory."""
 
 MIN_CALIBRATION: Final = 16
-"""Fewest calibration questions: below, a unit's mean response is noise."""
+"""Fewest calibration questions: with fewer, a unit's mean response is mostly noise."""
 
 MAX_CALIBRATION: Final = 2000
-"""Most calibration questions used: beyond, responses match no better; taken evenly from the file."""
+"""Most calibration questions used, evenly from the file: more do not improve the match."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -184,21 +184,21 @@ def convert(
     labelled = all(q.label is not None for q in contents.calibration)
     chosen = choose_recipe(recipe, labelled=labelled, note=note)
     truth = label_indices(contents.worded, contents.names) if chosen == "labels" else None
-    finished = bring_to_core(
+    placed = bring_to_core(
         contents.network, contents.words, chosen, truth=truth, seed=seed, note=note
     )
-    files = _model_files(contents, finished, note)
+    files = _model_files(contents, placed, note)
     note(f"evaluating every stage on {len(contents.held_out)} questions")
     evaluation = evaluate_stages(
         questions=contents.held_out,
         files=files,
         float_model=contents.float_model,
-        constrained=finished.constrained,
+        constrained=placed.constrained,
     )
     evaluation["data"] = describe_data(Path(source.evaluate or source.calibrate))
     calibrated_on = describe_data(Path(source.calibrate))
     evaluation["calibration"] = {**calibrated_on, "questions": len(contents.words)}
-    evaluation["network"] = _describe(contents.network, finished)
+    evaluation["network"] = _describe(contents.network, placed)
     files["eval.json"] = (json.dumps(evaluation, indent=2, sort_keys=True) + "\n").encode()
     training = None if contents.training is None else json.loads(contents.training)
     files["MODEL_CARD.md"] = model_card(title, evaluation, training).encode()
@@ -265,7 +265,7 @@ def _evenly(questions: list[Example], limit: int) -> list[Example]:
 
 
 def golden_questions(texts: Sequence[str]) -> list[str]:
-    """Choose the golden questions of a model: evenly over questions that hold words."""
+    """Choose the golden questions of a model, evenly from questions that have words."""
     chosen = np.linspace(0, len(texts) - 1, golden.QUESTIONS).astype(int)
     return [texts[i] for i in chosen]
 
@@ -289,10 +289,10 @@ def _word_ids(
 
 
 def _vocabulary(path: Path, tokenizer: bytes, note: Callable[[str], None]) -> WordTable:
-    """Look the tokenizer's words up in a file of vectors."""
+    """Look up the tokenizer's words in a file of vectors."""
     vocabulary = read_tokenizer(tokenizer).get_vocab(with_added_tokens=True)
     if not vocabulary:
-        raise DataError("tokenizer.json: holds no word")
+        raise DataError("tokenizer.json: has no words")
     highest = max(vocabulary.values())
     if highest > MAX_WORD_ID:
         raise DataError(f"tokenizer.json: word id {highest}, limit {MAX_WORD_ID} with --vectors")
@@ -304,16 +304,16 @@ def _vocabulary(path: Path, tokenizer: bytes, note: Callable[[str], None]) -> Wo
 
 
 def _model_files(
-    contents: _Contents, finished: PlacedNetwork, note: Callable[[str], None]
+    contents: _Contents, placed: PlacedNetwork, note: Callable[[str], None]
 ) -> dict[str, bytes]:
-    """List the files of the model that its evaluation runs; card and figures follow from that."""
+    """Return the files of the model, without those that follow from its evaluation (figures and model card)."""
     files = {
-        "core.safetensors": finished.matched.image.to_bytes(),
-        "encoder.safetensors": finished.placed.encoder().to_bytes(),
+        "core.safetensors": placed.matched.image.to_bytes(),
+        "encoder.safetensors": placed.network.encoder().to_bytes(),
         "tokenizer.json": contents.tokenizer,
         "labels.json": contents.labels,
         "model.onnx": contents.float_model.data,
-        CONSTRAINED_FILE: finished.constrained.to_bytes(),
+        CONSTRAINED_FILE: placed.constrained.to_bytes(),
     }
     files |= lookup_file(contents.tokenizer, [q.text for q in contents.calibration], note)
     classifier = Classifier.from_files(files)
@@ -325,8 +325,8 @@ def _model_files(
     return files
 
 
-def _describe(network: ElmanNetwork, finished: PlacedNetwork) -> dict[str, Any]:
-    core, matched = finished.placed, finished.matched
+def _describe(network: ElmanNetwork, placed: PlacedNetwork) -> dict[str, Any]:
+    core, matched = placed.network, placed.matched
     copies, possible = 0, 0
     if not isinstance(matched.readout, HostHead):
         parts = matched.readout if isinstance(matched.readout, tuple) else (matched.readout,)
@@ -354,9 +354,9 @@ def _describe(network: ElmanNetwork, finished: PlacedNetwork) -> dict[str, Any]:
         "readout_neurons_per_class": copies,
         "readout_neurons_possible": possible,
         "responses": matched.method,
-        "recipe": finished.recipe,
+        "recipe": placed.recipe,
         "calibration_agreement": matched.agreement,
-        "closed_form_agreement": finished.closed_form_agreement,
+        "closed_form_agreement": placed.closed_form_agreement,
     }
 
 

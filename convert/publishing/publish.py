@@ -30,6 +30,9 @@ REGISTRY_VARIABLE: Final = "SPIKEWATCH_REGISTRY"
 
 MAX_SEED: Final = 2**32
 
+DESCRIPTION: Final = "org.opencontainers.image.description"
+"""Annotation of a manifest that describes the model in one line."""
+
 
 def publish(
     source: Source,
@@ -139,7 +142,7 @@ def convert_and_publish(
     check_readout(readout)
     if not 0 <= seed <= MAX_SEED:
         raise ConvertError(f"seed {seed}: expected 0..{MAX_SEED}")
-    report = note or _silent
+    report = note or _ignore
     converted = convert(
         source,
         title=f"{name} {version}",
@@ -149,7 +152,6 @@ def convert_and_publish(
         note=report,
     )
     report(f"publishing {name}:{version}")
-    network = converted.evaluation["network"]
     pin = Registry.init(root).publish(
         name,
         version,
@@ -164,19 +166,21 @@ def convert_and_publish(
             "precision": "int4",
             "capabilities": {"inputTypes": ["text"], "outputTypes": ["text"]},
         },
-        annotations={
-            "org.opencontainers.image.description": (
-                f"Elman RNN {network['input_lines']}-{network['hidden_units']}-{network['classes']}"
-                f" on {CORES[network['cores']]}"
-                + (", its head on the host" if converted.evaluation["head"] == "host" else "")
-            ),
-        },
+        annotations={DESCRIPTION: _description(converted)},
     )
     return pin, converted
 
 
+def _description(converted: Converted) -> str:
+    """Describe the model in one line, for the registry's lists."""
+    network = converted.evaluation["network"]
+    sizes = f"{network['input_lines']}-{network['hidden_units']}-{network['classes']}"
+    on_host = ", its head on the host" if converted.evaluation["head"] == "host" else ""
+    return f"Elman RNN {sizes} on {CORES[network['cores']]}{on_host}"
+
+
 def _folder(registry: str | Path | None) -> Path:
-    """Return the registry's folder; refuse a missing name and what is not a folder."""
+    """Return the registry's folder; raise if none is named, or if it is not a folder."""
     found = os.environ.get(REGISTRY_VARIABLE) if registry is None else registry
     if not found:
         raise ConvertError(f"registry: no folder given; pass registry or set {REGISTRY_VARIABLE}")
@@ -186,8 +190,8 @@ def _folder(registry: str | Path | None) -> Path:
     return root
 
 
-def _silent(_line: str) -> None:
-    """Report nothing."""
+def _ignore(_line: str) -> None:
+    """Do nothing with a progress line."""
 
 
 def evaluate(
@@ -226,12 +230,12 @@ def evaluate(
 
 
 def evaluate_model(model: Model, data: Path) -> dict[str, Any]:
-    """Evaluate every stage of a loaded model (see `evaluate`)."""
+    """Count how every stage of a loaded model answers a file of questions (see `evaluate`)."""
     questions = read_questions(data, labelled=False)
     for name in ("core.safetensors", "model.onnx", CONSTRAINED_FILE):
         if name not in model.files:
             raise ModelFileError(
-                f"{model.pin}: {name} is missing, its earlier stages cannot be run"
+                f"{model.pin}: {name} is missing, so its earlier stages cannot run"
             )
     network, float_model = read_model_bytes(
         model.files["model.onnx"], what=f"{model.pin}: model.onnx"

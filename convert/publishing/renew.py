@@ -1,8 +1,8 @@
-"""Publish a model again, unchanged, with the files that newer versions of spikewatch add."""
+"""Publish an unchanged model again, with the files that newer versions of spikewatch add."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from ...registry.references import check_alias, check_version
 from ...simcore import Classifier, golden
@@ -11,6 +11,7 @@ from ..errors import DataError, ModelFileError
 from ..lookup import lookup_file
 from ..words.question_files import read_questions
 from .conversion import golden_questions
+from .publish import DESCRIPTION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ...registry import Pin, Registry
-
-_DESCRIPTION: Final = "org.opencontainers.image.description"
 
 
 def renew(
@@ -34,25 +33,25 @@ def renew(
     reason: str = "",
     note: Callable[[str], None] = lambda _: None,
 ) -> Pin:
-    """Publish a model again, with the same network, tokenizer and figures: with its lookup and golden questions.
+    """Publish the same network, tokenizer and figures as a new version that has a lookup and golden questions.
 
     Parameters
     ----------
     reference
-        The model.
+        The model to publish again.
     registry
-        Where it is, and where the new version goes.
+        The registry of the model, which the new version is added to.
     version
         The new version.
     calibrate
-        Questions that the lookup is checked on, and the golden questions are taken from.
+        Questions to check the lookup with, and to choose the golden questions from.
     alias, created, actor, reason, note
         See `publish.publish`.
 
     Raises
     ------
     ConvertError, SimcoreError, RegistryError
-        Something does not fit; the registry is untouched.
+        The model or the questions cannot be used, or the new version cannot be published; the registry is unchanged.
 
     """
     check_version(version)
@@ -65,11 +64,11 @@ def renew(
         raise ModelFileError(f"{model.pin}: {TOKENIZER_FILE} is missing")
     files |= lookup_file(files[TOKENIZER_FILE], texts, note)
     classifier = Classifier.from_files(files)
-    spoken = [text for text, ids in zip(texts, classifier.word_ids(texts), strict=True) if ids]
-    if not spoken:
-        raise DataError(f"{calibrate}: holds no question with a word that the model knows")
-    files[golden.FILE] = golden.make(classifier, golden_questions(spoken))
-    # the figures stay; only the card's first line names the version
+    worded = [text for text, ids in zip(texts, classifier.word_ids(texts), strict=True) if ids]
+    if not worded:
+        raise DataError(f"{calibrate}: no question has a word that the model knows")
+    files[golden.FILE] = golden.make(classifier, golden_questions(worded))
+    # of all files that stay, only the first line of the model card names the version
     card, old = (
         files.get("MODEL_CARD.md", b""),
         f"# {model.pin.name} {model.pin.version}\n".encode(),
@@ -86,5 +85,5 @@ def renew(
         actor=actor,
         reason=reason,
         config=model.config,
-        annotations={k: v for k, v in model.annotations.items() if k == _DESCRIPTION},
+        annotations={k: v for k, v in model.annotations.items() if k == DESCRIPTION},
     )

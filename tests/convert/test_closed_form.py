@@ -119,11 +119,11 @@ def test_the_largest_states_are_read_by_the_host_and_learnt_from_the_mean_by_a_c
     wanted = network.logits(held_out).argmax(axis=1)
     agreement = {}
     for head in ("core", "host"):
-        finished = bring_to_core(replace(network, head=head), sentences(), "closed-form")
-        image = finished.matched.image
+        placed = bring_to_core(replace(network, head=head), sentences(), "closed-form")
+        image = placed.matched.image
         assert image.coding is not None
         assert image.coding.readout == {"core": "mean", "host": "max"}[head]
-        answers = QuestionCore(image, finished.placed.encoder()).answer(held_out)
+        answers = QuestionCore(image, placed.network.encoder()).answer(held_out)
         agreement[head] = (answers.label == wanted).mean()
     assert agreement["host"] > 0.8
     assert agreement["core"] > 0.5

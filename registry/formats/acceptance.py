@@ -1,6 +1,6 @@
-"""Checks of manifests from outside: each must be one that `publish`, `attach` or `sign` could have made.
+"""Check that manifests from other sources are such as `publish`, `attach` or `sign` could have made.
 
-`import` and `pull` make them before they write anything. Sizes and digests are checked where the bytes are read.
+`import` and `pull` make these checks before they write anything. Sizes and digests are checked where bytes are read.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def accept_files(
     Raises
     ------
     Corrupt
-        The config does not describe these files, or a file is not of the kind that its name says.
+        The config does not describe these files, or a file does not have the format that its name promises.
 
     """
     parse_config(read(manifest.config, what), manifest, what=f"{what}: config")
@@ -113,9 +113,10 @@ def accept_attachment(data: bytes, *, what: str) -> Attachment:
 
 
 def accept_content(attachment: Attachment, content: bytes, *, what: str) -> None:
-    """Check the evaluation or the signature that is attached.
+    """Check an attached evaluation or signature.
 
-    A signature must be of the version that the manifest names. By which key it was made is not checked.
+    A signature's statement must name the version that the manifest names. The signature itself is not verified, because
+    that needs a public key (see `Verifier`).
 
     Parameters
     ----------

@@ -209,12 +209,7 @@ def build(
     """
     if not files:
         raise BadInput(f"{name}:{version}: no files to publish")
-    unknown = sorted(set(config) - _CONFIG_KEYS)
-    if unknown:
-        raise BadInput(
-            f"{name}:{version}: config {shown(unknown[0])} is not a ModelPack property, one of "
-            f"{', '.join(sorted(_CONFIG_KEYS))}"
-        )
+    _check_properties(config, what=f"{name}:{version}")
     all_annotations = _annotations(name, version, created, annotations)
     layers = [_layer(path, files[path]) for path in sorted(files)]
     config_data = canonical(
@@ -239,6 +234,15 @@ def build(
     blobs = {digest_of(content): bytes(content) for content in files.values()}
     blobs |= {digest_of(config_data): config_data, digest_of(data): data}
     return Package(descriptor=Descriptor.of(data, MANIFEST_TYPE), blobs=blobs)
+
+
+def _check_properties(config: Mapping[str, Any], *, what: str) -> None:
+    unknown = sorted(set(config) - _CONFIG_KEYS)
+    if unknown:
+        raise BadInput(
+            f"{what}: config {shown(unknown[0])} is not a ModelPack property, one of "
+            f"{', '.join(sorted(_CONFIG_KEYS))}"
+        )
 
 
 def _layer(path: str, data: bytes) -> dict[str, Any]:

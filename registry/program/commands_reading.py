@@ -27,7 +27,7 @@ __all__ = ["add_reading"]
 
 
 def add_reading(app: typer.Typer) -> None:
-    """Add the commands to the program."""
+    """Add the commands of this module to the program."""
     for command, name in (
         (list_, "list"),
         (show, None),

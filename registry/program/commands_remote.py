@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
@@ -22,8 +22,18 @@ from .options import (
 
 if TYPE_CHECKING:
     from ..remote import Transfer
+    from ..store import Registry
 
 __all__ = ["add_remote"]
+
+
+class _Options(TypedDict):
+    """The options that pull and --follow pass on as they are."""
+
+    plain_http: bool
+    actor: str | None
+    reason: str | None
+
 
 _Remote = Annotated[
     str, typer.Argument(metavar="REMOTE", help="HOST[:PORT]/REPOSITORY[:TAG][@sha256:...]")
@@ -34,7 +44,7 @@ _PlainHttp = Annotated[
 
 
 def add_remote(app: typer.Typer) -> None:
-    """Add the commands to the program."""
+    """Add the commands of this module to the program."""
     for command in (push, pull, serve):
         app.command()(command)
 
@@ -92,42 +102,38 @@ def pull(
 
     Nothing becomes visible before all of it is verified.
     """
-    store = open_registry(registry)
-    name, _, tag = (model or "").partition(":")
     if once and not following:
         raise BadInput("--once needs --follow")
     from .. import remote as library  # noqa: PLC0415 - the other commands need no HTTP
 
-    if not following:
-        done = library.pull(
-            store,
-            remote,
-            name or None,
-            tag or None,
-            plain_http=plain_http,
-            actor=actor,
-            reason=reason,
-        )
-        _print(done, "pulled from", as_json=as_json)
-        return
+    name, _, tag = (model or "").partition(":")
+    # Both calls take the same arguments, but `tag` is the version to pull or the local alias to move.
+    arguments = (open_registry(registry), remote, name or None, tag or None)
+    options: _Options = {"plain_http": plain_http, "actor": actor, "reason": reason}
+    if following:
+        _follow(arguments, options, once=once, interval_s=interval)
+    else:
+        _print(library.pull(*arguments, **options), "pulled from", as_json=as_json)
+
+
+def _follow(
+    arguments: tuple[Registry, str, str | None, str | None],
+    options: _Options,
+    *,
+    once: bool,
+    interval_s: float,
+) -> None:
+    """Follow an alias until a signal, or check it once."""
+    from .. import remote as library  # noqa: PLC0415 - the other commands need no HTTP
     from ..remote.json_log import logger  # noqa: PLC0415 - only --follow and serve log
     from ..remote.stop_signals import stopping  # noqa: PLC0415 - only --follow runs until a signal
 
     with stopping() as stop, contextlib.suppress(library.Stopped):
-        follower = library.AliasFollower(
-            store,
-            remote,
-            name or None,
-            tag or None,
-            plain_http=plain_http,
-            actor=actor,
-            reason=reason,
-            stop=stop,
-        )
+        follower = library.AliasFollower(*arguments, **options, stop=stop)
         if once:
             library.follow_once(follower, log=logger())
         else:
-            library.follow(follower, log=logger(), stop=stop, interval_s=interval)
+            library.follow(follower, log=logger(), stop=stop, interval_s=interval_s)
 
 
 def serve(

@@ -40,7 +40,7 @@ alias_app = typer.Typer(
 
 
 def add_writing(app: typer.Typer) -> None:
-    """Add the commands to the program."""
+    """Add the commands of this module to the program."""
     for command in (init, publish, rollback, attach, sign, withdraw, repair, gc):
         app.command()(command)
     app.command("import")(import_)

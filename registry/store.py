@@ -65,10 +65,12 @@ class Registry:
 
     Several parameters mean the same everywhere. `ref` is a reference: `model:1.0.0`, `model:production`,
     `model@sha256:...` or `model:1.0.0@sha256:...`. `expect` is the digest that an alias must point to now; ABSENT if
-    the alias must not exist; None for any. `actor` and `reason` are recorded in the journal; `actor` defaults to
-    user@host.
+    the alias must not exist; None for any. `actor` and `reason` are recorded in the journal, one printable line of at
+    most 4096 characters each; `actor` defaults to user@host.
 
-    All methods may raise StorageError, and those that read a model Corrupt if its index or journal is damaged.
+    Besides the errors that it lists, each method may raise BadReference (a name or a reference does not follow the
+    grammar), BadInput (an actor or a reason is not such a line), StorageError (the file system refuses) and Corrupt
+    (the model's index or journal is damaged).
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks import daemon
-from benchmarks.tables import machine, show
+from benchmarks.tables import machine, print_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,7 +124,7 @@ def main() -> int:
             for name, figure in figures(checkouts[side]):
                 found[name][side].append(figure)
     print(f"Measured on {machine()}.")
-    show(
+    print_table(
         f"This checkout and {asked.other.name}, {asked.rounds} rounds in changing order",
         ["figure", "this", "other", "ratio, median", "least", "most"],
         [row(name, sides) for name, sides in found.items()],
@@ -133,7 +133,7 @@ def main() -> int:
 
 
 def row(name: str, sides: dict[str, list[float]]) -> list[Any]:
-    """Make the row of a figure."""
+    """Return one row of the table."""
     ratios = [a / b for a, b in zip(sides["this"], sides["other"], strict=True)]
     medians = [f"{statistics.median(sides[side]):,.4g}" for side in ("this", "other")]
     return [name, *medians, *(f"{f(ratios):.2f}" for f in (statistics.median, min, max))]

@@ -1,7 +1,7 @@
-"""Compare this checkout with another one, the build before for example: `python -m benchmarks.against OTHER_CHECKOUT`.
+"""Compare this checkout with another one, e.g. the previous build: `python -m benchmarks.against OTHER_CHECKOUT`.
 
-Both need their .venv (`make demo` makes it).  Every round measures both, in changing order, since a machine's speed
-drifts; the table has medians, and the median of the rounds' ratios.
+Both need their .venv (`make demo` creates it).  Every round measures both, in alternating order, because the machine's
+speed drifts; the table has medians, and the median of the ratios of all rounds.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def classify(checkout: Path) -> float:
 
 
 def small(texts: list[str]) -> Iterator[tuple[str, float]]:
-    """Measure files of one question that all wait at the start, strict."""
+    """Measure files of one question that are all present at the start, strict."""
     spool = daemon.Spool()
     spool.fill(range(FILES), texts)
     with daemon.Daemon(spool.path) as running:
@@ -92,7 +92,7 @@ def large(texts: list[str]) -> float:
 
 
 def idle(texts: list[str]) -> Iterator[tuple[str, float]]:
-    """Measure a start, and single files that are dropped into an idle daemon."""
+    """Measure a start, and single files dropped into an idle daemon."""
     spool = daemon.Spool()
     with daemon.Daemon(spool.path) as running:
         yield "start to ready, s", running.ready_s
@@ -125,7 +125,7 @@ def main() -> int:
                 found[name][side].append(figure)
     print(f"Measured on {machine()}.")
     print_table(
-        f"This checkout and {asked.other.name}, {asked.rounds} rounds in changing order",
+        f"This checkout and {asked.other.name}, {asked.rounds} rounds in alternating order",
         ["figure", "this", "other", "ratio, median", "least", "most"],
         [row(name, sides) for name, sides in found.items()],
     )

@@ -22,5 +22,5 @@ class Backoff:
         return cls(first_s=settings.retry_first_s, last_s=settings.retry_last_s)
 
     def after(self, pause_s: float) -> float:
-        """Return the pause in seconds that follows one of `pause_s`; 0 stands for no pause so far."""
+        """Return the pause in seconds that follows one of `pause_s`; 0 for the first."""
         return min(max(pause_s * 2, self.first_s), self.last_s)

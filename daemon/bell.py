@@ -19,9 +19,7 @@ class Bell:
 
     def ring(self) -> None:
         """Wake the loop, now or when it next waits."""
-        with suppress(
-            OSError
-        ):  # a full pipe already wakes the loop; behind a closed one nobody waits
+        with suppress(OSError):  # a full pipe already wakes the loop; a closed one has no loop
             os.write(self._write, b"\0")
 
     def wait(self, seconds: float) -> bool:

@@ -94,7 +94,7 @@ class InputFile:
         self._blocks = self._read(reader, names.kind(name))
 
     def _take_plain_text(self, name: str, content: bytes, settings: Settings) -> bool:
-        """Parse a small text at once, in a third of the time; return False where the general way must decide.
+        """Parse a small text in one go, in a third of the time; return False where the general way must decide.
 
         That is every other format, and every text that exceeds a limit, is not UTF-8 or has no questions.
         """

@@ -108,8 +108,8 @@ def plain_questions(content: bytes) -> list[InputRecord]:
 def without_duplicates(blocks: Iterable[list[InputRecord]]) -> Iterator[list[InputRecord]]:
     """Yield blocks in which a record whose id an earlier valid record has is replaced by a `duplicate_id` fault.
 
-    Nobody could tell the two answers apart.  Memory is bounded: ids beyond `MOST_IDS` or `MOST_CHARACTERS` are not
-    remembered, so later duplicates of those are not found.
+    By its id alone, a reader could not distinguish the two answers.  Memory is bounded: ids beyond `MOST_IDS` or
+    `MOST_CHARACTERS` are not remembered, so later duplicates of those are not found.
     """
     seen: set[int | str] = set()
     characters = MOST_CHARACTERS

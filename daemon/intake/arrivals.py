@@ -75,7 +75,7 @@ class Arrivals:
 
     @property
     def expecting(self) -> bool:
-        """True while inputs are claimed ahead, or more can be claimed although nobody does anything."""
+        """True while inputs are claimed ahead, or the inbox has names that will become claimable without a producer."""
         return self._ahead is not None or self._inbox.expecting
 
     @property
@@ -127,9 +127,9 @@ class Arrivals:
     def claim(self, now: float, *, waiting: Container[str]) -> list[Request]:
         """Claim complete inputs, and return those that must be answered.
 
-        Inputs whose very bytes are answered already are moved to done/ at once.  The others leave in/ while the caller
-        goes on; `release` must have returned before their answers become final.  If there are more, the next ones are
-        claimed meanwhile, too, and returned by the next call.
+        Inputs whose very bytes have a result already are moved to done/.  The others are unlinked from in/ in a thread;
+        `release` must have returned before their answers become final.  If more inputs are due, the thread also claims
+        the next ones, which the next call returns.
 
         Parameters
         ----------

@@ -102,7 +102,7 @@ class Inbox:
         self.full = False
 
     def hint(self, seen: Iterable[str], now: float) -> list[str]:
-        """Make names that the watcher has seen due at once; return those that are new."""
+        """Make the names that the watcher has seen due now; return those that are new."""
         new = []
         for name in map(self._input, seen):
             if names.skipped(name) or not self._spool.takes(name):
@@ -182,11 +182,11 @@ class Inbox:
 
     @property
     def expecting(self) -> bool:
-        """True while there are names that become ready although nobody does anything: all but those held open."""
+        """True while there are names that will become ready without a producer: all but those held open by a writer."""
         return self.full or any(not c.held for c in self._candidates.values())
 
     def _input(self, name: str) -> str:
-        """Return the input that a name in in/ stands for.
+        """Return the input that a name in in/ refers to.
 
         That is the name itself; where the spool has markers, it is the marked name, or `.`, which is skipped, if the
         name is not a marker.
@@ -233,7 +233,7 @@ def examine(folder: int, names: Sequence[str], *, leases: bool) -> list[FileFact
     """Return the facts of names in a folder; None for those that do not exist.
 
     With `leases` the kernel is asked whether a process has a file open for writing: it grants a read lease only if
-    none has; the lease is given back at once.  This needs the file's uid or CAP_LEASE, and a process that ignores
+    none has; the lease is dropped immediately.  This needs the file's uid or CAP_LEASE, and a process that ignores
     SIGIO (see `signals`).
 
     Raises
@@ -264,7 +264,7 @@ def _is_free(name: str, unopened: int, unleased: int) -> bool | None:
 
 
 def leases_work(spool: Spool) -> bool:
-    """Return whether leases tell an open writer from a closed one, tried on a file in tmp/."""
+    """Return whether leases distinguish an open writer from a closed one, after a trial on a file in tmp/."""
     name = f"lease-{os.getpid()}"
     fd = durable.create(spool.tmp, name)
     try:

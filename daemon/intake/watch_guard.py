@@ -59,7 +59,7 @@ class WatchGuard:
             self._plant(now)
 
     def note_events(self, seen: set[str], now: float, *, lost: bool) -> None:
-        """Note the names in the events that arrived; `lost` says that some events were dropped."""
+        """Note the names of the events that arrived; `lost` means that some events were dropped."""
         if lost:
             self._planted_s, self._canary_due_s = None, now
         elif CANARY in seen and self._planted_s is not None:
@@ -110,7 +110,7 @@ class WatchGuard:
         try:
             os.close(durable.create(self._spool.inbox, CANARY))
             durable.unlink(self._spool.inbox, CANARY)
-        except OSError:  # a full disk tells nothing about events
+        except OSError:  # a full disk is no evidence about events
             self._planted_s = None
         else:
             self._planted_s, self._looks = now, 0

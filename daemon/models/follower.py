@@ -101,7 +101,7 @@ class ModelFollower:
             self._thread.join()
 
     def look_now(self, source: ModelSource | None = None) -> int:
-        """Make the thread look at once; return the value that `looks` will have reached when that look has ended.
+        """Make the thread look now; return the value that `looks` will have reached when that look has ended.
 
         Parameters
         ----------

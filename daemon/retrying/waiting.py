@@ -1,4 +1,4 @@
-"""Inputs in work/ that nobody is answering: left by an earlier process or a fault, until they are tried again.
+"""Inputs that wait in work/: an earlier process or a fault left them there, until they are tried again.
 
 Each is tried alone, with pauses that grow after every fault of the machine.
 """
@@ -84,7 +84,7 @@ class Waiting:
         return min((retry.due_s for retry in self._retries.values()), default=None)
 
     def recover(self, now: float) -> list[Request]:
-        """Complete what an earlier process left half done, and let inputs without an answer wait.
+        """Complete what an earlier process left half done, and add the inputs that have no answer.
 
         Returns
         -------
@@ -120,7 +120,7 @@ class Waiting:
         return deadly
 
     def adopt(self, now: float) -> None:
-        """Let all inputs in work/ wait, after a fault has interrupted claims; none of them may be being answered."""
+        """Add all inputs in work/, after a fault has interrupted claims; none of them may be in progress."""
         for name in durable.listing(self._spool.work):
             facts = durable.look(self._spool.work, name)
             if not name.startswith(".") and name not in self._retries and facts is not None:
@@ -149,7 +149,7 @@ class Waiting:
         return requests
 
     def again(self, request: Request, fault: OSError | AnswerError, now: float) -> None:
-        """Leave an input in work/ to be tried again alone: after a pause, or after an `AnswerError` at once."""
+        """Leave an input in work/ to be tried again alone: after a pause, or without one after an `AnswerError`."""
         code = fault_name(fault) if isinstance(fault, OSError) else "simulator"
         at_once = isinstance(fault, AnswerError)
         pause = self._add(request.name, arrived_s=request.arrived_s, now=now, at_once=at_once)
@@ -176,7 +176,7 @@ class Waiting:
         self._attempts.forget(*final)
 
     def _add(self, name: str, *, arrived_s: float, now: float, at_once: bool = False) -> float:
-        """Let an input wait; return the pause in seconds (0 with `at_once`)."""
+        """Add an input; return its pause in seconds (0 with `at_once`)."""
         pause = 0.0
         if not at_once:
             before = self._retries.get(name)

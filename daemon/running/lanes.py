@@ -70,7 +70,7 @@ class Lane:
 
     @property
     def idle(self) -> bool:
-        """True when there is nothing to do until somebody drops a file, or nothing can be done without a model."""
+        """True when there is nothing to do until a producer drops a file, or no model to do it with."""
         if self._service is None:
             return self.follower.looks > 0 and not self.follower.pending and self._loaded is None
         return self._service.idle

@@ -58,7 +58,7 @@ def serve(
     settings
         See `Settings`.
     log
-        The daemon's log; None: as the settings that begin with `log_` say, by default on standard output.
+        The daemon's log; None: one as configured by the settings `log_*`, by default on standard output.
     counters
         The counters that observe `log` and that status, health and metrics show (see `logger.logger`); None if `log`
         is None.

@@ -120,7 +120,7 @@ class Service:
 
     @property
     def idle(self) -> bool:
-        """True when there is nothing to do, and nothing will come unless somebody drops a file."""
+        """True when there is nothing to do until a producer drops a file."""
         busy = self._orphans or self._in_flight or len(self._waiting)
         return not (busy or self._arrivals.expecting)
 

@@ -65,6 +65,7 @@ def confusion_matrix(
 ) -> dict[str, Any]:
     """Count the answers (columns; the last one counts "no answer") to the questions of each true class (rows)."""
     matrix = np.zeros((len(labels), len(labels) + 1), dtype=np.int64)
+    # add.at, because `matrix[...] += 1` would count a repeated pair only once
     np.add.at(matrix, (truth, np.where(answered < 0, len(labels), answered)), 1)
     return {"labels": list(labels), "matrix": matrix.tolist()}
 
@@ -85,7 +86,7 @@ def class_figures(confusion: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 def core_figures(answers: Any, cores: int) -> dict[str, Any]:
     """Return the core's mean ticks, spikes, events, power and energy per question, over those that hold a word."""
-    run = answers.ticks > 0
+    run = answers.ticks > 0  # questions without a word are not simulated
     ticks, events = answers.ticks[run], answers.synaptic_events[run]
     energy = estimate(cores=cores, ticks=int(ticks.sum()), synaptic_events=int(events.sum()))
     n = int(run.sum())
@@ -156,6 +157,7 @@ def responses(
         return None
     chosen = np.linspace(0, len(questions) - 1, min(len(questions), RESPONSE_QUESTIONS)).astype(int)
     asked = [questions[i] for i in chosen]
+    # Both traces order their steps alike, so rows correspond.
     wanted = np.concatenate([a for _, _, a in integer.trace(asked)])
     got = np.concatenate([counts for _, _, counts in run_hidden_neurons(placed, neurons, asked)])
     return {

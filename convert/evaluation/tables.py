@@ -174,7 +174,9 @@ def step_table(found: Explanation) -> Rows:
         if s < len(course.order):
             code = activities(course.codes[s].tolist())
             scores = course.evidence[s]
-            best = np.argsort(-scores, kind="stable").tolist()
+            best = np.argsort(
+                -scores, kind="stable"
+            ).tolist()  # stable: of equal scores, the first class wins
             evidence = [f"{n:,}" for n in scores.tolist()]
             if len(labels) > MOST_CLASSES:
                 evidence = [", ".join(f"{labels[c]} {scores[c]:,}" for c in best[:3])]

@@ -78,6 +78,7 @@ class Symbols:
 def generate(pattern: Node, symbols: Symbols, code: list[tuple[int, int, int, int, int]]) -> int:
     """Append the program of a pattern to `code`; return the index of its first instruction."""
     begin = len(code)
+    # No match begins at the end of the text, since no pattern matches the empty text.
     code.append((START, 0, 0, _first(pattern, _ALL, symbols) & ~(1 << END), 0))
     _Writer(symbols, code).write(pattern, _ALL)
     code.append((DONE, 0, 0, 0, 0))

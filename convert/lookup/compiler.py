@@ -138,7 +138,7 @@ class _Compiler:
         places: dict[str, int] = {}
         for c, to in spelled.items():
             if len(to) == 1:
-                cells[c] = ord(to) - c
+                cells[c] = ord(to) - c  # differences, not code points: many pages of them are equal
                 continue
             if len(to) > LONGEST_SPELLED:
                 raise CannotCompileError(
@@ -164,6 +164,7 @@ class _Compiler:
         if self.forms:
             pairs = merges()
             mark = marks() | np.where(seconds(), np.uint8(SECOND), np.uint8(0))
+        # A code point has 21 bits, so a pair fits one int64 key; the kernel searches the sorted keys.
         keys = {(first << 21) + second: c for (first, second), c in sorted(pairs.items())}
         byte_index, byte_cells = _paged([symbols.of, mark])
         map_index, map_cells = _paged(self.maps)

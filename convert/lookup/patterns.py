@@ -134,7 +134,7 @@ class _Parser:
 
     def take(self, text: str) -> bool:
         found = self.source.startswith(text, self.at)
-        self.at += len(text) * found
+        self.at += len(text) * found  # only if the text was found
         return found
 
     def choice(self) -> Node:

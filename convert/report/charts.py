@@ -168,6 +168,7 @@ def confusion_chart(labels: list[str], shares: NDArray[np.float64]) -> Markup:
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
+        # A bitmap cannot follow CSS variables: draw one for each colour scheme, and let CSS show the right one.
         for scheme, colours in SCHEMES.items():
             shown = np.empty((*shares.shape, 4))
             shown[..., :3] = to_rgb(colours["series"][0])

@@ -58,6 +58,7 @@ def crossbar_picture(image: CoreImage, core: int) -> Markup:
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
+        # A bitmap cannot follow CSS variables: draw one for each colour scheme, and let CSS show the right one.
         for scheme, colours in SCHEMES.items():
             shown = np.zeros((*synapses.shape, 4))
             shown[..., :3] = np.array([to_rgb(c) for c in colours["series"]])[kinds]
@@ -159,6 +160,7 @@ def corner(image: CoreImage, core: int) -> tuple[Markup, list[str], list[list[st
         for i in range(min(_SHOWN_LINES, (b - a) // COPIES))
         if name != "gate"
     ]
+    # A line's four axons and a unit's four neurons are adjacent (see network/place.py).
     axons = np.array([a + k for _, a in lines for k in range(COPIES)])
     neurons = np.array([u + k for u in units for k in range(COPIES)])
     bits = image.synapses()[core][np.ix_(axons, neurons)]

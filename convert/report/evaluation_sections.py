@@ -150,6 +150,7 @@ def _matrix(found: Mapping[str, Any]) -> tuple[list[Plot], list[ReportTable]]:
     np.fill_diagonal(wrong, 0)
     names = [*labels, "none"]
     most = np.argsort(-wrong, axis=None, kind="stable")[:_MOST_CONFUSIONS]
+    # `most` are flat indices; confusions that never happened are left out.
     places = [divmod(int(n), wrong.shape[1]) for n in most if wrong.flat[n]]
     often = ReportTable(
         caption=f"The {len(places)} most frequent confusions.",

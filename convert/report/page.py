@@ -102,7 +102,7 @@ def _write(out: Path, page: bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(page)
-        Path(name).chmod(0o644)
+        Path(name).chmod(0o644)  # mkstemp creates files that only the owner may read
         Path(name).replace(out)
     except BaseException:
         Path(name).unlink(missing_ok=True)

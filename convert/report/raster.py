@@ -114,12 +114,13 @@ def _spikes(axes: Axes, groups: list[tuple[str, NDArray[Any], str]], ticks: int)
     top, centres, names = 0, [], []
     for name, spikes, colour in groups:
         tick, row = np.nonzero(spikes)
+        # Each stroke has two ends (tick, row - 0.4) and (tick, row + 0.4).
         ends = np.empty((2 * len(tick), 2))
         ends[:, 0] = np.repeat(tick, 2)
         ends[0::2, 1], ends[1::2, 1] = top + row - 0.4, top + row + 0.4
         codes = np.tile([Path.MOVETO, Path.LINETO], len(tick))
         path = Path(ends, codes) if len(tick) else Path(np.zeros((1, 2)))
-        path.should_simplify = False
+        path.should_simplify = False  # simplification would merge strokes
         width = float(np.clip(300 / ticks, 0.5, 2.5))
         stroke = PathPatch(path, fill=False, edgecolor=colour, linewidth=width, capstyle="butt")
         axes.add_patch(stroke)

@@ -94,6 +94,7 @@ def draw(
         Width and height in inches.
 
     """
+    # "default" overrides the user's matplotlibrc; the salt makes ids in the SVG reproducible.
     with matplotlib.style.context(["default", _STYLE | {"svg.hashsalt": name}]):
         figure = Figure(figsize=size, layout="constrained")
         paint(figure)

@@ -90,7 +90,9 @@ class Corpus:
         hit = generator.random(len(everything)) < share
         changed = np.where(hit, generator.choice(everything, len(everything)), everything)
         if replace:
-            changed[generator.random(len(everything)) < _UNKNOWN_SHARE] = 0
+            changed[generator.random(len(everything)) < _UNKNOWN_SHARE] = (
+                0  # id of the unknown word
+            )
         return tuple(np.split(changed, np.cumsum(lengths)[:-1]))
 
 
@@ -169,7 +171,7 @@ def folds(corpus: Corpus, count: int, seed: int) -> Iterator[Split]:
         raise TrainingError(f"folds: {count}, expected 2..{len(corpus)}, the number of questions")
     order = np.random.Generator(np.random.PCG64(seed)).permutation(len(corpus)).tolist()
     for fold in range(count):
-        dev = order[fold::count]
+        dev = order[fold::count]  # dealt out in turn, so that sizes differ by one at most
         yield _apart(corpus, [i for k, i in enumerate(order) if k % count != fold], dev)
 
 

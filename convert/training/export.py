@@ -80,6 +80,7 @@ def to_onnx(network: GridNetwork) -> onnx.ModelProto:
         "embedding": (network.codes / ACTIVITY_MAX).astype(np.float32),
         "W": weights[None, :, :n_in].astype(np.float32),
         "R": weights[None, :, n_in:].astype(np.float32),
+        # ONNX has two biases for each unit, of inputs and of recurrence; only their sum matters.
         "B": np.concatenate([network.bias, np.zeros(n_hidden)])[None].astype(np.float32),
         "head": (network.head_scale[:, None] * network.head).astype(np.float32),
         "head_bias": network.head_bias.astype(np.float32),

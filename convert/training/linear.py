@@ -70,6 +70,7 @@ class LinearTeacher(nn.Module):
         self.register_buffer("matrix", _VECTOR_SCALE * matrix / matrix.std().clamp(min=1e-6))
         self.votes = nn.EmbeddingBag(_BUCKETS, classes, mode="sum", padding_idx=0)
         self.vector = nn.Linear(OPENINGS * matrix.shape[1], classes)
+        # Zero weights: features that training never sees then add nothing.
         nn.init.zeros_(self.votes.weight)
         nn.init.zeros_(self.vector.weight)
         nn.init.zeros_(self.vector.bias)

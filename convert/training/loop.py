@@ -138,7 +138,7 @@ def _stage(
     done = 0
     net.train()
     for _ in range(epochs):
-        texts, targets = lessons[int(generator.integers(len(lessons)))]
+        texts, targets = lessons[int(generator.integers(len(lessons)))]  # one version per pass
         for chosen in batches(lengths, settings.batch, generator):
             _set_rate(optimiser, rate, done, total)
             logits = net(*pack([texts[i] for i in chosen]), way)
@@ -147,7 +147,7 @@ def _stage(
             torch.autograd.backward(loss)
             torch.nn.utils.clip_grad_norm_(net.parameters(), _GRADIENT_BOUND)
             optimiser.step()
-            net.bound()
+            net.bound()  # projected gradient: a step may leave the range of the chip's leak
             if mean is not None:
                 mean.add(net)
             done += 1
@@ -155,6 +155,7 @@ def _stage(
 
 
 def _set_rate(optimiser: torch.optim.Optimizer, rate: float, done: int, total: int) -> None:
+    # Linear warm-up, then cosine decay to 0 (Loshchilov and Hutter 2017).
     warm = min(1.0, (done + 1) / _WARM_UP)
     cosine = 0.5 + 0.5 * math.cos(math.pi * done / total)
     for group in optimiser.param_groups:

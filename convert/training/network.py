@@ -153,6 +153,7 @@ class ElmanNet(nn.Module):
         way
             How activities are computed, see the module's docstring.
         """
+        # Encode each distinct word of the batch only once.
         words, place = torch.unique(ids, return_inverse=True)
         codes = self.codes(words)[place]
         q, scale, head_q, head_scale = self.grid()
@@ -169,7 +170,9 @@ class ElmanNet(nn.Module):
             if way == "integer":
                 rate = round_activities(rate)
             elif spikes is not None:
+                # Straight-through: the value is the spike count, the gradient is that of the rate model.
                 rate = spikes.step(t) / T + (rate - rate.detach())
+            # Questions are aligned at the last step: before its first word, a question's state stays 0.
             state = rate * alive[t][:, None]
         return state @ (head_q * head_scale).t() + self.head_bias
 

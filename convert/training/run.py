@@ -151,6 +151,7 @@ def _train(
         done += 1
         progress(stage=stage, done=done, total=passes)
 
+    # Independent streams: another teacher does not change the order in which the others see the questions.
     *teaching, learning = np.random.default_rng(seed).spawn(len(settings.teachers) + 1)
     teachers = train_teachers(corpus, inputs, own, settings, teaching, on_pass)
     net = ElmanNet(table, own, classes, settings)

@@ -80,6 +80,7 @@ def best_split(
             inputs, inner, tried, seed=seed, rule="inner split of a search", progress=shown
         )
         trials.append({"n_in": tried.n_in, "n_hidden": hidden, "spiking": found.stages["spiking"]})
+    # max() returns the first of equal trials, which has the fewest hidden units.
     best = max(trials, key=lambda trial: trial["spiking"])
     facts = {
         "rule": (

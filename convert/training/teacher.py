@@ -103,6 +103,7 @@ class Teacher(nn.Module):
             h = h.masked_fill(
                 ~alive[:, :, None], -1
             )  # below the maximum over time, as states are in -1..1
+            # The last step is the first word of the question (see `corpus.pack`).
             z = torch.cat([h.amax(dim=0), h[-1]], dim=1)
         logits: torch.Tensor = self.head(functional.dropout(z, _OUTPUT_DROPOUT, self.training))
         return logits

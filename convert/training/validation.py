@@ -106,6 +106,7 @@ def summary(found: Sequence[Fold], folds: int, fold_seed: int) -> dict[str, Any]
         each = []
         for seed in seeds:
             own = [fold for fold in found if fold.seed == seed]
+            # Folds differ in size by one question, so weigh their accuracies by it.
             right = sum(fold.stages[stage] * fold.questions for fold in own)
             each.append(right / sum(fold.questions for fold in own))
         stages[stage] = {

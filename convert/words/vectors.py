@@ -118,6 +118,7 @@ def vocabulary_table(vocabulary: Mapping[str, int], vectors: Vectors) -> tuple[W
     wanted = np.full(max(vocabulary.values()) + 1, -1, dtype=np.int64)
     for word, i in vocabulary.items():
         wanted[i] = row_of.get(word, -1)
+    # The appended -1 sorts first, so that row 0 is the zero vector even if every word has a vector.
     used, rows = np.unique(np.append(wanted, -1), return_inverse=True)
     zero = np.zeros((1, vectors.matrix.shape[1]), dtype=np.float32)
     table = WordTable(
@@ -155,6 +156,7 @@ def _header(path: Path, lines: list[bytes]) -> tuple[int, int]:
 def _parse(
     path: Path, rows: list[bytes], first_lines: list[int], dimensions: int
 ) -> NDArray[np.float32]:
+    # np.fromstring stops at malformed text with a mere warning: turn it into an error.
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
@@ -167,6 +169,7 @@ def _parse(
 
 
 def _first_bad(path: Path, rows: list[bytes], first_lines: list[int]) -> DataError:
+    """Return the error for the first malformed number, found by parsing again, number by number."""
     for number, row in zip(first_lines, rows, strict=True):
         for field in row.split(b" "):
             try:

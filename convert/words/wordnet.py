@@ -144,6 +144,7 @@ class WordNet:
         for chunk in _chunks(described, kept):
             weighted = chunk * weight
             scatter += weighted.T @ weighted
+        # eigh sorts by ascending eigenvalue: the strongest components are last.
         axes = np.linalg.eigh(scatter)[1][:, ::-1][:, :COMPONENTS]
         projection = weight[:, None] * axes
         components = np.concatenate([chunk @ projection for chunk in _chunks(described, kept)])
@@ -177,6 +178,7 @@ def _read_part(folder: Path, name: str) -> _PartOfSpeech:
 
 
 def _sense(fields: list[str]) -> tuple[str, list[str]]:
+    # wndb(5WN): lemma pos synset_cnt p_cnt [ptr_symbol...] sense_cnt tagsense_cnt synset_offset...
     count = int(fields[2])
     if not 0 < count <= len(fields) - 3:
         raise ValueError
@@ -184,11 +186,12 @@ def _sense(fields: list[str]) -> tuple[str, list[str]]:
 
 
 def _synset(fields: list[str]) -> tuple[str, tuple[str, list[str]]]:
+    # wndb(5WN): offset lex_filenum ss_type w_cnt (hex) [word lex_id...] p_cnt [symbol offset pos source/target...]
     pointers = 5 + 2 * int(fields[3], 16)
     end = pointers + 4 * int(fields[pointers - 1])
     if end > len(fields):
         raise ValueError
-    fields = fields[:end]
+    fields = fields[:end]  # without verb frames and gloss
     marks, targets = fields[pointers::4], fields[pointers + 1 :: 4]
     kinds = [t for mark, t in zip(marks, targets, strict=True) if mark in _HYPERNYMS]
     return fields[0], (fields[1], kinds)

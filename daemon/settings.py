@@ -270,6 +270,7 @@ def check(name: str, value: object) -> None:
     if not _fits(kind, value):
         raise SettingsError(f"{name}: {value!r}, expected {_KINDS[kind]}")
     if isinstance(value, int | float) and not isinstance(value, bool):
+        # `not >=` rather than `<`: NaN fails every comparison, and must be refused.
         if not value >= about.least:
             raise SettingsError(f"{name}: {value}, expected at least {about.least}")
         if not value <= about.most:

@@ -80,6 +80,7 @@ class Columns:
         classes = len(self._labels)
         blank = [0] * (classes + len(SPIKES) + 2)
         rows = [row if row is not None and row.label >= 0 else None for _, row in answered]
+        # Arrow takes a whole column at once: rows without an answer get zeros here, and are masked as nulls below.
         missing = np.array([row is None for row in rows])
         values = [
             blank if row is None else [*row.scores, *row.spikes, row.synaptic_events, row.ticks]
@@ -106,6 +107,7 @@ class Columns:
             self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
 
     def _ids(self, ids: list[int | str]) -> Any:
+        # An id column of strings is null where the row number is the id, which is then written as a string.
         kind = self._schema.field("id").type
         return pa.array(map(str, ids) if kind == pa.string() else ids, kind)
 

@@ -79,6 +79,7 @@ def manifest(inputs: list[InputState], *, pin: str, cores: int, labels: tuple[st
         "schema": FORMAT,
         "model": pin,
         **tally.figures(cores=cores),
+        # The same notes as in a summary of the daemon: nobody should take the figures for measurements.
         "power_is": "an estimate for the chip, not a measurement of this machine",
         "power_methods": METHODS,
         "labels": {label: tally.labels[i] for i, label in enumerate(labels)},

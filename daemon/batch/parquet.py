@@ -58,6 +58,7 @@ def scan(file: BinaryIO, *, part_bytes: int | None) -> Scan:
         rows += facts.row_group(i).num_rows
         whole = part_bytes is not None and filled >= part_bytes
         if rows and (whole or i == facts.num_row_groups - 1):
+            # Empty row groups join the next part, so that every part has rows.
             span = _span(facts, first, i + 1)
             part = InputPart(
                 number=len(parts),
@@ -116,6 +117,7 @@ def _span(facts: Any, first: int, last: int) -> tuple[int, int]:
         group = facts.row_group(i)
         for k in range(group.num_columns):
             column = group.column(k)
+            # The dictionary page, if any, comes before the data pages; some writers set its offset to 0 instead.
             at = column.data_page_offset
             if column.has_dictionary_page and column.dictionary_page_offset:
                 at = min(at, column.dictionary_page_offset)

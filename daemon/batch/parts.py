@@ -126,6 +126,7 @@ class _PositionedReader(LineReader):
 
     def _advance(self, last: int, lines: list[str]) -> None:
         self.line = last
+        # Lines come without their LF but with their CR, if any: + 1 gives the bytes.
         self.at += sum(1 + len(line if line.isascii() else line.encode()) for line in lines)
 
     def cut(self) -> str:
@@ -139,6 +140,7 @@ class _PositionedReader(LineReader):
         data = self._file.read(size)
         self._digest()
         self._ahead += data
+        # The reader removes a byte order mark, which is therefore in no line.
         if not self.size and data.startswith(codecs.BOM_UTF8):
             self.at = len(codecs.BOM_UTF8)
         return data
@@ -244,6 +246,7 @@ def part_questions(
     first_line = part.record - (head.lines if part.first else 0)
     source = LineReader(take, max_line_bytes=MAX_LINE_BYTES, first_line=first_line)
     yield chain.from_iterable(records(source, kind))
+    # Only here have all bytes been read: a caller must discard its answers if this raises.
     if total.hexdigest() != part.sha256:
         raise changed()
 

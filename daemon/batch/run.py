@@ -101,7 +101,7 @@ def run(settings: BatchSettings, show: Callable[[BatchProgress], None]) -> Batch
             raise BatchError(f"{source.url}: the input is in the folder for the results")
     inputs = [InputState(source=source) for source in sources]
     with connected(settings.scheduler, workers=settings.workers) as client:
-        store.remove(NAME)
+        store.remove(NAME)  # a manifest states that the batch is complete
         model = client.submit(PackedModel, pin=packed.pin, files=packed.files, pure=False)
         batch = _Batch(settings, model, store, BatchProgress(inputs=len(inputs)), show)
         make_calls(client, [batch.scan(each) for each in inputs], batch.then)
@@ -159,6 +159,7 @@ class _Batch:
             each.scan = result
             self.progress.parts += each.parts
             calls = [self._answer(each, result.head, part) for part in result.parts]
+        # Results of an input still arrive after it has failed; it is counted once.
         self.progress.inputs_done += self._done(each) and not was_done
         self._show(self.progress)
         return calls

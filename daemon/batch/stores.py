@@ -172,6 +172,7 @@ class Store:
             folder = os.open(target.parent, durable.FOLDER_FLAGS)
         try:
             with store_errors(str(target)):
+                # 0o666: the user's umask decides who may read the results, as for any program's output.
                 draft = Draft.named(folder, _temporary(target.name), mode=0o666)
             with closing(draft):
                 with os.fdopen(draft.fd, "r+b", closefd=False) as file:

@@ -171,6 +171,7 @@ def new_files(int folder, contents):
     try:
         sizes = <int64_t*>_memory(count * sizeof(int64_t))
         for i in range(count):
+            # The pointers stay valid without the GIL because `held` keeps a reference to each object.
             data[i] = PyBytes_AS_STRING(<bytes?>held[i])
             sizes[i] = PyBytes_GET_SIZE(held[i])
         with nogil:
@@ -216,6 +217,7 @@ def close_all(fds):
 def read_all(int folder, names, int64_t most):
     """Read regular files of at most `most` bytes each; None for any other file and for an unreadable one."""
     cdef Names n = Names(names)
+    # One buffer with `most` bytes for each file, so that the loop below neither allocates nor needs the GIL.
     cdef char* data = <char*>_memory(n.count * most)
     cdef int64_t* sizes = NULL
     cdef Py_ssize_t i

@@ -79,6 +79,7 @@ class Draft:
             The disk failed.
 
         """
+        # The list ends with a negated errno at the first failure; the drafts from there on get temporary names.
         fds = _calls.new_files(folder, contents)
         error = -fds.pop() if fds and fds[-1] < 0 else 0
         drafts = [cls(folder, fd, None) for fd in fds]

@@ -108,6 +108,7 @@ def logger(
     if form == "auto":
         form = "console" if os.isatty(fd) else "json"
     sink = Stream(fd)
+    # Their order matters: the observer sees every event, and what it counts must include the lost lines.
     processors: list[Processor] = [_add_head, _lost_lines(sink, file)]
     if observe is not None:
         processors.append(_observer(observe))

@@ -166,6 +166,7 @@ class Counters:
         self._monotonic = monotonic
         self._wall = wall
         self._errors: deque[dict[str, Any]] = deque(maxlen=_RECENT_ERRORS)
+        # One [start, files, questions] for each second with an answered file; the last one is still being counted.
         self._rates: deque[list[float]] = deque(maxlen=RECENT_S + 1)
         self._rate: list[float] = []
         self._second_ends_s = float("-inf")
@@ -205,6 +206,7 @@ class Counters:
         """Count the queued events and yield the totals and the state, which do not change within the block."""
         with self._lock:
             while self._queue:
+                # An exception leaves the inner loop, after its event has been removed: the outer loop goes on.
                 with suppress(Exception):  # a bug in a handler must not stop the daemon
                     while self._queue:
                         self._count(*self._queue.popleft())

@@ -45,6 +45,7 @@ def page(registry: CollectorRegistry, accept: str) -> tuple[bytes, str]:
 
 def registry(snapshot: Snapshot) -> CollectorRegistry:
     """Create the registry of a daemon's metrics and those of its process."""
+    # Not the library's global registry: tests run several daemons in one process.
     made = CollectorRegistry(auto_describe=False)
     made.register(_Daemon(snapshot))
     ProcessCollector(registry=made)
@@ -63,7 +64,7 @@ class _Daemon(Collector):
 
     def collect(self) -> Iterator[Metric]:
         snapshot = self._snapshot
-        snapshot.refresh()
+        snapshot.refresh()  # a scrape must not show counts that are older than itself
         with snapshot.counters.reading() as (sums, now):
             families = [*_work(sums), *_chip(sums), *_program(now)]
         yield from families

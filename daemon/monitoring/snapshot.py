@@ -108,6 +108,7 @@ class Snapshot:
         for why in (self.count_fault, self.write_fault):
             if why is not None:
                 yield f"spool: {why}"
+        # A fault has no event that ends it, so it ends by its time.
         at = self._clock.monotonic()
         faults = {lane: why for lane, (why, until) in now.faults.items() if at < until}
         kinds = {"disk": now.full, "out": now.full_outs, "watch": now.deaf, "fault": faults}

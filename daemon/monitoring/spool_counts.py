@@ -76,6 +76,7 @@ class SpoolCounter:
         begin = self._monotonic()
         if begin >= self._due_s:
             self._count_inbox()
+            # A count that took t seconds is not repeated before t / SHARE seconds have passed.
             self._due_s = begin + (self._monotonic() - begin) / SHARE
         disk = os.statvfs(self._path / "out")
         return SpoolCounts(

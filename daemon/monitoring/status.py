@@ -106,6 +106,7 @@ def status(path: Path, *, now_s: float, folders: Sequence[str] = FOLDERS) -> Sta
 
 def _daemon(path: Path, pid: int | None, shards: dict[int, int | None]) -> dict[str, Any] | None:
     """Read the status document of the running daemon, but not one that an earlier daemon left."""
+    # `pid` is the first running daemon's; if it runs a shard, its status file has that shard's name.
     number = next((n for n, each in shards.items() if each is not None and each == pid), None)
     shard = None if number is None else Shard(number=number, of=len(shards))
     document = state_files.read(path / own(state_files.STATUS_FILE, shard))

@@ -157,7 +157,7 @@ def _head(found: Status, document: Mapping[str, Any], now_s: float) -> Renderabl
     models = Table.grid(padding=(0, 1))
     models.add_column(style="dim", no_wrap=True)
     models.add_column(no_wrap=True, overflow="ellipsis")
-    for lane, pin in document["models"].items():
+    for lane, pin in document["models"].items():  # a pin is name:version@sha256:digest
         name, _, digest = pin.partition("@sha256:")
         models.add_row(f"in/{lane}", f"{name} ({digest[:12]})")
     return Group(line, models)

@@ -78,6 +78,7 @@ class StatusWriter:
         self._clock = clock
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="monitor", daemon=True)
+        # Half the watchdog's period, so that one late turn does not end the daemon.
         self._period_s = min(PERIOD_S, (notifier.watchdog_s or PERIOD_S * 2) / 2)
         self._known: dict[str, Any] = {}
         self._written_s = self._notified_s = self._refreshed_s = float("-inf")
@@ -90,6 +91,7 @@ class StatusWriter:
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._thread.join()
+        # The last document says "stopped"; it is written before the spool is unlocked for another daemon.
         self.turn(self._clock.monotonic(), last=True)
         os.close(self._folder)
 

@@ -26,6 +26,7 @@ class Notifier:
 
     def __init__(self, address: str = "", *, watchdog_s: float | None = None) -> None:
         self.watchdog_s = watchdog_s
+        # The kernel marks an abstract address, which is no file, by a leading zero byte instead of @.
         self._address = "\0" + address[1:] if address.startswith("@") else address
         self._socket: socket.socket | None = None
         if address:
@@ -36,6 +37,7 @@ class Notifier:
     def of(cls, environment: Mapping[str, str]) -> Self:
         """Find the manager of this process by the variables NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID."""
         usec, pid = environment.get("WATCHDOG_USEC", ""), environment.get("WATCHDOG_PID", "")
+        # Without WATCHDOG_PID, the watchdog is meant for every process of the unit.
         expected = usec.isdecimal() and int(usec) > 0 and pid in {"", str(os.getpid())}
         return cls(
             environment.get("NOTIFY_SOCKET", ""), watchdog_s=int(usec) * 1e-6 if expected else None

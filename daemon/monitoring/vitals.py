@@ -55,7 +55,7 @@ class Vitals:
         self._stack = ExitStack()
         self._notifier = notifier
         self.heartbeats = Heartbeats(clock.monotonic, limit_s=settings.stall_s)
-        self.heartbeats.beat(LOOP)
+        self.heartbeats.beat(LOOP)  # the start is part of the loop's work: it must not hang either
         self._snapshot = Snapshot(
             settings.spool,
             counters=counters,

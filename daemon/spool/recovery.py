@@ -59,6 +59,7 @@ def reconcile(spool: Spool, committer: Committer, name: str) -> ClaimState:
     if here is None:
         return ClaimState.GONE
     state = ClaimState.CLAIMED
+    # The states are told apart by names of the same file (inode): equal names alone prove nothing.
     if durable.same_file(here, durable.look(spool.inbox, name)):
         durable.sync_folder(spool.work, spool.durability)
         spool.unlink_claimed([name])
@@ -73,6 +74,7 @@ def reconcile(spool: Spool, committer: Committer, name: str) -> ClaimState:
         return ClaimState.QUARANTINED
     if durable.look(spool.out, names.base(name) + names.RESULT) is None:
         return state
+    # Results are new files, so only the idempotency key in their summary can identify them.
     sha256 = durable.digest(spool.work, name)
     if sha256 is None or committer.answered(name, sha256) is None:
         return state

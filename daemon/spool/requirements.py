@@ -42,6 +42,7 @@ def demand(spool: Spool, *, network_fs: bool) -> None:
             f"spool {spool.path}: it is on {mount.kind}, which may lack file events, leases and syncs; "
             f"use a local disk, or --network-fs to scan it"
         )
+    # in/ may be world-writable: producers of all users drop files there.
     closed = {
         "work": spool.work,
         "tmp": spool.tmp,

@@ -223,7 +223,7 @@ def _return_claims(path: Path, shard: Shard | None) -> None:
 
 def _foreign(folder: Path, shard: Shard | None) -> Iterator[Path]:
     """Yield the folders of daemons with another number of shards."""
-    if shard is not None:
+    if shard is not None:  # a daemon without shards works in the folder itself
         yield folder
     ours = "" if shard is None else f"-of-{shard.of}"
     for each in folder.glob(f"{_FOLDER}*"):

@@ -1,4 +1,4 @@
-"""Corpora, and a Dask cluster of real processes, for the tests of batches."""
+"""Corpora and a Dask cluster of real processes for the tests of batches."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Cluster:
 
 @contextmanager
 def dask_program(folder: Path, *arguments: str, **environment: str) -> Iterator[Any]:
-    """Run `dask ...`; kill it in the end."""
+    """Run `dask ...`, and kill it at the end."""
     command = [sys.executable, "-m", "dask", *arguments]
     folder.mkdir(exist_ok=True)
     with (folder / "log").open("ab") as log:
@@ -57,7 +57,7 @@ def dask_program(folder: Path, *arguments: str, **environment: str) -> Iterator[
 
 @contextmanager
 def dask_scheduler(folder: Path, **environment: str) -> Iterator[str]:
-    """Run a scheduler; give its address."""
+    """Run a scheduler; yield its address."""
     file = folder / "scheduler.json"
     options = (
         "--host",
@@ -80,7 +80,7 @@ def dask_worker(folder: Path, address: str, *options: str) -> Any:
 
 
 def asked_in_parts(data: bytes, kind: str, part_bytes: int) -> tuple[list[InputRecord], int]:
-    """Cut an input, read every part by itself, and put the questions together; count the parts."""
+    """Cut an input, read every part separately, and return all questions and the number of parts."""
     found = parts.scan(BytesIO(data), kind, part_bytes=part_bytes)
     questions: list[InputRecord] = []
     for part in found.parts:
@@ -90,6 +90,6 @@ def asked_in_parts(data: bytes, kind: str, part_bytes: int) -> tuple[list[InputR
 
 
 def partitions(out: Path, name: str) -> list[Path]:
-    """List the partitions of an input, in order."""
+    """Return the partitions of an input, in order."""
     (folder,) = [path for path in out.iterdir() if path.name.startswith(f"{name}.")]
     return sorted(path for path in folder.iterdir() if not path.name.endswith(".summary.json"))

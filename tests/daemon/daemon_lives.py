@@ -1,4 +1,4 @@
-"""Lives of real daemons that end or are disturbed at chosen file-system calls, and what must be true after them."""
+"""Run real daemons that are killed or disturbed at chosen file-system calls, and check the spool afterwards."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 QUICK = {"batch_questions": 64, "retry_first_s": 0.001, "retry_last_s": 0.01}
-"""Settings that make faults pass quickly, and batches of several files likely."""
+"""Settings with short back-offs, which make batches of several files likely."""
 
 FAULTS = (errno.ENOSPC, errno.EIO, errno.EMFILE, errno.EDQUOT)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hook:
-    """What is to happen at the n-th call on the spool, counted from 1; 0 is never (see `daemon_hook.c`)."""
+    """What happens at the n-th call on the spool, counted from 1; 0 means never (see `daemon_hook.c`)."""
 
     kill_at: int = 0
     fault_at: int = 0
@@ -51,18 +51,18 @@ def build_hook(folder: Path) -> Path:
 
 
 class Nursery:
-    """Starts daemons one after the other, by `daemon_nursery.py`.
+    """Starts one daemon after the other by `daemon_nursery.py`.
 
     Parameters
     ----------
     registry
-        Where their model is.
+        Registry with their model.
     log
         Their log; outside of the spools, so that it is not disturbed.
     hook
-        `daemon_hook.c`, compiled; None where nothing is to be disturbed.
+        The compiled `daemon_hook.c`; None if nothing will be disturbed.
     prefix
-        What the nursery is started by: strace, unshare.
+        Command that starts the nursery: strace or unshare.
 
     """
 
@@ -102,7 +102,7 @@ class Nursery:
         hook: Hook | None = None,
         **settings: Any,
     ) -> int:
-        """Start a daemon, and end the one before if it still runs; give its pid."""
+        """Start a daemon after killing the previous one if it is still running; return the pid."""
         self.end()
         job = {
             "spool": str(spool),
@@ -122,28 +122,28 @@ class Nursery:
         return self.pid
 
     def exit_code(self) -> int:
-        """Wait for the end of the daemon: 1 is a traceback (see `said`), negative the signal."""
+        """Wait for the end of the daemon; return its exit code: 1 is a traceback (see `said`), negative a signal."""
         self.pid = 0
         return int(_pipe(self.process.stdout).readline())
 
     def end(self) -> None:
-        """Kill the daemon, if one runs."""
+        """Kill the daemon if it is running."""
         if self.pid:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
             self.exit_code()
 
     def live(self, spool: Path, **options: Any) -> int:
-        """Let a daemon answer what is there, and give its exit code."""
+        """Run a daemon with `once`; return its exit code."""
         self.start(spool, once=True, **options)
         return self.exit_code()
 
     def said(self) -> str:
-        """Give what the present daemon has written to standard error."""
+        """Return what the present daemon has written to standard error."""
         return self.errors.read_text()
 
     def events(self, name: str | None = None, **fields: object) -> list[dict[str, Any]]:
-        """Give the events of the present daemon, of one name, with these fields."""
+        """Return the events of the present daemon with this name and these fields."""
         if not self.log.exists():
             return []
         with self.log.open("rb") as log:
@@ -173,10 +173,10 @@ def _pipe(pipe: IO[str] | None) -> IO[str]:
 
 @dataclass(frozen=True)
 class Rest:
-    """A spool at rest: everything that must not depend on what happened on the way.
+    """The part of a spool at rest that must not depend on earlier disturbances.
 
-    Summaries hold times, reports numbers of attempts: of those only the key and the cause are compared.  A record that
-    says that nobody is on trial is nothing left behind.
+    Summaries contain times, and reports contain numbers of attempts; only their key and cause are compared.  A trial
+    record without an input does not count as left behind.
     """
 
     waiting: frozenset[str]
@@ -188,7 +188,7 @@ class Rest:
 
 
 def unlike(found: Rest, expected: Rest) -> list[str]:
-    """Say in what a spool at rest is not as it must be; nothing when it is."""
+    """Return the differences between a spool at rest and the expected one; empty if there are none."""
     wrong = [f"left: {name}" for name in sorted(found.waiting ^ expected.waiting)]
     for field in ("results", "keys", "done", "failed", "causes"):
         a, b = getattr(found, field), getattr(expected, field)
@@ -201,7 +201,7 @@ def unlike(found: Rest, expected: Rest) -> list[str]:
 
 
 def at_rest(spool: Path) -> Rest:
-    """Look at a spool."""
+    """Read a spool at rest."""
     out, failed = spool / "out", spool / "failed"
     reports = {n for n in content(failed) if n.endswith(".error.json")}
     return Rest(
@@ -209,7 +209,7 @@ def at_rest(spool: Path) -> Rest:
             f"{folder}/{name}"
             for folder in ("in", "work", "tmp")
             for name in content(spool / folder)
-            if name != ".spikewatchd-canary"  # the next one replaces it
+            if name != ".spikewatchd-canary"  # replaced by the next trial
             if name != ".trial.json" or (spool / folder / name).read_text().strip() != "null"
         ),
         results={n: (out / n).read_bytes() for n in content(out) if n.endswith(".jsonl")},
@@ -229,12 +229,12 @@ def _bytes(path: Path) -> bytes | str:
 
 
 def copy(spool: Path, target: Path) -> Path:
-    """Copy a spool with its links."""
+    """Copy a spool, keeping its hard links."""
     subprocess.run(["cp", "-a", spool, target], check=True)
     return target
 
 
 def calls_of(trace: Path) -> Iterator[str]:
-    """Give what `daemon_hook.c` has written down: one call a line, without its number."""
+    """Return the calls that `daemon_hook.c` recorded, without their numbers."""
     for line in trace.read_text(errors="replace").splitlines():
         yield line.partition(" ")[2]

@@ -1,4 +1,4 @@
-"""File systems of the tests' own: small ones, and ones that can be taken away, in a mount namespace without root."""
+"""Small or removable file systems for tests, in a mount namespace that needs no root."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def require() -> None:
-    """Skip where file systems may not be mounted."""
+    """Skip the test if file systems may not be mounted."""
     if shutil.which("unshare") is None or shutil.which("nsenter") is None:
         pytest.skip("no unshare and nsenter")
     tried = subprocess.run(
@@ -30,16 +30,16 @@ def require() -> None:
 
 @contextmanager
 def island(registry: Path, point: Path, options: str) -> Iterator[tuple[Nursery, Path]]:
-    """Mount a tmpfs at a path that only the daemons of a nursery see; give the nursery and our own way to the path.
+    """Mount a tmpfs that only the daemons of a nursery see; yield the nursery, and a path to the mount from outside.
 
     Parameters
     ----------
     registry
-        Where their model is.
+        Registry with their model.
     point
-        The path.
+        The mount point.
     options
-        Of the mount: `size=256k,nr_inodes=60`.
+        Mount options, such as `size=256k,nr_inodes=60`.
 
     """
     require()
@@ -47,14 +47,14 @@ def island(registry: Path, point: Path, options: str) -> Iterator[tuple[Nursery,
     script = f'mount -t tmpfs -o {options} none "$0" && exec "$@"'
     prefix = ["unshare", "-Urm", "sh", "-c", script, str(point)]
     with Nursery(registry, point.with_name("island.log"), prefix=prefix) as nursery:
-        nursery.live(point / "warm")  # the mount is there when this is over
+        nursery.live(point / "warm")  # returns when the mount exists
         inside = Path(f"/proc/{nursery.process.pid}/root") / point.relative_to("/")
         shutil.rmtree(inside / "warm")
         yield nursery, inside
 
 
 def within(nursery: Nursery, *command: str | Path) -> None:
-    """Run a command where the nursery is."""
+    """Run a command in the nursery's namespace."""
     target = str(nursery.process.pid)
     subprocess.run(
         ["nsenter", "-U", "-m", "--preserve-credentials", "-t", target, *command], check=True

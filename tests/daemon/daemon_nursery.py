@@ -1,7 +1,7 @@
-"""Start real daemons quickly, one after the other: everything is imported once, each daemon is a fork.
+"""Start real daemons quickly, one after the other: modules are imported once, and each daemon is a fork.
 
-Reads one JSON job a line (see `daemon_lives.Nursery.start`).  Prints the pid of the daemon, and when it has ended its
-exit code (negative: the signal).
+Reads one JSON job per line (see `daemon_lives.Nursery.start`).  Prints the pid of the daemon, and at its end its exit
+code (negative: the signal).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MAX_INT = 2**31 - 1
 
 
 def live(job: dict[str, Any]) -> int:
-    """Be the daemon of a job, as `cli.main` would be."""
+    """Run the daemon of a job, as `cli.main` would."""
     log = os.open(job["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     paths = {key: Path(job[key]) for key in ("spool", "registry")}
     settings = Settings(**paths, model=job["model"], once=job["once"], **job["settings"])
@@ -45,7 +45,7 @@ def live(job: dict[str, Any]) -> int:
 
 
 def arm(spool: str, plan: dict[str, Any]) -> None:
-    """Start `daemon_hook.c`, which is preloaded."""
+    """Arm `daemon_hook.c`, which is preloaded."""
     trace = os.open(plan["trace"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC) if plan["trace"] else -1
     numbers = (plan[key] for key in ("reads", "kill_at", "fault_at", "fault_count", "fault"))
     ctypes.CDLL(None).hook_arm(os.fsencode(spool), *numbers, trace)
@@ -60,7 +60,7 @@ def main() -> None:
             code = 1
             try:
                 code = live(job)
-            except BaseException:  # noqa: BLE001 - as the interpreter does at the end of a process
+            except BaseException:  # noqa: BLE001 - as the interpreter would
                 traceback.print_exc()
             finally:
                 sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""One spool with a request of every kind, and how it must end: what the sweeps disturb."""
+"""A spool with a request of every kind, and its expected end; the sweeps disturb its processing."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ OTHER = b"what is the capital of france ?\n"
 
 @pytest.fixture(scope="session")
 def scene(memory: Path, lives: Nursery) -> Path:
-    """Make a spool with a request of every kind: what is swept.
+    """Create a spool with a request of every kind.
 
-    In in/: small ones that share batches, one of several batches, failing ones, known bytes under a known name (good
-    and bad), new bytes under an old name.  In work/: an input in each state that an end can leave behind.
+    in/ has small inputs that share batches, one of several batches, failing ones, known bytes under a known name (good
+    and bad), and new bytes under an old name.  work/ has an input in each state that a killed daemon can leave.
     """
     spool = spool_of(memory / "scene")
     inbox, work = spool / "in", spool / "work"
@@ -54,7 +54,7 @@ def scene(memory: Path, lives: Nursery) -> Path:
 
 @pytest.fixture(scope="session")
 def undisturbed(scene: Path, lives: Nursery, memory: Path) -> Rest:
-    """Say how the scene ends when nothing happens."""
+    """Return the end of the scene without disturbances."""
     spool = copy(scene, memory / "undisturbed")
     assert lives.live(spool) == 0
     rest = at_rest(spool)

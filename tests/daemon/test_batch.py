@@ -1,4 +1,4 @@
-"""Corpora through real worker processes: answers, going on, deaths, and what is said of bad inputs."""
+"""Batches with real worker processes: answers, continued runs, dead workers, and messages about bad inputs."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write 1,100 questions in every form that is read."""
+    """Write 1,100 questions in every input format."""
     folder = tmp_path_factory.mktemp("corpus")
     rng = random.Random(4)
     texts = [ask(rng) for _ in range(1100)]
@@ -247,7 +247,7 @@ def test_workers_answer_with_the_lookup_and_without_the_tokenizers_library(tmp_p
 
 
 def test_bad_files_are_told_in_the_manifest_and_the_others_are_answered(tmp_path: Path) -> None:
-    """Without an address: the program, with processes of its own."""
+    """Without an address, the program starts its own processes."""
     for name, data in {
         "good.txt": b"Who wrote Hamlet?\n",
         "bad.txt": b"who\n\xff\n",

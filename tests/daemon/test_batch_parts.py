@@ -1,4 +1,4 @@
-"""Parts of inputs, each read by itself, hold what the whole holds; files appear whole or not at all."""
+"""Parts of an input, read separately, have the same questions as the input; files appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from spikewatch.daemon.errors import BatchError, RejectedInputError
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Bytes of which quotes, escapes, line ends, blank lines and the like are often made.
+# Bytes that often form quotes, escapes, line ends and blank lines.
 SCRAPS = st.lists(
     st.sampled_from(
         ['"', '""', ",", "\n", "\r\n", "\t", "who", "é", "\ufeff", " ", '{"text":"a"}', "{", "1,x"]

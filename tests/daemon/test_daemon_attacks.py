@@ -1,4 +1,4 @@
-"""Inputs that are made to harm: each is answered record by record or put aside, and the next one is answered."""
+"""Hostile inputs: each is answered record by record or quarantined, and the next input is answered."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_names_that_are_made_to_harm_are_names_like_any_other(
 def test_a_second_failed_sync_in_a_row_ends_the_daemon_and_keeps_every_input(
     spool: Path, lives: Nursery
 ) -> None:
-    """The first one is made good by answering anew; a third process finds everything."""
+    """After the first failure the inputs are answered again; a third process finds every input."""
     (spool / "in" / "a.txt").write_text(GOOD)
     trace = spool.parent / "trace"
     copy = spool_of(spool.parent / "copy")

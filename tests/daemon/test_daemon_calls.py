@@ -1,4 +1,4 @@
-"""Many calls at a time do for each name what one call would do, and say of each what came of it."""
+"""Calls on many names do for each name what one call would do, and return a result for each."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ODD = os.fsdecode(b"\xff name\n")
-"""A name that is no UTF-8."""
+"""A name that is not UTF-8."""
 
 
 @pytest.fixture
 def folders(tmp_path: Path) -> Iterator[tuple[int, int]]:
-    """Give descriptors of the folders a and b."""
+    """Return descriptors of the folders a and b."""
     fds = []
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
@@ -46,7 +46,7 @@ def test_looks_say_what_is_there_and_who_writes(tmp_path: Path, folders: tuple[i
     assert open_[5:] == (0, errno.EAGAIN)
     assert stat.S_ISLNK(link[1])
     assert stat.S_ISFIFO(pipe[1])
-    assert link[5:] == pipe[5:] == (0, 0)  # nobody opens these
+    assert link[5:] == pipe[5:] == (0, 0)  # only regular files are opened
     assert none[0] == errno.ENOENT
     assert durable.missing(a, names) == [False, False, False, False, True]
 

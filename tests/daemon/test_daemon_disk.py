@@ -1,4 +1,4 @@
-"""Disks that are really full: no room, no inodes, on a small file system of their own."""
+"""Full disks: no free bytes or no free inodes, on a small file system of their own."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FILES = {
 
 @pytest.fixture
 def expected(tmp_path: Path, registry: Path) -> dict[str, bytes]:
-    """Answer the files undisturbed."""
+    """Answer the files without disturbance; return the results."""
     clean = spool_of(tmp_path / "clean")
     with bench(clean, registry) as hand:
         for name, data in FILES.items():
@@ -46,7 +46,7 @@ def fill_bytes(folder: Path) -> None:
 
 
 def fill_inodes(folder: Path) -> None:
-    """Make files until there can be no more."""
+    """Create files until no inode is free."""
     (folder / "ballast").mkdir()
     try:
         for i in range(10**6):
@@ -56,14 +56,14 @@ def fill_inodes(folder: Path) -> None:
 
 
 def empty(folder: Path) -> None:
-    """Make room again."""
+    """Free the space again."""
     ballast = folder / "ballast"
     for path in ballast.iterdir() if ballast.is_dir() else [ballast]:
         path.unlink()
 
 
 def drop(spool: Path, when_ready: Callable[[], None]) -> None:
-    """Write files, and rename them into in/ when there is no room left: that needs none."""
+    """Write files, and rename them into in/ when the disk is full; a rename needs no space."""
     for name, data in FILES.items():
         (spool / "tmp" / f"put-{name}").write_bytes(data)
     when_ready()
@@ -72,7 +72,7 @@ def drop(spool: Path, when_ready: Callable[[], None]) -> None:
 
 
 def settled(spool: Path, expected: dict[str, bytes]) -> None:
-    """Wait until all is answered; it must be as if nothing had happened."""
+    """Wait until all files are answered; the results must equal those of an undisturbed run."""
     until(lambda: content(spool / "done") == set(FILES), "all in done/")
     until(lambda: not content(spool / "work") | content(spool / "tmp"), "work/ and tmp/ empty")
     rest = at_rest(spool)
@@ -91,9 +91,9 @@ class Disk:
     lives
         Starts daemons that see it.
     point, inside
-        Where it is for them, and for the test.
+        Its path for these daemons, and for the test.
     fill
-        Takes all its room, or all its inodes.
+        Uses up all its bytes, or all its inodes.
 
     """
 
@@ -118,7 +118,7 @@ def disk(request: pytest.FixtureRequest, registry: Path, tmp_path: Path) -> Iter
 def test_a_disk_without_room_makes_the_work_wait_and_loses_nothing(
     disk: Disk, expected: dict[str, bytes]
 ) -> None:
-    """No reserve is kept, so that the work meets the full disk itself."""
+    """There is no reserve, so that the work itself meets the full disk."""
     disk.lives.start(disk.point / "spool", min_free_bytes=0, min_free_inodes=0, scan_s=0.05)
     disk.lives.wait_for("daemon.ready")
     spool = disk.inside / "spool"

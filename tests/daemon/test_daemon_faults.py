@@ -1,4 +1,4 @@
-"""The machine fails the service, in-process: calls, disks, watchers and the simulator; nothing is lost."""
+"""Faults of the machine, in-process: failing calls, disks, watchers and simulator; nothing is lost."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_faults_at_one_of_many_calls_are_retried_and_lose_nothing(
         if not left[0] or len(lists[0]) < 2:
             return real(*args, **kwargs)
         left[0] -= 1
-        # The second of them fails, whatever comes of the others.
+        # The second call fails; the others are made.
         some = iter([all_of[:1] + all_of[2:] for all_of in lists])
         found = real(*(a if isinstance(a, int) else next(some) for a in args), **kwargs)
         if victim == "new_files":
@@ -82,14 +82,14 @@ def test_faults_at_one_of_many_calls_are_retried_and_lose_nothing(
         return [found[0], failed, *found[1:]]
 
     monkeypatch.setattr(_calls, victim, faulty)
-    told = victim != "link_open_all"  # such a name is placed alone, at once
+    told = victim != "link_open_all"  # such a name is then linked alone, at once
     check_faults(hand, left, number, GOOD, told=told)
 
 
 def check_faults(
     hand: Bench, left: list[int], number: int, text: str, *, told: bool = True
 ) -> None:
-    """Answer some inputs although calls fail at first: so many that they share a sync."""
+    """Answer so many inputs that they share a sync, although some calls fail at first."""
     inputs = [f"{i}.txt" for i in range(durable.SHARED_SYNC_FILES)]
     for name in inputs:
         hand.drop(name, text)

@@ -1,4 +1,4 @@
-"""What a spool may stand on, and what its folders may be: refused in one line, or worked on with less."""
+"""What a spool requires: other file systems, folders and files are refused in one line, or used with fewer features."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NOBODY = 65534
 
 
 def refusal(spool: Path, lives: Nursery, **options: object) -> str:
-    """Start a daemon that must end with one line and exit code 2; give the line."""
+    """Start a daemon that must end with one line and exit code 2; return the line."""
     assert lives.live(spool, **options) == 2, lives.said()
     (line,) = lives.said().splitlines()
     return line
@@ -85,7 +85,7 @@ def test_only_the_inbox_may_be_writable_by_everybody(spool: Path, lives: Nursery
 
 
 def test_a_file_system_without_hard_links_is_refused(spool: Path, lives: Nursery) -> None:
-    """Vfat says EPERM to `link`; there is none here, so the hook says it."""
+    """On vfat, `link` fails with EPERM; here the hook makes it fail."""
     trace = spool.parent / "trace"
     assert lives.live(spool, hook=Hook(trace=str(trace))) == 0
     calls = [line.split()[1] for line in trace.read_text().splitlines()]
@@ -115,7 +115,7 @@ def test_the_kind_of_a_mount_is_what_the_kernel_says(tmp_path: Path, memory: Pat
 def test_a_network_file_system_is_refused_or_worked_on_by_scanning(
     spool: Path, registry: Path
 ) -> None:
-    """Any local disk is taken for one here: the kind is looked up in a table that the test extends."""
+    """The test declares the local disk a network file system by extending the table of kinds."""
     fd = os.open(spool, os.O_RDONLY)
     kind = mount_of(fd).kind
     os.close(fd)
@@ -145,9 +145,7 @@ def test_without_events_and_leases_files_are_found_and_must_settle(
     lives.start(spool, network_fs=True, scan_s=0.05, settle_s=0.3)
     lives.wait_for("daemon.ready")
     path = spool / "in" / "slow.txt"
-    for line in range(
-        20
-    ):  # it grows while it is looked at: no look finds it unchanged for long enough
+    for line in range(20):  # it grows: it never stays unchanged for long enough
         with path.open("a") as writer:
             writer.write(f"{GOOD}")
         assert not lives.events("request.done"), line
@@ -182,7 +180,7 @@ def test_with_markers_only_marked_files_are_claimed_and_the_markers_go_with_them
 
 
 def test_an_end_between_marker_and_input_is_made_good(spool: Path, lives: Nursery) -> None:
-    """A marker that stayed would speak for the next file of that name."""
+    """A marker that stayed would declare the next file of that name complete."""
     (spool / "in" / "a.txt").write_text(GOOD)
     (spool / "in" / "a.txt.done").touch()
     os.link(spool / "in" / "a.txt", spool / "work" / "a.txt")
@@ -204,7 +202,7 @@ WRITER = (
 
 
 def test_a_file_that_is_only_mapped_is_still_being_written(spool: Path, lives: Nursery) -> None:
-    """Its descriptor is closed; the kernel still knows the writer."""
+    """The producer's descriptor is closed, but the kernel still knows the writer."""
     command = [sys.executable, "-c", WRITER, str(spool / "in" / "mapped.txt")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
         assert writer.stdout is not None
@@ -239,7 +237,7 @@ def test_a_link_to_a_file_that_is_written_elsewhere_waits(
 def test_files_of_others_are_claimed_and_unreadable_ones_put_aside(
     spool: Path, registry: Path, tmp_path: Path
 ) -> None:
-    """Without their leases and, where the kernel protects links, by another way than a link."""
+    """Without leases and, if the kernel protects hard links, by a rename instead of a link."""
     for name, mode in (("theirs.txt", 0o644), ("secret.txt", 0o600)):
         path = spool / "in" / name
         path.write_text(GOOD)

@@ -1,4 +1,4 @@
-"""Health, status and metrics over HTTP, of a real daemon and of one that is made ill."""
+"""Health, status and metrics over HTTP, of a real daemon and of one with simulated problems."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def get(where: str, path: str, method: str = "GET") -> tuple[int, str]:
 
 
 class Ill:
-    """A snapshot that tests make ill, and where it is served."""
+    """A snapshot with simulated problems, and the address at which it is served."""
 
     def __init__(self, spool: Path) -> None:
         self.time = Time()
@@ -76,7 +76,7 @@ def ill(spool: Path) -> Iterator[Ill]:
 def test_a_daemon_says_how_it_is_from_start_to_end(spool: Path, registry: Path) -> None:
     with Daemon(spool, registry, "--http", "127.0.0.1:0") as daemon:
         status_file = spool / "status.json"
-        daemon.wait_for("daemon.start")  # and tells of a daemon that ends instead
+        daemon.wait_for("daemon.start")  # shows an error if the daemon ends instead
         until(status_file.exists, "the status file")
         where = json.loads(status_file.read_text())["http"]
         daemon.ready()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def make_input(rng: random.Random, number: int) -> tuple[str, bytes]:
-    """Make up an input; most are small, some take several batches."""
+    """Return a random input; most are small, some take several batches."""
     questions = [ask(rng) for _ in range(rng.choice([1, 1, 1, 3, 10, 200]))]
     match rng.choice([".txt", ".jsonl", ".csv"]):
         case ".txt":
@@ -65,7 +65,7 @@ def test_kills_at_random_moments_lose_and_double_nothing(
         drop(a_life - a_life // 2)
         if life % 3:  # the others may die while they start
             lives.wait_for("daemon.ready")
-        time.sleep(rng.uniform(0, 0.1))  # the moment is what is tested, nothing waits for it
+        time.sleep(rng.uniform(0, 0.1))  # the random moment is what is tested
         os.kill(pid, signal.SIGKILL)
         assert lives.exit_code() == -signal.SIGKILL
         states.update(e["state"] for e in lives.events("request.recovered"))
@@ -82,7 +82,7 @@ def test_kills_at_random_moments_lose_and_double_nothing(
     check_oracle(spool, dropped, expected)
     check_log(lives.log)
     assert states["claimed"] > 0, "no kill ever hit work in hand"
-    print(f"{kills} kills, {len(dropped)} files, recovered: {dict(states)}")  # noqa: T201 - a figure
+    print(f"{kills} kills, {len(dropped)} files, recovered: {dict(states)}")  # noqa: T201 - a figure of the test
 
 
 def test_put_that_is_killed_leaves_the_whole_file_or_nothing(spool: Path, tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_put_that_is_killed_leaves_the_whole_file_or_nothing(spool: Path, tmp_pa
         ) as process:
             assert process.stdout is not None
             process.stdout.readline()
-            time.sleep(rng.uniform(0, 0.02))  # the moment is what is tested
+            time.sleep(rng.uniform(0, 0.02))  # the random moment is what is tested
             process.kill()
         for name in content(spool / "in"):
             path = spool / "in" / name

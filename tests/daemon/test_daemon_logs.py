@@ -1,4 +1,4 @@
-"""The log: what is documented is what is written, and a broken sink harms nobody."""
+"""The log: it is written as documented, and a broken destination does no harm."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def documented() -> set[str]:
 
 
 def paths(event: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """Give the fields of an event, nested ones with a dot."""
+    """Yield the fields of an event, nested ones with a dot."""
     for key, value in event.items():
         if isinstance(value, dict):
             yield from paths(value, f"{prefix}{key}.")
@@ -339,7 +339,7 @@ def test_a_file_that_cannot_be_written_loses_lines_and_says_so_on_the_other_way(
 
 
 def test_a_half_written_line_is_taken_back(tmp_path: Path) -> None:
-    """The file system is full in the middle of a line (a limit on the file's size does the same)."""
+    """The file system becomes full in the middle of a line (simulated by a limit on the file's size)."""
     path = tmp_path / "log"
     script = (
         "import resource, signal, sys\n"
@@ -366,7 +366,7 @@ def test_a_log_file_that_cannot_be_opened_is_one_line_and_exit_code_2(
 
 
 def test_a_daemon_whose_logs_are_all_broken_answers_everything(spool: Path, registry: Path) -> None:
-    """Standard output is a pipe whose reader sleeps, the file is on a full disk."""
+    """Standard output is a pipe whose reader sleeps, and the file is on a full disk."""
     for i in range(50):
         (spool / "in" / f"{i}.txt").write_text("Who wrote Hamlet ?")
     read, write = os.pipe()

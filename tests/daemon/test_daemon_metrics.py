@@ -1,4 +1,4 @@
-"""The page of metrics says what the log says, in names and units as Prometheus wants them."""
+"""The metrics page shows the numbers of the log, with names and units as Prometheus expects them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TEXT = "text/plain"
 
 
 class Seen:
-    """A log that is listened to, and all that can be asked of the listener."""
+    """A log with its counters, and everything that is read from them."""
 
     def __init__(self, spool: Path) -> None:
         self.time = Time()
@@ -50,7 +50,7 @@ class Seen:
         return metrics.page(metrics.registry(self.snapshot), accept)[0].decode()
 
     def samples(self) -> dict[str, float]:
-        """Give the samples by `name{label="value",...}`."""
+        """Return the samples by `name{label="value",...}`."""
         found = {}
         for family in parse(self.page()):
             for sample in family.samples:
@@ -66,7 +66,7 @@ def seen(spool: Path) -> Seen:
 
 @pytest.fixture
 def worked(hand: Bench, seen: Seen) -> list[dict[str, Any]]:
-    """Let a service do everything that it does every day, and let the listener hear its log."""
+    """Make a service do everything that it normally does, with its events counted."""
     for name, data in (
         ("a.txt", "Who wrote Hamlet ?\nhow far ?"),
         ("b.jsonl", '{"text": "who"}\n{'),
@@ -149,7 +149,7 @@ def test_the_gauges_say_what_lies_in_the_spool(seen: Seen, spool: Path) -> None:
 def test_names_and_units_are_as_prometheus_wants_them(
     seen: Seen, worked: list[dict[str, Any]]
 ) -> None:
-    """The rules of promtool's linter, for the metrics that are ours."""
+    """The rules of promtool's linter, for our own metrics."""
     assert worked
     families = [f for f in parse(seen.page()) if f.name.startswith("spikewatch_")]
     assert len(families) > 25

@@ -1,4 +1,4 @@
-"""Random histories of a spool: producers, readers, ends, faults and restarts, in any order, held to a model."""
+"""Random histories of a spool: producers, readers, kills, faults and restarts in any order, checked against a model."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ TEXTS = (
 )
 BAD = TEXTS[-1]
 KIND = {"max_attempts": 100, "group_files": 2}
-"""So many ends that random ones put nothing aside, and files claimed ahead, beside the answers to others."""
+"""So many attempts that random kills quarantine nothing, and small groups, so that files are claimed ahead."""
 
 
 @dataclass
 class Spool:
-    """A spool, and what must be in it.
+    """A spool and its expected content.
 
     Attributes
     ----------
     owed
-        What was dropped and not overwritten by its producer.
+        Inputs that were dropped and not overwritten by their producer.
     taken
-        What a reader took the result of, for good.
+        Inputs whose result a reader has taken.
 
     """
 
@@ -61,7 +61,7 @@ class Spool:
     taken: set[Input] = field(default_factory=set)
 
     def holding(self, *folders: str) -> Counter[Input]:
-        """Count the inputs in folders; a tag in a name tells nothing but itself."""
+        """Count the inputs in folders; tags in their names are ignored."""
         found: Counter[Input] = Counter()
         for folder in folders:
             for path in (self.path / folder).iterdir():
@@ -71,7 +71,7 @@ class Spool:
         return found
 
     def results(self) -> Counter[Input]:
-        """Count the results by their inputs; each must be whole and right."""
+        """Count the results by input; each must be complete and correct."""
         found: Counter[Input] = Counter()
         for path in (self.path / "out").glob("*.jsonl"):
             summary = path.with_name(path.name.removesuffix(".jsonl") + ".summary.json")
@@ -84,7 +84,7 @@ class Spool:
         return found
 
     def check(self) -> None:
-        """Hold it to what is true at every moment."""
+        """Check what must be true at every moment."""
         everywhere = self.holding("in", "work", "done", "failed")
         assert self.owed <= everywhere.keys(), "lost"
         assert set(self.results().values()) <= {1}, "doubled"
@@ -94,7 +94,7 @@ class Spool:
         assert settled - self.taken == self.results().keys() & settled
 
     def check_at_rest(self) -> None:
-        """Hold it to what is true when nothing is left to do."""
+        """Check what must be true when nothing is left to do."""
         self.check()
         left = {n for f in ("in", "work", "tmp") for n in content(self.path / f)}
         assert left <= {".trial.json", ".spikewatchd-canary"}, left
@@ -103,7 +103,7 @@ class Spool:
         assert self.results().keys() == self.holding("done").keys() - self.taken
 
     def drop(self, name: str, data: bytes, *, in_place: bool) -> None:
-        """Be a producer, a good one or one that overwrites what waits."""
+        """Act as a producer, which may overwrite a waiting file."""
         target = self.path / "in" / name
         before = (name, target.read_bytes()) if target.exists() else None
         hidden = target if in_place else self.path / "tmp" / "put-model"
@@ -113,14 +113,12 @@ class Spool:
             if before not in self.holding("done", "failed"):
                 self.owed.discard(before)
             elif before not in self.results():
-                self.taken.add(
-                    before
-                )  # as it was before it was dropped again, and then overwritten
+                self.taken.add(before)  # as it was before a new file was dropped and overwritten
         self.owed.add((name, data))
         self.taken.discard((name, data))
 
     def take(self, number: int, *, summary: bool) -> None:
-        """Be a reader; what is still in work/ will be answered again."""
+        """Act as a reader, which takes a result; an input that is still in work/ is then answered again."""
         results = sorted((self.path / "out").glob("*.jsonl"))
         path = results[number % len(results)]
         (asked,) = (
@@ -137,7 +135,7 @@ class Spool:
 
 
 def machine(memory: Path, lives: Nursery, truth: dict[Input, bytes]) -> type[RuleBasedStateMachine]:
-    """Make the machine that invents histories."""
+    """Return the state machine that generates histories."""
 
     class History(RuleBasedStateMachine):
         def __init__(self) -> None:
@@ -188,7 +186,7 @@ def machine(memory: Path, lives: Nursery, truth: dict[Input, bytes]) -> type[Rul
 
 @pytest.fixture(scope="module")
 def truth(memory: Path, lives: Nursery) -> dict[Input, bytes]:
-    """Answer every input that there can be, undisturbed."""
+    """Answer every possible input without disturbance; return the results."""
     answers: dict[Input, bytes] = {}
     for i, data in enumerate(TEXTS):
         spool = spool_of(memory / f"truth-{i}")
@@ -217,7 +215,7 @@ def test_no_history_loses_or_doubles_anything(
             deadline=None,
             database=None,
             derandomize=True,
-            phases=[Phase.generate],  # shrinking takes minutes: every step is a life or two
+            phases=[Phase.generate],  # shrinking takes minutes: every step runs a daemon or two
             suppress_health_check=list(HealthCheck),
         ),
     )

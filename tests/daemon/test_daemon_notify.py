@@ -1,4 +1,4 @@
-"""What the service manager is told, over a real datagram socket."""
+"""Messages to the service manager over a real datagram socket."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ READY = {"event": "daemon.ready", "level": "info", "model": "trec:2.0.0@sha256:0
 
 
 class Manager:
-    """A service manager's end of the socket."""
+    """The service manager's end of the socket."""
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -37,7 +37,7 @@ class Manager:
         self.heard: list[str] = []
 
     def take(self) -> list[str]:
-        """Give the datagrams since the last call."""
+        """Return the datagrams received since the last call."""
         new = []
         try:
             while True:
@@ -70,7 +70,7 @@ def watched(spool: Path, manager: Manager) -> Iterator[Watched]:
 
 
 class Watched:
-    """A monitor whose turns are taken by hand."""
+    """A status writer whose turns a test takes."""
 
     def __init__(self, spool: Path, manager: Manager) -> None:
         self.time = Time()
@@ -94,7 +94,7 @@ class Watched:
         self.monitor.turn(self.time.now)
 
     def version(self) -> int:
-        """Tell one status file from the one before it: each is a file of its own."""
+        """Return what identifies a version of the status file: each version is a new file."""
         return (self.spool / "status.json").stat().st_ino
 
 

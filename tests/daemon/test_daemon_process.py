@@ -53,7 +53,7 @@ def test_bad_input_never_stops_the_daemon_and_loses_nothing(spool: Path, registr
         drop(spool, "latin.txt", b"caf\xe9\n")
         drop(spool, "huge.txt", b"")
         with (inbox / "line.part").open("wb") as sparse:
-            sparse.truncate(1 << 30)  # one line of 1 GiB that takes no room on the disk
+            sparse.truncate(1 << 30)  # a sparse file: one line of 1 GiB that uses no disk space
         (inbox / "line.part").rename(inbox / "line.txt")
         lines = [json.dumps({"text": "who"})] * 20
         lines[6] = "{"
@@ -115,7 +115,7 @@ def test_what_takes_longer_than_the_grace_waits_for_the_next_start(
 
 
 def test_what_is_tried_alone_waits_for_the_next_start_as_well(spool: Path, registry: Path) -> None:
-    """A trial that was broken off does not count against its input."""
+    """An interrupted trial does not count against its input."""
     (spool / "work" / "a.txt").write_text(GOOD)
     with bench(spool, registry) as hand:
         hand.time.over = True
@@ -149,7 +149,7 @@ def test_a_second_daemon_is_refused_with_the_pid_of_the_first(spool: Path, regis
         status = program("status", "--spool", spool, "--json")
         assert json.loads(status.stdout)["holder_pid"] == first.process.pid
         assert first.alive
-    with Daemon(spool, registry).ready() as third:  # the first was killed: its lock went with it
+    with Daemon(spool, registry).ready() as third:  # the first was killed, which released its lock
         assert third.stop() == 0
 
 

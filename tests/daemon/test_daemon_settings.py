@@ -1,4 +1,4 @@
-"""Where settings come from, and what is refused."""
+"""The sources of settings, and the values that are refused."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EXAMPLE = ROOT / "packaging" / "spikewatchd.toml"
 
 @pytest.fixture
 def shown(spool: Path, registry: Path) -> Callable[..., dict[str, Any]]:
-    """Run `check --json` with a file, variables and flags; give the settings that it shows."""
+    """Return a function that runs `check --json` with a file, variables and options and returns the settings."""
 
     def run(
         text: str = "", env: dict[str, str] | None = None, flags: tuple[str, ...] = ()
@@ -53,7 +53,7 @@ OTHER: dict[str, Any] = {
 
 
 def other(name: str) -> Any:
-    """Give a value that a setting does not have by default."""
+    """Return a value other than the default of a setting."""
     default = DEFAULTS.get(name)
     if name in OTHER:
         return OTHER[name]

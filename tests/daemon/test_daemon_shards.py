@@ -1,4 +1,4 @@
-"""Shards: several daemons on one spool, and who is kept out."""
+"""Shards: several daemons on one spool, and the daemons that are refused."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def drop(spool: Path, name: str, text: str = GOOD) -> None:
 
 
 def mine(shard: str, count: int) -> list[str]:
-    """Make up names that fall to a shard."""
+    """Return names that belong to a shard."""
     its = Shard.parse(shard)
     assert its is not None
     return [name for i in range(100 * count) if its.takes(name := f"{i}.txt")][:count]

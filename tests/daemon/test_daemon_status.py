@@ -1,4 +1,4 @@
-"""What `status` shows, of real spools, at the widths of real terminals."""
+"""The output of `status` for real spools, at the widths of real terminals."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PIN = "trec:2.0.0@sha256:" + "0123456789abcdef" * 4
 
 
 def document(**changes: Any) -> dict[str, Any]:
-    """Give a status document with large figures everywhere."""
+    """Return a status document with large figures everywhere."""
     return {
         "written": WRITTEN,
         "state": "degraded",
@@ -77,7 +77,7 @@ def document(**changes: Any) -> dict[str, Any]:
 
 
 def shown(width: int, history: History | None = None, **changes: Any) -> str:
-    """Draw a document as a terminal of this width shows it."""
+    """Return a document as a terminal of this width shows it."""
     out = io.StringIO()
     found = Status(
         spool="/spool", holder_pid=1, folders={}, lanes={}, shards={}, daemon=document(**changes)
@@ -199,7 +199,7 @@ def test_watch_needs_a_terminal(spool: Path) -> None:
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """Let children be interrupted also where the tests run in the background of a shell, which ignores SIGINT."""
+    """Restore SIGINT for children, since a shell ignores it for tests that run in the background."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -207,7 +207,7 @@ def interruptible() -> Iterator[None]:
 
 @pytest.mark.usefixtures("interruptible")
 def test_watch_keeps_the_screen_current_until_it_is_interrupted(spool: Path) -> None:
-    """On a real pseudo-terminal: a file that arrives is shown by the next look."""
+    """On a real pseudo-terminal, the next refresh shows a file that has arrived."""
     main, side = pty.openpty()
     command = [sys.executable, "-m", "spikewatch.daemon.cli", "status", "--watch"]
     with subprocess.Popen(
@@ -231,7 +231,7 @@ def test_watch_keeps_the_screen_current_until_it_is_interrupted(spool: Path) -> 
 
 
 class _Screen:
-    """What was written to a pseudo-terminal, without control sequences and line breaks."""
+    """Return what was written to a pseudo-terminal, without control sequences and line breaks."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd

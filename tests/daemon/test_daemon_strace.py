@@ -1,4 +1,4 @@
-"""The kernel's own account of the daemon's file-system calls: strace sees and stops what no hook could miss."""
+"""The daemon's file-system calls as the kernel sees them: strace checks the hook, and kills at calls it could miss."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OPENS = {"open", "openat", "openat2"}
 
 
 def strace() -> str:
-    """Find a strace that may trace here, or skip."""
+    """Return the path of strace; skip the test if it is missing or may not trace."""
     found = shutil.which("strace")
     if found is None:
         pytest.skip("no strace")
@@ -39,7 +39,7 @@ def strace() -> str:
 
 
 def kernel_name(call: str) -> str:
-    """Give the system call that a call of the C library makes."""
+    """Return the system call that a function of the C library makes."""
     name = {"open": "openat", "open64": "openat", "openat64": "openat", "pwrite": "pwrite64"}
     return name.get(call, call.replace("ftruncate64", "ftruncate"))
 
@@ -57,7 +57,9 @@ def test_the_hook_of_the_sweeps_misses_no_call(
     kernel: Counter[str] = Counter()
     for line in seen.read_text(errors="replace").splitlines():
         name = line.split(maxsplit=1)[1].partition("(")[0]
-        if name.startswith("<..."):  # the second half of a call that another thread's interrupted
+        if name.startswith(
+            "<..."
+        ):  # the second half of a call that another thread's output interrupted
             continue
         if below.search(line) and (name not in OPENS or "O_CREAT" in line):
             kernel[name] += 1
@@ -76,7 +78,7 @@ def test_the_hook_of_the_sweeps_misses_no_call(
 def test_strace_kills_the_program_at_every_call(
     scene: Path, undisturbed: Rest, registry: Path, memory: Path, lives: Nursery, calls: str
 ) -> None:
-    """The program as users start it; strace counts the calls of each thread by itself."""
+    """The program as users start it; strace counts calls per thread."""
     killed = 0
     while True:
         killed += 1

@@ -1,4 +1,4 @@
-"""A daemon is ended, or its disk fails it, at every file-system call of every kind of request, one after the other."""
+"""Kill a daemon, or make its disk fail, at every file-system call of every kind of request, one after the other."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SECOND = 4
-"""Every so many points, the recovery is killed as well: at a random call, at most LATER."""
+"""At every n-th point, the recovery is killed as well, at a random call up to LATER."""
 
 LATER = 60
 
 FEW, ALL = 4, 512
-"""Files of a group: so few that some are claimed while others are answered, or all, and calls keep their order."""
+"""Files of a group: few, so that some are claimed while others are answered, or all, so that calls keep their order."""
 
 SOAK = [pytest.mark.soak, pytest.mark.timeout(1800)]
 
@@ -37,7 +37,7 @@ def calls(
     group_files: int = FEW,
     **hook: int,
 ) -> list[str]:
-    """List the calls of a life."""
+    """Return the file-system calls of an undisturbed run."""
     trace = folder / "trace"
     with copied(scene, folder) as spool:
         traced = Hook(reads=reads, trace=str(trace), **hook)
@@ -47,7 +47,7 @@ def calls(
 
 @contextmanager
 def copied(scene: Path, folder: Path) -> Iterator[Path]:
-    """Give a copy of the scene for a while."""
+    """Yield a temporary copy of the scene."""
     spool = copy(scene, folder / "copy")
     yield spool
     shutil.rmtree(spool)
@@ -63,10 +63,10 @@ def kill_at(
     group_files: int = FEW,
     **hook: int,
 ) -> tuple[bool, list[str]]:
-    """End a life at its n-th call, some recoveries as well.
+    """Kill a daemon at its n-th call, and sometimes the recovery as well.
 
-    Says whether there was an n-th call (threads and timers make the number vary a little), and what is wrong after
-    the next life.
+    Returns whether there was an n-th call (threads and timers make the number vary a little), and what is wrong after
+    the next run.
     """
     rng = random.Random(n)
     with copied(scene, memory) as spool:
@@ -81,7 +81,7 @@ def kill_at(
 
 
 def sweep(points: dict[int, str], *where: Any, **hook: int) -> None:
-    """End a life at each of some calls."""
+    """Kill a daemon at each of some calls, one run per call."""
     ends = {f"killed at call {n}: {call}": kill_at(n, *where, **hook) for n, call in points.items()}
     assert not [(what, wrong) for what, (_, wrong) in ends.items() if wrong]
     assert sum(killed for killed, _ in ends.values()) > 0.9 * len(points)
@@ -90,9 +90,9 @@ def sweep(points: dict[int, str], *where: Any, **hook: int) -> None:
 def fail_at(
     n: int, fault: int, scene: Path, undisturbed: Rest, lives: Nursery, memory: Path
 ) -> list[str]:
-    """Let some calls fail from the n-th on, as while a disk is full, and say what is wrong at the end.
+    """Make some calls fail from the n-th on, as while a disk is full; return what is wrong at the end.
 
-    Before the daemon is ready, or when syncs fail again, it may also end with one line; the next start goes on.
+    Before the daemon is ready, or if syncs fail repeatedly, it may also end with one line; the next start continues.
     """
     count = random.Random(n).choice([1, 2, 5])
     with copied(scene, memory) as spool:
@@ -120,7 +120,7 @@ def test_an_end_at_any_call_and_another_in_the_recovery_lose_and_double_nothing(
 def test_an_end_in_a_retry_loses_and_doubles_nothing(
     scene: Path, undisturbed: Rest, lives: Nursery, memory: Path, every: int
 ) -> None:
-    """The first sync fails; what was to be made durable by it is answered again, alone."""
+    """The first sync fails; its inputs are answered again, alone."""
     made = calls(lives, scene, memory, reads=False, group_files=ALL)
     sync = next(n for n, call in enumerate(made, 1) if call == "syncfs /tmp")
     fault = {"fault_at": sync, "fault": errno.EIO}

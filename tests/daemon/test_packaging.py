@@ -1,4 +1,4 @@
-"""What is shipped beside the program: unit, container, dashboard, alerts; each is held to what there really is."""
+"""The packaged unit, container, dashboard and alerts, checked against the program."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ systemd = pytest.mark.skipif(
 )
 
 EXPOSURE = 1.5
-"""The worst that `systemd-analyze security` may say; 1.4 when this was written."""
+"""Highest exposure level that `systemd-analyze security` may report; it was 1.4 when this was written."""
 
 TOKEN = re.compile(
     r"""(?P<text>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')
@@ -52,7 +52,7 @@ OPERATORS = {"and", "or", "unless", "bool", "offset", *GROUPINGS}
 
 
 def names_in(query: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """Give the metrics of a PromQL query, each with its label matchers (only what our queries use is understood)."""
+    """Return the metrics of a PromQL query with their label matchers; understands only what our queries use."""
     tokens = [(m.lastgroup, m.group()) for m in TOKEN.finditer(query)]
     at = 0
     while at < len(tokens):
@@ -77,7 +77,7 @@ def names_in(query: str) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 OF_PROMETHEUS: dict[str, set[str]] = {"up": set()}
-"""Made by Prometheus itself at each scrape."""
+"""Metrics that Prometheus itself adds at each scrape."""
 
 OF_SCRAPES = {"job", "instance"}
 """Labels that Prometheus adds."""
@@ -101,7 +101,7 @@ EVERYTHING: list[dict[str, Any]] = [
 
 @pytest.fixture
 def exposed(spool: Path) -> dict[str, set[str]]:
-    """Give every sample's name and labels, of a daemon to which everything has happened once."""
+    """Return the name and labels of every sample, of a daemon that has logged every event."""
     clock, counters = Clock(), Counters()
     snapshot = Snapshot(
         spool,
@@ -118,7 +118,7 @@ def exposed(spool: Path) -> dict[str, set[str]]:
 
 
 def check_query(query: str, exposed: dict[str, set[str]]) -> None:
-    """Hold a query to what is exposed: its metrics, and the labels that it matches."""
+    """Check that the metrics of a query, and the labels that it matches, are exposed."""
     found = list(names_in(query))
     assert found, query
     for name, matchers in found:
@@ -221,7 +221,7 @@ def test_the_docs_list_every_alert() -> None:
 
 
 def unit() -> list[tuple[str, str]]:
-    """Give the settings of the unit, in order; some come more than once."""
+    """Return the settings of the unit in order; some occur more than once."""
     lines = UNIT.read_text().splitlines()
     return [
         (line.partition("=")[0], line.partition("=")[2])
@@ -232,7 +232,7 @@ def unit() -> list[tuple[str, str]]:
 
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
-    """Put the unit where systemd-analyze finds it, with the program that there is here."""
+    """Install the unit for systemd-analyze, with the path of the program here."""
     path = tmp_path / UNIT.name
     program = Path(sys.executable).with_name("spikewatchd")
     path.write_text(UNIT.read_text().replace("/opt/spikewatch/bin/spikewatchd", str(program)))
@@ -289,10 +289,10 @@ def test_the_units_commands_and_variables_are_the_programs(tmp_path: Path) -> No
 def test_the_daemon_makes_no_system_call_that_its_unit_denies(
     spool: Path, registry: Path, tmp_path: Path
 ) -> None:
-    """Denied ones are denied here as well, so that the daemon is seen to work without them."""
+    """The calls that the unit denies are denied here as well, to show that the daemon works without them."""
     allowed, denied = _filtered()
     calls = tmp_path / "calls"
-    tolerated = {"mbind"}  # of numpy's BLAS, which does not mind
+    tolerated = {"mbind"}  # made by numpy's BLAS, which tolerates the error
     assert tolerated <= denied
     (spool / "in" / "a.txt").write_text("Who wrote Hamlet ?\n")
     command = ["strace", "-f", "-qq", "-o", str(calls), "-e", "inject=mbind:error=EPERM"]
@@ -308,7 +308,7 @@ def test_the_daemon_makes_no_system_call_that_its_unit_denies(
 
 
 def _filtered() -> tuple[set[str], set[str]]:
-    """Give the system calls that the unit allows, and those that it denies after that."""
+    """Return the system calls that the unit allows, and those that it then denies."""
     listed = subprocess.run(
         ["systemd-analyze", "syscall-filter", "--no-pager"],
         capture_output=True,

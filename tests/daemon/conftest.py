@@ -12,9 +12,9 @@ from spikewatch.registry import Registry
 
 pytest.register_assert_rewrite("daemon_support", "daemon_lives", "daemon_scene")
 
-from daemon_lives import Nursery, build_hook  # noqa: E402 - their asserts are to explain themselves
-from daemon_scene import scene, undisturbed  # noqa: E402, F401 - fixtures, with asserts like these
-from daemon_support import Bench, bench, spool_of  # noqa: E402 - its asserts are to explain themselves
+from daemon_lives import Nursery, build_hook  # noqa: E402 - imported after its asserts are registered for rewriting
+from daemon_scene import scene, undisturbed  # noqa: E402, F401 - fixtures, with asserts that are rewritten as well
+from daemon_support import Bench, bench, spool_of  # noqa: E402 - imported after its asserts are registered for rewriting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -236,7 +236,8 @@ def test_the_lock_of_a_killed_writer_is_released(registry: Registry) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     assert wait(fork(hold)) == -signal.SIGKILL
-    publish(registry, "1.1.0")
+    pin = publish(registry, "1.1.0")  # would wait for the lock until the test's timeout
+    assert registry.resolve("trec:1.1.0") == pin
 
 
 def test_a_conflict_found_under_the_lock_changes_nothing(registry: Registry) -> None:

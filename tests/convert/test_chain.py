@@ -1,4 +1,4 @@
-"""The commands of the README's way from labelled questions to a published model, one after the other."""
+"""Run the README's commands one after another, from labelled questions to a published model."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ ASKED = {"HUM": "who wrote", "LOC": "where is", "NUM": "how many are"}
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Make labelled questions of a small language, and word vectors for it."""
+    """Write labelled questions of a small language, and word vectors for it."""
     rng = np.random.default_rng(5)
     labels = rng.choice(list(ASKED), 1000).tolist()
     lines = [
-        f"{a}\t{ASKED[a]} the {' and the '.join(rng.choice(NOUNS.split(), 3))}?" for a in labels
+        f"{a}\t{ASKED[a]} the {' and the '.join(rng.choice(NOUNS.split(), 2))}?" for a in labels
     ]
     (tmp_path / "questions.tsv").write_text("\n".join(lines) + "\n")
     words = sorted({*NOUNS.split(), *" ".join(ASKED.values()).split(), "the", "and"})
@@ -69,5 +69,5 @@ def test_train_publish_evaluate(folder: Path) -> None:
     assert figures["questions"] == 500
     assert stages["spiking"]["accuracy"] >= 0.95
     assert stages["spiking"]["accuracy"] >= stages["float"]["accuracy"] - 0.02
-    # the network lies on the grid of the core, so constraining finds it again exactly
+    # the trained network is on the core's grid, so constraining keeps it exactly
     assert stages["weights"]["agreement"] >= 0.99

@@ -22,26 +22,26 @@ if TYPE_CHECKING:
 
 
 def growing_network() -> ElmanNetwork:
-    """Make a ReLU network whose states grow over a sentence, as unbounded ones do."""
+    """Return a ReLU network whose states grow over a sentence, as unbounded ones do."""
     network = float_network(3, activation="Relu")
     return replace(network, U=network.U + 1.2 * np.eye(network.n_hidden))
 
 
 def remembering_network() -> ElmanNetwork:
-    """Make a tanh network whose states are large and last, so that its spikes' errors do, too."""
+    """Return a tanh network whose states are large and persistent, so that errors of its spikes persist too."""
     network = float_network(1, d=24, n=16)
     return replace(network, U=network.U + 0.6 * np.eye(network.n_hidden))
 
 
 @pytest.mark.parametrize("copies", [2, 3])
-def test_several_units_for_each_hidden_unit_are_an_equal_network(copies: int) -> None:
+def test_a_network_of_repeated_units_is_equivalent(copies: int) -> None:
     network = float_network()
     again = repeat_units(network, copies)
     np.testing.assert_allclose(again.logits(sentences()), network.logits(sentences()), atol=1e-9)
     assert again.n_hidden == copies * network.n_hidden
 
 
-def test_turned_units_saturate_where_spikes_forget_it_and_are_an_equal_network() -> None:
+def test_flipped_units_saturate_low_and_the_network_is_equivalent() -> None:
     network = replace(float_network(d=8, n=6), b=np.array([3.0, -3.0, 3.0, -3.0, 0.0, 3.0]))
     again = flip_saturating_units(network, sentences())
     np.testing.assert_allclose(again.logits(sentences()), network.logits(sentences()), atol=1e-9)
@@ -53,7 +53,7 @@ def test_turned_units_saturate_where_spikes_forget_it_and_are_an_equal_network()
     assert flip_saturating_units(largest, sentences()) is largest
 
 
-def test_copies_leave_the_words_as_many_lines_as_they_need() -> None:
+def test_copies_leave_the_words_the_lines_that_they_need() -> None:
     assert copies_that_fit(float_network(d=8, n=10, classes=4)) == 5
     assert copies_that_fit(float_network(d=64, n=16, classes=6)) == 2
     assert copies_that_fit(float_network(d=64, n=40, classes=6)) == 1
@@ -119,7 +119,7 @@ def test_the_largest_states_are_read_by_the_host_and_learnt_from_the_mean_by_a_c
     wanted = network.logits(held_out).argmax(axis=1)
     agreement = {}
     for head in ("core", "host"):
-        placed = bring_to_core(replace(network, head=head), sentences(), "closed-form")
+        placed = bring_to_core(replace(network, head=head), sentences()[:200], "closed-form")
         image = placed.matched.image
         assert image.coding is not None
         assert image.coding.readout == {"core": "mean", "host": "max"}[head]

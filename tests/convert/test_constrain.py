@@ -1,4 +1,4 @@
-"""Constraining keeps what a network answers, and finds a network on the grid again exactly."""
+"""Rounding keeps the answers of a network, and keeps a network that is on the grid exactly."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def float_network(
     seed: int = 0, *, activation: str = "Tanh", d: int = 8, n: int = 10, classes: int = 4
 ) -> ElmanNetwork:
-    """Make a network whose classes depend on its words with a clear margin."""
+    """Return a network whose classes depend on its words with a clear margin."""
     rng = np.random.default_rng(seed)
     return ElmanNetwork(
         embedding=rng.normal(size=(60, d)),
@@ -43,7 +43,7 @@ def sentences(seed: int = 1, n: int = 400) -> list[NDArray[np.int64]]:
 
 
 def grid_network(seed: int = 0) -> ElmanNetwork:
-    """Make a float network whose weights and activities lie on the core's grid."""
+    """Return a float network whose weights and activities are on the core's grid."""
     rng = np.random.default_rng(seed)
     n_in, n, classes = 7, 9, 5
     levels = rng.integers(-8, 8, (n, n_in + n))
@@ -64,7 +64,7 @@ def grid_network(seed: int = 0) -> ElmanNetwork:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_network_on_the_grid_is_found_again_exactly(seed: int) -> None:
+def test_a_network_on_the_grid_is_kept_exactly(seed: int) -> None:
     network = grid_network(seed)
     constrained = constrain(network, sentences())
     again = constrained.levels * constrained.scale[:, None]
@@ -146,7 +146,7 @@ def test_improved_levels_are_never_worse_than_plain_rounding(
     q = np.clip(np.round(matrix / plain[:, None]), -8, 7)
     left = matrix - plain[:, None] * q
     rounded = ((activities @ left.T - left @ activities.mean(axis=0)) ** 2).mean(axis=0)
-    # the ridge that keeps silent lines in place costs a little where rounding was already near
+    # the ridge, which counts silent lines as well, costs a little where plain rounding is already good
     assert (error <= rounded * 1.05 + 1e-9).all()
     assert levels.min() >= -8
     assert levels.max() <= 7

@@ -1,4 +1,4 @@
-"""Distillation: the student's spikes are the core's, and it learns what the closed form could not hold."""
+"""Distillation: the student's spikes are the core's, and it learns answers that the closed form lost."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_the_student_reads_both_directions_and_keeps_them_apart(way: str) -> Non
     closed, _ = constrain_both_directions(network, sentences()[:200])
     student = Student(closed.spiking, network.embedding)
     with torch.no_grad():
-        student.weights += 0.3  # as training might, between the directions as well
+        student.weights += 0.3  # including weights between the directions, as training might
     asked = sentences(7, 50)
     ids, alive = pack(asked, "forward")
     with torch.no_grad():
@@ -97,7 +97,7 @@ def test_spikes_in_the_loop_make_the_core_agree_and_are_repeatable() -> None:
 
 
 def test_labels_teach_what_the_float_network_does_not_know() -> None:
-    """Labels that the teacher contradicts everywhere: the student follows them in part."""
+    """The labels contradict the teacher everywhere, and the student follows some of them."""
     network = float_network()
     truth = (network.logits(sentences()).argmax(axis=1) + 1) % network.classes
     start = constrain(network, sentences())
@@ -116,10 +116,10 @@ def test_a_core_behind_its_integer_model_is_distilled_longer_and_the_better_is_k
     once = DistilSettings(epochs=1, spiking_epochs=1, spiking_rounds=1, batch=32, behind=1.0)
     short = distil(start, network, questions, once)
     assert short.behind > 0
-    said: list[str] = []
+    notes: list[str] = []
     settings = replace(once, behind=short.behind / 2)
-    longer = distil(start, network, questions, settings, note=said.append)
-    assert any("distilling longer" in line for line in said)
+    longer = distil(start, network, questions, settings, note=notes.append)
+    assert any("distilling longer" in line for line in notes)
     assert longer.matched.agreement > short.matched.agreement
     settings = replace(once, behind=short.behind)
     again = distil(start, network, questions, settings)

@@ -1,4 +1,4 @@
-"""Placing: the core computes what the constrained network's spikes say, within every limit."""
+"""Placement: the core computes exactly the constrained network's spikes, within every limit."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_four_bits_are_the_sixteen_levels() -> None:
 
 
 def with_hidden_units_on_output_lines(image: CoreImage, n_hidden: int) -> CoreImage:
-    """Make a second core image in which one copy of each hidden unit leaves the chip, and nothing recurs."""
+    """Return the image with one copy of each hidden unit on an output line, and without recurrent connections."""
     names = ("target_core", "target_axon")
     arrays = {name: getattr(image, name).copy() for name in names}
     first = np.arange(n_hidden) * 4
@@ -103,7 +103,7 @@ def test_a_head_on_the_host_gets_the_counts_that_it_was_fitted_to(seed: int, rea
 
 
 def two_directions(readout: str, head: str) -> ConstrainedNetwork:
-    """Make a bidirectional network of 6 + 5 hidden units, whose second direction reads 4 of 10 lines."""
+    """Return a bidirectional network of 6 + 5 hidden units, whose second direction reads 4 of 10 lines."""
     parts = [
         replace(
             tiny_network(seed, n_in=n_in, n_hidden=n),

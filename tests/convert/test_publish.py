@@ -45,7 +45,7 @@ class TestPublish:
         assert classifier.classify(["Who wrote Hamlet?"]).label[0] >= 0
         assert golden.verify(classifier, model.files["golden.json"]) == golden.QUESTIONS
 
-    def test_a_tokenizer_that_has_no_lookup_is_published_without_and_told_in_one_line(
+    def test_a_tokenizer_without_a_lookup_is_published_and_reported_in_one_line(
         self, folder: Path
     ) -> None:
         tokenizer = Tokenizer.from_str(tiny_tokenizer().decode())

@@ -1,4 +1,4 @@
-"""The commands `publish` and `evaluate`: what they print, and every wrong input on the way."""
+"""The commands `publish` and `evaluate`: their output, and options that they refuse."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class TestCommandLine:
             (("--readout", "edge"), "readout 'edge': expected core, host"),
         ],
     )
-    def test_a_recipe_that_cannot_be_followed_is_one_line(
+    def test_a_wrong_option_is_refused_in_one_line(
         self,
         folder: Path,
         more: tuple[str, str],

@@ -1,4 +1,4 @@
-"""Reading ONNX: every form gives onnxruntime's answers, everything else one clear line."""
+"""Reading ONNX: every supported form answers as onnxruntime does, and anything else is refused in one clear line."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FORMS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_what_was_read_answers_as_onnxruntime(tmp_path: Path, form: str) -> None:
+def test_the_network_as_read_answers_as_onnxruntime_does(tmp_path: Path, form: str) -> None:
     network, model = read_model(save(elman(weights(), **FORMS[form]), tmp_path / "m.onnx"))
     rng = np.random.default_rng(1)
     questions = [rng.integers(0, 21, n) for n in rng.integers(1, 30, 40)]
@@ -92,7 +92,9 @@ def test_weights_in_another_folder_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("way", ["link", "absolute", "missing"])
-def test_weights_are_not_read_by_links_or_from_elsewhere(tmp_path: Path, way: str) -> None:
+def test_weights_are_not_read_through_links_or_from_another_folder(
+    tmp_path: Path, way: str
+) -> None:
     folder = tmp_path / "inner"
     folder.mkdir()
     onnx.save_model(
@@ -121,7 +123,7 @@ def test_weights_are_not_read_by_links_or_from_elsewhere(tmp_path: Path, way: st
 
 
 def _without(name: str) -> onnx.ModelProto:
-    """Make a weight an input of the model."""
+    """Return a model in which a weight is an input."""
     model = elman(weights())
     tensor = next(i for i in model.graph.initializer if i.name == name)
     model.graph.input.append(helper.make_tensor_value_info(name, tensor.data_type, tensor.dims))
@@ -181,7 +183,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_is_not_supported_is_refused_by_name(tmp_path: Path, case: str) -> None:
+def test_an_unsupported_network_is_refused_naming_the_node(tmp_path: Path, case: str) -> None:
     make, message = REFUSED[case]
     path = save(make(), tmp_path / "m.onnx")
     with pytest.raises(ModelFileError, match=f"^{re.escape(f'{path}: {message}')}$"):
@@ -189,14 +191,14 @@ def test_what_is_not_supported_is_refused_by_name(tmp_path: Path, case: str) -> 
 
 
 @pytest.mark.parametrize("data", [b"", b"not onnx at all", b"\x00" * 100])
-def test_files_that_are_not_onnx_are_one_line(tmp_path: Path, data: bytes) -> None:
+def test_a_file_that_is_not_onnx_is_refused_in_one_line(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "m.onnx"
     path.write_bytes(data)
     with pytest.raises(ModelFileError, match=r"^[^\n]*m\.onnx: not a valid ONNX file[^\n]*$"):
         read_model(path)
 
 
-def test_a_truncated_file_is_one_line(tmp_path: Path) -> None:
+def test_a_truncated_file_is_refused_in_one_line(tmp_path: Path) -> None:
     data = elman(weights()).SerializeToString()
     path = tmp_path / "m.onnx"
     for size in range(1, len(data), 97):
@@ -206,7 +208,7 @@ def test_a_truncated_file_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_reading_that_onnxruntime_contradicts_is_refused(tmp_path: Path) -> None:
-    """The state at the last time of the batch is that of the last word only where nothing is padded."""
+    """The state at the last time of a batch is that of the last word only if the question has no padding."""
     model = elman(weights())
     rnn, squeeze = model.graph.node[1], model.graph.node[2]
     rnn.output[0] = "Y"
@@ -221,7 +223,7 @@ def test_a_reading_that_onnxruntime_contradicts_is_refused(tmp_path: Path) -> No
 
 
 def test_a_model_that_onnxruntime_cannot_run_is_refused(tmp_path: Path) -> None:
-    """ONNX has the operator in double precision, onnxruntime has not."""
+    """ONNX defines the operator in double precision, but onnxruntime does not implement it."""
     w = {name: array.astype(np.float64) for name, array in weights().items()}
     model = elman(w)
     model.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.DOUBLE

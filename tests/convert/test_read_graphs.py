@@ -1,4 +1,4 @@
-"""Graphs by onnx.helper, in the ways that tools and people write them beside PyTorch and Keras."""
+"""Graphs built with onnx.helper, as people and tools other than PyTorch and Keras write them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def model(
     shape: tuple[int | str, ...] = ("batch", "time"),
     opset: int = 17,
 ) -> onnx.ModelProto:
-    """Put a graph together that takes ids and gives logits."""
+    """Build a graph that takes word ids and returns logits."""
     graph = helper.make_graph(
         nodes,
         "elman",
@@ -39,7 +39,7 @@ def model(
 
 
 def scan() -> onnx.ModelProto:
-    """Scan over time, the form of tf2onnx before it wrote loops, with a mean of its outputs."""
+    """Build a Scan over time, the form of tf2onnx before it wrote loops, with a mean of its outputs."""
     w = weights()
     body = helper.make_graph(
         [
@@ -95,7 +95,7 @@ def scan() -> onnx.ModelProto:
 
 
 def batch_first_node() -> onnx.ModelProto:
-    """RNN with layout 1, which onnxruntime itself does not run."""
+    """Build an RNN node of layout 1, which onnxruntime itself does not run."""
     w = weights()
     nodes = [
         helper.make_node("Gather", ["embedding", "ids"], ["x"]),
@@ -108,7 +108,7 @@ def batch_first_node() -> onnx.ModelProto:
 
 
 def one_question() -> onnx.ModelProto:
-    """No batch axis at all: (time,) in, (classes,) out."""
+    """Build a graph without a batch axis: (time,) in, (classes,) out."""
     w = weights()
     nodes = [
         helper.make_node("Gather", ["embedding", "ids"], ["flat"]),
@@ -122,7 +122,7 @@ def one_question() -> onnx.ModelProto:
 
 
 def old_opset() -> onnx.ModelProto:
-    """Opset 11, where axes are attributes, with weights that are dequantised in the graph."""
+    """Build a graph of opset 11, where axes are attributes, with weights that it dequantises."""
     w = weights()
     nodes = [
         helper.make_node("Cast", ["whole"], ["float"], to=TensorProto.FLOAT),
@@ -144,7 +144,7 @@ def old_opset() -> onnx.ModelProto:
 
 
 def two_nodes() -> onnx.ModelProto:
-    """Both directions as RNN nodes of their own, with different functions bounded by `clip`."""
+    """Build a graph with an RNN node for each direction, with different functions bounded by `clip`."""
     w, v = weights(), weights(1)
     arrays = w | {f"{n}2": v[n] for n in ("W", "R", "B")} | {"zero": np.array([0])}
     arrays["C"] = np.concatenate([w["C"], v["C"]], axis=1)
@@ -174,7 +174,7 @@ FORMS: dict[str, tuple[Callable[[], onnx.ModelProto], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_what_was_read_answers_as_onnxruntime(tmp_path: Path, form: str) -> None:
+def test_the_network_as_read_answers_as_onnxruntime_does(tmp_path: Path, form: str) -> None:
     make, wanted = FORMS[form]
     network, float_model = read_model(save(make(), tmp_path / "m.onnx"))
     assert {name: getattr(network, name) for name in wanted} == wanted
@@ -193,7 +193,7 @@ def test_the_second_direction_of_two_nodes_has_its_own_function(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("form", ["Scan", "opset 11", "two nodes"])
-def test_what_an_optimiser_made_of_it_is_read(tmp_path: Path, form: str) -> None:
+def test_an_optimised_graph_is_read_as_the_same_network(tmp_path: Path, form: str) -> None:
     path = save(FORMS[form][0](), tmp_path / "m.onnx")
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC

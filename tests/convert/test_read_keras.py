@@ -1,4 +1,4 @@
-"""Real Keras exports (tests/convert/keras): SimpleRNN as Loop nodes, unrolled, masked, and on word vectors."""
+"""Files that Keras exported (tests/convert/keras): SimpleRNN as Loop nodes, unrolled, masked, and on word vectors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FORMS: dict[str, dict[str, Any]] = {
 
 
 def run(name: str, given: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Run the file as it is."""
+    """Run the unchanged file in onnxruntime."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(FOLDER / f"{name}.onnx"), options)
@@ -38,7 +38,7 @@ def run(name: str, given: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_what_was_read_answers_as_the_file_does(form: str) -> None:
+def test_the_network_as_read_answers_as_the_file_does(form: str) -> None:
     network, model = read_model(FOLDER / f"{form}.onnx")
     assert {name: getattr(network, name) for name in FORMS[form]} == FORMS[form]
     assert (network.backward is not None) == (form == "bi")
@@ -51,7 +51,7 @@ def test_what_was_read_answers_as_the_file_does(form: str) -> None:
         np.testing.assert_allclose(got, run(form, questions.astype(np.int32)), atol=1e-5)
 
 
-def test_a_network_on_word_vectors_gets_the_vocabulary_s_table() -> None:
+def test_a_network_on_word_vectors_gets_the_table_of_the_vocabulary() -> None:
     rng = np.random.default_rng(0)
     table = WordTable(
         rows=np.array([0, 2, 1, 2], dtype=np.int32),
@@ -83,6 +83,6 @@ def test_vectors_for_a_network_with_an_embedding_are_refused() -> None:
         read_model(FOLDER / "tanh.onnx", vectors=table)
 
 
-def test_an_lstm_is_refused_by_the_name_of_its_node() -> None:
+def test_an_lstm_is_refused_naming_its_node() -> None:
     with pytest.raises(ModelFileError, match=r"node 'LSTM__\d+': operator LSTM is not supported"):
         read_model(FOLDER / "lstm.onnx")

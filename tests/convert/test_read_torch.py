@@ -1,4 +1,4 @@
-"""Networks as PyTorch users write and export them: read, and answering as onnxruntime and PyTorch do."""
+"""Networks as PyTorch users write and export them: they are read, and answer as onnxruntime and PyTorch do."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_a_scripted_loop_stays_a_loop_and_is_read(tmp_path: Path) -> None:
 
 
 def test_questions_of_another_length_are_answered_by_the_recurrence(tmp_path: Path) -> None:
-    """A model of fixed length runs in onnxruntime at that length; it says which questions those are."""
+    """A model of fixed length runs in onnxruntime at that length only, and `can_run` says for which questions."""
     model = network(CellLoop)
     read, float_model = read_model(export(model, tmp_path / "m.onnx", dynamic=False, batch=1))
     rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""Networks of PyTorch that are no Elman network: refused by the name of a node."""
+"""PyTorch networks that are not Elman networks: refused, naming a node."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class BackwardsStart(Last):
 
 
 class Trained(Last):
-    """A learned initial state."""
+    """The initial state is learned."""
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         x = self.embedding(ids)
@@ -91,7 +91,7 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
 
 
 @pytest.mark.parametrize("form", REFUSED)
-def test_other_networks_are_refused_by_the_name_of_a_node(tmp_path: Path, form: str) -> None:
+def test_other_networks_are_refused_naming_a_node(tmp_path: Path, form: str) -> None:
     make, message = REFUSED[form]
     path = export(network(make), tmp_path / "m.onnx", dynamic=form != "leaky")
     with pytest.raises(ModelFileError, match=rf"^[^\n]*m\.onnx: [^\n]*{message}[^\n]*$"):

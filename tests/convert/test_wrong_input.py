@@ -1,4 +1,4 @@
-"""Every wrong input of `publish`: one line, exit code 2, and a registry that is byte for byte what it was."""
+"""Every wrong input of `publish` gives one line and exit code 2, and does not change a byte of the registry."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def changed(name: str, value: float) -> bytes:
-    """Put a value into a weight."""
+    """Return a model with `value` in one of its weights."""
     w = weights()
     w[name].flat[3] = value
     return elman(w).SerializeToString()
@@ -37,7 +37,7 @@ def lstm() -> bytes:
 
 
 def dynamic(name: str) -> bytes:
-    """Make a weight an input of the model."""
+    """Return a model in which a weight is an input."""
     model = elman(weights())
     tensor = next(i for i in model.graph.initializer if i.name == name)
     model.graph.input.append(helper.make_tensor_value_info(name, tensor.data_type, tensor.dims))
@@ -46,7 +46,7 @@ def dynamic(name: str) -> bytes:
 
 
 def computed() -> bytes:
-    """Make the recurrent weights depend on the question."""
+    """Return a model whose recurrent weights depend on the question."""
     model = elman(weights())
     total = helper.make_node("ReduceSum", ["x"], ["sum"], keepdims=0)
     model.graph.node.insert(1, total)
@@ -56,7 +56,7 @@ def computed() -> bytes:
 
 
 def too_wide() -> bytes:
-    """Make a network that the reader reads and the core cannot take: too many hidden units."""
+    """Return a network that can be read, but has too many hidden units for a core."""
     return elman(weights(n=70)).SerializeToString()
 
 
@@ -105,7 +105,11 @@ CASES: dict[str, tuple[str, Callable[[], bytes], str]] = {
         lambda: b'["a"]',
         "labels.json: 1 names, but the network has 6 outputs",
     ),
-    "labels that are no list": ("labels.json", lambda: b'{"a": 1}', "labels.json: expected a list"),
+    "labels that are not a list": (
+        "labels.json",
+        lambda: b'{"a": 1}',
+        "labels.json: expected a list",
+    ),
     "vocabulary beyond the embedding": (
         "model.onnx",
         lambda: elman(weights(words=20)).SerializeToString(),
@@ -132,13 +136,13 @@ CASES: dict[str, tuple[str, Callable[[], bytes], str]] = {
         lambda: b"XYZ\twho wrote hamlet\n",
         "label 'XYZ' of question 'who wrote hamlet': not one of the model's classes, ABBR, DESC, ENTY, HUM, LOC, NUM",
     ),
-    "training that is no JSON": ("training.json", lambda: b"{", "training.json: not JSON"),
+    "training that is not JSON": ("training.json", lambda: b"{", "training.json: not JSON"),
     "vectors for word ids": (
         "vectors.vec",
         lambda: b"1 2\nwho 0.5 0.5\n",
         "model.onnx: takes word ids, so it cannot use word vectors (--vectors)",
     ),
-    "vectors of no word": (
+    "vectors of other words": (
         "vectors.vec",
         lambda: b"1 2\nxyzzy 0.5 0.5\n",
         "vectors.vec: holds none of the 21 words of the tokenizer",
@@ -148,7 +152,7 @@ CASES: dict[str, tuple[str, Callable[[], bytes], str]] = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make good input, and a registry that holds a version already."""
+    """Return a folder with valid input, and a registry that already has a version."""
     folder = tmp_path_factory.mktemp("wrong")
     rng = np.random.default_rng(7)
     (folder / "model.onnx").write_bytes(good())
@@ -182,7 +186,7 @@ def arguments(folder: Path, *, version: str, **replaced: Path) -> list[str]:
 
 
 def contents(folder: Path) -> dict[str, Any]:
-    """Digest every file and list every folder below."""
+    """Return the digest of every file, and the name of every folder, below a folder."""
     return {
         str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
         if p.is_file()
@@ -192,7 +196,7 @@ def contents(folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_wrong_input_is_one_line_and_leaves_the_registry_alone(
+def test_wrong_input_gives_one_line_and_leaves_the_registry_unchanged(
     case: str,
     folder: Path,
     tmp_path: Path,
@@ -219,7 +223,7 @@ def test_wrong_input_is_one_line_and_leaves_the_registry_alone(
 
 
 @pytest.mark.parametrize("epoch", ["99999999999999999", "-5", "soon"])
-def test_a_time_of_publishing_that_is_none_is_refused_before_anything_is_read(
+def test_an_invalid_time_of_publishing_is_refused_before_anything_is_read(
     epoch: str, tmp_path: Path
 ) -> None:
     program = [str(Path(sys.executable).parent / "spikewatch-convert"), "publish", "absent.onnx"]
@@ -244,7 +248,7 @@ def test_a_time_of_publishing_that_is_none_is_refused_before_anything_is_read(
     ("option", "value"),
     [("--name", "Tiny"), ("--name", "\udcff"), ("--version", "2"), ("--alias", "v2")],
 )
-def test_a_name_that_the_registry_will_not_take_is_refused_before_the_conversion(
+def test_a_name_that_the_registry_refuses_is_refused_before_the_conversion(
     option: str,
     value: str,
     folder: Path,
@@ -260,13 +264,13 @@ def test_a_name_that_the_registry_will_not_take_is_refused_before_the_conversion
     assert contents(folder / "registry") == before
 
 
-def test_a_model_of_word_vectors_is_published_with_the_vocabulary_s_table(
+def test_a_model_of_word_vectors_is_published_with_the_table_of_the_vocabulary(
     folder: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The good case of --vectors, and the published model needs the file no more."""
+    """The published model no longer needs the file of --vectors."""
     w = weights()
     model = elman({k: v for k, v in w.items() if k != "embedding"}, vectors=True)
     (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
@@ -296,6 +300,6 @@ def test_a_model_of_word_vectors_is_published_with_the_vocabulary_s_table(
     assert figures["stages"]["activities"]["agreement"] > 0.6
 
 
-def test_the_files_of_the_cases_are_what_they_say() -> None:
-    """A good file is good: the cases differ from it by one thing."""
+def test_the_unchanged_model_is_valid() -> None:
+    """So each case differs from a valid model in one thing only."""
     onnx.checker.check_model(onnx.load_model_from_string(good()))

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from networks import elman, save, weights
-from support import TINY_LABELS, TINY_WORDS, tiny_tokenizer
+from publishing import write_inputs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,15 +18,7 @@ VERBS = {"HUM": "who wrote", "LOC": "where is", "NUM": "how many are"}
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Return a folder with all input files of publishing, and with labelled held-out questions."""
-    rng = np.random.default_rng(7)
-    save(elman(weights(d=12), activation="Relu"), tmp_path / "model.onnx")
-    (tmp_path / "tokenizer.json").write_bytes(tiny_tokenizer())
-    (tmp_path / "labels.json").write_text(json.dumps(TINY_LABELS))
-    lines = [" ".join(rng.choice(TINY_WORDS[1:], n)) + "?" for n in rng.integers(1, 10, 150)]
-    (tmp_path / "calibrate.txt").write_text("\n".join(lines) + "\n")
-    labelled = [f"{rng.choice(TINY_LABELS)}\t{line}" for line in lines[:60]]
-    (tmp_path / "held-out.tsv").write_text("\n".join([*labelled, "NUM\t?!"]) + "\n")
-    return tmp_path
+    return write_inputs(tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from networks import elman, save, weights
 from support import TINY_LABELS, TINY_WORDS, tiny_tokenizer
 
 from spikewatch.convert.publishing.conversion import Converted, Source, convert
@@ -21,6 +22,19 @@ if TYPE_CHECKING:
     from spikewatch.registry import Pin
 
 CLOSED = "closed-form"
+
+
+def write_inputs(folder: Path) -> Path:
+    """Write all input files of publishing, and labelled held-out questions, into a folder; return it."""
+    rng = np.random.default_rng(7)
+    save(elman(weights(d=12), activation="Relu"), folder / "model.onnx")
+    (folder / "tokenizer.json").write_bytes(tiny_tokenizer())
+    (folder / "labels.json").write_text(json.dumps(TINY_LABELS))
+    lines = [" ".join(rng.choice(TINY_WORDS[1:], n)) + "?" for n in rng.integers(1, 10, 150)]
+    (folder / "calibrate.txt").write_text("\n".join(lines) + "\n")
+    labelled = [f"{rng.choice(TINY_LABELS)}\t{line}" for line in lines[:60]]
+    (folder / "held-out.tsv").write_text("\n".join([*labelled, "NUM\t?!"]) + "\n")
+    return folder
 
 
 def source(folder: Path, **changes: Path) -> Source:

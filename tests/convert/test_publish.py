@@ -1,15 +1,17 @@
-"""From an ONNX file to a published model and its figures."""
+"""Publishing: from an ONNX file to a model in a registry, with its figures."""
 
 from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from networks import both_ways, elman, save, weights
-from publishing import CLOSED, published, source
+from publishing import published, source, write_inputs
 from support import TINY_LABELS, tiny_tokenizer
 from tokenizers import Tokenizer
 from typer.testing import CliRunner
@@ -21,18 +23,45 @@ from spikewatch.registry import Registry
 from spikewatch.simcore import Classifier, golden
 from spikewatch.simcore.text.splitting import LOOKUP_FILE
 
+if TYPE_CHECKING:
+    from spikewatch.convert.publishing.conversion import Converted, Source
+    from spikewatch.registry import Pin
+
 KERAS = Path(__file__).with_name("keras")
+CREATED = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def source_with_training(folder: Path) -> Source:
+    """Write `training.json`; return a source with it and the held-out questions."""
+    (folder / "training.json").write_text(json.dumps({"seed": 3, "dev": {"questions": 500}}))
+    return source(folder, training=folder / "training.json", evaluate=folder / "held-out.tsv")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Release:
+    """A published model, and the folder of its input files and registry."""
+
+    folder: Path
+    pin: Pin
+    converted: Converted
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
+    """Publish a model once; the tests only read it."""
+    folder = write_inputs(tmp_path_factory.mktemp("release"))
+    pin, converted = published(
+        folder, source_with_training(folder), alias="production", created=CREATED
+    )
+    return Release(folder=folder, pin=pin, converted=converted)
 
 
 class TestPublish:
-    def test_the_published_model_answers_and_every_stage_is_counted(self, folder: Path) -> None:
-        pin, converted = published(
-            folder, source(folder, evaluate=folder / "held-out.tsv"), alias="production"
-        )
-        model = Registry(folder / "registry").load("tiny:production")
-        assert str(model.pin) == str(pin)
+    def test_the_published_model_answers_and_every_stage_is_counted(self, release: Release) -> None:
+        model = Registry(release.folder / "registry").load("tiny:production")
+        assert str(model.pin) == str(release.pin)
         figures = json.loads(model.files["eval.json"])
-        assert figures == json.loads(json.dumps(converted.evaluation))
+        assert figures == json.loads(json.dumps(release.converted.evaluation))
         assert list(figures["stages"]) == sorted(figures["stages"])
         stages = {"float", "weights", "activities", "fan-in", "integer", "spiking"}
         assert set(figures["stages"]) == stages
@@ -85,20 +114,25 @@ class TestPublish:
         }
         assert model.files[card] == files[card].replace(b"# tiny 1.0.0", b"# tiny 1.0.1")
 
-    @pytest.mark.parametrize("recipe", [None, CLOSED], ids=["default", "closed form"])
-    def test_evaluating_the_published_model_gives_the_published_figures(
-        self, folder: Path, recipe: str | None
-    ) -> None:
-        """The stages are run again from what the registry holds alone."""
-        if recipe is None:
-            pytest.importorskip("torch", reason="distilling needs the extra [train]")
-        data = folder / "held-out.tsv"
-        _, converted = published(folder, source(folder, evaluate=data), recipe=recipe)
-        figures = evaluate("tiny:1.0.0", data, registry=folder / "registry")
+    @staticmethod
+    def check_evaluated_again(folder: Path, converted: Converted) -> None:
+        """Evaluate tiny:1.0.0 from the registry's files alone; compare the figures with the published ones."""
+        figures = evaluate("tiny:1.0.0", folder / "held-out.tsv", registry=folder / "registry")
         for key in ("stages", "confusion", "per_question", "questions", "data"):
             assert figures[key] == converted.evaluation[key]
+
+    def test_evaluating_a_model_in_closed_form_gives_the_published_figures(
+        self, release: Release
+    ) -> None:
+        self.check_evaluated_again(release.folder, release.converted)
+
+    def test_evaluating_a_model_by_default_gives_the_published_figures(self, folder: Path) -> None:
+        pytest.importorskip("torch", reason="distilling needs the extra [train]")
+        data = source(folder, evaluate=folder / "held-out.tsv")
+        _, converted = published(folder, data, recipe=None)
+        self.check_evaluated_again(folder, converted)
         network = converted.evaluation["network"]
-        if recipe is None and network["recipe"] == "distill":
+        if network["recipe"] == "distill":
             assert network["calibration_agreement"] >= network["closed_form_agreement"]
 
     def test_a_model_with_its_head_on_the_host_is_published_and_says_so(self, folder: Path) -> None:
@@ -185,18 +219,14 @@ class TestPublish:
             published(folder, name="wide", recipe=None)
         assert not (folder / "registry").exists()
 
-    def test_equal_input_gives_an_equal_digest(self, folder: Path) -> None:
-        created = datetime(2026, 1, 1, tzinfo=UTC)
-        pins = [published(folder, registry=folder / r, created=created)[0] for r in ("a", "b")]
-        assert str(pins[0]) == str(pins[1])
+    def test_equal_input_gives_an_equal_digest(self, release: Release, folder: Path) -> None:
+        """The files have the same bytes, in another folder and registry."""
+        pin, _ = published(folder, source_with_training(folder), created=CREATED)
+        assert str(pin) == str(release.pin)
 
-    def test_the_model_card_states_stages_energy_and_training(self, folder: Path) -> None:
-        (folder / "training.json").write_text(json.dumps({"seed": 3, "dev": {"questions": 500}}))
-        published(
-            folder,
-            source(folder, training=folder / "training.json", evaluate=folder / "held-out.tsv"),
-        )
-        card = Registry(folder / "registry").load("tiny:1.0.0").files["MODEL_CARD.md"].decode()
+    def test_the_model_card_states_stages_energy_and_training(self, release: Release) -> None:
+        model = Registry(release.folder / "registry").load("tiny:1.0.0")
+        card = model.files["MODEL_CARD.md"].decode()
         assert card.startswith("# tiny 1.0.0\n")
         assert re.search(
             r"\| spiking +\| \d+\.\d\d% +\| [+-]\d+\.\d\d +(\| \d+\.\d\d% +){2}\| 74\.0% ", card

@@ -37,3 +37,7 @@ def __getattr__(name: str) -> Any:
     value = getattr(import_module(_MODULES[name], __name__), name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES})

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
+import inspect
+import re
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
+
+import pytest
 
 from spikewatch.registry import Registry, bundled
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 CLASSIFY = """
 from spikewatch.simcore import NO_WORDS, Classifier, InputError
@@ -18,7 +21,7 @@ classifier = Classifier.load("trec:production")
 print(classifier)
 texts = ["Who wrote Hamlet?", "", "How far is the moon?"]
 answers = classifier.classify(texts, threads=2)
-print(len(answers.label), *classifier.names(answers))
+print(len(answers), *classifier.names(answers))
 print(answers.label[1] == NO_WORDS, answers.scores.shape, int(answers.ticks[1]))
 print(classifier.names(classifier.classify(texts[2:])))
 try:
@@ -92,6 +95,29 @@ def run(script: str, folder: Path) -> list[str]:
     )
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("name", ["convert", "daemon", "registry", "simcore"])
+def test_every_public_name_is_documented(name: str) -> None:
+    """The page has every class and function by `automodule`, which lists `dir`; other names it must have itself."""
+    package = importlib.import_module(f"spikewatch.{name}")
+    page = (Path(__file__).parents[1] / "docs" / "api.md").read_text()
+    assert f".. automodule:: spikewatch.{name}\n" in page
+    assert set(package.__all__) <= set(dir(package))
+    for public in package.__all__:
+        value = getattr(package, public)
+        if inspect.isclass(value) or inspect.isfunction(value):
+            assert value.__doc__, public
+        else:
+            assert f":: spikewatch.{name}.{public}\n" in page, public
+
+
+def test_the_constants_on_the_page_have_their_values() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "api.md").read_text()
+    stated = re.findall(r":: (spikewatch\.\w+)\.(\w+)\n +:value: (.*)", page)
+    assert len(stated) == 4
+    for package, name, value in stated:
+        assert getattr(importlib.import_module(package), name) == ast.literal_eval(value), name
 
 
 def test_texts_are_classified_with_the_bundled_model(tmp_path: Path) -> None:

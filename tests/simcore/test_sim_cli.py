@@ -270,18 +270,31 @@ def test_an_image_converts_to_nir(program: Program, counter: Path, tmp_path: Pat
     assert (tmp_path / "x.nir").stat().st_size > 0
 
 
-@pytest.mark.parametrize("suffix", ["png", "svg"])
-def test_plot_draws_rasters_and_membranes(
-    program: Program, ranc: Path, tmp_path: Path, suffix: str
+def test_plot_draws_every_spike_and_the_membranes(
+    program: Program, ranc: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib (extra [plot]) is not installed")
-    out = tmp_path / f"raster.{suffix}"
-    code, shown, _ = program("plot", ranc, "--out", out, "--trace", "0:0")
+    out = tmp_path / "raster.svg"
+    code, shown, _ = program("plot", ranc, "--out", out, "--trace", "0:0", "--trace", "0:9")
     assert (code, shown.strip()) == (0, str(out))
-    data = out.read_bytes()
-    assert data.startswith(b"\x89PNG" if suffix == "png" else b"<?xml")
-    if suffix == "svg":
-        assert b"output line" in data or b"<use" in data
+    drawn = out.read_text()
+    assert drawn.startswith("<?xml")
+    rasters = re.findall(r'<g id="LineCollection_\d+">(.*?)</g>', drawn, re.DOTALL)
+    assert [raster.count("<path") for raster in rasters] == [3, 1]  # input and output spikes
+    assert drawn.count('<g id="axes_') == 3
+    assert "<!-- 0:0 -->" in drawn  # the legend of the membranes
+    assert "<!-- 0:9 -->" in drawn
+
+
+def test_plot_writes_a_png_that_is_not_blank(program: Program, ranc: Path, tmp_path: Path) -> None:
+    image = pytest.importorskip(
+        "matplotlib.image", reason="matplotlib (extra [plot]) is not installed"
+    )
+    out = tmp_path / "raster.png"
+    code, shown, _ = program("plot", ranc, "--out", out)
+    assert (code, shown.strip()) == (0, str(out))
+    assert out.read_bytes().startswith(b"\x89PNG")
+    assert image.imread(out)[:, :, :3].min() == 0  # black strokes
 
 
 def test_a_network_too_large_for_the_machine_is_one_line(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from ..clock import Clock
     from ..heartbeats import Heartbeats
-    from .counters import Counters, RunState
+    from .counters import Counters, RunState, Sums
     from .spool_counts import SpoolCounter, SpoolCounts
 
 
@@ -129,24 +129,7 @@ class Snapshot:
         """Return the status document (docs/operating.md lists its fields)."""
         counters, counts, problems = self.counters, self.counts, self.problems()
         with counters.reading() as (sums, now):
-            totals = {
-                "files": {k: sums.files[k] for k in ("done", "failed", "duplicate")},
-                "questions": {k: sums.questions[k] for k in ("ok", "failed")},
-                "retries": dict(sums.retries),
-                "failures": dict(sums.failures),
-                "recovered": dict(sums.recovered),
-                "spikes": dict(sums.spikes),
-                "synaptic_events": sums.synaptic_events,
-                "ticks": sums.ticks,
-                "power_uw": dict(sums.power_uw),
-                "energy_uj": {k: round(v, 6) for k, v in sums.energy_uj.items()},
-                "watch": {
-                    "overflows": sums.overflows,
-                    "restarts": sums.restarts,
-                    "missed": sums.missed,
-                },
-                "log_lines_lost": sums.log_lines_lost,
-            }
+            totals = _totals(sums)
             last = sums.last_success_s
             models, started, ready, stopped = dict(now.models), now.started, now.ready, now.stopped
         return {
@@ -195,6 +178,27 @@ def line(document: dict[str, Any]) -> str:
     waiting = (document["inbox"]["files"] or 0) + (document["work"]["files"] or 0)
     text = f"{state}: {waiting} waiting, {document['recent']['files_per_s']:g} files/s"
     return "; ".join([text, *document["problems"]])
+
+
+def _totals(sums: Sums) -> dict[str, Any]:
+    return {
+        "files": {k: sums.files[k] for k in ("done", "failed", "duplicate")},
+        "questions": {k: sums.questions[k] for k in ("ok", "failed")},
+        "retries": dict(sums.retries),
+        "failures": dict(sums.failures),
+        "recovered": dict(sums.recovered),
+        "spikes": dict(sums.spikes),
+        "synaptic_events": sums.synaptic_events,
+        "ticks": sums.ticks,
+        "power_uw": dict(sums.power_uw),
+        "energy_uj": {k: round(v, 6) for k, v in sums.energy_uj.items()},
+        "watch": {
+            "overflows": sums.overflows,
+            "restarts": sums.restarts,
+            "missed": sums.missed,
+        },
+        "log_lines_lost": sums.log_lines_lost,
+    }
 
 
 def _time(wall_s: float | None) -> str | None:

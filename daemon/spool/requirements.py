@@ -42,6 +42,21 @@ def demand(spool: Spool, *, network_fs: bool) -> None:
             f"spool {spool.path}: it is on {mount.kind}, which may lack file events, leases and syncs; "
             f"use a local disk, or --network-fs to scan it"
         )
+    _check_modes(spool)
+    try:
+        same = _links_work(spool)
+    except OSError as fault:
+        if fault.errno not in _LINKLESS:
+            raise
+        same = False
+    if not same:
+        raise SpoolError(
+            f"spool {spool.path}: {mount.kind} has no hard links; use another file system"
+        )
+
+
+def _check_modes(spool: Spool) -> None:
+    """Raise SpoolError if a folder other than in/ is world-writable."""
     # in/ may be world-writable: producers of all users drop files there.
     closed = {
         "work": spool.work,
@@ -59,16 +74,6 @@ def demand(spool: Spool, *, network_fs: bool) -> None:
                 f"spool {spool.path}: {name}/ is world-writable "
                 f"(mode {stat.S_IMODE(mode):04o}); run chmod o-w {name}"
             )
-    try:
-        same = _links_work(spool)
-    except OSError as fault:
-        if fault.errno not in _LINKLESS:
-            raise
-        same = False
-    if not same:
-        raise SpoolError(
-            f"spool {spool.path}: {mount.kind} has no hard links; use another file system"
-        )
 
 
 def _links_work(spool: Spool) -> bool:

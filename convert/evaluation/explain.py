@@ -107,7 +107,7 @@ class Explanation:
         return "core" if self.image.head is None else "host"
 
     @property
-    def both(self) -> bool:
+    def bidirectional(self) -> bool:
         """Whether every step reads one word from each end of the question."""
         return self.image.coding is not None and self.image.coding.backward_lines > 0
 
@@ -117,7 +117,7 @@ class Explanation:
         if step >= len(order):
             return ()
         first = self.tokens[order[step]]
-        return (first, self.tokens[order[::-1][step]]) if self.both else (first,)
+        return (first, self.tokens[order[::-1][step]]) if self.bidirectional else (first,)
 
     def heading(self, step: int) -> str:
         """Return the words of a step as a table heading, or `(drain)`."""

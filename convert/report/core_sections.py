@@ -131,7 +131,7 @@ def question(report: ReportData) -> Section:
     order = ""
     if coding is not None and coding.direction == "reverse":
         order = " The network reads from the last word to the first."
-    if found.both:
+    if found.bidirectional:
         order = " In every step the network reads one word from each end."
     sent = found.course.spikes.sum(axis=0).tolist()
     section.text.append(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ..words.question_files import Example
 
-__all__ = ["Corpus", "Split", "batches", "class_names", "encode", "folds", "pack", "split"]
+__all__ = ["Corpus", "Split", "batches", "class_names", "encode", "pack", "split", "split_folds"]
 
 _LENGTH_NOISE: Final = (
     2.5  # words, added to lengths before sorting, so that batches differ between passes
@@ -159,7 +159,7 @@ def split(corpus: Corpus, dev: int, seed: int) -> Split:
     return _apart(corpus, order[dev:], order[:dev])
 
 
-def folds(corpus: Corpus, count: int, seed: int) -> Iterator[Split]:
+def split_folds(corpus: Corpus, count: int, seed: int) -> Iterator[Split]:
     """Yield one split for each fold of a seeded permutation (NumPy's PCG64), with that fold held out.
 
     Raises

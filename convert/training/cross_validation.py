@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import TrainingError
 from ..evaluation.tables import table
-from .corpus import folds as deal
+from .corpus import split_folds
 from .held_out import train_and_evaluate
 from .inputs import read_inputs
 from .progress import OnProgress, silent
@@ -109,7 +109,7 @@ def cross_validate(
     inputs = read_inputs(data, vectors, wordnet, fine=fine)
     settings = settings or TrainingSettings.for_classes(len(inputs.labels))
     settings.check_classes(len(inputs.labels))
-    parts = list(deal(inputs.corpus, folds, FOLD_SEED))
+    parts = list(split_folds(inputs.corpus, folds, FOLD_SEED))
     digest = recipe(inputs, settings, folds)
     found = read_folds(out / _LINES, digest)
     done = {(fold.seed, fold.fold) for fold in found}

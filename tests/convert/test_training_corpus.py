@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 
 from spikewatch.convert.errors import TrainingError
 from spikewatch.convert.training import TrainingSettings
-from spikewatch.convert.training.corpus import Corpus, batches, encode, folds, pack, split
+from spikewatch.convert.training.corpus import Corpus, batches, encode, pack, split, split_folds
 from spikewatch.convert.words.question_files import Example, read_questions
 
 TREC = Path(__file__).parents[3] / "shared" / "trec" / "train_5500.label"
@@ -53,7 +53,7 @@ class TestCorpus:
     def test_folds_hold_every_question_out_once_and_share_no_word_sequence(self) -> None:
         corpus = self.corpus(203)
 
-        dealt = list(folds(corpus, 5, 7))
+        dealt = list(split_folds(corpus, 5, 7))
 
         held_out = sorted(int(q.text) for parts in dealt for q in parts.dev.questions)
         assert held_out == list(range(203))
@@ -67,7 +67,7 @@ class TestCorpus:
         with pytest.raises(
             TrainingError, match=r"^folds: 1, expected 2\.\.30, the number of quest"
         ):
-            list(folds(self.corpus(30), 1, 7))
+            list(split_folds(self.corpus(30), 1, 7))
 
     @pytest.mark.skipif(not TREC.exists(), reason=f"{TREC} is absent")
     def test_split_of_trec_is_pinned(self) -> None:

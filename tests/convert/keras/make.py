@@ -1,4 +1,4 @@
-"""Write the Keras networks beside this file; needs tensorflow-cpu and tf2onnx, which the tests do not."""
+"""Write the Keras networks of this folder; needs tensorflow-cpu and tf2onnx, which the tests do not need."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def save(name: str, stack: list[object], shape: tuple[int | None, ...], dtype: o
 
 
 def rnn(**options: object) -> list[object]:
-    """Embed words and read them."""
+    """Return an embedding and a SimpleRNN."""
     return [layers.Embedding(21, 6), layers.SimpleRNN(8, **options)]
 
 
 def head() -> list[object]:
-    """Classify."""
+    """Return a classifying head."""
     return [layers.Dense(5, activation="softmax")]
 
 
 def main() -> None:
-    """Write all of them."""
+    """Write all networks."""
     keras.utils.set_random_seed(0)
     free = (None,)
     masked = [layers.Embedding(21, 6, mask_zero=True), layers.SimpleRNN(8)]

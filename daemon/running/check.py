@@ -43,8 +43,8 @@ def _disk(spool: Spool, settings: Settings) -> Finding:
     return Finding(
         what="disk",
         ok=reserve.met(),
-        found=f"{reserve.free_bytes} bytes free, {reserve.least_bytes} to be left; "
-        f"{inodes} inodes free, {reserve.least_inodes} to be left; {_ballast(settings)}",
+        found=f"{reserve.free_bytes} bytes free, {reserve.least_bytes} reserved; "
+        f"{inodes} inodes free, {reserve.least_inodes} reserved; {_ballast(settings)}",
     )
 
 
@@ -61,8 +61,9 @@ def _spool(settings: Settings) -> Iterator[Finding]:
         yield Finding(what="folders", ok=True, found=f"{settings.spool}, one file system: {kind}")
         yield Finding(what="links", ok=True, found="hard links work")
         leases = not settings.network_fs and leases_work(spool)
-        use = "tell open writers" if leases else f"none; files settle for {settings.settle_s:g} s"
-        yield Finding(what="leases", ok=True, found=use)
+        unchanged = f"do not work; a file must not change for {settings.settle_s:g} s"
+        found = "reveal open writers" if leases else unchanged
+        yield Finding(what="leases", ok=True, found=found)
         pid = holder(settings.spool)
         held = "free" if pid is None else f"held by process {pid or 'unknown'}"
         yield Finding(what="lock", ok=True, found=held)
@@ -85,7 +86,7 @@ def _http(settings: Settings) -> Finding:
         address(settings.http, public=settings.http_public)
     except DaemonError as e:
         return Finding(what="http", ok=False, found=str(e))
-    return Finding(what="http", ok=True, found=f"{settings.http} may be served")
+    return Finding(what="http", ok=True, found=f"{settings.http} can be served")
 
 
 def check(settings: Settings) -> Iterator[Finding]:

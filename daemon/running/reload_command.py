@@ -43,7 +43,7 @@ def reload(spool: Path, shard: str = "", *, patience_s: float) -> str:
     """
     which = Shard.parse(shard)
     if which is None and sharing(spool):
-        raise DaemonError(f"spool {spool}: shared by daemons; say which with --shard I/N")
+        raise DaemonError(f"spool {spool}: several daemons share it; choose one with --shard I/N")
     pid = holder(spool, which)
     if not pid:
         raise DaemonError(

@@ -126,7 +126,7 @@ def _prepare(
     reread: Callable[[], Settings] | None,
     clock: Clock,
 ) -> _Process:
-    """Make what needs no spool yet; from here on, signals stop and reload."""
+    """Create the parts that need no spool, and install the signal handlers."""
     bell = Bell()
     stack.callback(bell.close)
     stop = Stop(bell, clock.monotonic)

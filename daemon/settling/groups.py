@@ -132,7 +132,7 @@ class Settling:
         """Move an input that keeps ending the daemon to failed/; `model` is the one that would have answered it."""
         failure = RejectedInputError(
             "poison",
-            f"{request.attempt} claims ended with the daemon and without a result",
+            f"the daemon ended during {request.attempt} attempts to answer it",
             stage="simulate",
         )
         self.log_events([self._quarantine(failure, Job(request=request, model=model))])

@@ -67,7 +67,7 @@ def test_shards_answer_every_file_once_and_each_its_own(spool: Path, registry: P
             assert done.stdout.startswith(f"process {daemon.process.pid}: ")
         unclear = program("reload", "--spool", spool)
         assert unclear.returncode == 2
-        assert "say which with --shard I/N" in unclear.stderr
+        assert "choose one with --shard I/N" in unclear.stderr
         assert (one.stop(), two.stop()) == (0, 0)
         answered = [{e["file"] for e in daemon.events("request.done")} for daemon in (one, two)]
     assert len(answered[0]) + len(answered[1]) == 100

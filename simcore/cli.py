@@ -280,7 +280,10 @@ def measure(
     registry: Registry = None,
     as_json: Json = False,
 ) -> None:
-    """Measure ticks and synaptic events per second on this machine."""
+    """Measure ticks and synaptic events per second.
+
+    The figures are those of this machine; the chip runs 1,000 ticks per second.
+    """
     for wanted in kernel or ():
         load_kernel(wanted)  # raises for an unknown kernel before the table begins
     name, image, given = _workload(file, spikes, ticks, rate, registry)

@@ -98,6 +98,7 @@ class InputFile:
 
         That is every other format, and every text that exceeds a limit, is not UTF-8 or has no questions.
         """
+        # A text no longer than the longest line cannot contain a line that is too long.
         most = min(settings.max_line_bytes, settings.max_input_bytes or settings.max_line_bytes)
         if len(content) > most or names.kind(name) != ".txt" or names.gzipped(name):
             return False

@@ -59,7 +59,7 @@ class LineReader:
         self._content = Gunzip(self._raw).read if gzipped else self._raw
         self._max_bytes = max_bytes
         self.max_line_bytes = max_line_bytes
-        self._chunk = min(chunk_bytes, max_line_bytes)
+        self._chunk = min(chunk_bytes, max_line_bytes)  # see the check in `_whole_lines`
         self._hash = hashlib.sha256()
         self._line = first_line
         self._mark = codecs.BOM_UTF8 if first_line == 1 else b""
@@ -74,6 +74,7 @@ class LineReader:
     def digest_rest(self, limit: int) -> str | None:
         """Read on to the end and return the whole input's digest; None if more than `limit` bytes were left."""
         left = limit
+        # Raw bytes: the digest is that of the file, and damaged gzip could not be decompressed any further.
         while not self._ended and (chunk := self._raw(durable.CHUNK_BYTES)):
             left -= len(chunk)
             if left < 0:

@@ -142,7 +142,7 @@ class Pipeline:
                     job.simulate_s += seconds
                     self._write([part], _rows([part], answers))
                     done, last = done + len(part.records), part.last
-        except BaseException:
+        except BaseException:  # also what `trial` raises when there is no time left
             job.drop()
             raise
         return job
@@ -155,6 +155,7 @@ class Pipeline:
         for request, content in self._with_content(requests):
             job = self._begin(request)
             open_jobs.append(job)
+            # A batch is one call of one classifier, and the model may have been swapped meanwhile.
             if batch and batch[0].job.model is not job.model:
                 yield batch
                 batch, left = [], settings.batch_questions
@@ -199,7 +200,9 @@ class Pipeline:
         running: deque[tuple[list[_Part], Future[Simulated]]] = deque()
         for batch in batches:
             running.append((batch, self._simulator.submit(self._simulate, batch)))
-            if len(running) > SIMULATORS:
+            if (
+                len(running) > SIMULATORS
+            ):  # one batch is queued, so that no thread has to wait for this one
                 yield _finish(*running.popleft())
         while running:
             yield _finish(*running.popleft())
@@ -221,12 +224,15 @@ class Pipeline:
         opened: list[Job] = []
         for part in batch:
             job = part.job
+            # Also for a job that failed: this consumes the rows of its records.
             data = result_format(job.model).lines(part.records, rows, job.tally)
             if job.failure is not None:
                 job.drop()
             elif isinstance(job.result, Draft):
                 job.result.write(data)
-            elif part.last and len(data) <= HELD_BYTES:
+            elif (
+                part.last and len(data) <= HELD_BYTES
+            ):  # no file yet, so this part is all of the result
                 job.result = data
             else:
                 new.append(data)
@@ -261,7 +267,7 @@ def _rows(batch: Sequence[_Part], answers: Answers | None) -> Iterator[Row]:
 def _result(simulated: Callable[[], Simulated]) -> Simulated:
     try:
         return simulated()
-    except OSError:
+    except OSError:  # the machine's fault, not the model's
         raise
     except Exception as e:  # any other error of a model must not end the daemon
         raise AnswerError(f"{type(e).__name__}: {e}") from e

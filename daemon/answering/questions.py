@@ -74,6 +74,7 @@ def questions(reader: LineReader, kind: str | None) -> Iterator[list[InputRecord
     readable, first_fault = False, None
     count = 0
     for block in records(reader, kind):
+        # Once a record without a fault has been seen, the others need no look.
         if block and not readable:
             readable = any(record.fault is None for record in block)
             first_fault = first_fault or block[0]
@@ -180,7 +181,7 @@ def _json_object(line: str) -> dict[str, Any] | Fault:
 def _id(value: Any, number: int) -> int | str | Fault:
     if value is None:
         return number
-    if isinstance(value, bool) or not isinstance(value, int | str):
+    if isinstance(value, bool) or not isinstance(value, int | str):  # a bool is an int in Python
         return Fault("bad_id", f"id is a JSON {_json_type(value)}, expected string or integer")
     return value
 
@@ -222,14 +223,14 @@ def _table_records(reader: LineReader, delimiter: str) -> Iterator[InputRecord]:
         except StopIteration:
             return
         except csv.Error as e:
-            if "field limit" in str(e):
+            if "field limit" in str(e):  # csv has one exception class for everything
                 raise RejectedInputError(
                     "line_too_long",
                     f"line {lines.first}: a field of more than {reader.max_line_bytes} bytes",
                 ) from None
             yield _faulty(lines.first, "bad_record", str(e))
             continue
-        if not any(row):
+        if not any(row):  # like an empty line of text
             continue
         given = row[name] if name is not None and name < len(row) else ""
         if text < len(row):

@@ -39,7 +39,9 @@ class Request:
     content: bytes | None = field(default=None, repr=False)
 
 
-@dataclass(kw_only=True, slots=True, eq=False)
+@dataclass(
+    kw_only=True, slots=True, eq=False
+)  # two jobs are never the same, even if all their fields are equal
 class Job:
     """A request that is being answered, from the opening of its input to its commit.
 

@@ -186,10 +186,12 @@ class ResultFormat:
     def _line(self, record: InputRecord, row: Row | None, tally: Tally) -> str:
         if row is None or row.label < 0:
             tally.failed += 1
+            # Without a row the record has a fault of its own; otherwise the label is one of the sentinels.
             fault = record.fault or NO_ANSWER[NO_WORDS if row is None else row.label]
             shown = (record.id, record.text, fault.code, fault.message)
             return _UNANSWERED % tuple(map(_encode, shown))
         tally.add(row)
+        # Only the id and the text can need escapes; all else is numbers, or was encoded when the format was compiled.
         return self._answered % (
             record.id if isinstance(record.id, int) else _encode(record.id),
             _encode(record.text),
@@ -215,6 +217,7 @@ def _result_format(*, labels: tuple[str, ...], cores: int) -> ResultFormat:
 
 def _compile(labels: Sequence[str]) -> str:
     """Return the format string of an answered line: what `json.dumps` would write, in a third of its time."""
+    # A label may contain a percent sign, which would begin a conversion; repr of a float is what json writes.
     counted = ",".join(map("%s:%%d".__mod__, (label.replace("%", "%%") for label in labels)))
     spikes = ",".join(map('"%s":%%d'.__mod__, SPIKES))
     fields = (

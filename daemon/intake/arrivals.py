@@ -64,7 +64,7 @@ class Arrivals:
     def start(self, now: float) -> None:
         """Begin to watch, then scan, so that no file is missed between the two."""
         self._watch.start(now)
-        self._disk.check()
+        self._disk.check()  # before the first claim, so that the ballast is there
         self._log_seen(self._inbox.scan(now), by="scan")
         self._scan_due_s = now + self._context.settings().scan_s
 
@@ -107,6 +107,7 @@ class Arrivals:
             The disk.
 
         """
+        # From here on, in/ is at rest: names that were claimed have left it, so that no scan finds them again.
         self.release()
         open_inputs += self._wait_for_thread()
         seen, lost = self._watcher.take()
@@ -116,6 +117,7 @@ class Arrivals:
         if lost:
             self._log().warning(events.WATCH_OVERFLOW)
         self._out_limit.check(now, open_inputs=open_inputs)
+        # All names in memory are claimed, but the last scan stopped at a full window: the rest need not wait.
         backlog_on_disk = self._inbox.full and self._inbox.next_due_s() is None
         if lost or backlog_on_disk or now >= self._scan_due_s:
             self._disk.check()
@@ -151,6 +153,7 @@ class Arrivals:
             if taken:
                 self._releasing = self._thread.submit(self._spool.release, _names(taken))
             requests = self._unanswered(taken, self.release)
+        # Only while the caller has something to answer meanwhile.
         if requests and self._inbox.has_due(now):
             self._ahead = self._thread.submit(
                 self._claim_ahead, now, waiting, settings, self._releasing
@@ -222,7 +225,9 @@ class Arrivals:
         if before is not None and before.exception() is not None:
             return []  # `release` raises it
         taken = self._take(now, waiting, settings)
-        self._spool.release(_names(taken))
+        self._spool.release(
+            _names(taken)
+        )  # nobody waits here, so no second thread is needed for it
         fresh = self._unanswered(taken, lambda: None)
         contents = small_contents(self._spool, _names(fresh))
         return [
@@ -259,6 +264,7 @@ class Arrivals:
 
         `wait_for_release` returns when all of them have left in/.
         """
+        # Hashing every input would read it twice; only one whose name has a result can be a duplicate.
         results = [names.base(name) + names.RESULT for name in _names(taken)]
         new = durable.missing(self._spool.out, results)
         return [

@@ -134,7 +134,7 @@ class Inbox:
                     continue
                 if len(self._candidates) >= WINDOW:
                     self.full = True
-                    break
+                    break  # a later scan finds the rest, once these are claimed
                 self._candidates[name] = Candidate(due_s=now, since_s=now)
                 found.append(name)
         self._new_folders.extend(folders - self._folders)
@@ -148,12 +148,15 @@ class Inbox:
         """
         requests: list[Request] = []
         finished: list[str] = []
+        # Each round continues this generator where the last one stopped, so no name is examined twice in a turn.  Names
+        # are deleted only afterwards: a dict must not change while it is iterated over.
         due = (item for item in self._candidates.items() if item[1].due_s <= now)
         while some := list(islice(due, limit - len(requests))):
             found = examine(self._spool.inbox, [name for name, _ in some], leases=self._leases)
             for (name, candidate), facts in zip(some, found, strict=True):
                 verdict = self._judge(name, candidate, facts, now, settings)
                 if verdict is Verdict.READY and facts is not None:
+                    # The change time, because a rename into in/ sets it and keeps the modification time.
                     requests.append(Request(name=name, arrived_s=facts.ctime_s, size=facts.size))
                 candidate.due_s = now + RECHECK_S
                 candidate.held = verdict is Verdict.HELD
@@ -224,7 +227,7 @@ def _judge_regular(
     if facts.free is False:
         return Verdict.HELD
     needed = settings.settle_s if facts.free is None else 0.0
-    if facts.size == 0:
+    if facts.size == 0:  # some producers create a file well before they write it
         needed = max(needed, settings.empty_grace_s)
     return Verdict.READY if calm >= needed else Verdict.WAIT
 

@@ -140,6 +140,7 @@ class _Hints(FileSystemEventHandler):
 
     def take(self) -> tuple[set[str], bool]:
         seen: set[str] = set()
+        # No lock: append and popleft are atomic, and an event that comes meanwhile is taken now or the next time.
         with suppress(IndexError):
             while True:
                 seen.add(self._seen.popleft())

@@ -60,7 +60,7 @@ class WatchGuard:
 
     def note_events(self, seen: set[str], now: float, *, lost: bool) -> None:
         """Note the names of the events that arrived; `lost` means that some events were dropped."""
-        if lost:
+        if lost:  # perhaps with the canary's event among them: plant another one
             self._planted_s, self._canary_due_s = None, now
         elif CANARY in seen and self._planted_s is not None:
             self._planted_s = None

@@ -77,6 +77,7 @@ class ModelFollower:
         self._bell = bell
         self._clock = clock
         self._log = log
+        # The loop and this object's thread share attributes without a lock: each is only ever assigned whole.
         self._loaded: Loaded | None = None
         self._logged: set[str] = set()
         self._refused: str | None = None
@@ -140,7 +141,9 @@ class ModelFollower:
             pin = self._source.resolve()
             if str(pin) == self._newest:
                 self._note_current()
-            elif str(pin) != self._refused or now >= self._again_s:
+            elif (
+                str(pin) != self._refused or now >= self._again_s
+            ):  # a refused model may have been repaired
                 self._load(pin, now)
         except DaemonError as e:
             self._note_failure(

@@ -101,6 +101,7 @@ class ModelSource:
 
         """
         try:
+            # By digest: the reference may have moved on since `resolve`.
             wanted = self._reference if pin is None else f"{pin.name}@{pin.digest}"
             model = self._open().load(wanted, names=FILES, optional=(golden.FILE, LOOKUP_FILE))
             classifier = Classifier.from_files(model.files)

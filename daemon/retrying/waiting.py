@@ -111,6 +111,7 @@ class Waiting:
         deadly = []
         # Those with the fewest claims first: one that ends the process must not keep the others from being tried.
         for name in sorted(claims, key=claims.__getitem__):
+            # A link changes the inode's change time, so this is the time of the claim: the arrival itself is not kept.
             facts = durable.look(self._spool.work, name)
             arrived = wall() if facts is None else facts.st_ctime
             if claims[name] >= most:
@@ -137,6 +138,7 @@ class Waiting:
         """
         requests = []
         for name in self._due_names(now):
+            # A fault may have come after the commit, or somebody may have removed the input.
             state = reconcile(self._spool, self._context.committer, name)
             if state.unanswered:
                 arrived = self._retries[name].arrived_s

@@ -58,6 +58,7 @@ def reload(spool: Path, shard: str = "", *, patience_s: float) -> str:
     deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline:
         found = state_files.read(outcome)
+        # Its number makes every report differ from the one before.
         if found != before and found.get("pid") == pid:
             if not found.get("ok"):
                 raise DaemonError(f"process {pid}: {found.get('message')}")

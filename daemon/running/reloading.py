@@ -104,6 +104,7 @@ class Reloads:
         """Begin a requested reload, or end one for which every lane has looked at its reference; never wait."""
         if self._awaited:
             followers = {lanes[name].follower: n for name, n in self._awaited.items()}
+            # A pending model is swapped in by its lane's next turn; the report is to name it.
             if all(f.looks >= n and not f.pending for f, n in followers.items()):
                 self._awaited = {}
                 self._end(lanes)
@@ -130,6 +131,7 @@ class Reloads:
         moved = {"model", "models", "registry"} & set(changed)
         references = {"": settings.model, **settings.models}
         for name, lane in lanes.items():
+            # Looked at even if nothing changed here: the alias may have moved in the registry.
             source = ModelSource(settings.registry, references[name]) if moved else None
             self._awaited[name] = lane.follower.look_now(source)
         self._changes = f"changed: {', '.join(changed) or 'nothing'}"

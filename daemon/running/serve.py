@@ -164,7 +164,7 @@ def _open(
     settings = process.settings()
     try:
         spool = _open_spool(stack, settings, lane="")
-        spool.lock()
+        spool.lock()  # first: `demand` makes files in tmp/, and `vitals` writes status.json
         demand(spool, network_fs=settings.network_fs)
         _log_start(process.log, settings)
         stack.enter_context(process.vitals)
@@ -220,7 +220,7 @@ def _open_lane(
         follower=follower,
         log=log,
     )
-    follower.start()
+    follower.start()  # last: it may load a model at once
     return lane
 
 
@@ -266,7 +266,7 @@ def _loop(process: _Process, lanes: Mapping[str, Lane]) -> None:
     once = process.settings().once
     now = process.clock.monotonic
     while process.stop.reason is None:
-        worked = False
+        worked = False  # by any lane: then all get another turn without a nap
         for lane in lanes.values():
             worked = lane.turn(now()) or worked
         process.reloads.turn(lanes)

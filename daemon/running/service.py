@@ -161,7 +161,9 @@ class Service:
         except OSError as fault:
             self._pause(fault, now)
             return False
-        self._pause_s = 0.0
+        self._pause_s = (
+            0.0  # the machine is in order again: the next fault begins with the first pause
+        )
         if not (fresh or again):
             return self._land(now)
         self._answer(fresh, now)
@@ -184,6 +186,7 @@ class Service:
     def _answer(self, requests: list[Request], now: float) -> None:
         left = {request.name: request for request in requests}
         try:
+            # Closing the generator drops the results of jobs that are still open.
             with closing(self._pipeline.answer(requests)) as batches:
                 for ended in batches:
                     self._heartbeats.beat(LOOP)
@@ -202,7 +205,7 @@ class Service:
         except AnswerError as fault:
             for request in left.values():
                 self._blame(request, fault, now, alone=len(requests) == 1)
-        self._released((), now)
+        self._released((), now)  # also when nothing was answered: the next claim needs in/ at rest
 
     def _released(self, left: Iterable[Request], now: float) -> bool:
         """Wait until claimed inputs have left in/; if that fails, let both the answered ones and `left` wait."""
@@ -281,7 +284,7 @@ class Service:
 
     def _pause(self, fault: OSError, now: float) -> None:
         """Claim nothing for a while after a fault of the machine."""
-        self._orphans = True
+        self._orphans = True  # inputs may be in work/ that no part of this process knows
         self._arrivals.distrust()
         self._pause_s = Backoff.of(self._context.settings()).after(self._pause_s)
         self._paused_until_s = now + self._pause_s

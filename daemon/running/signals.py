@@ -59,7 +59,7 @@ def handled(*, stop: Callable[[str], None], reload: Callable[[], None]) -> Itera
     """
 
     def handle(number: int, _: FrameType | None) -> None:
-        for each in STOP:
+        for each in STOP:  # the next one ends the process
             signal.signal(each, signal.SIG_DFL)
         stop(signal.Signals(number).name)
 

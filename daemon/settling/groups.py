@@ -112,7 +112,7 @@ class Settling:
             try:
                 if left:
                     logged += self._commit(left)
-                    final, left = left, []
+                    final, left = left, []  # committed, whatever becomes of the quarantines
                 for job, failure in failed:
                     logged.append(self._quarantine(failure, job))
                     final.append(job)
@@ -143,7 +143,7 @@ class Settling:
         summed = list(_figures(group))
         results = self._context.committer.commit(
             [(job.request.name, job.sha256 or "") for job in group],
-            [job.hand_over() for job in group],
+            [job.hand_over() for job in group],  # `commit` closes them, also after a fault
             [
                 fields.summary(job, figures=sums, answered=answered)
                 for job, sums in zip(group, summed, strict=True)

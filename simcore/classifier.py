@@ -78,6 +78,7 @@ class Classifier:
                 f"labels: {len(labels)} names, but the core image has {image.classes} {what}"
             )
         words = len(encoder.rows)
+        # Checked once here, so that no text can produce a word id that the encoder does not know.
         if splitter.highest >= words:
             raise ModelError(
                 f"tokenizer: word id {splitter.highest}, but the encoder knows 0..{words - 1}"

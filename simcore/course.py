@@ -131,6 +131,7 @@ def _run(
 
 def _as_read(coding: Coding, codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the codes in the order of the steps in which they are read."""
+    # The first word lines read in the coding's direction, the backward lines in the other one.
     split = coding.word_lines - coding.backward_lines
     ways = (codes, codes[::-1]) if coding.direction == "forward" else (codes[::-1], codes)
     return np.concatenate([ways[0][:, :split], ways[1][:, split:]], axis=1)

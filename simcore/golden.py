@@ -63,7 +63,7 @@ def verify(classifier: Classifier, data: bytes) -> int:
     texts = [question["text"] for question in questions]
     for i, (then, now) in enumerate(zip(questions, _answers(classifier, texts), strict=True)):
         for figure, value in now.items():
-            if then.get(figure) != value:
+            if then.get(figure) != value:  # exactly: all figures are integers or names
                 raise ModelError(
                     f"golden.json: question {i}: {figure} is {value}, "
                     f"was {then.get(figure)} when it was published"

@@ -44,6 +44,8 @@ SIGNS: Final = ("sigma0", "sigma1", "sigma2", "sigma3", "sigma_lambda", "sigma_V
 NO_TYPE: Final = 0
 """Entry of `types` for a neuron that is not in use."""
 
+# Strings come first, so that comment marks inside them do not count.  With \Z, an unterminated string or comment matches
+# to the end of the text; failing there would scan the rest again from every later mark.
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\Z)|/\*.*?(?:\*/|\Z)|//[^\n]*', re.DOTALL)
 _RUN = re.compile(r"(-?\d{1,10})x(\d{1,5})")
 _RANGE = re.compile(r"(-?\d{1,10})(?::(-?\d{1,10}))?:(-?\d{1,10})")
@@ -82,6 +84,7 @@ def read_ibm(path: Path) -> CoreImage:
     except ImageError as e:
         raise ImageError(f"{path}: {e}") from None
     except (KeyError, TypeError, IndexError, ValueError, AttributeError, OverflowError) as e:
+        # What hostile JSON of other shapes can raise; a check for each place would be longer than the reader.
         raise ImageError(f"{path}: not an IBM model: {type(e).__name__} {e}") from None
 
 
@@ -231,6 +234,7 @@ def _check_neuron_type(entry: Mapping[str, Any], where: str) -> None:
     for name in sorted(fields):
         value = entry.get(name)
         low, high = RANGES.get(name, (0, 1) if name in BOOLEANS else (-1, 1))
+        # By type, not isinstance: True must not pass as 1 for a number.
         whole = type(value) is int or (name in BOOLEANS and type(value) is bool)
         if value is None or not whole or not low <= value <= high or (name in SIGNS and not value):
             expected = "expected 1 or -1" if name in SIGNS else f"limits {low}..{high}"

@@ -84,6 +84,7 @@ def compress(values: Sequence[int]) -> list[int | str]:
     items: list[int | str] = []
     at = 0
     while at < len(values):
+        # The longest run of equal values from here, and the longest range; ranges of two save nothing.
         same = len(list(next(groupby(values[at:]))[1]))
         rising = 1
         while at + rising < len(values) and values[at + rising] == values[at] + rising:
@@ -158,7 +159,7 @@ def _type(key: tuple[tuple[int, ...], ...], number: int) -> dict[str, Any]:
         "gamma": one["reset_mode"],
         "kappa": bool(one["kappa"]),
         "sigma_VR": _sign(one["reset"]),
-        "VR": abs(one["reset"]).bit_length(),
+        "VR": abs(one["reset"]).bit_length(),  # of 2^VR - 1; other resets have been refused
         "V": one["potential"],
     }
 

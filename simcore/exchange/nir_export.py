@@ -149,6 +149,7 @@ def _pairs(image: CoreImage) -> list[tuple[int, int]]:
 
 def _neurons(nir: Any, image: CoreImage, c: int) -> Any:
     """Return a core's neurons as a NIR node."""
+    # IF is dv/dt = r i: with r = 1 and one tick as the unit of time, v changes by the summed weights of a tick.
     alpha = image.threshold[c].astype(np.float32)
     reset = np.where(image.reset_mode[c] == 0, image.reset[c], 0).astype(np.float32)
     return nir.IF(r=np.ones_like(alpha), v_threshold=alpha - np.float32(0.5), v_reset=reset)
@@ -165,6 +166,7 @@ def _from_lines(image: CoreImage, c: int, lines: int) -> NDArray[np.float32]:
     weight = np.zeros((lines, limits.NEURONS), dtype=np.float32)
     line, core, axon = image.inputs.T
     here = core == c
+    # add.at, because a line may drive several axons of a core: += would keep the last one only.
     np.add.at(weight, line[here], _weights(image, c)[axon[here]])
     return np.ascontiguousarray(weight.T)
 

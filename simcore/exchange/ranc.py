@@ -51,7 +51,7 @@ _LISTS: Final = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RancNetwork:
-    """A network of the RANC simulator with the spikes that its file carries.
+    """A network of the RANC simulator with the spikes of its file.
 
     Attributes
     ----------
@@ -90,6 +90,7 @@ def read_ranc(path: Path) -> RancNetwork:
     except (ImageError, InputError) as e:
         raise ImageError(f"{path}: {e}") from None
     except (KeyError, TypeError, IndexError, ValueError, AttributeError, OverflowError) as e:
+        # What hostile JSON of other shapes can raise; a check for each place would be longer than the reader.
         raise ImageError(f"{path}: not a RANC network: {type(e).__name__} {e}") from None
 
 
@@ -179,7 +180,7 @@ def _read_crossbar(arrays: dict[str, Any], c: int, core: Mapping[str, Any]) -> N
         _whole(kind, 0, limits.AXON_TYPES - 1, f"core {c}, axon {i}: type")
     arrays["axon_type"][c, :axons] = types
     synapses = np.zeros((limits.AXONS, limits.NEURONS), dtype=np.uint8)
-    synapses[:axons, :neurons] = connections.T
+    synapses[:axons, :neurons] = connections.T  # the file has neurons x axons
     arrays["crossbar"][c] = np.packbits(synapses, axis=1, bitorder="little")
 
 
@@ -203,6 +204,7 @@ def _read_neurons(
         arrays["reset"][c, j] = neuron["reset_potential"]
         arrays["reset_mode"][c, j] = neuron["reset_mode"]
         arrays["potential"][c, j] = neuron["current_potential"]
+        # destination_tick 0 is the tick after the one in which the neuron fired.
         arrays["delay"][c, j] = neuron["destination_tick"] + 1
         dx, dy = neuron["destination_core_offset"]
         target = (x + dx, y + dy)

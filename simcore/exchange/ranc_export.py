@@ -59,7 +59,7 @@ def write_ranc(
         raise InputError(f"spikes: shape {raster.shape}, expected (ticks, {image.input_lines})")
     grid = _square(image.cores) if image.grid is None else image.grid
     width, height = (grid.max(axis=0) + 1).tolist()
-    bus = [int(grid[:, 0].min()), height]
+    bus = [int(grid[:, 0].min()), height]  # a place that no core has
     lines = max(1, image.output_lines)
     network = {
         "packets": _packets(image, raster, grid),
@@ -74,6 +74,7 @@ def write_ranc(
         rows = [[0] * lines, *shown.tolist()]
         document["output"] = [" ".join(map(str, row)) for row in rows[: len(raster)]]
     data = json.dumps(document, separators=(",", ":")).encode()
+    # mtime=0: equal networks give equal bytes.
     Path(path).write_bytes(gzip.compress(data, mtime=0) if Path(path).suffix == ".gz" else data)
 
 

@@ -267,6 +267,7 @@ def axon_raster(image: CoreImage, events: NDArray[np.int64], ticks: int) -> NDAr
         spikes = kept[bounds[t] : bounds[t + 1]]
         wanted = spikes[:, 1] * limits.AXONS + spikes[:, 2]
         reached = np.isin(place, wanted)
+        # A line can spike only if all of its axons do; then every wanted axon must have such a line.
         full = (np.bincount(line[reached], minlength=len(needed)) == needed) & (needed > 0)
         missing = ~np.isin(wanted, place[full[line]])
         if missing.any():

@@ -193,6 +193,7 @@ def _run(
     simulator: Simulator, name: str, raster: NDArray[np.uint64], threads: int, seconds: float
 ) -> Measurement:
     """Measure input spikes on the chip kernel."""
+    # Threads share the cores of a run; with too few cores, each thread needs a run to be busy.
     runs = 1 if simulator.image.cores >= threads else threads
     batch = np.concatenate([raster] * runs)
     starts = np.arange(runs + 1) * len(raster)
@@ -220,7 +221,7 @@ def _timed(
         begin = time.perf_counter()
         ticks, events = work()
         times.append(time.perf_counter() - begin)
-    median = float(np.median(times))
+    median = float(np.median(times))  # the mean would count what else the machine did
     return Measurement(
         kernel=name,
         program=program,

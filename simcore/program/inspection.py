@@ -181,6 +181,7 @@ def _copies(
     image: CoreImage, c: int, crossbar: NDArray[np.uint8], candidates: NDArray[np.bool_]
 ) -> int:
     """Count candidates, bool (256,), that equal an earlier one in synapses and dynamics."""
+    # One row for each neuron: its synapses as bits, then its dynamics; equal rows behave equally.
     columns = [np.packbits(crossbar.T, axis=1).astype(np.int32)]
     for name in _DYNAMICS:
         values = getattr(image, name)[c].astype(np.int32)

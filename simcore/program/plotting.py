@@ -85,8 +85,10 @@ def _raster(axis: Any, raster: Any) -> None:
     """Draw each spike as a stroke that fills most of its tick and line, and is never too thin to see."""
     tick, line = np.nonzero(raster)
     width = max(0.6, 0.6 * _WIDTH_PT / max(1, len(raster)))
+    # With many lines, gaps between them would be thinner than a pixel and make the raster grey.
     half = 0.4 if raster.shape[1] <= _SEPARATE_LINES else 0.5
     strokes = axis.vlines(tick, line - half, line + half, colors="black", linewidth=width)
+    # Without snapping, strokes narrower than a pixel keep their place instead of all moving to the grid.
     strokes.set(capstyle="butt", snap=False)
     strokes.set_rasterized(len(tick) > _MOST_STROKES)
     axis.set_ylim(-0.5, max(1, raster.shape[1]) - 0.5)

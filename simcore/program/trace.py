@@ -60,5 +60,5 @@ def trace(
     potentials = np.zeros((len(lines), len(neurons)), dtype=np.int64)
     for t, line in enumerate(lines):
         chip.tick(line)
-        potentials[t] = chip.V[core_of, neuron_of]
+        potentials[t] = chip.V[core_of, neuron_of]  # after fire and reset
     return potentials

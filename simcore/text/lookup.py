@@ -177,6 +177,7 @@ class Lookup:
         return self
 
     def _check_tables(self) -> None:
+        """Check the tables over Unicode, the pool and the compositions."""
         _within(self.byte_index, len(self.byte_cells), "byte_index")
         _within(self.map_index, len(self.map_cells), "map_index")
         symbols = self.byte_cells[np.unique(self.byte_index[0])]
@@ -200,6 +201,7 @@ class Lookup:
         _within(self.merged, CODE_POINTS, "merged")
 
     def _check_patterns(self) -> None:
+        """Check the instructions of the patterns: kinds, jumps, repetitions and sets of symbols."""
         kind, low, high, mask, following = self.code.T if len(self.code) else np.zeros((5, 0), int)
         _within(kind, DONE + 1, "code: kinds")
         jumps = np.isin(kind, (FORK, JUMP, AHEAD))
@@ -214,6 +216,7 @@ class Lookup:
             _check(int(kind[-1]) in {JUMP, DONE}, "code: must end with DONE")
 
     def _check_steps(self) -> None:
+        """Check the steps: kinds, operands, and that splits come last."""
         kinds = self.steps[:, 0]
         _within(kinds, SPLIT + 1, "steps: kinds")
         split = False

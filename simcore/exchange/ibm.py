@@ -44,8 +44,8 @@ SIGNS: Final = ("sigma0", "sigma1", "sigma2", "sigma3", "sigma_lambda", "sigma_V
 NO_TYPE: Final = 0
 """Entry of `types` for a neuron that is not in use."""
 
-# Strings come first, so that comment marks inside them do not count.  With \Z, an unterminated string or comment matches
-# to the end of the text; failing there would scan the rest again from every later mark.
+# Strings come first, so that comment marks inside them do not count.  With \Z, an unterminated string or comment
+# matches to the end of the text; failing there would scan the rest again from every later mark.
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\Z)|/\*.*?(?:\*/|\Z)|//[^\n]*', re.DOTALL)
 _RUN = re.compile(r"(-?\d{1,10})x(\d{1,5})")
 _RANGE = re.compile(r"(-?\d{1,10})(?::(-?\d{1,10}))?:(-?\d{1,10})")

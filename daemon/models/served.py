@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from ...registry import Registry, RegistryError, bundled
 from ...simcore import Classifier, SimcoreError, golden
+from ...simcore.classifier import NEEDED
 from ...simcore.text.splitting import LOOKUP_FILE
 from ..errors import ServedModelError
 
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
 
     from ...registry import Pin
     from ...simcore import Answers
-
-FILES: Final = ("core.safetensors", "encoder.safetensors", "tokenizer.json", "labels.json")
-"""Files of a published model that are loaded; its golden questions and its lookup are loaded if it has them."""
 
 SelfTest = Literal["passed", "none"]
 
@@ -103,7 +101,7 @@ class ModelSource:
         try:
             # By digest: the reference may have moved on since `resolve`.
             wanted = self._reference if pin is None else f"{pin.name}@{pin.digest}"
-            model = self._open().load(wanted, names=FILES, optional=(golden.FILE, LOOKUP_FILE))
+            model = self._open().load(wanted, names=NEEDED, optional=(golden.FILE, LOOKUP_FILE))
             classifier = Classifier.from_files(model.files)
             if golden.FILE in model.files:
                 golden.verify(classifier, model.files[golden.FILE])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ...registry import Registry, RegistryError, bundled
+from ...simcore.classifier import NEEDED
 from ...simcore.text.splitting import LOOKUP_FILE
 from ..errors import BatchError, ServedModelError
 from ..models import served as models
@@ -194,7 +195,7 @@ def _load(settings: BatchSettings) -> tuple[PackedModel, ServedModel]:
     served = models.ModelSource(settings.registry, settings.model).load()
     root = Path(bundled()) if settings.registry is None else settings.registry
     try:
-        files = Registry(root).load(served.pin, names=models.FILES, optional=(LOOKUP_FILE,)).files
+        files = Registry(root).load(served.pin, names=NEEDED, optional=(LOOKUP_FILE,)).files
     except (RegistryError, OSError) as e:
         raise ServedModelError(f"model {settings.model}: {e}") from e
     return PackedModel(pin=served.pin, files=dict(files)), served

@@ -79,6 +79,7 @@ def constrain_both_directions(
     logits = network.logits(questions)
     counts = readout_counts(spiking, neurons, questions)
     plain = _with_head([f.spiking for f in found], questions, counts)
+    # each direction was fitted alone; only now do the counts of both exist
     heads = [plain, refit_head(plain, counts, logits)]
     labels = logits.argmax(axis=1)
     spiking = max(heads, key=lambda n: float((n.read_out(counts).argmax(axis=1) == labels).mean()))

@@ -118,7 +118,7 @@ def closed_form(
         )
     network = flip_saturating_units(network, questions)
     # With several units of the core for each hidden unit, their spikes' errors differ and average out.
-    best, most = None, -1.0
+    best, most = None, -1.0  # on a tie, the network of more copies is kept
     for copies in sorted({1, 1 if lines else copies_that_fit(network)}, reverse=True):
         found, agreement = _with_copies(repeat_units(network, copies), copies, questions, lines)
         if agreement > most:
@@ -191,6 +191,7 @@ def choose_ceilings(
 def _lies_on_grid(
     network: ElmanNetwork, plain: ConstrainedNetwork, questions: list[NDArray[np.int64]]
 ) -> bool:
+    # codes first: they are cheap, and a network that was not trained on the grid differs in them
     if np.abs(plain.codes - plain.rounded_codes()).max() > _ON_GRID:
         return False
     difference = plain.logits(questions, rounded=False) - network.logits(questions)
@@ -232,6 +233,7 @@ def refit(
     for floor in FLOORS:
         current = start
         for _ in range(ROUNDS + 1):
+            # `current` is judged before it is refitted, so the start is a candidate too
             neurons, _error = match_hidden(
                 current, hidden_neurons(current, floor=floor), questions, states=wanted, rounds=3
             )
@@ -259,9 +261,10 @@ def _refit_hidden(
     # Beyond the ends of its range a unit answers the same to any drive: a drive already beyond is no error.
     wanted = np.where(states <= 0.5, np.minimum(reached, states), states)
     wanted = np.where(states >= T - 0.5, np.maximum(reached, states), wanted)
-    wanted = np.clip(wanted, -T / 2, 3 * T / 2)
+    wanted = np.clip(wanted, -T / 2, 3 * T / 2)  # outliers would dominate the squared error
     fitted, mean = _least_squares(inputs, wanted, matrix)
     levels, scale, _ = quantise_rows(fitted, inputs, LEVEL_MIN, LEVEL_MAX)
+    # the bias makes the mean right for the rounded weights, so the shift of `quantise_rows` is not needed
     bias = wanted.mean(axis=0) - scale * (levels @ mean)
     return replace(current, levels=levels, scale=scale, bias=bias)
 
@@ -272,6 +275,7 @@ def refit_head(current: ConstrainedNetwork, counts: F64, logits: F64) -> Constra
     fitted, mean = _least_squares(
         counts, wanted, current.readout_levels * current.readout_scale[:, None]
     )
+    # -7..8: the codebook of the readout is negated
     levels, scale, _ = quantise_rows(fitted, counts, -LEVEL_MAX, -LEVEL_MIN)
     bias = wanted.mean(axis=0) - scale * (levels @ mean)
     return replace(current, readout_levels=levels, readout_scale=scale, readout_bias=bias)

@@ -51,6 +51,7 @@ def _fitted(own: F64, counts: F64, logits: F64) -> tuple[F64, F64]:
     centred = counts - mean
     moment = centred.T @ centred / len(counts)
     moment += np.eye(len(moment)) * (_RIDGE * np.trace(moment) / len(moment) + 1e-12)
+    # fit only what the present head leaves, so that the ridge pulls towards it and not towards zero
     left = wanted - centred @ own.T
     weights = own + np.linalg.solve(moment, centred.T @ left / len(counts)).T
     return weights, wanted.mean(axis=0) - weights @ mean
@@ -59,7 +60,9 @@ def _fitted(own: F64, counts: F64, logits: F64) -> tuple[F64, F64]:
 def _rounded(weights: F64, bias: F64) -> HostHead:
     """Round a head to integers, less the mean over the classes, which changes no label."""
     weights, bias = weights - weights.mean(axis=0), bias - bias.mean()
+    # the largest score that one step can add, over the classes
     most = float((T * np.abs(weights).sum(axis=1) + np.abs(bias)).max())
+    # rounding may add up to T / 2 for each unit, and 1 / 2 for the bias
     unit = (STEP_MAX - weights.shape[1] * T) / most if most > 0 else 1.0
     return HostHead(
         weights=np.round(weights * unit).astype(np.int32),

@@ -165,7 +165,7 @@ def _wide(
     network: ElmanNetwork, closed: ClosedForm, questions: list[NDArray[np.int64]]
 ) -> ConstrainedNetwork:
     """Constrain with inputs as wide as the float network's, for the stages before the fan-in limit."""
-    if closed.integer.n_in == network.embedding.shape[1]:
+    if closed.integer.n_in == network.embedding.shape[1]:  # nothing was projected
         return closed.integer
     return constrain(
         repeat_units(network, closed.copies),

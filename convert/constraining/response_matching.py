@@ -76,6 +76,7 @@ def hidden_neurons(network: ConstrainedNetwork, *, floor: float = 0.0) -> Neuron
         )
     # A bias is beyond the leak's range only if |B| is far above 15, and then the unit is constant anyway.
     leak = np.clip(np.round(B * threshold / T), -limits.LEAK_MAX, limits.LEAK_MAX)
+    # half a threshold rounds to nearest; an initial state counts as if its spikes had arrived already
     start = gain * (network.levels[:, network.n_in :] @ network.initial) + threshold / 2
     potential = np.clip(np.floor(start), limits.POTENTIAL_MIN, limits.POTENTIAL_MAX)
     return Neurons(
@@ -131,6 +132,7 @@ def match_hidden(
         size = float(np.abs(error).mean())
         if size < best_error:
             best, best_error = neurons, size
+        # over the 15 ticks of a step, a leak of theta / 15 adds one spike
         change = np.round(error.mean(axis=0) * neurons.threshold / T)
         leak = np.clip(neurons.leak - change, -limits.LEAK_MAX, limits.LEAK_MAX)
         neurons = replace(neurons, leak=leak.astype(np.int64))
@@ -263,8 +265,9 @@ def _readout_ranges(
     if parts[0][0].readout == "mean" or len(parts) > 1:
         lows = np.percentile(ordered[:, 0], [0, 2, 20])
     else:
+        # only the two best classes decide, so the range may start near the logit of the second
         lows = np.percentile(ordered[:, -2], [1, 20])
-    ranges = set()
+    ranges = set()  # different percentiles may give equal ranges
     for high in np.percentile(ordered[:, -1], [99, 100]):
         for low in lows:
             for wider in READOUT_MARGINS:
@@ -288,6 +291,7 @@ def readout_neurons(network: ConstrainedNetwork, low: float, high: float) -> Neu
     if network.readout == "mean":
         return _integrating(network, per_logit, drive, stagger)
     threshold = READOUT_GAIN / (network.readout_scale * per_logit)
+    # the gate adds GATE_LIFT in the drain step; without it, this leak keeps the potential at the floor
     leak = np.round((drive + stagger) * threshold[:, None] / T - GATE_LIFT)
     n = network.classes * copies
     return Neurons(
@@ -307,7 +311,8 @@ def _integrating(
 ) -> Neurons:
     """Derive readout neurons that add up all steps; they start lower by what the leak adds in the first step."""
     copies = len(stagger)
-    per_gain = 1 / (network.readout_scale * per_logit)  # threshold of gain 1
+    # threshold for a gain of 1; a larger gain keeps the rounding errors of threshold and leak small
+    per_gain = 1 / (network.readout_scale * per_logit)
     bound = np.full(network.classes, float(GAIN_MAX))
     leak_of_gain = np.abs(drive[:, 0]) * per_gain / T
     np.divide(limits.LEAK_MAX, leak_of_gain, out=bound, where=leak_of_gain > 0)

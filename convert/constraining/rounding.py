@@ -178,6 +178,7 @@ def hidden_ranges(network: ElmanNetwork, pre: F64, h: F64, percentile: float) ->
         ceiling = np.full(n, network.clip)
         if not np.isfinite(network.clip):
             ceiling = np.percentile(h, percentile, axis=0)
+            # a unit that is silent in calibration still needs a ceiling
             ceiling = np.where(ceiling > 0, ceiling, max(float(ceiling.max()), 1.0))
         return Ranges(low=np.zeros(n), span=ceiling, slope=np.ones(n), offset=np.zeros(n))
     if network.activation == "HardSigmoid":  # a line already, bounded as an activity is
@@ -235,10 +236,12 @@ def _project(network: ElmanNetwork, weight: F64, width: int) -> tuple[F64, F64, 
 def _component_range(values: F64, weight: F64) -> tuple[float, float]:
     """Choose start and step of a component's 16 levels: the candidate with the least squared error over the words."""
     seen = values[weight > 0]
+    # the first candidate is the grid of our own training, the second covers the whole range
     candidates = [(0.0, 1.0 / T), (float(values.min()), float(np.ptp(values)) / T)]
     for tail in (0.0, 0.1, 0.5, 1, 2, 4):
         low, high = np.percentile(seen, [tail, 100 - tail])
         candidates.append((float(low), float(high - low) / T))
+    # a constant component has no range; any step represents it
     usable = [(start, step) for start, step in candidates if step > 0] or [(float(values[0]), 1.0)]
     # words that calibration did not read count a little: questions will hold them
     share = weight / weight.sum() + 0.1 / len(values)
@@ -288,7 +291,7 @@ def quantise_rows(
 
 
 def _quantise_row(row: F64, H: F64, low: int, high: int) -> tuple[NDArray[np.int8], float]:
-    if not row.any():
+    if not row.any():  # every scale is right
         return np.zeros(len(row), dtype=np.int8), 1.0
     largest = max(row.max() / high, row.min() / low)
     # scales that put the largest weight on a level exactly: with one of them a row on the grid has no error
@@ -319,6 +322,7 @@ def descend(row: F64, q: F64, s: float, H: F64, low: int, high: int) -> tuple[F6
             q[i] += d
             gradient -= d * s * H[:, i]
             moved = True
+        # least squares for the scale, with the levels fixed
         power = float(q @ H @ q)
         fitted = float(q @ H @ row) / power if power > 0 else s
         if fitted > 0:

@@ -139,6 +139,7 @@ class ConstrainedNetwork:
 
     def encoder(self) -> Encoder:
         """Return the encoder that turns word ids into codes for the core."""
+        # many words share a code, which the core image stores once
         codes, row = np.unique(self.rounded_codes(), axis=0, return_inverse=True)
         return Encoder(codes=codes, rows=row.reshape(-1).astype(np.int32)[self.rows]).validate()
 
@@ -205,6 +206,7 @@ class ConstrainedNetwork:
         a = np.repeat(self.initial[None], len(questions), axis=0)
         for code, alive in self.input_steps(codes, questions):
             pre = code @ W.T + a[alive] @ U.T + self.bias
+            # half is rounded up, as on the core, where a membrane potential starts at half a threshold
             a[alive] = np.clip(np.floor(pre + 0.5) if rounded else pre, 0, T)
             yield alive, pre, a[alive]
 
@@ -284,6 +286,7 @@ def join_directions(
         backward_lines=backward.n_in,
         backward_units=backward.n_hidden,
     )
+    # weights between the directions stay zero
     network.levels[network.connected()] = np.concatenate([p.levels.reshape(-1) for p in parts])
     return network
 
@@ -336,6 +339,7 @@ class ConstrainedStages:
             The bytes are not a file of constrained networks.
 
         """
+        # `unpack` needs all fields in advance, so the header, at the start of the file, is searched for the parts
         parts = [p for p in ("core", "closed", "wide") if f'"{p}.scale"'.encode() in data[:65_536]]
         fields = {f"{p}.{n}": _prefixed(p, f) for p in parts for n, f in FIELDS.items()}
         lengths = {f"{p}.{n}": v for p in parts for n, v in _LENGTHS.items()}

@@ -147,7 +147,7 @@ class ElmanNetwork:
         total = np.zeros((len(questions), self.n_hidden))
         for t, (_, alive, _, h) in enumerate(self.trace(questions)):
             if t:
-                read[t] = read[t - 1]
+                read[t] = read[t - 1]  # questions that have ended keep their values
             if self.readout == "mean":
                 total[alive] += h
                 read[t, alive] = total[alive] / (t + 1)
@@ -180,7 +180,7 @@ def repeat_units(network: ElmanNetwork, copies: int) -> ElmanNetwork:
     return replace(
         network,
         W=np.tile(network.W, (copies, 1)),
-        U=np.tile(network.U / copies, (copies, copies)),
+        U=np.tile(network.U / copies, (copies, copies)),  # each copy contributes its share
         b=np.tile(network.b, copies),
         C=np.tile(network.C / copies, (1, copies)),
     )

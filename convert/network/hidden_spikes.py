@@ -57,13 +57,14 @@ def run_hidden_neurons(
         fired = np.empty((len(alive), T, network.n_hidden), dtype=np.float32)
         v = V[alive]
         for t in range(T):
+            # in the chip's order: synapses (saturating), leak, threshold with linear reset, floor
             v = np.clip(v + drive[:, t], limits.POTENTIAL_MIN, limits.POTENTIAL_MAX) + leak
             fire = v >= threshold
             v = np.maximum(np.where(fire, v - threshold, v), floor)
             fired[:, t] = fire
         V[alive] = v
         inputs = np.concatenate([code, train[alive].sum(axis=1)], axis=1).astype(np.float64)
-        train[alive] = fired
+        train[alive] = fired  # arrives in the next step, after the recurrent delay of 15 ticks
         yield alive, inputs, fired.sum(axis=1).astype(np.float64)
 
 

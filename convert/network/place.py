@@ -231,7 +231,7 @@ def _place_apart(network: ConstrainedNetwork, hidden: Neurons, readout: Readout)
     first = images[0]
     arrays = {n: np.concatenate([getattr(i, n) for i in images]) for n in blank(1)}
     core = arrays["target_core"][1]
-    core[core == 0] = 1
+    core[core == 0] = 1  # recurrent targets of the second core are on itself
     forward_lines = network.n_in - network.backward_lines
     # Each core numbered its gate behind its own words; the shared gate line is behind the words of both.
     inputs = arrays["inputs"]
@@ -271,7 +271,7 @@ def level_bits(levels: NDArray[np.int8]) -> NDArray[np.uint8]:
         The bits for axon types 0..3 (weights -8, 4, 2, 1) of each line, 0 or 1.
 
     """
-    two_complement = levels.astype(np.int64) & 15
+    two_complement = levels.astype(np.int64) & 15  # its highest bit has the weight -8
     bits = two_complement[:, :, None] >> np.array([3, 2, 1, 0]) & 1
     return np.asarray(bits.reshape(len(levels), -1), dtype=np.uint8)
 

@@ -241,7 +241,7 @@ def _read(source: Source, head: Head, note: Callable[[str], None]) -> _Contents:
     if source.evaluate is not None:
         held_out = read_questions(Path(source.evaluate), labelled=False)
         if all(q.label is not None for q in held_out):
-            label_indices(held_out, names)
+            label_indices(held_out, names)  # raises for a label that the network does not have
     return _Contents(
         tokenizer=tokenizer,
         labels=labels,
@@ -284,6 +284,7 @@ def _word_ids(
         raise ConvertError(
             f"tokenizer.json: word id {highest}, but the embedding has rows 0..{len(network.rows) - 1}"
         )
+    # `encode_batch_fast` skips character offsets, which nothing here uses
     encodings = reader.encode_batch_fast(texts, add_special_tokens=False)
     return [np.array(e.ids, dtype=np.int64) for e in encodings]
 
@@ -329,6 +330,7 @@ def _describe(network: ElmanNetwork, placed: PlacedNetwork) -> dict[str, Any]:
     core, matched = placed.network, placed.matched
     copies, possible = 0, 0
     if not isinstance(matched.readout, HostHead):
+        # two cores have a readout each, for the hidden units of one direction
         parts = matched.readout if isinstance(matched.readout, tuple) else (matched.readout,)
         hidden = (
             [core.n_hidden] if len(parts) == 1 else [core.one_direction(w).n_hidden for w in (0, 1)]

@@ -152,6 +152,7 @@ def convert_and_publish(
         note=report,
     )
     report(f"publishing {name}:{version}")
+    # the registry is created only now, so that a failed conversion leaves nothing behind
     pin = Registry.init(root).publish(
         name,
         version,
@@ -241,6 +242,7 @@ def evaluate_model(model: Model, data: Path) -> dict[str, Any]:
         model.files["model.onnx"], what=f"{model.pin}: model.onnx"
     )
     image = CoreImage.from_bytes(model.files["core.safetensors"])
+    # the ONNX file does not say where the head was placed, the image does
     network = replace(network, head="core" if image.head is None else "host")
     evaluation = evaluate_stages(
         questions=questions,

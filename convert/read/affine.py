@@ -121,6 +121,7 @@ def add(a: Affine, b: Affine, sign: float = 1.0) -> Affine:
 def scale(a: Affine, factor: NDArray[Any]) -> Affine:
     """Return a times `factor`, broadcast."""
     index, by = np.broadcast_arrays(a.index, np.asarray(factor, dtype=np.float64))
+    # a product with a diagonal matrix multiplies rows without making them dense
     return _tensor(sparse.diags_array(by.reshape(-1)) @ a.rows[index.reshape(-1)], index.shape)
 
 
@@ -130,6 +131,7 @@ def multiply_right(a: Affine, weight: F64) -> Affine:
     if weight.shape[0] != k:
         raise Unsupported(f"multiplies {k} values by a weight of shape {weight.shape}")
     n = int(np.prod(lead, dtype=np.int64))
+    # all rows at once: one diagonal block of the weight for each vector along the last axis
     mix = sparse.kron(sparse.eye_array(n), sparse.csr_array(weight.T), format="csr")
     return _tensor(mix @ a.flat(), (*lead, weight.shape[1]))
 
@@ -140,7 +142,7 @@ def matmul(a: Affine, weight: F64) -> Affine:
         result = multiply_right(a, weight[:, None])
         return result.rearranged(result.index[..., 0])
     lead = weight.shape[:-2]
-    if np.prod(lead, dtype=np.int64) == 1:
+    if np.prod(lead, dtype=np.int64) == 1:  # one weight for all, as exporters write a plain product
         result = multiply_right(a, weight.reshape(weight.shape[-2:]))
         missing = len(lead) - (len(result.shape) - 2)
         return result.rearranged(result.index[(None,) * max(missing, 0)])
@@ -162,6 +164,7 @@ def total(a: Affine, axes: tuple[int, ...], *, keepdims: bool) -> Affine:
     outer = [a.shape[i] for i in kept]
     groups = moved.reshape(int(np.prod(outer, dtype=np.int64)), -1)
     n, m = groups.shape
+    # row i of `add_up` has a one for each member of group i
     add_up = sparse.csr_array(
         (np.ones(n * m), np.arange(n * m), np.arange(0, n * m + 1, m)), shape=(n, n * m)
     )

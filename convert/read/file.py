@@ -47,6 +47,7 @@ def load_file(path: Path) -> bytes:
         outside = [t for t in _tensors(model.graph) if t.data_location == TensorProto.EXTERNAL]
         if not outside:
             return data
+        # onnx would read from any location, so each is checked before it loads them
         for tensor in outside:
             _check_location(path, tensor)
         onnx.load_external_data_for_model(model, str(path.parent))
@@ -60,7 +61,9 @@ def load_file(path: Path) -> bytes:
 def _check_location(path: Path, tensor: TensorProto) -> None:
     location = next((e.value for e in tensor.external_data if e.key == "location"), "")
     folder = path.parent.resolve()
-    target = (folder / location).resolve()
+    target = (
+        folder / location
+    ).resolve()  # follows links, so a link out of the folder is refused too
     if not location or folder not in target.parents:
         raise ModelFileError(
             f"{path}: weight {tensor.name!r} is in {location!r}, outside the model's own folder"
@@ -80,6 +83,7 @@ def parse(data: bytes) -> onnx.ModelProto:
         model = onnx.load_model_from_string(data)
         onnx.checker.check_model(model)
         if model.functions:
+            # exporters may put parts of a network into local functions, where its nodes would be hidden
             model = onnx.inliner.inline_local_functions(model)
     except (DecodeError, onnx.checker.ValidationError, ValueError, RuntimeError) as e:
         raise ModelFileError(f"not a valid ONNX file: {first_line(e)}") from None
@@ -103,18 +107,22 @@ def _time_first(graph: onnx.GraphProto) -> None:
             continue
         node.attribute.remove(layout[0])
         after = []
-        for at, perm in ((0, [1, 0, 2]), (5, [1, 0, 2])):
+        for at, perm in ((0, [1, 0, 2]), (5, [1, 0, 2])):  # X and initial_h
             if at < len(node.input) and node.input[at]:
                 turned = f"{_PREFIX}{i}_input_{at}"
                 found.append(helper.make_node("Transpose", [node.input[at]], [turned], perm=perm))
                 node.input[at] = turned
-        for at, perm in ((0, [2, 0, 1, 3]), (1, [1, 0, 2])):
+        for at, perm in (
+            (0, [2, 0, 1, 3]),
+            (1, [1, 0, 2]),
+        ):  # Y, which has a direction axis as well, and Y_h
             if at < len(node.output) and node.output[at]:
                 turned = f"{_PREFIX}{i}_output_{at}"
                 after.append(helper.make_node("Transpose", [turned], [node.output[at]], perm=perm))
                 node.output[at] = turned
         found += [node, *after]
     if len(found) > len(graph.node):
+        # deleting the list invalidates its nodes, hence the copies
         copies = [onnx.NodeProto.FromString(n.SerializeToString()) for n in found]
         del graph.node[:]
         graph.node.extend(copies)
@@ -141,7 +149,9 @@ def _tensors(graph: onnx.GraphProto) -> Iterator[TensorProto]:
 
 def graph_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
     """Return the inputs that a caller must feed: those without an initialiser."""
-    given = {i.name for i in graph.initializer}
+    given = {
+        i.name for i in graph.initializer
+    }  # files of old IR versions list them among the inputs
     return [i for i in graph.input if i.name not in given]
 
 
@@ -231,6 +241,7 @@ def _embed(model: onnx.ModelProto, value: onnx.ValueInfoProto, table: WordTable)
         ),
     ]
     kept_nodes = [*looked_up, *graph.node]
+    # two tables, because words that share a vector share its row
     kind = numpy_type(value)
     graph.initializer.append(numpy_helper.from_array(table.rows.astype(np.int64), rows))
     graph.initializer.append(numpy_helper.from_array(table.matrix.astype(kind), matrix))

@@ -166,6 +166,7 @@ class FloatModel:
     def _run_batch(self, questions: list[NDArray[np.int64]]) -> NDArray[np.float64]:
         asked = list(questions)
         if self.layout.batch is not None:
+            # a batch of fixed size is filled up with copies of its first question
             asked += [questions[0]] * (self.layout.batch - len(questions))
         try:
             result = self.session.run(None, self.layout.feed(asked))[0]
@@ -184,9 +185,12 @@ def start_session(model: onnx.ModelProto, logits: str) -> Any:
     del shown.graph.output[:]
     shown.graph.output.append(outputs.get(logits, onnx.ValueInfoProto(name=logits)))
     options = onnxruntime.SessionOptions()
+    # one thread, so that logits do not depend on the number of CPUs
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
-    options.log_severity_level = 4
+    options.log_severity_level = (
+        4  # fatal errors only: failures are raised, and warnings are not for our users
+    )
     return onnxruntime.InferenceSession(
         shown.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
@@ -222,11 +226,12 @@ def prove(model: FloatModel, *, compared: set[int], seed: int) -> FloatModel:
     layout = model.layout
     if layout.length is not None and layout.padding is None:
         for padding in sorted(compared):
+            # an id that the graph compares with is padding only if shorter sequences come out right
             padded = replace(model, layout=replace(layout, padding=padding))
             if _difference(padded, compared, seed) <= 1:
                 return padded
     excess = _difference(model, compared, seed)
-    if not excess <= 1:
+    if not excess <= 1:  # not `excess > 1`, which is false for NaN
         raise ModelFileError(
             f"the network as read differs from onnxruntime by {excess * TOLERANCE:.3g} on random sequences,"
             f" limit {TOLERANCE:g}"

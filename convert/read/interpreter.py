@@ -81,6 +81,7 @@ def run_graph(
 
     """
     wanted = list(wanted)
+    # results go into a map of their own, because a body must not overwrite tensors of the graphs around it
     scope: ChainMap[str, Any] = ChainMap({}, dict(inputs))
     scope.update({i.name: numpy_helper.to_array(i) for i in graph.initializer})
     for node in _needed(graph, wanted):
@@ -94,6 +95,7 @@ def run_graph(
 
 def _needed(graph: onnx.GraphProto, wanted: list[str]) -> list[onnx.NodeProto]:
     """Return the nodes that some tensors depend on, in the graph's order."""
+    # other outputs, such as a label next to the logits, may use operators that are not supported
     names, found = set(wanted), []
     for node in reversed(graph.node):
         if names.intersection(node.output):
@@ -136,6 +138,7 @@ def _results(
         return _CONTROL[kind](frame, node, values, scope)
     if kind in _SEQUENCES:
         return [_SEQUENCES[kind](node, values)]
+    # no input depends on a word, so any operator of onnx will do
     if all(v is None or isinstance(v, np.ndarray) for v in values):
         return [None if v is None else np.asarray(v) for v in frame.reference(node, values)]
     if isinstance(values[0], EndedLogits) or kind in ENDINGS:
@@ -170,6 +173,7 @@ def _loop(
     frame: Frame, node: onnx.NodeProto, values: list[Any], scope: ChainMap[str, Any]
 ) -> list[Any]:
     body = attribute(node, "body")
+    # both the number of rounds and the condition are optional
     rounds = MAX_ROUNDS + 1 if values[0] is None else int(np.asarray(values[0]).reshape(-1)[0])
     going = True if values[1] is None else _condition(values[1])
     carried = values[2:]
@@ -248,6 +252,7 @@ def _take(value: Any, i: int, axis: int) -> Any:
 def _if(
     frame: Frame, node: onnx.NodeProto, values: list[Any], scope: ChainMap[str, Any]
 ) -> list[Any]:
+    # the condition is known: only the branch taken is run
     body = attribute(node, "then_branch" if _condition(values[0]) else "else_branch")
     inner = frame.for_body()
     return run_graph(inner, body, scope, [o.name for o in body.output])

@@ -106,6 +106,7 @@ def move(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
     for i, value in enumerate(values):
         if i not in positions and not (value is None or isinstance(value, np.ndarray)):
             raise Unsupported(f"input {node.input[i]!r} depends on the question's words")
+    # with one table of rows, row numbers of different inputs cannot be confused
     parts = stack([affine(values[i]) for i in positions])
     arguments = list(values)
     for i, part in zip(positions, parts, strict=True):
@@ -124,7 +125,7 @@ def _gather(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
         raise Unsupported(f"embedding {node.input[0]!r} is not a constant weight")
     if attribute(node, "axis", 0) != 0 or data.ndim not in {1, 2}:
         raise Unsupported(f"embedding {node.input[0]!r}: {data.ndim} dimensions, expected 2")
-    if data.ndim == 1:
+    if data.ndim == 1:  # a table of row numbers, which words that share a vector share
         return [frame.unknowns.look_up(columns, data.astype(np.int64))]
     weight(node, 0, values)
     return [frame.unknowns.word_vectors(columns, data, name=node.input[0])]
@@ -148,11 +149,12 @@ def _compare(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]
 
 def _cast(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
     kind = onnx.helper.tensor_dtype_to_np_dtype(attribute(node, "to"))
-    if np.issubdtype(kind, np.floating):
+    if np.issubdtype(kind, np.floating):  # expressions have no precision of their own
         return [values[0]]
     numbers = frame.unknowns.numbers(affine(values[0]))
     if numbers is None:
         raise Unsupported(f"casts hidden states or word vectors to {np.dtype(kind)}")
+    # a cast to bool asks whether an id is 0; a cast to an integer keeps the id
     return [numbers != 0 if kind == np.bool_ else values[0]]
 
 
@@ -161,6 +163,7 @@ def _identity(_frame: Frame, _node: onnx.NodeProto, values: list[Any]) -> list[A
 
 
 def _dropout(_frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
+    # the third input is `training_mode`; otherwise Dropout passes its input on
     if len(values) > 2 and values[2] is not None and values[2].any():
         raise Unsupported("drops values at random: export the model in evaluation mode")
     return [values[0], *[None] * (len(node.output) - 1)]
@@ -188,7 +191,7 @@ def _neg(_frame: Frame, _node: onnx.NodeProto, values: list[Any]) -> list[Any]:
 
 def _multiply(_frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
     a, b = values
-    if node.op_type == "Mul" and isinstance(a, np.ndarray):
+    if node.op_type == "Mul" and isinstance(a, np.ndarray):  # Div does not commute
         a, b = b, a
     if not isinstance(b, np.ndarray):
         if node.op_type == "Div":
@@ -208,6 +211,7 @@ def _matmul(_frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]
         raise Unsupported("multiplies two values that both depend on the question's words")
     if isinstance(b, np.ndarray):
         return [matmul(affine(a), weight(node, 1, values))]
+    # the weight is on the left: A x = (x^T A^T)^T
     left, right = weight(node, 0, values), affine(b)
     if left.ndim == 1:
         left = left[None]
@@ -240,7 +244,7 @@ def _axes(node: onnx.NodeProto, values: list[Any], rank: int) -> tuple[int, ...]
     axes = attribute(node, "axes")
     if axes is None and len(values) > 1 and values[1] is not None:
         axes = values[1].tolist()
-    if not axes:
+    if not axes:  # by default, all axes are reduced
         if attribute(node, "noop_with_empty_axes", 0):
             return ()
         axes = range(rank)

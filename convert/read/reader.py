@@ -191,7 +191,7 @@ def _read_with(
     graph = model.graph
     batch, time = layout.batch or 1, layout.length or LENGTH
     grid = np.arange(batch * time, dtype=np.int64)
-    times = np.where(grid // time == 0, grid % time, -1)
+    times = np.where(grid // time == 0, grid % time, -1)  # a fixed batch has other questions, too
     index = grid.reshape(batch, time)
     if layout.batch_axis is None:
         index = index[0]
@@ -270,7 +270,7 @@ def _network(reading: _Reading) -> ElmanNetwork:
     embedding = np.asarray(table.values, dtype=np.float64)
 
     def built(i: int, backward: ElmanNetwork | None) -> ElmanNetwork:
-        layer = reading.recurrence.layers[i]
+        layer = reading.recurrence.layers[i]  # the forward one is first, see `recurrence._chains`
         activation = layer.activation
         return ElmanNetwork(
             embedding=embedding,

@@ -208,7 +208,7 @@ def _check_before(applications: dict[int, Application], key: int, before: set[in
 
 def _chains(steps: dict[int, _Step], times: NDArray[np.int64]) -> list[list[_Step]]:
     """Follow steps back from those that no other step reads; return the chains, from first step to last."""
-    followed = {s.before for s in steps.values()}
+    followed = {s.before for s in steps.values()}  # the steps that another step reads
     chains = []
     for key, step in steps.items():
         if key in followed:
@@ -253,15 +253,16 @@ def _head(
     parts, kinds = [], set()
     for chain in chains:
         units = _units(chain)
+        # a state without a column of its own in the logits has weight zero
         at = np.array(
             [[dense.get(s.columns.get(u, -1), zero) for u in units] for s in chain]
         )  # (steps, units, classes)
         limit = EQUAL * np.abs(at).max(initial=0.0)
         if (np.abs(at[:-1]) <= limit).all() and len(chain) > 1:
-            kinds.add("last")
+            kinds.add("last")  # only the last states count
             parts.append(at[-1].T)
         elif (np.abs(at - at[:1]) <= limit).all():
-            kinds.add("mean")
+            kinds.add("mean")  # all states count equally, each with its share of the mean's weight
             parts.append(at.sum(axis=0).T)
         else:
             kinds.add("mixed")
@@ -287,6 +288,7 @@ def _head_of_largest(
         members = unknowns.owner[column].members  # type: ignore[union-attr]
         found = {unit_of[m] for m in members}
         i, unit = next(iter(found))
+        # it must be the maximum of one unit, over all steps
         if len(found) != 1 or len(members) != len(chains[i]):
             raise ModelFileError(
                 "head: takes a maximum over something other than one unit's states over time"
@@ -352,6 +354,7 @@ def _parameters(
     W = dense[:, start : start + d].toarray()
     U = np.zeros((len(units), len(units)))
     if before is not None:
+        # a unit that no later step reads has no column in the step before
         held = [(i, before.columns[u]) for i, u in enumerate(units) if u in before.columns]
         U[:, [i for i, _ in held]] = dense[:, [c for _, c in held]].toarray()
     return W, U, dense[:, [CONSTANT]].toarray()[:, 0]
@@ -360,6 +363,7 @@ def _parameters(
 def _check_step(
     step: _Step, wanted: tuple[F64, F64, Any], found: list[Any], *, first: bool
 ) -> None:
+    # relative to the largest weight, but never below EQUAL itself
     limit = EQUAL * max(1.0, *(float(np.abs(w).max(initial=0.0)) for w in wanted))
     node = step.application.node
     parts = [0, 2] if first else [0, 1, 2]

@@ -33,6 +33,7 @@ class _Direction:
 
 def rnn(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
     """Apply the operator; return Y and Y_h."""
+    # trailing inputs may be absent
     X, _, _, B, lengths, start = [*values, *[None] * (6 - len(values))][:6]
     W, R = weight(node, 1, values), weight(node, 2, values)
     directions, _, n = R.shape
@@ -47,12 +48,13 @@ def rnn(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
     states: list[Affine] = []
     for d in range(directions):
         layer = _Direction(W=W[d], R=R[d], b=b[d, :n] + b[d, n:], activation=_activation(node, d))
-        reverse = kind == "reverse" or d == 1
+        reverse = kind == "reverse" or d == 1  # the second direction of a bidirectional node
         for i in range(batch):
             inputs = multiply_right(x.rearranged(x.index[:, i]), layer.W.T)
             h0 = initial.rearranged(initial.index[d, i])
             states += _run(frame, node, layer, inputs, h0, int(lengths[i]), reverse=reverse)
     parts = stack(states)
+    # each sequence contributes its states at all times, and its final state as one more
     index = np.stack([p.index for p in parts]).reshape(directions, batch, time + 1, n)
     Y = index[:, :, :-1].transpose(2, 0, 1, 3)
     return [parts[0].rearranged(Y), parts[0].rearranged(index[:, :, -1])]
@@ -91,6 +93,7 @@ def _activation(node: onnx.NodeProto, direction: int) -> Activation:
     alphas, betas = (attribute(node, a, []) for a in ("alpha", "beta"))
     turn = takers.index(direction % len(names)) if name.lower() == "hardsigmoid" else 0
     clip = float(attribute(node, "clip", 0.0)) or np.inf
+    # the reader wants the bound of a ReLU as the ceiling of its state
     relu = name.lower() == "relu"
     return Activation(
         name=known[name.lower()],

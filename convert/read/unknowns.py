@@ -181,10 +181,12 @@ class Unknowns:
             table = EmbeddingTable(values=values, lookup=owner.lookup, name=name)
             if self.table is None:
                 self.table = table
+            # unrolled graphs look up the embedding once for each word
             elif not _same(self.table, table):
                 raise Unsupported(
                     f"embeddings {self.table.name!r} and {name!r}: only one is supported"
                 )
+            # the same word looked up twice has the same vector, so the same unknowns
             if owner.position not in self.words:
                 self.words[owner.position] = len(self.owner)
                 self._extend(owner.position, d)
@@ -202,6 +204,7 @@ class Unknowns:
         rows = value.flat()
         before = self._relu_before(rows) if activation.name == "Relu" else None
         if before is not None:
+            # the lower of two bounds counts
             if activation.ceiling >= before.activation.ceiling:
                 return value
             activation = replace(before.activation, ceiling=activation.ceiling)
@@ -254,7 +257,7 @@ class Unknowns:
         row = row.tocoo()
         terms = {int(c): float(v) for c, v in zip(row.coords[1], row.data, strict=True) if v}
         if terms.pop(CONSTANT, 0.0) <= MASKED:
-            return set()
+            return set()  # padding
         if list(terms.values()) != [1.0]:
             raise Unsupported("takes a maximum over values other than hidden states")
         column = next(iter(terms))

@@ -88,7 +88,7 @@ def _fit(
     spiking = mode == "spiking"
     epochs = settings.spiking_epochs if spiking else settings.epochs
     rate = settings.spiking_rate if spiking else settings.rate
-    rng = np.random.default_rng([settings.seed, spiking])
+    rng = np.random.default_rng([settings.seed, spiking])  # the two modes draw different numbers
     optimiser = _optimiser(
         student, settings.spiking_code_factor if spiking else settings.code_factor
     )
@@ -97,6 +97,7 @@ def _fit(
     done = 0
     for _ in range(epochs):
         texts = replace_words(questions, len(student.rows), settings, rng)
+        # the teacher answers the changed questions, so the targets are right for them
         lengths = np.array([len(t) for t in texts])
         targets = _targets(teacher(texts), labels, lengths, settings)
         for chosen in batches(lengths, settings.batch, rng):
@@ -111,7 +112,7 @@ def _fit(
             torch.autograd.backward(loss)
             torch.nn.utils.clip_grad_norm_(student.parameters(), _GRADIENT_BOUND)
             optimiser.step()
-            student.bound()
+            student.bound()  # a step may leave the range that the chip can express
             done += 1
             with torch.no_grad():
                 for m, p in zip(mean, student.parameters(), strict=True):
@@ -164,5 +165,6 @@ def _loss(
 ) -> torch.Tensor:
     """Return the divergence from the teacher after the last word, plus `every` times its mean over all words."""
     got = functional.log_softmax(logits, dim=2)
+    # questions end in the last step, so row -1 is the answer after the last word of each
     divergence = functional.kl_div(got, wanted, reduction="none").sum(dim=2) * alive
     return divergence[-1].mean() + every * divergence.sum() / alive.sum()

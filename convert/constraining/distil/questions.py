@@ -34,6 +34,7 @@ def replace_words(
     lengths = [len(q) for q in questions]
     share = np.where(rng.random(len(questions)) < settings.replaced, settings.share, 0.0)
     hit = rng.random(len(words)) < np.repeat(share, lengths)
+    # `rng.choice(words)` draws a word as often as it occurs
     other = np.where(
         rng.random(len(words)) < _ANY_WORD,
         rng.integers(0, vocabulary, len(words)),
@@ -46,6 +47,7 @@ def batches(
     lengths: NDArray[np.int64], size: int, rng: np.random.Generator
 ) -> Iterator[NDArray[np.intp]]:
     """Yield batches of questions of similar length in random order, as indices intp (size,)."""
+    # sorting by length keeps padding short
     order = np.argsort(lengths + rng.uniform(0, _LENGTH_NOISE, len(lengths)))
     dealt = [order[i : i + size] for i in range(0, len(order), size)]
     for i in rng.permutation(len(dealt)):

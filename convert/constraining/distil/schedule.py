@@ -110,6 +110,7 @@ def _attempt(
             f"distilling with the spikes in the loop in {settings.spiking_epochs} passes,"
             f" round {round_ + 1} of at most {settings.spiking_rounds}"
         )
+        # another seed for each round, so that other words are replaced
         tried = train_student(
             spiking,
             "spiking",

@@ -65,6 +65,7 @@ class Student(nn.Module):
         self.projection = nn.Parameter(_tensor(start.projection * self.spread[:, None] / T))
         self.origin = nn.Parameter(_tensor(start.origin / T))
         self.weights = nn.Parameter(_tensor(start.levels * start.scale[:, None]))
+        # scales are trained as logarithms, so that they stay positive
         self.log_scale = nn.Parameter(_tensor(np.log(start.scale))[:, None])
         self.bias = nn.Parameter(_tensor(start.bias / T))
         self.initial = nn.Parameter(_tensor(start.initial / T))
@@ -114,8 +115,11 @@ class Student(nn.Module):
                 rate = round_activities(torch.clamp(rate, 0, 1))
             else:
                 rate = rate + left
-                left = torch.relu(rate - 1) * alive[t][:, None]
+                left = (
+                    torch.relu(rate - 1) * alive[t][:, None]
+                )  # drive beyond a spike at every tick
                 rate = torch.clamp(rate, 0, 1)
+                # the value is the core's count, the gradient the rate model's
                 rate = spikes.step(t) / T + (rate - rate.detach())
             state = torch.where(alive[t][:, None], rate, initial)
             if self.start.readout == "mean":

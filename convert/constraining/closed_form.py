@@ -258,7 +258,7 @@ def _refit_hidden(
     inputs = np.concatenate([i for _, i, _ in run_hidden_neurons(current, neurons, questions)])
     matrix = current.levels * current.scale[:, None]
     reached = inputs @ matrix.T + current.bias
-    # Beyond the ends of its range a unit answers the same to any drive: a drive already beyond is no error.
+    # Beyond an end of its range a unit answers the same to any drive, so a drive that is already beyond it is right.
     wanted = np.where(states <= 0.5, np.minimum(reached, states), states)
     wanted = np.where(states >= T - 0.5, np.maximum(reached, states), wanted)
     wanted = np.clip(wanted, -T / 2, 3 * T / 2)  # outliers would dominate the squared error

@@ -120,17 +120,17 @@ class ConstrainedNetwork:
 
     @property
     def n_in(self) -> int:
-        """Input lines."""
+        """Number of input lines."""
         return int(self.codes.shape[1])
 
     @property
     def n_hidden(self) -> int:
-        """Hidden units."""
+        """Number of hidden units."""
         return len(self.scale)
 
     @property
     def classes(self) -> int:
-        """Classes of the readout."""
+        """Number of classes of the readout."""
         return len(self.readout_scale)
 
     def rounded_codes(self) -> NDArray[np.uint8]:

@@ -84,17 +84,17 @@ class ElmanNetwork:
 
     @property
     def n_hidden(self) -> int:
-        """Hidden units of this direction."""
+        """Number of hidden units of this direction."""
         return len(self.b)
 
     @property
     def classes(self) -> int:
-        """Outputs of the head."""
+        """Number of outputs of the head."""
         return len(self.c)
 
     @property
     def placed_readout(self) -> Literal["last", "mean", "max"]:
-        """What the head reads once the network is placed: a core only adds up, so it reads the mean for the largest."""
+        """Readout of the placed network: the mean in place of the largest on a core, because neurons only add up."""
         return "mean" if self.readout == "max" and self.head == "core" else self.readout
 
     def activate(self, pre: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -122,7 +122,7 @@ def _time_first(graph: onnx.GraphProto) -> None:
                 node.output[at] = turned
         found += [node, *after]
     if len(found) > len(graph.node):
-        # deleting the list invalidates its nodes, hence the copies
+        # deleting the list invalidates its nodes, so they are copied first
         copies = [onnx.NodeProto.FromString(n.SerializeToString()) for n in found]
         del graph.node[:]
         graph.node.extend(copies)

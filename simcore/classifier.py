@@ -11,6 +11,7 @@ from .errors import InputError, ModelError
 from .image import CoreImage
 from .published import CORE_FILE, model_files
 from .questions import Answers, QuestionCore
+from .records import counted
 from .text.splitting import LOOKUP_FILE, TOKENIZER_FILE, read_splitter
 
 if TYPE_CHECKING:
@@ -92,8 +93,8 @@ class Classifier:
     def __repr__(self) -> str:
         shown = ", ".join(self.labels[:8]) + ", ..." * (len(self.labels) > 8)
         return (
-            f"<Classifier: {len(self.labels)} classes ({shown}), {self._words:,} words,"
-            f" {self.cores} core{'s' * (self.cores != 1)}>"
+            f"<Classifier: {counted(len(self.labels), 'class')} ({shown}),"
+            f" {counted(self._words, 'word')}, {counted(self.cores, 'core')}>"
         )
 
     @classmethod

@@ -11,6 +11,7 @@ from .chip.reference import ReferenceChip
 from .chip.simulator import Simulator, pack_lines
 from .errors import InputError, ModelError
 from .limits import MAX_WORDS
+from .records import counted
 from .schedule import input_raster
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ class Course:
 
     def __repr__(self) -> str:
         return (
-            f"<Course: {len(self.order)} words, {len(self.spikes)} steps, {len(self.lines)} ticks>"
+            f"<Course: {counted(len(self.order), 'word')}, {counted(len(self.spikes), 'step')},"
+            f" {counted(len(self.lines), 'tick')}>"
         )
 
 

@@ -23,6 +23,7 @@ import numpy as np
 
 from ..encoder import MAX_WORDS_IN_TABLE
 from ..errors import InputError, ModelError
+from ..records import counted
 from ..tensors import Field, pack, unpack
 from ._lookup import LookupTables
 
@@ -300,7 +301,7 @@ class LookupSplitter:
         self._words = len(lookup.word_ids)
 
     def __repr__(self) -> str:
-        return f"<LookupSplitter: {self._words:,} words, word ids 0..{self.highest}>"
+        return f"<LookupSplitter: {counted(self._words, 'word')}, word ids 0..{self.highest}>"
 
     def split(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Split texts into word ids, without the GIL.

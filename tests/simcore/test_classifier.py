@@ -42,6 +42,7 @@ from spikewatch.simcore import (
     QuestionCore,
     SimcoreError,
     Simulator,
+    follow,
     pack_lines,
 )
 from spikewatch.simcore.schedule import spike_pattern
@@ -396,3 +397,12 @@ def test_spike_pattern_holds_as_many_spikes_as_the_activity_spread_evenly() -> N
     assert pattern.sum(axis=1).tolist() == list(range(16))
     assert np.flatnonzero(pattern[3]).tolist() == [4, 9, 14]
     assert np.flatnonzero(pattern[1]).tolist() == [14]
+
+
+def test_the_course_of_a_question_says_how_long_it_is_and_refuses_unknown_words() -> None:
+    image, encoder = tiny_image(tiny_network()), tiny_network().encoder()
+    assert repr(follow(image, encoder, [1, 2, 3])) == "<Course: 3 words, 4 steps, 60 ticks>"
+    with pytest.raises(InputError, match=r"^question: word id -7, but the encoder knows 0\.\.20$"):
+        follow(image, encoder, [1, -7, 99])
+    with pytest.raises(InputError, match=r"^question: 0 words, limits 1\.\.1,024$"):
+        follow(image, encoder, [])

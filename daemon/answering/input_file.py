@@ -36,7 +36,7 @@ _FILE_TYPES: Final = {
 
 
 class InputFile:
-    """An open input in work/.
+    """An open input in work/, read once from its beginning to its end.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ class InputFile:
             self._fd = None
 
     def _read(self, reader: LineReader, kind: str | None) -> Iterator[list[InputRecord]]:
-        """Yield the input's records; note its failure, digest and size behind the last of them."""
+        """Yield the input's records; then set its failure, digest and size."""
         try:
             blocks = questions(reader, kind)
             # The ids of lines of text are their numbers, which never repeat.

@@ -82,7 +82,7 @@ class LineReader:
         return self.sha256
 
     def blocks(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield blocks of lines: the number of the first line (from 1), and the lines without their LF.
+        """Yield the lines in blocks: the number of the first line (from 1), and the lines without their LF.
 
         Raises
         ------

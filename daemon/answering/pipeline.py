@@ -83,7 +83,7 @@ class Pipeline:
         self._simulator = ThreadPoolExecutor(max_workers=SIMULATORS, thread_name_prefix="simulator")
 
     def close(self) -> None:
-        """End the simulator's threads, after the batches that they have."""
+        """End the simulator's threads, after they have simulated their batches."""
         self._simulator.shutdown()
 
     def answer(self, requests: Iterable[Request]) -> Generator[list[Job], None, None]:
@@ -218,7 +218,7 @@ class Pipeline:
         return answers, self._clock.monotonic() - begin
 
     def _write(self, batch: Sequence[_Part], rows: Iterator[Row]) -> None:
-        """Append the lines of each part to its job's result; each job's `write_s` grows by the time of all."""
+        """Append the lines of each part to its job's result; add the time of all to each job's `write_s`."""
         begin = self._clock.monotonic()
         new: list[bytes] = []
         opened: list[Job] = []
@@ -260,7 +260,7 @@ def _finish(batch: list[_Part], future: Future[Simulated]) -> tuple[list[_Part],
 
 
 def _rows(batch: Sequence[_Part], answers: Answers | None) -> Iterator[Row]:
-    """Return an iterator over the answers' rows; all jobs of a batch have one model."""
+    """Return the rows of a batch's answers; all of its jobs have the same model."""
     return iter(()) if answers is None else result_format(batch[0].job.model).rows(answers)
 
 

@@ -107,7 +107,7 @@ def plain_questions(content: bytes) -> list[InputRecord]:
 
 
 def without_duplicates(blocks: Iterable[list[InputRecord]]) -> Iterator[list[InputRecord]]:
-    """Yield blocks in which a record whose id an earlier valid record has is replaced by a `duplicate_id` fault.
+    """Yield the blocks with a fault `duplicate_id` in place of each record whose id an earlier valid record has.
 
     By its id alone, a reader could not distinguish the two answers.  Memory is bounded: ids beyond `MOST_IDS` or
     `MOST_CHARACTERS` are not remembered, so later duplicates of those are not found.
@@ -244,7 +244,7 @@ def _table_records(reader: LineReader, delimiter: str) -> Iterator[InputRecord]:
 
 
 class _RecordLines:
-    """Feeds `csv` with lines, each with its end, and knows on which line each record begins: a field may hold LFs."""
+    """Feeds lines to `csv` and keeps the number of the line on which a record begins: a quoted field may span lines."""
 
     def __init__(self, reader: LineReader) -> None:
         self._lines = reader.lines()

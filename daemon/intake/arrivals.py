@@ -32,7 +32,7 @@ BLIND_SCAN_S: Final = 0.25
 
 
 class Arrivals:
-    """The way of an input from in/, where an event or a scan finds it, to its claim in work/.
+    """Finds inputs in in/ by events and scans, and claims them into work/.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class Arrivals:
 
     @property
     def next_s(self) -> float:
-        """When to look again, monotonic."""
+        """When the next scan or candidate is due, monotonic."""
         self._wait_for_thread()
         due = self._inbox.next_due_s() if self._may_claim else None
         return self._scan_due_s if due is None else min(self._scan_due_s, due)
@@ -161,7 +161,7 @@ class Arrivals:
         return requests
 
     def claimed_ahead(self) -> list[Request]:
-        """Return what the thread has claimed ahead, once.
+        """Return the inputs that the thread has claimed ahead, and forget them.
 
         Raises
         ------
@@ -186,7 +186,7 @@ class Arrivals:
             releasing.result()
 
     def distrust(self) -> None:
-        """Scan at the next look, after a fault: claims that it interrupted must be found anew.
+        """Make the next look scan, after a fault that may have interrupted claims.
 
         Inputs that were claimed ahead are not returned any more; they are in work/ like those that the fault left.
         """
@@ -236,7 +236,7 @@ class Arrivals:
         ]
 
     def _take(self, now: float, waiting: Container[str], settings: Settings) -> list[Request]:
-        """Claim, and return small inputs first: they share batches and are settled before a large one begins."""
+        """Claim inputs; return small ones first, which share batches and are settled before a large one begins."""
         if not self._may_claim:
             return []
         log = self._log()
@@ -274,7 +274,7 @@ class Arrivals:
         ]
 
     def _is_answered(self, name: str, wait_for_release: Callable[[], None]) -> bool:
-        """Return whether these bytes have a result under this name, after moving such an input to done/."""
+        """Return whether these bytes have a result under this name; if so, move the input to done/."""
         committer = self._context.committer
         sha256 = durable.digest(self._spool.work, name)
         result = None if sha256 is None else committer.answered(name, sha256)
@@ -287,7 +287,7 @@ class Arrivals:
         return True
 
     def _wait_for_thread(self) -> int:
-        """Wait until the thread has claimed ahead; return the number of inputs that it will return."""
+        """Wait until the thread is idle; return the number of inputs that it has claimed ahead."""
         if self._ahead is None or self._ahead.exception() is not None:
             return 0
         return len(self._ahead.result())

@@ -63,7 +63,7 @@ class Candidate:
 
 
 class FileFacts(NamedTuple):
-    """Type and mode, size in bytes and times of a file.
+    """What an examination finds out about a file: type and mode, size in bytes, and times.
 
     `free` is whether no process has it open for writing; None if leases are not used or do not work on it.
     """
@@ -76,7 +76,7 @@ class FileFacts(NamedTuple):
 
 
 class Inbox:
-    """The names in in/ and what is known of them.
+    """The candidates in in/, and which of them are complete.
 
     Parameters
     ----------

@@ -34,7 +34,7 @@ OUT_COUNT_S: Final = 1.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reserve:
-    """The space that is to stay free on a file system, and the space that is free.
+    """The space that must stay free on a file system, and the space that is free.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class Reserve:
 
     @classmethod
     def of(cls, disk: os.statvfs_result, settings: Settings) -> Self:
-        """Apply the settings to a file system: the larger of amount and share, but no check where the amount is 0."""
+        """Apply the settings to a file system: the larger of amount and share, but nothing where the amount is 0."""
         share = settings.min_free_percent / 100
         least_bytes = min(int(disk.f_blocks * disk.f_frsize * share), MOST_SHARE_BYTES)
         least_inodes = min(int(disk.f_files * share), MOST_SHARE_INODES)
@@ -73,13 +73,13 @@ class Reserve:
 
 
 class Ballast:
-    """A file in tmp/ that takes up space: removing it on a full disk lets the open requests be finished and logged."""
+    """A file in tmp/ that only takes up space: on a full disk it is removed, so that open requests can be finished."""
 
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
 
     def keep(self, size: int, reserve: Reserve) -> None:
-        """Make the file, or make it anew if its size is not `size` bytes, if at least as much again stays free."""
+        """Make the file, or replace one of another size, if the reserve and `size` bytes more stay free."""
         try:
             facts = durable.look(self._spool.tmp, BALLAST)
         except OSError:
@@ -177,11 +177,11 @@ class OutLimit:
 
     @property
     def open(self) -> bool:
-        """Whether anything may be claimed."""
+        """True while inputs may be claimed."""
         return not self._most or (not self._full and self._left > 0)
 
     def allowed(self, claims: int) -> int:
-        """Return how many of so many claims are allowed."""
+        """Return how many of so many claims the limit allows."""
         return min(claims, self._left) if self._most else claims
 
     def claimed(self, claims: int) -> None:

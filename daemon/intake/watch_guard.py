@@ -26,7 +26,7 @@ CANARY_PATIENCE_S: Final = 2.0
 
 
 class WatchGuard:
-    """Starts the watcher, and starts it again when its thread ended, no events arrive, or in/ is another folder.
+    """Starts the watcher, and restarts it when its thread has ended, no events arrive, or in/ was replaced.
 
     A watcher can be deaf although all its threads are alive: network file systems, for one, send no events.  So from
     time to time the guard makes and removes a canary in in/, a file whose name begins with a dot, and expects its
@@ -45,7 +45,7 @@ class WatchGuard:
 
     @property
     def blind(self) -> bool:
-        """True while no file events are known to arrive: only the scan finds files."""
+        """True while file events are known not to arrive, so that only the scan finds files."""
         return self._failed or self._deaf
 
     def start(self, now: float) -> None:

@@ -35,7 +35,7 @@ class Loaded:
 
 
 class ModelFollower:
-    """Follows one reference.
+    """Follows one reference: loads each model that it comes to mean.
 
     Parameters
     ----------
@@ -189,7 +189,7 @@ class ModelFollower:
         self._logged.clear()
 
     def _note_failure(self, cause: str, refused: str | None) -> None:
-        """Note why the reference is not followed; each cause is logged once until it is followed again."""
+        """Set `degraded`, and log the cause unless that was logged since the reference was last followed."""
         self.degraded = cause
         if cause in self._logged:
             return

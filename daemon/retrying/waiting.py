@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Retry:
-    """When to try an input again.
+    """When an input is tried again.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class Retry:
 
 
 class Waiting:
-    """The inputs that wait in work/, when each is due, and how often each has failed.
+    """Keeps the inputs that wait in work/: when each is due, and how often each has failed.
 
     A reload changes the pauses from the next one on; those that have begun run out as they were set.
 

@@ -36,7 +36,7 @@ class Finding:
 
 
 def _disk(spool: Spool, settings: Settings) -> Finding:
-    """Compare the free space with the reserve."""
+    """Check that more space is free than the reserve."""
     disk = os.fstatvfs(spool.out)
     reserve = Reserve.of(disk, settings)
     inodes = reserve.free_inodes if disk.f_files else "uncounted"  # btrfs reports 0 inodes in all

@@ -208,7 +208,7 @@ class Service:
         self._released((), now)  # also when nothing was answered: the next claim needs in/ at rest
 
     def _released(self, left: Iterable[Request], now: float) -> bool:
-        """Wait until claimed inputs have left in/; if that fails, let both the answered ones and `left` wait."""
+        """Wait until claimed inputs have left in/; if that fails, retry both the answered ones and `left` later."""
         try:
             self._arrivals.release()
         except OSError as fault:
@@ -275,7 +275,7 @@ class Service:
         self._note_fault(fault)
 
     def _blame(self, request: Request, fault: AnswerError, now: float, *, alone: bool) -> None:
-        """Count a failure of the simulator against a request that was alone in it, and quarantine it at the last."""
+        """Count a failure of the simulator against a request that was alone; quarantine it after its last attempt."""
         if not alone or not self._waiting.accuse(request.name):
             self._retry(request, fault, now)
             return
@@ -283,7 +283,7 @@ class Service:
         self._settling.add(Job(request=request, model=self._model, failure=failure))
 
     def _pause(self, fault: OSError, now: float) -> None:
-        """Claim nothing for a while after a fault of the machine."""
+        """Stop claiming for a while after a fault of the machine."""
         self._orphans = True  # inputs may be in work/ that no part of this process knows
         self._arrivals.distrust()
         self._pause_s = Backoff.of(self._context.settings()).after(self._pause_s)

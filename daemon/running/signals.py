@@ -16,7 +16,7 @@ STOP: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 class Stop:
-    """Whether the daemon is to stop, why, and how much time it has left to finish open work.
+    """A request to stop the daemon: its reason, and when the time to finish open work is over.
 
     Parameters
     ----------

@@ -33,7 +33,7 @@ SETTLERS: Final = 2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settled:
-    """How the settling of a group ended.
+    """The outcome of settling a group.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ class Settling:
         self._threads = ThreadPoolExecutor(max_workers=SETTLERS, thread_name_prefix="settling")
 
     def close(self) -> None:
-        """End the threads, after the groups that they have."""
+        """End the threads, after they have settled their groups."""
         self._threads.shutdown()
 
     def add(self, job: Job) -> None:
@@ -122,7 +122,7 @@ class Settling:
         return Settled(final=final, events=logged)
 
     def log_events(self, logged: Sequence[Event]) -> None:
-        """Log what became of jobs that are final."""
+        """Log the events of final jobs."""
         log = self._context.log
         with log.together():
             for event, values in logged:
@@ -167,6 +167,6 @@ class Settling:
 
 
 def _figures(group: Iterable[Job]) -> Iterator[dict[str, Any]]:
-    """Yield the figures of each job; neighbours whose models have equally many cores are computed together."""
+    """Yield the figures of each job; adjacent jobs with equal numbers of cores are computed together."""
     for cores, some in groupby(group, key=lambda job: job.model.classifier.cores):
         yield from figures([job.tally for job in some], cores=cores)

@@ -1,6 +1,6 @@
-"""Read mutated files of every format and run what is accepted; started as a program by test_hostile_files.py.
+"""Read mutated files of every format and run those that are accepted; test_hostile_files.py starts this as a program.
 
-It runs in a process of its own with little memory to spare, so that a crash or a large allocation is seen.
+It is a process of its own with a limit on its memory, so that the test notices a crash or a large allocation.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SPARE_MIB = 192
-"""Memory that the process may still take when it begins to read."""
+"""Memory that the process may allocate from the moment when it begins to read."""
 
 TOKENS = (
     *(b"-1", b"0", b"1", b"2", b"15", b"16", b"255", b"256", b"300", b"-256", b"65536", b"262144"),
@@ -47,11 +47,11 @@ TOKENS = (
     *(b"1e999", b"NaN", b"null", b"true", b"{}", b"[]", b"[[]]", b'""', b'"x"', b'"1x99999"'),
     *(b'"0:9999999999"', b'"0:0:9"', b"[0,0,0]", b"{" * 50, b"[" * 50, b'"', b"\\", b"\xff", b"\0"),
 )
-"""What is put in place of numbers, and anywhere."""
+"""What mutations write in place of numbers, and anywhere else."""
 
 
 def small_network() -> CoreImage:
-    """Make two cores that drive each other, with lines in and out, in a grid."""
+    """Make two cores in a grid that drive each other, with input and output lines."""
     rng = np.random.default_rng(3)
     arrays: dict[str, Any] = blank(2)
     arrays["crossbar"][:, :8, 0] = rng.integers(0, 256, (2, 8), dtype=np.uint8)
@@ -71,7 +71,7 @@ def small_network() -> CoreImage:
 
 
 def looking_tokenizer() -> bytes:
-    """Make a tokenizer with every kind of step and instruction."""
+    """Make a tokenizer whose lookup has every kind of step and instruction."""
     made = Tokenizer(models.WordLevel({"<unk>": 0, "who": 1, "u.s": 2}, unk_token="<unk>"))
     made.normalizer = normalizers.Sequence(
         [
@@ -87,7 +87,7 @@ def looking_tokenizer() -> bytes:
 
 
 def trimmed(data: bytes) -> bytes:
-    """Cut a RANC document's cores down to 8 x 8, so that changes hit more than the crossbar."""
+    """Cut the cores of a RANC document down to 8 x 8, so that mutations hit more than the crossbar."""
     document = json.loads(data)
     for core in document["network"]["cores"]:
         core["axons"] = core["axons"][:8]
@@ -97,7 +97,7 @@ def trimmed(data: bytes) -> bytes:
 
 
 def originals(folder: Path) -> dict[str, bytes]:
-    """Write a good file of every format, and give them by name."""
+    """Write a valid file of every format into the folder, and return their bytes by name."""
     image = small_network()
     spikes = np.eye(12, image.input_lines, k=-1, dtype=np.uint8)
     image.save(folder / "image.safetensors")
@@ -117,7 +117,7 @@ def originals(folder: Path) -> dict[str, bytes]:
 
 
 def mutated(data: bytes, rng: np.random.Generator, header: int) -> bytes:
-    """Change a file in one to three ways; `header` is how much of its beginning every other change aims at."""
+    """Mutate a file in one to three places; half of the mutations are in its first `header` bytes."""
     changed = bytearray(data)
     for _ in range(rng.integers(1, 4)):
         most = min(len(changed), header) if rng.random() < 0.5 else len(changed)
@@ -130,22 +130,22 @@ def mutated(data: bytes, rng: np.random.Generator, header: int) -> bytes:
                 changed[at % len(changed)] = int(rng.integers(0, 256))
             case 2:  # cut short
                 del changed[at if rng.random() < 0.3 else len(changed) :]
-            case 3:  # leave something out
+            case 3:  # delete some bytes
                 del changed[at : at + int(rng.integers(1, 40))]
-            case 4:  # say something twice
+            case 4:  # repeat some bytes
                 changed[at:at] = changed[at : at + int(rng.integers(1, 40))]
-            case 5:  # a word in between
+            case 5:  # insert a token
                 changed[at:at] = token
-            case _:  # another value for a number
+            case _:  # replace a number
                 number = re.compile(rb"-?[0-9]+").search(changed, at)
                 if number:
                     changed[number.start() : number.end()] = token
     return bytes(changed)
 
 
-def run(path: Path, spikes: Path | None = None) -> None:
-    """Do with a network what spikewatch-sim does."""
-    network = open_network(path, spikes, ticks=20)
+def use(path: Path) -> None:
+    """Do with a network file what spikewatch-sim does: read, inspect, draw and run it."""
+    network = open_network(path, ticks=20)
     inspect(network.image)
     picture(network.image, 0)
     if network.spikes is not None:
@@ -155,8 +155,13 @@ def run(path: Path, spikes: Path | None = None) -> None:
     Simulator(network.image).run(pack_lines(ticks), [0, 20], threads=2)
 
 
-def split(path: Path) -> None:
-    """Split texts with a lookup; those that take too much are refused."""
+def use_spikes(image: Path, spikes: Path) -> None:
+    """Run a valid image with a file of input spikes."""
+    run_network(open_network(image, spikes, ticks=20), str(image))
+
+
+def use_lookup(path: Path) -> None:
+    """Split texts with a lookup; it may refuse those that take too many steps."""
     splitter = LookupSplitter(Lookup.from_bytes(path.read_bytes()))
     for text in ("Who's in the U.S. in 1984?", "A\u030a\uac00\ufdfa " * 9, "n 't" * 40, "\0", ""):
         with contextlib.suppress(InputError):
@@ -164,31 +169,31 @@ def split(path: Path) -> None:
 
 
 def readers(folder: Path) -> dict[str, Callable[[Path], object]]:
-    """Give what reads each file."""
+    """Return the function that reads and uses each file, by name."""
     image = folder / "good.safetensors"
     small_network().save(image)
     return {
         "encoder.safetensors": lambda path: Encoder.from_bytes(path.read_bytes()),
-        "lookup.safetensors": split,
-        "image.safetensors": run,
-        "ranc.json": run,
-        "zipped.json.gz": run,
-        "ibm.json": run,
-        "in.sfti": lambda path: run(image, path),
-        "in.txt": lambda path: run(image, path),
+        "lookup.safetensors": use_lookup,
+        "image.safetensors": use,
+        "ranc.json": use,
+        "zipped.json.gz": use,
+        "ibm.json": use,
+        "in.sfti": lambda path: use_spikes(image, path),
+        "in.txt": lambda path: use_spikes(image, path),
         "out.sfci": lambda path: read_outputs(path, 6, 2),
     }
 
 
 def limit_memory() -> None:
-    """Let the process take no more than it has and `SPARE_MIB`."""
+    """Limit the process to the memory that it has now and `SPARE_MIB`."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     most = pages * resource.getpagesize() + SPARE_MIB * 2**20
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
 def main(folder: Path, each: int) -> None:
-    """Read `each` mutations of every format; print counts and what went wrong as one JSON object."""
+    """Read `each` mutations of every format; print as one JSON object how many were read or refused, and all faults."""
     files, read = originals(folder), readers(folder)
     (folder / "bad").mkdir()
     counts: Counter[str] = Counter()
@@ -203,9 +208,8 @@ def main(folder: Path, each: int) -> None:
             header = data.index(b"crossbarTypes")
         path = folder / "bad" / name
         for k in range(each):
-            path.unlink(
-                missing_ok=True
-            )  # a file system may sync a file that is cut and written anew
+            # a file that is truncated and written anew may be synced by the file system
+            path.unlink(missing_ok=True)
             if name == "zipped.json.gz" and k % 2:
                 plain = mutated(gzip.decompress(data), rng, len(data))
                 path.write_bytes(gzip.compress(plain, 1))
@@ -217,7 +221,7 @@ def main(folder: Path, each: int) -> None:
                 counts[f"{name} refused"] += 1
                 if "\n" in str(e):
                     wrong.append(f"{name} {k}: more than one line: {e!r}")
-            except Exception as e:  # noqa: BLE001 - whatever else comes out is what is looked for
+            except Exception as e:  # noqa: BLE001 - any other error is a fault
                 wrong.append(f"{name} {k}: {e!r}")
             else:
                 counts[f"{name} read"] += 1

@@ -1,4 +1,4 @@
-"""Random images over the whole parameter range, and hand-made single neurons."""
+"""Random images over the whole parameter range, and single neurons made by hand."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PARAMETERS = (
 )
 
 RANGES = {
-    # the whole range of every field, where few neurons fire
+    # the whole range of every field: few neurons fire
     "full": {
         "weights": limits.WEIGHT_MAX,
         "leak": limits.LEAK_MAX,
@@ -27,7 +27,7 @@ RANGES = {
         "reset": limits.RESET_MAX,
         "potential": limits.POTENTIAL_MAX,
     },
-    # full weights against low thresholds: most neurons fire, up and down
+    # full weights and low thresholds: most neurons fire, or are reset at their negative threshold
     "lively": {
         "weights": limits.WEIGHT_MAX,
         "leak": limits.LEAK_MAX,
@@ -35,7 +35,7 @@ RANGES = {
         "reset": 300,
         "potential": limits.POTENTIAL_MAX,
     },
-    # small numbers throughout, as in networks that sum in few bits
+    # small numbers in all fields, so that the kernel can sum in bytes
     "small": {"weights": 3, "leak": 2, "threshold": 40, "reset": 20, "potential": 60},
 }
 
@@ -44,8 +44,8 @@ RANGES = {
 def images(draw: st.DrawFn, most_cores: int = 9) -> CoreImage:
     """Draw an image of 1 to 9 cores.
 
-    The numbers are of one of three ranges or, by neuron, of all; modes are of one kind on the whole chip or mixed;
-    cores are all different or repeat the parameters of the first.
+    Numbers come from one of the three RANGES, or for each neuron from one of them at random.  Modes are the same on the
+    whole chip or differ by neuron.  Cores are all different, or all have the parameters of the first.
     """
     n = draw(st.integers(1, most_cores))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
@@ -103,7 +103,7 @@ def images(draw: st.DrawFn, most_cores: int = 9) -> CoreImage:
 
 @st.composite
 def rasters(draw: st.DrawFn, lines: int) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """Draw a batch of runs: some empty, most longer than the scheduler's 16 slots."""
+    """Draw a batch of runs: some are empty, others longer than the 16 slots of the scheduler."""
     ticks = draw(st.lists(st.sampled_from([0, 1, 17, 40]), min_size=1, max_size=4))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     rate = draw(st.sampled_from([0.0, 0.1, 0.9]))
@@ -111,11 +111,11 @@ def rasters(draw: st.DrawFn, lines: int) -> tuple[NDArray[np.uint64], NDArray[np
     return pack_lines(rng.random((int(starts[-1]), lines)) < rate), starts
 
 
-# Around the bounds of 16-bit potentials (2**14, 2**15) and of sums in a byte (127).
+# Values around the bounds of 16-bit potentials (2**14 and 2**15) and of sums in a byte (127).
 EDGE_POTENTIALS = (0, 1, -1, 2**14 - 1, 2**14, -(2**14), -(2**14) - 1, 2**15)
 EDGE_THRESHOLDS = (0, 1, 127, 2**14 - 1, 2**14, 2**15 - 3, 2**15 - 2, 2**15 - 1, 2**15, 2**15 + 1)
 EDGE_RESETS = (0, 1, -1, 2**14 - 1, 2**14, 2**15 - 1, 2**15, -(2**14), -(2**15) + 1, -(2**15))
-# (weight, axons, leak) of a tick; weights and leaks together of 2**14 - 1 are the most that 16 bits have room for
+# (weight, axons, leak) of a tick; 16-bit arithmetic is exact while weights and leak together are at most 2**14 - 1
 EDGE_DRIVES = (
     (129, 127, 0),
     (128, 128, 0),
@@ -133,17 +133,17 @@ EDGE_DRIVES = (
 
 @st.composite
 def edge_images(draw: st.DrawFn, drive: tuple[int, int, int]) -> CoreImage:
-    """Draw a core whose 256 neurons meet the bounds within which potentials and sums are kept in few bits.
+    """Draw a core whose 256 neurons are at the bounds within which potentials and sums fit 8 or 16 bits.
 
-    Input line 0 drives axons of type 0 as one of EDGE_DRIVES says, line 1 an axon of type 1; every neuron is on an
-    output line of its own.
+    Input line 0 drives axons of type 0 as `drive`, one of EDGE_DRIVES, states; line 1 drives an axon of type 1.  Every
+    neuron has an output line of its own.
     """
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     shape = (1, limits.NEURONS)
     arrays: dict[str, Any] = blank(1)
     arrays["crossbar"][:] = 255
     arrays["axon_type"][0, 128:] = 1
-    # the same weights and leak for all neurons: a single large one would decide for the whole core
+    # All neurons have the same weights and leak, because the largest ones decide for the whole core.
     weight, axons, leak = drive
     other = draw(st.sampled_from([0, 1, -1, 127, -128]))
     sign = draw(st.sampled_from([1, -1]))
@@ -174,7 +174,7 @@ def edge_images(draw: st.DrawFn, drive: tuple[int, int, int]) -> CoreImage:
 def neuron(**fields: int) -> CoreImage:
     """Make one neuron on output line 0, driven by input lines 0..3 through axons of type 0..3.
 
-    Keywords set fields of the neuron; `s0`..`s3` its weights.
+    Keywords set fields of the neuron; `s0`..`s3` set its weights.
     """
     arrays: dict[str, Any] = blank(1)
     arrays["crossbar"][0, :4, 0] = 1

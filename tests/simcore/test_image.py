@@ -320,9 +320,9 @@ class TestHostileFiles:
     ) -> None:
         path = tmp_path / "m.safetensors"
         path.write_bytes(self.good)
-        os.truncate(path, len(self.good) + change)  # sparse: takes no room on the disk
-        told = f"m.safetensors: file of {len(self.good) + change} bytes, its header describes "
-        with pytest.raises(ImageError, match=f"{told}{len(self.good)}$"):
+        os.truncate(path, len(self.good) + change)  # a sparse file, which takes no disk space
+        message = f"m.safetensors: file of {len(self.good) + change} bytes, its header describes "
+        with pytest.raises(ImageError, match=f"{message}{len(self.good)}$"):
             CoreImage.load(path)
 
     def test_a_missing_and_an_unknown_tensor_are_named(self) -> None:

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from .coding import Coding
     from .encoder import Encoder
-    from .image import Coding, CoreImage
+    from .image import CoreImage
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False, repr=False)

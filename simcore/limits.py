@@ -77,3 +77,12 @@ TICKS_PER_STEP_MAX: Final = 255
 
 LARGEST_LINES: Final = 256
 """Most output lines of an image whose readout is "max": our own bound, because it records the spikes of every tick."""
+
+MAX_LINES: Final = 2**20
+"""Most input or output lines of an image: our own bound, one line for each axon of a chip (4096 x 256)."""
+
+MAX_CLASSES: Final = 2**12
+"""Most classes of a head: our own bound."""
+
+GRID_MAX: Final = 2**16 - 1
+"""Highest x and y of a core in a grid: our own bound, 1,024 chips of 64 x 64 cores along each side."""

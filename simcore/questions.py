@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
     from .chip.derive import DerivedNetwork
     from .chip.outcome import Outcome
+    from .coding import Coding
     from .encoder import Encoder
-    from .image import Coding, CoreImage
+    from .image import CoreImage
 
 NO_WORDS: Final = -1
 """`Answers.label` of a text without words; nothing was simulated."""

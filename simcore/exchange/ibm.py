@@ -13,7 +13,8 @@ import numpy as np
 
 from .. import limits
 from ..errors import ImageError
-from ..image import MAX_LINES, CoreImage, blank
+from ..image import CoreImage, blank
+from ..limits import MAX_LINES
 from .documents import check_keys, read_document
 from .spikes import OFF_CHIP, output_line, output_place
 

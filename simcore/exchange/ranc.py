@@ -10,7 +10,8 @@ import numpy as np
 
 from .. import limits
 from ..errors import ImageError, InputError
-from ..image import GRID_MAX, MAX_LINES, CoreImage, blank
+from ..image import CoreImage, blank
+from ..limits import GRID_MAX, MAX_LINES
 from .documents import check_keys, read_document
 from .spikes import check_cells
 

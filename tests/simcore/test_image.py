@@ -210,6 +210,7 @@ def test_every_limit_is_refused_with_core_neuron_field_value_and_limit(case: str
         ({"leak": np.zeros((256, 1), np.int16).T}, None),
         ({"leak": np.zeros((1, 512), np.int16)[:, ::2]}, "leak: not C-contiguous"),
         ({"leak": [0]}, "leak: element type list, expected int16"),
+        ({"leak": None}, "leak: element type NoneType, expected int16"),
     ],
 )
 def test_arrays_of_another_shape_or_type_are_refused(

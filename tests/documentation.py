@@ -2,8 +2,8 @@
 
 `sh`, `console` and `python` blocks run in page order, in a folder of their own for each page; exported variables are
 kept from block to block.  `json`, `toml` and `ini` blocks are parsed; `text` blocks are ignored.  Separate tests
-compare the output of `console` transcripts (tests/registry/test_registry_docs.py).  A page marks a block that cannot
-run here with a reason: `<!--- skip: next "reason" -->`.
+compare the output of `console` transcripts (tests/registry/program/test_registry_docs.py).  A page marks a block that
+cannot run here with a reason: `<!--- skip: next "reason" -->`.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ from spikewatch.convert.words.question_files import read_questions
 from spikewatch.convert.words.tokenizer import SPECIALS, build_tokenizer
 from spikewatch.convert.words.vectors import Vectors, WordTable, read_vectors
 
-TREC = Path(__file__).parents[3] / "shared" / "trec" / "train_5500.label"
-SHARED_VECTORS = Path(__file__).parents[3] / "shared" / "vectors" / "en_core_web_md.vec.gz"
+TREC = Path(__file__).parents[4] / "shared" / "trec" / "train_5500.label"
+SHARED_VECTORS = Path(__file__).parents[4] / "shared" / "vectors" / "en_core_web_md.vec.gz"
 
 KNOWN = (
     "what who do ca wo n't 's 're 've 'll 'd 'm i you is it the celebrities real names o hara clock "

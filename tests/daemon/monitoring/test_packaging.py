@@ -27,7 +27,7 @@ from spikewatch.daemon.monitoring.spool_counts import SpoolCounter
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PACKAGING = Path(__file__).parents[2] / "packaging"
+PACKAGING = Path(__file__).parents[3] / "packaging"
 UNIT = PACKAGING / "spikewatchd.service"
 RULES = PACKAGING / "prometheus" / "spikewatch.rules.yml"
 DASHBOARD = PACKAGING / "grafana" / "spikewatch.json"

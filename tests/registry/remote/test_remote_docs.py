@@ -8,7 +8,7 @@ from pathlib import Path
 from spikewatch.registry import remote
 from spikewatch.registry.remote import attached, transfer, transport
 
-PAGE = (Path(__file__).parents[2] / "docs" / "remote.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs" / "remote.md").read_text()
 SOURCES = "".join(path.read_text() for path in Path(remote.__path__[0]).glob("*.py"))
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from spikewatch.registry import cli
 
-PAGE = Path(__file__).parents[2] / "docs" / "registry.md"
+PAGE = Path(__file__).parents[3] / "docs" / "registry.md"
 
 
 def follow(

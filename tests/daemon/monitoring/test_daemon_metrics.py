@@ -228,7 +228,7 @@ def test_the_page_of_the_docs_names_every_metric_and_no_other(
     seen: Seen, worked: list[dict[str, Any]]
 ) -> None:
     assert worked
-    text = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()
+    text = (Path(__file__).parents[3] / "docs" / "operating.md").read_text()
     stated = set(re.findall(r"`(spikewatch_\w+)(?:\{[a-z,]+\})?`", text))
     exposed = {f.name + "_total" * (f.type == "counter") for f in parse(seen.page())}
     assert stated == {name for name in exposed if name.startswith("spikewatch_")}

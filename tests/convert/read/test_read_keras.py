@@ -13,7 +13,7 @@ from spikewatch.convert.errors import ModelFileError
 from spikewatch.convert.read import read_model
 from spikewatch.convert.words.vectors import WordTable
 
-FOLDER = Path(__file__).with_name("keras")
+FOLDER = Path(__file__).parents[1] / "keras"
 FORMS: dict[str, dict[str, Any]] = {
     "tanh": {"activation": "Tanh", "readout": "last", "direction": "forward"},
     "relu-softmax": {"activation": "Relu"},

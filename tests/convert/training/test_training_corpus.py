@@ -14,7 +14,7 @@ from spikewatch.convert.training import TrainingSettings
 from spikewatch.convert.training.corpus import Corpus, batches, encode, pack, split, split_folds
 from spikewatch.convert.words.question_files import Example, read_questions
 
-TREC = Path(__file__).parents[3] / "shared" / "trec" / "train_5500.label"
+TREC = Path(__file__).parents[4] / "shared" / "trec" / "train_5500.label"
 
 
 class TestCorpus:

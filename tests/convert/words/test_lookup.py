@@ -25,7 +25,7 @@ from spikewatch.simcore import InputError
 from spikewatch.simcore.text.lookup import Lookup, LookupSplitter
 from spikewatch.simcore.text.splitting import LibrarySplitter, read_tokenizer
 
-TREC = Path(__file__).parents[3] / "shared" / "trec" / "train_5500.label"
+TREC = Path(__file__).parents[4] / "shared" / "trec" / "train_5500.label"
 WORDS = "what who do ca n't 's 're i you is it the u.s u.s.a o'hara % $ café straße 1984 3 <unk>"
 
 AWKWARD = (

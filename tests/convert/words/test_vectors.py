@@ -10,7 +10,7 @@ from spikewatch.convert.errors import DataError
 from spikewatch.convert.words.vectors import read_vectors
 
 GOOD = b"3 2\ncat 0.5 -1\ndog 1e-3 2\nhound 0.5 -1\n"
-SHARED = Path(__file__).parents[3] / "shared" / "vectors" / "en_core_web_md.vec.gz"
+SHARED = Path(__file__).parents[4] / "shared" / "vectors" / "en_core_web_md.vec.gz"
 
 
 def written(folder: Path, content: bytes, name: str = "v.vec") -> Path:

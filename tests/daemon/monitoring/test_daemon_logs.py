@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from daemon_support import Bench
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "logs.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "logs.md"
 NAMES = [
     value
     for name, value in vars(events).items()

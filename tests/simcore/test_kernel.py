@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -98,6 +101,17 @@ class TestKernelIsReference:
     @pytest.mark.parametrize("name", EVERY_KERNEL)
     def test_a_kernel_that_is_named_is_loaded(self, name: str) -> None:
         assert Simulator(neuron(), name).kernel_name == name
+
+    @pytest.mark.parametrize("module", ["limits.py", "chip/constants.py"])
+    def test_the_numbers_of_the_kernels_are_read_without_any_package(self, module: str) -> None:
+        """setup.py reads these modules where only the build requirements are installed."""
+        path = Path(__file__).parents[2] / "simcore" / module
+        code = f"import runpy; print(sum(type(n) is int for n in runpy.run_path({str(path)!r}).values()))"
+        child = subprocess.run(
+            [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=False
+        )
+        assert (child.returncode, child.stderr) == (0, "")
+        assert int(child.stdout) >= 10
 
     def test_unknown_kernel_is_an_error(self) -> None:
         with pytest.raises(SimcoreError, match="^kernel 'gpu': this CPU runs "):

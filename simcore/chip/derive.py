@@ -21,13 +21,26 @@ answers the questions in which a potential begins above it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import limits
-from .constants import LANES, MAX_LANES, OUTPUT_LANES, SIGNALS
+from .constants import MAX_LANES, SIGNALS
+from .lanes import (
+    INT16_MAX,
+    INT16_MIN,
+    UINT16_MAX,
+    exit_spikes,
+    exit_table,
+    group_by_drive,
+    lane_table,
+    lines_of_groups,
+    narrow_lanes,
+    reduce_groups,
+    relative_to_threshold,
+    subset_sums,
+)
 from .merging import is_plain, refine
 from .tables import weight_rows
 
@@ -35,10 +48,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..image import CoreImage
-
-INT16_MAX: Final = 2**15 - 1
-INT16_MIN: Final = -(2**15)
-UINT16_MAX: Final = 2**16 - 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -145,7 +154,7 @@ class _NotDerivableError(Exception):
 
 
 class _Builder:
-    """Lay classes and signals out as the arrays of a `DerivedNetwork`."""
+    """Compute the arrays of a `DerivedNetwork` from classes and signals."""
 
     def __init__(
         self, image: CoreImage, classes: NDArray[np.intp], signals: NDArray[np.intp]
@@ -189,48 +198,69 @@ class _Builder:
             A bound of the kernel does not hold.
 
         """
-        image = self.image
-        leaving = np.flatnonzero(image.target_core[0] == limits.TARGET_OUTPUT)
+        leaving = np.flatnonzero(self.image.target_core[0] == limits.TARGET_OUTPUT)
         exits = self._exits(leaving)
         of_hidden = np.isin(exits[:, 0], self.hidden)
-        output = np.unique(exits[~of_hidden, 0])
-        columns, drive = np.unique(self.weights[:, self.first[output]], axis=1, return_inverse=True)
-        units, real, group_start = _grouped(output, drive.reshape(-1))
-        hidden, outputs = self._neurons(self.hidden), self._neurons(units)
+        columns, outputs = self._outputs(exits[~of_hidden])
+        hidden = self._neurons(self.hidden)
         own = self.weights[:, self.first[self.hidden]]
-        every_drive = columns[:, np.repeat(np.arange(columns.shape[1]), np.diff(group_start))]
-        output_exits = _exit_table(exits, np.where(real, units, -1))
+        drives = np.concatenate([own, columns, self._counters()], axis=1)
+        if drives.shape[1] > MAX_LANES:
+            raise _NotDerivableError
+        lanes = lane_table(hidden, self._guard(hidden, own), drives.shape[1])
         # A class that feeds several signals has several lanes: only the first of them counts its output spikes.
         again = np.array([c in self.hidden[:j] for j, c in enumerate(self.hidden)], dtype=np.bool_)
-        hidden_exits = _exit_table(exits[of_hidden], np.where(again, -1, self.hidden))
-        drives = np.concatenate([own, columns, self._counters()], axis=1)
-        lanes = _lanes(hidden, self._guard(hidden, own), drives.shape[1])
+        leaving_start, leaving_exits = exit_table(
+            exits[of_hidden], np.where(again, -1, self.hidden)
+        )
         return DerivedNetwork(
-            sums=_sums(drives, hidden[1]),
+            sums=subset_sums(drives, hidden[1]),
             lanes=lanes,
-            narrow=_narrow(lanes, len(self.hidden)),
+            narrow=narrow_lanes(lanes, len(self.hidden)),
             hidden=len(self.hidden),
             drives=columns.shape[1],
             shift=self.shift,
             delay=self.delay,
             spikes_of_lane=self.copies.astype(np.int32),
-            outputs=np.vstack([_relative(outputs), self._guard(outputs, every_drive)[None]]).astype(
-                np.int32
-            ),
-            group_start=group_start.astype(np.int32),
-            group_line=_lines_of_groups(*output_exits, group_start),
-            most_leak=_by_group(np.maximum, outputs[1], group_start).astype(np.int32),
-            at_floor=_by_group(np.logical_and, outputs[0] == outputs[3], group_start).astype(
-                np.uint8
-            ),
-            output_spikes=_spikes(*output_exits),
-            exit_start=output_exits[0],
-            exits=output_exits[1],
-            leaving_spikes=_spikes(*hidden_exits),
-            leaving_start=hidden_exits[0],
-            leaving_exits=hidden_exits[1],
+            leaving_spikes=exit_spikes(leaving_start, leaving_exits),
+            leaving_start=leaving_start,
+            leaving_exits=leaving_exits,
+            **outputs,
             **self._lines(),
         )
+
+    def _outputs(self, exits: NDArray[np.int64]) -> tuple[NDArray[np.int64], dict[str, Any]]:
+        """Compute the fields of the classes that only drive output lines.
+
+        Parameters
+        ----------
+        exits
+            As `_exits` returns, for these classes only.
+
+        Returns
+        -------
+        columns, fields
+            Weight of each signal in each drive, (SIGNALS, drives); the fields of a `DerivedNetwork`.
+
+        """
+        output = np.unique(exits[:, 0])
+        columns, drive = np.unique(self.weights[:, self.first[output]], axis=1, return_inverse=True)
+        units, real, group_start = group_by_drive(output, drive.reshape(-1))
+        neurons = self._neurons(units)
+        every_drive = columns[:, np.repeat(np.arange(columns.shape[1]), np.diff(group_start))]
+        guard = self._guard(neurons, every_drive)
+        at_floor = neurons[0] == neurons[3]
+        exit_start, table = exit_table(exits, np.where(real, units, -1))
+        return columns, {
+            "outputs": np.vstack([relative_to_threshold(neurons), guard[None]]).astype(np.int32),
+            "group_start": group_start.astype(np.int32),
+            "group_line": lines_of_groups(exit_start, table, group_start),
+            "most_leak": reduce_groups(np.maximum, neurons[1], group_start).astype(np.int32),
+            "at_floor": reduce_groups(np.logical_and, at_floor, group_start).astype(np.uint8),
+            "output_spikes": exit_spikes(exit_start, table),
+            "exit_start": exit_start,
+            "exits": table,
+        }
 
     def _neurons(self, classes: NDArray[np.intp]) -> NDArray[np.int64]:
         """Return initial potential, leak, threshold and floor of classes, int64 (4, classes)."""
@@ -288,116 +318,3 @@ class _Builder:
         np.bitwise_or.at(line_signals, line, np.uint64(1) << self.signals[axon].astype(np.uint64))
         line_spikes = np.bincount(line, minlength=len(line_signals))
         return {"line_signals": line_signals, "line_spikes": line_spikes.astype(np.int32)}
-
-
-def _grouped(
-    classes: NDArray[np.intp], drive: NDArray[np.intp]
-) -> tuple[NDArray[np.intp], NDArray[np.bool_], NDArray[np.intp]]:
-    """Group classes by the drive that they read, and pad each group with its last class.
-
-    Returns
-    -------
-    units, real, start
-        The class at each position; whether it is not padding; and the position where each group starts, (drives + 1,).
-
-    """
-    units, real, start = [], [], [0]
-    for d in range(int(drive.max(initial=-1)) + 1):
-        members = classes[drive == d]
-        padding = -len(members) % (OUTPUT_LANES * (1 + (len(members) > OUTPUT_LANES)))
-        units.append(np.pad(members, (0, padding), mode="edge"))
-        real.append(np.arange(len(members) + padding) < len(members))
-        start.append(start[-1] + len(units[-1]))
-    if not units:
-        return classes[:0], np.zeros(0, dtype=np.bool_), np.array(start)
-    return np.concatenate(units), np.concatenate(real), np.array(start)
-
-
-def _exit_table(
-    exits: NDArray[np.int64], units: NDArray[np.intp]
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """List the exits (output line, number of neurons) of every unit's class, unit by unit.
-
-    Parameters
-    ----------
-    exits
-        As `_Builder._exits` returns.
-    units
-        The class of each unit; -1 for a unit without exits.
-
-    Returns
-    -------
-    start, table
-        int32 (units + 1,), where the exits of each unit start; int32 (m, 2), the exits.
-
-    """
-    mine = [exits[exits[:, 0] == c, 1:] for c in units]
-    start = np.cumsum([0, *map(len, mine)])
-    table = np.concatenate([np.zeros((0, 2), dtype=np.int64), *mine])
-    return start.astype(np.int32), np.ascontiguousarray(table, dtype=np.int32)
-
-
-def _spikes(start: NDArray[np.int32], table: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Sum the neurons of the exits of every unit of an exit table."""
-    total = np.concatenate([[0], np.cumsum(table[:, 1])])
-    return np.diff(total[start]).astype(np.int32)
-
-
-def _lines_of_groups(
-    start: NDArray[np.int32], table: NDArray[np.int32], group_start: NDArray[np.intp]
-) -> NDArray[np.int32]:
-    """Return the output line of each group if it has only one, else -1."""
-    lines = [np.unique(table[a:b, 0]) for a, b in pairwise(start[group_start].tolist())]
-    return np.array([line[0] if len(line) == 1 else -1 for line in lines], dtype=np.int32)
-
-
-def _by_group(ufunc: np.ufunc, values: NDArray[Any], group_start: NDArray[np.intp]) -> NDArray[Any]:
-    """Reduce the values of each group."""
-    return ufunc.reduceat(values, group_start[:-1]) if len(values) else values
-
-
-def _relative(neurons: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Make potential and floor relative to the threshold, so that a neuron fires from 0 on."""
-    potential, leak, threshold, floor = neurons
-    return np.stack([potential - threshold, leak, threshold, floor - threshold])
-
-
-def _lanes(neurons: NDArray[np.int64], guard: NDArray[np.int64], used: int) -> NDArray[np.int32]:
-    """Lay out the parameters of the hidden lanes, padded to whole vectors.
-
-    Raises
-    ------
-    _NotDerivableError
-        There are more lanes than the kernel has vectors for.
-
-    """
-    count = -(-used // LANES) * LANES
-    if count > MAX_LANES:
-        raise _NotDerivableError
-    lanes = np.zeros((4, count), dtype=np.int32)
-    # The kernel steps the other lanes as well: this threshold keeps them small, and they never pass their guard.
-    lanes[1], lanes[3] = INT16_MAX, np.iinfo(np.int32).max
-    potential, _, threshold, floor = _relative(neurons)
-    lanes[:, : len(guard)] = np.stack([potential, threshold, floor, guard])
-    return lanes
-
-
-def _narrow(lanes: NDArray[np.int32], hidden: int) -> NDArray[np.int16]:
-    """Lay out threshold and floor of hidden lanes in 16 bits, if these hold them and the initial potentials."""
-    potential, threshold, floor, _ = lanes[:, :hidden]
-    if (np.minimum(potential, floor) < INT16_MIN).any() or (threshold > INT16_MAX).any():
-        return np.zeros((0, lanes.shape[1]), dtype=np.int16)
-    narrow = np.zeros((3, lanes.shape[1]), dtype=np.int16)
-    narrow[:, :hidden] = threshold, floor, np.full(hidden, -1)
-    return narrow
-
-
-def _sums(drives: NDArray[np.int64], leak: NDArray[np.int64]) -> NDArray[np.int16]:
-    """Sum the drives of every subset of the eight signals of each group."""
-    lanes = -(-drives.shape[1] // LANES) * LANES
-    subsets = np.arange(256)[:, None] >> np.arange(8) & 1
-    sums = np.zeros((SIGNALS // 8, 256, lanes), dtype=np.int64)
-    sums[:, :, : drives.shape[1]] = subsets @ drives.reshape(SIGNALS // 8, 8, -1)
-    sums[0, :, : len(leak)] += leak
-    # Partial sums may wrap here as they do in the kernel: the total is proven to fit, so it is right all the same.
-    return sums.astype(np.int16)

@@ -92,7 +92,7 @@ def show(ref: Ref, *, registry: Root = None, as_json: AsJson = False) -> None:
 
 
 def resolve(ref: Ref, *, registry: Root = None, as_json: AsJson = False) -> None:
-    """Print the version that a reference points to now, pinned by its digest."""
+    """Print the version that a reference points to, with its digest."""
     pin = open_reader(registry).resolve(ref)
     echo(pin_document(pin), [str(pin)], as_json=as_json)
 

@@ -34,7 +34,7 @@ from .options import (
 __all__ = ["add_writing"]
 
 alias_app = typer.Typer(
-    help="Set and remove aliases: names that can move from version to version.",
+    help="Set and remove aliases, which point at versions.",
     no_args_is_help=True,
 )
 
@@ -48,7 +48,10 @@ def add_writing(app: typer.Typer) -> None:
 
 
 def init(*, registry: Root = None, as_json: AsJson = False) -> None:
-    """Create a registry; check that the file system supports hard links."""
+    """Create a registry.
+
+        The file system must support hard links.
+        """
     root = Registry.init(required_root(registry)).root
     echo({"registry": str(root)}, [f"{root} is a registry"], as_json=as_json)
 
@@ -81,7 +84,7 @@ def publish(
     registry: Root = None,
     as_json: AsJson = False,
 ) -> None:
-    """Publish the files of a folder as a version, which can never change."""
+    """Publish the files of a folder as an immutable version."""
     pin = open_registry(registry).publish(
         name,
         version,
@@ -167,7 +170,10 @@ def attach(
     registry: Root = None,
     as_json: AsJson = False,
 ) -> None:
-    """Attach a later evaluation to a version; the version itself does not change."""
+    """Attach a later evaluation to a version.
+
+        The version itself does not change.
+        """
     store = open_registry(registry)
     tag = store.attach(ref, read_input(file), created=None, actor=actor, reason=reason)
     _print_attached(store, ref, tag, as_json=as_json)
@@ -262,7 +268,7 @@ def gc(
     registry: Root = None,
     as_json: AsJson = False,
 ) -> None:
-    """Remove blobs that no version needs, and unfinished files that crashes left behind."""
+    """Remove blobs that no version needs, and leftovers of crashes."""
     found = open_registry(registry).gc(name, grace=grace, dry_run=dry_run)
     documents = [dataclasses.asdict(each) for each in found]
     echo(documents, text_output.collected_lines(found, dry_run=dry_run), as_json=as_json)

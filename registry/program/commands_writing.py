@@ -50,8 +50,8 @@ def add_writing(app: typer.Typer) -> None:
 def init(*, registry: Root = None, as_json: AsJson = False) -> None:
     """Create a registry.
 
-        The file system must support hard links.
-        """
+    The file system must support hard links.
+    """
     root = Registry.init(required_root(registry)).root
     echo({"registry": str(root)}, [f"{root} is a registry"], as_json=as_json)
 
@@ -172,8 +172,8 @@ def attach(
 ) -> None:
     """Attach a later evaluation to a version.
 
-        The version itself does not change.
-        """
+    The version itself does not change.
+    """
     store = open_registry(registry)
     tag = store.attach(ref, read_input(file), created=None, actor=actor, reason=reason)
     _print_attached(store, ref, tag, as_json=as_json)

@@ -1,4 +1,4 @@
-"""Where settings come from: options override variables, variables the configuration file, and the file the defaults."""
+"""Combine the sources of settings: options override variables, these the configuration file, and that the defaults."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ PREFIX: Final = "SPIKEWATCHD_"
 """Prefix of the environment variables; the setting's name in capitals follows."""
 
 MAX_FILE_BYTES: Final = 1 << 20
+"""Size limit of the configuration file in bytes: a larger file is a wrong path, and is not read to its end."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,7 +113,7 @@ def read(path: Path) -> dict[str, Any]:
         raise SettingsError(f"{path}: {' '.join(str(e).split())}") from None
     try:
         return {name: _value(name, value) for name, value in document.items()}
-    except SettingsError as e:
+    except SettingsError as e:  # the messages of `check` do not know the file
         raise SettingsError(f"{path}: {e}") from None
 
 
@@ -125,9 +126,8 @@ def _value(name: str, value: object) -> object:
     if isinstance(value, str) and isinstance(TYPES[name], EnumType) and value in set(TYPES[name]):
         value = TYPES[name](value)
     if isinstance(value, int) and not isinstance(value, bool) and TYPES[name] is float:
-        with suppress(
-            OverflowError
-        ):  # too large for a float; `check` refuses it as too large for the setting
+        # An integer too large for a float stays one, and `check` refuses it by the setting's limit.
+        with suppress(OverflowError):
             value = float(value)
     check(name, value)
     return value

@@ -1,4 +1,4 @@
-"""What the parts of one lane share."""
+"""The objects that the parts of one lane share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Context:
-    """What every part of one lane needs; built once, when the lane opens, and never changed.
+    """The objects that every part of one lane needs; built once, when the lane opens, and never changed.
 
     Attributes
     ----------

@@ -78,7 +78,7 @@ def configured(*names: str) -> Callable[[Callable[..., None]], Callable[..., Non
 def _plain(name: str, value: Any) -> Any:
     """Convert typer's value of a path, or of a table (a list of NAME=REFERENCE)."""
     if TYPES[name] in {Path, Path | None}:
-        # Path("") would be the working directory; an empty variable must not mean that.
+        # An empty variable stays empty, and `check` refuses it: Path("") would be the working directory.
         return Path(value) if value else value
     if TYPES[name] != dict[str, str]:
         return value

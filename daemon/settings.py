@@ -35,7 +35,7 @@ _MOST_LANES: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What is known about a setting in addition to its type.
+    """The facts about a setting that its type does not state.
 
     Attributes
     ----------
@@ -213,9 +213,7 @@ class Settings:
         for name in NAMES:
             value = as_path(name, getattr(self, name))
             check(name, value)
-            object.__setattr__(
-                self, name, value
-            )  # the way to convert a field of a frozen dataclass
+            object.__setattr__(self, name, value)  # a plain assignment fails: the class is frozen
         if self.retry_first_s > self.retry_last_s:
             raise SettingsError(
                 f"retry_first_s: {self.retry_first_s:g}, expected at most {self.retry_last_s:g} (retry_last_s)"

@@ -1,4 +1,4 @@
-"""Decompress gzip as it is read, never more at a time than the caller asked for."""
+"""Decompress gzip as it is read, never more at a time than the caller requests: some files expand a thousandfold."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _GZIP: Final = 31  # zlib's wbits: a gzip header (16), and the largest window (1
 class Gunzip:
     """The content of a gzip file of one or more members (RFC 1952); zeros behind a member are padding.
 
-    Not `gzip.GzipFile`: that neither knows in which member a file is damaged nor checks a header's CRC.
+    `gzip.GzipFile` is not used: it neither reports in which member a file is damaged nor checks a header's CRC.
 
     Parameters
     ----------

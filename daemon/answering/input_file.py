@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .questions import InputRecord
 
 REPORT_DIGEST_BYTES: Final = 64 << 20
-"""At most so many more bytes of a rejected input are read to report its digest; a huge one is not read to its end."""
+"""Most bytes that are read, after an input was rejected, to report its digest; a longer rest is not read."""
 
 _FILE_TYPES: Final = {
     stat.S_IFLNK: "symbolic link",
@@ -56,8 +56,8 @@ class InputFile:
     size
         Bytes read.
     failure
-        Why it cannot be answered; None if it can.  All three are final once `take` has returned fewer records than
-        it was asked for.
+        Why it cannot be answered; None if it can be.  All three are final once `take` has returned fewer records than
+        requested.
 
     Raises
     ------
@@ -94,9 +94,9 @@ class InputFile:
         self._blocks = self._read(reader, names.kind(name))
 
     def _take_plain_text(self, name: str, content: bytes, settings: Settings) -> bool:
-        """Parse a small text in one go, in a third of the time; return False where the general way must decide.
+        """Parse a small text without a `LineReader`, in a third of the time; return False if it needs one.
 
-        That is every other format, and every text that exceeds a limit, is not UTF-8 or has no questions.
+        Every other format needs one, and every text that exceeds a limit, is not UTF-8 or has no questions.
         """
         # A text no longer than the longest line cannot contain a line that is too long.
         most = min(settings.max_line_bytes, settings.max_input_bytes or settings.max_line_bytes)

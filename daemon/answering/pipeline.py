@@ -39,19 +39,19 @@ if TYPE_CHECKING:
     """A batch's answers, None if it holds no question, and the seconds that they took."""
 
 TOGETHER_BYTES: Final = 4096
-"""Largest input that is read whole, together with others."""
+"""Size of the largest input that is read whole, in one call with others."""
 
 TOGETHER_FILES: Final = 64
 """Small inputs that are read together."""
 
 HELD_BYTES: Final = 1 << 14
-"""Largest result that is kept in memory until its commit, which then makes the files of a whole group together."""
+"""Size of the largest result that stays in memory until its commit, which creates a whole group's files in one call."""
 
 SIMULATORS: Final = 2
-"""Threads that simulate.  Only one thread writes, and a batch takes it two thirds of the time of the simulation."""
+"""Threads that simulate.  More would idle: writing, in one thread, takes two thirds of the time of simulating."""
 
 ALONE_QUESTIONS: Final = 16
-"""Records in a batch of a request that runs alone: a crash of the process is located to within so many."""
+"""Records in a batch of a request that is answered alone: a crash is attributed to a range of this many records."""
 
 
 class _Part(NamedTuple):
@@ -114,7 +114,7 @@ class Pipeline:
     def answer_alone(
         self, request: Request, trial: Callable[[int], AbstractContextManager[None]]
     ) -> Job:
-        """Answer one request that is under suspicion: in small batches, one step after the other.
+        """Answer one request that may be at fault: in small batches, each read, simulated and written before the next.
 
         Parameters
         ----------
@@ -155,7 +155,7 @@ class Pipeline:
         for request, content in self._with_content(requests):
             job = self._begin(request)
             open_jobs.append(job)
-            # A batch is one call of one classifier, and the model may have been swapped meanwhile.
+            # A batch is one call of one classifier, and the model may have been swapped since the previous input.
             if batch and batch[0].job.model is not job.model:
                 yield batch
                 batch, left = [], settings.batch_questions
@@ -188,6 +188,7 @@ class Pipeline:
         begin = self._clock.monotonic()
         records = file.take(count)
         job.read_s += self._clock.monotonic() - begin
+        # Equal means only that the batch is full: an input that ends there has an empty last part in the next batch.
         last = len(records) < count
         if last:
             job.sha256, job.size, job.failure = file.sha256, file.size, file.failure
@@ -196,13 +197,12 @@ class Pipeline:
     def _simulated(
         self, batches: Iterable[list[_Part]]
     ) -> Iterator[tuple[list[_Part], Answers | None]]:
-        """Simulate batches and yield them in order with their answers, while those behind them are simulated."""
+        """Yield the batches in order with their answers, while the batches after them are simulated."""
         running: deque[tuple[list[_Part], Future[Simulated]]] = deque()
         for batch in batches:
             running.append((batch, self._simulator.submit(self._simulate, batch)))
-            if (
-                len(running) > SIMULATORS
-            ):  # one batch is queued, so that no thread has to wait for this one
+            # Wait only with one batch more than there are threads, so that a thread that finishes finds the next one.
+            if len(running) > SIMULATORS:
                 yield _finish(*running.popleft())
         while running:
             yield _finish(*running.popleft())
@@ -224,16 +224,14 @@ class Pipeline:
         opened: list[Job] = []
         for part in batch:
             job = part.job
-            # Also for a job that failed: this consumes the rows of its records.
+            # Also for a failed job: `rows` is shared by the batch, and this skips the rows of the job's records.
             data = result_format(job.model).lines(part.records, rows, job.tally)
             if job.failure is not None:
                 job.drop()
             elif isinstance(job.result, Draft):
                 job.result.write(data)
-            elif (
-                part.last and len(data) <= HELD_BYTES
-            ):  # no file yet, so this part is all of the result
-                job.result = data
+            elif part.last and len(data) <= HELD_BYTES:
+                job.result = data  # the job has no file yet, so this part is the whole result
             else:
                 new.append(data)
                 opened.append(job)
@@ -267,7 +265,7 @@ def _rows(batch: Sequence[_Part], answers: Answers | None) -> Iterator[Row]:
 def _result(simulated: Callable[[], Simulated]) -> Simulated:
     try:
         return simulated()
-    except OSError:  # the machine's fault, not the model's
+    except OSError:  # a fault of the machine; must not count against the input
         raise
-    except Exception as e:  # any other error of a model must not end the daemon
+    except Exception as e:  # a bug in the classifier must not end the daemon
         raise AnswerError(f"{type(e).__name__}: {e}") from e

@@ -1,7 +1,7 @@
 """Parse the records of an input: text, JSON lines or a table with a header.
 
-A record that cannot be parsed becomes a record with a fault, and the records around it are answered.  Only what leaves
-nothing to answer rejects the whole input (`RejectedInputError`).
+A record that cannot be parsed becomes a record with a fault, and the records around it are answered.  A whole input is
+rejected (`RejectedInputError`) only for the reasons that `questions` lists.
 """
 
 from __future__ import annotations
@@ -68,13 +68,13 @@ def questions(reader: LineReader, kind: str | None) -> Iterator[list[InputRecord
     ------
     RejectedInputError
         `unknown_suffix`; `empty`; `no_record`, if there are lines, but all their records have faults;
-        `no_text_column`; and what `LineReader.blocks` raises.
+        `no_text_column`; and the errors of `LineReader.blocks`.
 
     """
     readable, first_fault = False, None
     count = 0
     for block in records(reader, kind):
-        # Once a record without a fault has been seen, the others need no look.
+        # Only until the first record without a fault: millions may follow.
         if block and not readable:
             readable = any(record.fault is None for record in block)
             first_fault = first_fault or block[0]
@@ -230,7 +230,7 @@ def _table_records(reader: LineReader, delimiter: str) -> Iterator[InputRecord]:
                 ) from None
             yield _faulty(lines.first, "bad_record", str(e))
             continue
-        if not any(row):  # like an empty line of text
+        if not any(row):  # skipped, as an empty line of text is
             continue
         given = row[name] if name is not None and name < len(row) else ""
         if text < len(row):

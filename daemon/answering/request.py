@@ -39,9 +39,8 @@ class Request:
     content: bytes | None = field(default=None, repr=False)
 
 
-@dataclass(
-    kw_only=True, slots=True, eq=False
-)  # two jobs are never the same, even if all their fields are equal
+# Compared by identity: two jobs are never the same, even if all their fields are equal.
+@dataclass(kw_only=True, slots=True, eq=False)
 class Job:
     """A request that is being answered, from the opening of its input to its commit.
 
@@ -64,7 +63,7 @@ class Job:
     size
         Bytes read of the input.
     failure
-        Why it cannot be answered; None if it can.
+        Why it cannot be answered; None if it can be.
 
     """
 

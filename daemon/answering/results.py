@@ -36,7 +36,7 @@ _UNANSWERED: Final = (
 )
 
 _encode: Final = json.JSONEncoder().encode
-"""What `json.dumps` calls in the end; calling it directly skips the checks of eleven arguments."""
+"""The function that `json.dumps` calls in the end; a direct call skips the checks of eleven arguments."""
 
 NO_ANSWER: Final = {
     NO_WORDS: Fault("no_words", "the text holds no word"),
@@ -191,7 +191,7 @@ class ResultFormat:
             shown = (record.id, record.text, fault.code, fault.message)
             return _UNANSWERED % tuple(map(_encode, shown))
         tally.add(row)
-        # Only the id and the text can need escapes; all else is numbers, or was encoded when the format was compiled.
+        # Only the id and the text can need escapes: the rest is numbers, and labels were encoded beforehand.
         return self._answered % (
             record.id if isinstance(record.id, int) else _encode(record.id),
             _encode(record.text),
@@ -206,7 +206,8 @@ class ResultFormat:
 
 
 def result_format(model: ServedModel) -> ResultFormat:
-    """Return the format of a model's results, compiled once for equal labels and cores; it does not keep the model."""
+    """Return the format of a model's results, compiled once for equal labels and cores."""
+    # Cached by these two rather than by the model: a cache must not keep a replaced model in memory.
     return _result_format(labels=model.classifier.labels, cores=model.classifier.cores)
 
 
@@ -216,8 +217,8 @@ def _result_format(*, labels: tuple[str, ...], cores: int) -> ResultFormat:
 
 
 def _compile(labels: Sequence[str]) -> str:
-    """Return the format string of an answered line: what `json.dumps` would write, in a third of its time."""
-    # A label may contain a percent sign, which would begin a conversion; repr of a float is what json writes.
+    """Return the format string of an answered line: it writes the same as `json.dumps`, in a third of the time."""
+    # A percent sign in a label would begin a conversion.  %r, because json writes a float as its repr.
     counted = ",".join(map("%s:%%d".__mod__, (label.replace("%", "%%") for label in labels)))
     spikes = ",".join(map('"%s":%%d'.__mod__, SPIKES))
     fields = (

@@ -56,7 +56,7 @@ class Call:
 
 
 class WorkersDied(Exception):
-    """The result of a call that killed every worker that executed it, even when it ran alone."""
+    """Result of a call that killed every worker that executed it, even when it ran alone."""
 
 
 @contextmanager
@@ -116,7 +116,7 @@ def _version() -> str:
 def make_calls(
     client: Client, calls: Iterable[Call], then: Callable[[Call, Any], Iterable[Call]]
 ) -> None:
-    """Make calls on the workers, and then the calls that follow from their results, the latter first.
+    """Make calls on the workers, and the calls that follow from their results; those that follow come first.
 
     Parameters
     ----------
@@ -152,8 +152,8 @@ def make_calls(
         while waiting and len(running) < limit:
             submit(waiting.popleft())
         if not running:
-            # Dask blames a worker's death on every call that the worker had.  Calls that were blamed too often are
-            # therefore tried again one at a time.
+            # Dask counts a worker's death against every call that the worker had.  Calls with too many deaths are
+            # therefore tried again one at a time: only the one that kills its worker alone is at fault.
             alone = True
             submit(suspects.popleft())
         future = next(done)

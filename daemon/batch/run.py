@@ -102,7 +102,8 @@ def run(settings: BatchSettings, show: Callable[[BatchProgress], None]) -> Batch
             raise BatchError(f"{source.url}: the input is in the folder for the results")
     inputs = [InputState(source=source) for source in sources]
     with connected(settings.scheduler, workers=settings.workers) as client:
-        store.remove(NAME)  # a manifest states that the batch is complete
+        # A manifest states that the batch is complete, which it is not from here on.
+        store.remove(NAME)
         model = client.submit(PackedModel, pin=packed.pin, files=packed.files, pure=False)
         batch = _Batch(settings, model, store, BatchProgress(inputs=len(inputs)), show)
         make_calls(client, [batch.scan(each) for each in inputs], batch.then)

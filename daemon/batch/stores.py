@@ -195,10 +195,13 @@ class Store:
             with fs.open(temporary, "wb") as copy:
                 while piece := file.read(HASH_BYTES):
                     copy.write(piece)
-            if fs.exists(target):  # sftp and hdfs refuse to rename over an existing file
+            # sftp and hdfs refuse to rename over an existing file.  A reader may find none for a moment, but no part
+            # counts before its summary is written.
+            if fs.exists(target):
                 fs.rm_file(target)
             fs.mv(temporary, target)
         except BaseException:
+            # The first error matters; the next run's `_tidy` removes what is left.
             with suppress(Exception):
                 fs.rm_file(temporary)
             raise
@@ -212,6 +215,7 @@ class Store:
         """Return the names of the files in a folder; an empty list if it does not exist."""
         with store_errors(self.place(folder)):
             try:
+                # refresh: fsspec caches listings, and the files of other workers would be missing.
                 found = self._fs.ls(self.place(folder), detail=True, refresh=True)
             except FileNotFoundError:
                 return []

@@ -34,11 +34,12 @@ FORMAT: Final = 1
 """Version of partitions and manifest; parts that another version finished are answered again."""
 
 BATCH_QUESTIONS: Final = 512
+"""Questions in one call of the simulator."""
 
 PARQUET: Final = ".parquet"
 
 _DAMAGED: Final = (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError)
-"""Errors of decompressing a damaged input; a retry would not help."""
+"""Errors of decompression for a damaged input; a retry would not help."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,9 +112,8 @@ class BatchInput:
     @classmethod
     def of(cls, url: str) -> BatchInput:
         """Describe an input by its URL; the folder depends on the URL alone."""
-        name = re.sub(
-            r"[^\w.-]", "_", url.rpartition("/")[2]
-        )  # some stores expand [ and * as a glob
+        # Some stores expand [ and * as a glob.
+        name = re.sub(r"[^\w.-]", "_", url.rpartition("/")[2])
         tag = hashlib.sha256(url.encode(errors="surrogateescape")).hexdigest()
         return cls(url=url, kind=stores.kind(url), folder=names.tagged(names.base(name), tag))
 
@@ -203,7 +203,8 @@ def _finished(store: Store, source: BatchInput, number: int, key: str) -> dict[s
 def _answer(
     model: ServedModel, source: BatchInput, head: Preamble, part: InputPart, store: Store, key: str
 ) -> Partition:
-    # A partition counts only with its summary.  The old summary is removed first, so it can never vouch for new bytes.
+    # A partition counts only with its summary, whose digest describes its bytes.  So the old summary is removed before
+    # the partition is replaced, and the new one is written after it.
     store.remove(source.summary(part.number))
     fill = _fill_parquet if source.kind == PARQUET else _fill_lines
     with stores.opened(source.url) as file:
@@ -295,7 +296,7 @@ _lock = Lock()
 
 def _served(model: PackedModel) -> ServedModel:
     """Return the model, built once per process; a worker that serves several batches keeps only the last one."""
-    # A task should use one core; Dask limits the libraries that it knows, but not this one.
+    # A task should use one core.  Dask limits the threads of the libraries that it knows, which this is not one of.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     with _lock:
         if model.pin not in _models:

@@ -1,6 +1,6 @@
-"""Files that appear under their name only when they are complete: the one way in which the daemon writes them.
+"""Write files that appear under their name only when they are complete; the daemon writes all its files this way.
 
-A draft is written first, synced if need be, and then published: `place` links it under a free name, and `replace`
+A draft is written first, synced if required, and then published: `place` links it under a free name, and `replace`
 renames it over an older file.  Readers never see half a file, and a killed process leaves at most a temporary file.
 
 `Draft.written` uses nameless files (O_TMPFILE) where the file system has them: a killed process then leaves nothing,
@@ -83,6 +83,7 @@ class Draft:
         fds = _calls.new_files(folder, contents)
         error = -fds.pop() if fds and fds[-1] < 0 else 0
         drafts = [cls(folder, fd, None) for fd in fds]
+        # From here on, a failure must close the descriptors, or they would stay open for good.
         try:
             if error not in _NO_NAMELESS:
                 durable.check(error, "a nameless file in tmp/")
@@ -166,9 +167,8 @@ def replace(folder: int, name: str, data: bytes) -> None:
         The disk failed; the older file is unchanged.
 
     """
-    temporary = (
-        f".{name.removeprefix('.')}.new"  # hidden, so that nothing takes it for an input or a lane
-    )
+    # Hidden, so that no scan takes it for an input or a lane.
+    temporary = f".{name.removeprefix('.')}.new"
     with closing(Draft.named(folder, temporary)) as draft:
         draft.write(data)
         draft.replace(name)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 READ_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-"""An open with these flags neither follows a symlink nor blocks on a FIFO."""
+"""Flags to open a file that others made: the open neither follows a symlink nor blocks on a FIFO."""
 
 CREATE_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -52,7 +52,7 @@ class Durability(StrEnum):
 class SyncError(OSError):
     """A failed sync: anything written since the previous sync may be lost.
 
-    A repeated sync proves nothing, because the kernel reports each error only once.
+    A second sync that succeeds proves nothing, because the kernel reports each error only once.
     """
 
 
@@ -70,7 +70,7 @@ def check(error: int, name: str) -> None:
 
 
 def missing(folder: int, names: Sequence[str]) -> list[bool]:
-    """Return for each name whether it certainly does not exist."""
+    """Return for each name whether it does not exist; False if the look failed for another reason."""
     return [look[0] == errno.ENOENT for look in _calls.look_all(folder, names, leases=False)]
 
 
@@ -110,7 +110,7 @@ def sync_files(fds: Sequence[int], *, volume: int, level: Durability) -> None:
     fds
         Descriptors of written files.
     volume
-        A descriptor on their file system, opened before they were written.
+        A descriptor on their file system, opened before they were written: syncfs reports only errors since then.
     level
         The durability that the caller promises.
 

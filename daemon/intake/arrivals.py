@@ -1,7 +1,7 @@
 """Find inputs that have arrived, and claim them while there is space for their results.
 
-Of a backlog, the next inputs are claimed ahead, in a thread, while those before them are answered.  Everything else
-that touches the inbox waits until that thread is idle.
+While the loop answers some inputs of a backlog, a thread claims the next ones ahead.  Every other access to the inbox
+waits until that thread is idle, so the inbox needs no lock.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Arrivals:
     context
         Shared with the lane's other parts.
     watcher
-        Source of hints.
+        Source of file events.
     log
         Returns the log that is bound to the model served now, for the events of single inputs.
 
@@ -64,7 +64,7 @@ class Arrivals:
     def start(self, now: float) -> None:
         """Begin to watch, then scan, so that no file is missed between the two."""
         self._watch.start(now)
-        self._disk.check()  # before the first claim, so that the ballast is there
+        self._disk.check()  # creates the ballast before the first claim
         self._log_seen(self._inbox.scan(now), by="scan")
         self._scan_due_s = now + self._context.settings().scan_s
 
@@ -75,7 +75,7 @@ class Arrivals:
 
     @property
     def expecting(self) -> bool:
-        """True while inputs are claimed ahead, or the inbox has names that will become claimable without a producer."""
+        """True while inputs are claimed ahead, or the inbox has names that become claimable without a producer."""
         return self._ahead is not None or self._inbox.expecting
 
     @property
@@ -107,7 +107,7 @@ class Arrivals:
             The disk.
 
         """
-        # From here on, in/ is at rest: names that were claimed have left it, so that no scan finds them again.
+        # From here on, the thread removes nothing from in/: the scan finds no name that is already claimed.
         self.release()
         open_inputs += self._wait_for_thread()
         seen, lost = self._watcher.take()
@@ -117,7 +117,7 @@ class Arrivals:
         if lost:
             self._log().warning(events.WATCH_OVERFLOW)
         self._out_limit.check(now, open_inputs=open_inputs)
-        # All names in memory are claimed, but the last scan stopped at a full window: the rest need not wait.
+        # All names in memory are claimed, but the last scan stopped at a full window: scan at once for the rest.
         backlog_on_disk = self._inbox.full and self._inbox.next_due_s() is None
         if lost or backlog_on_disk or now >= self._scan_due_s:
             self._disk.check()
@@ -153,7 +153,7 @@ class Arrivals:
             if taken:
                 self._releasing = self._thread.submit(self._spool.release, _names(taken))
             requests = self._unanswered(taken, self.release)
-        # Only while the caller has something to answer meanwhile.
+        # Only if the caller now has something to answer: otherwise it would merely wait for the thread.
         if requests and self._inbox.has_due(now):
             self._ahead = self._thread.submit(
                 self._claim_ahead, now, waiting, settings, self._releasing
@@ -186,9 +186,9 @@ class Arrivals:
             releasing.result()
 
     def distrust(self) -> None:
-        """Make the next look scan, after a fault that may have interrupted claims.
+        """Forget the inputs claimed ahead and make the next `look` scan, after a fault that may have cut claims short.
 
-        Inputs that were claimed ahead are not returned any more; they are in work/ like those that the fault left.
+        The forgotten inputs are in work/, as are those that the fault left there; `Waiting.adopt` finds both.
         """
         self._wait_for_thread()
         self._ahead = None
@@ -222,12 +222,12 @@ class Arrivals:
         settings: Settings,
         before: Future[None] | None,
     ) -> list[Request]:
+        # Not `result`: the fault of the release before this one belongs to the loop, where `release` raises it.
         if before is not None and before.exception() is not None:
-            return []  # `release` raises it
+            return []
         taken = self._take(now, waiting, settings)
-        self._spool.release(
-            _names(taken)
-        )  # nobody waits here, so no second thread is needed for it
+        # Called here rather than in a further thread: the loop does not wait for this one.
+        self._spool.release(_names(taken))
         fresh = self._unanswered(taken, lambda: None)
         contents = small_contents(self._spool, _names(fresh))
         return [
@@ -236,7 +236,7 @@ class Arrivals:
         ]
 
     def _take(self, now: float, waiting: Container[str], settings: Settings) -> list[Request]:
-        """Claim inputs; return small ones first, which share batches and are settled before a large one begins."""
+        """Claim inputs; return the small ones first, so that they are settled before a large one begins."""
         if not self._may_claim:
             return []
         log = self._log()
@@ -288,6 +288,7 @@ class Arrivals:
 
     def _wait_for_thread(self) -> int:
         """Wait until the thread is idle; return the number of inputs that it has claimed ahead."""
+        # A fault stays in the future: `claimed_ahead` raises it.
         if self._ahead is None or self._ahead.exception() is not None:
             return 0
         return len(self._ahead.result())

@@ -1,6 +1,6 @@
-"""Find the inputs in in/ that are complete.
+"""Find the complete inputs in in/.
 
-The scan decides what is in in/; a file event is only a hint, which makes its name be examined sooner.
+Only scans are trusted to find all inputs; a file event is a hint to examine one name sooner.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from ..spool.folder import Spool
 
 WINDOW: Final = 10_000
-"""Most names that are held in memory; the rest of a backlog stays on disk until some of them are claimed."""
+"""Most names kept in memory; the rest of a backlog stays on disk until some of them are claimed."""
 
 RECHECK_S: Final = 0.05
 """Pause in seconds before a name that was not ready is examined again, if no event comes."""
 
 
 class Verdict(Enum):
-    """What an examination of a name found: complete, not yet complete, open for writing, or nothing to claim."""
+    """The result of examining a name: complete, not yet complete, open for writing, or nothing to claim."""
 
     READY = auto()
     WAIT = auto()
@@ -50,7 +50,7 @@ class Candidate:
     signature
         Size in bytes and modification time in ns at the last examination.
     since_s
-        Since when the signature has not changed, monotonic.
+        Time at which the signature last changed, monotonic.
     held
         Whether a writer had it open at the last examination.
 
@@ -63,9 +63,9 @@ class Candidate:
 
 
 class FileFacts(NamedTuple):
-    """What an examination finds out about a file: type and mode, size in bytes, and times.
+    """The facts that decide whether a file is complete: type and mode, size in bytes, and times.
 
-    `free` is whether no process has it open for writing; None if leases are not used or do not work on it.
+    `free` is whether no process has the file open for writing; None if leases are not used or do not work on it.
     """
 
     mode: int
@@ -94,7 +94,7 @@ class Inbox:
 
     def __init__(self, spool: Spool, *, leases: bool) -> None:
         self._spool = spool
-        # With markers the producer says when an input is complete, so open writers do not matter.
+        # With markers the producer states when an input is complete, so open writers do not matter.
         self._leases = leases and not spool.marker
         self._candidates: dict[str, Candidate] = {}
         self._folders: set[str] = set()
@@ -208,9 +208,8 @@ class Inbox:
         if facts is None or stat.S_ISDIR(facts.mode):
             return Verdict.GONE
         if not stat.S_ISREG(facts.mode):
-            return (
-                Verdict.READY
-            )  # claimed without being opened; `InputFile` rejects it and says what it is
+            # Claimed, so that `InputFile` rejects it with its type; left in in/, it would be examined again and again.
+            return Verdict.READY
         if self._spool.marker:
             marked = durable.look(self._spool.inbox, name + self._spool.marker) is not None
             return Verdict.READY if marked else Verdict.GONE
@@ -235,9 +234,9 @@ def _judge_regular(
 def examine(folder: int, names: Sequence[str], *, leases: bool) -> list[FileFacts | None]:
     """Return the facts of names in a folder; None for those that do not exist.
 
-    With `leases` the kernel is asked whether a process has a file open for writing: it grants a read lease only if
-    none has; the lease is dropped immediately.  This needs the file's uid or CAP_LEASE, and a process that ignores
-    SIGIO (see `signals`).
+    With `leases`, each file is probed for open writers: the kernel grants a read lease only if no process has the file
+    open for writing.  The lease is released at once.  This needs the file's uid or CAP_LEASE, and a process that
+    ignores SIGIO (see `signals`).
 
     Raises
     ------
@@ -267,7 +266,8 @@ def _is_free(name: str, unopened: int, unleased: int) -> bool | None:
 
 
 def leases_work(spool: Spool) -> bool:
-    """Return whether leases distinguish an open writer from a closed one, after a trial on a file in tmp/."""
+    """Return whether leases reveal an open writer on this file system; a file in tmp/ is used to try it."""
+    # Tried out, because nothing tells in advance whether a file system supports leases.
     name = f"lease-{os.getpid()}"
     fd = durable.create(spool.tmp, name)
     try:

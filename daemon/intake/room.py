@@ -1,4 +1,4 @@
-"""Whether there is space for more results: free bytes and inodes of the disk, and results that nobody has fetched."""
+"""Decide whether there is space for more results: by the disk's free bytes and inodes, and by the results in out/."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ if TYPE_CHECKING:
     from ..spool.folder import Spool
 
 MOST_SHARE_BYTES: Final = 1 << 30
-"""`min_free_percent` reserves at most so much: five per cent of a large disk would be far more than the work needs."""
+"""Most bytes that `min_free_percent` reserves: five per cent of a large disk would be far more than the work needs."""
 
 MOST_SHARE_INODES: Final = 10_000
+"""Most inodes that `min_free_percent` reserves."""
 
 DISK_RESUME: Final = 1.2
-"""Claiming resumes when so many times the reserve is free, so that it does not stop and resume with every file."""
+"""Multiple of the reserve that must be free before claiming resumes; without it, claiming would flap at the limit."""
 
 OUT_RESUME: Final = 0.9
-"""Claiming resumes when out/ holds less than so much of its limit."""
+"""Share of its limit below which the number of results in out/ must fall before claiming resumes."""
 
 OUT_COUNT_S: Final = 1.0
-"""Seconds between two counts of out/; claims in between are subtracted from what the last count left."""
+"""Seconds between two counts of out/; in between, each claim is subtracted from the number that was left."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,7 +42,7 @@ class Reserve:
     free_bytes, free_inodes
         Free for unprivileged processes.
     least_bytes, least_inodes
-        To stay free; 0 where no check is wanted.
+        What must stay free; 0 turns the check off.
 
     """
 
@@ -52,7 +53,7 @@ class Reserve:
 
     @classmethod
     def of(cls, disk: os.statvfs_result, settings: Settings) -> Self:
-        """Apply the settings to a file system: the larger of amount and share, but nothing where the amount is 0."""
+        """Apply the settings to a file system: the larger of amount and share counts; an amount of 0 turns both off."""
         share = settings.min_free_percent / 100
         least_bytes = min(int(disk.f_blocks * disk.f_frsize * share), MOST_SHARE_BYTES)
         least_inodes = min(int(disk.f_files * share), MOST_SHARE_INODES)
@@ -65,7 +66,7 @@ class Reserve:
         )
 
     def met(self, times: float = 1.0, *, extra_bytes: int = 0) -> bool:
-        """Return whether `times` the reserve is free, and `extra_bytes` more."""
+        """Return whether `times` the reserve and another `extra_bytes` are free."""
         return (
             self.free_bytes >= self.least_bytes * times + extra_bytes
             and self.free_inodes >= self.least_inodes * times
@@ -79,7 +80,7 @@ class Ballast:
         self._spool = spool
 
     def keep(self, size: int, reserve: Reserve) -> None:
-        """Make the file, or replace one of another size, if the reserve and `size` bytes more stay free."""
+        """Create the file, or replace one of another size, if the reserve stays free with `size` bytes to spare."""
         try:
             facts = durable.look(self._spool.tmp, BALLAST)
         except OSError:
@@ -93,19 +94,19 @@ class Ballast:
 
     def release(self) -> None:
         """Remove the file."""
-        with suppress(OSError):  # what is wrong with the disk is being reported already
+        with suppress(OSError):  # the caller already reports the disk's fault
             durable.unlink(self._spool.tmp, BALLAST)
 
     def _make(self, size: int) -> None:
         try:
             fd = durable.create(self._spool.tmp, BALLAST)
             try:
-                # Really allocated: a sparse file would free nothing when it is removed.
+                # Not `ftruncate`: that makes a sparse file, whose removal frees nothing.
                 os.posix_fallocate(fd, 0, size)
             finally:
                 os.close(fd)
         except OSError:
-            # Another process took the space first, or the file system has no such call: the daemon works without it.
+            # Another process took the space first, or the file system cannot allocate: the daemon works without it.
             self.release()
 
 
@@ -158,8 +159,8 @@ class DiskSpace:
 class OutLimit:
     """Limits claims so that out/ holds at most `max_out_files` results, and logs when claiming stops or resumes.
 
-    The limit is that of the last count.  A thread may claim while a reload changes the setting: it must not see one
-    limit here and the next one there.
+    The limit is kept from one count to the next: a thread may claim while a reload changes the setting, and all its
+    steps must use the same limit.
 
     Parameters
     ----------
@@ -218,6 +219,7 @@ class OutLimit:
         with os.scandir(self._context.spool.out) as entries:
             for entry in entries:
                 count += entry.name.endswith(names.RESULT)
-                if count == most:  # the limit is reached, by however many
+                # Only whether the limit is reached matters: do not list a huge folder.
+                if count == most:
                     break
         return count

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ..bell import Bell
 
 EVENTS: Final[list[type[FileSystemEvent]]] = [FileCreatedEvent, FileMovedEvent, FileClosedEvent]
-"""The kernel's event mask: exactly what can complete a file, and nothing that the daemon itself does."""
+"""The kernel's event mask: the events that can complete a file, and none that the daemon itself causes."""
 
 LIBRARY_LOG: Final = "watchdog.observers.inotify_c"
 
@@ -40,7 +40,7 @@ logging.getLogger("watchdog").addHandler(logging.NullHandler())
 
 
 class Watching(Protocol):
-    """What the daemon needs of a watcher; tests pass their own."""
+    """The interface of a watcher; tests pass their own."""
 
     @property
     def alive(self) -> bool:
@@ -133,14 +133,14 @@ class _Hints(FileSystemEventHandler):
     def on_any_event(self, event: FileSystemEvent) -> None:
         path = event.dest_path or event.src_path
         self._seen.append(os.path.basename(os.fsdecode(path)))  # noqa: PTH119 - no Path for each event
-        # Rung once until the names are taken: a system call for each of a flood of events would slow this thread so
-        # much that the kernel's queue overflows.
+        # Only the first name since `take` rings: with a system call per event, a flood of events would slow this thread
+        # so much that the kernel's queue overflows.
         if len(self._seen) == 1:
             self._bell.ring()
 
     def take(self) -> tuple[set[str], bool]:
         seen: set[str] = set()
-        # No lock: append and popleft are atomic, and an event that comes meanwhile is taken now or the next time.
+        # No lock: append and popleft are atomic, and a name that arrives during the loop is taken now or next time.
         with suppress(IndexError):
             while True:
                 seen.add(self._seen.popleft())

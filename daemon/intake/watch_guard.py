@@ -28,9 +28,9 @@ CANARY_PATIENCE_S: Final = 2.0
 class WatchGuard:
     """Starts the watcher, and restarts it when its thread has ended, no events arrive, or in/ was replaced.
 
-    A watcher can be deaf although all its threads are alive: network file systems, for one, send no events.  So from
-    time to time the guard makes and removes a canary in in/, a file whose name begins with a dot, and expects its
-    event.
+    A watcher can be deaf although all its threads are alive: a network file system, for example, sends no events.  So
+    every `CANARY_S` the guard creates and removes a canary in in/, a hidden file that no scan takes for an input, and
+    expects its event.
     """
 
     def __init__(self, context: Context, watcher: Watching) -> None:
@@ -60,7 +60,7 @@ class WatchGuard:
 
     def note_events(self, seen: set[str], now: float, *, lost: bool) -> None:
         """Note the names of the events that arrived; `lost` means that some events were dropped."""
-        if lost:  # perhaps with the canary's event among them: plant another one
+        if lost:  # the canary's event may be among them: plant another canary
             self._planted_s, self._canary_due_s = None, now
         elif CANARY in seen and self._planted_s is not None:
             self._planted_s = None
@@ -69,7 +69,7 @@ class WatchGuard:
                 self._log.warning(events.WATCH_RESTARTED, reason="no file events had arrived")
 
     def check(self, now: float) -> bool:
-        """Restart the watcher or plant a canary, if needed; return whether there is a folder to scan.
+        """Restart the watcher or plant a canary, if needed; return False if in/ is missing and cannot be scanned.
 
         Raises
         ------
@@ -116,7 +116,7 @@ class WatchGuard:
             self._planted_s, self._looks = now, 0
 
     def _is_overdue(self, now: float) -> bool:
-        # Two looks at least: after a pause of the whole process, the event is still on its way at the first one.
+        # Two looks at least: at the first one after a suspended process resumes, the event may still be on its way.
         self._looks += 1
         planted = self._planted_s
         late = planted is not None and self._looks >= 2 and now - planted >= CANARY_PATIENCE_S
@@ -137,7 +137,7 @@ class WatchGuard:
 
 
 class MissedEvents:
-    """Counts files that a scan found and that still have no event at the next scan: events may come a little late."""
+    """Counts the files that one scan found and that have no event by the next scan, because an event may be late."""
 
     def __init__(self) -> None:
         self._found: set[str] | None = None
@@ -148,7 +148,7 @@ class MissedEvents:
             self._found -= seen
 
     def note_scan(self, found: Iterable[str] | None) -> int:
-        """Note the new names of a scan, None if it did not see all; return how many of the last scan were missed."""
+        """Note a scan's new names, or None if it did not see all; return how many of the previous scan got no event."""
         missed = len(self._found or ())
         self._found = None if found is None else set(found)
         return missed

@@ -36,7 +36,7 @@ Format = Literal["json", "console", "auto"]
 
 
 class Log(FilteringBoundLogger, Protocol):
-    """The logger that `logger` returns: structlog's, with `together`."""
+    """The type of logger that `logger` returns: structlog's, extended by `together`."""
 
     def together(self) -> AbstractContextManager[None]:
         """Buffer the lines of this block, and write them at its end with few system calls."""
@@ -108,7 +108,7 @@ def logger(
     if form == "auto":
         form = "console" if os.isatty(fd) else "json"
     sink = Stream(fd)
-    # Their order matters: the observer sees every event, and what it counts must include the lost lines.
+    # The observer comes before `_minimum`, so that it sees every event, and after `_lost_lines`, whose count it needs.
     processors: list[Processor] = [_add_head, _lost_lines(sink, file)]
     if observe is not None:
         processors.append(_observer(observe))
@@ -193,9 +193,7 @@ def _renderer(form: Format, file: Sink | None, *, journal: bool) -> Processor:
         if file is not None:
             file.msg(line)
         if console is not None:
-            line = str(
-                console(log, level, dict(event))
-            )  # a copy, because the renderer consumes its argument
+            line = str(console(log, level, dict(event)))  # a copy: the renderer empties it
         return f"<{PRIORITIES[level]}>{line}" if journal else line
 
     return write

@@ -1,4 +1,4 @@
-"""Destinations of the log's lines.  None of them raises or blocks for long: an input matters more than a line."""
+"""Destinations of the log's lines.  No write raises or blocks for long: answering matters more than logging."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class _LineSink:
     def together(self) -> Iterator[None]:
         """Buffer lines until the end of this block, from all threads, and write them with few system calls."""
         with self._lock:
-            self._buffer = self._buffer or []  # a block in another thread may have begun it
+            self._buffer = self._buffer or []  # another thread's block may have begun it
         try:
             yield
         finally:
@@ -93,7 +93,8 @@ class Stream(_LineSink):
         self._poll.register(fd, select.POLLOUT)
 
     def _write(self, lines: list[bytes]) -> None:
-        # A pipe that polls as writable accepts PIPE_BUF bytes without blocking.
+        # A pipe that polls as writable takes PIPE_BUF bytes without blocking; O_NONBLOCK would change the descriptor
+        # for every process that shares it.
         for data in _packed(lines, select.PIPE_BUF):
             left = data
             try:
@@ -113,8 +114,8 @@ class Stream(_LineSink):
 class RotatedFile(_LineSink):
     """Appends lines to a file; a full file is renamed to `<name>.1`, the previous one to `<name>.2`, and so on.
 
-    The standard library's handler is not used: it repeats what it failed to write in the middle of a later line, and
-    takes as long as the rest of the log together.
+    The standard library's handler is not used: after a failed write, it writes the lost bytes again in the middle of a
+    later line, and it takes as long as all other steps of logging together.
 
     Parameters
     ----------
@@ -179,9 +180,8 @@ class RotatedFile(_LineSink):
             os.ftruncate(self._fd, 0)
             self._size = 0
             return
-        if (
-            self._path.exists()
-        ):  # otherwise somebody moved it, or the last rotation failed after its rename
+        # If it does not exist, somebody moved it, or the last rotation failed after its rename.
+        if self._path.exists():
             for number in range(self._keep, 0, -1):
                 with suppress(FileNotFoundError):
                     self._numbered(number - 1).replace(self._numbered(number))

@@ -1,1 +1,1 @@
-"""The models that the daemon serves, and what their references mean."""
+"""The models that the daemon serves: load them, and follow the references that name them."""

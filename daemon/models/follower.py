@@ -1,7 +1,8 @@
-"""Follow a model's reference: when it comes to mean another model, load that one.
+"""Follow a model's reference: when it begins to point to another model, load that one.
 
 All of this happens in a thread of its own, so that the loop never waits for the registry's disk, for loading or for
-the golden questions.  The loop takes a loaded model between two turns.  Whatever fails, the model that is served stays.
+the golden questions.  The loop takes a loaded model between two turns.  After any failure, the daemon goes on with the
+model that it serves.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Loaded:
 
 
 class ModelFollower:
-    """Follows one reference: loads each model that it comes to mean.
+    """Follows one reference: loads each model that it begins to point to.
 
     Parameters
     ----------
@@ -113,7 +114,8 @@ class ModelFollower:
         if source is not None:
             self._source = source
         self._again_s = 0.0
-        wanted = self._begun + 1  # a look under way may have begun before the change
+        # Not `looks + 1`: a look that is under way may have read the old source.
+        wanted = self._begun + 1
         self._wake.set()
         return wanted
 
@@ -128,7 +130,7 @@ class ModelFollower:
         return loaded
 
     def look(self, now: float) -> None:
-        """Resolve the reference once, and load its model if that is another one than the newest.
+        """Resolve the reference once, and load its model unless it is the one that was loaded last.
 
         Parameters
         ----------
@@ -141,14 +143,12 @@ class ModelFollower:
             pin = self._source.resolve()
             if str(pin) == self._newest:
                 self._note_current()
-            elif (
-                str(pin) != self._refused or now >= self._again_s
-            ):  # a refused model may have been repaired
+            # A refused model is tried again after a pause: it may have been repaired.
+            elif str(pin) != self._refused or now >= self._again_s:
                 self._load(pin, now)
         except DaemonError as e:
-            self._note_failure(
-                str(e), None
-            )  # no back-off: resolving again at the next poll costs next to nothing
+            # No back-off: to resolve again at the next poll costs next to nothing.
+            self._note_failure(str(e), None)
         finally:
             self.looks += 1
 
@@ -189,7 +189,7 @@ class ModelFollower:
         self._logged.clear()
 
     def _note_failure(self, cause: str, refused: str | None) -> None:
-        """Set `degraded`, and log the cause unless that was logged since the reference was last followed."""
+        """Set `degraded`, and log the cause once until the reference can be followed again."""
         self.degraded = cause
         if cause in self._logged:
             return

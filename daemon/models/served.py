@@ -22,7 +22,7 @@ SelfTest = Literal["passed", "none"]
 
 
 class TextClassifier(Protocol):
-    """What the daemon uses of a classifier; `simcore.Classifier` has it, and tests pass their own."""
+    """The part of a classifier's interface that the daemon uses; tests pass their own."""
 
     @property
     def labels(self) -> tuple[str, ...]: ...  # noqa: D102 - documented in simcore
@@ -54,7 +54,7 @@ class ServedModel:
 
 
 class ModelSource:
-    """A reference in a registry, which is read anew at every call.
+    """A reference in a registry; every call reads the registry again.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class ModelSource:
         self._opened: Registry | None = None
 
     def resolve(self) -> Pin:
-        """Return what the reference means now; cheap if nothing has changed (0.1 ms, no lock).
+        """Return the pin of the model that the reference points to now; cheap if nothing has changed (0.1 ms, no lock).
 
         Raises
         ------
@@ -90,7 +90,7 @@ class ModelSource:
         Parameters
         ----------
         pin
-            From `resolve`; None for what the reference means now.
+            From `resolve`; None for the model that the reference points to now.
 
         Raises
         ------

@@ -25,7 +25,7 @@ STAGES: Final = ("wait", "read", "simulate", "write", "total")
 BUCKETS_S: Final = (
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
 )  # fmt: skip
-"""Upper bounds of the histograms' buckets, from a tenth of the promised latency to the longest file."""
+"""Upper bounds of the histograms' buckets in seconds, from a tenth of the promised latency to the longest file."""
 
 _BUCKETS_MS: Final = tuple(seconds * 1e3 for seconds in BUCKETS_S)
 
@@ -206,8 +206,9 @@ class Counters:
         """Count the queued events and yield the totals and the state, which do not change within the block."""
         with self._lock:
             while self._queue:
-                # An exception leaves the inner loop, after its event has been removed: the outer loop goes on.
-                with suppress(Exception):  # a bug in a handler must not stop the daemon
+                # A bug in a handler must not stop the daemon.  The exception leaves the inner loop, whose event is
+                # already removed, and the outer loop goes on.
+                with suppress(Exception):
                     while self._queue:
                         self._count(*self._queue.popleft())
             yield self._sums, self._now

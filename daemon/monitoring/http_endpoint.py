@@ -117,7 +117,7 @@ class Endpoint:
 
 
 class _Server(ThreadingTCPServer):
-    """A threading server; http.server's own would ask the DNS for its host name at the start."""
+    """A threading server without http.server's own, which would look up its host name in the DNS at the start."""
 
     allow_reuse_address = True
     daemon_threads = True
@@ -148,7 +148,7 @@ class _Server(ThreadingTCPServer):
             raise
 
     def process_request_thread(self, request: _Request, client_address: Any) -> None:
-        # http.server's own timeout restarts with every received byte.
+        # Not http.server's own timeout, which restarts with every received byte: a slow client could hold a slot.
         end = threading.Timer(TIMEOUT_S, _cut, [request])
         end.daemon = True
         try:
@@ -159,7 +159,7 @@ class _Server(ThreadingTCPServer):
             self._slots.release()
 
     def handle_error(self, *_: object) -> None:
-        """Ignore a connection that breaks off: it is not an event, and standard error is not the log."""
+        """Ignore a connection that breaks off: it is not an event, and the library would write to standard error."""
 
 
 def _cut(request: socket.socket) -> None:

@@ -1,4 +1,4 @@
-"""The state of a running daemon at one moment: health, status document and metrics all read it from here."""
+"""The present state of a running daemon, from which health, status document and metrics are all made."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class Snapshot:
         for why in (self.count_fault, self.write_fault):
             if why is not None:
                 yield f"spool: {why}"
-        # A fault has no event that ends it, so it ends by its time.
+        # No event reports the end of a fault, so it counts until a time limit.
         at = self._clock.monotonic()
         faults = {lane: why for lane, (why, until) in now.faults.items() if at < until}
         kinds = {"disk": now.full, "out": now.full_outs, "watch": now.deaf, "fault": faults}

@@ -26,7 +26,7 @@ PERIOD_S: Final = 1.0
 IDLE_S: Final = 10.0
 """Longest time in seconds between two writes of the status file, even if nothing has changed.
 
-A younger file is therefore up to date, and the spool is writable.
+A reader may rely on it: if the file is younger than this, the daemon is alive and the spool is writable.
 """
 
 NOTIFY_S: Final = 5.0
@@ -36,7 +36,7 @@ EXTEND_S: Final = 30.0
 """Extension in seconds of the service manager's time limit, requested at each turn of a start or a stop."""
 
 _ALWAYS_NEW: Final = frozenset({"written", "disk"})
-"""Fields that change although the daemon does nothing; they are no reason to write."""
+"""Fields that change even while the daemon does nothing; they alone cause no write."""
 
 
 class StatusWriter:

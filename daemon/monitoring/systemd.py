@@ -82,6 +82,6 @@ class Notifier:
 
     def _send(self, *lines: str) -> None:
         if self._socket is not None:
-            # The daemon does its work even if the manager does not listen.
+            # A manager that does not listen, or is slow, is no reason to stop the work.
             with suppress(OSError):
                 self._socket.sendto("\n".join(lines).encode(errors="replace"), self._address)

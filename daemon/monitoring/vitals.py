@@ -1,4 +1,4 @@
-"""All that shows a daemon's state to others in one object: heartbeats, service manager, status file and HTTP."""
+"""Show a daemon's state to others: one object for heartbeats, service manager, status file and HTTP."""
 
 from __future__ import annotations
 

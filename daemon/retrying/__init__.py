@@ -1,1 +1,1 @@
-"""Retrying: inputs left in work/ by an earlier process or a fault, tried again alone until they are settled."""
+"""Retry inputs that an earlier process or a fault left in work/: each is answered alone until it is settled."""

@@ -1,9 +1,9 @@
-"""Remember which input was being answered when the process ended, so that one that ends it each time is quarantined.
+"""Count how often the process died while it answered an input, to quarantine an input that kills it every time.
 
-The record costs nothing while no process ends: a fresh claim is its own record, because it is in work/, and only inputs
-that the next start finds there are written down.  They are then tried alone, a few questions at a time.  An end of the
-process counts against an input only if the input was on trial at that moment, and at the same question as the time
-before: a machine that is switched off at random must not quarantine good inputs.
+A fresh claim costs nothing: its name in work/ is record enough.  Only inputs that a start finds there are recorded;
+they are then answered alone, a few questions at a time, and are "on trial" meanwhile.  A death of the process counts
+against an input only if the input was on trial at that moment, and at the same question as the time before: a machine
+that is switched off at random must not quarantine good inputs.
 """
 
 from __future__ import annotations
@@ -22,25 +22,26 @@ if TYPE_CHECKING:
     from ..spool.folder import Spool
 
 CLAIMS: Final = ".claims.json"
-"""File in work/ with the counted ends of the inputs there; it begins with a dot, so no input can have this name."""
+"""File in work/ with the counts of the inputs there; it begins with a dot, so no input can have this name."""
 
 TRIAL: Final = ".trial.json"
-"""The input on trial, padded to TRIAL_BYTES and overwritten in place, because it is written for every few questions."""
+"""File in work/ with the input on trial.  It is written for every few questions, and therefore overwritten in place."""
 
 TRIAL_BYTES: Final = 1024
-"""Enough for the longest name (255 bytes) in hexadecimal, and a position."""
+"""Size of that file: enough for the longest name (255 bytes) in hexadecimal, and a position."""
 
 UNKNOWN: Final = -1
+"""Position of a fresh claim, which is not answered in steps."""
 
 
 @dataclass(kw_only=True, slots=True)
 class AttemptRecord:
-    """The claims of one input that ended without a result, presumably because of it.
+    """How many claims of one input ended without a result, and where the last one ended.
 
     Attributes
     ----------
     count
-        How many in a row.
+        Number of such claims in a row.
     at
         Number of records before the batch in which the last one ended; UNKNOWN for the fresh claim.
 
@@ -68,7 +69,7 @@ class Attempts:
             self._trial = -1
 
     def recover(self, found: list[str]) -> dict[str, int]:
-        """Count the end of the process that left these inputs in work/; return the counted claims of each.
+        """Count the death of the process that left these inputs in work/; return each input's count.
 
         Parameters
         ----------
@@ -78,7 +79,7 @@ class Attempts:
         """
         known = {name: self._records[name] for name in found if name in self._records}
         for name in found:
-            # A fresh claim counts only against an input that was alone: of several, any may have ended the process.
+            # A fresh claim counts only against an input that was alone: of several, any may have killed the process.
             known.setdefault(name, AttemptRecord(count=1 if len(found) == 1 else 0))
         name, at = _on_trial(durable.read_small(self._spool.work, TRIAL))
         if name in known:
@@ -87,7 +88,7 @@ class Attempts:
             record.at = at
         self._records = known
         self._save()
-        # Only after `_save`: an end between the two counts twice at worst, but is never forgotten.
+        # Only after `_save`: if the process dies between the two, the death counts twice, but is never forgotten.
         durable.unlink(self._spool.work, TRIAL)
         return {name: record.count for name, record in known.items()}
 
@@ -104,7 +105,7 @@ class Attempts:
 
     @contextmanager
     def trial(self, name: str, at: int) -> Iterator[None]:
-        """Count an end of the process inside this block against an input, at a batch that begins after `at` records."""
+        """Count a death of the process in this block against an input, at the batch that begins after `at` records."""
         self._note([_pack(name), at])
         try:
             yield
@@ -125,10 +126,11 @@ class Attempts:
         with suppress(OSError):  # as in _save
             if self._trial < 0:
                 self._trial = durable.create(self._spool.work, TRIAL)
+            # Padded, so that a short record leaves no end of a longer one behind it.
             os.pwrite(self._trial, json.dumps(trial).encode().ljust(TRIAL_BYTES), 0)
 
     def _save(self) -> None:
-        # Without the record an input merely gets more attempts: a full disk must not stop the work for that.
+        # Without the record, an input merely gets more attempts; that is no reason to stop on a full disk.
         with suppress(OSError):
             self._write()
 
@@ -142,6 +144,7 @@ class Attempts:
         draft.replace(work, CLAIMS, json.dumps(claims).encode())
 
 
+# Names are written in hexadecimal, because they need not be UTF-8.
 def _pack(name: str) -> str:
     return os.fsencode(name).hex()
 
@@ -151,7 +154,7 @@ def _unpack(packed: str) -> str:
 
 
 def _records(data: bytes | None) -> dict[str, AttemptRecord]:
-    """Parse the claims; a file that a power cut has damaged counts as empty."""
+    """Parse the counts; a file that a power cut has damaged counts as empty."""
     with suppress(ValueError, TypeError, AttributeError):
         document: dict[str, Any] = json.loads(data or b"{}")
         return {

@@ -1,6 +1,6 @@
-"""Inputs that wait in work/: an earlier process or a fault left them there, until they are tried again.
+"""The inputs that wait in work/ for another attempt, because an earlier process or a fault left them there.
 
-Each is tried alone, with pauses that grow after every fault of the machine.
+Each is answered alone; after every fault of the machine, the pause before its next attempt grows.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ class Retry:
 
 
 class Waiting:
-    """Keeps the inputs that wait in work/: when each is due, and how often each has failed.
+    """The inputs that wait in work/: when each is due, and how often each has failed.
 
-    A reload changes the pauses from the next one on; those that have begun run out as they were set.
+    A reload changes only the pauses that begin after it.
 
     Parameters
     ----------
@@ -84,12 +84,12 @@ class Waiting:
         return min((retry.due_s for retry in self._retries.values()), default=None)
 
     def recover(self, now: float) -> list[Request]:
-        """Complete what an earlier process left half done, and add the inputs that have no answer.
+        """Complete the steps that an earlier process left half done, and add the inputs that have no answer.
 
         Returns
         -------
         list of Request
-            Those that do not wait, because `max_attempts` of their claims ended with the process.
+            Inputs to quarantine instead, because the process died during `max_attempts` of their claims.
 
         Raises
         ------
@@ -109,7 +109,7 @@ class Waiting:
         self._spool.sweep(wall())
         most = self._context.settings().max_attempts
         deadly = []
-        # Those with the fewest claims first: one that ends the process must not keep the others from being tried.
+        # Those with the fewest claims first: an input that kills the process must not keep others from being tried.
         for name in sorted(claims, key=claims.__getitem__):
             # A link changes the inode's change time, so this is the time of the claim: the arrival itself is not kept.
             facts = durable.look(self._spool.work, name)
@@ -168,11 +168,11 @@ class Waiting:
         return self._attempts.failed(name) >= self._context.settings().max_attempts
 
     def trial(self, name: str, at: int) -> AbstractContextManager[None]:
-        """Count an end of the process inside this block against an input (see `Attempts.trial`)."""
+        """Count a death of the process inside this block against an input (see `Attempts.trial`)."""
         return self._attempts.trial(name, at)
 
     def settled(self, *final: str) -> None:
-        """Forget inputs that are final."""
+        """Forget inputs that have a result or are quarantined."""
         for name in final:
             self._retries.pop(name, None)
         self._attempts.forget(*final)
@@ -189,7 +189,7 @@ class Waiting:
 
     def _due_names(self, now: float) -> list[str]:
         due = [name for name, retry in self._retries.items() if retry.due_s <= now]
-        # The longest due first, not in the order of arrival: inputs that fail each time would keep out the others.
+        # The longest due first.  In the order of arrival, inputs that fail every time would keep the others out.
         most = self._context.settings().group_files
         return nsmallest(most, due, key=lambda name: self._retries[name].due_s)
 

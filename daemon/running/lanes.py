@@ -79,9 +79,8 @@ class Lane:
         """Swap to the model that has been loaded, if any, and work; return whether there was anything to do."""
         loaded = self.follower.take() or self._loaded
         if loaded is not None and now >= self._again_s:
-            self._loaded = (
-                loaded  # kept until the swap: opening the lane may fail and be tried again
-            )
+            # Kept until the swap: the lane may fail to open, and is then opened again.
+            self._loaded = loaded
             self._swap(loaded, now)
         return self._service is not None and self._service.turn(now)
 

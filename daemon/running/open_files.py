@@ -11,13 +11,15 @@ if TYPE_CHECKING:
     from ..settings import Settings
 
 OPEN_FILES: Final = 4096
-"""Enough for three groups of 512; not more, because some libraries close every possible descriptor one by one."""
+"""Wanted soft limit: enough for three groups of 512.  It is not higher, because some libraries close every possible
+descriptor one by one.
+"""
 
 OTHER_DESCRIPTORS: Final = 200
 """Kept for everything but the groups: folders, watcher, log, inputs."""
 
 FILES_OF_AN_INPUT: Final = 6
-"""Result and summary of each input are open, in the present group and in the two before it, which are settled."""
+"""An input has two open files, result and summary, and three groups are open at a time: two of them being settled."""
 
 
 def raise_limit() -> None:

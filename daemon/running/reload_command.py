@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 POLL_S: Final = 0.02
+"""Seconds between two looks at the outcome."""
 
 
 def reload(spool: Path, shard: str = "", *, patience_s: float) -> str:
@@ -58,7 +59,7 @@ def reload(spool: Path, shard: str = "", *, patience_s: float) -> str:
     deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline:
         found = state_files.read(outcome)
-        # Its number makes every report differ from the one before.
+        # A report's number makes it differ from the one before, even if its text is the same.
         if found != before and found.get("pid") == pid:
             if not found.get("ok"):
                 raise DaemonError(f"process {pid}: {found.get('message')}")

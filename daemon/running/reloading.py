@@ -1,4 +1,4 @@
-"""Reload: read the configuration anew, look at every model's reference at once, and report the outcome.
+"""Reload: read the configuration again, look at every model's reference at once, and report the outcome.
 
 `SIGHUP` requests it.  The outcome is written to `reload.json` in the spool, where `spikewatchd reload` reads it.
 """
@@ -104,7 +104,7 @@ class Reloads:
         """Begin a requested reload, or end one for which every lane has looked at its reference; never wait."""
         if self._awaited:
             followers = {lanes[name].follower: n for name, n in self._awaited.items()}
-            # A pending model is swapped in by its lane's next turn; the report is to name it.
+            # A pending model is swapped in by its lane's next turn, and the report names it: wait one turn more.
             if all(f.looks >= n and not f.pending for f, n in followers.items()):
                 self._awaited = {}
                 self._end(lanes)
@@ -131,7 +131,7 @@ class Reloads:
         moved = {"model", "models", "registry"} & set(changed)
         references = {"": settings.model, **settings.models}
         for name, lane in lanes.items():
-            # Looked at even if nothing changed here: the alias may have moved in the registry.
+            # Even if no setting changed: the alias may have moved in the registry.
             source = ModelSource(settings.registry, references[name]) if moved else None
             self._awaited[name] = lane.follower.look_now(source)
         self._changes = f"changed: {', '.join(changed) or 'nothing'}"
@@ -150,9 +150,8 @@ class Reloads:
         document = {"number": self._number, "pid": os.getpid(), "ok": ok, "message": message}
         settings = self._settings.configured
         name = own(RELOAD_FILE, Shard.parse(settings.shard))
-        with suppress(
-            OSError
-        ):  # a full disk: `spikewatchd reload` then reports that no answer came
+        # On a full disk, `spikewatchd reload` reports that no answer came; the daemon itself goes on.
+        with suppress(OSError):
             folder = os.open(settings.spool, durable.FOLDER_FLAGS)
             try:
                 state_files.write(folder, name, document)

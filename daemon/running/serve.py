@@ -195,7 +195,7 @@ def _open_spool(stack: ExitStack, settings: Settings, *, lane: str) -> Spool:
 def _open_lane(
     stack: ExitStack, process: _Process, spool: Spool, reference: str, model: ServedModel | None
 ) -> Lane:
-    """Open a lane; without a model, it begins to work as soon as the reference has one."""
+    """Open a lane; without a model, it begins to work as soon as its reference leads to one that can be loaded."""
     log = process.log.bind(lane=spool.lane) if spool.lane else process.log
     context = Context(
         spool=spool,
@@ -257,16 +257,17 @@ def _report_ready(
         startup_ms=round(startup_s * 1e3, 3),
     )
     process.vitals.ready()
-    gc.freeze()  # what exists now stays, so the collector need not visit it again and again
-    gc.set_threshold(10_000)  # a single group of inputs has many thousands of objects
+    gc.freeze()  # all that was loaded stays to the end, so no collection need visit it again
+    # A group of inputs has thousands of objects: with the default of 700, the collector would run all the time.
+    gc.set_threshold(10_000)
 
 
 def _loop(process: _Process, lanes: Mapping[str, Lane]) -> None:
-    """Give the lanes turns, one after the other, so that none starves, until the daemon is to stop."""
+    """Run one turn of each lane after the other, so that none starves, until the daemon is to stop."""
     once = process.settings().once
     now = process.clock.monotonic
     while process.stop.reason is None:
-        worked = False  # by any lane: then all get another turn without a nap
+        worked = False  # if any lane worked, all get another turn without a nap
         for lane in lanes.values():
             worked = lane.turn(now()) or worked
         process.reloads.turn(lanes)

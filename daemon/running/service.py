@@ -1,8 +1,8 @@
-"""One lane's work, in turns: look for inputs, claim, answer and settle them.
+"""The work of one lane, in turns: look for inputs, claim them, answer them and settle them.
 
 A turn depends only on the time and on the spool; clock and watcher are passed in.  Two kinds of input are answered
-alone instead of in a shared batch, so that they can harm only themselves: those that a start finds in work/, and those
-whose work a fault has interrupted.
+alone instead of in a shared batch, so that they can harm only themselves: inputs that a starting daemon finds in work/,
+and inputs whose processing was interrupted by a fault.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 LONGEST_NAP_S: Final = 1.0
 
 SYNCS_MAY_FAIL: Final = 1
-"""Failed syncs (EIO) in a row after which inputs are simply answered anew; the next one ends the daemon.
+"""Failed syncs (EIO) in a row after which the daemon answers the inputs again; one more failure ends the daemon.
 
 To continue would promise durability that the disk does not have, and only a new process gets descriptors and a page
 cache that do not hide earlier failures.
@@ -57,7 +57,7 @@ class Service:
     model
         The model to serve first (see `swap`).
     watcher
-        Source of hints.
+        Source of file events.
     hurry
         Returns whether the time to finish open work is over; unfinished inputs then stay in work/.
 
@@ -87,10 +87,10 @@ class Service:
         self._in_flight: deque[tuple[list[Job], Future[Settled]]] = deque()
 
     def start(self) -> None:
-        """Recover what an earlier process left, begin to watch, and scan."""
+        """Recover the inputs that an earlier process left in work/, begin to watch in/, and scan it."""
         now = self._context.clock.monotonic()
         for request in self._waiting.recover(now):
-            self._settling.poison(request, self._model)
+            self._settling.poison(request, self._model)  # it has killed the process often enough
             self._waiting.settled(request.name)
         self._arrivals.start(now)
 
@@ -98,7 +98,8 @@ class Service:
         """Finish claimed inputs while there is time; the others stay in work/ for the next start."""
         now = self._context.clock.monotonic()
         if not self._hurry():
-            with suppress(OSError):  # then inputs that were being claimed stay in work/, too
+            # Inputs whose claim failed stay in work/, as after a killed process.
+            with suppress(OSError):
                 self._answer(self._arrivals.claimed_ahead(), now)
             self._settle(now)
         self._land(now)
@@ -130,7 +131,7 @@ class Service:
         return len(self._waiting)
 
     def turn(self, now: float) -> bool:
-        """Do what there is to do, for at most `group_files` new and as many waiting inputs.
+        """Claim, answer and settle what is due: at most `group_files` new inputs, and as many waiting ones.
 
         Parameters
         ----------
@@ -148,9 +149,8 @@ class Service:
             return self._land(now)
         try:
             if self._orphans or len(self._waiting):
-                self._land(
-                    now
-                )  # inputs that are being settled are in work/, too, and must not count as waiting
+                # Inputs that are being settled are in work/, too: `adopt` and `due` must not take them for waiting.
+                self._land(now)
             if self._orphans:
                 self._waiting.adopt(now)
                 self._orphans = False
@@ -161,9 +161,7 @@ class Service:
         except OSError as fault:
             self._pause(fault, now)
             return False
-        self._pause_s = (
-            0.0  # the machine is in order again: the next fault begins with the first pause
-        )
+        self._pause_s = 0.0  # the disk works again: the next fault begins with the shortest pause
         if not (fresh or again):
             return self._land(now)
         self._answer(fresh, now)
@@ -205,7 +203,8 @@ class Service:
         except AnswerError as fault:
             for request in left.values():
                 self._blame(request, fault, now, alone=len(requests) == 1)
-        self._released((), now)  # also when nothing was answered: the next claim needs in/ at rest
+        # The caller settles the rest, and no result may become final before its input has left in/ (`Arrivals.claim`).
+        self._released((), now)
 
     def _released(self, left: Iterable[Request], now: float) -> bool:
         """Wait until claimed inputs have left in/; if that fails, retry both the answered ones and `left` later."""
@@ -255,7 +254,7 @@ class Service:
             self._conclude(self._in_flight.popleft()[1].result(), now)
 
     def _land(self, now: float) -> bool:
-        """Wait for the groups in the threads; return whether there were any."""
+        """Wait until the groups in the settling threads are settled; return whether there were any."""
         landed = bool(self._in_flight)
         while self._in_flight:
             self._conclude(self._in_flight.popleft()[1].result(), now)
@@ -284,7 +283,8 @@ class Service:
 
     def _pause(self, fault: OSError, now: float) -> None:
         """Stop claiming for a while after a fault of the machine."""
-        self._orphans = True  # inputs may be in work/ that no part of this process knows
+        # The fault may have left inputs in work/ that no list of this process has.
+        self._orphans = True
         self._arrivals.distrust()
         self._pause_s = Backoff.of(self._context.settings()).after(self._pause_s)
         self._paused_until_s = now + self._pause_s

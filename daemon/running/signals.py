@@ -54,8 +54,8 @@ def handled(*, stop: Callable[[str], None], reload: Callable[[], None]) -> Itera
     """Call `reload` on SIGHUP, and `stop` with the signal's name on the first SIGTERM or SIGINT.
 
     A second SIGTERM or SIGINT ends the process at once.  Nothing is lost by that: the next start finds unfinished
-    inputs in work/.  SIGIO is ignored: the kernel sends it to a process that takes leases, and its default action ends
-    the process.
+    inputs in work/.  SIGIO is ignored: the kernel sends it to the holder of a lease when another process opens the
+    file, and its default action ends the process.
     """
 
     def handle(number: int, _: FrameType | None) -> None:

@@ -1,1 +1,1 @@
-"""Settling: finished jobs become final in groups, and are logged."""
+"""Settle finished jobs: make them final, in groups, and log them."""

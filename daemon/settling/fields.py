@@ -1,4 +1,4 @@
-"""What the log, the summary and the report say of a settled input."""
+"""The fields that the log, the summary and the report have of a settled input."""
 
 from __future__ import annotations
 

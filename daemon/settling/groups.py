@@ -57,8 +57,8 @@ class Settled:
 class Settling:
     """Collects finished jobs and settles them in groups, in its own threads or in the caller's.
 
-    While the disk works, its threads do not hold the GIL, so the loop claims and answers the next groups meanwhile.
-    They only work on files; the caller logs what they return, so that the log has one writer.
+    A thread that waits for the disk does not hold the GIL, so the loop claims and answers the next groups meanwhile.
+    The threads only work on files; the caller logs the events that they return, so that the log has one writer.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ class Settling:
             try:
                 if left:
                     logged += self._commit(left)
-                    final, left = left, []  # committed, whatever becomes of the quarantines
+                    final, left = left, []  # these stay final even if a quarantine below fails
                 for job, failure in failed:
                     logged.append(self._quarantine(failure, job))
                     final.append(job)
@@ -158,7 +158,7 @@ class Settling:
 
     def _quarantine(self, failure: RejectedInputError, job: Job) -> Event:
         name, digest = job.request.name, job.sha256
-        # What the simulator failed on was perhaps never read to its end.
+        # An input on which the simulator failed may not have been read to its end.
         if digest is None and failure.stage == "simulate":
             digest = durable.digest(self._context.spool.work, name)
         report = fields.report(failure, job, sha256=digest)

@@ -1,6 +1,6 @@
 """The commit protocol: results are published in out/, and settled inputs move to done/ or failed/.
 
-Nothing is published twice or overwritten, whenever the process dies.  An input leaves work/ only when its result is
+Whenever the process dies, no result is published twice or overwritten.  An input leaves work/ only when its result is
 durable under its final name; the next start finds every interrupted commit in work/ and completes or repeats it (see
 `recovery`).
 """
@@ -103,11 +103,13 @@ class Committer:
                 _Answer(name, sha256, result, summary)
                 for (name, sha256), result, summary in zip(inputs, files, new, strict=True)
             ]
+            # Contents before names: after a power cut, a name in out/ must never lead to a file that is cut short.
             fds = [draft.fd for draft in drafts]
             durable.sync_files(fds, volume=self._spool.tmp, level=self._level)
             placed = self._publish(answers)
         finally:
             close(drafts)
+        # Before the inputs move: an input in done/ is never answered again, so its result must be durable first.
         durable.sync_folder(self._spool.out, self._level)
         self.finish(inputs)
         return placed
@@ -115,6 +117,8 @@ class Committer:
     def finish(self, inputs: Iterable[tuple[str, str]]) -> None:
         """Move inputs with durable results to done/; each is given as (name, sha256)."""
         digests = dict(inputs)
+        # Link, sync, unlink instead of a rename: a rename would overwrite an older file of that name in done/, and the
+        # name in work/, from which a start recovers, must stay until the one in done/ is durable.
         self._retire(digests)
         durable.sync_folder(self._spool.done, self._level)
         durable.unlink_all(self._spool.work, list(digests))
@@ -190,18 +194,19 @@ class Committer:
             elif placed is None:
                 base = self._found(answer) or next(b for b in bases if self._place(answer, b))
             else:
-                # Another result took the plain name a moment ago.  The summary there may be ours, so its key proves
-                # nothing.
+                # Another result took the plain name a moment ago.  The summary there may be the one that
+                # `_place_all` has just linked, so its key does not prove that the result there is ours.
                 base = next(b for b in islice(bases, 1, None) if self._place(answer, b))
             found.append(base + names.RESULT)
         return found
 
     def _found(self, answer: _Answer) -> str | None:
-        """Return the stem under which an answer's result is in out/ already; a reader may have removed its summary."""
+        """Return the stem of an answer's result in out/, or None; the result counts even if its summary was removed."""
         for number, base in enumerate(_bases(names.base(answer.name), answer.sha256)):
             if durable.look(self._spool.out, base + names.RESULT) is not None:
                 if self._is_there(answer, base):
                     return base
+            # Not at the plain name: its result may have been fetched since this one got a tagged name.
             elif number:
                 break
         return None
@@ -220,6 +225,8 @@ class Committer:
         bases = [names.base(answer.name) for answer in answers]
         marks = [answer.sha256 for answer in answers]
         free = durable.missing(out, [base + names.RESULT for base in bases])
+        # A free plain name is not enough: an interrupted commit may have published this result under its tagged name,
+        # and whatever had the plain name then may have been fetched since.
         tagged = [names.tagged(*each) + names.RESULT for each in zip(bases, marks, strict=True)]
         new = durable.missing(out, tagged)
         left = [
@@ -227,6 +234,7 @@ class Committer:
             for answer, base, is_free, is_new in zip(answers, bases, free, new, strict=True)
             if is_free and is_new and answer.result.nameless and answer.summary.nameless
         ]
+        # All summaries before any result: readers wait for the result's name, and then expect the summary.
         errors = place(
             [answer.summary for answer, _ in left], out, [base + names.SUMMARY for _, base in left]
         )
@@ -259,7 +267,7 @@ class Committer:
         except FileExistsError:
             if self._key(base) != key(answer.name, answer.sha256):
                 return False
-            # A crash before the result was linked left it, or a reader removed only the result.
+            # A crash before the result was linked left this summary, or a reader removed only the result.
             durable.unlink(out, name)
             answer.summary.place(out, name)
         return True
@@ -288,8 +296,9 @@ class Committer:
                 _move(work, name, done, target)
                 return
             if durable.same_file(there, durable.look(work, name)):
-                return
+                return  # an interrupted attempt linked it
             if durable.digest(done, target) == sha256:
+                # The same bytes were answered before; `finish` just removes the name in work/.
                 return
 
     def _quarantine_as(self, name: str, base: str, report: Mapping[str, Any], draft: Draft) -> bool:
@@ -304,7 +313,10 @@ class Committer:
         if there is not None and not durable.same_file(there, durable.look(spool.work, name)):
             return same and report["sha256"] is not None  # the same bytes were quarantined before
         if reported and not same:
-            return False  # the name belongs to another input or to its report, whatever kind of file that is
+            # The name belongs to another input or to its report, whatever kind of file that is.
+            return False
+        # The report comes first, so that an input is never in failed/ without one.  An older report there is of the
+        # same input, but its count of attempts may be out of date.
         durable.unlink(spool.failed, base + names.REPORT)
         draft.place(spool.failed, base + names.REPORT)
         if there is None:
@@ -321,7 +333,8 @@ def _bases(base: str, mark: str) -> Iterator[str]:
 
 def _move(source: int, name: str, target: int, new_name: str) -> None:
     """Link a file under a free name, or rename it if the kernel refuses hard links to other users' files."""
-    with suppress(FileNotFoundError):  # somebody removed the file's last name
+    # Somebody removed the file from work/: there is nothing left to move.
+    with suppress(FileNotFoundError):
         try:
             durable.link(source, name, target, new_name)
         except PermissionError:

@@ -73,7 +73,7 @@ class Spool:
         self._locks: list[int] = []
         fds: list[int] = []
         try:
-            # The owner may have made the spool itself a symlink; a symlink inside could lead the daemon astray.
+            # The spool's path itself may be a symlink that its owner made; inside the spool, none is followed.
             fds.append(os.open(path, durable.FOLDER_FLAGS))
             fds.extend(_descend(fds[0], below) for below in _folders(lane, shard))
             volumes = {(os.fstat(fd).st_dev, mount_of(fd).number) for fd in fds[1:]}
@@ -208,6 +208,7 @@ class Spool:
             if error == errno.ENOENT:
                 continue  # its producer removed it
             if error == errno.EEXIST:
+                # The same file: an earlier claim was interrupted before its unlink, and this one completes it.
                 here, there = durable.look(self.inbox, name), durable.look(self.work, name)
                 (linked if durable.same_file(here, there) else busy).append(name)
                 continue
@@ -248,7 +249,8 @@ class Spool:
 
         The marker is removed first: if it stayed, it would declare the next file of that name complete.
         """
-        # A producer may have replaced the file since it was linked, so only names of the claimed file are removed.
+        # A producer may have replaced the file since it was linked, so a name is removed only if it is still a link to
+        # the claimed file.  A moment remains between check and unlink: Linux has no call that does both.
         if self.marker:
             for name in names:
                 if durable.same_file(durable.look(self.inbox, name), durable.look(self.work, name)):

@@ -20,17 +20,17 @@ class ClaimState(StrEnum):
     """How far an interrupted claim had come."""
 
     CLAIMED = "claimed"
-    """In work/ only; it must be answered, possibly again."""
+    """The input was in work/ only; it must be answered, possibly again."""
     HALF_CLAIMED = "half_claimed"
-    """Still in in/, too; that name was removed, and it must be answered."""
+    """It was still in in/, too; its name there was removed, and it must be answered."""
     ANSWERED = "answered"
-    """Its result is in out/; it was moved to done/."""
+    """Its result was in out/; the input was moved to done/."""
     FINISHED = "finished"
-    """Already in done/, too; its name in work/ was removed."""
+    """It was already in done/, too; its name in work/ was removed."""
     QUARANTINED = "quarantined"
-    """Already in failed/, too; its name in work/ was removed."""
+    """It was already in failed/, too; its name in work/ was removed."""
     GONE = "gone"
-    """No longer in work/."""
+    """It was no longer in work/."""
 
     @property
     def unanswered(self) -> bool:
@@ -59,7 +59,7 @@ def reconcile(spool: Spool, committer: Committer, name: str) -> ClaimState:
     if here is None:
         return ClaimState.GONE
     state = ClaimState.CLAIMED
-    # The states are told apart by names of the same file (inode): equal names alone prove nothing.
+    # Only a second name of the same inode proves a state: a file of equal name may be another input.
     if durable.same_file(here, durable.look(spool.inbox, name)):
         durable.sync_folder(spool.work, spool.durability)
         spool.unlink_claimed([name])
@@ -74,7 +74,7 @@ def reconcile(spool: Spool, committer: Committer, name: str) -> ClaimState:
         return ClaimState.QUARANTINED
     if durable.look(spool.out, names.base(name) + names.RESULT) is None:
         return state
-    # Results are new files, so only the idempotency key in their summary can identify them.
+    # A result is a new file with an inode of its own, so only the idempotency key in its summary can identify it.
     sha256 = durable.digest(spool.work, name)
     if sha256 is None or committer.answered(name, sha256) is None:
         return state

@@ -1,4 +1,4 @@
-"""What a spool requires of its file system and its folders, so that the daemon can keep its promises."""
+"""Check that a spool's file system and folders allow the daemon to keep its promises."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ MOST: Final = 64
 """Largest number of shards."""
 
 PATIENCE_S: Final = 0.25
-"""Time in seconds that a starting daemon waits for a lock, which `status` and other starts may hold for a moment."""
+"""Seconds that a starting daemon waits for a lock: `status` and other starts may hold it for a moment."""
 
 _TEXT: Final = re.compile(r"([1-9]\d?)/([1-9]\d?)")
 _FOLDER: Final = ".shard-"
@@ -69,7 +69,7 @@ class Shard:
         return f"{_FOLDER}{self.number}-of-{self.of}"
 
     def takes(self, name: str) -> bool:
-        """Return whether this shard answers an input; the answer depends on the name alone and never changes.
+        """Return whether this shard answers an input; this depends on the name alone and never changes.
 
         A checksum would not spread the names: CRC-32 sends all of 0.txt, 1.txt and 2.txt to one half.
         """
@@ -222,7 +222,7 @@ def _return_claims(path: Path, shard: Shard | None) -> None:
 
 
 def _foreign(folder: Path, shard: Shard | None) -> Iterator[Path]:
-    """Yield the folders of daemons with another number of shards."""
+    """Yield the folders that daemons with another number of shards, or with none, have used."""
     if shard is not None:  # a daemon without shards works in the folder itself
         yield folder
     ours = "" if shard is None else f"-of-{shard.of}"
@@ -236,9 +236,10 @@ def _return(work: Path, inbox: Path) -> None:
     try:
         names = [name for name in durable.listing(source) if not name.startswith(".")]
         for name in names:
-            # A name that exists is either the same file, half claimed, or a newer file; an older one then stays here.
+            # The name may exist in in/: as the same file, half claimed, or as a newer file; the older one then stays.
             with suppress(FileExistsError):
                 durable.link(source, name, target, name)
+        # Before any name is removed here, as in `reconcile`: otherwise a power cut could take away both names.
         os.fsync(target)
         for name in names:
             if durable.same_file(durable.look(source, name), durable.look(target, name)):

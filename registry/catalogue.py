@@ -1,4 +1,4 @@
-"""The models in a registry's directory, and what references to them point to."""
+"""Find the models in a registry's directory, and the versions that references point to."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["Catalogue", "FoundVersion"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FoundVersion:
-    """What a reference points to, with the state in which it was found: one command reads the state once.
+    """A version that a reference points to, with the state it was found in: a command reads the state only once.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class FoundVersion:
 
         """
         manifest = self.layout.manifest(self.target, what=str(self.pin))
-        # A manifest with the right digest has the wrong version if a tool pointed the version's tag to it.
+        # Another tool may have pointed the version's tag to the intact manifest of another version.
         if self.pin.version not in {None, manifest.version}:
             raise Corrupt(f"{self.pin}: the manifest is of version {shown(manifest.version)}")
         return manifest
@@ -115,7 +115,7 @@ class Catalogue:
         return layout
 
     def find(self, ref: str) -> FoundVersion:
-        """Return what a reference points to.
+        """Return the version that a reference points to.
 
         Raises
         ------

@@ -40,7 +40,7 @@ def model_files(
     """
     try:
         registry = Registry(bundled() if root is None else root)
-        # All of them as optional: a missing file is a fault of the model, and NotFound would not tell it apart.
+        # All are passed as optional: `load` would raise NotFound for a missing file as well as for a missing model.
         files = registry.load(reference, (), optional=(*names, *optional)).files
     except (BadReference, NotFound) as e:
         raise LookupError(str(e)) from e

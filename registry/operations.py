@@ -1,4 +1,4 @@
-"""What the methods of `Registry` do, apart from moving aliases."""
+"""The operations behind the methods of `Registry`, except for those that move aliases."""
 
 from __future__ import annotations
 
@@ -58,6 +58,7 @@ def prepare(root: Path) -> None:
         root.mkdir(parents=True, exist_ok=True)
         sync_folder(root.parent)
         try:
+            # Tried out, because a commit is a hard link, and no flag tells whether the file system has them.
             probe.touch()
             link.hardlink_to(probe)
         except OSError as e:
@@ -80,9 +81,8 @@ def publish(
     layout = catalogue.layout(name)
     with storage(f"publishing {name}:{version} to {catalogue.root}"):
         create(layout)
-        check_new(
-            name, layout.state(), version, target.digest
-        )  # so that a conflict writes no blobs
+        # `add` checks this again under the lock; here, so that a conflict writes no blobs.
+        check_new(name, layout.state(), version, target.digest)
         add(layout, package, publication(name, version, target, attribution))
         if alias is not None:
             reference = Reference(name=name, tag=version)
@@ -140,10 +140,10 @@ def import_layout(
 def collect_garbage(
     catalogue: Catalogue, name: str | None, grace: float, *, dry_run: bool
 ) -> list[Collected]:
-    """Remove what nothing needs from one model or from all; see `Registry.gc`."""
+    """Remove the files that nothing needs, from one model or from all; see `Registry.gc`."""
     names = catalogue.names() if name is None else [check_model(name)]
     age = Grace.of(grace)
-    # No lock protects a model that is being created, nor an archive that is being verified.
+    # No lock protects a model that is being created, or an archive that is being verified.
     longer = Grace.of(max(grace, GRACE))
     with storage(f"collecting in {catalogue.root}"):
         found = [collect(catalogue.model(each), age, dry_run=dry_run) for each in names]

@@ -154,7 +154,7 @@ class Registry:
         return list_entries([self._catalogue.model(each) for each in names], selection)
 
     def resolve(self, ref: str, *, at: datetime | None = None) -> Pin:
-        """Return what a reference points to now, or pointed to at a time.
+        """Return the version that a reference points to now, or pointed to at a given time.
 
         Parameters
         ----------
@@ -586,8 +586,8 @@ class Registry:
     ) -> Digest:
         """Withdraw a version for good; return its digest.
 
-        Only the same bytes can be published under its name again. Its files stay until the next `gc` that finds no
-        alias among whose last ten targets it is.
+        Only the same bytes can be published under its name again. Its files stay until the first `gc` at which it is
+        no longer among the last ten targets of any alias.
 
         Raises
         ------
@@ -611,9 +611,9 @@ class Registry:
     ) -> builtins.list[Collected]:
         """Remove the blobs that nothing needs, and the files that crashes left.
 
-        What any version or alias points to is kept, and the last ten targets of each alias, so that rollbacks find
-        them. Writers wait until the collection is over. On file systems without locks, only the grace protects a
-        publish in progress.
+        The targets of all versions and aliases are kept, and so are the last ten targets of each alias, so that
+        rollbacks find them. Writers wait until the collection is over. On file systems without locks, only the grace
+        protects a publish in progress.
 
         Parameters
         ----------

@@ -29,7 +29,7 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Pin:
-    """What a reference points to, by digest; unlike an alias, a pin never changes its meaning.
+    """A version named by its digest; unlike an alias, a pin never changes its meaning.
 
     `str(pin)` is `name:version@digest`, a reference that every method accepts.
 
@@ -190,7 +190,7 @@ class Details:
     manifest
         The manifest as read.
     attachments
-        What was attached later: evaluations, then signatures, each by number.
+        Evaluations, then signatures, that were attached later; each by number.
 
     """
 

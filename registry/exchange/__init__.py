@@ -1,1 +1,1 @@
-"""Models that leave the registry as archives, and models that come in from outside."""
+"""Export models as archives, and import models from outside."""

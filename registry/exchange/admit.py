@@ -82,6 +82,7 @@ def admit(
     name = layout.name
     if alias is not None and len(incoming.versions) != 1:
         raise BadInput(f"alias {alias}: the source has {len(incoming.versions)} versions, not 1")
+    # Each commit checks this again under the lock; here, so that a conflict changes nothing at all.
     _check_fits(layout.state() if layout.exists else ModelState(), incoming)
     create(layout)
     for version, manifest in incoming.versions.items():

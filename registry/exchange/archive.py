@@ -122,6 +122,7 @@ def unpack(source: Path, folder: Path) -> None:
     try:
         if source.stat().st_size > _MAX_TOTAL:
             raise Corrupt(f"{what}: more than {_MAX_TOTAL} bytes")
+        # "r:" and not "r": a compressed archive could expand without bound.
         with tarfile.open(source, mode="r:") as archive:
             seen: set[str] = set()
             for member in archive:

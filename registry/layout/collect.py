@@ -59,8 +59,8 @@ class Grace:
 def collect(layout: Layout, grace: Grace, *, dry_run: bool) -> Collected:
     """Remove the blobs that nothing needs, and the files that a crash left.
 
-    Needed is what a tag points to, and what each alias pointed to lately. The blobs of these manifests are kept by
-    digest; no clock but the grace plays a part. Writers wait until this function returns.
+    A manifest is needed if a tag points to it, or if it is among the last `WINDOW` targets of an alias; its blobs are
+    then needed, too. Clocks play no part in this, apart from the grace. Writers wait until this function returns.
 
     Parameters
     ----------
@@ -74,9 +74,10 @@ def collect(layout: Layout, grace: Grace, *, dry_run: bool) -> Collected:
     Raises
     ------
     Corrupt
-        A needed blob is damaged. Nothing is removed then: what could heal it may be among the blobs to remove.
+        A needed blob is damaged. Nothing is removed then: the bytes to repair it may be in a blob to remove.
 
     """
+    # Before the lock is taken: each removed tag is a commit, which takes the lock itself.
     detached = _detach(layout, dry_run=dry_run)
     with locked(layout):
         state = layout.state()

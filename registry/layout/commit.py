@@ -1,9 +1,9 @@
 """Change a model: the commit protocol.
 
-What survives a crash of a process at any point, and of the machine as far as its disk honours fsync: a change is
-committed when the hard link of its journal entry appears, and not before. The blobs it needs are durable before that.
-`index.json` is replaced after that. If a crash comes between the two, readers apply the newer journal entries in
-memory, and the next writer replaces the index.
+A change is committed when the hard link of its journal entry appears, and not before. The blobs it needs are durable
+before that; `index.json` is replaced after that. If a crash comes between the two, readers apply the newer journal
+entries in memory, and the next writer replaces the index. This holds if a process crashes at any point, and if the
+machine crashes, provided that its disk honours fsync.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add", "commit", "create", "locked", "rebuild"]
 
-# What flock reports on file systems without locks. The hard link then decides alone which writer comes first.
+# The errors of flock on file systems without locks. The hard link alone then decides which writer comes first.
 _NO_LOCKS: Final = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
@@ -47,6 +47,7 @@ def create(layout: Layout) -> None:
         with temporaries(new.ingest, LAYOUT, render_index(ModelState())) as (marker, index):
             marker.replace(made / "oci-layout")
             index.replace(new.index)
+        # Before the rename: a crash after it must not leave a model whose files are missing.
         for folder in (new.blobs, new.blobs.parent, new.journal, made):
             sync_folder(folder)
         made.rename(layout.path)
@@ -55,6 +56,7 @@ def create(layout: Layout) -> None:
         # A directory can only be renamed onto an empty one: these errors mean that another process was first.
         if e.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
             raise
+    # Also if another process was first: its rename need not be durable yet, and our commit depends on it.
     sync_folder(layout.path.parent)
 
 
@@ -94,7 +96,8 @@ def add(
             _ensure(layout, package, what=f"{layout.name}:{change.tag}")
         return change
 
-    # The collector may even remove a temporary file before its rename: FileNotFoundError.
+    # Outside the lock, because it may take long. Without a grace, the collector may even remove a temporary file before
+    # its rename (FileNotFoundError); the check under the lock then finds the blob missing.
     with contextlib.suppress(FileNotFoundError):
         _store(layout, package.blobs)
     return commit(layout, decide_with_blobs)
@@ -116,6 +119,8 @@ def _store(layout: Layout, blobs: Mapping[Digest, bytes]) -> None:
             missing[layout.blob_path(digest)] = data
     with temporaries(layout.ingest, *missing.values()) as written:
         for temporary, path in zip(written, missing, strict=True):
+            # Overwriting is safe, because the name is the digest: another writer's blob has the same bytes, and a
+            # damaged one is repaired.
             temporary.replace(path)
     sync_folder(layout.blobs)
 
@@ -127,7 +132,7 @@ def _holds(path: Path, data: bytes) -> bool:
             return False
         os.utime(path)  # a collector leaves blobs alone that are younger than its grace
     except (FileNotFoundError, PermissionError, Corrupt):
-        return False  # it will be written again, and then be young as well
+        return False  # the caller writes it again, which makes it young as well
     return True
 
 
@@ -158,6 +163,7 @@ def commit(layout: Layout, decide: Callable[[ModelState], Change | None]) -> Mod
             state = layout.state()
             change = decide(state)
             if change is None:
+                # An earlier writer may have died between its commit and its index.
                 _write_index(layout, state)
                 return state
             entry = change.to_bytes()
@@ -174,7 +180,7 @@ def commit(layout: Layout, decide: Callable[[ModelState], Change | None]) -> Mod
 
 
 def rebuild(layout: Layout) -> None:
-    """Write `oci-layout`, and `index.json` from the journal, whatever they contain now.
+    """Write `oci-layout`, and `index.json` from the journal, even if both are damaged or missing.
 
     Raises
     ------
@@ -199,7 +205,7 @@ def rebuild(layout: Layout) -> None:
 def locked(layout: Layout) -> Iterator[None]:
     """Hold the writers' lock, where the file system has locks.
 
-    It saves writers from doing work that they would have to repeat. Correctness depends on the hard link alone.
+    It saves writers from work that they would have to repeat. Correctness depends on the hard link alone.
     """
     descriptor = os.open(
         layout.journal / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666
@@ -219,6 +225,7 @@ def _claim(layout: Layout, generation: int, temporary: Path) -> bool:
     """Link an entry into the journal, which commits it; return False if another process has this generation."""
     path = layout.journal / entry_name(generation)
     try:
+        # A link, because it fails if the name exists: a rename would overwrite the entry of another writer.
         path.hardlink_to(temporary)
     except FileExistsError:
         # NFS may lose the reply to a successful link, repeat the request, and report that the repetition failed.

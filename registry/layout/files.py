@@ -27,7 +27,8 @@ __all__ = ["Fingerprint", "fingerprint", "read_regular", "storage", "sync_folder
 # Without O_NONBLOCK, opening a FIFO would wait for a writer.
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _SYNCS = 8  # concurrent fsyncs
-_TICK = 50_000_000  # ns, longer than the time-stamp granularity of the file systems that a registry may be on
+# Nanoseconds; longer than the granularity of time stamps on the file systems that a registry may be on.
+_TICK = 50_000_000
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
@@ -96,7 +97,8 @@ def read_regular(path: Path, *, limit: int) -> bytes:
 
 def _read_all(descriptor: int, size: int) -> bytes:
     """Read to the end of the file, or until there are more bytes than it had when it was opened."""
-    data = os.read(descriptor, size + 1)  # nearly always the whole file in one call
+    # One byte more than expected: it shows that the file has grown, and the caller's digest check then fails.
+    data = os.read(descriptor, size + 1)
     if len(data) == size:
         return data
     chunks = [data]
@@ -137,6 +139,7 @@ def temporaries(folder: Path, *contents: bytes) -> Iterator[list[Path]]:
                 os.close(descriptor)
         yield paths
     finally:
+        # A renamed file has no temporary name any more; of a linked one, this removes the second name.
         for path in paths:
             path.unlink(missing_ok=True)
 
@@ -144,9 +147,8 @@ def temporaries(folder: Path, *contents: bytes) -> Iterator[list[Path]]:
 def _create(path: Path) -> int:
     try:
         return os.open(path, _CREATE, 0o666)
-    except (
-        FileNotFoundError
-    ):  # the folder is lost where git or a wheel carried the registry: neither keeps empty ones
+    except FileNotFoundError:
+        # Neither git nor a wheel keeps empty folders, so a registry that came by one of them lacks this one.
         path.parent.mkdir(exist_ok=True)
         return os.open(path, _CREATE, 0o666)
 
@@ -156,9 +158,8 @@ def _sync_all(descriptors: list[int]) -> None:
     if not descriptors:
         return
     first, *others = descriptors
-    with ThreadPoolExecutor(
-        _SYNCS
-    ) as pool:  # starts threads only as tasks arrive: none for a single file
+    # The pool starts threads only as tasks arrive: none for a single file.
+    with ThreadPoolExecutor(_SYNCS) as pool:
         waiting = [pool.submit(os.fsync, descriptor) for descriptor in others]
         os.fsync(first)
         for done in waiting:
@@ -175,7 +176,7 @@ def sync_folder(folder: Path) -> None:
 
 
 class Fingerprint(NamedTuple):
-    """What identifies a version of a file: every write changes it.
+    """Device, inode, size and times of a file, which together change with every write.
 
     Attributes
     ----------
@@ -194,7 +195,7 @@ class Fingerprint(NamedTuple):
 
     @property
     def settled(self) -> bool:
-        """Whether a later write would change the fingerprint; two writes within one tick may leave equal times."""
+        """Whether any later write changes the fingerprint: two writes within one clock tick may have equal times."""
         return time.time_ns() - self.changed > _TICK
 
 

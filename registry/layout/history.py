@@ -1,4 +1,4 @@
-"""What the journal answers: who changed what, when and why; what a tag pointed to in the past."""
+"""Look up the past in the journal: who changed what, when and why, and what a tag pointed to at a time."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def events(layout: Layout, tag: str | None) -> Iterator[Event]:
 
 
 def target_at(layout: Layout, state: ModelState, tag: str, time: datetime) -> Descriptor:
-    """Return what a tag pointed to at a time.
+    """Return the manifest that a tag pointed to at a time.
 
     Parameters
     ----------
@@ -99,9 +99,9 @@ def target_at(layout: Layout, state: ModelState, tag: str, time: datetime) -> De
 
 
 def target_before(layout: Layout, state: ModelState, alias: str) -> Descriptor:
-    """Return what a rollback of an alias restores.
+    """Return the manifest that a rollback of an alias points it back to.
 
-    A rollback is not a step that the next rollback undoes: the second of two rollbacks goes one step further back.
+    The second of two rollbacks goes one step further back; it does not undo the first.
 
     Raises
     ------
@@ -119,6 +119,7 @@ def target_before(layout: Layout, state: ModelState, alias: str) -> Descriptor:
         if change.tag != alias:
             continue
         if change.operation == "rollback" and before:
+            # The target it restored; the version rolled back from is not a step to return to.
             before.pop()
         elif current is not None:
             before.append(current)

@@ -131,7 +131,7 @@ class Layout:
         return self.read(descriptor, what=what)
 
     def blobs_of(self, descriptor: Descriptor, *, what: str) -> tuple[Descriptor, ...]:
-        """Return the blobs that a manifest refers to, of which nothing but the manifest itself was read.
+        """Return the blobs that a manifest refers to; only the manifest itself is read.
 
         Raises
         ------
@@ -166,8 +166,8 @@ class Layout:
             It is missing, or lacks the registry's annotations.
 
         """
-        # While the file has the fingerprint it was last read with, it is not read again. Should the index be older than
-        # the journal, that does not matter: readers apply the journal's newer entries anyway.
+        # The file is not read again while its fingerprint is unchanged. A cached index may be older than the journal;
+        # that does no harm, because readers apply the journal's newer entries anyway.
         seen = fingerprint(self.index)
         if seen is not None and self._cached is not None and self._cached[0] == seen:
             return self._cached[1]
@@ -176,6 +176,7 @@ class Layout:
         except FileNotFoundError:
             raise Corrupt(f"{self.index}: is missing") from None
         index = parse_index(data, what=str(self.index))
+        # Cached only if the file did not change while it was read, and if its next change is sure to show.
         if seen is not None and index.intact and seen.settled and seen == fingerprint(self.index):
             self._cached = seen, index
         return index

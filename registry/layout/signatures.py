@@ -1,4 +1,4 @@
-"""Which versions a key has signed."""
+"""Find the versions that a key has not signed."""
 
 from __future__ import annotations
 

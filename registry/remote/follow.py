@@ -1,8 +1,8 @@
-"""Keep a local alias at an upstream alias: this is how edge boxes get new models.
+"""Keep a local alias equal to an upstream alias, so that edge boxes get new models.
 
-Each turn asks upstream for the digest of the alias. If it is not the local one, the version is pulled, verified and
-published here, and only then does the local alias move. Old versions stay. After any failure the alias stays where it
-was, and the next turn tries again.
+Each turn requests the digest of the upstream alias. If it differs from the local one, the version is pulled, verified
+and published here, and only then does the local alias move. Old versions stay. After any failure the alias stays where
+it was, and the next turn tries again.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = ["AliasFollower", "Move", "Stopped", "follow", "follow_once"]
 MIN_INTERVAL_S: Final = 1.0
 MAX_INTERVAL_S: Final = 86_400.0
 JITTER: Final = 0.2
-"""Random part of the interval, plus or minus, so that the boxes of a fleet do not ask all at once."""
+"""Random part of the interval, plus or minus, so that the boxes of a fleet do not all send requests at once."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,7 +62,7 @@ class Stopped(Exception):
 
 
 class AliasFollower:
-    """Moves a local alias to what an upstream alias points to.
+    """Moves a local alias to the version that an upstream alias points to.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ class AliasFollower:
             return None
 
     def turn(self) -> Move | None:
-        """Ask upstream once, and move the local alias if the upstream one has moved; return None if not.
+        """Look at the upstream alias once, and move the local one if they differ; return None if they do not.
 
         Raises
         ------
@@ -139,7 +139,7 @@ class AliasFollower:
             here = self.here
             if there == here:
                 return None
-            # Pulled by digest: the upstream alias may move again meanwhile.
+            # By digest, not by tag: the upstream alias may move again in the meantime.
             transfer = fetch(
                 opened(self._registry),
                 repository,
@@ -148,6 +148,7 @@ class AliasFollower:
                 None,
                 self._attribution,
             )
+        # `expect`: if somebody moved the local alias during the pull, this is refused, and the next turn looks again.
         pin = self._registry.set_alias(
             self.name,
             self.alias,

@@ -49,7 +49,7 @@ class Repository:
     address
         The repository; the address's tag and digest are ignored.
     writing
-        Whether to ask for permission to write.
+        Whether to request write access as well.
     plain_http
         Whether HTTP without encryption to other machines is allowed.
     pause
@@ -96,7 +96,7 @@ class Repository:
             try:
                 return check_digest(answer.headers.get(_DIGEST, ""))
             except BadReference:
-                # The specification does not require the header of a registry: fetch the manifest, and hash it.
+                # The specification does not oblige a registry to send this header: fetch the manifest, and hash it.
                 return digest_of(self._manifest(tag))
 
         return self._transport.retried(head)
@@ -150,7 +150,7 @@ class Repository:
         NotFound
             It does not exist.
         Corrupt
-            Its digest is not the one that was asked for or announced, or it is too large.
+            Its digest is not the requested or announced one, or it is too large.
         RemoteError
             The registry cannot be reached, fails or refuses.
 
@@ -287,7 +287,7 @@ class Repository:
         body: bytes | None = None,
         limit: int = _MAX_ERROR,
     ) -> Answer:
-        """Make a request, and repeat it once with credentials if the registry asks for authentication."""
+        """Make a request, and repeat it once with credentials if the registry demands authentication."""
 
         def exchange() -> Answer:
             return self._transport.exchange(

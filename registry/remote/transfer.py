@@ -49,7 +49,7 @@ class Transfer:
     remote
         The repository in the other registry.
     tags
-        After a push, the tags that point to the version there; after a pull, the tag that was asked for, if any.
+        After a push, the tags that point to the version there; after a pull, the requested tag, if any.
     blobs
         Number of blobs that were transferred; the others were already there.
     size
@@ -220,7 +220,7 @@ def pull(
     NotFound
         The other registry does not have the version, or the local directory does not exist.
     Corrupt
-        The received bytes are not what was asked for, or not a model; nothing was changed.
+        The received bytes are not those that were requested, or not a model; nothing was changed.
     RemoteError
         The other registry cannot be reached, fails or refuses; nothing was changed.
 
@@ -261,7 +261,7 @@ def fetch(
     layout = catalogue.layout(name)
     received = _receive(layout, repository, address, version)
     target = received.package.descriptor
-    # Everything is verified: from here on only this machine can fail.
+    # Everything is verified by now: from here on, only this machine can fail.
     with storage(f"pulling {name}:{received.version} into {catalogue.root}"):
         create(layout)
         decide = publication(name, received.version, target, attribution, operation="pull")
@@ -294,7 +294,7 @@ def _receive(
     target = Descriptor.of(data, MANIFEST_TYPE)
     with storage(f"reading {layout.path}"):
         state = layout.state() if layout.exists else ModelState()
-    check_new(layout.name, state, found, target.digest)
+    check_new(layout.name, state, found, target.digest)  # before megabytes are fetched in vain
     blobs, transferred = _fetch_blobs(repository, layout, manifest, what=what)
     held = {state.tags[tag].digest for tag in state.tags if split_tag(tag) is not None}
     return _Received(

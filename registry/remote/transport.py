@@ -47,8 +47,9 @@ CONNECT_S: Final = 10.0
 READ_S: Final = 30.0
 """Longest silence of a server, in seconds."""
 PATIENCE_S: Final = 60.0
+"""Time for a body in seconds, to which one second is added for every `PACE` bytes of its limit."""
 PACE: Final = 16_000
-"""A body may take PATIENCE_S seconds plus one second for every PACE bytes of its limit."""
+"""Slowest pace of a long body, in bytes per second."""
 _CHUNK: Final = 2**18
 _MAX_HOPS: Final = 5
 # A Content-Length of more digits exceeds every limit; int() would raise ValueError for one of thousands.
@@ -74,7 +75,7 @@ def joined(url: str, reference: str) -> str:
     Raises
     ------
     RemoteError
-        The two do not form a URL.
+        They do not form a URL.
 
     """
     try:
@@ -216,7 +217,7 @@ class Transport:
         url
             The URL to request first.
         authorize
-            Returns the headers with credentials for a URL; called anew for each redirect, so that no credentials reach
+            Returns the headers with credentials for a URL; called again for each redirect, so that no credentials reach
             a host they are not meant for.
         headers
             Headers for every hop.
@@ -253,6 +254,7 @@ class Transport:
             response = self._manager(url).request(
                 method,
                 url,
+                # "identity", because limits and digests are those of the bytes as stored.
                 headers={"User-Agent": _AGENT, "Accept-Encoding": "identity", **headers},
                 body=body,
                 preload_content=False,

@@ -106,7 +106,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def main() -> None:
-    """Run the program; an error of ours or of a file is one line on stderr and exit code 2."""
+    """Run the program; print our own errors and those of files as one line on stderr, and exit with code 2."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without Braille still shows the rest
     try:
@@ -305,7 +305,7 @@ def measure(
 def _workload(
     file: Path | None, spikes: Path | None, ticks: int | None, rate: float, registry: Path | None
 ) -> tuple[str, CoreImage, NDArray[np.uint8]]:
-    """Return name, image and input spikes of what `bench` measures; spikes are random where there are none."""
+    """Return name, image and input spikes of the network to measure; one without input spikes gets random ones."""
     length = bench.TICKS if ticks is None else ticks
     if not length:
         raise InputError("--ticks 0: nothing to measure, give at least 1")
@@ -329,7 +329,7 @@ def _place(text: str) -> tuple[int, int]:
 
 
 def _given(network: Network) -> NDArray[np.uint8]:
-    """Return a network's input spikes, which `run_network` has found to be there."""
+    """Return a network's input spikes; `run_network` has already refused a network without any."""
     if network.spikes is None:
         raise InputError("no input spikes")
     return network.spikes

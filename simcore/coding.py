@@ -95,6 +95,7 @@ class Coding:
 
     def steps_read(self, words: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return how many steps of each question are read (always its last ones), int64 (n,), given its words (n,)."""
+        # Without drain steps, "last" is the step of the last word, and "mean" reads every step: 1 + words - 1.
         last = np.full(len(words), max(self.drain_steps, 1), dtype=np.int64)
         return last if self.readout == "last" else last + words - 1
 

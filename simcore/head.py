@@ -71,6 +71,7 @@ class HostHead(ArrayRecord):
                 f"head: {len(self.bias)} classes of {self.weights.shape[1]} lines,"
                 f" but the image has {len(neurons)} output lines"
             )
+        # The bound of one step: every neuron of a line spikes at every tick.  In int32 this product could overflow.
         most = np.abs(self.weights.astype(np.float64)) @ neurons * coding.ticks_per_step
         steps = (
             MAX_WORDS + coding.drain_steps if coding.readout == "mean" else coding.drain_steps + 1

@@ -118,13 +118,14 @@ def check_routes(target_core: NDArray[np.int32], target_axon: NDArray[np.int32])
 
 
 def check_grid(grid: NDArray[np.int32], target_core: NDArray[np.int32]) -> None:
-    """Check that cores have positions of their own, and that every target is within reach."""
+    """Check that no two cores share a position, and that every target is within reach."""
     bad = (grid < 0) | (grid > limits.GRID_MAX)
     if bad.any():
         core, axis = np.argwhere(bad)[0]
         raise ImageError(
             f"core {core}: grid {'xy'[axis]} is {grid[core, axis]}, limits 0..{limits.GRID_MAX}"
         )
+    # Sorted by position, cores that share one are adjacent: no table of all positions is needed.
     order = np.lexsort(grid.T)
     same = (np.diff(grid[order], axis=0) == 0).all(axis=1)
     if same.any():

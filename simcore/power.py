@@ -96,6 +96,7 @@ def estimate(*, cores: int, ticks: ArrayLike, synaptic_events: ArrayLike) -> Ene
     events = np.asarray(synaptic_events, dtype=np.float64)
     paper_uw, static_uw = _static_uw(cores)
     rate = np.divide(events, seconds, out=np.zeros_like(seconds), where=seconds > 0)
+    # events/s x pJ = pW, a millionth of a uW
     marginal_uw = static_uw + rate * EVENT_ENERGY_PJ * 1e-6
     figures = {
         "paper_uw": np.full_like(seconds, paper_uw),

@@ -54,8 +54,8 @@ def model_files(
     Raises
     ------
     LookupError
-        No installed registry has the model, or none is installed; the text says why and names no reference, so that a
-        caller can add where else it looked.
+        No installed registry has the model, or none is installed; the text says why, but leaves it to the caller to
+        name the reference and the other places where it looked.
     ModelError
         A registry has the model but cannot read it.
 

@@ -212,7 +212,8 @@ class QuestionCore:
             parts = in_threads(
                 lambda share: self._answer_derived(ids, starts, answers, share), shares(n, threads)
             )
-            found = min(parts) or max(parts)  # below 0: an invalid question of any share
+            # An error (below 0) of any share comes first; otherwise any number above 0 means that answers are void.
+            found = min(parts) or max(parts)
         if found < 0:
             self._refuse_unknown(ids[starts[-1 - found] : starts[-found]])
             raise InputError(f"starts: question {-1 - found} ends before it begins")
@@ -247,7 +248,7 @@ class QuestionCore:
         head = self.image.head
         if head is None:
             return answers
-        run = answers.label >= 0
+        run = answers.label >= 0  # not NO_WORDS or TOO_LONG
         scores = head.scores(self._coding, answers.scores, answers.words)
         scores[~run] = 0
         label = np.where(run, scores.argmax(axis=1), answers.label).astype(np.int32)
@@ -282,6 +283,7 @@ class QuestionCore:
         for first, last in _batches(steps):
             piece = chosen[first:last]
             words = np.diff(starts)[piece]
+            # position of each word in its question
             within = np.arange(words.sum()) - np.repeat(np.cumsum(words) - words, words)
             read = ids[np.repeat(starts[piece], words) + within]
             self._refuse_unknown(read)
@@ -330,6 +332,7 @@ def _runner_arguments(
     lines = np.zeros(coding.lines, dtype=np.uint64)
     spikes = np.zeros(coding.lines, dtype=np.int64)
     fed = len(network.line_signals)
+    # The image may have fewer lines than the coding: its last lines may feed no axon.
     lines[:fed], spikes[:fed] = network.line_signals, network.line_spikes
     split = coding.word_lines - coding.backward_lines
 
@@ -367,5 +370,6 @@ def _runner_arguments(
 
 def _batches(steps: NDArray[np.int64]) -> list[tuple[int, int]]:
     """Cut questions into batches (first, last + 1) of about _STEPS_AT_ONCE steps, of at least one question each."""
+    # A question belongs to the batch in which its last step falls.
     bins = (np.cumsum(steps) - 1) // _STEPS_AT_ONCE
     return list(pairwise([0, *(np.flatnonzero(np.diff(bins)) + 1).tolist(), len(steps)]))

@@ -1,4 +1,4 @@
-"""What our values share: equality of dataclasses that hold arrays, and counts in a `repr`."""
+"""Equality for dataclasses that hold arrays, and numbers with their nouns for a `repr`."""
 
 from __future__ import annotations
 

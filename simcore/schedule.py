@@ -21,6 +21,7 @@ def spike_pattern(ticks: int) -> NDArray[np.bool_]:
         Row a: the ticks at which a line of activity a spikes, a of them.
 
     """
+    # Integer division, as in Bresenham's line: every machine gets the same ticks, and the gaps differ by at most one.
     a, t = np.ogrid[: ticks + 1, :ticks]
     return (t + 1) * a // ticks > t * a // ticks
 

@@ -1,7 +1,7 @@
 """Constrain bidirectional networks: each direction by itself, with one head over both.
 
 No state of one direction reaches the other, so the hidden layers are constrained separately, as two networks.  They
-share the lines of one core; if those leave too few for the words, each direction has a core of its own.
+share the lines of one core; if those leave too few for the words, each direction has its own core.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def constrain_both_directions(
 
 
 def share_lines(network: ElmanNetwork) -> tuple[int | None, int | None]:
-    """Return how many lines of a shared core each direction may use; None: each has a core of its own."""
+    """Return how many lines of a shared core each direction may use; None: each has its own core."""
     parts = split_directions(network)
     gate = gate_lines(network.placed_readout, network.head)
     hidden = sum(w.n_hidden for w in parts)

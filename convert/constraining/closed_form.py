@@ -98,7 +98,7 @@ def closed_form(
     questions
         Word ids of the calibration questions, each at least one word.
     lines
-        Lines that the network may use of a core that it shares; None: it has a core of its own.
+        Lines that the network may use of a core that it shares; None: it has a core to itself.
 
     Raises
     ------
@@ -194,6 +194,7 @@ def _lies_on_grid(
     # codes first: they are cheap, and a network that was not trained on the grid differs in them
     if np.abs(plain.codes - plain.rounded_codes()).max() > _ON_GRID:
         return False
+    # activities are not rounded here: a float network on the grid rounds only its weights and codes
     difference = plain.logits(questions, rounded=False) - network.logits(questions)
     return float(np.abs(difference).max()) <= _ON_GRID
 

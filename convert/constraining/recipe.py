@@ -38,7 +38,7 @@ class PlacedNetwork:
     Attributes
     ----------
     network : ConstrainedNetwork
-        The network on the core; the model's encoder is its.
+        The network on the core; its codes are the model's encoder.
     matched : MatchedCore
         The core.
     constrained : ConstrainedStages

@@ -62,12 +62,14 @@ def hidden_neurons(network: ConstrainedNetwork, *, floor: float = 0.0) -> Neuron
 
     """
     s, B = network.scale, network.bias
+    # g has three upper bounds: GAIN_MAX, so that the weight -8 g fits; THRESHOLD_MAX s, because theta = g / s; and
+    # LEAK_MAX T s / |B|, because the leak is B theta / T.
     leak_bound = np.full(len(s), np.inf)
     np.divide(limits.LEAK_MAX * T * s, np.abs(B), out=leak_bound, where=B != 0)
     gain = np.floor(
         np.minimum.reduce([np.full(len(s), float(GAIN_MAX)), limits.THRESHOLD_MAX * s, leak_bound])
     )
-    gain = np.maximum(gain, 1)
+    gain = np.maximum(gain, 1)  # no bound may leave g at 0; the threshold is checked below
     threshold = np.maximum(np.round(gain / s), 1)
     if (threshold > limits.THRESHOLD_MAX).any():
         j = int(np.argmax(threshold))
@@ -319,6 +321,8 @@ def _integrating(
     gain = np.clip(np.floor(np.minimum(bound, limits.THRESHOLD_MAX / per_gain)), 1, GAIN_MAX)
     threshold = gain * per_gain
     leak = np.clip(np.round(drive[:, 0] * threshold / T), -limits.LEAK_MAX, limits.LEAK_MAX)
+    # No hidden spike arrives in the first step, but the leak acts 15 times.  If it is negative it raises the start,
+    # which must still be below the threshold, or the neuron would fire at once.
     start = np.minimum(stagger * threshold[:, None], threshold[:, None] - 1) - T * leak[:, None]
     start = np.minimum(np.floor(start), np.floor(threshold[:, None]) - 1)
     return Neurons(

@@ -101,6 +101,7 @@ def constrain(
     if max_lines is not None:
         width = _lines_left(network, max_lines)
     inputs = _inputs(network, read, width)
+    # the activity of the state 0, which every question starts from
     initial = -ranges.low / ranges.span * T
     # what drives each step: the word's code and the hidden activities of the step before
     before = np.concatenate(_states_before(trace, ranges, initial))
@@ -114,6 +115,7 @@ def constrain(
     words = np.array([len(q) for q in questions])
     read_out = reduce_over_time(activities, words, network.n_hidden, readout)
     head = network.C * (ranges.span / T)
+    # -7..8: the readout's codebook is negated (see place.py)
     out_levels, out_scale, out_shift = quantise_rows(head, read_out, -LEVEL_MAX, -LEVEL_MIN)
     return ConstrainedNetwork(
         projection=inputs.projection,
@@ -227,6 +229,7 @@ def _project(network: ElmanNetwork, weight: F64, width: int) -> tuple[F64, F64, 
     share = weight / weight.sum()
     mean = share @ network.embedding
     varying = (network.embedding - mean) @ network.W.T
+    # the square root, because the singular values measure squares: each word counts as often as it occurs
     _, _, directions = np.linalg.svd(varying * np.sqrt(share)[:, None], full_matrices=False)
     A = directions[:width].T
     # W x ~ W m + A (A^T W x - A^T W m): the lines carry A^T W x
@@ -257,7 +260,7 @@ def _component_range(values: F64, weight: F64) -> tuple[float, float]:
 def quantise_rows(
     matrix: F64, activities: F64, low: int, high: int
 ) -> tuple[NDArray[np.int8], F64, F64]:
-    """Quantise every row of a matrix to integer levels times a scale of its own.
+    """Quantise every row of a matrix to integer levels times its own scale.
 
     The error to minimise is that of matrix @ a over the activities a.  With H their covariance, a row w becomes s q
     with the least (w - s q)^T H (w - s q).  Levels change one at a time while that reduces the error: the
@@ -281,11 +284,13 @@ def quantise_rows(
     mean = activities.mean(axis=0)
     centred = activities - mean
     H = centred.T @ centred / len(activities)
+    # 1e-12 keeps H positive definite even if no line varies
     H += np.eye(len(H)) * (_RIDGE * np.trace(H) / len(H) + 1e-12)
     levels = np.zeros(matrix.shape, dtype=np.int8)
     scale = np.ones(len(matrix))
     for r, row in enumerate(matrix):
         levels[r], scale[r] = _quantise_row(row, H, low, high)
+    # H is centred, so it ignores the mean error of a row: the shift makes that zero
     shift = (matrix - scale[:, None] * levels) @ mean
     return levels, scale, shift
 
@@ -307,7 +312,9 @@ def _quantise_row(row: F64, H: F64, low: int, high: int) -> tuple[NDArray[np.int
 def descend(row: F64, q: F64, s: float, H: F64, low: int, high: int) -> tuple[F64, float]:
     """Change levels by one, one at a time, while that reduces the error; refit the scale in between."""
     diagonal = np.diag(H)
+    # below it, a "gain" is rounding error, and levels could flip for ever
     tolerance = 1e-12 * float(row @ H @ row)
+    # Every move lowers the error, so the loops end without these bounds, which only limit the time.
     for _ in range(8):
         gradient = H @ (row - s * q)
         moved = False

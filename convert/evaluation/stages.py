@@ -112,7 +112,7 @@ def evaluate_stages(
 
 
 def describe_data(path: Path) -> dict[str, str]:
-    """Return what identifies a data file: its name without the folder, and the SHA-256 of its bytes."""
+    """Identify a data file by its name, without the folder, and the SHA-256 of its bytes."""
     return {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
 

@@ -50,7 +50,7 @@ class Symbols:
 
     def __init__(self, patterns: Iterable[Node]) -> None:
         used = list(dict.fromkeys(s for pattern in patterns for s in sets(pattern)))
-        if len(used) > 63:
+        if len(used) > 63:  # one bit each of a signed 64-bit integer
             raise CannotCompileError(f"its patterns hold {len(used)} character classes, limit 63")
         bits = np.zeros(CODE_POINTS, dtype=np.int64)
         for k, each in enumerate(used):
@@ -150,6 +150,8 @@ class _Writer:
         return len(self.code) - 1
 
     def _choice(self, options: tuple[Node, ...], following: int) -> None:
+        # Each option but the last:  FORK next; the option; JUMP end;  next: ...  The targets are known only after the
+        # code between, so the instructions are reserved first and written later.
         ends = []
         for option in options[:-1]:
             fork = self._reserve()
@@ -162,6 +164,7 @@ class _Writer:
             self.code[end] = (JUMP, len(self.code), 0, 0, 0)
 
     def _repeat(self, part: Node, low: int, high: int | None, following: int) -> None:
+        # `low` copies that must match, then optional ones behind a FORK each, or one in a loop if there is no limit.
         again = _first(part, _ALL, self.symbols)
         for _ in range(low):
             self.write(part, again | following)

@@ -57,7 +57,7 @@ def check_against_library(lookup: Lookup, data: bytes, texts: Sequence[str]) -> 
     library = read_tokenizer(data)
     chosen = [*texts, *marked_texts(lookup), *random_texts(lookup)]
     _compare(lookup, library, [*chosen, *library.get_vocab()])
-    # All unknown words share one id, which hides differences: give every piece an id of its own.
+    # All unknown words share one id, which hides differences: here every piece gets its own id.
     spelled, library = with_all_words(lookup, library, chosen)
     _compare(spelled, library, chosen)
 

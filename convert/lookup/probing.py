@@ -57,7 +57,7 @@ def normalized(normalizer: Any, texts: Iterable[str]) -> list[str]:
 
 @cache
 def mapped(name: str) -> dict[int, str]:
-    """Return what a normalizer, given by its name in the library, turns each single character into that it changes."""
+    """Return each character that a normalizer changes, and the text that it becomes; `name` is the library's."""
     normalizer = getattr(normalizers, name)()
     result = {}
     for chunk in _chunks():
@@ -97,6 +97,7 @@ def members(source: str) -> NDArray[np.bool_]:
 
 def spelled_out(form: str) -> dict[int, str]:
     """Return how a normal form ("NFC", ...) decomposes each character, but for Hangul: that is arithmetic."""
+    # a composing form decomposes first, as NFD or NFKD does
     found = mapped(form.replace("C", "D"))
     return {c: to for c, to in found.items() if c not in _SYLLABLES}
 
@@ -107,6 +108,8 @@ def merges() -> dict[tuple[int, int], int]:
     spelled = spelled_out("NFD")
     nfc = normalizers.NFC()
     back = normalized(nfc, spelled.values())
+    # Only characters that NFC composes again are compositions (Unicode excludes some); the pair is everything but the
+    # last character, composed, and the last character.
     kept = {c: to for (c, to), b in zip(spelled.items(), back, strict=True) if b == chr(c)}
     heads = normalized(nfc, (to[:-1] for to in kept.values()))
     return {
@@ -140,7 +143,7 @@ def marks() -> NDArray[np.uint8]:
 
 
 def _among_marks(points: NDArray[np.int32]) -> str:
-    """Put every character between the highest and the lowest mark: NFD sorts these only around another mark."""
+    """Put every character between the highest and the lowest mark: NFD reorders the three if it is a mark itself."""
     between = np.stack(
         np.broadcast_arrays(np.int32(ord(_HIGHEST)), points, np.int32(ord(_LOWEST))), axis=-1
     )

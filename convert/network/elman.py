@@ -119,6 +119,7 @@ class ElmanNetwork:
 
         """
         h = np.zeros((len(questions), self.n_hidden))
+        # W x once for each distinct vector, not once for each word
         table = self.embedding @ self.W.T
         states = []
         for ids, alive in time_steps(questions, self.direction):

@@ -10,7 +10,7 @@ potentials of the readout at their floor.  In the drain step the gate spikes at 
 subtracts, so the readout counts the hidden activity of the last word alone.
 
 With `head="host"` there is neither a readout nor a gate.  Each hidden unit has a fifth neuron, equal to its four, that
-targets an output line of its own and spikes in the step of the word; the image holds the head (simcore/head.py).
+targets a separate output line and spikes in the step of the word; the image holds the head (simcore/head.py).
 
 If the mean over all words is read (`readout="mean"`), the readout neurons integrate the hidden spikes of every step.
 There is no gate, and their floor is as low as the chip allows, so that evidence against a class at one word still
@@ -94,7 +94,7 @@ def gate_lines(readout: str, head: str) -> int:
 
 
 def needs_two_cores(network: ConstrainedNetwork) -> bool:
-    """Return whether each direction of a bidirectional network needs a core of its own."""
+    """Return whether each direction of a bidirectional network needs its own core."""
     lines = network.n_in + network.n_hidden + gate_lines(network.readout, network.head)
     spare = spare_neurons(network.n_hidden, network.head)
     enough = spare >= (network.classes if network.head == "core" else 0)
@@ -196,6 +196,7 @@ def _axons(
     synapses[:gate, : len(units)] = level_bits(network.levels)[units].T
     synapses[:gate, len(units) : last] = columns
     if _is_gated(network):
+        # all of type 0, of weight 8 g for the readout: together 32 g a tick
         types[gate : gate + GATE_AXONS] = 0
         synapses[gate : gate + GATE_AXONS, len(units) : last] = 1
     return types, np.packbits(synapses, axis=1, bitorder="little")
@@ -218,7 +219,7 @@ def _coding(network: ConstrainedNetwork) -> Coding:
 
 
 def _place_apart(network: ConstrainedNetwork, hidden: Neurons, readout: Readout) -> CoreImage:
-    """Put each direction on a core of its own; their class counts add up on shared output lines."""
+    """Put each direction on its own core; their class counts add up on shared output lines."""
     _, of_units = network.directions()
     images = []
     for way in (0, 1):
@@ -253,6 +254,7 @@ def _leaving(
     if isinstance(readout, HostHead):
         return level_bits(network.levels).T, hidden, np.arange(network.n_hidden)
     classes = np.repeat(np.arange(network.classes), len(readout.gain) // network.classes)
+    # Levels and gain are both negated, which cancels out; the gain is negative so that type 0 weighs +8 g for the gate.
     levels = np.pad(-network.readout_levels, ((0, 0), (network.n_in, 0)))
     return level_bits(levels)[classes].T, replace(readout, gain=-readout.gain), classes
 
@@ -361,6 +363,7 @@ def _unplace_core(
         codes=codes.astype(np.float64),
         rows=rows,
         levels=levels.astype(np.int8),
+        # theta = g / s and leak = B theta / T, solved for s and B
         scale=neurons.gain / neurons.threshold,
         bias=neurons.leak * T / neurons.threshold,
         initial=np.zeros(n),

@@ -113,7 +113,7 @@ class Converted:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _Contents:
-    """What the files of a `Source` hold, checked against each other.
+    """The contents of the files of a `Source`, checked against each other.
 
     Attributes
     ----------
@@ -206,7 +206,7 @@ def convert(
 
 
 def check_readout(wanted: str) -> Head:
-    """Return where the head is to be computed.
+    """Check where the head is to be computed, and return it.
 
     Raises
     ------

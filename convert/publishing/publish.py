@@ -51,7 +51,7 @@ def publish(
 ) -> Pin:
     """Convert a trained network and publish it as a version of a model.
 
-    A minute or two of one CPU core with `distill`, seconds with `closed-form`.
+    This takes a minute or two of one CPU core with `distill`, and seconds with `closed-form`.
 
     Parameters
     ----------
@@ -192,7 +192,7 @@ def _folder(registry: str | Path | None) -> Path:
 
 
 def _ignore(_line: str) -> None:
-    """Do nothing with a progress line."""
+    """Discard a progress line."""
 
 
 def evaluate(

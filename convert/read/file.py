@@ -188,7 +188,7 @@ def with_vectors(data: bytes, table: WordTable | None) -> bytes:
     data
         The model.
     table
-        Vector of each word id; None: the model must have an embedding of its own.
+        Vector of each word id; None: the model must have its own embedding.
 
     Returns
     -------

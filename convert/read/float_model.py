@@ -188,9 +188,8 @@ def start_session(model: onnx.ModelProto, logits: str) -> Any:
     # one thread, so that logits do not depend on the number of CPUs
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
-    options.log_severity_level = (
-        4  # fatal errors only: failures are raised, and warnings are not for our users
-    )
+    # fatal errors only: failures are raised, and warnings are not for our users
+    options.log_severity_level = 4
     return onnxruntime.InferenceSession(
         shown.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )

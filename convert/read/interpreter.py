@@ -81,7 +81,7 @@ def run_graph(
 
     """
     wanted = list(wanted)
-    # results go into a map of their own, because a body must not overwrite tensors of the graphs around it
+    # results go into a separate map, because a body must not overwrite tensors of the graphs around it
     scope: ChainMap[str, Any] = ChainMap({}, dict(inputs))
     scope.update({i.name: numpy_helper.to_array(i) for i in graph.initializer})
     for node in _needed(graph, wanted):

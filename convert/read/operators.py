@@ -149,7 +149,7 @@ def _compare(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]
 
 def _cast(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
     kind = onnx.helper.tensor_dtype_to_np_dtype(attribute(node, "to"))
-    if np.issubdtype(kind, np.floating):  # expressions have no precision of their own
+    if np.issubdtype(kind, np.floating):  # expressions have no precision
         return [values[0]]
     numbers = frame.unknowns.numbers(affine(values[0]))
     if numbers is None:
@@ -314,7 +314,7 @@ def bounded(frame: Frame, node: onnx.NodeProto, value: Affine, low: float, high:
     # PyTorch and Keras write "no bound" as the largest float
     high = np.inf if high > 1e30 else high
     if low < -1e30:
-        if frame.unknowns.is_relu(value):
+        if frame.unknowns.is_relu(value):  # at least 0 already: this is the upper half of a ReLU6
             low = 0.0
         elif np.isinf(high):
             return value

@@ -253,7 +253,7 @@ def _head(
     parts, kinds = [], set()
     for chain in chains:
         units = _units(chain)
-        # a state without a column of its own in the logits has weight zero
+        # a state without a column in the logits has weight zero
         at = np.array(
             [[dense.get(s.columns.get(u, -1), zero) for u in units] for s in chain]
         )  # (steps, units, classes)

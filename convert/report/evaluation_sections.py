@@ -26,7 +26,7 @@ _MOST_CONFUSIONS: Final = 20
 
 
 def attempt(build: Callable[[], Found], key: str, missing: list[str]) -> Found | None:
-    """Return what `build` makes of `eval.json`, which may be of any version; if it fails, add a note to `missing`."""
+    """Call `build`, which reads an `eval.json` of any version; if it fails, add a note to `missing` and return None."""
     try:
         return build()
     except (KeyError, TypeError, ValueError, IndexError, AttributeError):

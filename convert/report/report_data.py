@@ -1,4 +1,4 @@
-"""Gather the data of a report: from the model's files, and from what is run for the report."""
+"""Gather the data of a report: from the model's files, and from runs of the model made for the report."""
 
 from __future__ import annotations
 

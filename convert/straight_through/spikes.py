@@ -120,6 +120,8 @@ class HiddenSpikes:
         v = self._potential.clone()
         for arriving, spikes in zip(drive, fired, strict=True):
             v += arriving
+            # The chip's order: the leak is in the drive already; fire at V >= theta; linear reset; then the floor.
+            # Saturation at 20 bits is not modelled.
             torch.ge(v, self._threshold, out=spikes)
             v.addcmul_(self._threshold, spikes, value=-1)
             torch.maximum(v, self._floor, out=v)  # after a spike v >= 0 anyway

@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Corpus", "Split", "batches", "class_names", "encode", "pack", "split", "split_folds"]
 
-_LENGTH_NOISE: Final = (
-    2.5  # words, added to lengths before sorting, so that batches differ between passes
-)
+# Words added to lengths before sorting, so that batches differ between passes
+_LENGTH_NOISE: Final = 2.5
 _UNKNOWN_SHARE: Final = 0.02  # of all words become unknown, as the rare words of new questions are
 
 
@@ -90,9 +89,8 @@ class Corpus:
         hit = generator.random(len(everything)) < share
         changed = np.where(hit, generator.choice(everything, len(everything)), everything)
         if replace:
-            changed[generator.random(len(everything)) < _UNKNOWN_SHARE] = (
-                0  # id of the unknown word
-            )
+            # 0 is the id of the unknown word
+            changed[generator.random(len(everything)) < _UNKNOWN_SHARE] = 0
         return tuple(np.split(changed, np.cumsum(lengths)[:-1]))
 
 

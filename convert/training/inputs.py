@@ -109,7 +109,7 @@ def read_inputs(data: Path, vectors: Path, wordnet: Path | None, *, fine: bool) 
 def _joined(table: WordTable, features: np.ndarray) -> WordTable:
     """Append features to the vectors, both scaled to standard deviation 1.
 
-    Only words that have features get rows of their own; the others still share rows.
+    Only words that have features get their own rows; the others still share rows.
     """
     vectors = table.matrix / max(table.matrix.std(), 1e-6)
     described = np.flatnonzero(features.any(axis=1))

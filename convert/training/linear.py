@@ -35,9 +35,8 @@ _FACTORS: Final = (
 )  # hash factors of the words of an n-gram, from its last word on
 _APART: Final = 100_003  # hash offset between kinds of features
 _LEFT_OUT: Final = 0.5  # dropout of features and of the focus's vector
-_WHOLE: Final = (
-    0.7  # factor of the votes without dropout: between 0.5, their share in training, and 1
-)
+# Factor of the votes without dropout: between 0.5, their share in training, and 1
+_WHOLE: Final = 0.7
 _VECTOR_SCALE: Final = 0.1  # of table rows, so that one learning rate suits n-grams and vectors
 _LONGEST: Final = 15  # words: lengths above are treated as equal
 _FURTHEST: Final = 10  # words after the focus: distances above are treated as equal

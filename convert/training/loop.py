@@ -26,9 +26,8 @@ __all__ = ["accuracy", "fit"]
 
 _WARM_UP: Final = 200  # steps over which the learning rate rises
 _WEIGHT_DECAY: Final = 1e-4
-_OWN_FACTOR: Final = (
-    2.0  # learning rate of words' own corrections: few batches touch one, so it must learn faster
-)
+# Learning rate of words' own corrections, relative to the others': few batches touch one, so it must learn faster.
+_OWN_FACTOR: Final = 2.0
 _GRADIENT_BOUND: Final = 1.0  # largest norm
 _SMOOTHING: Final = 0.05  # of the labels, if no teacher supplies better targets
 _AT_ONCE: Final = 250  # questions per batch of an evaluation

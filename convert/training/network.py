@@ -38,9 +38,8 @@ HEAD_MAX: Final = LEVEL_MAX
 """Largest head level; head levels are -7..7, because the readout's codebook is negated, -7..8 (see place.py)."""
 
 _STEEPNESS: Final = 2.0  # of the sigmoid that maps codes to 0..1
-_LOGIT_SCALE: Final = (
-    4.0  # states are at most 1 and head weights small: unscaled logits would start flat
-)
+# States are at most 1 and head weights small: unscaled logits would start flat
+_LOGIT_SCALE: Final = 4.0
 _HIDDEN_SCALE: Final = 0.09  # initial size of one weight level
 _HEAD_SCALE: Final = 0.1
 

@@ -42,12 +42,12 @@ class TrainingSettings:
     batch
         Questions in one step of the optimiser.
     replace
-        Largest share of a question's words that are replaced by random ones; drawn anew for every question
-        and version.
+        Largest share of a question's words that are replaced by random ones; the share is drawn for each
+        question and version.
     vector_dropout, own_dropout
         Dropout of vector components, and of words' own corrections.
     own_from
-        Words that occur at least this often in the training questions get a correction of their own.
+        Words that occur at least this often in the training questions get their own correction.
     average
         Decay of the running mean of the parameters over the spiking epochs; the mean is the result.
     dev, dev_seed

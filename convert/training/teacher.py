@@ -36,9 +36,8 @@ _KERNELS: Final = (1, 2, 3, 4)  # widths of the convolutions, words
 _OWN_SPREAD: Final = 0.1
 _INPUT_DROPOUT: Final = 0.3
 _OUTPUT_DROPOUT: Final = 0.5
-_REPLACE: Final = (
-    0.2  # largest share of replaced words; below the student's, because the label must remain true
-)
+# Largest share of replaced words; below the student's, because the label must remain true
+_REPLACE: Final = 0.2
 _SMOOTHING: Final = 0.05
 _LEAST: Final = 1e-9  # lower bound of probabilities before the logarithm
 _AT_ONCE: Final = 250  # questions per batch of answers

@@ -87,7 +87,7 @@ def read_vectors(path: Path) -> Vectors:
             if numbers.count(b" ") != dimensions - 1:
                 found = len(numbers.split())
                 raise DataError(f"{path}:{number}: {found} numbers, expected {dimensions}")
-        # Crawled tables contain a few words with broken encoding; refusing the file for them helps nobody.
+        # Crawled tables contain a few words with broken encoding: keep the file, with U+FFFD in those words.
         words.setdefault(word.decode("utf-8", errors="replace"), row)
     return Vectors(
         words=tuple(words),

@@ -29,9 +29,8 @@ COMPONENTS: Final = 120
 _Parsed = TypeVar("_Parsed")
 
 _HYPERNYMS: Final = ("@", "@i")  # hypernym, and the class of an instance
-_NEXT_SENSE: Final = (
-    0.5  # senses are sorted by frequency: each weighs half as much as the previous one
-)
+# Senses are sorted by frequency: each weighs half as much as the previous one
+_NEXT_SENSE: Final = 0.5
 _RARE: Final = 2500  # drop features that fewer than one word in 2500 has
 _CHUNK: Final = 4096  # words
 

@@ -67,7 +67,7 @@ INLINE bytes interleaved(words even, words odd)
 }
 #endif
 
-/* Count the set bits of 256.  x86-64 has no population count before SSE4.2, hence the sums within a word. */
+/* Count the set bits of 256.  x86-64 has no population count before SSE4.2, so the base build sums within a word. */
 INLINE int count_256(const void *bits)
 {
     const word64 *b = (const word64 *) bits;
@@ -79,8 +79,9 @@ INLINE int count_256(const void *bits)
     for (int i = 0; i < 4; i++) {
         uint64_t x = b[i] - (b[i] >> 1 & 0x5555555555555555ULL);
         x = (x & 0x3333333333333333ULL) + (x >> 2 & 0x3333333333333333ULL);
-        total += (x + (x >> 4)) & 0x0F0F0F0F0F0F0F0FULL;
+        total += (x + (x >> 4)) & 0x0F0F0F0F0F0F0F0FULL; /* at most 4 x 8 in a byte: no carry into the next one */
     }
+    /* the product adds up the four 16-bit fields in its top one */
     total = (total & 0x00FF00FF00FF00FFULL) + (total >> 8 & 0x00FF00FF00FF00FFULL);
     return (int) (total * 0x0001000100010001ULL >> 48);
 #endif
@@ -96,6 +97,7 @@ INLINE int list_256(const uint64_t *bits, uint32_t base, uint32_t *list)
     for (int i = 0; i < 4; i++, base += 64) {
         uint64_t x = bits[i];
         for (int twice = 0; twice < 2; twice++) {
+            /* written even if x is 0; n does not advance then, so the next entry overwrites it */
             list[n] = base + (uint32_t) __builtin_ctzll(x | last);
             n += x != 0;
             x &= x - 1;
@@ -130,6 +132,8 @@ INLINE int add_planes(
     for (int k = 0; k < 8; k++)
         for (int part = 0; part < 32 / PART; part++) {
             bytes total = {0};
+            /* Put the planes together, highest first.  x86 cannot shift bytes: the words are shifted, and `& 1` drops
+               the bits that cross into the other byte. */
             for (int p = planes - 1; p >= 0; p--)
                 total += total + ((bytes) ((counts) plane[p][part] >> k) & 1);
             int at = 32 * k + PART / 2 * part;
@@ -144,7 +148,7 @@ INLINE int add_planes(
 static inline int add_rows(
     const uint8_t *crossbar, const uint8_t *list, int n, const int16_t *weights, int16_t *sum)
 {
-    switch (32 - __builtin_clz((unsigned) n)) {
+    switch (32 - __builtin_clz((unsigned) n)) { /* bits of n; counts of 32 to 128 share one specialisation */
     case 1: return add_planes(crossbar, list, n, weights, sum, 1);
     case 2: return add_planes(crossbar, list, n, weights, sum, 2);
     case 3: return add_planes(crossbar, list, n, weights, sum, 3);
@@ -172,13 +176,14 @@ INLINE words narrow_neurons(const int16_t *p, words *V, words v, const int kind,
     if (kind == KIND_PLAIN) {
         v += ROW(LEAK);
         quiet = ROW(ALPHA) > v;
+        /* a neuron that fired has V - alpha >= 0 >= -beta: the maximum is equation 7, and acts on the others only */
         v = larger(v - (ROW(ALPHA) & ~quiet), ROW(MINUS_BETA));
     } else {
         if (kind == KIND_REVERSAL) {
             /* a comparison gives -1: sign is sgn(v), and Omega lambda of equations 3 and 4 needs no branch */
             words sign = (words) (v < 0) - (words) (v > 0);
             words w = v + ROW(LEAK) * ((ROW(IS_REVERSED) & sign) | (~ROW(IS_REVERSED) & 1));
-            v = w & ~(ROW(IS_REVERSED) & ((v ^ w) < 0));
+            v = w & ~(ROW(IS_REVERSED) & ((v ^ w) < 0)); /* a reversed leak that would change the sign stops at 0 */
         } else {
             v += ROW(LEAK);
         }
@@ -242,7 +247,7 @@ INLINE void narrow_few_of(
         for (int i = 0; i < n; i++) {
             bytes row = ((const bytes *) (crossbar + 32 * (spikes[i] & 0xFF)))[part];
             const bytes *weight = (const bytes *) (weights + (spikes[i] & 0xFF00)) + part;
-            if (part == 0)
+            if (part == 0) /* the whole row at once, for all parts */
                 tick->events += count_256(crossbar + 32 * (spikes[i] & 0xFF));
 #pragma GCC unroll 8
             for (int k = 7; k >= 0; k--) { /* bit k of each byte of the row is now its sign bit */
@@ -306,7 +311,7 @@ static inline void pack_fired(const uint8_t *fired, uint8_t *tally, uint64_t *bi
 {
     memset(bits, 0, 32);
     for (int i = 0; i < 256; i++) {
-        int at = (i & ~31) | (i & 15) << 1 | (i >> 4 & 1);
+        int at = (i & ~31) | (i & 15) << 1 | (i >> 4 & 1); /* undoes the split into even and odd positions */
         bits[at >> 6] |= (uint64_t) fired[i] << (at & 63);
         if (tally)
             tally[at] += fired[i];

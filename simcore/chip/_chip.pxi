@@ -4,7 +4,7 @@
 # received no spike, changed no potential and fired nothing) until a spike arrives.
 # The potentials of a core are kept in 16 bits while they fit (tables.headroom_table), in 32 bits otherwise.
 # Threads share the cores of a chip.  Each takes the next chunk of cores that no thread has taken in this tick, so that a
-# slow thread does less.  It writes the spikes that it sends into a scheduler of its own, so no thread writes where
+# slow thread does less.  It writes the spikes that it sends into its own scheduler, so no thread writes where
 # another does; the thread that computes the target core collects them from all schedulers.  All threads wait for each
 # other at the end of every tick.
 #
@@ -98,6 +98,7 @@ cdef inline void begin_run(Chip* chip) noexcept nogil:
     """Reset this thread's share of the cores to their initial state, and clear its scheduler and counters."""
     cdef Py_ssize_t c, first = chip.cores * chip.thread // chip.threads
     cdef Py_ssize_t last = chip.cores * (chip.thread + 1) // chip.threads
+    # The tally needs no reset: the last counted tick of a run adds it to the counts and clears it (add_tally).
     memset(&chip.resting[first], 0, last - first)
     memset(chip.own_scheduler, 0, SCHEDULER_SLOTS * chip.slot_words * sizeof(uint64_t))
     for c in range(first, last):
@@ -162,6 +163,8 @@ cdef inline void collect_spikes(Chip* chip, int slot, Arrived* arrived) noexcept
         bits = arrived.axons[k]
         for word in range(WORDS):
             bits[word] = 0
+        # Clearing the words of another thread's scheduler is no race: in this tick that thread writes only to later
+        # slots, because a delay is 1..15 ticks and there are 16 slots.
         for g in range(chip.threads):
             axons = chip.schedulers + (g * SCHEDULER_SLOTS + slot) * chip.slot_words + (first + k) * WORDS
             for word in range(WORDS):
@@ -195,7 +198,7 @@ cdef inline void prefetch_chunk(const Chip* chip, const Arrived* arrived) noexce
     cdef int at, word
     cdef uint64_t bits
     for c in range(arrived.first, arrived.last):
-        for at in range(0, NEURONS, 32):
+        for at in range(0, NEURONS, 32):  # 32 potentials of 16 bits are one cache line
             prefetch(&chip.V[c * NEURONS + at])
         if arrived.n[c - arrived.first] > FEW_SPIKES:
             for word in range(WORDS):
@@ -280,7 +283,8 @@ cdef inline void tick_core(
     else:
         tick_wide(chip, c, t, &spiking, tally, tick)
         return
-    if tick.outside:  # exact in 16 bits so far, but the next tick may not be
+    # The drive was below the headroom, so this tick was exact in 16 bits; from here the next one may not be.
+    if tick.outside:
         widen(chip, c)
 
 
@@ -317,7 +321,7 @@ cdef inline void tick_chunk(
             if chip.record:
                 for word in range(WORDS):
                     bits = leaving[word]
-                    while bits:
+                    while bits:  # the route of a neuron that drives an output line is the number of that line
                         add_16(&out[chip.routes[c * NEURONS + word * 64 + lowest_bit(bits)]], 1, chip.threads > 1)
                         bits &= bits - 1
     if chip.prefetching:

@@ -143,6 +143,8 @@ cdef class ChipRunner:
                         deliver_inputs(&chip, &raster[t + 1, 0], (slot + 1) & (SCHEDULER_SLOTS - 1))
                     collect_spikes(&chip, slot, &arrived[0])
                     sent[1].n = 0
+                    # A pipeline of two chunks: compute chunk `now`, collect the spikes of the one after it, and send
+                    # those of the one before it.  The order is free, as no spike arrives in the tick that sends it.
                     while arrived[now].first < chip.cores:
                         next_chunk(&chip, place, &arrived[1 - now])
                         collect_spikes(&chip, slot, &arrived[1 - now])

@@ -62,8 +62,9 @@ static inline int lane_place(int lane)
 INLINE uint64_t signs_of(__m256i *lanes, const int vectors)
 {
     uint64_t bits = 0;
-    lanes[vectors] = _mm256_setzero_si256();
+    lanes[vectors] = _mm256_setzero_si256(); /* the partner of the last vector if their number is odd */
     for (int v = 0; v < vectors && v < 4; v += 2) {
+        /* packing works in each half on its own: 0xD8 swaps the middle quarters back into lane order */
         __m256i bytes = _mm256_permute4x64_epi64(_mm256_packs_epi16(lanes[v], lanes[v + 1]), 0xD8);
         bits |= (uint64_t) (uint32_t) _mm256_movemask_epi8(bytes) << (LANES * v);
     }
@@ -79,7 +80,8 @@ INLINE void keep_drives(const __m256i *sum, const int vectors, __m256i *drives, 
     }
 }
 
-/* Compute, for every tick and group, the offset in bytes of the row of `sums` for the signals that spike. */
+/* Compute, for every tick and group, the offset in bytes of the row of `sums` for the signals that spike.  It fits 16
+   bits: at most 255 * 32 * MAX_VECTORS = 65280. */
 INLINE void find_rows(
     const HiddenLanes *net, const int vectors, int ticks, const uint64_t *signals, const uint64_t *flight,
     uint16_t rows[][GROUPS])
@@ -91,7 +93,8 @@ INLINE void find_rows(
     }
 }
 
-/* Sum the drives of the signals that spike in one tick. */
+/* Sum the drives of the signals that spike in one tick.  Partial sums may wrap, modulo 2^16; derive.py proves that the
+   total fits, so it is right. */
 INLINE void sum_drives(const int16_t *sums, const int vectors, const uint16_t *rows, __m256i *sum)
 {
     for (int g = 0; g < GROUPS; g++) {
@@ -125,15 +128,17 @@ INLINE void block_of(
         __m256i sum[MAX_VECTORS], signs[MAX_VECTORS + 1];
         sum_drives(sums, vectors, rows[t], sum);
         for (int v = 0; v < vectors; v++) {
+            /* interleaving words with their signs extends them to 32 bits */
             __m256i minus = _mm256_srai_epi16(sum[v], 15);
             __m256i u[2] = {_mm256_unpacklo_epi16(sum[v], minus), _mm256_unpackhi_epi16(sum[v], minus)};
             for (int h = 0; h < 2; h++) {
                 const int w = 2 * v + h;
                 u[h] = _mm256_add_epi32(U[w], u[h]);
+                /* subtract alpha where u >= 0; these neurons end at V - alpha >= 0, which is not below the floor */
                 U[w] = _mm256_andnot_si256(_mm256_srai_epi32(u[h], 31), _mm256_loadu_si256(alpha + w));
                 U[w] = _mm256_max_epi32(_mm256_sub_epi32(u[h], U[w]), _mm256_loadu_si256(floors + w));
             }
-            signs[v] = _mm256_packs_epi32(u[0], u[1]);
+            signs[v] = _mm256_packs_epi32(u[0], u[1]); /* saturates, which keeps the sign; back in lane order */
         }
         flight[t] = ~signs_of(signs, vectors) & neurons;
         keep_drives(sum + vectors - tail, tail, (__m256i *) drives + t * tail, most);
@@ -147,7 +152,8 @@ INLINE void block_of(
 /* Run the same block in 16 bits.  Returns 0 if the result is exact; otherwise 1, and then only `drives` has changed.
 
    A potential above NARROW_TOP starts from NARROW_TOP, and the difference is added again at the end.  That is exact if
-   the neuron fires at every tick even so: then the difference changed the outcome of no tick. */
+   the neuron fires at every tick even so: then the difference changed the outcome of no tick.  A sum that saturates
+   at INT16_MAX is found in `largest`, and makes the block inexact, too. */
 INLINE int narrow_block_of(
     const HiddenLanes *net, const int vectors, const int tail, int ticks, const uint64_t *signals, uint64_t *flight,
     int32_t *potential, int16_t *drives, int16_t *top)
@@ -188,6 +194,7 @@ INLINE int narrow_block_of(
     for (int v = 0; v < vectors; v++) {
         __m256i low = _mm256_loadu_si256((const __m256i *) potential + 2 * v);
         __m256i high = _mm256_loadu_si256((const __m256i *) potential + 2 * v + 1);
+        /* cut: lanes that started from NARROW_TOP and did not fire at some tick, or that saturated */
         __m256i cut = _mm256_packs_epi32(_mm256_cmpgt_epi32(low, start), _mm256_cmpgt_epi32(high, start));
         cut = _mm256_and_si256(cut, _mm256_srai_epi16(missed[v], 15));
         cut = _mm256_or_si256(cut, _mm256_cmpeq_epi16(largest[v], full));
@@ -221,10 +228,11 @@ static inline uint64_t bits_of(const unsigned char *bytes)
     uint64_t bits = 0, eight;
     for (int b = 0; b < 8; b++) {
 #if defined(__SSE2__)
+        /* shift each 0 or 1 into the sign bit of its byte */
         eight = (uint64_t) (_mm_movemask_epi8(_mm_slli_epi16(_mm_loadl_epi64((const __m128i *) (bytes + 8 * b)), 7)) & 255);
 #else
         memcpy(&eight, bytes + 8 * b, 8);
-        eight = eight * 0x0102040810204080ULL >> 56;
+        eight = eight * 0x0102040810204080ULL >> 56; /* moves byte i to bit 56 + i; no two products share a bit */
 #endif
         bits |= eight << (8 * b);
     }
@@ -309,7 +317,7 @@ static inline void add_counters(int ticks, const int16_t *counters, int stride, 
     uint64_t sum = 0; /* one counter in each half: 15 times 65535 fits */
     for (int t = 0; t < ticks; t++) {
         uint32_t both;
-        memcpy(&both, counters + t * stride, 4);
+        memcpy(&both, counters + t * stride, 4); /* little-endian: the first counter is the low half */
         sum += (uint64_t) (both >> 16) << 32 | (both & 65535);
 #if defined(__GNUC__) && !defined(__clang__)
         __asm__("" : "+r"(sum)); /* keeps GCC from vectorising this loop, which makes it twice as slow */
@@ -368,7 +376,7 @@ INLINE int group_of(
         for (int v = 0; v < lanes / WIDTH; v++) {
             U[v] += leak[v] + drive;
             potentials fires = U[v] >= 0;
-            n[v] -= fires;
+            n[v] -= fires; /* a vector comparison gives -1 for true */
             U[v] -= alpha[v] & fires;
             U[v] = at_least(U[v], floors[v]);
         }

@@ -101,7 +101,9 @@ cdef class DerivedRunner:
         net.lanes.guard = &placed[3, 0]
         net.lanes.narrow = &narrow[0, 0] if narrow.shape[0] else NULL
         net.lanes.vectors = vectors
+        # 1 if every lane that is not a hidden neuron is in the last vector: only that vector's drives are stored then.
         net.lanes.tail = 1 if hidden // LANES == vectors - 1 else vectors
+        # With 64 input signals there is no hidden lane: `flight` is always 0, but C does not define a shift by 64.
         net.lanes.shift = shift & 63
         net.lanes.hidden = ~(<uint64_t> 0) if hidden == 64 else ((<uint64_t> 1) << hidden) - 1
         net.potential = &placed[0, 0]

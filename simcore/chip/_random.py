@@ -1,7 +1,7 @@
 """The random numbers of the stochastic modes.
 
-The chip's generator is not public, so this one is ours.  Each number is a hash of the place where it is used, so it
-does not depend on evaluation order, threads or batches.  With SplitMix64's finaliser `mix` (Steele, Lea and Flood 2014)
+The chip's generator is not public, so this one is ours.  Each number is a hash of the place that uses it, so it does
+not depend on evaluation order, threads or batches.  With SplitMix64's finaliser `mix` (Steele, Lea and Flood 2014)
 and its constant G = 0x9E3779B97F4A7C15, all modulo 2**64:
 
     rho(core, t, j, k) = mix(mix(seed[core] + G) + G (2**17 t + 2**9 j + k))

@@ -6,7 +6,8 @@
 #include <stdint.h>
 #include <time.h>
 
-/* Add to a counter; atomically if other threads add to it as well (`shared`). */
+/* Add to a counter; atomically if other threads add to it as well (`shared`).  Relaxed order is enough: the counters
+   are read only after all threads have ended. */
 static inline void add_16(uint16_t *to, int n, int shared)
 {
     if (shared) __atomic_fetch_add(to, (uint16_t) n, __ATOMIC_RELAXED); else *to = (uint16_t) (*to + n);
@@ -22,11 +23,11 @@ static inline void add_64(int64_t *to, int64_t n)
 
 static inline void prefetch(const void *address) { __builtin_prefetch(address); }
 
-/* Places of the counters in the barrier, int64_t (24,), zeroed: each on a cache line of its own, so that threads that
+/* Places of the counters in the barrier, int64_t (24,), zeroed: each on its own cache line, so that threads that
    write one do not slow down those that read another. */
 enum { TAKEN = 0, ARRIVED = 8, RELEASED = 16 };
 
-/* Take the next `n` items (cores) of a tick and return the number of the first; the barrier starts the count anew. */
+/* Take the next `n` items (cores) of a tick and return the number of the first; `wait_for_all` resets the count. */
 static inline int64_t take_next(int64_t *barrier, int64_t n, int shared)
 {
     if (shared) return __atomic_fetch_add(barrier + TAKEN, n, __ATOMIC_RELAXED);
@@ -47,8 +48,10 @@ static inline void spin_pause(void)
    the thread that it waits for off that CPU for good. */
 static inline void wait_for_all(int64_t *barrier, int64_t threads, int64_t round)
 {
+    /* ARRIVED is never reset: the round number tells this tick's arrivals from earlier ones, so a fast thread that is
+       already in the next round cannot confuse a slow one that is still leaving this round. */
     if (threads == 1 || __atomic_add_fetch(barrier + ARRIVED, 1, __ATOMIC_ACQ_REL) == round * threads) {
-        barrier[TAKEN] = 0;
+        barrier[TAKEN] = 0; /* a plain store: no other thread takes cores until it sees the release below */
         __atomic_store_n(barrier + RELEASED, round, __ATOMIC_RELEASE);
         return;
     }

@@ -97,8 +97,8 @@ cdef inline int update(
             w = v + leak[j]
         w = POTENTIAL_MIN if w < POTENTIAL_MIN else w
         w = POTENTIAL_MAX if w > POTENTIAL_MAX else w
-        up = -(w >= alpha[j])
-        down = -(w < minus_beta[j]) & ~up
+        up = -(w >= alpha[j])  # equation 6, with eta = 0: fires at the threshold itself
+        down = -(w < minus_beta[j]) & ~up  # equation 7: strictly below, and never in the tick of a spike
         w = (
             (up & ((w & up_keep[j]) + up_add[j]))
             | (down & ((w & down_keep[j]) + down_add[j]))
@@ -128,6 +128,7 @@ cdef inline int update_plain(
         v = POTENTIAL_MAX if v > POTENTIAL_MAX else v
         up = -(v >= alpha[j])
         v -= alpha[j] & up
+        # A neuron that fired has V - alpha >= 0 >= -beta, so this line acts only on the others, as equation 7 requires.
         v = minus_beta[j] if v < minus_beta[j] else v
         happened |= up | (v ^ V[j])
         V[j] = v
@@ -145,7 +146,7 @@ cdef inline uint64_t draw(uint64_t key, int64_t t, int j, int k) noexcept nogil:
 
 
 cdef inline int32_t chance(int32_t s, uint64_t rho) noexcept nogil:
-    """Return F(s, rho) sgn(s) of equation 2: the sign of s with probability about |s| / 256, otherwise 0."""
+    """Return F(s, rho) sgn(s) of equation 2: the sign of s with probability (|s| + 1) / 256, otherwise 0."""
     cdef int32_t sign = (s > 0) - (s < 0)
     return sign if s * sign >= <int32_t> (rho >> (64 - RANDOM_BITS)) else 0
 
@@ -172,6 +173,7 @@ cdef int update_noisy(
             for kind in range(AXON_TYPES):
                 for k in range(spiking.n[kind] if noise[at] >> kind & 1 else 0):
                     i = spiking.axon[kind][k]
+                    # The draw depends on neuron j and axon i, not on the order of this loop.
                     if crossbar[i * (NEURONS >> 3) + (j >> 3)] >> (j & 7) & 1:
                         v += chance(noise[(7 + kind) * NEURONS + at], draw(key, t, j, i))
         v = saturate(v)
@@ -183,6 +185,7 @@ cdef int update_noisy(
             v = 0 if (v ^ w) < 0 else saturate(w)
         else:
             v = saturate(v + lam)
+        # Equation 5.  Both thresholds of a tick use the same eta, but the negative one only if kappa is 0.
         eta = <int32_t> (draw(key, t, j, DRAW_THRESHOLD) >> (64 - THRESHOLD_BITS_MAX)) & noise[2 * NEURONS + at]
         alpha = p[2 * NEURONS + at] + eta
         beta = -p[3 * NEURONS + at]

@@ -169,6 +169,7 @@ class _Builder:
         )
         self.hidden, recurrent = routes.T
         delays = np.unique(image.delay[0, routed])
+        # Without recurrent connections a block may have any length; the kernel has memory for DELAY_MAX ticks.
         self.delay = int(delays[0]) if len(delays) else limits.DELAY_MAX
         inputs = np.unique(signals[image.inputs[:, 2]])
         self.shift = len(inputs)
@@ -177,6 +178,7 @@ class _Builder:
         # A signal twice in `order` has several sources.
         if len(delays) > 1 or len(np.unique(order)) != len(order) or len(order) > SIGNALS:
             raise _NotDerivableError
+        # One entry more than there are signals, so that signal -1 (an axon without any source) indexes a -1.
         number = np.full(int(signals.max(initial=-1)) + 2, -1)
         number[order] = np.arange(len(order))
         self.signals = number[signals]
@@ -289,6 +291,8 @@ class _Builder:
         positive, negative = drives.clip(min=0).sum(axis=0), drives.clip(max=0).sum(axis=0)
         potential, leak, threshold, _ = neurons
         guard: NDArray[np.int64] = limits.POTENTIAL_MAX - self.delay * (positive + leak.clip(min=0))
+        # The extremes of a drive: all its excitatory, or all its inhibitory signals spike.  The drives of hidden lanes
+        # include the leak (`subset_sums`), those of output lanes do not, so both are checked.
         fits = (np.maximum(positive, positive + leak) <= INT16_MAX).all()
         fits &= (np.minimum(negative, negative + leak) >= INT16_MIN).all()
         if not fits or (potential > guard).any():
@@ -301,6 +305,7 @@ class _Builder:
         counters = np.zeros((SIGNALS, 2), dtype=np.int64)
         counters[:, 0] = self._add_up(self.image.synapses()[0].sum(axis=1, dtype=np.int64))
         counters[self.shift : self.shift + len(self.copies), 1] = self.copies
+        # All signals can spike in one tick; the kernel sums both counters modulo 2^16.
         if (counters.sum(axis=0) > UINT16_MAX).any():
             raise _NotDerivableError
         return counters

@@ -86,6 +86,7 @@ def refine(image: CoreImage) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         silent = np.array([not key for key in keys])
         summed = np.zeros((signals.max() + 1, limits.NEURONS), dtype=np.int64)
         np.add.at(summed, signals[~silent], weight[~silent])
+        # The old class is part of the key, so classes are only ever split: an equal number of them means no change.
         finer = _number(list(zip(classes.tolist(), map(tuple, summed.T.tolist()), strict=True)))
         if finer.max() == classes.max():
             break

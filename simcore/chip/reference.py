@@ -107,11 +107,11 @@ class ReferenceChip:
         axons = self.scheduler[self.t % limits.SCHEDULER_SLOTS]
         line, core, axon = image.inputs.T
         arriving = lines[line] == 1
-        axons[core[arriving], axon[arriving]] = (
-            True  # several spikes on an axon in one tick merge into one
-        )
+        # several spikes on an axon in one tick merge into one
+        axons[core[arriving], axon[arriving]] = True
         driven, events = self._synapses(axons)
         self.fired = fired = self._neurons(driven)
+        # Delays are 1..15, so no spike of this tick goes into the slot that is cleared here.
         axons[:] = False
         routed = fired & (image.target_core >= 0)
         c, j = np.nonzero(routed)
@@ -162,6 +162,7 @@ class ReferenceChip:
         rho = (draw(self.keys, self.t, neurons, DRAW_THRESHOLD) >> _SHIFT_15).astype(np.int64)
         eta = rho & ((1 << image.threshold_bits.astype(np.int64)) - 1)
         fired = alpha + eta <= V
+        # Linear reset subtracts the drawn threshold alpha + eta, not alpha.
         after = np.choose(image.reset_mode, [R, V - (alpha + eta), V])
         # Equation 7: else the negative side if V < -[beta kappa + (beta + eta) (1 - kappa)], strictly below
         low = ~fired & (-(beta + eta * (1 - image.kappa.astype(np.int64))) > V)

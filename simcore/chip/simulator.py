@@ -121,6 +121,7 @@ class Simulator:
         bits = np.ascontiguousarray(raster, dtype=np.uint64)
         if bits.ndim != 2 or bits.shape[1] != words:
             raise InputError(f"raster: shape {bits.shape}, expected (ticks, {words})")
+        # The largest last word has a bit beyond the last line exactly if any of them has.
         unused = words * 64 - self.lines
         if unused and len(bits) and self.lines and int(bits[:, -1].max()) >> (64 - unused):
             raise InputError(f"raster: a spike beyond input line {self.lines - 1}")

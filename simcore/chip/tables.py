@@ -275,7 +275,7 @@ def line_copies(image: CoreImage, lines: int) -> NDArray[np.int32]:
         place = 4 * core + axon // 64
         if len(line) and (line % 64 == axon % 64).all() and (place == place[0]).all():
             copies[word] = place[0]
-    # A line of the block that feeds no axon would be copied, too.
+    # A line of the block that feeds no axon, or several, must not be copied as one bit.
     fed = np.bincount(image.inputs[:, 0], minlength=64 * len(copies)).reshape(-1, 64)
     used = np.arange(64 * len(copies)).reshape(-1, 64) < lines
     copies[((fed != 1) & used).any(axis=1)] = -1

@@ -223,7 +223,7 @@ def _read(path: Path, origin: Origin, registry: Path | None) -> Network:
 
 
 def _origin(path: Path) -> Origin:
-    """Return what a path or reference names, by its form, its suffix or the start of its content."""
+    """Determine the origin of a network from the form of its name, its suffix, or the start of its content."""
     if is_reference(str(path)) and not path.exists():
         return "model"
     if path.suffix == ".gz":
@@ -240,7 +240,7 @@ def _origin(path: Path) -> Origin:
 
 
 def _cut(network: Network, ticks: int | None) -> Network:
-    """Cut a network's own spikes after so many ticks, or add ticks without spikes; None: leave them."""
+    """Cut the spikes of a network's file to `ticks`, or pad them with empty ticks; None leaves them unchanged."""
     if ticks is None:
         return network
     spikes = empty_raster(ticks, network.image.input_lines)
@@ -259,7 +259,7 @@ def _length(events: NDArray[np.int64], ticks: int | None) -> int:
 
 
 def _driven(image: CoreImage, events: NDArray[np.int64]) -> CoreImage:
-    """Keep input lines only for the axons that spikes name: a chip has a million axons."""
+    """Return the image with input lines only for the axons that spikes name: a chip has a million axons."""
     places = np.unique(events[:, 1:], axis=0)
     for core, axon in places.tolist():
         if not 0 <= core < image.cores:
@@ -301,7 +301,7 @@ def _write_ibm(network: Network, path: Path) -> list[Path]:
 
 
 def _cores_only(image: CoreImage, *, keep_grid: bool) -> CoreImage:
-    """Return an image without what concerns only the host, and warn of everything dropped."""
+    """Return an image without the fields that only the host uses, and warn of each one dropped."""
     if image.grid is not None and not keep_grid:
         _warn("the grid: where the cores are placed")
         image = replace(image, grid=None)

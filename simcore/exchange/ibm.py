@@ -66,7 +66,7 @@ _LISTS: Final = {"dendrites", "types", "destCores", "destAxons", "destDelays"}
 def read_ibm(path: Path) -> CoreImage:
     """Read a model file of IBM's tools.
 
-    The format names inputs by core and axon, so each axon becomes an input line of its own, 256 core + axon.  Output
+    The format names inputs by core and axon, so each axon becomes a separate input line, 256 core + axon.  Output
     line l is axon l % 256 of core -32 - l // 256 in the format.
 
     Raises
@@ -115,7 +115,7 @@ def expand(items: Sequence[int | str], what: str, length: int = limits.NEURONS) 
 
 
 def _span(first: int, step: int, last: int, what: str, length: int) -> list[int]:
-    """Expand a range whose last value is included, to at most `length` + 1 values."""
+    """Expand a range whose last value is included, to at most `length` + 1 values, which `expand` refuses."""
     if step == 0:
         raise ImageError(f"{what}: a range with step 0")
     return list(range(first, last + (1 if step > 0 else -1), step)[: length + 1])

@@ -34,7 +34,7 @@ _ALWAYS: Final = (
 
 
 class LossyExport(UserWarning):
-    """Lists what an export left out, one item on each line."""
+    """An export left something out; the text lists it, one item on each line."""
 
 
 def to_nir(image: CoreImage) -> Any:
@@ -103,7 +103,7 @@ def write_nir(image: CoreImage, path: Path) -> None:
 
 
 def losses(image: CoreImage) -> list[str]:
-    """Return what NIR cannot express of an image, one line each, with the number of neurons concerned."""
+    """List the features of an image that NIR cannot express, one line each, with the number of neurons concerned."""
     found = list(_ALWAYS)
     counted = {
         "reset_mode 1 (linear), written as a reset to 0": image.reset_mode == 1,
@@ -163,6 +163,7 @@ def _weights(image: CoreImage, c: int) -> NDArray[np.int16]:
 
 def _from_lines(image: CoreImage, c: int, lines: int) -> NDArray[np.float32]:
     """Return the summed weights of the axons that each line drives, float32 (256, lines)."""
+    # lines x neurons while summing, because add.at adds whole rows; NIR wants neurons x lines
     weight = np.zeros((lines, limits.NEURONS), dtype=np.float32)
     line, core, axon = image.inputs.T
     here = core == c

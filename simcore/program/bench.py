@@ -132,9 +132,8 @@ def measure(
 ) -> Iterator[Measurement]:
     """Run a network repeatedly with every kernel and number of threads, and yield a measurement of each.
 
-    Threads share the cores of one run; with fewer cores than threads, each thread takes a run of its own.  A
-    classifier that has a program (see `chip.derive`) also answers random questions of ten words with it, 2048 for each
-    thread.
+    Threads share the cores of one run; with fewer cores than threads, each thread takes its own run.  A classifier with
+    a derived network (see `chip.derive`) also answers random questions of ten words on it, 2048 for each thread.
 
     Parameters
     ----------
@@ -221,7 +220,7 @@ def _timed(
         begin = time.perf_counter()
         ticks, events = work()
         times.append(time.perf_counter() - begin)
-    median = float(np.median(times))  # the mean would count what else the machine did
+    median = float(np.median(times))  # the mean would include interruptions by other programs
     return Measurement(
         kernel=name,
         program=program,

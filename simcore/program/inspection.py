@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..image import CoreImage
 
 BRAILLE: Final = 0x2800
-"""First of Unicode's Braille characters (2 x 4 dots), which has none; each bit of `_DOTS` adds a dot."""
+"""Unicode's Braille character without dots; each bit of `_DOTS` adds one of its 2 x 4 dots."""
 
 _DOTS: Final = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 _MARGIN: Final = 8

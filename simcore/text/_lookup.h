@@ -8,8 +8,8 @@
 #include "_lookup_patterns.h"
 #include "_lookup_words.h"
 
-/* Fuse the first steps for ASCII: find how many of them map every ASCII character to one ASCII character, whatever its
-   neighbours, and fill a table with what these steps make of each. */
+/* Fuse the first steps for ASCII: find how many of them map every ASCII character to one ASCII character, independently
+   of its neighbours, and fill a table with the results of these steps. */
 static void fuse_ascii(Lookup *t)
 {
     for (int c = 0; c < 128; c++) t->ascii[c] = (uint8_t) c;
@@ -18,8 +18,9 @@ static void fuse_ascii(Lookup *t)
         if (step[0] > FORM) break;
         for (int c = 0; c < 128; c++) {
             int32_t cell = cell_of(t, step[1], t->ascii[c]);
+            /* unsigned, so that this refuses negative results and lists (SPELLED) as well */
             if (step[0] == FORM ? cell || byte_of(t, MARKS, t->ascii[c]) : (uint32_t) (t->ascii[c] + cell) > 127) {
-                t->fused = 0;
+                t->fused = 0; /* split_text then ignores the half-changed table */
                 return;
             }
             t->ascii[c] += cell;
@@ -51,6 +52,7 @@ static int read_text(Work *w, const void *data, int kind, int64_t n)
     if (kind == 1) {
         for (int64_t i = 0; i < n; i++) w->text[i] = ((const uint8_t *) data)[i];
     } else if (kind == 2) {
+        /* Surrogates are 0xD800..0xDFFF; without a branch, the compiler can vectorise the test. */
         for (int64_t i = 0; i < n; i++) {
             w->text[i] = ((const uint16_t *) data)[i];
             seen |= w->text[i] >> 11 == 0xD800 >> 11;

@@ -54,7 +54,7 @@ static void sort_marks(const Lookup *t, uint32_t *text, uint32_t *spare, int64_t
                 run[k] = c;
             }
         } else {
-            int64_t place[129] = {0};
+            int64_t place[129] = {0}; /* ranks 0..127, shifted by one: the sums become the places of each rank */
             for (int64_t j = 0; j < count; j++) place[(byte_of(t, MARKS, run[j]) & ~SECOND) + 1]++;
             for (int k = 1; k < 129; k++) place[k] += place[k - 1];
             for (int64_t j = 0; j < count; j++) spare[place[byte_of(t, MARKS, run[j]) & ~SECOND]++] = run[j];
@@ -67,6 +67,7 @@ static void sort_marks(const Lookup *t, uint32_t *text, uint32_t *spare, int64_t
 /* Return the composition of two characters, or 0 if there is none. */
 static uint32_t merge(const Lookup *t, uint32_t a, uint32_t b)
 {
+    /* unsigned differences: one comparison checks both ends of a range */
     if (a - L_BASE < LS && b - V_BASE < VS) return SYLLABLES + ((a - L_BASE) * VS + (b - V_BASE)) * TS;
     if (is_syllable(a) && (a - SYLLABLES) % TS == 0 && b > T_BASE && b < T_BASE + TS) return a + (b - T_BASE);
     int64_t wanted = ((int64_t) a << 21) | b, low = 0, high = t->merge_count;
@@ -86,7 +87,7 @@ static int64_t merge_marks(const Lookup *t, uint32_t *text, int64_t n)
     for (int64_t i = 0; i < n; i++) {
         uint32_t c = text[i];
         int mark = byte_of(t, MARKS, c) & ~SECOND;
-        if (starter >= 0 && (last == 0 || last < mark)) {
+        if (starter >= 0 && (last == 0 || last < mark)) { /* last 0: nothing is between the starter and c */
             uint32_t whole = merge(t, text[starter], c);
             if (whole) {
                 text[starter] = whole;
@@ -113,6 +114,7 @@ static int run_form(const Lookup *t, Work *w, int map, int merging)
     for (i = 0; i < w->length; i++) {
         uint32_t c = w->text[i];
         int32_t cell = cell_of(t, map, c);
+        /* a syllable has at most three jamo */
         int32_t count = is_syllable(c) || cell < SPELLED ? 3 : t->pool[cell - SPELLED];
         if (!RESERVE(w, spare, n + count)) return NO_MEMORY;
         if (is_syllable(c)) {

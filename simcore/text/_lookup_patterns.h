@@ -57,7 +57,7 @@ static int64_t match_at(
             int64_t q = p, last = in[2] < end - p ? p + in[2] : end;
             while (q < last && mask >> symbols[q] & 1) q++;
             if (q - p < in[1]) break;
-            w->fuel -= (q - p) >> 3;
+            w->fuel -= (q - p) >> 3; /* eight characters of a run cost as much as one instruction */
             /* Keep only ends after which the next instruction can match: in[4] has the symbols that it accepts. */
             int64_t low = p + in[1];
             uint64_t next = (uint64_t) in[4];
@@ -107,7 +107,7 @@ static int64_t match_at(
         Choice *choice = &w->choices[w->choice_count - 1];
         pc = choice->pc;
         p = choice->high;
-        if (choice->high-- == choice->low) w->choice_count--;
+        if (choice->high-- == choice->low) w->choice_count--; /* that was the last of its ends */
     }
 }
 

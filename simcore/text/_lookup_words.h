@@ -10,7 +10,6 @@
    padded to a multiple of 8. */
 
 /* Hash a key, 8 bytes at a time; bytes up to the next multiple of 8 must be zero. */
-
 static inline uint64_t hash_of(uint64_t seed, const char *key, int64_t length)
 {
     uint64_t h = seed ^ (uint64_t) length, part;
@@ -61,6 +60,7 @@ static inline int32_t find_word(const Lookup *t, Work *w, int64_t first, int64_t
 {
     char *key = w->key;
     int64_t n = 0;
+    /* More characters than the longest word has bytes: not a word.  This also bounds what `key` must hold. */
     if (last - first > t->longest) return t->unknown;
     for (int64_t i = first; i < last; i++) {
         uint32_t c = w->text[i];

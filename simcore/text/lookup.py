@@ -2,7 +2,7 @@
 
 The tokenizers library applies a list of steps to a text.  The lookup has the same steps:
 
-- a map replaces each character by others, whatever its neighbours (lower case, for example);
+- a map replaces each character by others, independently of its neighbours (lower case, for example);
 - a form is a Unicode normal form: characters are decomposed, marks sorted, and composed where that is possible;
 - a replacement writes other characters where a pattern matches;
 - a split cuts the text where a pattern matches, and keeps the matches, the gaps or both.
@@ -10,7 +10,7 @@ The tokenizers library applies a list of steps to a text.  The lookup has the sa
 Each remaining piece is a word of the vocabulary, or the unknown word.  Patterns do not see characters but symbols: at
 most 62 classes of characters that no pattern distinguishes.  They are programs of a small backtracking machine
 (`_lookup_patterns.h`).  `convert/lookup/` made the maps and symbols by running the library on every code point of
-Unicode, so results are those of the library, whatever version of Unicode Python has.
+Unicode, so results are those of the library and do not depend on Python's version of Unicode.
 """
 
 from __future__ import annotations
@@ -184,7 +184,8 @@ class Lookup:
         symbols = self.byte_cells[np.unique(self.byte_index[0])]
         _within(symbols, END, "byte_cells: symbols")
         _within(self.pool, CODE_POINTS, "pool")
-        # First the places in the pool, then the distances, page by page.
+        # First the places in the pool, then the distances.  Several pages of Unicode may share a page of cells: its
+        # lowest and highest target are checked for each of them.
         spelled = self.map_cells >= SPELLED
         places = self.map_cells[spelled] - SPELLED
         _within(places, len(self.pool), "map_cells: places in the pool")
@@ -293,7 +294,7 @@ class LookupSplitter:
             self._tables = LookupTables(
                 **lookup.arrays,
                 unknown=lookup.unknown,
-                # Different in every splitter, so that nobody can craft words that all have the same hash.
+                # A new seed for every splitter, so that an attacker cannot craft words whose hashes collide.
                 seed=secrets.randbits(64),
             )
         except ValueError as e:

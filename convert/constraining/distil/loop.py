@@ -157,6 +157,7 @@ def _targets(
 def _aligned(targets: torch.Tensor, lengths: NDArray[np.int64], steps: int) -> torch.Tensor:
     """Lay out answers after every word as `pack` does: [steps, questions, classes], all ending in the last step."""
     place = torch.arange(steps)[:, None] - (steps - torch.from_numpy(lengths))[None]
+    # rows before a question's first word repeat its first answer; `_loss` masks them by `alive`
     return targets[torch.arange(len(targets))[None], place.clamp(min=0)]
 
 
@@ -165,6 +166,7 @@ def _loss(
 ) -> torch.Tensor:
     """Return the divergence from the teacher after the last word, plus `every` times its mean over all words."""
     got = functional.log_softmax(logits, dim=2)
-    # questions end in the last step, so row -1 is the answer after the last word of each
+    # kl_div(log p, q) is KL(q || p): the student p must cover every class to which the teacher q gives a probability.
+    # Questions end in the last step, so row -1 is the answer after the last word of each.
     divergence = functional.kl_div(got, wanted, reduction="none").sum(dim=2) * alive
     return divergence[-1].mean() + every * divergence.sum() / alive.sum()

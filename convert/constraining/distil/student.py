@@ -115,9 +115,8 @@ class Student(nn.Module):
                 rate = round_activities(torch.clamp(rate, 0, 1))
             else:
                 rate = rate + left
-                left = (
-                    torch.relu(rate - 1) * alive[t][:, None]
-                )  # drive beyond a spike at every tick
+                # drive beyond a spike at every tick stays in the membrane potential, above the threshold
+                left = torch.relu(rate - 1) * alive[t][:, None]
                 rate = torch.clamp(rate, 0, 1)
                 # the value is the core's count, the gradient the rate model's
                 rate = spikes.step(t) / T + (rate - rate.detach())

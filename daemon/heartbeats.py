@@ -14,7 +14,7 @@ LOOP: Final = "loop"
 SIMULATOR: Final = "simulator"
 SETTLING: Final = "settling"
 # The watcher has no heartbeat: the loop restarts one that is dead or misses events (see `watch_guard`), and if that
-# does not help, the daemon works by scanning.  Ending the daemon would help nobody.
+# does not help, the daemon works by scanning.  A restart of the daemon would not help either.
 
 
 class Heartbeats:

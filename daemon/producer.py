@@ -89,7 +89,7 @@ def _put(spool: Spool, file: Path) -> str:
                 draft.write(chunk)
             durable.sync_files([draft.fd], volume=spool.tmp, level=Durability.STRICT)
             draft.place(spool.inbox, name)
-            if spool.marker:
+            if spool.marker:  # only after the file itself, which it declares complete
                 os.close(durable.create(spool.inbox, name + spool.marker))
             durable.sync_folder(spool.inbox, Durability.STRICT)
     except FileExistsError:

@@ -128,7 +128,7 @@ def attach(
 def import_layout(
     catalogue: Catalogue, source: Path, alias: str | None, attribution: Attribution
 ) -> list[Pin]:
-    """Verify an archive or layout, and add what it contains; see `Registry.import_`."""
+    """Verify an archive or layout, and add its versions and attachments; see `Registry.import_`."""
     with storage(f"importing {source} into {catalogue.root}"):
         if not source.exists():
             raise NotFound(f"import {source}: no such file or directory")

@@ -253,7 +253,7 @@ class Registry:
         return compare(load(first), load(second), stages_of)
 
     def export(self, ref: str, path: str | Path) -> Exported:
-        """Write a version or a whole model, with what is attached to it, to an OCI archive.
+        """Write a version or a whole model, with its attachments, to an OCI archive.
 
         skopeo reads the archive as `oci-archive:FILE:1.0.0`. The manifests are byte for byte those of the registry, and
         equal content gives an equal file. The file appears in one atomic rename.

@@ -314,7 +314,7 @@ class Changed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Difference:
-    """What differs between two versions.
+    """The differences between two versions.
 
     Attributes
     ----------
@@ -341,7 +341,7 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Exported:
-    """What `Registry.export` wrote.
+    """The result of `Registry.export`.
 
     Attributes
     ----------
@@ -361,7 +361,7 @@ class Exported:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Collected:
-    """What `Registry.gc` removed from one model, or would remove.
+    """The result of `Registry.gc` for one model: the files that it removed, or would remove.
 
     Attributes
     ----------

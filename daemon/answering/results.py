@@ -186,7 +186,7 @@ class ResultFormat:
     def _line(self, record: InputRecord, row: Row | None, tally: Tally) -> str:
         if row is None or row.label < 0:
             tally.failed += 1
-            # Without a row the record has a fault of its own; otherwise the label is one of the sentinels.
+            # Without a row, the record has a fault; with one, its label is one of the sentinels.
             fault = record.fault or NO_ANSWER[NO_WORDS if row is None else row.label]
             shown = (record.id, record.text, fault.code, fault.message)
             return _UNANSWERED % tuple(map(_encode, shown))

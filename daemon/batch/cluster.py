@@ -141,6 +141,7 @@ def make_calls(
     done = as_completed()
 
     def submit(call: Call) -> None:
+        # Not pure: Dask would answer a call with the result of an earlier, equal one, even if its files are gone.
         future = client.submit(
             call.work, *call.arguments, **call.options, pure=False, retries=RETRIES
         )

@@ -104,6 +104,7 @@ def run(settings: BatchSettings, show: Callable[[BatchProgress], None]) -> Batch
     with connected(settings.scheduler, workers=settings.workers) as client:
         # A manifest states that the batch is complete, which it is not from here on.
         store.remove(NAME)
+        # A future of the model, so that its files are sent to the cluster once instead of with every call.
         model = client.submit(PackedModel, pin=packed.pin, files=packed.files, pure=False)
         batch = _Batch(settings, model, store, BatchProgress(inputs=len(inputs)), show)
         make_calls(client, [batch.scan(each) for each in inputs], batch.then)

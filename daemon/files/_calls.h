@@ -70,7 +70,8 @@ static int link_name(int source, const char *name, int target, const char *new_n
 static int link_open(int fd, int target, const char *new_name) {
     char path[32];
 #ifdef AT_EMPTY_PATH
-    /* Linux allows this to root, and since 6.10 to the process that opened the file.  It saves the walk through /proc. */
+    /* Saves the walk through /proc.  Linux allows it to root, and since 6.10 to the process that opened the file; to
+       others it reports ENOENT. */
     if (linkat(fd, "", target, new_name, AT_EMPTY_PATH) == 0)
         return 0;
     if (errno != ENOENT)
@@ -120,6 +121,7 @@ static int new_file(int folder, const char *data, int64_t size) {
    The kernel reports such an error once for each open file description. */
 static int writeback_error(int fd) {
 #ifdef SYNC_FILE_RANGE_WAIT_BEFORE
+    /* Waits only for pages that are already being written, and reports their errors; fsync would write again. */
     if (sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WAIT_BEFORE) == 0)
         return 0;
     if (errno != ENOSYS) /* some sandboxes lack the call */

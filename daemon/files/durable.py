@@ -128,7 +128,7 @@ def sync_files(fds: Sequence[int], *, volume: int, level: Durability) -> None:
             _sync(fd)
         return
     # All threads share the descriptor `volume`.  If two of them sync at the same time, the kernel reports a failed
-    # write-back to only one of the two, so each file is asked for its own errors as well.
+    # write-back to only one of the two, so the errors of each file are read as well.
     for each in (error, *_calls.writeback_errors(fds)):
         if each:
             raise SyncError(each, os.strerror(each))

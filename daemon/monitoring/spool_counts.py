@@ -94,6 +94,7 @@ class SpoolCounter:
             if self._marker and entry.name.endswith(self._marker):
                 continue
             count += 1
+            # Each file is stat'ed once: its time of arrival does not change.
             known = self._arrived.get(entry.path)
             if known is None and len(arrived) < AGED_FILES:
                 known = changed_s(entry)
@@ -119,7 +120,7 @@ def files(folder: Path) -> Iterator[os.DirEntry[str]]:
 
 
 def changed_s(entry: os.DirEntry[str]) -> float | None:
-    """Return the wall time at which a file came into its folder (inode change time); None if it is gone."""
+    """Return the wall time at which a file was put into its folder (inode change time); None if it is gone."""
     try:
         return entry.stat(follow_symlinks=False).st_ctime
     except FileNotFoundError:

@@ -106,6 +106,7 @@ class StatusWriter:
             Whether the daemon is ending; the state is then written in any case.
 
         """
+        # Without the heartbeat of a daemon that hangs, the service manager restarts it.
         if not self._snapshot.hanging():
             self._notifier.alive()
             if self._snapshot.starting or self._snapshot.stopping:

@@ -53,6 +53,7 @@ def reload(spool: Path, shard: str = "", *, patience_s: float) -> str:
     outcome = spool / own(RELOAD_FILE, which)
     before = state_files.read(outcome)
     try:
+        # The lock was held a moment ago, so the pid is the daemon's; no call signals the holder of a lock.
         os.kill(pid, signal.SIGHUP)
     except OSError as fault:
         raise DaemonError(f"process {pid}: {fault.strerror}") from None

@@ -50,8 +50,8 @@ def serve(
 ) -> None:
     """Run a daemon until a signal stops it, or with the setting `once` until everything is answered.
 
-    It needs the main thread, best of a process of its own: SIGTERM and SIGINT stop it and SIGHUP reloads, it raises
-    the process's limit on open files, and it tunes the garbage collector.
+    Call it in the main thread, preferably of a separate process: it handles SIGTERM, SIGINT (stop) and SIGHUP (reload),
+    raises the process's limit on open files, and tunes the garbage collector.
 
     Parameters
     ----------
@@ -84,6 +84,8 @@ def serve(
     clock = clock or Clock()
     raise_limit()
     begin = clock.monotonic()
+    # The stack unwinds in reverse: the lanes first, then the status file, and the spool's lock after both, so that no
+    # other daemon starts while this one still writes.
     with ExitStack() as stack:
         process = _prepare(stack, settings, log, counters, reread=reread, clock=clock)
         spools, lanes = _open(stack, process, begin)

@@ -113,6 +113,7 @@ class Settling:
                 if left:
                     logged += self._commit(left)
                     final, left = left, []  # these stay final even if a quarantine below fails
+                # One by one, with syncs of their own: failed inputs are rare.
                 for job, failure in failed:
                     logged.append(self._quarantine(failure, job))
                     final.append(job)

@@ -1,1 +1,1 @@
-"""The spool folder: its names, what it requires of the file system, claims and commits."""
+"""The spool folder: its names, its requirements of the file system, claims and commits."""

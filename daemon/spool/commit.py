@@ -226,7 +226,7 @@ class Committer:
         marks = [answer.sha256 for answer in answers]
         free = durable.missing(out, [base + names.RESULT for base in bases])
         # A free plain name is not enough: an interrupted commit may have published this result under its tagged name,
-        # and whatever had the plain name then may have been fetched since.
+        # and the result that had the plain name then may have been fetched since.
         tagged = [names.tagged(*each) + names.RESULT for each in zip(bases, marks, strict=True)]
         new = durable.missing(out, tagged)
         left = [

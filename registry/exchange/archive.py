@@ -56,6 +56,7 @@ def write_archive(layout: Layout, tags: Mapping[str, Descriptor], path: Path) ->
         The path is not a regular file, or its directory does not exist.
 
     """
+    # A symbolic link is refused: the rename would replace the link instead of the file that it points to.
     if path.is_symlink() or (path.exists() and not path.is_file()) or not path.parent.is_dir():
         raise BadInput(f"{path}: is not a regular file, or its directory does not exist")
     index = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": Tags(tags).to_json()}

@@ -158,7 +158,7 @@ def _entries(path: Path, what: str) -> Iterator[tuple[str | None, Descriptor]]:
     where = f"{what}: index.json"
     if take(index, "schemaVersion", int, what=where) != 2:
         raise Corrupt(f"{where}: 'schemaVersion' is {index['schemaVersion']}, not 2")
-    if index.get("mediaType", INDEX_TYPE) != INDEX_TYPE:
+    if index.get("mediaType", INDEX_TYPE) != INDEX_TYPE:  # OCI allows an index to omit it
         raise Corrupt(f"{where}: 'mediaType' is {shown(index['mediaType'])}, not {INDEX_TYPE!r}")
     tags: dict[str, Digest] = {}
     for i, entry in enumerate(take(index, "manifests", list, what=where)):

@@ -166,6 +166,7 @@ class Verifier:
             The bytes are not an envelope, or the statement names another manifest.
 
         """
+        # The key id in the envelope is not signed, so anybody can write any: only the signature counts.
         _, payload, signature = read_envelope(envelope, digest, what=what)
         return bool(self._key.accepts(signature, _encoded(payload)))
 

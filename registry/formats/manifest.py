@@ -231,6 +231,7 @@ def build(
     for what, size in (("config", len(config_data)), ("manifest", len(data))):
         if size > MAX_MANIFEST:
             raise BadInput(f"{name}:{version}: {what} of {size} bytes, limit {MAX_MANIFEST}")
+    # `bytes` copies a bytearray, which the caller could still change.
     blobs = {digest_of(content): bytes(content) for content in files.values()}
     blobs |= {digest_of(config_data): config_data, digest_of(data): data}
     return Package(descriptor=Descriptor.of(data, MANIFEST_TYPE), blobs=blobs)

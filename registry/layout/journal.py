@@ -139,7 +139,7 @@ def digest_or_none(document: Mapping[str, Any], key: str, *, what: str) -> Diges
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelState:
-    """What every tag of a model points to at one generation; the default is the state before the first change.
+    """The targets of all tags of a model at one generation; the default is the state before the first change.
 
     Attributes
     ----------
@@ -184,7 +184,7 @@ class ModelState:
             where = f"{what}/{entry_name(generation + 1)}"
             _check_follows(change, generation, head, current, where)
             moved[change.tag] = change.target
-            withdrawn.pop(change.tag, None)
+            withdrawn.pop(change.tag, None)  # if it was withdrawn, its bytes are published again
             if change.target is None and change.source is not None and is_version(change.tag):
                 withdrawn[change.tag] = change.source
             generation, head = generation + 1, digest_of(data)

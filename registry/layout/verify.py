@@ -88,6 +88,7 @@ def verify_model(layout: Layout, *, deep: bool) -> Findings:
     except _BROKEN as e:
         found.problem("index.json", e)
         index = None
+    # Both replays draw from one iterator, so each entry is read and checked once.
     changes = _examined(layout, found, seen)
     try:
         then = ModelState().replay(
@@ -165,6 +166,7 @@ def _check_index(index: Index, then: ModelState, head: ModelState, found: Findin
         return
     if index.state.head != then.head:
         found.problem(entry, f"is {then.head}, but index.json names {index.state.head}")
+    # With the index's own head: a wrong one was reported above, and is not drift of the tags.
     if index.data != render_index(replace(then, head=index.state.head)):
         drift = [
             f"{tag} is {_digest(index.state.tags, tag)}, by the journal {_digest(then.tags, tag)}"
@@ -223,7 +225,7 @@ def _check_attachment(
     """Check the content of an attachment's manifest; return the manifest and the blobs that it refers to."""
     try:
         data = layout.read(target, what="manifest")
-    except _BROKEN:
+    except _BROKEN:  # `_check_blobs` reads it again and reports it, with every tag that needs it
         return (target,)
     try:
         attachment = parse_attachment(data, what="manifest")
@@ -254,7 +256,7 @@ def _check_manifest(
     path = _path(target.digest)
     try:
         data = layout.read(target, what="manifest")
-    except _BROKEN:
+    except _BROKEN:  # reported by `_check_blobs`, as above
         return None
     try:
         manifest = parse_manifest(data, what="manifest")

@@ -71,6 +71,7 @@ def _attached(layout: Layout, state: ModelState, pin: Pin) -> Iterator[Attached]
                 kind=kind,
                 digest=state.tags[tag].digest,
                 created=found.annotations.get(CREATED, ""),
+                # Wrapped in an object, because `take` checks members: the content itself must be an object.
                 document=take({"content": parse_json(data, what=what)}, "content", dict, what=what),
             )
 

@@ -95,7 +95,7 @@ class Address:
     repository
         The repository's name.
     tag, digest
-        What is addressed in it; both may be given or absent.
+        The addressed tag or manifest in it; both may be given or absent.
 
     """
 
@@ -121,7 +121,7 @@ class Address:
         Raises
         ------
         BadReference
-            The text is not an address, or asks for plain HTTP to another machine without `plain_http`.
+            The text is not an address, or demands plain HTTP to another machine without `plain_http`.
 
         """
         scheme, found, rest = text.rpartition("://")

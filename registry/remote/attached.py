@@ -1,7 +1,7 @@
 """Transfer the evaluations and signatures of a version together with it.
 
-They have tags of their own, here and in the other registry. Each registry numbers them itself, so that what two people
-attached in two registries never overwrites each other.
+They have separate tags, here and in the other registry. Each registry numbers them itself, so that attachments that two
+people made in two registries never overwrite each other.
 """
 
 from __future__ import annotations

@@ -80,6 +80,7 @@ class Authorization:
             self._value = f"Bearer {self._token(offered['bearer'])}"
         elif "basic" in offered:
             found = credentials_for(self._address.host)
+            # An identity token is meant for a token server only, and is not a password.
             self._value = None if found is None or found.is_token else found.basic
         return self._value not in {None, before}
 

@@ -83,6 +83,7 @@ def credentials_for(host: str) -> Credentials | None:
     """
     path = _config_path()
     try:
+        # Resolved, because users link this file to their dot files, and `read_regular` refuses a link.
         config = parse_json(read_regular(path.resolve(), limit=_MAX_CONFIG), what=str(path))
     except FileNotFoundError:
         return None

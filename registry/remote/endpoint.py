@@ -48,7 +48,7 @@ class Reply:
     headers
         Headers, without those of the server itself such as Content-Length.
     error
-        What is wrong with the registry, for the log and not for the client; None if nothing is.
+        Damage of the registry, for the log and not for the client; None if there is none.
 
     """
 
@@ -92,7 +92,7 @@ def refusal(status: int, code: str, message: str, error: str | None = None) -> R
 def answer(root: Path, target: str) -> Reply:
     """Return the response to a GET request, or to a HEAD request whose body the caller drops.
 
-    Never raises a `RegistryError`: a damaged registry gives status 500.
+    Never raises a `RegistryError`: if the registry is damaged, the response has status 500.
 
     Parameters
     ----------

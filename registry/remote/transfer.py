@@ -40,7 +40,7 @@ MAX_MODEL: Final = 256 * 2**20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Transfer:
-    """What a push or a pull did.
+    """The result of a push or a pull.
 
     Attributes
     ----------

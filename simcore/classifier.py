@@ -126,7 +126,7 @@ class Classifier:
         """
         try:
             files = model_files(reference, registry, NEEDED, optional=[LOOKUP_FILE])
-        except LookupError as e:
+        except LookupError as e:  # its argument, because str() of a KeyError adds quotation marks
             raise InputError(f"{reference}: {e.args[0]}") from None
         return cls.from_files(files, kernel_name=kernel_name)
 

@@ -208,6 +208,7 @@ def convert_format(
     network = open_network(file, spikes, ticks, registry)
     if without_spikes:
         network = Network(image=network.image, format=network.format)
+    # a dict rather than a set, so that the type checker sees that the option is a Format
     kinds: dict[str, Format] = {"image": "image", "ranc": "ranc", "ibm": "ibm", "nir": "nir"}
     if to is not None and to not in kinds:
         raise InputError(f"--to {to}: expected image, ranc, ibm or nir")

@@ -159,7 +159,7 @@ def _scores(
     counts = outcome.counts
     if outcome.raster is not None:
         in_steps = outcome.raster.reshape(-1, T, image.output_lines).sum(axis=1, dtype=np.int32)
-        counts = in_steps[-steps:].max(axis=0, keepdims=True)
+        counts = in_steps[-steps:].max(axis=0, keepdims=True)  # the steps read are the last ones
     if image.head is None:
         return counts
     return image.head.scores(coding, counts, n.astype(np.int32))

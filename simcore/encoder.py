@@ -60,6 +60,7 @@ class Encoder:
             A row is outside the table; the text names the word id.
 
         """
+        # The activities are checked by `QuestionCore`: only the image knows T, their limit.
         bad = (self.rows < 0) | (self.rows >= len(self.codes))
         if bad.any():
             word = int(np.argmax(bad))

@@ -187,12 +187,14 @@ class CoreImage:
             raise ImageError(
                 f"inputs: line {self.input_lines - 1}, but the coding uses {coding.lines} lines"
             )
+        # "max" needs the count of each line in every step, so the chip kernel must record all output spikes.
         readout = None if coding is None else coding.readout
         if readout == "max" and self.output_lines > limits.LARGEST_LINES:
             raise ImageError(
                 f"coding: readout max of {self.output_lines} output lines, limit {limits.LARGEST_LINES}"
             )
         if self.head is not None:
+            # several neurons may drive a line, and each can add a spike to its count at every tick
             neurons = np.bincount(self.outputs[:, 2], minlength=self.output_lines)
             self.head.check(coding, neurons)
 

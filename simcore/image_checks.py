@@ -103,6 +103,7 @@ def check_arrays(tensors: Mapping[str, NDArray[Any]]) -> None:
 def check_routes(target_core: NDArray[np.int32], target_axon: NDArray[np.int32]) -> None:
     """Check that every target is a core and axon of the image, an output line, or none."""
     _check_range("target_core", target_core, limits.TARGET_OUTPUT, len(target_core) - 1)
+    # The range of target_axon depends on the kind of target: an output line, nothing (always 0), or an axon.
     high = np.where(
         target_core == limits.TARGET_OUTPUT,
         limits.MAX_LINES - 1,
@@ -163,6 +164,7 @@ def check_lines(
                 f"{name}, row {row}: {what[name][column]} {table[row, column]},"
                 f" limits 0..{bounds[column] - 1}"
             )
+    # A connection that is listed twice would count each of its spikes twice.
     if len(np.unique(inputs, axis=0)) != len(inputs):
         raise ImageError("inputs: two rows have the same line, core and axon")
     declared = np.zeros((len(target_core), limits.NEURONS), dtype=np.int32)

@@ -137,6 +137,7 @@ class QuestionCore:
         self._simulator = Simulator(image, kernel_name)
         self._derived: Any = None
         network = None
+        # An encoder without codes knows no word; the kernel needs at least one row to point at.
         if use_derived_network and kernel_name != "reference" and len(encoder.codes):
             network = derive(image)
         if network is not None:
@@ -273,6 +274,7 @@ class QuestionCore:
         """Answer the chosen questions with the chip kernel, into their rows of `answers`."""
         words = np.diff(starts)[chosen]
         answers.words[chosen] = words
+        # for the questions that are not simulated; the other labels are written below
         answers.label[chosen] = np.where(words > MAX_WORDS, TOO_LONG, NO_WORDS)
         for array in (answers.scores, answers.spikes, answers.synaptic_events, answers.ticks):
             array[chosen] = 0

@@ -85,6 +85,7 @@ def read(path: Path, *, what: str, error: type[Exception]) -> bytes:
             data = file.read(8 + _HEADER_MAX)
             size = os.fstat(file.fileno()).st_size
             header = _header(data, size, what, error)
+            # The largest offset is the end of the data; the library checks in `unpack` that offsets fit each other.
             ends = [0]
             for entry in header.values():
                 offsets = entry.get("data_offsets") if isinstance(entry, dict) else None
@@ -115,6 +116,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     if path.exists() and not path.is_file():
         path.write_bytes(data)
         return
+    # In the same folder, because a rename is atomic only within one file system.
     draft = path.with_name(f".{os.urandom(8).hex()}.tmp")
     try:
         with draft.open("xb") as file:
@@ -199,6 +201,7 @@ def unpack(
     tensors = {}
     for name, field in fields.items():
         entry = parsed[name]
+        # safetensors is little-endian on every machine
         dtype = np.dtype(field.dtype).newbyteorder("<")
         tensors[name] = np.frombuffer(entry["data"], dtype=dtype).reshape(entry["shape"])
     return tensors, metadata
@@ -213,7 +216,7 @@ def _header(data: bytes, length: int, what: str, error: type[Exception]) -> dict
         raise error(f"{what}: header of {size} bytes, limit {most} (file of {length} bytes)")
     try:
         header = json.loads(data[8 : 8 + size])
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError):  # the latter for a header of thousands of nested lists
         raise error(f"{what}: its safetensors header is not JSON") from None
     if not isinstance(header, dict):
         raise error(f"{what}: its safetensors header is not an object")

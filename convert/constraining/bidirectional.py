@@ -83,6 +83,7 @@ def constrain_both_directions(
     heads = [plain, refit_head(plain, counts, logits)]
     labels = logits.argmax(axis=1)
     spiking = max(heads, key=lambda n: float((n.read_out(counts).argmax(axis=1) == labels).mean()))
+    # without a fan-in limit, but with the ceilings and copies that were chosen for the core
     wide = [
         constrain(repeat_units(w, f.copies), questions, max_lines=None, percentile=f.percentile)
         for w, f in zip(parts, found, strict=True)

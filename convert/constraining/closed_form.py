@@ -159,6 +159,7 @@ def copies_that_fit(network: ElmanNetwork) -> int:
     copies = 1
     while True:
         hidden = (copies + 1) * network.n_hidden
+        # W x has no more dimensions than this: with so many lines, projecting the words loses nothing
         words = min(network.embedding.shape[1], network.n_hidden)
         needed = 8 * network.classes if network.head == "core" else 0  # readout neurons
         if hidden + words > lines or spare_neurons(hidden, network.head) < needed:

@@ -186,6 +186,7 @@ def hidden_ranges(network: ElmanNetwork, pre: F64, h: F64, percentile: float) ->
     if network.activation == "HardSigmoid":  # a line already, bounded as an activity is
         slope, offset = np.full(n, network.alpha), np.full(n, network.beta)
         return Ranges(low=np.zeros(n), span=np.ones(n), slope=slope, offset=offset)
+    # lower end and width of the range of f, and its slope at 0
     low, span, steepest = (-1.0, 2.0, 1.0) if network.activation == "Tanh" else (0.0, 1.0, 0.25)
     middle = low + span / 2
     slopes = steepest * _SLOPES
@@ -211,6 +212,7 @@ def _inputs(network: ElmanNetwork, read: NDArray[np.int32], width: int) -> _Inpu
     values = network.embedding @ projection
     ranges = np.array([_component_range(component, weight) for component in values.T])
     start, step = ranges.T
+    # code = (value - start) / step, so value = start + step code: offset and scale go into base and columns
     return _Inputs(
         projection=projection / step,
         origin=-start / step,

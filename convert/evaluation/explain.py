@@ -117,6 +117,7 @@ class Explanation:
         if step >= len(order):
             return ()
         first = self.tokens[order[step]]
+        # the second direction reads the words in the opposite order
         return (first, self.tokens[order[::-1][step]]) if self.bidirectional else (first,)
 
     def heading(self, step: int) -> str:

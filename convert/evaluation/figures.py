@@ -88,6 +88,7 @@ def core_figures(answers: Any, cores: int) -> dict[str, Any]:
     """Return the core's mean ticks, spikes, events, power and energy per question, over those that hold a word."""
     run = answers.ticks > 0  # questions without a word are not simulated
     ticks, events = answers.ticks[run], answers.synaptic_events[run]
+    # Of the totals, so that power is the mean over time; a mean of the questions' powers would ignore their lengths.
     energy = estimate(cores=cores, ticks=int(ticks.sum()), synaptic_events=int(events.sum()))
     n = int(run.sum())
     spikes: Mapping[str, float] = dict(

@@ -91,6 +91,7 @@ def evaluate_stages(
         "fan-in": (constrained.closed or constrained.core).logits(words),
         "integer": constrained.core.logits(words),
     }
+    # -1 (no answer) equals no class, so a question without words is wrong in every stage
     predicted = {stage: np.full(len(questions), -1) for stage in found}
     for stage, logits in found.items():
         predicted[stage][spoken] = logits.argmax(axis=1)

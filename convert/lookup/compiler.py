@@ -201,6 +201,7 @@ def _paged(tables: list[Any]) -> tuple[NDArray[np.int32], NDArray[Any]]:
         for table in tables
         for page in table.reshape(-1, PAGE)
     ]
+    # `kept` is in the order in which pages were numbered
     cells = np.frombuffer(b"".join(kept), dtype=tables[0].dtype).reshape(-1, PAGE)
     return np.array(index, dtype=np.int32).reshape(len(tables), -1), cells
 

@@ -135,6 +135,7 @@ class ConstrainedNetwork:
 
     def rounded_codes(self) -> NDArray[np.uint8]:
         """Round the codes to activities, uint8 (rows, n_in)."""
+        # half goes up, as in `trace`; np.round would round half to even
         return np.clip(np.floor(self.codes + 0.5), 0, T).astype(np.uint8)
 
     def encoder(self) -> Encoder:

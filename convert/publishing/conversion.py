@@ -316,6 +316,7 @@ def _model_files(
         "model.onnx": contents.float_model.data,
         CONSTRAINED_FILE: placed.constrained.to_bytes(),
     }
+    # before the classifier: its golden answers must come from the lookup that the edge will use
     files |= lookup_file(contents.tokenizer, [q.text for q in contents.calibration], note)
     classifier = Classifier.from_files(files)
     files[golden.FILE] = golden.make(

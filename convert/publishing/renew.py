@@ -62,6 +62,7 @@ def renew(
     files = dict(model.files)
     if TOKENIZER_FILE not in files:
         raise ModelFileError(f"{model.pin}: {TOKENIZER_FILE} is missing")
+    # first, because the golden answers must come from the lookup that the edge will use
     files |= lookup_file(files[TOKENIZER_FILE], texts, note)
     classifier = Classifier.from_files(files)
     worded = [text for text, ids in zip(texts, classifier.word_ids(texts), strict=True) if ids]

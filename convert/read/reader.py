@@ -171,6 +171,7 @@ def _whole(value: onnx.ValueInfoProto) -> bool:
 
 def _read_as(model: onnx.ModelProto, layout: InputLayout) -> _Reading:
     """Run the graph with one word id at every position, and with the next id if the graph compares words with it."""
+    # 1, because 0 is the usual padding.  A graph that skips this id as padding would show no recurrence: take the next.
     word = 1
     while True:
         unknowns = Unknowns()

@@ -222,6 +222,7 @@ def _chains(steps: dict[int, _Step], times: NDArray[np.int64]) -> list[list[_Ste
         raise WrongLayout(f"node {node!r}: the words of a question are not along the assumed axis")
     if sum(map(len, chains)) != len(steps) or len(chains) > 2:
         raise ModelFileError(f"node {node!r}: {len(chains)} chains of hidden states; {SUPPORTED}")
+    # Each chain must read every word once, in the order of the text or in reverse.
     length = int(times.max()) + 1
     for chain in chains:
         order = [int(times[s.position]) for s in chain]

@@ -53,7 +53,7 @@ def question_raster(found: Explanation) -> Markup:
         _words(upper, [found.heading(s) for s in range(first, steps)], T)
         _evidence(lower, found, first, T)
         lower.set_xlabel("tick of 1 ms")
-        every = -(-(steps - first) // 16)
+        every = -(-(steps - first) // 16)  # at most 16 labels fit
         at = np.arange(0, steps - first, every)
         lower.xaxis.set_ticks(T * at, labels=T * (at + first))
         if found.image.head is None and len(found.labels) <= _MOST_NAMES:

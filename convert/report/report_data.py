@@ -171,6 +171,7 @@ def _stages(found: Any) -> dict[str, dict[str, Any]]:
 
 def _share(value: Any) -> float | None:
     """Return a number in -1..1 as a float, and None for anything else."""
+    # a published eval.json may hold anything; the comparison is false for NaN
     return float(value) if isinstance(value, int | float) and -1 <= value <= 1 else None
 
 

@@ -112,6 +112,7 @@ def inline(root: ET.Element, name: str, title: str, description: str) -> Markup:
             if child.tag.endswith(("}metadata", "}style")):
                 parent.remove(child)
     text = ET.tostring(root, encoding="unicode")
+    # ids that clip paths and markers refer to; matplotlib numbers hundreds of others, which only make the page larger
     used = set(re.findall(r'(?:url\(|href=")#([^)"]+)', text))
     for element in root.iter():
         element.tag = element.tag.removeprefix(_SVG)

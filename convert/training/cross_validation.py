@@ -119,8 +119,10 @@ def cross_validate(
                 continue
             fold = _one(inputs, part, settings, digest, seed, number, progress)
             found.append(fold)
+            # the whole file again, because a rename is atomic and an append is not
             _write(out / _LINES, "".join(one.line() for one in found))
             note(f"seed {seed}, fold {number}: {_shown(fold)}, {fold.minutes:.1f} minutes")
+    # an earlier run with more seeds may have written folds that this summary does not ask for
     chosen = [fold for fold in found if fold.seed < seeds]
     result = summary(chosen, folds, FOLD_SEED)
     _write(out / _SUMMARY, json.dumps(result, indent=2) + "\n")

@@ -92,7 +92,7 @@ def to_onnx(network: GridNetwork) -> onnx.ModelProto:
         helper.make_node(
             "RNN",
             ["activity", "W", "R", "B", "lengths"],
-            ["", "last"],
+            ["", "last"],  # of the two outputs only Y_h, the final state; Y is not needed
             name="hidden",
             direction="reverse",
             activations=["Relu"],

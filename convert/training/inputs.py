@@ -115,6 +115,7 @@ def _joined(table: WordTable, features: np.ndarray) -> WordTable:
     described = np.flatnonzero(features.any(axis=1))
     rows = table.rows.copy()
     rows[described] = len(vectors) + np.arange(len(described), dtype=np.int32)
+    # words without features keep their shared row, with zeros for the features
     plain = np.pad(vectors, ((0, 0), (0, features.shape[1])))
     own = np.concatenate([vectors[table.rows[described]], features[described]], axis=1)
     return WordTable(rows=rows, matrix=np.concatenate([plain, own]))

@@ -114,6 +114,7 @@ def train_on(
     started = time.monotonic()
     with _one_thread(seed):
         teachers, net = _train(inputs, parts.train, settings, seed, progress)
+        # rounded before it is evaluated, so that the figures are those of the network that is written
         network = net.snap()
         accuracies = _accuracies(teachers, net, parts.dev)
     report = TrainingReport(

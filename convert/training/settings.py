@@ -102,6 +102,7 @@ class TrainingSettings:
     @classmethod
     def for_classes(cls, classes: int) -> TrainingSettings:
         """Return the defaults, with the split of lines that the search found best for this number of classes."""
+        # the most hidden units come first, so the first split that leaves enough readout neurons is the most accurate
         fitting = (h for h, least in _SPLITS if readout_copies(h, classes) >= least)
         n_hidden = next(fitting, _SPLITS[-1][0])
         return cls(n_in=MAX_FAN_IN - 1 - n_hidden, n_hidden=n_hidden)

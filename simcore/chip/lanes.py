@@ -31,6 +31,7 @@ def group_by_drive(
     units, real, start = [], [], [0]
     for d in range(int(drive.max(initial=-1)) + 1):
         members = classes[drive == d]
+        # To 8, or to a multiple of 16: the two sizes that the kernel has code for (`run_group`).
         padding = -len(members) % (OUTPUT_LANES * (1 + (len(members) > OUTPUT_LANES)))
         units.append(np.pad(members, (0, padding), mode="edge"))
         real.append(np.arange(len(members) + padding) < len(members))
@@ -82,6 +83,7 @@ def reduce_groups(
     ufunc: np.ufunc, values: NDArray[Any], group_start: NDArray[np.intp]
 ) -> NDArray[Any]:
     """Reduce the values of each group."""
+    # reduceat would return an element of the next group for an empty group, but every drive has a reader
     return ufunc.reduceat(values, group_start[:-1]) if len(values) else values
 
 

@@ -97,6 +97,7 @@ class Simulator:
         outcome = Outcome.zeros(runs, self.image.output_lines, len(raster) if record else None)
         if self._runner is None:
             simulate_reference(self.image, raster, starts, counted, outcome)
+        # Threads that share cores wait for each other in every tick, so they share runs if there are enough of them.
         elif runs < min(threads, cores):
             together = min(threads, cores)
             workspace = _workspace(cores, together)
@@ -188,6 +189,7 @@ def _workspace(cores: int, threads: int) -> dict[str, NDArray[Any]]:
     512 for each core and thread.
     """
     schedulers = (threads, limits.SCHEDULER_SLOTS, cores, limits.AXONS // 64)
+    # Tally and barrier must be zero; the kernel resets everything else before each run.
     return {
         "V": aligned_empty((cores, limits.NEURONS), np.int16),
         "wide_V": aligned_empty((cores, limits.NEURONS), np.int32),

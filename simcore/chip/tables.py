@@ -246,6 +246,7 @@ def line_tables(
 
     """
     line, core, axon = image.inputs.astype(np.int64).T
+    # One integer for each (line, word of axons), so that sorting groups the axons by line and then by word.
     words = line * 4 * image.cores + 4 * core + axon // 64
     keys, group, spikes = np.unique(words, return_inverse=True, return_counts=True)
     masks = np.zeros(len(keys), dtype=np.uint64)
@@ -268,6 +269,7 @@ def line_copies(image: CoreImage, lines: int) -> NDArray[np.int32]:
         The word of axons that such a block feeds, 4 core + axon // 64; -1 for other words of the raster.
 
     """
+    # At least one word, even without input lines: the kernel takes the address of the first.
     copies = np.full(max(1, -(-lines // 64)), -1, dtype=np.int32)
     table = image.inputs[np.argsort(image.inputs[:, 0], kind="stable")].astype(np.int64)
     for word in range(len(copies)):
@@ -288,6 +290,7 @@ def route_table(image: CoreImage) -> NDArray[np.uint32]:
     The word holds the delay (from bit 24), the target core (16 bits) and the axon (8 bits), so that the low 24 bits
     number the axons of the chip.  For a neuron that drives an output line, it is the number of that line.
     """
+    # Negative targets (none, an output line) would be huge as uint32; their words do not use `core`.
     core = np.maximum(image.target_core, 0).astype(np.uint32) << np.uint32(8)
     delay = image.delay.astype(np.uint32) << np.uint32(24)
     axon = image.target_axon.astype(np.uint32)
@@ -297,6 +300,7 @@ def route_table(image: CoreImage) -> NDArray[np.uint32]:
 
 def axon_types(image: CoreImage) -> NDArray[np.uint64]:
     """Lay out the types of the axons as bits, uint64 (cores, 2, 4): the low bits of all axons, then the high bits."""
+    # Bits are packed in little-endian order and read as such, so axon i is bit i % 64 of its word on every machine.
     planes = np.ascontiguousarray(np.stack([image.axon_type & 1, image.axon_type >> 1], axis=1))
     return np.packbits(planes, axis=2, bitorder="little").view("<u8").astype(np.uint64)
 

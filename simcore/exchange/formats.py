@@ -94,7 +94,7 @@ def open_network(
         is not a file is the reference of a published model.
     spikes
         A spike file, which replaces the spikes of a RANC file: `.txt` has lines `tick line`, any other suffix is IBM's
-        sfti.  An IBM model gets input lines for the axons that this file names, in their order, and no others.
+        sfti.  An IBM model gets one input line for each axon that this file names, ordered by core and axon.
     ticks
         Length of the run in ticks; None: that of a RANC file, or 15 ticks (the longest delay) after the last input
         spike.
@@ -135,6 +135,7 @@ def run_network(network: Network, what: str) -> Outcome:
     """
     if network.spikes is None:
         raise InputError(f"{what}: has no input spikes; give a spike file or a number of ticks")
+    # The record has ticks x output lines: a short file can ask for a huge one.
     check_cells(len(network.spikes), network.image.output_lines, "output lines")
     ticks = len(network.spikes)
     return Simulator(network.image).run(pack_lines(network.spikes), [0, ticks], record=True)
@@ -267,6 +268,7 @@ def _driven(image: CoreImage, events: NDArray[np.int64]) -> CoreImage:
                 f"input spike at core {core}, axon {axon}: limits core 0..{image.cores - 1}"
             )
     lines = np.arange(len(places))[:, None]
+    # `places` is sorted by core and axon, so the numbers of the lines follow from the set of axons alone
     inputs = np.concatenate([lines, places], axis=1).astype(np.int32)
     return replace(image, inputs=inputs)
 

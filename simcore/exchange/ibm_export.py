@@ -125,6 +125,7 @@ def _types(image: CoreImage) -> tuple[list[str], list[list[int]]]:
     known: dict[Any, int] = {}
     numbers = []
     for c in range(image.cores):
+        # (256,) fields become columns of width 1, like the weights' of width 4: every value is a tuple
         columns = [np.atleast_2d(getattr(image, name)[c].T).T.tolist() for name in _NEURON]
         row = []
         for j, values in enumerate(zip(*columns, strict=True)):

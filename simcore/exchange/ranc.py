@@ -268,6 +268,7 @@ def _read_packets(
             _whole(late, 0, limits.SCHEDULER_SLOTS - 1, f"{where}: destination_tick")
             line = lines.setdefault((places[place], axon), len(lines))
             events.append((t + late, line))
+    # `ticks` is a number in the file, so it does not bound the memory by itself
     check_cells(ticks, len(lines), "input lines")
     spikes = np.zeros((ticks, len(lines)), dtype=np.uint8)
     for t, line in events:

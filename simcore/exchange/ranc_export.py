@@ -69,6 +69,7 @@ def write_ranc(
     config = _config(width, height + 1)
     document = {"config": config, "network": network, "ticks": len(raster)}
     if expected is not None:
+        # 0 or 1, however many neurons spike on a line
         shown = (np.asarray(expected) > 0).astype(int)[: len(raster) - 1]
         # The bus prints a spike of tick t in row t + 1.
         rows = [[0] * lines, *shown.tolist()]
@@ -96,6 +97,7 @@ def _config(width: int, height: int) -> dict[str, int]:
 
 def _square(cores: int) -> NDArray[np.int32]:
     """Return places for cores, row by row in a grid as square as possible, int32 (cores, 2)."""
+    # isqrt(cores - 1) + 1 is the square root rounded up, in integers
     y, x = np.divmod(np.arange(cores, dtype=np.int32), math.isqrt(cores - 1) + 1)
     return np.stack([x, y], axis=1)
 

@@ -174,6 +174,7 @@ def read_text(path: Path) -> NDArray[np.int64]:
         words = text.partition("#")[0].split()
         if not words:
             continue
+        # At most nine digits: no tick or line needs more, and a longer number could overflow int64.
         if len(words) != 2 or not all(w.isdecimal() and len(w) < 10 for w in words):
             raise InputError(f"{path}, line {n}: {text.strip()[:40]!r}, expected `tick line`")
         events.append([int(w) for w in words])

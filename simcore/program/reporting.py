@@ -51,6 +51,7 @@ def inspection_text(network: Network, found: Inspection) -> str:
 def run_report(network: Network, outcome: Outcome) -> dict[str, Any]:
     """Return the figures of one run as a JSON object: spikes, synaptic events, output by line, estimated energy."""
     ticks = 0 if network.spikes is None else len(network.spikes)
+    # an outcome of one run: row 0 is all of it
     events = int(outcome.synaptic_events[0])
     counts = outcome.counts[0]
     energy = estimate(cores=network.image.cores, ticks=ticks, synaptic_events=events)

@@ -122,6 +122,7 @@ def _attempt(
         )
         neurons = hidden_neurons(tried, floor=settings.floor)
         found = match_responses(tried, questions, wanted, neurons, logits=logits)
+        # the first round always counts as a gain
         gained = found.agreement - (-1.0 if matched is None else matched.agreement)
         if matched is None or gained > 0:
             spiking, matched = tried, found

@@ -26,6 +26,7 @@ class Bell:
         """Sleep until the bell rings, at most `seconds`; return whether it rang."""
         select.select([self._read], [], [], max(seconds, 0.0))
         try:
+            # The capacity of a pipe: all rings so far are taken together.
             return bool(os.read(self._read, 1 << 16))
         except BlockingIOError:
             return False

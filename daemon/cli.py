@@ -218,7 +218,10 @@ def main() -> None:
 
 
 def _keep_standard_streams() -> None:
-    """Open those of descriptors 0 to 2 that the caller closed: otherwise the log would go to the next opened file."""
+    """Open /dev/null for those of descriptors 0 to 2 that the caller closed.
+
+    Otherwise the next opened file would get such a number, and the log would be written into it.
+    """
     fd = os.open(os.devnull, os.O_RDWR)
     while fd <= STANDARD_ERROR:
         fd = os.open(os.devnull, os.O_RDWR)

@@ -54,6 +54,7 @@ def configured(*names: str) -> Callable[[Callable[..., None]], Callable[..., Non
         @functools.wraps(command)
         def run(*, ctx: typer.Context, config: Path | None, **values: Any) -> None:
             given = {name: values.pop(name) for name in chosen}
+            # Only values that the user gave: a default has another source, and must not override the file.
             origins = {
                 name: _ORIGINS[source.name]
                 for name in chosen
@@ -101,7 +102,7 @@ def _parameter(name: str) -> inspect.Parameter:
     metavar = None
     if kind in {Path, Path | None}:
         kind, metavar = str if kind is Path else str | None, "<path>"
-    if name not in DEFAULTS:
+    if name not in DEFAULTS:  # it may be missing here, because the configuration file may have it
         kind |= None
     option = typer.Option(*flags, envvar=PREFIX + name.upper(), metavar=metavar, help=about.help)
     return _keyword(name, Annotated[kind, option], default)

@@ -292,6 +292,7 @@ def _check_lanes(models: Any) -> None:
 
 
 def _fits(kind: Any, value: object) -> bool:
+    # A bool is an int in Python, but not a number in a configuration file.
     if kind is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
     if kind is int:

@@ -121,6 +121,7 @@ def attach(
     target = package.descriptor
     with storage(f"attaching to {found.pin} in {found.layout.path.parent}"):
         state = add(found.layout, package, attachment(name, kind, target, subject, attribution))
+    # Looked up in the new state, because the same bytes may have been attached before, under another number.
     prefix = tag_prefix(subject.digest, kind)
     return next(tag for tag in state.tags.of(target.digest) if tag.startswith(prefix))
 

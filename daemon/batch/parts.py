@@ -153,7 +153,7 @@ class _PositionedReader(LineReader):
 
 
 def scan(file: BinaryIO, kind: str, *, part_bytes: int | None) -> Scan:
-    """Read an input to its end, and cut it after each question with which a part reaches its size.
+    """Read an input to its end, and cut it into parts; each ends after the question that brings it to its least size.
 
     Parameters
     ----------

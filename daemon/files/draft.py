@@ -121,6 +121,7 @@ class Draft:
             The disk failed; the older file is unchanged.
 
         """
+        # A link never overwrites, so only a rename can replace a file, and a rename needs a temporary name.
         if self._name is None:
             raise ValueError(f"{name}: a nameless file cannot be renamed")
         os.rename(self._name, name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
@@ -139,7 +140,7 @@ class Draft:
         fd, self.fd = self.fd, -1
         if fd >= 0:
             os.close(fd)
-            if self._name is not None:
+            if self._name is not None:  # also after `place`, which gave the file a second name
                 durable.unlink(self._folder, self._name)
 
 

@@ -119,6 +119,7 @@ def logger(
     bound = structlog.wrap_logger(
         cast("WrappedLogger", sink),
         processors=processors,
+        # Never above info, because the observer counts events of that level; `_minimum` drops their lines later.
         wrapper_class=_wrapper("debug" if level == "debug" else "info", sink, file),
         context_class=dict,
     )

@@ -158,6 +158,7 @@ class RotatedFile(_LineSink):
 
     def _write_one(self, data: bytes) -> None:
         try:
+            # Not an empty file: rotation would not make space for a line that is longer than the limit.
             if self._size and self._size + len(data) > self._max_bytes:
                 self._rotate()
             written = os.write(self._fd, data)
@@ -171,6 +172,7 @@ class RotatedFile(_LineSink):
             self._remove(written)
 
     def _open(self) -> tuple[int, int]:
+        # O_NONBLOCK: to open a FIFO that has no reader fails at once instead of blocking the start.
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
         fd = os.open(self._path, flags, 0o640)
         return fd, os.fstat(fd).st_size

@@ -157,6 +157,7 @@ class ModelFollower:
             # Without a model to serve, the first look is not delayed.
             if self.looks or self._newest is not None:
                 self._wake.wait(self._settings().model_poll_s)
+            # Cleared before the look, so that a request during it causes another one.
             self._wake.clear()
             if not self._ended:
                 self.look(self._clock.monotonic())

@@ -29,7 +29,7 @@ PERIOD_S: Final = 1.0
 """Period in seconds of a refresh; the daemon writes its status no more often."""
 
 SILENT_S: Final = 15.0
-"""Age in seconds from which a status file means that the daemon fails to write it."""
+"""Age in seconds from which a status file shows that the daemon fails to write it (it does so every 10 s at least)."""
 
 SAMPLES: Final = 20
 """Number of bars in the history of the rate, which fit on 80 columns."""
@@ -84,7 +84,7 @@ def watch(path: Path, console: Console) -> None:
     def look() -> RenderableType:
         now = time.time()
         found = status(path, now_s=now, folders=())
-        if found.daemon is None:  # otherwise the document has the counts
+        if found.daemon is None:  # with a daemon, its status document has the counts
             found = status(path, now_s=now, folders=("in", "work"))
         else:
             history.add(found.daemon, now)
@@ -258,7 +258,7 @@ def _panel(title: str, inside: RenderableType, *, style: str = "none") -> Render
 
 
 def _shortened(name: str) -> str:
-    """Shorten a long name in the middle; its end tells most."""
+    """Shorten a long name in the middle: its end, with a number or a date, distinguishes it best."""
     return name if len(name) <= NAME else f"{name[: NAME // 2 - 1]}…{name[-NAME // 2 :]}"
 
 

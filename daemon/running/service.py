@@ -196,7 +196,7 @@ class Service:
                             return
                         self._settle_meanwhile(now)
                     if self._hurry():
-                        break
+                        break  # the other inputs stay in work/ for the next start
         except OSError as fault:
             for request in left.values():
                 self._retry(request, fault, now)
@@ -249,6 +249,7 @@ class Service:
         group = self._settling.take()
         if not group:
             return
+        # With too many groups, wait for the oldest: this bounds open files and memory.
         self._in_flight.append((group, self._settling.start(group)))
         if len(self._in_flight) > SETTLERS:
             self._conclude(self._in_flight.popleft()[1].result(), now)

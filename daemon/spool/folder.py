@@ -192,7 +192,8 @@ class Spool:
         """Claim inputs by linking them into work/; the caller must then `release` them.
 
         An input is unlinked from in/ only after its name in work/ is on the disk, so it always has a durable name.
-        A rename would be shorter, but delays the file events of in/ by half a second.
+        A rename would be shorter, but watchdog holds the events of in/ back for half a second to pair the two halves of
+        a move.
 
         Returns
         -------

@@ -34,6 +34,7 @@ TAG: Final = 12
 """Number of hexadecimal digits of a digest in a name."""
 
 _BASE_MAX: Final = NAME_MAX - len(SUMMARY) - (TAG + 1)
+"""Longest stem in bytes to which a tag and the longest suffix can be appended."""
 
 
 def skipped(name: str) -> bool:

@@ -72,6 +72,7 @@ class Tags(Mapping[str, Descriptor]):
 
     def to_json(self) -> list[dict[str, Any]]:
         """Return the index's entries as JSON, sorted by tag."""
+        # An entry that no change replaced is written as it was read.
         return [
             entry.to_json() | {"annotations": {REF_NAME: tag}}
             if isinstance(entry, Descriptor)

@@ -165,6 +165,7 @@ def folder_files(folder: Path) -> dict[str, bytes]:
     if not exists:
         raise BadInput(f"{folder}: no such folder")
     with storage(f"reading {folder}"):
+        # Links to folders are kept, so that `read_regular` refuses them: `rglob` would skip their files silently.
         paths = sorted(p for p in folder.rglob("*") if p.is_symlink() or not p.is_dir())
     if not paths:
         raise BadInput(f"{folder}: contains no files")

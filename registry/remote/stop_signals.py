@@ -25,7 +25,7 @@ def stopping() -> Iterator[threading.Event]:
     stop = threading.Event()
 
     def handle(_: int, __: FrameType | None) -> None:
-        for number in _STOP:
+        for number in _STOP:  # the next one ends the process
             signal.signal(number, signal.SIG_DFL)
         stop.set()
 

@@ -113,7 +113,7 @@ def read(path: Path) -> dict[str, Any]:
         raise SettingsError(f"{path}: {' '.join(str(e).split())}") from None
     try:
         return {name: _value(name, value) for name, value in document.items()}
-    except SettingsError as e:  # the messages of `check` do not know the file
+    except SettingsError as e:  # the messages of `check` do not name the file
         raise SettingsError(f"{path}: {e}") from None
 
 

@@ -134,7 +134,7 @@ class Catalogue:
         return _find(layout, layout.state(), reference)
 
     def find_both(self, left: str, right: str) -> tuple[FoundVersion, FoundVersion]:
-        """Return what two references point to; those of one model in the same state.
+        """Return the versions that two references point to; if both are of one model, its state is read once.
 
         Raises
         ------

@@ -55,7 +55,7 @@ class InputRecord(NamedTuple):
 
 
 def questions(reader: LineReader, kind: str | None) -> Iterator[list[InputRecord]]:
-    """Yield the records of a whole input in blocks; reject an input that leaves nothing to answer.
+    """Yield the records of a whole input in blocks; reject an input that has no record to answer.
 
     Parameters
     ----------

@@ -296,7 +296,7 @@ _lock = Lock()
 
 def _served(model: PackedModel) -> ServedModel:
     """Return the model, built once per process; a worker that serves several batches keeps only the last one."""
-    # A task should use one core.  Dask limits the threads of the libraries that it knows, which this is not one of.
+    # A task should use one core.  Dask limits the threads of the libraries that it knows; this one is not among them.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     with _lock:
         if model.pin not in _models:

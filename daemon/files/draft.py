@@ -83,7 +83,6 @@ class Draft:
         fds = _calls.new_files(folder, contents)
         error = -fds.pop() if fds and fds[-1] < 0 else 0
         drafts = [cls(folder, fd, None) for fd in fds]
-        # From here on, a failure must close the descriptors, or they would stay open for good.
         try:
             if error not in _NO_NAMELESS:
                 durable.check(error, "a nameless file in tmp/")

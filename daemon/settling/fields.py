@@ -87,5 +87,5 @@ def failed(reported: dict[str, Any]) -> dict[str, Any]:
 
 
 def _ms(seconds: float) -> float:
-    """Return milliseconds, to the microsecond; `round` would take twice as long, five times for every file."""
+    """Convert seconds to milliseconds, rounded to the microsecond; `round` takes twice as long, five times per file."""
     return int(seconds * 1e6 + 0.5) / 1e3 if seconds > 0.0 else 0.0

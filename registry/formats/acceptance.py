@@ -54,7 +54,7 @@ def accept_manifest(data: bytes, *, what: str) -> tuple[str, Manifest]:
 
 
 def _check_canonical(manifest: Manifest | Attachment, what: str) -> None:
-    # In another serialisation, the same manifest would have another digest, and a version could be published twice.
+    # In another serialisation, the same manifest would have another digest: a version could then have two.
     try:
         if canonical(manifest.document) != manifest.data:
             raise Corrupt(f"{what}: the manifest is not in canonical form")

@@ -56,7 +56,7 @@ def create(layout: Layout) -> None:
         # A directory can only be renamed onto an empty one: these errors mean that another process was first.
         if e.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
             raise
-    # Also if another process was first: its rename need not be durable yet, and our commit depends on it.
+    # Also if another process was first: its rename may not be durable yet, and our commit depends on it.
     sync_folder(layout.path.parent)
 
 

@@ -148,7 +148,7 @@ def _create(path: Path) -> int:
     try:
         return os.open(path, _CREATE, 0o666)
     except FileNotFoundError:
-        # Neither git nor a wheel keeps empty folders, so a registry that came by one of them lacks this one.
+        # Neither git nor a wheel keeps empty folders, so a registry that was copied by one of them lacks this folder.
         path.parent.mkdir(exist_ok=True)
         return os.open(path, _CREATE, 0o666)
 

@@ -100,7 +100,7 @@ class FigureCondition:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Selection:
-    """Which versions a list contains, and in which order.
+    """The choice and the order of the versions in a list.
 
     Attributes
     ----------

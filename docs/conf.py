@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -44,12 +45,26 @@ def write_commands(_: Sphinx) -> None:
     folder = Path(__file__).parent / "cli"
     folder.mkdir(exist_ok=True)
     for program, module in PROGRAMS.items():
-        options = ("--name", program, "--output", folder / f"{program}.md")
+        page = folder / f"{program}.md"
+        options = ("--name", program, "--output", page)
         subprocess.run(
             [sys.executable, "-m", "typer", module, "utils", "docs", *options],
             check=True,
             stdout=subprocess.DEVNULL,
         )
+        page.write_text(with_whole_summaries(page.read_text()))
+
+
+def with_whole_summaries(page: str) -> str:
+    """Replace each command's summary, which typer cuts off at 45 characters, by the first line of its section."""
+    summaries = dict(re.findall(r"^#+ `(.+)`\n\n(.+)$", page, re.MULTILINE))
+    lines, above = [], ""
+    for line in page.splitlines():
+        heading, entry = re.match(r"#+ `(.+)`$", line), re.match(r"\* `([\w-]+)`: ", line)
+        above = heading[1] if heading else above
+        whole = summaries.get(f"{above} {entry[1]}") if entry else None
+        lines.append(f"* `{entry[1]}`: {whole}" if entry and whole else line)
+    return "\n".join(lines) + "\n"
 
 
 def setup(app: Sphinx) -> None:

@@ -202,6 +202,8 @@ class Registry:
         ------
         NotFound
             The version, or one of `names`, does not exist.
+        BadInput
+            `names` is one str instead of a list of them.
         Corrupt
             Any byte differs from what was published.
 

@@ -192,7 +192,17 @@ class Classifier:
 
         Use this rather than `labels[answers.label[i]]`: the sentinels are negative, so Python would take them for
         indices from the end.
+
+        Raises
+        ------
+        InputError
+            `answers` is something else than `Answers`, for example the array `Answers.label`.
+
         """
+        if not isinstance(answers, Answers):
+            raise InputError(
+                f"answers: {type(answers).__name__}, expected the Answers that classify returned"
+            )
         return [self.labels[label] if label >= 0 else None for label in answers.label.tolist()]
 
     def answer_ids(self, questions: Sequence[Sequence[int]], *, threads: int = 1) -> Answers:

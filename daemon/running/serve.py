@@ -21,6 +21,7 @@ from ..models.served import ModelSource
 from ..monitoring.counters import Counters
 from ..monitoring.systemd import Notifier
 from ..monitoring.vitals import Vitals
+from ..settings import Settings
 from ..spool import names
 from ..spool.commit import Committer
 from ..spool.folder import Spool
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
     from ..log.logger import Log
     from ..models.served import ServedModel
-    from ..settings import Settings
 
 
 def serve(
@@ -72,10 +72,14 @@ def serve(
     DaemonError
         The spool is not usable or another daemon has it, the model cannot be loaded, HTTP cannot be served, or the
         spool was lost during the work; with `once`, also if a lane's model could not be loaded.
+    TypeError
+        `settings` is something else than `Settings`.
     ValueError
         Only one of `log` and `counters` is given: status and metrics would show nothing.
 
     """
+    if not isinstance(settings, Settings):
+        raise TypeError(f"settings: expected Settings, got {settings!r}; pass Settings(spool=...)")
     if (log is None) != (counters is None):
         raise ValueError("serve: give both log and counters, or neither")
     if log is None or counters is None:

@@ -47,6 +47,14 @@ def test_only_the_requested_files_are_loaded(registry: Registry) -> None:
     assert model.files == {"labels.json": model_files()["labels.json"]}
 
 
+def test_one_name_instead_of_a_list_is_refused(registry: Registry) -> None:
+    publish(registry, "1.0.0")
+    with pytest.raises(
+        BadInput, match=r"^names: expected a list of file names, got one str; pass \[name\]$"
+    ):
+        registry.load("trec:1.0.0", "labels.json")
+
+
 def test_a_file_that_the_model_does_not_have_is_not_found(registry: Registry) -> None:
     pin = publish(registry, "1.0.0")
     with pytest.raises(NotFound, match=f"^{re.escape(str(pin))}: has no file 'encoder'$"):

@@ -177,6 +177,15 @@ def test_the_longest_question_is_answered_and_one_word_more_is_too_long(
     assert answers.words.tolist() == [MAX_WORDS, MAX_WORDS + 1]
 
 
+def test_names_refuse_labels_in_place_of_answers(classifier: Classifier) -> None:
+    answers = classifier.classify(["who"])
+    with pytest.raises(
+        InputError,
+        match="^answers: ndarray, expected the Answers that classify returned$",
+    ):
+        classifier.names(answers.label)  # type: ignore[arg-type]
+
+
 def test_names_are_none_where_nothing_was_simulated(classifier: Classifier) -> None:
     answers = classifier.classify(["", "who " * (MAX_WORDS + 1), "Who wrote Hamlet?"])
     assert answers.label[:2].tolist() == [NO_WORDS, TOO_LONG]

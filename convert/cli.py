@@ -177,7 +177,7 @@ def cross_validate(
 
 @app.command()
 def publish(
-    model: Annotated[Path, typer.Argument(help="The trained network, ONNX.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The trained network, ONNX.")],
     tokenizer: Annotated[Path, typer.Option(help="tokenizer.json (Hugging Face tokenizers).")],
     labels: Annotated[
         Path, typer.Option(help="labels.json: class names in the order of the outputs.")
@@ -325,7 +325,9 @@ def evaluate(
 @app.command()
 def explain(
     reference: Reference,
-    question: Annotated[str, typer.Argument(help="The question, in quotation marks.")],
+    question: Annotated[
+        str, typer.Argument(metavar="QUESTION", help="The question, in quotation marks.")
+    ],
     registry: Store = None,
     as_json: AsJson = False,
 ) -> None:

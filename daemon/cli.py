@@ -66,7 +66,9 @@ def run(configuration: Configuration) -> None:
 @configured("spool", "done_marker")
 def put(
     configuration: Configuration,
-    files: Annotated[list[Path], typer.Argument(help="Question files to answer.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Question files to answer.")
+    ],
     lane: Annotated[str, typer.Option(metavar="NAME", help="Drop into in/NAME/.")] = "",
 ) -> None:
     """Drop files into a spool, and print their names there.
@@ -151,7 +153,9 @@ def check(configuration: Configuration, as_json: AsJson = False) -> None:
 def batch(
     inputs: Annotated[
         list[str],
-        typer.Argument(help="Files, or quoted globs: paths, or URLs of any fsspec store."),
+        typer.Argument(
+            metavar="INPUT...", help="Files, or quoted globs: paths, or URLs of any fsspec store."
+        ),
     ],
     out: Annotated[str, typer.Option("--out", help="Folder for the results: a path or a URL.")],
     scheduler: Annotated[

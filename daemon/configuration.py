@@ -110,7 +110,7 @@ def read(path: Path) -> dict[str, Any]:
     except OSError as fault:
         raise SettingsError(f"{path}: {fault.strerror}") from None
     except (ValueError, RecursionError) as e:  # not UTF-8, or not TOML
-        raise SettingsError(f"{path}: {' '.join(str(e).split())}") from None
+        raise SettingsError(f"{path}: not TOML: {' '.join(str(e).split())}") from None
     try:
         return {name: _value(name, value) for name, value in document.items()}
     except SettingsError as e:  # the messages of `check` do not name the file

@@ -93,7 +93,9 @@ def _put(spool: Spool, file: Path) -> str:
                 os.close(durable.create(spool.inbox, name + spool.marker))
             durable.sync_folder(spool.inbox, Durability.STRICT)
     except FileExistsError:
-        raise PutError(f"{file}: {name} is already waiting in {spool.inbox_path}") from None
+        raise PutError(
+            f"{file}: {name} is already waiting in {spool.inbox_path}; rename the file"
+        ) from None
     except OSError as fault:
         raise PutError(f"{file}: {fault.strerror}") from None
     return name

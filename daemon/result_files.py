@@ -95,6 +95,8 @@ def read_results(path: str | Path) -> Iterator[ResultRecord]:
                 yield _record(json.loads(line))
     except OSError as fault:
         raise ResultError(f"{path}: {fault.strerror}") from None
+    except json.JSONDecodeError as fault:
+        raise ResultError(f"{path}: line {number}: not JSON: {fault}") from None
     except (ValueError, RecursionError) as fault:
         raise ResultError(f"{path}: line {number}: {' '.join(str(fault).split())}") from None
 

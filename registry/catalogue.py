@@ -78,9 +78,11 @@ class Catalogue:
         self.root = Path(root)
         self._layouts: dict[str, Layout] = {}
         with storage(f"opening registry {self.root}"):
-            exists = self.root.is_dir()
-        if not exists:
-            raise NotFound(f"registry {self.root}: no such directory")
+            exists, is_folder = self.root.exists(), self.root.is_dir()
+        if not is_folder:
+            raise NotFound(
+                f"registry {self.root}: {'not a directory' if exists else 'no such directory'}"
+            )
 
     def names(self) -> list[str]:
         """Return the names of the models, sorted."""

@@ -6,7 +6,7 @@ import shutil
 import uuid
 from typing import TYPE_CHECKING, Final
 
-from .errors import Corrupt, NotFound, StorageError, shown
+from .errors import BadInput, Corrupt, NotFound, StorageError, shown
 from .exchange.admit import QUARANTINE, admit, quarantined
 from .exchange.archive import write_archive
 from .exchange.examine import examine
@@ -55,6 +55,8 @@ def prepare(root: Path) -> None:
     """Create a registry's directory, and check its file system; see `Registry.init`."""
     probe, link = (root / f".probe-{uuid.uuid4().hex}" for _ in range(2))
     with storage(f"creating registry {root}"):
+        if root.exists() and not root.is_dir():  # mkdir would say "File exists", which misleads
+            raise StorageError(f"creating registry {root}: not a directory")
         root.mkdir(parents=True, exist_ok=True)
         sync_folder(root.parent)
         try:
@@ -159,6 +161,8 @@ def load(
     found: FoundVersion, names: Iterable[str] | None = None, optional: Iterable[str] = ()
 ) -> Model:
     """Load the files of a version; see `Registry.load`."""
+    if isinstance(names, str):  # its characters would be taken for names
+        raise BadInput("names: expected a list of file names, got one str; pass [name]")
     manifest = found.manifest()
     layers = manifest.files
     wanted = [*(layers if names is None else names), *(n for n in optional if n in layers)]

@@ -189,7 +189,9 @@ def run(
 @app.command("convert-format")
 def convert_format(
     file: File,
-    out: Annotated[Path, typer.Argument(help=".safetensors, .json, .json.gz or .nir")],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help=".safetensors, .json, .json.gz or .nir")
+    ],
     to: Annotated[
         str | None,
         typer.Option("--to", help="image, ranc, ibm or nir; default: by the suffix of OUT."),

@@ -81,7 +81,7 @@ class Coding:
             raise ImageError(f"coding: readout is {self.readout!r}, not last, mean or max")
         if self.backward_lines > self.word_lines:
             raise ImageError(
-                f"coding: {self.backward_lines} backward lines of {self.word_lines} word lines"
+                f"coding: backward_lines is {self.backward_lines}, limit {self.word_lines} (word_lines)"
             )
         if 0 <= self.gate_line < self.word_lines:
             raise ImageError(

@@ -213,7 +213,9 @@ def _header(data: bytes, length: int, what: str, error: type[Exception]) -> dict
         raise error(f"{what}: {len(data)} bytes, too short for a safetensors file")
     size, most = int.from_bytes(data[:8], "little"), min(_HEADER_MAX, length - 8)
     if size > most:
-        raise error(f"{what}: header of {size} bytes, limit {most} (file of {length} bytes)")
+        raise error(
+            f"{what}: not a safetensors file, or damaged: header of {size} bytes, limit {most} (file of {length} bytes)"
+        )
     try:
         header = json.loads(data[8 : 8 + size])
     except (ValueError, RecursionError):  # the latter for a header of thousands of nested lists

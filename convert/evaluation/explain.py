@@ -181,7 +181,7 @@ def explain(files: Mapping[str, bytes], question: str) -> Explanation:
         if name not in files:
             raise ModelFileError(f"model: {name} is missing, so the model cannot answer questions")
     if not question.strip():
-        raise DataError("the question is empty")
+        raise DataError("question: it is empty, expected a text with at least one word")
     classifier = Classifier.from_files(files)
     image = CoreImage.from_bytes(files["core.safetensors"])
     encoder = Encoder.from_bytes(files["encoder.safetensors"])

@@ -81,7 +81,9 @@ def evaluate_stages(
     ids = classifier.word_ids([q.text for q in questions])
     spoken = np.flatnonzero([len(i) > 0 for i in ids])
     if not len(spoken):
-        raise DataError("none of the questions holds a word that the tokenizer knows")
+        raise DataError(
+            f"questions: none of the {len(questions)} has a word that the tokenizer knows"
+        )
     words = [np.array(ids[i], dtype=np.int64) for i in spoken]
     answers = classifier.answer_ids(ids)
     found = {

@@ -299,8 +299,10 @@ def _vocabulary(path: Path, tokenizer: bytes, note: Callable[[str], None]) -> Wo
         raise DataError(f"tokenizer.json: word id {highest}, limit {MAX_WORD_ID} with --vectors")
     table, missing = vocabulary_table(vocabulary, read_vectors(path))
     if missing == len(vocabulary):
-        raise DataError(f"{path}: holds none of the {missing} words of the tokenizer")
-    note(f"{missing} of the tokenizer's {len(vocabulary)} words have no vector and read as zero")
+        raise DataError(f"{path}: holds no vector for any of the tokenizer's {missing} words")
+    note(
+        f"{missing} of the tokenizer's {len(vocabulary)} words have no vector and get a vector of zeros"
+    )
     return table
 
 

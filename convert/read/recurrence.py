@@ -233,7 +233,8 @@ def _chains(steps: dict[int, _Step], times: NDArray[np.int64]) -> list[list[_Ste
                     " (PyTorch: h_n, not output[:, -1])"
                 )
             raise WrongLayout(
-                f"node {chain[-1].application.node!r}: the head's states have read {len(order)} of {length} words"
+                f"node {chain[-1].application.node!r}: the head uses states that have"
+                f" seen only {len(order)} of {length} words"
             )
     directions = [times[c[0].position] > times[c[-1].position] for c in chains]
     if len(chains) == 2 and directions[0] == directions[1]:

@@ -53,7 +53,9 @@ def write_report(
 
     """
     if out.is_dir() or not out.parent.is_dir():
-        raise ConvertError(f"--out {out}: {'a folder' if out.is_dir() else 'no such folder'}")
+        raise ConvertError(
+            f"--out {out}: {'is a folder, expected a file' if out.is_dir() else 'no such folder'}"
+        )
     details = registry.show(reference)
     pinned = f"{details.pin.name}@{details.pin.digest}"  # the alias may move between the two reads
     report = gather(registry.load(pinned), details, question=question, data=data)

@@ -134,7 +134,7 @@ def _count(model: Model, data: Path, questions: list[Example]) -> dict[str, Any]
     classifier = Classifier.from_files(model.files)
     answers = classifier.classify([q.text for q in questions])
     if not (answers.ticks > 0).any():
-        raise DataError(f"{data}: none of the questions holds a word")
+        raise DataError(f"{data}: none of the questions has a word that the tokenizer knows")
     confusion, accuracy = None, None
     if all(q.label is not None for q in questions):
         truth = label_indices(questions, classifier.labels)

@@ -64,7 +64,7 @@ def best_split(
     sizes = [n for n in _HIDDEN if readout_copies(n, classes) >= 1]
     if not sizes:
         raise TrainingError(
-            f"{classes} classes: no split of the search leaves a readout neuron for each of them"
+            f"{classes} classes: no number of hidden units that the search tries leaves a readout neuron for each class"
         )
     inner = split(corpus, len(corpus) // _INNER, _SEED)
     trials: list[dict[str, Any]] = []

@@ -288,7 +288,9 @@ def _unopened(path: Path, fault: OSError) -> SpoolError:
             f"spool {path}: {name} is a symbolic link; expected a folder or file of its own"
         )
     kind = SpoolLostError if fault.errno in TEMPORARY else SpoolError
-    return kind(f"spool {path}: {name or path}: {fault.strerror}")
+    # `mkdir` reports a file in the place of a folder as "File exists", which would mislead.
+    why = "Not a directory" if fault.errno == errno.EEXIST else fault.strerror
+    return kind(f"spool {path}: {name or path}: {why}")
 
 
 def _close(fds: Iterable[int]) -> None:

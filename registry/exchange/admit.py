@@ -115,4 +115,6 @@ def _check_fits(state: ModelState, incoming: Incoming) -> None:
     for attached in incoming.attachments:
         subject = attached.subject.digest
         if subject not in here and state.version_of(subject) is None:
-            raise NotFound(f"model {name}: no version is {subject}, of an attachment")
+            raise NotFound(
+                f"model {name}: an attachment belongs to {subject}, which is not a version of the model"
+            )

@@ -130,11 +130,10 @@ def unpack(source: Path, folder: Path) -> None:
                 name = member.name.removeprefix("./").rstrip("/")
                 if member.name in {".", "./"}:
                     name = ""
-                if name in seen or len(seen) > _MAX_MEMBERS:
-                    raise Corrupt(
-                        f"{what}: {shown(member.name)} appears twice, or is one of more than "
-                        f"{_MAX_MEMBERS} members"
-                    )
+                if name in seen:
+                    raise Corrupt(f"{what}: {shown(member.name)} appears twice")
+                if len(seen) > _MAX_MEMBERS:
+                    raise Corrupt(f"{what}: more than {_MAX_MEMBERS} members")
                 seen.add(name)
                 _unpack_member(archive, member, name, folder, what)
     except (tarfile.TarError, ValueError, OverflowError, EOFError) as e:

@@ -188,14 +188,19 @@ def _examine_entry(found: Incoming, tag: str | None, target: Descriptor, what: s
     if kind == ARTIFACT_TYPE:
         version, manifest = _examine_version(found, target, data, where)
         if tag is not None and is_version(tag) and tag != version:
-            raise Corrupt(f"{where}: the manifest is of version {shown(version)}")
+            raise Corrupt(
+                f"{where}: the tag does not match the manifest, which is of version {shown(version)}"
+            )
         if found.versions.setdefault(version, manifest) != manifest:
             raise Corrupt(f"{where}: {version} appears twice")
     elif kind in TYPES.values():
         attached = _examine_attachment(found, target, data, where)
         place = attached.subject.digest, attached.kind
         if tag is not None and split_tag(tag) != place:
-            raise Corrupt(f"{where}: is of kind {attached.kind} and attached to {place[0]}")
+            raise Corrupt(
+                f"{where}: the tag does not match the attachment,"
+                f" which is of kind {attached.kind} and belongs to {place[0]}"
+            )
         found.attachments.append(attached)
     else:
         raise Corrupt(f"{where}: 'artifactType' is {shown(kind)}, neither model nor attachment")

@@ -35,7 +35,7 @@ def changes_until(layout: Layout, state: ModelState) -> Iterator[Change]:
     entries = list(islice(layout.entries(0), state.generation))
     found = ModelState().replay(iter(entries), what=str(layout.journal))
     if found.head != state.head:
-        raise Corrupt(f"{layout.journal}: leads to {found.head}, not to {state.head}")
+        raise Corrupt(f"{layout.journal}: its last entry is {found.head}, expected {state.head}")
     return (change for change, _ in entries)
 
 

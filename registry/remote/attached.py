@@ -145,7 +145,10 @@ def _fetch(repository: Repository, tag: str, kind: str, subject: Descriptor) -> 
     attachment = accept_attachment(data, what=what)
     stated = attachment.kind, attachment.subject.digest, attachment.subject.size
     if stated != (kind, subject.digest, subject.size):
-        raise Corrupt(f"{what}: is of kind {stated[0]} and attached to {stated[1]}")
+        raise Corrupt(
+            f"{what}: the tag does not match the attachment,"
+            f" which is of kind {stated[0]} and belongs to {stated[1]}"
+        )
     blobs = {blob.digest: repository.blob(blob, what=what) for blob in attachment.blobs}
     accept_content(attachment, blobs[attachment.content.digest], what=what)
     target = Descriptor.of(data, MANIFEST_TYPE, attachment.document["artifactType"])

@@ -150,5 +150,5 @@ def _token_in(answer: Answer, *, what: str) -> str:
             # A line break in the token would let the server inject headers into our requests.
             if token.isascii() and token.isprintable():
                 return token
-            raise RemoteError(f"{what}: gave {shown(token)} as a token")
+            raise RemoteError(f"{what}: gave the invalid token {shown(token)}")
     raise RemoteError(f"{what}: gave no token")

@@ -231,7 +231,9 @@ def pull(
         check_version(version)
     if address.wanted is None:
         if version is None:
-            raise BadReference(f"remote {address}: needs a tag or a digest, or say NAME:VERSION")
+            raise BadReference(
+                f"remote {address}: needs a tag or a digest; add one, or name NAME:VERSION"
+            )
         address = address.at(tag=version)
     attribution = Attribution.of(actor, f"pulled from {address}" if reason is None else reason)
     catalogue = opened(registry)

@@ -192,7 +192,7 @@ class Transport:
                 if e.retry_after_s is not None:
                     if e.retry_after_s > MAX_RETRY_AFTER_S:
                         raise RemoteError(
-                            f"{e}; it demands to wait {e.retry_after_s:.0f} s, limit {MAX_RETRY_AFTER_S:.0f} s"
+                            f"{e}; the server asks to wait {e.retry_after_s:.0f} s, limit {MAX_RETRY_AFTER_S:.0f} s"
                         ) from e
                     wait_s = max(wait_s, e.retry_after_s)
                 self._pause(wait_s)
@@ -293,7 +293,9 @@ class Transport:
                 if size > limit:
                     raise Corrupt(f"{url}: more bytes than the limit of {limit}")
                 if time.monotonic() > deadline:
-                    raise RemoteError(f"{url}: {size} bytes in {PATIENCE_S + limit / PACE:.0f} s")
+                    raise RemoteError(
+                        f"{url}: too slow, only {size} bytes in {PATIENCE_S + limit / PACE:.0f} s"
+                    )
                 hasher.update(chunk)
                 chunks.append(chunk)
                 self._pause(0)

@@ -134,7 +134,9 @@ def run_network(network: Network, what: str) -> Outcome:
 
     """
     if network.spikes is None:
-        raise InputError(f"{what}: has no input spikes; give a spike file or a number of ticks")
+        raise InputError(
+            f"{what}: has no input spikes; give a spike file (--spikes) or a number of ticks (--ticks)"
+        )
     # The record has ticks x output lines: a short file can ask for a huge one.
     check_cells(len(network.spikes), network.image.output_lines, "output lines")
     ticks = len(network.spikes)

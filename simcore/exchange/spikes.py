@@ -256,7 +256,7 @@ def axon_raster(image: CoreImage, events: NDArray[np.int64], ticks: int) -> NDAr
 
     """
     if (events[:, 0] < 0).any():
-        raise InputError(f"input spike at tick {events[:, 0].min()}")
+        raise InputError(f"input spike at tick {events[:, 0].min()}, expected 0 or later")
     raster = empty_raster(ticks, image.input_lines)
     line, core, axon = image.inputs.T
     # Number all axons of all cores, so that events and connections compare as integers.

@@ -119,7 +119,9 @@ def read_tokenizer(data: bytes) -> Tokenizer:
     except UnicodeDecodeError:
         raise ModelError("tokenizer.json: not UTF-8") from None
     except Exception as e:  # noqa: BLE001 - the library raises bare Exception for every error in the file
-        raise ModelError(f"tokenizer.json: {e}") from None
+        raise ModelError(
+            f"tokenizer.json: not a tokenizer of the tokenizers library: {e}"
+        ) from None
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer

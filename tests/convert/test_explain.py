@@ -111,7 +111,11 @@ class TestCommandLine:
         [
             ("trec:nope", "Who?", "model trec: no alias 'nope'"),
             ("nope:production", "Who?", "nope"),
-            ("trec:production", " \n", "the question is empty"),
+            (
+                "trec:production",
+                " \n",
+                "question: it is empty, expected a text with at least one word",
+            ),
             ("trec:production", "?!", "question '?!': the model's tokenizer finds no word in it"),
             ("trec:production", "who " * 1025, "question: 1,025 words, limits 1..1,024"),
             ("trec:production", "\udcff", "text 0: holds a lone surrogate, not valid Unicode"),

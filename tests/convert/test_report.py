@@ -294,8 +294,11 @@ class TestCommandLine:
         [
             (["trec:nope", "--out", "a.html"], "model trec: no alias 'nope'"),
             (["trec:1.0.0", "--out", "none/a.html"], "--out none/a.html: no such folder"),
-            (["trec:1.0.0", "--out", "."], "--out .: a folder"),
-            (["trec:1.0.0", "--out", "a.html", "--question", " "], "the question is empty"),
+            (["trec:1.0.0", "--out", "."], "--out .: is a folder, expected a file"),
+            (
+                ["trec:1.0.0", "--out", "a.html", "--question", " "],
+                "question: it is empty",
+            ),
             (["trec:1.0.0", "--out", "a.html", "--question", "?"], "finds no word in it"),
             (["trec:1.0.0", "--out", "a.html", "--data", "a.tsv"], "a.tsv: No such file"),
         ],

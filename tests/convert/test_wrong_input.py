@@ -145,7 +145,7 @@ CASES: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "vectors of other words": (
         "vectors.vec",
         lambda: b"1 2\nxyzzy 0.5 0.5\n",
-        "vectors.vec: holds none of the 21 words of the tokenizer",
+        "vectors.vec: holds no vector for any of the tokenizer's 21 words",
     ),
 }
 
@@ -289,7 +289,7 @@ def test_a_model_of_word_vectors_is_published_with_the_table_of_the_vocabulary(
         main()
     assert stopped.value.code == 0
     printed = capsys.readouterr()
-    assert "1 of the tokenizer's 21 words have no vector and read as zero" in printed.err
+    assert "1 of the tokenizer's 21 words have no vector and get a vector of zeros" in printed.err
     (tmp_path / "words.vec").unlink()
     evaluate = ["spikewatch-convert", "evaluate", "tiny:3.0.0", "--json"]
     where = ["--registry", str(tmp_path / "registry"), "--data", str(folder / "calibrate.txt")]

@@ -19,6 +19,7 @@ from spikewatch.daemon import (
     ResultRecord,
     Settings,
     SettingsError,
+    SpoolError,
     put,
     read_results,
     serve,
@@ -116,7 +117,7 @@ def test_records_have_the_fields_of_their_lines(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("damaged", "reason"),
     [
-        ('{"id": 1', "Expecting ',' delimiter: line 2 column 1 (char 9)"),
+        ('{"id": 1', "not JSON: Expecting ',' delimiter: line 2 column 1 (char 9)"),
         ("[1]", "expected an object"),
         ("[" * 100_000, "maximum recursion depth exceeded"),
         (json.dumps(OK | {"status": "fine"}), "status: 'fine', expected 'ok' or 'error'"),
@@ -171,8 +172,25 @@ def test_put_refuses_a_lane_that_no_daemon_made_and_a_name_that_waits(tmp_path: 
     assert content(spool / "in") == {"a.txt", "a.txt.done"}
     with pytest.raises(PutError) as error:
         put(spool, file)
-    assert str(error.value) == f"{file}: a.txt is already waiting in {spool / 'in'}"
+    assert (
+        str(error.value) == f"{file}: a.txt is already waiting in {spool / 'in'}; rename the file"
+    )
     assert content(spool / "tmp") == set()
+
+
+def test_serve_refuses_a_path_in_place_of_settings() -> None:
+    with pytest.raises(
+        TypeError,
+        match=r"^settings: expected Settings, got 'spool'; pass Settings\(spool=\.\.\.\)$",
+    ):
+        serve("spool")  # type: ignore[arg-type]
+
+
+def test_put_into_a_file_says_that_it_is_not_a_directory(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("who\n")
+    (tmp_path / "spool").touch()
+    with pytest.raises(SpoolError, match="^spool .*/spool: spool: Not a directory$"):
+        put(tmp_path / "spool", tmp_path / "a.txt")
 
 
 def test_settings_take_paths_as_strings_but_not_empty_ones(tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ LAYOUTS: dict[str, tuple[Callable[[], Foreign], str]] = {
                 annotations={"org.opencontainers.image.ref.name": "2.0.0"}
             )
         ),
-        "the manifest is of version '1.0.0'",
+        "the tag does not match the manifest, which is of version '1.0.0'",
     ),
     "two models": (edited(two_models), "is of model trec, others are of area"),
     "a version twice": (edited(two_of_one_version), "1.0.0 appears twice"),
@@ -279,7 +279,7 @@ LAYOUTS: dict[str, tuple[Callable[[], Foreign], str]] = {
                 "size": 1,
             }
         ),
-        "attached to sha256:0000",
+        "belongs to sha256:0000",
     ),
     "attachment without subject": (attached(subject=None), "subject: 'size' is None"),
     "attachment of two layers": (attached(layers=[]), "has 0 layers, not 1"),

@@ -95,7 +95,7 @@ CLAIMS: dict[str, tuple[str, Callable[[Path], bytes], str]] = {
     "header of 1 TiB": (
         "x.safetensors",
         lambda _: (2**40).to_bytes(8, "little") + small_network().to_bytes()[8:],
-        "x.safetensors: header of 1099511627776 bytes, limit ",
+        "x.safetensors: not a safetensors file, or damaged: header of 1099511627776 bytes, limit ",
     ),
     "tensor of 1 TiB": (
         "x.safetensors",

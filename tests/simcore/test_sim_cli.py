@@ -334,7 +334,10 @@ def test_plot_without_matplotlib_names_the_extra(
             "--spikes s.txt: needs a network; name one, or drop --spikes",
         ),
         (["bench", "IMAGE", "--kernel", "gpu"], "kernel 'gpu': this CPU runs "),
-        (["run", "IMAGE"], "IMAGE: has no input spikes; give a spike file or a number of ticks"),
+        (
+            ["run", "IMAGE"],
+            "IMAGE: has no input spikes; give a spike file (--spikes) or a number of ticks (--ticks)",
+        ),
         (
             ["run", "IMAGE", "--ticks", "9", "--check"],
             "IMAGE: has no output spikes to compare with",

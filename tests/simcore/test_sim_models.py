@@ -72,7 +72,7 @@ class TestModels:
         assert "core.safetensors" in message
         code, _, message = program("inspect", "bad:1.0.0", *ours)
         assert (code, message.count("\n")) == (2, 1)
-        assert message.startswith("spikewatch-sim: bad:1.0.0: header of ")
+        assert message.startswith("spikewatch-sim: bad:1.0.0: not a safetensors file, or damaged: ")
 
     @pytest.mark.parametrize(
         "reference", ["trec:none", "none:production", "trec@sha256:12", "a:b:c"]

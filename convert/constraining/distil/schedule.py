@@ -84,8 +84,8 @@ def distil(
     if taught.behind <= settings.behind:
         return taught
     note(
-        f"the core answers {taught.behind:.1%} fewer calibration questions as wanted than its integer model:"
-        " distilling longer"
+        f"the core gives the wanted answer to {taught.behind:.1%} fewer of the calibration questions than its integer"
+        " model does: distilling longer"
     )
     longer = _attempt(start, network, questions, settings.longer(), truth, note)
     return max(taught, longer, key=lambda t: t.matched.agreement)

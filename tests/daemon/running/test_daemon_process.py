@@ -174,7 +174,10 @@ def test_put_drops_whole_files_and_refuses_what_would_be_lost(spool: Path, tmp_p
     assert (spool / "in" / "a.txt").read_text() == GOOD
     again = program("put", "--spool", spool, good)
     assert (again.returncode, again.stdout) == (2, "")
-    assert again.stderr == f"spikewatchd: {good}: a.txt is already waiting in {spool / 'in'}\n"
+    assert (
+        again.stderr
+        == f"spikewatchd: {good}: a.txt is already waiting in {spool / 'in'}; rename the file\n"
+    )
     for path in (hidden, odd):
         refused = program("put", "--spool", spool, path)
         assert refused.returncode == 2

@@ -37,8 +37,14 @@ def test_init_refuses_a_file_system_without_hard_links(
 
 def test_init_refuses_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StorageError, match=r"^creating registry .*: File exists$"):
+    with pytest.raises(StorageError, match=r"^creating registry .*: not a directory$"):
         Registry.init(tmp_path / "file")
+
+
+def test_a_file_is_not_opened_as_a_registry(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(NotFound, match="^registry .*/file: not a directory$"):
+        Registry(tmp_path / "file")
 
 
 def test_a_missing_directory_is_neither_opened_nor_created(tmp_path: Path) -> None:

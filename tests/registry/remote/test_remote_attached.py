@@ -104,8 +104,8 @@ def too_large(document: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (other_subject, "is of kind eval and attached to sha256:0000"),
-        (other_kind, "is of kind sig and attached to"),
+        (other_subject, "is of kind eval and belongs to sha256:0000"),
+        (other_kind, "is of kind sig and belongs to"),
         (too_large, "bytes, not 'application/vnd.spikewatch"),
         (lambda document: document.update(layers=[]), "has 0 layers, not 1"),
         (lambda document: document.update(artifactType="x"), "is not the manifest of an"),

@@ -73,7 +73,7 @@ def test_a_retry_after_over_the_limit_fails_at_once(
 ) -> None:
     publish(registry, "1.0.0")
     upstream.fail("GET", "/manifests/", lambda handler: handler.reply(429, Retry_After="3600"))
-    with pytest.raises(RemoteError, match="status 429; it demands to wait 3600 s, limit 60 s"):
+    with pytest.raises(RemoteError, match="status 429; the server asks to wait 3600 s, limit 60 s"):
         pull(edge, upstream.remote(":1.0.0"), pause=pause)
     assert waits == []
 

@@ -34,7 +34,7 @@ _ALL: Final = (1 << (END + 1)) - 1
 
 
 class Symbols:
-    """Group the characters that no character class of the given patterns tells apart into symbols.
+    """Group characters into symbols: two share one if no character class of the patterns distinguishes them.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class Symbols:
     Raises
     ------
     CannotCompileError
-        If the patterns have too many character classes, or tell too many symbols apart.
+        If the patterns have too many character classes, or distinguish too many symbols.
 
     """
 
@@ -122,7 +122,7 @@ class _Writer:
         self.code = code
 
     def write(self, node: Node, following: int) -> None:
-        """Append the program of a part; what comes after it begins with one of the symbols `following` (bits)."""
+        """Append the program of a part, after which the text continues with a symbol of `following` (bits)."""
         match node:
             case CharacterClass():
                 self.code.append((SET, 0, 0, self.symbols.mask(node), 0))

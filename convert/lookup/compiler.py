@@ -152,7 +152,7 @@ class _Compiler:
         self.maps.append(cells)
 
     def tables(self) -> dict[str, Any]:
-        """Return all tables as attributes of a `Lookup`, but for those of the vocabulary."""
+        """Return all tables except those of the vocabulary, as attributes of a `Lookup`."""
         symbols = Symbols(pattern for kind, pattern, *_ in self.steps if kind in {REPLACE, SPLIT})
         code: list[tuple[int, int, int, int, int]] = []
         steps = []

@@ -96,7 +96,7 @@ def members(source: str) -> NDArray[np.bool_]:
 
 
 def spelled_out(form: str) -> dict[int, str]:
-    """Return how a normal form ("NFC", ...) decomposes each character, but for Hangul: that is arithmetic."""
+    """Return how a normal form ("NFC", ...) decomposes each character, except Hangul, which needs no table."""
     # a composing form decomposes first, as NFD or NFKD does
     found = mapped(form.replace("C", "D"))
     return {c: to for c, to in found.items() if c not in _SYLLABLES}
@@ -104,7 +104,7 @@ def spelled_out(form: str) -> dict[int, str]:
 
 @cache
 def merges() -> dict[tuple[int, int], int]:
-    """Return the pairs of characters that compose, and what they compose to, but for Hangul."""
+    """Return the composition of every pair of characters that compose, except Hangul."""
     spelled = spelled_out("NFD")
     nfc = normalizers.NFC()
     back = normalized(nfc, spelled.values())

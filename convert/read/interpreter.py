@@ -151,7 +151,7 @@ def _results(
 
 
 def _ended(frame: Frame, node: onnx.NodeProto, value: Any) -> EndedLogits:
-    """Apply one of ENDINGS, or an operator after it: keep the logits."""
+    """Handle one of ENDINGS, or an operator after it, by keeping the logits that it was applied to."""
     if isinstance(value, EndedLogits):
         if node.op_type not in _AFTER_ENDING:
             raise Unsupported(f"operator {node.op_type} after {value.operator} is not supported")

@@ -206,7 +206,7 @@ INLINE void narrow_part(
     uint8_t *tally, Tick *tick)
 {
     words high = {0}, low = {0}, changed = {0};
-#pragma GCC unroll 8
+#pragma GCC unroll 8 /* few[k] is a register only if k is a constant */
     for (int k = 0; k < 8; k++) {
         int at = 32 * k + PART / 2 * part;
         words *even = (words *) (V + at), *odd = (words *) (V + at + 16);
@@ -233,7 +233,7 @@ INLINE void narrow_part(
         tick->fired[k >> 1] |= (uint64_t) fired << (32 * (k & 1) + PART * part);
     }
     tick->outside |= signs((bytes) ((high > NARROW_MAX) | (low < -NARROW_MAX - 1))) != 0;
-    if (!few && !many)
+    if (!few && !many) /* nothing happened if every lane is unchanged: all sign bits of the comparison are set */
         tick->happened |= signs((bytes) (changed == 0)) != (uint32_t) ((1ULL << PART) - 1);
 }
 

@@ -120,7 +120,7 @@ cdef inline void store_potentials(Chip* chip, Py_ssize_t c, const int32_t* V) no
                 narrow[j] = <int16_t> V[j]
             chip.wide[c] = 0
             return
-    if V != &chip.wide_V[c * NEURONS]:
+    if V != &chip.wide_V[c * NEURONS]:  # tick_wide has computed them in place
         memcpy(&chip.wide_V[c * NEURONS], V, NEURONS * sizeof(int32_t))
     chip.wide[c] = 1
 
@@ -222,6 +222,7 @@ cdef inline int sort_by_type(
         while bits:
             at = lowest_bit(bits)
             bits &= bits - 1
+            # 16 times the type; the count of that type, at most 256, is the place of the next axon in its list
             shift = (types[word] >> at & 1) << 4 | (types[WORDS + word] >> at & 1) << 5
             spiking.axon[shift >> 4][n >> shift & 0x1FF] = <uint8_t> (64 * word + at)
             n += <uint64_t> 1 << shift
@@ -359,6 +360,7 @@ cdef inline void add_tally(Chip* chip, Py_ssize_t first, Py_ssize_t last, int32_
     for c in range(first, last):
         if chip.drives_outputs[c]:
             for j in range(NEURONS):
+                # the tally counts all spikes of the core, those to axons included
                 if chip.tally[c * NEURONS + j] and chip.targets[(2 * c + 1) * WORDS + (j >> 6)] >> (j & 63) & 1:
                     add_32(&counts[chip.routes[c * NEURONS + j]], chip.tally[c * NEURONS + j], chip.threads > 1)
             memset(&chip.tally[c * NEURONS], 0, NEURONS)

@@ -234,7 +234,7 @@ cdef bint run_question(
                 for i in range(T):
                     joined[i] = signals[i] | others[i]
                 signals = joined
-            if step >= read:
+            if step >= read:  # in place if `signals` is `joined` already
                 for i in range(T):
                     joined[i] = signals[i] | gate_signals[i]
                 signals = joined

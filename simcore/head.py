@@ -108,4 +108,4 @@ class HostHead(ArrayRecord):
 
 def _bias_factor(coding: Coding, words: Any) -> Any:
     """Return how often the bias counts in questions of this many words (a number or an array)."""
-    return words if coding.readout == "mean" else words * 0 + 1
+    return words if coding.readout == "mean" else words * 0 + 1  # 1 in the shape of `words`

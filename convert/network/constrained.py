@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from .elman import ElmanNetwork, Head
 
 T: Final = 15
-"""Ticks in a step, which is also the highest activity: a line spikes at most once a tick, so 16 levels, 0..15."""
+"""Ticks in a step, which is also the highest activity: a line spikes at most once a tick, so 16 levels, 0..15.
+
+It is also the chip's longest axonal delay: a recurrent spike can arrive at the same tick of the next step, no later."""
 
 LEVEL_MIN: Final = -8
 LEVEL_MAX: Final = 7

@@ -49,6 +49,7 @@ def run_hidden_neurons(
     )
     n = len(questions)
     V = np.repeat(neurons.potential[None].astype(np.float32), n, axis=0)
+    # the spikes in flight; unlike activities, the chip's axons start empty (`potential` accounts for an initial state)
     train = np.zeros((n, T, network.n_hidden), dtype=np.float32)
     for code, alive in network.input_steps(codes, questions):
         spikes = np.concatenate([pattern[code].transpose(0, 2, 1), train[alive]], axis=2)

@@ -1,4 +1,4 @@
-"""Straight-through estimators: round forward, pass the gradient on unchanged backward.
+"""Straight-through estimators (Bengio, Leonard and Courville 2013): round forward, pass the gradient on backward.
 
 The result is the detached rounded value plus a difference that is exactly zero, so it is on the grid to the last bit;
 adding a detached rounding error to the value instead would round once more.

@@ -192,7 +192,7 @@ class ElmanNet(nn.Module):
         Weights become exactly scale * level, scales gain / threshold, biases leak / threshold.
         """
         training = self.training
-        self.eval()
+        self.eval()  # no dropout in the codes
         q, scale, head_q, head_scale = self.grid()
         neurons = neuron_parameters(scale.squeeze(1), self.bias)
         scale = (GAIN_MAX / neurons.threshold)[:, None]
@@ -200,6 +200,7 @@ class ElmanNet(nn.Module):
         self.weights.copy_(q * scale)
         self.bias.copy_(neurons.leak / neurons.threshold)
         self.head.copy_(head_q * head_scale)
+        # every word of the vocabulary once: codes do not depend on context, so the encoder is a table
         codes = torch.round(self.codes(torch.arange(len(self.words.rows))) * T)
         distinct, rows = torch.unique(codes, dim=0, return_inverse=True)
         self.train(training)

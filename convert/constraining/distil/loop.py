@@ -1,8 +1,8 @@
 """One training of a distillation: a constrained network learns to answer as its float network does.
 
-The teacher, the float network, answers after every word and not only after the last, so that the student learns the
-meaning of a sentence's beginning from its beginning.  The calibration questions, with words replaced at random, are
-the only training data; they need no labels.
+Distillation is that of Hinton, Vinyals and Dean 2015.  The teacher, the float network, answers after every word and not
+only after the last, so that the student learns the meaning of a sentence's beginning from its beginning.  The
+calibration questions, with words replaced at random, are the only training data; they need no labels.
 """
 
 from __future__ import annotations
@@ -114,6 +114,7 @@ def _fit(
             optimiser.step()
             student.bound()  # a step may leave the range that the chip can express
             done += 1
+            # Polyak averaging, which evens out the noise of single steps
             with torch.no_grad():
                 for m, p in zip(mean, student.parameters(), strict=True):
                     m.lerp_(p, 1 - settings.average)

@@ -120,6 +120,7 @@ class Student(nn.Module):
                 rate = torch.clamp(rate, 0, 1)
                 # the value is the core's count, the gradient the rate model's
                 rate = spikes.step(t) / T + (rate - rate.detach())
+            # questions are aligned at the last step: before its first word, a question keeps its initial state
             state = torch.where(alive[t][:, None], rate, initial)
             if self.start.readout == "mean":
                 total = total + rate * alive[t][:, None]
@@ -128,6 +129,7 @@ class Student(nn.Module):
             read.append(state if self.start.readout == "last" else total)
         answers = torch.stack(read)
         if self.start.readout == "mean":
+            # clamped, because a question that has not begun has read 0 words; `alive` masks its answers in the loss
             answers = answers / alive.cumsum(dim=0).clamp(min=1)[:, :, None]
         head_scale = self.log_head_scale.exp()
         head = round_weights(self.head, head_scale, -LEVEL_MAX, -LEVEL_MIN) * head_scale

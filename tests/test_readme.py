@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
 
@@ -13,3 +16,11 @@ def test_ci_runs_the_commands_of_the_readme() -> None:
     for command in ("make test", "make demo"):
         assert f"\n{command} " in text
         assert command in ci
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_the_files_that_a_page_names_are_there(page: str) -> None:
+    named = re.findall(r"`((?:\w[\w.-]*/)+[\w.-]+\.\w+)`", (ROOT / page).read_text())
+    missing = [path for path in named if not (ROOT / path).exists()]
+    assert named
+    assert not missing

@@ -185,7 +185,9 @@ def _tags(layout: Layout, query: Mapping[str, list[str]]) -> Reply:
     tags = sorted(tag for tag in layout.state().tags if tag > last)
     headers = {"Content-Type": _JSON}
     if number:
-        if not (number.isascii() and number.isdigit() and int(number[:9]) <= _MAX_PAGE):
+        # The length first: int() raises for numbers of thousands of digits.
+        is_number = number.isascii() and number.isdigit() and len(number) <= len(str(_MAX_PAGE))
+        if not is_number or int(number) > _MAX_PAGE:
             raise _Refused(400, "UNSUPPORTED", f"n must be a number of at most {_MAX_PAGE}")
         page = tags[: int(number)]
         if page and len(page) < len(tags):

@@ -106,7 +106,8 @@ def test_tags_are_listed_in_pages(endpoint: server.Server, registry: Registry) -
         "name": "trec",
         "tags": ["1.0.0", "1.1.0", "1.2.0", "production"],
     }
-    assert request(endpoint, "GET", "/v2/trec/tags/list?n=x").status == 400
+    for number in ("x", "-1", "10001", "0" * 5000):
+        assert request(endpoint, "GET", f"/v2/trec/tags/list?n={number}").status == 400
 
 
 def test_a_version_without_attachments_has_an_empty_list_of_referrers(

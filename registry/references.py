@@ -220,9 +220,11 @@ class Reference:
         Raises
         ------
         BadReference
-            The text has another form.
+            The text has another form, or is not a str.
 
         """
+        if not isinstance(text, str):
+            raise BadReference(f"reference {text!r}: expected a str, such as 'model:1.0.0'")
         left, at, digest = text.partition("@")
         name, colon, tag = left.partition(":")
         if not (colon or at):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -245,9 +246,11 @@ def read_labels(data: bytes) -> list[str]:
 
 
 def _refuse_str(texts: Sequence[str]) -> None:
-    """Raise InputError if a single text is given: its characters would be answered one by one."""
+    """Raise InputError for anything but texts: a single one's characters would be answered one by one."""
     if isinstance(texts, str):
         raise InputError("texts: expected a list of texts, got one str; pass [text]")
+    if not isinstance(texts, Iterable):
+        raise InputError(f"texts: {type(texts).__name__}, expected a list of texts")
 
 
 def _refuse_flat(questions: Sequence[Any]) -> None:

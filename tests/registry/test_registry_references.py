@@ -208,3 +208,10 @@ def test_every_version_is_a_tag_and_a_layout_reference_to_other_tools(version: s
     assume(is_version(version))
     assert tag.fullmatch(version)
     assert layout.fullmatch(version)
+
+
+def test_a_reference_must_be_a_str() -> None:
+    with pytest.raises(
+        BadReference, match=r"^reference 7: expected a str, such as 'model:1\.0\.0'$"
+    ):
+        Reference.parse(7)  # type: ignore[arg-type]

@@ -201,6 +201,12 @@ def test_one_text_instead_of_a_list_is_refused(classifier: Classifier, method: s
         getattr(classifier, method)("Who wrote Hamlet?")
 
 
+@pytest.mark.parametrize("method", ["classify", "word_ids"])
+def test_a_number_instead_of_a_list_is_refused(classifier: Classifier, method: str) -> None:
+    with pytest.raises(InputError, match=r"^texts: int, expected a list of texts$"):
+        getattr(classifier, method)(5)
+
+
 @pytest.mark.parametrize(
     ("questions", "message"),
     [

@@ -252,4 +252,7 @@ def store_errors(what: str) -> Iterator[None]:
         raise
     except Exception as e:  # every store's library has its own exceptions
         reason = (e.strerror if isinstance(e, OSError) else None) or str(e) or type(e).__name__
+        # Only `mkdir` raises this: a file is in the place of a folder.
+        if isinstance(e, FileExistsError):
+            reason = "Not a directory"
         raise BatchError(f"{what}: {' '.join(reason.split())}") from e

@@ -178,7 +178,7 @@ def write_network(network: Network, path: Path, to: Format | None = None) -> lis
     kind = to or SUFFIXES.get(path.suffix)
     if kind is None:
         raise SimcoreError(
-            f"{path}: the suffix does not determine the format; choose image, ranc, ibm or nir"
+            f"{path}: the suffix does not determine the format; choose image, ranc, ibm or nir (--to)"
         )
     if kind == "ranc":
         return _write_ranc(network, path)

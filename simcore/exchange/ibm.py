@@ -86,7 +86,8 @@ def read_ibm(path: Path) -> CoreImage:
         raise ImageError(f"{path}: {e}") from None
     except (KeyError, TypeError, IndexError, ValueError, AttributeError, OverflowError) as e:
         # What hostile JSON of other shapes can raise; a check for each place would be longer than the reader.
-        raise ImageError(f"{path}: not an IBM model: {type(e).__name__} {e}") from None
+        why = f"field {e} is missing" if isinstance(e, KeyError) else f"{type(e).__name__} {e}"
+        raise ImageError(f"{path}: not an IBM model: {why}") from None
 
 
 def expand(items: Sequence[int | str], what: str, length: int = limits.NEURONS) -> list[int]:

@@ -92,7 +92,8 @@ def read_ranc(path: Path) -> RancNetwork:
         raise ImageError(f"{path}: {e}") from None
     except (KeyError, TypeError, IndexError, ValueError, AttributeError, OverflowError) as e:
         # What hostile JSON of other shapes can raise; a check for each place would be longer than the reader.
-        raise ImageError(f"{path}: not a RANC network: {type(e).__name__} {e}") from None
+        why = f"field {e} is missing" if isinstance(e, KeyError) else f"{type(e).__name__} {e}"
+        raise ImageError(f"{path}: not a RANC network: {why}") from None
 
 
 def _network(document: Mapping[str, Any]) -> RancNetwork:

@@ -207,7 +207,7 @@ def line_raster(events: NDArray[np.int64], ticks: int, lines: int) -> NDArray[np
 
     """
     if len(events) and events[:, 1].max() >= lines:
-        raise InputError(f"input spike on line {events[:, 1].max()}, the image has {lines}")
+        raise InputError(f"input spike on line {events[:, 1].max()}, limits 0..{lines - 1}")
     raster = empty_raster(ticks, lines)
     kept = events[events[:, 0] < ticks]
     raster[kept[:, 0], kept[:, 1]] = 1

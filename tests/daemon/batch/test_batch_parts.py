@@ -202,6 +202,8 @@ def test_what_a_store_refuses_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(BatchError, match=r"^.*/file/out: Not a directory$"):
         stores.Store.make(str(tmp_path / "file" / "out"))
+    with pytest.raises(BatchError, match=r"^.*/file: Not a directory$"):
+        stores.Store.make(str(tmp_path / "file"))
     with pytest.raises(BatchError, match=r"^nosuch://a: Protocol not known: nosuch$"):
         stores.Store.make("nosuch://a")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from . import limits
-from .records import ArrayRecord
+from .records import ArrayRecord, counted
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -40,7 +40,7 @@ SOURCES: Final = {
 """Sources of the constants of both methods."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False, repr=False)
 class Energy(ArrayRecord):
     """Power and energy by both methods, for one run (floats) or for several (float64 arrays).
 
@@ -62,6 +62,10 @@ class Energy(ArrayRecord):
 
     def __len__(self) -> int:
         return len(np.atleast_1d(self.paper_uw))
+
+    def __repr__(self) -> str:
+        figures = (f"{np.sum(uj):.4g} uJ ({name})" for name, uj in self.energy_uj.items())
+        return f"<Energy: {counted(len(self), 'run')}, {', '.join(figures)}>"
 
     @property
     def power_uw(self) -> dict[str, Any]:

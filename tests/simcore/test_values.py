@@ -87,6 +87,14 @@ def test_the_length_is_the_number_of_runs_or_texts(value: Any, length: int) -> N
         (outcome(), "<Outcome: 2 runs, 1 output line, 5 ticks recorded>"),
         (replace(outcome(), raster=None), "<Outcome: 2 runs, 1 output line>"),
         (answers(), "<Answers: 3 texts, 6 classes>"),
+        (
+            estimate(cores=1, ticks=60, synaptic_events=292868),
+            "<Energy: 1 run, 1.025 uJ (paper), 1.617 uJ (static_marginal)>",
+        ),
+        (
+            estimate(cores=1, ticks=[60, 60], synaptic_events=[292868, 292868]),
+            "<Energy: 2 runs, 2.051 uJ (paper), 3.233 uJ (static_marginal)>",
+        ),
         (head(), "<HostHead: 3 classes, 2 output lines>"),
         (neuron(), "<CoreImage: 1 core, 4 input lines, 1 output line>"),
         (

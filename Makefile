@@ -17,8 +17,10 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: $(VENV)/.base  ## answer the example questions through a running daemon
 	$(BIN)/python examples/demo.py
 
+# Three files at a time on two processors, since daemons and disks are waited for; torch's own threads would only compete.
+test: export OMP_NUM_THREADS := 1
 test: $(VENV)/.dev  ## run all tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.dev  ## style
 	$(BIN)/ruff check .

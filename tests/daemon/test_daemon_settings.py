@@ -128,7 +128,10 @@ def test_flags_come_before_variables_before_the_file(
         ("[models]\n'a.b' = 'x:1.0.0'", "models: 'a.b', expected up to 64 letters, "),
         ("scan_s = 1\nscan_s = 2", "not TOML: Cannot overwrite a value (at end of document)"),
         ("scan_s =", "not TOML: Invalid value (at end of document)"),
-        (b"\xff", "not TOML: 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"),
+        (
+            b"\xff",
+            "not TOML: 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte",
+        ),
         ("[scan_s]\na = 1", "scan_s: {'a': 1}, expected a number"),
     ],
 )

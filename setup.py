@@ -23,9 +23,13 @@ MACROS = [
     if type(value) is int
 ]
 
-SOURCES = sorted(
-    str(file) for end in ("pyx", "pxi", "h") for file in Path("simcore/chip").glob(f"_*.{end}")
-)
+
+def sources(pattern):
+    """List the sources of an extension: as its `depends`, they also go into the sdist."""
+    return sorted(
+        str(file) for end in ("pyx", "pxi", "h") for file in Path().glob(f"{pattern}.{end}")
+    )
+
 
 setup(
     ext_modules=cythonize(
@@ -33,7 +37,7 @@ setup(
             Extension(
                 f"spikewatch.simcore.chip._kernel_{name}",
                 [f"simcore/chip/_kernel_{name}.pyx"],
-                depends=[*SOURCES, *SHARED],
+                depends=[*sources("simcore/chip/_*"), *SHARED],
                 define_macros=MACROS,
                 # -fwrapv: lanes of a vector whose result is not used may overflow
                 extra_compile_args=[*COMPILE, "-fwrapv", *flags],
@@ -44,16 +48,13 @@ setup(
             Extension(
                 "spikewatch.simcore.text._lookup",
                 ["simcore/text/_lookup.pyx"],
-                depends=[*map(str, sorted(Path("simcore/text").glob("_lookup*.h")))],
+                depends=sources("simcore/text/_*"),
                 extra_compile_args=COMPILE,
             ),
             Extension(
                 "spikewatch.daemon.files._calls",
                 ["daemon/files/_calls.pyx"],
-                depends=[
-                    "daemon/files/_calls.pyx",
-                    "daemon/files/_calls.h",
-                ],  # all of them go into the sdist
+                depends=sources("daemon/files/_*"),
                 extra_compile_args=COMPILE,
             ),
         ],

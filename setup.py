@@ -24,7 +24,7 @@ MACROS = [
 ]
 
 
-def sources(pattern):
+def sources(pattern: str) -> list[str]:
     """List the sources of an extension: as its `depends`, they also go into the sdist."""
     return sorted(
         str(file) for end in ("pyx", "pxi", "h") for file in Path().glob(f"{pattern}.{end}")

@@ -12,7 +12,8 @@ if platform.machine() in {"x86_64", "AMD64"}:
     VARIANTS["avx512"] = ["-mavx2", "-mavx512f", "-mavx512bw", "-mavx512vl"]
 
 # -g0: debug information made three quarters of the wheel's compiled code
-COMPILE = ["-O3", "-g0"]
+# -falign-functions: without it, a function's place in its file changes a kernel's speed by up to a tenth
+COMPILE = ["-O3", "-g0", "-falign-functions=64"]
 
 # Numbers that Python and the kernels share are written in these modules, and are macros in C.
 SHARED = ["simcore/limits.py", "simcore/chip/constants.py"]

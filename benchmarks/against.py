@@ -59,7 +59,7 @@ def kernels(checkout: Path) -> Iterator[tuple[str, float]]:
     for name, network in (("a dense core", []), ("trec:production", ["trec:production"])):
         command = ["spikewatch-sim", "bench", *network, "--threads", "1", "--json"]
         for found in json.loads(run(checkout, *command))["measured"]:
-            what = "question" if found["runs"] > 1 else "chip"
+            what = "derived-network" if found["runs"] > 1 else "chip"
             yield f"{name}, {what} kernel, {found['kernel']}, Mticks/s", found["ticks_per_s"] / 1e6
 
 

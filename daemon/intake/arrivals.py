@@ -90,7 +90,7 @@ class Arrivals:
         return self._disk.enough and self._out_limit.open
 
     def look(self, now: float, *, open_inputs: int) -> None:
-        """Take the watcher's hints, and scan when a scan is due.
+        """Look at the names that the watcher has reported, and scan the inbox when a scan is due.
 
         Parameters
         ----------

@@ -172,7 +172,7 @@ def follow(
     interval_s: float,
     wait: Callable[[float], bool] | None = None,
 ) -> None:
-    """Take turns until `stop` is set.
+    """Compare the alias with upstream again and again until `stop` is set, and pull what is new.
 
     Parameters
     ----------
@@ -216,7 +216,7 @@ def follow(
 
 
 def follow_once(follower: AliasFollower, *, log: FilteringBoundLogger) -> None:
-    """Take one turn, and log its result.
+    """Compare the alias with upstream once, pull what is new, and log the result.
 
     Raises
     ------
@@ -232,7 +232,7 @@ def _bound(log: FilteringBoundLogger, follower: AliasFollower) -> FilteringBound
 
 
 def _turn(follower: AliasFollower, log: FilteringBoundLogger, *, healthy: bool) -> None:
-    """Take one turn, and log its result, unless the alias did not move and the turn before succeeded as well."""
+    """Run one turn and log its result; log nothing if the alias did not move and the previous turn succeeded, too."""
     moved = follower.turn()
     if moved is not None:
         log.info(

@@ -246,7 +246,7 @@ class Bench:
         return self.service.turn(self.time.now)
 
     def run(self) -> None:
-        """Take turns, half a second apart, until there is nothing left to do."""
+        """Run turns, half a second apart, until there is nothing left to do."""
         for _ in range(1000):
             self.turn(passed_s=0.5)
             if self.service.idle and not self.watcher.seen:

@@ -44,12 +44,12 @@ def fault_none() -> None:
 
 
 def fault_lock() -> None:
-    """Take away the lock."""
+    """Disable the lock."""
     pytest.MonkeyPatch().setattr(fcntl, "flock", no_lock)
 
 
 def fault_lock_and_claim() -> None:
-    """Take away both the lock and the exclusive link."""
+    """Disable both the lock and the exclusive link."""
     fault_lock()
     pytest.MonkeyPatch().setattr(os, "link", claim_without_exclusion)
 

@@ -20,7 +20,7 @@ SCRAPS = (
 
 
 def taken(spool: Spool, name: str, settings: Settings, content: bytes | None, count: int) -> object:
-    """Take all records of an input; return them and what the input says of itself then."""
+    """Read all records of an input; return them, and the facts that the input has collected by then."""
     records = []
     with closing(InputFile(spool, name, settings, content)) as file:
         while some := file.take(count):

@@ -1,4 +1,4 @@
-"""Fixtures for the tests of the program spikewatch-sim."""
+"""Fixtures: the program spikewatch-sim, and a small classifier."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from images import neuron
+from support import tiny_model_files
 
+from spikewatch.simcore import Classifier
 from spikewatch.simcore.cli import main
 from spikewatch.simcore.exchange.ranc_export import write_ranc
 
@@ -50,3 +52,8 @@ def ranc(tmp_path: Path) -> Path:
     expected[2, 0] = 1
     write_ranc(neuron(s0=1, threshold=2, reset_mode=1), spikes, path, expected)
     return path
+
+
+@pytest.fixture(scope="module")
+def classifier() -> Classifier:
+    return Classifier.from_files(tiny_model_files())

@@ -3,7 +3,7 @@
 The graph runs once with unknowns in place of the words (`interpreter`), so that it does not matter which operators an
 exporter chose: an RNN node, a loop, or separate nodes for every word.  The expressions that arrive at the logits must
 be those of an Elman network (`recurrence`).  That network and onnxruntime must then give equal logits for random
-sequences (`float_model.prove`).
+sequences (`proof.prove`).
 """
 
 from __future__ import annotations

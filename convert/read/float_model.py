@@ -1,8 +1,8 @@
-"""The float network as onnxruntime runs it, and the proof that the network as read answers like it."""
+"""The float network as onnxruntime runs it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -12,25 +12,14 @@ import onnxruntime
 from ..errors import ModelFileError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from ..network.elman import ElmanNetwork
 
 _BATCH: Final = 512
 """Questions that one call of onnxruntime gets, unless the model fixes their number."""
-
-TOLERANCE: Final = 1e-4
-"""Largest difference of a logit from onnxruntime's."""
-
-SHARE: Final = 0.1
-"""Extra difference allowed for each 1 of the question's largest logit, in units of TOLERANCE: onnxruntime computes in
-single precision, and the states of an unbounded ReLU may be large."""
-
-SEQUENCES: Final = 64
-"""Random sequences in the proof."""
-
-LONGEST: Final = 20
-"""Words of the longest of them, if the model takes questions of any length."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,6 +100,11 @@ class FloatModel:
         How it takes questions.
     network : ElmanNetwork
         The network that was read from it.
+    skipped : frozenset of int
+        Word ids that the model skips wherever they are in a question: it answers as if they were not there.
+    unusable : dict
+        Word ids that the model neither skips everywhere nor takes for words, each with what it does to them ("which the
+        model takes for padding at the end of a question only"): no word of a question may have such an id.
 
     """
 
@@ -118,6 +112,8 @@ class FloatModel:
     data: bytes
     layout: InputLayout
     network: ElmanNetwork
+    skipped: frozenset[int] = frozenset()
+    unusable: Mapping[int, str] = field(default_factory=dict)
 
     def can_run(self, question: NDArray[np.int64]) -> bool:
         """Return whether onnxruntime itself can answer a question."""
@@ -193,67 +189,3 @@ def start_session(model: onnx.ModelProto, logits: str) -> Any:
     return onnxruntime.InferenceSession(
         shown.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-
-
-def prove(model: FloatModel, *, compared: set[int], seed: int) -> FloatModel:
-    """Check a network as read against onnxruntime on random sequences of different lengths.
-
-    A model of one fixed length gets sequences of that length.  If it compares its words with a padding id, it gets
-    shorter sequences as well, filled up with that id; if it answers those correctly, the returned model has that
-    padding.  The sequences never contain the padding id as a word.
-
-    Parameters
-    ----------
-    model
-        The model, with the network that was read from it.
-    compared
-        Word ids with which the graph compares its words.
-    seed
-        Seed of the sequences.
-
-    Returns
-    -------
-    FloatModel
-        The model, with the padding that it was found to skip.
-
-    Raises
-    ------
-    ModelFileError
-        Some logits differ, or onnxruntime cannot run the model.
-
-    """
-    layout = model.layout
-    if layout.length is not None and layout.padding is None:
-        for padding in sorted(compared):
-            # an id that the graph compares with is padding only if shorter sequences come out right
-            padded = replace(model, layout=replace(layout, padding=padding))
-            if _difference(padded, compared, seed) <= 1:
-                return padded
-    excess = _difference(model, compared, seed)
-    if not excess <= 1:  # not `excess > 1`, which is false for NaN
-        raise ModelFileError(
-            f"the network as read differs from onnxruntime by {excess * TOLERANCE:.3g} on random sequences,"
-            f" limit {TOLERANCE:g}"
-        )
-    return model
-
-
-def _difference(model: FloatModel, compared: set[int], seed: int) -> float:
-    """Return the largest difference of a logit, in units of the allowed difference."""
-    rng = np.random.default_rng(seed)
-    layout = model.layout
-    longest = LONGEST if layout.length is None else layout.length
-    lengths = [n for n in range(1, longest + 1) if layout.can_run(n)]
-    words = np.setdiff1d(np.arange(len(model.network.rows)), sorted(compared))
-    if not len(words):
-        raise ModelFileError("embedding: holds no word except padding")
-    questions = [rng.choice(words, lengths[i % len(lengths)]) for i in range(SEQUENCES)]
-    wanted = model.run(questions)
-    got = model.network.logits(questions)
-    if wanted.shape != got.shape:
-        raise ModelFileError(
-            f"head: {wanted.shape[1]} outputs in onnxruntime, {got.shape[1]} as read"
-        )
-    allowed = TOLERANCE * (1 + SHARE * np.abs(wanted).max(axis=1, keepdims=True))
-    with np.errstate(invalid="ignore"):
-        return float((np.abs(wanted - got) / allowed).max())

@@ -48,6 +48,10 @@ COMPARISONS: Final = {"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual
 """Operators that may be applied to word ids, to find out whether they are padding."""
 
 
+MAX_COMPARED: Final = 16
+"""Most ids that one comparison can single out; `ids > 3` singles out those below as well."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Frame:
     """The context of a node: the unknowns, the operator sets, and whether its graph is the outermost one."""
@@ -133,10 +137,7 @@ def _gather(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
 
 def _compare(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
     """Compare word ids by the values that they have while the graph is read; remember the ids compared with."""
-    if node.op_type == "Equal":
-        for value in values:
-            if isinstance(value, np.ndarray) and value.size == 1:
-                frame.unknowns.compared.add(int(value.reshape(-1)[0]))
+    _remember_compared(frame, node, values)
     arguments = []
     for value, other in zip(values, values[::-1], strict=True):
         number = frame.unknowns.numbers(value) if isinstance(value, Affine) else value
@@ -147,6 +148,22 @@ def _compare(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]
     return frame.reference(node, arguments)
 
 
+def _remember_compared(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> None:
+    """Remember the ids for which a comparison may come out differently than for other ids."""
+    if node.op_type in {"Not", "Sign"}:
+        frame.unknowns.compared.add(0)
+        return
+    for value in values:
+        if not isinstance(value, np.ndarray) or value.size > MAX_COMPARED:
+            continue
+        for number in value.reshape(-1).tolist():
+            found = {int(number)}
+            if node.op_type != "Equal" and 0 <= number < MAX_COMPARED:
+                # all that are below the number, as in `ids > 3`, and one more, as in `ids <= 3`
+                found = set(range(int(number) + 1))
+            frame.unknowns.compared |= found
+
+
 def _cast(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
     kind = onnx.helper.tensor_dtype_to_np_dtype(attribute(node, "to"))
     if np.issubdtype(kind, np.floating):  # expressions have no precision
@@ -154,8 +171,10 @@ def _cast(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
     numbers = frame.unknowns.numbers(affine(values[0]))
     if numbers is None:
         raise Unsupported(f"casts hidden states or word vectors to {np.dtype(kind)}")
-    # a cast to bool asks whether an id is 0; a cast to an integer keeps the id
-    return [numbers != 0 if kind == np.bool_ else values[0]]
+    if kind != np.bool_:
+        return [values[0]]
+    frame.unknowns.compared.add(0)  # a cast to bool asks whether an id is 0
+    return [numbers != 0]
 
 
 def _identity(_frame: Frame, _node: onnx.NodeProto, values: list[Any]) -> list[Any]:

@@ -11,9 +11,10 @@ from ..errors import ModelFileError
 from ..network.elman import ElmanNetwork
 from .affine import Affine, WrongLayout, with_width
 from .file import dimensions, first_line, graph_inputs, load_file, numpy_type, parse, with_vectors
-from .float_model import FloatModel, InputLayout, prove, start_session
+from .float_model import FloatModel, InputLayout, start_session
 from .interpreter import EndedLogits, run_graph
 from .operators import Frame
+from .proof import prove
 from .recurrence import Recurrence, find_recurrence
 from .unknowns import Application, Unknowns, single_columns
 
@@ -86,7 +87,7 @@ def read_model_bytes(
     ------
     ModelFileError
         The data is not ONNX, the network is not supported (the message names the node), a weight is not finite, or
-        the network as read differs from onnxruntime (see `float_model.prove`).
+        the network as read differs from onnxruntime (see `proof.prove`).
 
     """
     try:

@@ -169,3 +169,14 @@ def test_a_softmax_head_gives_logits_not_probabilities(tmp_path: Path) -> None:
     np.testing.assert_allclose(
         np.exp(spread) / np.exp(spread).sum(), logits(model, question), atol=1e-5
     )
+
+
+@pytest.mark.parametrize(("make", "padding"), [(PaddingMean, 0), (PaddingLengths, 1)])
+def test_an_id_that_is_padding_at_the_end_only_is_unusable(
+    tmp_path: Path, make: type[Last], padding: int
+) -> None:
+    _, float_model = read_model(export(network(make), tmp_path / "m.onnx"))
+    assert float_model.skipped == frozenset()
+    assert float_model.unusable == {
+        padding: "which the model takes for padding at the end of a question only"
+    }

@@ -45,6 +45,14 @@ SIGNS: Final = ("sigma0", "sigma1", "sigma2", "sigma3", "sigma_lambda", "sigma_V
 NO_TYPE: Final = 0
 """Entry of `types` for a neuron that is not in use."""
 
+UNUSED: Final = (-1, 0)
+"""(destCore, destAxon) by which IBM's tools write the target of a neuron that is not in use."""
+
+UNCONNECTED: Final = (-2, -1)
+"""(destCore, destAxon) by which IBM's tools write that a neuron in use has no target."""
+
+_NOWHERE: Final = {UNUSED[0], UNCONNECTED[0]}
+
 # Strings come first, so that comment marks inside them do not count.  With \Z, an unterminated string or comment
 # matches to the end of the text; failing there would scan the rest again from every later mark.
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\Z)|/\*.*?(?:\*/|\Z)|//[^\n]*', re.DOTALL)
@@ -303,16 +311,17 @@ def _read_neurons(
     where = f"core {c}"
     for j, number, target, axon, delay in _neuron_rows(neurons, where):
         fields = types.get(number, {})
-        if not fields and (number != NO_TYPE or target != limits.TARGET_NONE):
+        if not fields and (number != NO_TYPE or target not in _NOWHERE):
             raise ImageError(f"{where}, neuron {j}: type {number} is not in neuronTypes")
         for name, value in fields.items():
             arrays[name][c, j] = value
         _check_target(f"{where}, neuron {j}", len(arrays["seed"]), target, axon, delay)
+        arrays["delay"][c, j] = delay
+        if target in _NOWHERE:
+            continue  # as in a blank image, whatever the axon is
         off_chip = target <= OFF_CHIP
         arrays["target_core"][c, j] = limits.TARGET_OUTPUT if off_chip else target
-        place = output_line(target, axon) if off_chip else axon
-        arrays["target_axon"][c, j] = 0 if target == limits.TARGET_NONE else place
-        arrays["delay"][c, j] = delay
+        arrays["target_axon"][c, j] = output_line(target, axon) if off_chip else axon
 
 
 def _neuron_rows(
@@ -335,15 +344,16 @@ def _neuron_rows(
 
 def _check_target(where: str, cores: int, target: int, axon: int, delay: int) -> None:
     """Raise if a neuron's destination is outside the format's or the chip's limits."""
-    if OFF_CHIP < target < limits.TARGET_NONE:
+    nowhere = target in _NOWHERE
+    if OFF_CHIP < target < 0 and not nowhere:
         raise ImageError(
-            f"{where}: destCore {target}, expected a core, -1 (nowhere)"
+            f"{where}: destCore {target}, expected a core, -1 or -2 (nowhere)"
             f" or {OFF_CHIP} and below (off the chip)"
         )
     lowest, _ = output_place(MAX_LINES - 1)
     for name, value, low, high in (
         ("destCore", target, lowest, cores - 1),
-        ("destAxon", axon, 0, limits.AXONS - 1),
+        ("destAxon", axon, -1 if nowhere else 0, limits.AXONS - 1),
         ("destDelay", delay, limits.DELAY_MIN, limits.DELAY_MAX),
     ):
         if not low <= value <= high:

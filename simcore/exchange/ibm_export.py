@@ -12,7 +12,7 @@ import numpy as np
 from .. import limits
 from ..errors import ImageError
 from ..image import CoreImage, blank
-from .ibm import NO_TYPE
+from .ibm import NO_TYPE, UNCONNECTED, UNUSED
 from .spikes import output_place
 
 if TYPE_CHECKING:
@@ -174,12 +174,8 @@ def _core(image: CoreImage, c: int, types: list[int], crossbars: dict[str, str])
         for g, row in zip(image.axon_type[c].tolist(), packed, strict=True)
     ]
     name = crossbars.setdefault(_json(rows), f"coreProt{len(crossbars) + 1:07}")
-    places = [
-        output_place(axon) if core == limits.TARGET_OUTPUT else (core, axon)
-        for core, axon in zip(
-            image.target_core[c].tolist(), image.target_axon[c].tolist(), strict=True
-        )
-    ]
+    targets = zip(types, image.target_core[c].tolist(), image.target_axon[c].tolist(), strict=True)
+    places = [_place(*target) for target in targets]
     neurons = {
         "dendrites": [f"0:{limits.NEURONS - 1}"],
         "types": compress(types),
@@ -196,6 +192,15 @@ def _core(image: CoreImage, c: int, types: list[int], crossbars: dict[str, str])
             "crossbar": {"name": name},
         }
     )
+
+
+def _place(number: int, core: int, axon: int) -> tuple[int, int]:
+    """Return the (destCore, destAxon) of a neuron of a type, as IBM's tools write it."""
+    if core == limits.TARGET_OUTPUT:
+        return output_place(axon)
+    if core == limits.TARGET_NONE:
+        return UNUSED if number == NO_TYPE else UNCONNECTED
+    return core, axon
 
 
 def _sign(value: int) -> int:

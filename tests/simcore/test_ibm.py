@@ -128,6 +128,43 @@ def test_the_first_neuron_of_a_hex_byte_is_its_most_significant_bit(tmp_path: Pa
     assert (image.synapses()[0] == np.eye(256, dtype=bool)).all()
 
 
+@pytest.mark.parametrize("core", [-1, -2])
+@pytest.mark.parametrize("axon", [-1, 0, 255])
+def test_a_neuron_in_use_may_drive_nothing(tmp_path: Path, core: int, axon: int) -> None:
+    """Neuron 0 of the example fires at tick 2, as before, and nothing reaches neuron 9, which keeps its rhythm."""
+    neurons = document()["core"]["neurons"]
+    neurons["destCores"][0], neurons["destAxons"][0] = core, axon
+    (tmp_path / "m.json").write_text(json.dumps(changed("core/neurons", neurons)))
+    image = read_ibm(tmp_path / "m.json")
+    spikes = np.zeros((24, image.input_lines), dtype=np.uint8)
+    spikes[1:4, 0] = 1
+    outcome = Simulator(image).run(pack_lines(spikes), [0, 24], record=True)
+    assert outcome.raster is not None
+    assert outcome.raster[:, 258].nonzero()[0].tolist() == [*range(0, 24, 2)]
+    assert outcome.spikes[0].tolist() == [3, 0, 12]
+
+
+def test_neurons_without_target_are_written_as_ibm_s_tools_write_them(tmp_path: Path) -> None:
+    """IBM's files have -2, -1 for a neuron in use, and -1, 0 for one that is not."""
+    neurons = document()["core"]["neurons"]
+    neurons["types"] = [1, 1, "0x7", 10, "0x246"]
+    neurons["destCores"], neurons["destAxons"] = (
+        [0, -2, "-1x7", -33, "-2x246"],
+        [1, "-1:6", 2, "-1x246"],
+    )
+    (tmp_path / "m.json").write_text(json.dumps(changed("core/neurons", neurons)))
+    image = read_ibm(tmp_path / "m.json")
+    assert image.target_core[0, :11].tolist() == [0, *[-1] * 8, -2, -1]
+    write_ibm(image, tmp_path / "again.json")
+    again = json.loads((tmp_path / "again.json").read_text())["core"]["neurons"]
+    assert again["destCores"] == [0, -2, "-1x7", -33, "-1x246"]
+    assert again["destAxons"] == [1, -1, "0x7", 2, "0x246"]
+    copy = read_ibm(tmp_path / "again.json")
+    for field in fields(CoreImage):
+        wanted = getattr(image, field.name)
+        np.testing.assert_array_equal(getattr(copy, field.name), wanted, field.name)
+
+
 @pytest.mark.skipif(not SHARED.is_dir(), reason=f"{SHARED} is not on this machine")
 def test_the_genuine_sample_runs_as_plain_numpy_does() -> None:
     image = read_ibm(SHARED / "ex1.json")
@@ -242,7 +279,22 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         (
             "core/neurons/destCores",
             ["-5x256"],
-            "core 0, neuron 0: destCore -5, expected a core, -1",
+            "core 0, neuron 0: destCore -5, expected a core, -1 or -2 \\(nowhere\\)",
+        ),
+        (
+            "core/neurons/destAxons",
+            [-1, "0x8", 2, "0x246"],
+            r"core 0, neuron 0: destAxon -1, limits 0\.\.255",
+        ),
+        (
+            "core/neurons/destAxons",
+            ["0x9", -1, "0x246"],
+            r"core 0, neuron 9: destAxon -1, limits 0\.\.255",
+        ),
+        (
+            "core/neurons/destAxons",
+            [0, "-2x8", 2, "0x246"],
+            r"core 0, neuron 1: destAxon -2, limits -1\.\.255",
         ),
         (
             "core/neurons/destCores",

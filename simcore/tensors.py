@@ -146,7 +146,7 @@ def unpack(
     *,
     what: str,
     format_name: str,
-    version: int,
+    version: int | tuple[int, ...],
     fields: Mapping[str, Field],
     limits: Mapping[str, int],
     error: type[Exception],
@@ -160,7 +160,7 @@ def unpack(
     what
         Name of the file in error texts.
     format_name, version
-        The format and schema version that its metadata must have.
+        The format and schema version (or one of several) that its metadata must have.
     fields
         All tensors that the file must hold or, if optional, can hold; it must not hold any other.
     limits
@@ -183,8 +183,10 @@ def unpack(
     metadata = _metadata(header, what, error)
     if metadata.get("format") != format_name:
         raise error(f"{what}: format {metadata.get('format')!r}, expected {format_name!r}")
-    if metadata.get("version") != version:
-        raise error(f"{what}: schema version {metadata.get('version')!r}, expected {version}")
+    versions = version if isinstance(version, tuple) else (version,)
+    if type(metadata.get("version")) is not int or metadata["version"] not in versions:
+        expected = " or ".join(map(str, versions))
+        raise error(f"{what}: schema version {metadata.get('version')!r}, expected {expected}")
     lengths: dict[str, int] = {}
     names = set(header) - {"__metadata__"}
     if missing := sorted({n for n, field in fields.items() if not field.optional} - names):

@@ -13,6 +13,7 @@ from ...simcore.text.lookup import (
     FORM,
     LONGEST_SPELLED,
     MAP,
+    NO_UNKNOWN,
     PAGE,
     REPLACE,
     SECOND,
@@ -225,5 +226,5 @@ def word_tables(vocabulary: Mapping[str, int], unknown: str) -> dict[str, Any]:
         "word_bytes": np.frombuffer(b"".join(encoded), dtype=np.uint8),
         "word_ends": np.cumsum([len(word) for word in encoded], dtype=np.int32),
         "word_ids": np.array([vocabulary[word] for word in words], dtype=np.int32),
-        "unknown": vocabulary[unknown],
+        "unknown": vocabulary.get(unknown, NO_UNKNOWN),
     }

@@ -5,8 +5,8 @@
 #define SPIKEWATCH_LOOKUP_H
 
 #include "_lookup_forms.h"
+#include "_lookup_models.h"
 #include "_lookup_patterns.h"
-#include "_lookup_words.h"
 
 /* Fuse the first steps for ASCII: find how many of them map every ASCII character to one ASCII character, independently
    of its neighbours, and fill a table with the results of these steps. */
@@ -78,7 +78,8 @@ static int first_piece(Work *w)
     return 0;
 }
 
-/* Append the word ids of one text to w->ids; return 0, or NO_MEMORY, TOO_MANY_STEPS or LONE_SURROGATE. */
+/* Append the word ids of one text to w->ids, or a single -1 if it has a word that the tokenizer cannot encode; return 0,
+   or NO_MEMORY, TOO_MANY_STEPS or LONE_SURROGATE. */
 static int split_text(const Lookup *t, Work *w, const void *data, int kind, int ascii, int64_t n)
 {
     ascii = ascii && t->fused;
@@ -103,9 +104,12 @@ static int split_text(const Lookup *t, Work *w, const void *data, int kind, int 
     }
     if (!failed) failed = first_piece(w);
     if (failed) return failed;
-    if (!RESERVE(w, ids, w->id_count + w->piece_count) || !RESERVE(w, key, 4 * t->longest + 8)) return NO_MEMORY;
-    for (int64_t k = 0; k < w->piece_count; k++)
-        w->ids[w->id_count++] = find_word(t, w, w->pieces[2 * k], w->pieces[2 * k + 1]);
+    int64_t first = w->id_count;
+    failed = append_ids(t, w);
+    if (failed != UNKNOWN_WORD) return failed;
+    w->id_count = first;
+    if (!RESERVE(w, ids, first + 1)) return NO_MEMORY;
+    w->ids[w->id_count++] = -1;
     return 0;
 }
 

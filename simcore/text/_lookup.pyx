@@ -28,7 +28,7 @@ cdef extern from "_lookup.h":
         const uint64_t *slots
         int64_t merge_count, step_count, longest
         uint64_t slot_mask, seed
-        int32_t unknown
+        int32_t unknown, model
     ctypedef struct Work:
         int64_t *ids
         int64_t id_count
@@ -72,6 +72,7 @@ cdef class LookupTables:
         const int32_t[::1] word_ends,
         const int32_t[::1] word_ids,
         int32_t unknown,
+        int32_t model,
         uint64_t seed,
     ):
         cdef Lookup* t = &self.tables
@@ -85,7 +86,7 @@ cdef class LookupTables:
             size *= 2
         cdef uint8_t[::1] records = np.zeros(total, dtype=np.uint8)
         cdef uint64_t[::1] slots = np.zeros(size, dtype=np.uint64)
-        t.seed, t.slot_mask, t.unknown = seed, size - 1, unknown
+        t.seed, t.slot_mask, t.unknown, t.model = seed, size - 1, unknown, model
         cdef int64_t placed = 0
         if n:
             with nogil:

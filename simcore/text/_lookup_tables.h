@@ -17,7 +17,8 @@ enum { SECOND = 0x80 };               /* bit of a mark: may compose with the cha
 enum { NESTED = 8 };                  /* depth of look-ahead inside look-ahead */
 enum { GROWTH = 64, SLACK = 64 };     /* a text of n characters may grow to GROWTH * (n + SLACK) */
 enum { STEPS = 1 << 24, STEPS_PER_CHARACTER = 256 };  /* most steps of a pattern on one text */
-enum { NO_MATCH = -1, NO_MEMORY = -2, TOO_MANY_STEPS = -3, LONE_SURROGATE = -4 };
+enum { WORD_LEVEL };                  /* models */
+enum { NO_MATCH = -1, NO_MEMORY = -2, TOO_MANY_STEPS = -3, LONE_SURROGATE = -4, UNKNOWN_WORD = -5 };
 
 typedef struct {
     const int32_t *byte_index, *map_index, *map_cells, *pool, *merged, *steps;
@@ -26,7 +27,8 @@ typedef struct {
     const uint64_t *slots;
     int64_t merge_count, step_count, longest;
     uint64_t slot_mask, seed;
-    int32_t unknown;
+    int32_t unknown;    /* the id of every other word, or -1: there is none */
+    int32_t model;
     /* What the first `fused` steps make of each ASCII character, and the symbol of the result; 0: nothing is fused. */
     int64_t fused;
     uint8_t ascii[128], ascii_symbols[128];

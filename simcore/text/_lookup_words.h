@@ -54,14 +54,12 @@ static int64_t place_words(
     return n;
 }
 
-/* Return the id of the word that characters first .. last of the text spell, or the unknown word's.  The caller has
-   reserved 4 * longest + 8 bytes of `key`. */
-static inline int32_t find_word(const Lookup *t, Work *w, int64_t first, int64_t last)
+/* Write the UTF-8 bytes of characters first .. last of the text to `key`, followed by 8 zero bytes; return how many
+   bytes there are.  The caller has reserved 4 * (last - first) + 8 bytes of `key`. */
+static inline int64_t spell(Work *w, int64_t first, int64_t last)
 {
     char *key = w->key;
     int64_t n = 0;
-    /* More characters than the longest word has bytes: not a word.  This also bounds what `key` must hold. */
-    if (last - first > t->longest) return t->unknown;
     for (int64_t i = first; i < last; i++) {
         uint32_t c = w->text[i];
         if (c < 0x80) {
@@ -81,6 +79,12 @@ static inline int32_t find_word(const Lookup *t, Work *w, int64_t first, int64_t
         }
     }
     memset(key + n, 0, 8);
+    return n;
+}
+
+/* Return the id of a word of n UTF-8 bytes, or -1; bytes up to the next multiple of 8 must be zero. */
+static inline int32_t id_of(const Lookup *t, const char *key, int64_t n)
+{
     uint64_t h = hash_of(t->seed, key, n);
     for (uint64_t at = h & t->slot_mask; t->slots[at]; at = (at + 1) & t->slot_mask) {
         if (!is_word(t->records, t->slots[at], h, key, n)) continue;
@@ -88,7 +92,17 @@ static inline int32_t find_word(const Lookup *t, Work *w, int64_t first, int64_t
         memcpy(&id, t->records + ((t->slots[at] & 0xFFFFFFFF) - 1) * 8, 4);
         return id;
     }
-    return t->unknown;
+    return -1;
+}
+
+/* Return the id of the word that characters first .. last of the text spell, or the unknown word's.  The caller has
+   reserved 4 * longest + 8 bytes of `key`. */
+static inline int32_t find_word(const Lookup *t, Work *w, int64_t first, int64_t last)
+{
+    /* More characters than the longest word has bytes: not a word.  This also bounds what `key` must hold. */
+    if (last - first > t->longest) return t->unknown;
+    int32_t id = id_of(t, w->key, spell(w, first, last));
+    return id < 0 ? t->unknown : id;
 }
 
 #endif

@@ -7,10 +7,10 @@ The tokenizers library applies a list of steps to a text.  The lookup has the sa
 - a replacement writes other characters where a pattern matches;
 - a split cuts the text where a pattern matches, and keeps the matches, the gaps or both.
 
-Each remaining piece is a word of the vocabulary, or the unknown word.  Patterns do not see characters but symbols: at
-most 62 classes of characters that no pattern distinguishes.  They are programs of a small backtracking machine
-(`_lookup_patterns.h`).  `convert/lookup/` made the maps and symbols by running the library on every code point of
-Unicode, so results are those of the library and do not depend on Python's version of Unicode.
+The model turns each remaining piece into word ids; the model "word-level" looks it up in the vocabulary.  Patterns do
+not see characters but symbols: at most 62 classes of characters that no pattern distinguishes.  They are programs of a
+small backtracking machine (`_lookup_patterns.h`).  `convert/lookup/` made the maps and symbols by running the library
+on every code point of Unicode, so results are those of the library and do not depend on Python's version of Unicode.
 """
 
 from __future__ import annotations
@@ -33,7 +33,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FORMAT: Final = "lookup"
-VERSION: Final = 1
+VERSIONS: Final = (1, 2)
+"""Version 1 has the model "word-level", an unknown word, and no optional tensor; its files answer as before."""
+
+WORD_LEVEL: Final = "word-level"
+MODELS: Final = {WORD_LEVEL: 0}
+"""The models, and their numbers in `_lookup_tables.h`."""
+
+NO_UNKNOWN: Final = -1
+"""The id of the unknown word in a lookup without one, and the only id of a text that has a word it cannot encode."""
 
 CODE_POINTS: Final = 0x110000
 PAGE: Final = 256
@@ -130,9 +138,11 @@ class Lookup:
     word_ids : int32 (words,)
         The id of each word.
     unknown : int
-        The id of every other word.
+        The id of every other word; NO_UNKNOWN: there is none, and a text with such a word cannot be encoded.
     tokenizer : str
         SHA-256 of the tokenizer.json that the lookup was compiled from, in hexadecimal.
+    model : str
+        What turns a piece into word ids, one of MODELS.
 
     """
 
@@ -150,11 +160,19 @@ class Lookup:
     word_ids: NDArray[np.int32]
     unknown: int
     tokenizer: str
+    model: str = WORD_LEVEL
 
     @property
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """All tensors by name."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name in _TENSORS}
+        """All tensors by name; without the optional ones that it lacks."""
+        found = {f.name: getattr(self, f.name) for f in fields(self) if f.name in _TENSORS}
+        return {name: tensor for name, tensor in found.items() if tensor is not None}
+
+    @property
+    def version(self) -> int:
+        """The lowest version of the file format that can hold it."""
+        optional = any(_TENSORS[name].optional for name in self.arrays)
+        return 2 if optional or self.model != WORD_LEVEL or self.unknown == NO_UNKNOWN else 1
 
     def validate(self) -> Self:
         """Check that every index is inside the table it points into; the C code then checks none.
@@ -173,8 +191,12 @@ class Lookup:
         _check(int(lengths.max(initial=0)) <= _LONGEST_WORD, "a word is longer than 65536 bytes")
         end = int(self.word_ends[-1]) if len(self.word_ends) else 0
         _check(end == len(self.word_bytes), "word_ends: must end with the bytes of the words")
-        for ids in (self.word_ids, np.array([self.unknown])):
-            _within(ids, MAX_WORDS_IN_TABLE, "word ids")
+        _within(self.word_ids, MAX_WORDS_IN_TABLE, "word ids")
+        _check(NO_UNKNOWN <= self.unknown < MAX_WORDS_IN_TABLE, "unknown: not a word id")
+        _check(
+            self.model in MODELS,
+            f"model {self.model!r:.40} is not known; a newer version may read it",
+        )
         return self
 
     def _check_tables(self) -> None:
@@ -237,10 +259,12 @@ class Lookup:
         """Serialise as one safetensors file; equal lookups give equal bytes."""
         metadata = {
             "format": FORMAT,
-            "version": VERSION,
+            "version": self.version,
             "unknown": self.unknown,
             "tokenizer": self.tokenizer,
         }
+        if self.version > 1:
+            metadata["model"] = self.model
         return pack(self.arrays, metadata)
 
     @classmethod
@@ -257,19 +281,20 @@ class Lookup:
             data,
             what="lookup",
             format_name=FORMAT,
-            version=VERSION,
+            version=VERSIONS,
             fields=_TENSORS,
             limits=_LENGTHS,
             error=ModelError,
         )
         unknown, tokenizer = metadata.get("unknown"), metadata.get("tokenizer")
-        if type(unknown) is not int or type(tokenizer) is not str:
+        model = metadata.get("model", WORD_LEVEL)
+        if type(unknown) is not int or type(tokenizer) is not str or type(model) is not str:
             raise ModelError(
-                "lookup: metadata lack the id of the unknown word or the tokenizer's digest"
+                "lookup: metadata lack the id of the unknown word, the tokenizer's digest or the model"
             )
-        # Before validate() puts it into an array, where a huge integer would raise OverflowError.
-        _check(0 <= unknown < MAX_WORDS_IN_TABLE, "unknown: not a word id")
-        return cls(**tensors, unknown=unknown, tokenizer=tokenizer).validate()
+        read = cls(**tensors, unknown=unknown, tokenizer=tokenizer, model=model)
+        _check(read.version <= metadata["version"], "not of version 1, as its metadata state")
+        return read.validate()
 
 
 class LookupSplitter:
@@ -294,6 +319,7 @@ class LookupSplitter:
             self._tables = LookupTables(
                 **lookup.arrays,
                 unknown=lookup.unknown,
+                model=MODELS[lookup.model],
                 # A new seed for every splitter, so that an attacker cannot craft words whose hashes collide.
                 seed=secrets.randbits(64),
             )

@@ -37,12 +37,39 @@ def test_a_million_equal_words_are_refused_before_each_is_compared_with_all() ->
         )
 
 
+def letters() -> dict[str, NDArray[np.generic]]:
+    return {
+        "word_bytes": np.frombuffer(b"aaaaaab", dtype=np.uint8),
+        "word_ends": np.array([1, 3, 6, 7], dtype=np.int32),
+        "word_ids": np.array([4, 5, 6, 7], dtype=np.int32),
+    }
+
+
+def test_without_an_unknown_word_a_text_that_cannot_be_encoded_has_the_single_id_minus_1() -> None:
+    lookup = replace(good(), unknown=-1, **letters())
+    assert (good().version, lookup.version) == (1, 2)
+    loaded = Lookup.from_bytes(lookup.to_bytes())
+    assert (loaded.unknown, loaded.model) == (-1, "word-level")
+    ids, starts = LookupSplitter(loaded).split(["aaa b", "aa zzz b", "", "a"])
+    assert (ids.tolist(), starts.tolist()) == ([6, 7, -1, 4], [0, 2, 3, 3, 4])
+
+
+def test_a_file_of_version_1_holds_nothing_of_version_2() -> None:
+    data = replace(good(), unknown=-1).to_bytes().replace(b'\\"version\\":2', b'\\"version\\":1')
+    with pytest.raises(ModelError, match="^lookup: not of version 1, as its metadata state$"):
+        Lookup.from_bytes(data)
+
+
+def test_an_unknown_model_or_version_is_named() -> None:
+    data = replace(good(), unknown=-1).to_bytes()
+    with pytest.raises(ModelError, match="^lookup: model 'sentence-l' is not known"):
+        Lookup.from_bytes(data.replace(b"word-level", b"sentence-l"))
+    with pytest.raises(ModelError, match="^lookup: schema version 3, expected 1 or 2$"):
+        Lookup.from_bytes(data.replace(b'\\"version\\":2', b'\\"version\\":3'))
+
+
 def test_words_of_one_letter_more_are_not_the_same_word() -> None:
-    splitter = read(
-        word_bytes=np.frombuffer(b"aaaaaab", dtype=np.uint8),
-        word_ends=np.array([1, 3, 6, 7], dtype=np.int32),
-        word_ids=np.array([4, 5, 6, 7], dtype=np.int32),
-    )
+    splitter = read(**letters())
     assert splitter.split(["aaa b aa a"])[0].tolist() == [6, 7, 5, 4]
 
 

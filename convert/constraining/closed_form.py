@@ -170,7 +170,7 @@ def copies_that_fit(network: ElmanNetwork) -> int:
 def choose_ceilings(
     network: ElmanNetwork, questions: list[NDArray[np.int64]], lines: int = MAX_FAN_IN
 ) -> tuple[float, ConstrainedNetwork]:
-    """Choose the ceiling of unbounded ReLU units: the one whose integer model agrees best with the float network.
+    """Choose the range of unbounded units: the one whose integer model agrees best with the float network.
 
     Returns
     -------
@@ -179,7 +179,7 @@ def choose_ceilings(
 
     """
     labels = network.logits(questions).argmax(axis=1)
-    unbounded = network.activation == "Relu" and not np.isfinite(network.clip)
+    unbounded = network.activation in {"Relu", "Affine"} and not np.isfinite(network.clip)
     found = {
         percentile: constrain(network, questions, max_lines=lines, percentile=percentile)
         for percentile in (PERCENTILES if unbounded else PERCENTILES[:1])

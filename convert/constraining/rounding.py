@@ -186,8 +186,14 @@ def hidden_ranges(network: ElmanNetwork, pre: F64, h: F64, percentile: float) ->
     if network.activation == "HardSigmoid":  # a line already, bounded as an activity is
         slope, offset = np.full(n, network.alpha), np.full(n, network.beta)
         return Ranges(low=np.zeros(n), span=np.ones(n), slope=slope, offset=offset)
+    if network.activation == "Affine":
+        return _line_ranges(network, h, percentile)
     # lower end and width of the range of f, and its slope at 0
-    low, span, steepest = (-1.0, 2.0, 1.0) if network.activation == "Tanh" else (0.0, 1.0, 0.25)
+    low, span, steepest = (0.0, 1.0, 0.25) if network.activation == "Sigmoid" else (-1.0, 2.0, 1.0)
+    if network.activation == "Softsign":
+        # it nears its ends so slowly that most levels of -1..1 would be of no use
+        low = -max(float(np.percentile(np.abs(h), percentile)), 1e-3)
+        span = -2 * low
     middle = low + span / 2
     slopes = steepest * _SLOPES
     errors = [
@@ -196,6 +202,22 @@ def hidden_ranges(network: ElmanNetwork, pre: F64, h: F64, percentile: float) ->
     slope = slopes[np.argmin(errors, axis=0)]
     return Ranges(
         low=np.full(n, low), span=np.full(n, span), slope=slope, offset=np.full(n, middle)
+    )
+
+
+def _line_ranges(network: ElmanNetwork, h: F64, percentile: float) -> Ranges:
+    """Choose the ends of a line: where the network bounds it, or else where the calibration's states lie."""
+    n = network.n_hidden
+    low = np.full(n, network.beta - abs(network.alpha) * network.clip)
+    high = np.full(n, network.beta + abs(network.alpha) * network.clip)
+    if not np.isfinite(network.clip):
+        low, high = np.percentile(h, [100 - percentile, percentile], axis=0)
+        # the state that every question starts from, 0, is in the range
+        low, high = np.minimum(low, 0), np.maximum(high, 0)
+        # a unit that is silent in calibration still needs a range
+        high = np.where(high > low, high, max(float(high.max()), 1.0))
+    return Ranges(
+        low=low, span=high - low, slope=np.full(n, network.alpha), offset=np.full(n, network.beta)
     )
 
 

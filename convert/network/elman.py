@@ -17,6 +17,8 @@ ACTIVATIONS: Final[dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]
     "Tanh": np.tanh,
     "Sigmoid": lambda x: 0.5 * (1 + np.tanh(0.5 * x)),  # 1 / (1 + exp(-x)) overflows for large -x
     "HardSigmoid": lambda x: np.clip(x, 0, 1),  # x is alpha x + beta already, see `activate`
+    "Softsign": lambda x: x / (1 + np.abs(x)),
+    "Affine": lambda x: x,
 }
 """Hidden activations that the converter knows, by their ONNX names."""
 
@@ -40,7 +42,7 @@ class ElmanNetwork:
     U : float64 (n_hidden, n_hidden)
     b : float64 (n_hidden,)
         Sum of the input and recurrent bias.
-    activation : {"Relu", "Tanh", "Sigmoid", "HardSigmoid"}
+    activation : {"Relu", "Tanh", "Sigmoid", "HardSigmoid", "Softsign", "Affine"}
         f.
     clip : float
         Bound of |W x + U h + b| before f (ONNX attribute `clip`); inf: none.
@@ -55,7 +57,7 @@ class ElmanNetwork:
         Largest state of a Relu (6 for ReLU6); inf: none.  Bounding the state of a Relu is the same as bounding its
         pre-activation, so the reader sets `clip` and `ceiling` of a bounded Relu to the same value.
     alpha, beta : float
-        HardSigmoid is alpha x + beta, bounded to 0..1; no other activation uses them.
+        Affine is alpha x + beta, and HardSigmoid bounds that to 0..1; no other activation uses them.
     head : {"core", "host"}
         Where the head is computed once the network is placed.
     backward : ElmanNetwork or None
@@ -100,7 +102,7 @@ class ElmanNetwork:
     def activate(self, pre: NDArray[np.float64]) -> NDArray[np.float64]:
         """Apply clip, f and the ceiling to pre-activations of any shape."""
         bounded = np.clip(pre, -self.clip, self.clip)
-        if self.activation == "HardSigmoid":
+        if self.activation in {"HardSigmoid", "Affine"}:
             bounded = self.alpha * bounded + self.beta
         return np.minimum(ACTIVATIONS[self.activation](bounded), self.ceiling)
 
@@ -190,14 +192,14 @@ def repeat_units(network: ElmanNetwork, copies: int) -> ElmanNetwork:
 def flip_saturating_units(
     network: ElmanNetwork, questions: list[NDArray[np.int64]]
 ) -> ElmanNetwork:
-    """Return an equivalent network whose tanh units saturate at -1 rather than at 1.
+    """Return an equivalent network whose tanh or softsign units saturate at -1 rather than at 1.
 
     A unit whose pre-activations exceed 1 more than they fall below -1 changes its sign, in W, U, b and C.  Saturating
     low suits spikes better: a silent neuron forgets inhibition at its floor, but drive beyond one spike a tick
     accumulates in a neuron that already fires at every tick, and keeps it firing afterwards.  No unit is flipped if
     the head reads the largest states, because the largest state would become the smallest.
     """
-    if network.activation != "Tanh" or network.readout == "max":
+    if network.activation not in {"Tanh", "Softsign"} or network.readout == "max":
         return network
     pre = np.concatenate([p for _, _, p, _ in network.trace(questions)])
     above, below = (np.maximum(side - 1, 0).mean(axis=0) for side in (pre, -pre))

@@ -337,9 +337,12 @@ def bounded(frame: Frame, node: onnx.NodeProto, value: Affine, low: float, high:
             low = 0.0
         elif np.isinf(high):
             return value
+    if low == -high and high > 0:
+        bound = Activation(name="Affine", clip=high, alpha=1.0, beta=0.0)
+        return activated(frame, node, value, bound)
     if low != 0 or high <= 0:
         raise Unsupported(
-            f"bounds values to {low:g}..{high:g}; only ReLUs are supported, from 0 to an upper bound"
+            f"bounds values to {low:g}..{high:g}; supported are bounds from 0 up, and from -B to B"
         )
     return activated(frame, node, value, Activation(name="Relu", ceiling=high))
 
@@ -398,6 +401,7 @@ HANDLERS: Final[dict[str, Handler]] = {
     "Shape": _shape,
     "Sigmoid": _activation,
     "Size": _shape,
+    "Softsign": _activation,
     "Sub": _add,
     "Sum": _add,
     "Tanh": _activation,

@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .affine import Affine, Unsupported, add, constant, multiply_right, stack
+from .affine import Affine, Unsupported, add, constant, multiply_right, scale, stack
 from .operators import affine, attribute, weight
-from .unknowns import Activation
+from .rnn_activations import rnn_activation
 
 if TYPE_CHECKING:
     import onnx
     from numpy.typing import NDArray
 
     from .operators import Frame
-
-SUPPORTED: Final = ("Relu", "Tanh", "Sigmoid", "HardSigmoid")
-"""Activations of a hidden layer, by their ONNX names."""
+    from .unknowns import Activation
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _Direction:
-    """One direction: W x + R h + b, then the activation."""
+    """One direction: `factor` f(W x + R h + b)."""
 
     W: NDArray[np.float64]
     R: NDArray[np.float64]
     b: NDArray[np.float64]
     activation: Activation
+    factor: float
 
 
 def rnn(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
@@ -47,7 +46,14 @@ def rnn(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
     initial = constant(np.zeros((directions, batch, n))) if start is None else affine(start)
     states: list[Affine] = []
     for d in range(directions):
-        layer = _Direction(W=W[d], R=R[d], b=b[d, :n] + b[d, n:], activation=_activation(node, d))
+        activation, before, after = _activation(node, d)
+        layer = _Direction(
+            W=W[d] * before,
+            R=R[d] * before,
+            b=(b[d, :n] + b[d, n:]) * before,
+            activation=activation,
+            factor=after,
+        )
         reverse = kind == "reverse" or d == 1  # the second direction of a bidirectional node
         for i in range(batch):
             inputs = multiply_right(x.rearranged(x.index[:, i]), layer.W.T)
@@ -77,28 +83,14 @@ def _run(
         before = multiply_right(h, layer.R.T)
         pre = add(add(inputs.rearranged(inputs.index[t]), before), constant(layer.b))
         h = frame.unknowns.activate(pre, layer.activation, node=node.name or node.op_type)
+        if layer.factor != 1:
+            h = scale(h, np.array(layer.factor))
         found[t] = h
     zero = constant(np.zeros(h.shape))
     return [*[found.get(t, zero) for t in range(time)], h]
 
 
-def _activation(node: onnx.NodeProto, direction: int) -> Activation:
+def _activation(node: onnx.NodeProto, direction: int) -> tuple[Activation, float, float]:
     names = [n.decode() for n in attribute(node, "activations", [b"Tanh"])]
-    name = names[direction % len(names)]
-    known = {n.lower(): n for n in SUPPORTED}
-    if name.lower() not in known:
-        raise Unsupported(f"activation {name!r} is not supported, {', '.join(SUPPORTED)} are")
-    # `alpha` and `beta` hold one value for each activation that has such a parameter
-    takers = [i for i, n in enumerate(names) if n.lower() == "hardsigmoid"]
-    alphas, betas = (attribute(node, a, []) for a in ("alpha", "beta"))
-    turn = takers.index(direction % len(names)) if name.lower() == "hardsigmoid" else 0
-    clip = float(attribute(node, "clip", 0.0)) or np.inf
-    # the reader wants the bound of a ReLU as the ceiling of its state
-    relu = name.lower() == "relu"
-    return Activation(
-        name=known[name.lower()],
-        clip=np.inf if relu else clip,
-        alpha=float(alphas[turn]) if turn < len(alphas) else 0.2,
-        beta=float(betas[turn]) if turn < len(betas) else 0.5,
-        ceiling=clip if relu else np.inf,
-    )
+    alphas, betas = (attribute(node, f"activation_{kind}", []) for kind in ("alpha", "beta"))
+    return rnn_activation(names, alphas, betas, attribute(node, "clip"), direction)

@@ -22,13 +22,13 @@ class Activation:
 
     Attributes
     ----------
-    name : {"Relu", "Tanh", "Sigmoid", "HardSigmoid"}
+    name : {"Relu", "Tanh", "Sigmoid", "HardSigmoid", "Softsign", "Affine"}
     ceiling : float
         Largest value of a Relu; inf: none.
     clip : float
         Bound of the pre-activation's magnitude; inf: none.
     alpha, beta : float
-        Slope and offset of a HardSigmoid.
+        Slope and offset of a HardSigmoid or an Affine.
 
     """
 
@@ -37,6 +37,16 @@ class Activation:
     clip: float = np.inf
     alpha: float = 0.2
     beta: float = 0.5
+
+    def is_bound(self) -> bool:
+        """Return whether it only bounds its argument to -clip..clip."""
+        return self.name == "Affine" and (self.alpha, self.beta) == (1, 0)
+
+    def bounded(self, clip: float) -> Activation:
+        """Return the activation of an argument that is bounded to -clip..clip before."""
+        if self.name == "Relu":
+            return replace(self, ceiling=min(self.ceiling, clip))
+        return replace(self, clip=min(self.clip, clip))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -199,15 +209,18 @@ class Unknowns:
         """Apply an activation; its results are new unknowns.
 
         If `value` is the result of a Relu and the activation bounds it again (a ReLU6 written as Relu and Clip), the
-        Relu gets a ceiling instead.
+        Relu gets a ceiling instead.  If it is the result of bounds alone, they become the activation's `clip`.
         """
         rows = value.flat()
-        before = self._relu_before(rows) if activation.name == "Relu" else None
-        if before is not None:
+        before = self._only_application(rows)
+        if before is not None and before.activation.name == activation.name == "Relu":
             # the lower of two bounds counts
             if activation.ceiling >= before.activation.ceiling:
                 return value
             activation = replace(before.activation, ceiling=activation.ceiling)
+            rows = before.rows[self._offsets(rows)]
+        elif before is not None and before.activation.is_bound():
+            activation = activation.bounded(before.activation.clip)
             rows = before.rows[self._offsets(rows)]
         first = len(self.owner)
         width = value.shape[-1] if value.shape else 1
@@ -219,17 +232,17 @@ class Unknowns:
 
     def is_relu(self, value: Affine) -> bool:
         """Return whether all elements are results of a single application of Relu."""
-        return self._relu_before(value.flat()) is not None
+        application = self._only_application(value.flat())
+        return application is not None and application.activation.name == "Relu"
 
-    def _relu_before(self, rows: Any) -> Application | None:
+    def _only_application(self, rows: Any) -> Application | None:
+        """Return the application that all rows are results of, None if they are anything else."""
         columns = single_columns(rows)
         if columns is None or not len(columns):
             return None
         owners = {id(o): o for o in (self.owner[c] for c in columns.tolist())}
         only = next(iter(owners.values()))
-        if len(owners) != 1 or not isinstance(only, Application):
-            return None
-        return only if only.activation.name == "Relu" else None
+        return only if len(owners) == 1 and isinstance(only, Application) else None
 
     def _offsets(self, rows: Any) -> NDArray[np.int64]:
         return np.array([self.offset[c] for c in rows.indices], dtype=np.int64)

@@ -77,11 +77,21 @@ def test_a_network_on_the_grid_is_kept_exactly(seed: int) -> None:
     )
 
 
-@pytest.mark.parametrize("activation", ["Tanh", "Sigmoid", "Relu"])
+@pytest.mark.parametrize("activation", ["Tanh", "Sigmoid", "Relu", "Softsign"])
 @pytest.mark.parametrize("seed", range(3))
 def test_sixteen_levels_keep_most_answers(activation: str, seed: int) -> None:
     """Random networks have thin margins: trained ones keep far more (benchmarks)."""
     network = float_network(seed, activation=activation)
+    constrained = constrain(network, sentences())
+    held_out = sentences(99)
+    wanted = network.logits(held_out).argmax(axis=1)
+    assert (constrained.logits(held_out).argmax(axis=1) == wanted).mean() > 0.85
+
+
+@pytest.mark.parametrize("clip", [0.8, float("inf")])
+@pytest.mark.parametrize("alpha", [0.7, -0.7])
+def test_a_line_with_or_without_bounds_keeps_most_answers(alpha: float, clip: float) -> None:
+    network = replace(float_network(), activation="Affine", alpha=alpha, beta=0.1, clip=clip)
     constrained = constrain(network, sentences())
     held_out = sentences(99)
     wanted = network.logits(held_out).argmax(axis=1)

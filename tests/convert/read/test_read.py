@@ -167,8 +167,9 @@ REFUSED = {
         " attention are not supported; supported is one Elman layer, in one direction or both, and a linear head",
     ),
     "activation": (
-        lambda: elman(weights(), activation="Softsign"),
-        "node 'rnn': activation 'Softsign' is not supported, Relu, Tanh, Sigmoid, HardSigmoid are",
+        lambda: elman(weights(), activation="Softplus"),
+        "node 'rnn': activation Softplus does not fit a core, where a neuron's spikes follow one line between two"
+        " bounds; Relu, Tanh, Sigmoid, HardSigmoid, Softsign, ScaledTanh and Affine fit",
     ),
     "dynamic weight": (
         lambda: _without("W"),

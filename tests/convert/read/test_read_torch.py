@@ -92,6 +92,14 @@ UNROLLED: dict[str, tuple[Callable[[], nn.Module], dict[str, Any]]] = {
     "clamp": (lambda: HandWritten(lambda x: x.clamp(0, 0.5)), {"ceiling": 0.5, "clip": 0.5}),
     "relu and clamp": (lambda: HandWritten(relu6), {"activation": "Relu", "ceiling": 0.8}),
     "hardtanh": (lambda: HandWritten(lambda x: nn.functional.hardtanh(x, 0, 1)), {"ceiling": 1.0}),
+    "signed bounds": (
+        lambda: HandWritten(nn.functional.hardtanh),
+        {"activation": "Affine", "clip": 1},
+    ),
+    "bounds before tanh": (
+        lambda: HandWritten(lambda x: torch.tanh(x.clamp(-0.4, 0.4))),
+        {"activation": "Tanh", "clip": 0.4},
+    ),
     "two linear": (TwoLinear, {"readout": "mean", "direction": "reverse"}),
 }
 

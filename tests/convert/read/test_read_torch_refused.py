@@ -83,9 +83,9 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
         lambda: HandWritten(nn.functional.elu),
         r"node '[^']+': operator Elu is not supported",
     ),
-    "signed bounds": (
-        lambda: HandWritten(nn.functional.hardtanh),
-        r"node '[^']+': bounds values to -1\.\.1; only ReLUs are supported",
+    "bounds that are not symmetric": (
+        lambda: HandWritten(lambda x: nn.functional.hardtanh(x, -1, 2)),
+        r"node '[^']+': bounds values to -1\.\.2; supported are bounds from 0 up, and from -B to B",
     ),
 }
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from ...simcore.text.lookup import (
+from ...simcore.text.lookup_format import (
     AHEAD,
     BEHIND,
     CODE_POINTS,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...simcore.text.lookup import (
+from ...simcore.text.lookup import Lookup
+from ...simcore.text.lookup_format import (
     CODE_POINTS,
     FORM,
     LONGEST_SPELLED,
@@ -19,7 +20,6 @@ from ...simcore.text.lookup import (
     SECOND,
     SPELLED,
     SPLIT,
-    Lookup,
 )
 from ...simcore.text.splitting import read_tokenizer
 from .codegen import Symbols, generate

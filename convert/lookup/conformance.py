@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from tokenizers import models
 
-from ...simcore.text.lookup import CODE_POINTS, PAGE, SECOND, LookupSplitter
+from ...simcore.text.lookup import LookupSplitter
+from ...simcore.text.lookup_format import CODE_POINTS, PAGE, SECOND
 from ...simcore.text.splitting import LibrarySplitter, read_tokenizer
 from .compiler import word_tables
 from .errors import CannotCompileError

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from tokenizers import Regex, normalizers, pre_tokenizers
 
-from ...simcore.text.lookup import CODE_POINTS, SECOND
+from ...simcore.text.lookup_format import CODE_POINTS, SECOND
 from .errors import CannotCompileError
 
 if TYPE_CHECKING:

@@ -19,82 +19,35 @@ import secrets
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final, Self
 
-import numpy as np
-
 from ..encoder import MAX_WORDS_IN_TABLE
 from ..errors import InputError, ModelError
 from ..records import counted
-from ..tensors import Field, pack, unpack
+from ..tensors import pack, unpack
 from ._lookup import LookupTables
+from .lookup_checks import (
+    check,
+    check_bytes,
+    check_maps,
+    check_merges,
+    check_patterns,
+    check_steps,
+    check_words,
+)
+from .lookup_format import (
+    FORMAT,
+    LENGTHS,
+    MODELS,
+    NO_UNKNOWN,
+    TENSORS,
+    VERSIONS,
+    WORD_LEVEL,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
-
-FORMAT: Final = "lookup"
-VERSIONS: Final = (1, 2)
-"""Version 1 has the model "word-level", an unknown word, and no optional tensor; its files answer as before."""
-
-WORD_LEVEL: Final = "word-level"
-MODELS: Final = {WORD_LEVEL: 0}
-"""The models, and their numbers in `_lookup_tables.h`."""
-
-NO_UNKNOWN: Final = -1
-"""The id of the unknown word in a lookup without one, and the only id of a text that has a word it cannot encode."""
-
-CODE_POINTS: Final = 0x110000
-PAGE: Final = 256
-"""Code points of a page: a table over all of Unicode is an index of pages, and the cells of the distinct ones."""
-
-SPELLED: Final = 0x200000
-"""Cells of a map below it are distances to the replacing character; others are SPELLED + a place in the pool."""
-
-LONGEST_SPELLED: Final = 64
-"""Most characters that replace one: our own bound; the longest decomposition of Unicode has 18."""
-
-SECOND: Final = 0x80
-"""Bit of a mark: the character may compose with the one before it."""
-
-END: Final = 62
-"""Symbol of the end of a piece; symbols of characters are smaller."""
-
-MAP, FORM, REPLACE, SPLIT = range(4)
-"""Kinds of steps, as in `_lookup_tables.h`."""
-
-START, SET, RUN, FORK, JUMP, BEHIND, AHEAD, DONE = range(8)
-"""Instructions of patterns, as in `_lookup_tables.h`."""
-
-MAX_REPEAT: Final = 2**31 - 1
-
-_PAGES: Final = CODE_POINTS // PAGE
-_TENSORS: Final = {
-    "byte_index": Field(dtype="int32", shape=(2, _PAGES)),
-    "byte_cells": Field(dtype="uint8", shape=("pages of bytes", PAGE)),
-    "map_index": Field(dtype="int32", shape=("maps", _PAGES)),
-    "map_cells": Field(dtype="int32", shape=("pages of maps", PAGE)),
-    "pool": Field(dtype="int32", shape=("characters",)),
-    "merges": Field(dtype="int64", shape=("merges",)),
-    "merged": Field(dtype="int32", shape=("merges",)),
-    "code": Field(dtype="int64", shape=("instructions", 5)),
-    "steps": Field(dtype="int32", shape=("steps", 4)),
-    "word_bytes": Field(dtype="uint8", shape=("bytes of words",)),
-    "word_ends": Field(dtype="int32", shape=("words",)),
-    "word_ids": Field(dtype="int32", shape=("words",)),
-}
-_LENGTHS: Final = {
-    "pages of bytes": 2 * _PAGES,
-    "maps": 16,
-    "pages of maps": 4 * _PAGES,
-    "characters": 2**20,
-    "merges": 2**16,
-    "instructions": 2**16,
-    "steps": 64,
-    "bytes of words": 2**28,
-    "words": MAX_WORDS_IN_TABLE,
-}
-_LONGEST_WORD: Final = 2**16
-"""Longest word in bytes: our own bound."""
 
 _REASONS: Final = {
     -2: "out of memory while splitting it into words",
@@ -165,13 +118,13 @@ class Lookup:
     @property
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All tensors by name; without the optional ones that it lacks."""
-        found = {f.name: getattr(self, f.name) for f in fields(self) if f.name in _TENSORS}
+        found = {f.name: getattr(self, f.name) for f in fields(self) if f.name in TENSORS}
         return {name: tensor for name, tensor in found.items() if tensor is not None}
 
     @property
     def version(self) -> int:
         """The lowest version of the file format that can hold it."""
-        optional = any(_TENSORS[name].optional for name in self.arrays)
+        optional = any(TENSORS[name].optional for name in self.arrays)
         return 2 if optional or self.model != WORD_LEVEL or self.unknown == NO_UNKNOWN else 1
 
     def validate(self) -> Self:
@@ -183,77 +136,16 @@ class Lookup:
             A tensor has a value outside its range; the text names the tensor.
 
         """
-        self._check_tables()
-        self._check_patterns()
-        self._check_steps()
-        lengths = np.diff(self.word_ends, prepend=0)
-        _check(bool((lengths > 0).all()), "word_ends: must rise")
-        _check(int(lengths.max(initial=0)) <= _LONGEST_WORD, "a word is longer than 65536 bytes")
-        end = int(self.word_ends[-1]) if len(self.word_ends) else 0
-        _check(end == len(self.word_bytes), "word_ends: must end with the bytes of the words")
-        _within(self.word_ids, MAX_WORDS_IN_TABLE, "word ids")
-        _check(NO_UNKNOWN <= self.unknown < MAX_WORDS_IN_TABLE, "unknown: not a word id")
-        _check(
-            self.model in MODELS,
-            f"model {self.model!r:.40} is not known; a newer version may read it",
-        )
+        check_bytes(self.byte_index, self.byte_cells)
+        check_maps(self.map_index, self.map_cells, self.pool)
+        check_merges(self.merges, self.merged)
+        check_patterns(self.code)
+        check_steps(self.steps, maps=len(self.map_index), code=self.code, pool=self.pool)
+        check_words(self.word_bytes, self.word_ends, self.word_ids)
+        check(NO_UNKNOWN <= self.unknown < MAX_WORDS_IN_TABLE, "unknown: not a word id")
+        known = self.model in MODELS
+        check(known, f"model {self.model!r:.40} is not known; a newer version may read it")
         return self
-
-    def _check_tables(self) -> None:
-        """Check the tables over Unicode, the pool and the compositions."""
-        _within(self.byte_index, len(self.byte_cells), "byte_index")
-        _within(self.map_index, len(self.map_cells), "map_index")
-        symbols = self.byte_cells[np.unique(self.byte_index[0])]
-        _within(symbols, END, "byte_cells: symbols")
-        _within(self.pool, CODE_POINTS, "pool")
-        # First the places in the pool, then the distances.  Several pages of Unicode may share a page of cells: its
-        # lowest and highest target are checked for each of them.
-        spelled = self.map_cells >= SPELLED
-        places = self.map_cells[spelled] - SPELLED
-        _within(places, len(self.pool), "map_cells: places in the pool")
-        counts = self.pool[places]
-        _within(counts, LONGEST_SPELLED + 1, "pool: characters that replace one")
-        _within(places + counts, len(self.pool), "map_cells: places in the pool")
-        reached = np.where(spelled, 0, self.map_cells.astype(np.int64) + np.arange(PAGE))
-        first = np.arange(_PAGES) * PAGE
-        low, high = reached.min(axis=1, initial=0), reached.max(axis=1, initial=0)
-        for index in self.map_index:
-            used = ~spelled[index].all(axis=1)
-            _within((first + low[index])[used], CODE_POINTS, "map_cells: characters")
-            _within((first + high[index])[used], CODE_POINTS, "map_cells: characters")
-        _check(bool((np.diff(self.merges) > 0).all()), "merges: must rise")
-        _within(self.merged, CODE_POINTS, "merged")
-
-    def _check_patterns(self) -> None:
-        """Check the instructions of the patterns: kinds, jumps, repetitions and sets of symbols."""
-        kind, low, high, mask, following = self.code.T if len(self.code) else np.zeros((5, 0), int)
-        _within(kind, DONE + 1, "code: kinds")
-        jumps = np.isin(kind, (FORK, JUMP, AHEAD))
-        _within(low[jumps], len(self.code), "code: places")
-        _within(low[~jumps], MAX_REPEAT + 1, "code: repetitions")
-        _within(high, MAX_REPEAT + 1, "code: operands")
-        _check(bool((mask >= 0).all() and (following >= 0).all()), "code: sets of symbols")
-        # A pattern may test for the end of a piece, but must not read it: there is no character.
-        read = np.isin(kind, (START, SET, RUN, BEHIND))
-        _check(not (mask[read] >> END).any(), "code: sets of symbols")
-        if len(kind):
-            _check(int(kind[-1]) in {JUMP, DONE}, "code: must end with DONE")
-
-    def _check_steps(self) -> None:
-        """Check the steps: kinds, operands, and that splits come last."""
-        kinds = self.steps[:, 0]
-        _within(kinds, SPLIT + 1, "steps: kinds")
-        split = False
-        for kind, a, b, c in self.steps.tolist():
-            _check(not split or kind == SPLIT, "steps: another kind of step after a split")
-            split = kind == SPLIT
-            if kind in {MAP, FORM}:
-                _check(0 <= a < len(self.map_index), "steps: maps")
-            else:
-                good = 0 <= a < len(self.code) and self.code[a, 0] == START
-                _check(bool(good), "steps: instructions")
-            if kind == REPLACE:
-                _check(0 <= b <= c <= len(self.pool), "steps: places in the pool")
 
     def to_bytes(self) -> bytes:
         """Serialise as one safetensors file; equal lookups give equal bytes."""
@@ -282,8 +174,8 @@ class Lookup:
             what="lookup",
             format_name=FORMAT,
             version=VERSIONS,
-            fields=_TENSORS,
-            limits=_LENGTHS,
+            fields=TENSORS,
+            limits=LENGTHS,
             error=ModelError,
         )
         unknown, tokenizer = metadata.get("unknown"), metadata.get("tokenizer")
@@ -293,7 +185,7 @@ class Lookup:
                 "lookup: metadata lack the id of the unknown word, the tokenizer's digest or the model"
             )
         read = cls(**tensors, unknown=unknown, tokenizer=tokenizer, model=model)
-        _check(read.version <= metadata["version"], "not of version 1, as its metadata state")
+        check(read.version <= metadata["version"], "not of version 1, as its metadata state")
         return read.validate()
 
 
@@ -352,15 +244,3 @@ class LookupSplitter:
         if failed:
             raise InputError(f"text {i}: {_REASONS[failed]}")
         return ids, starts
-
-
-def _check(good: bool, what: str) -> None:  # noqa: FBT001 - a condition
-    """Raise ModelError unless a condition is met."""
-    if not good:
-        raise ModelError(f"lookup: {what}")
-
-
-def _within(values: NDArray[Any], end: int, what: str) -> None:
-    """Raise ModelError if a value is outside 0..end - 1."""
-    if len(values) and values.size and (int(values.min()) < 0 or int(values.max()) >= end):
-        raise ModelError(f"lookup: {what}: {values.min()}..{values.max()}, limits 0..{end - 1}")

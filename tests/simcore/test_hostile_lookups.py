@@ -12,7 +12,8 @@ from mutate import looking_tokenizer
 
 from spikewatch.convert.lookup import compile_tokenizer
 from spikewatch.simcore import InputError, ModelError
-from spikewatch.simcore.text.lookup import CODE_POINTS, MAP, PAGE, SPELLED, Lookup, LookupSplitter
+from spikewatch.simcore.text.lookup import Lookup, LookupSplitter
+from spikewatch.simcore.text.lookup_format import CODE_POINTS, MAP, PAGE, SPELLED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

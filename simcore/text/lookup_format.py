@@ -1,0 +1,72 @@
+"""The file format of lookups: constants, tensors and limits, shared by `Lookup`, its checks and the compiler."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..encoder import MAX_WORDS_IN_TABLE
+from ..tensors import Field
+
+FORMAT: Final = "lookup"
+VERSIONS: Final = (1, 2)
+"""Version 1 has the model "word-level", an unknown word, and no optional tensor; its files answer as before."""
+
+WORD_LEVEL: Final = "word-level"
+MODELS: Final = {WORD_LEVEL: 0}
+"""The models, and their numbers in `_lookup_tables.h`."""
+
+NO_UNKNOWN: Final = -1
+"""The id of the unknown word in a lookup without one, and the only id of a text that has a word it cannot encode."""
+
+CODE_POINTS: Final = 0x110000
+PAGE: Final = 256
+"""Code points of a page: a table over all of Unicode is an index of pages, and the cells of the distinct ones."""
+
+SPELLED: Final = 0x200000
+"""Cells of a map below it are distances to the replacing character; others are SPELLED + a place in the pool."""
+
+LONGEST_SPELLED: Final = 64
+"""Most characters that replace one: our own bound; the longest decomposition of Unicode has 18."""
+
+SECOND: Final = 0x80
+"""Bit of a mark: the character may compose with the one before it."""
+
+END: Final = 62
+"""Symbol of the end of a piece; symbols of characters are smaller."""
+
+MAP, FORM, REPLACE, SPLIT = range(4)
+"""Kinds of steps, as in `_lookup_tables.h`."""
+
+START, SET, RUN, FORK, JUMP, BEHIND, AHEAD, DONE = range(8)
+"""Instructions of patterns, as in `_lookup_tables.h`."""
+
+MAX_REPEAT: Final = 2**31 - 1
+
+PAGES: Final = CODE_POINTS // PAGE
+TENSORS: Final = {
+    "byte_index": Field(dtype="int32", shape=(2, PAGES)),
+    "byte_cells": Field(dtype="uint8", shape=("pages of bytes", PAGE)),
+    "map_index": Field(dtype="int32", shape=("maps", PAGES)),
+    "map_cells": Field(dtype="int32", shape=("pages of maps", PAGE)),
+    "pool": Field(dtype="int32", shape=("characters",)),
+    "merges": Field(dtype="int64", shape=("merges",)),
+    "merged": Field(dtype="int32", shape=("merges",)),
+    "code": Field(dtype="int64", shape=("instructions", 5)),
+    "steps": Field(dtype="int32", shape=("steps", 4)),
+    "word_bytes": Field(dtype="uint8", shape=("bytes of words",)),
+    "word_ends": Field(dtype="int32", shape=("words",)),
+    "word_ids": Field(dtype="int32", shape=("words",)),
+}
+LENGTHS: Final = {
+    "pages of bytes": 2 * PAGES,
+    "maps": 16,
+    "pages of maps": 4 * PAGES,
+    "characters": 2**20,
+    "merges": 2**16,
+    "instructions": 2**16,
+    "steps": 64,
+    "bytes of words": 2**28,
+    "words": MAX_WORDS_IN_TABLE,
+}
+LONGEST_WORD: Final = 2**16
+"""Longest word in bytes: our own bound."""

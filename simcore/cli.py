@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -23,11 +24,12 @@ from .exchange.formats import (
     write_network,
     write_spikes,
 )
-from .exchange.nir_export import LossyExport
 from .program import bench, inspection, plotting, reporting
 from .program.trace import trace
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -130,7 +132,7 @@ def inspect(
     as_json: Json = False,
 ) -> None:
     """Show a network, its use of the chip, and a crossbar."""
-    network = open_network(file, registry=registry)
+    network = _open(file, registry=registry)
     found = inspection.inspect(network.image)
     if as_json:
         typer.echo(json.dumps({"format": network.format} | found.as_json()))
@@ -164,7 +166,7 @@ def run(
 
     With --check, exit with 1 at the first output spike that differs from the file's.
     """
-    network = open_network(file, spikes, ticks, registry)
+    network = _open(file, spikes, ticks, registry)
     neurons = [_place(text) for text in traced or []]
     if check and network.expected is None:
         raise SimcoreError(f"{file}: has no output spikes to compare with")
@@ -207,18 +209,15 @@ def convert_format(
 
     Its input spikes go into the same file (RANC), or into a second one next to it.
     """
-    network = open_network(file, spikes, ticks, registry)
+    network = _open(file, spikes, ticks, registry)
     if without_spikes:
         network = Network(image=network.image, format=network.format)
     # a dict rather than a set, so that the type checker sees that the option is a Format
     kinds: dict[str, Format] = {"image": "image", "ranc": "ranc", "ibm": "ibm", "nir": "nir"}
     if to is not None and to not in kinds:
         raise InputError(f"--to {to}: expected image, ranc, ibm or nir")
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", LossyExport)
+    with _warnings_shown():
         written = write_network(network, out, None if to is None else kinds[to])
-    for warning in caught:
-        _print_stderr(str(warning.message).replace("\n", "\n  "))
     for path in written:
         typer.echo(path)
 
@@ -236,7 +235,7 @@ def plot(
 
     Needs the extra `plot`.
     """
-    network = open_network(file, spikes, ticks, registry)
+    network = _open(file, spikes, ticks, registry)
     neurons = [_place(text) for text in traced or []]
     raster = _recorded(run_network(network, str(file)))
     given = _given(network)
@@ -316,11 +315,29 @@ def _workload(
         if spikes is not None:
             raise InputError(f"--spikes {spikes}: needs a network; name one, or drop --spikes")
         return "dense core", *bench.dense_core(ticks=length)
-    network = open_network(file, spikes, ticks, registry)
+    network = _open(file, spikes, ticks, registry)
     given = network.spikes
     if given is None or not given.any():
         given = bench.random_spikes(network.image.input_lines, length, rate)
     return str(file), network.image, given
+
+
+def _open(
+    file: Path, spikes: Path | None = None, ticks: int | None = None, registry: Path | None = None
+) -> Network:
+    """Open a network as `open_network` does, and print what its import dropped."""
+    with _warnings_shown():
+        return open_network(file, spikes, ticks, registry)
+
+
+@contextlib.contextmanager
+def _warnings_shown() -> Iterator[None]:
+    """Print the warnings of a block on stderr, where the user sees them each time."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for warning in caught:
+        _print_stderr(str(warning.message).replace("\n", "\n  "))
 
 
 def _place(text: str) -> tuple[int, int]:

@@ -5,25 +5,28 @@ from __future__ import annotations
 import gzip
 import json
 import tempfile
+import warnings
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import ranc_vectors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from images import images, neuron
 
 from spikewatch.simcore import Coding, CoreImage, ImageError, Simulator, blank, pack_lines
 from spikewatch.simcore.chip._dispatch import kernels
-from spikewatch.simcore.exchange.ranc import read_ranc
+from spikewatch.simcore.exchange.ranc import LossyImport, read_ranc
 from spikewatch.simcore.exchange.ranc_export import write_ranc
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SHARED = Path(__file__).parents[3] / "shared" / "ranc"
+VECTORS: dict[str, Any] = json.loads(ranc_vectors.FILE.read_text())
 NETWORKS = ("one_core_linear", "four_cores_mixed", "grid_absolute")
 
 
@@ -113,6 +116,8 @@ def test_coordinates_become_the_grid(tmp_path: Path) -> None:
         ("", {"seed": 1}, "file: unknown field seed"),
         ("config", {"noise": 1}, "config: unknown field noise"),
         ("config", {"num_weights": 8}, "config: num_weights 8, only 4 is supported"),
+        ("config", {"neuron_reset_type": 2}, r"config: neuron_reset_type is 2, limits 0\.\.1"),
+        ("config", {"num_axons": 1}, r"core 0, neuron 0: destination_axon is 1, limits 0\.\.0"),
         ("config", {"max_tick_offset": 32}, "config: max_tick_offset 32, only 16 is supported"),
         ("network", {"links": []}, "network: unknown field links"),
         ("network/output_bus", {"rate": 2}, "output_bus: unknown field rate"),
@@ -125,10 +130,29 @@ def test_coordinates_become_the_grid(tmp_path: Path) -> None:
         ("network/cores/0", {"name": "a"}, "core 0: unknown field name"),
         ("network/cores/0", {"axons": [0]}, "core 0: 1 axons and 2 neurons, but connections of 2"),
         ("network/cores/0", {"axons": [0, 4]}, r"core 0, axon 1: type is 4, limits 0\.\.3"),
-        ("network/cores/0", {"connections": [[1], [0, 1]]}, "not a RANC network: ValueError"),
+        (
+            "network/cores/0",
+            {"connections": [[1], [0, 1]]},
+            "core 0: the rows of connections have different",
+        ),
         ("network/cores/0", {"connections": []}, "core 0: connections are not a table of 0 and 1"),
         ("network/packets/0/0", {"weight": 2}, "packet at tick 0: unknown field weight"),
         ("network/packets/0/0", {"destination_axon": 256}, "packet at tick 0: destination_axon is"),
+        (
+            "network/packets/0/0",
+            {"destination_tick": 16},
+            r"packet at tick 0: destination_tick is 16, limits 0\.\.15",
+        ),
+        (
+            "network/packets/0/0",
+            {"destination_core": [0, 1]},
+            r"packet at tick 0: \[0, 1\] is the output bus",
+        ),
+        (
+            "network/packets/0/0",
+            {"destination_core": [4, 4]},
+            r"packet at tick 0: no core at \[4, 4\]",
+        ),
     ],
 )
 def test_what_is_not_understood_is_refused_and_never_dropped(
@@ -177,7 +201,8 @@ def test_a_target_beyond_the_mesh_is_refused(tmp_path: Path) -> None:
             {"destination_core_offset": [5, 5]},
             r"core 0, neuron 0: no core or bus at its target \[5, 5\]",
         ),
-        ({"destination_tick": 15}, r"core 0, neuron 0: destination_tick is 15, limits 0\.\.14"),
+        ({"destination_tick": 16}, r"core 0, neuron 0: destination_tick is 16, limits 0\.\.15"),
+        ({"destination_tick": -1}, r"core 0, neuron 0: destination_tick is -1, limits 0\.\.15"),
         ({"weights": [256, 0, 0, 0]}, r"core 0, neuron 0: weights\[0\] is 256, limits -255\.\.255"),
         ({"weights": "no"}, "core 0, neuron 0: weights 'no', expected 4 numbers"),
         ({"leak": 1.5}, "core 0, neuron 0: leak is 1.5, not an integer"),
@@ -203,11 +228,80 @@ def test_files_that_are_not_a_network_are_refused(tmp_path: Path, data: bytes) -
         read_ranc(path)
 
 
-def test_the_other_negative_threshold_of_ranc_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "other.json"
-    path.write_text(json.dumps(document() | {"config": {"neuron_reset_type": 1}}))
-    with pytest.raises(ImageError, match="config: neuron_reset_type 1, only 0 is supported"):
-        read_ranc(path)
+@pytest.mark.parametrize("name", VECTORS)
+def test_small_networks_give_the_spikes_that_ranc_itself_gives(name: str, tmp_path: Path) -> None:
+    """RANC 08ae4bd made the outputs; `ranc_vectors.py` says how."""
+    (tmp_path / "vector.json").write_text(json.dumps(VECTORS[name]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LossyImport)
+        network = read_ranc(tmp_path / "vector.json")
+    assert network.expected is not None
+    raster = outputs(network.image, network.spikes)
+    shown = np.minimum(raster, 1)[: len(network.expected)]
+    np.testing.assert_array_equal(shown, network.expected)
+
+
+def test_the_networks_of_the_vectors_are_those_of_the_script() -> None:
+    """And the two types of reset differ, so that one cannot pass for the other."""
+    made = ranc_vectors.networks()
+    assert {
+        name: each | {"output": VECTORS[name]["output"]} for name, each in made.items()
+    } == VECTORS
+    assert VECTORS["type 0, absolute"]["output"] != VECTORS["type 1, absolute"]["output"]
+
+
+def test_what_ranc_drops_is_dropped_and_counted(tmp_path: Path) -> None:
+    (tmp_path / "late.json").write_text(json.dumps(VECTORS["packets of tick 14 and 15"]))
+    with pytest.warns(
+        LossyImport,
+        match="^packets with destination_tick 15 are dropped, as in RANC: 2 of them,"
+        " the first: packet at tick 0$",
+    ):
+        network = read_ranc(tmp_path / "late.json")
+    assert network.spikes.sum() == 1
+    (tmp_path / "late.json").write_text(json.dumps(VECTORS["a neuron of tick 15"]))
+    with pytest.warns(
+        LossyImport,
+        match="^neurons with destination_tick 15 drive nothing, as in RANC: 1 of them,"
+        " the first: core 0, neuron 0$",
+    ):
+        network = read_ranc(tmp_path / "late.json")
+    assert network.image.target_core[0, :2].tolist() == [-1, -2]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"negative_threshold": -3, "reset_mode": 1, "leak": -1},
+            "negative_threshold -3 with reset_mode 1 and neuron_reset_type 1: RANC resets it at -3,",
+        ),
+        (
+            {"reset_potential": 2},
+            "negative_threshold 0 with reset_potential 2 and neuron_reset_type 1: RANC resets it at 0,",
+        ),
+    ],
+)
+def test_a_reset_at_the_threshold_that_the_chip_cannot_do_is_refused(
+    tmp_path: Path, change: dict[str, int], message: str
+) -> None:
+    broken = document() | {"config": {"neuron_reset_type": 1}}
+    broken["network"]["cores"][0]["neurons"][1] |= change
+    (tmp_path / "other.json").write_text(json.dumps(broken))
+    with pytest.raises(ImageError, match=f"other.json: core 0, neuron 1: {message}"):
+        read_ranc(tmp_path / "other.json")
+
+
+def test_a_file_without_the_type_of_the_reset_is_read_with_a_warning_where_it_matters(
+    tmp_path: Path,
+) -> None:
+    other = document()
+    other["network"]["cores"][0]["neurons"][1] |= {"negative_threshold": -3, "leak": -1}
+    (tmp_path / "other.json").write_text(json.dumps(other))
+    with pytest.warns(
+        LossyImport, match="^the file has no config with neuron_reset_type, taken as 0"
+    ):
+        read_ranc(tmp_path / "other.json")
 
 
 def test_numbers_that_are_not_whole_are_refused(tmp_path: Path) -> None:

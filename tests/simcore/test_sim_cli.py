@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import ranc_vectors
 from images import neuron
 
 from spikewatch.simcore import Coding, CoreImage
@@ -23,6 +24,7 @@ from spikewatch.simcore.program.trace import trace
 if TYPE_CHECKING:
     from sim_support import Program
 
+VECTORS = json.loads(ranc_vectors.FILE.read_text())
 SHARED = Path(__file__).parents[3] / "shared"
 RANC = sorted((SHARED / "ranc").glob("*.json.gz"))
 needs_shared = pytest.mark.skipif(not RANC, reason=f"{SHARED} is not on this machine")
@@ -78,6 +80,17 @@ def test_check_passes_on_equal_spikes(program: Program, ranc: Path) -> None:
     code, shown, _ = program("run", ranc, "--check")
     assert code == 0
     assert shown.splitlines()[-1] == "equal to the file's output"
+
+
+def test_spikes_that_ranc_drops_are_dropped_in_one_line(program: Program, tmp_path: Path) -> None:
+    path = tmp_path / "late.json"
+    path.write_text(json.dumps(VECTORS["packets of tick 14 and 15"]))
+    code, shown, line = program("run", path, "--check")
+    assert (code, shown.splitlines()[-1]) == (0, "equal to the file's output")
+    assert line == (
+        "spikewatch-sim: packets with destination_tick 15 are dropped, as in RANC: 2 of them,"
+        " the first: packet at tick 0\n"
+    )
 
 
 def test_check_names_the_first_difference(program: Program, ranc: Path) -> None:

@@ -58,4 +58,5 @@ def differs(arrays: dict[str, Any], c: int) -> NDArray[np.bool_]:
     synapses = np.unpackbits(arrays["crossbar"][c], axis=1, bitorder="little") == 1
     weights = arrays["weights"][c].T[arrays["axon_type"][c]]
     falls = (synapses & (weights < 0)).any(axis=0) | (arrays["leak"][c] < 0)
-    return ~unchanged & (falls | (lowest <= n))
+    matters: NDArray[np.bool_] = ~unchanged & (falls | (lowest <= n))
+    return matters

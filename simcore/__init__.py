@@ -13,12 +13,14 @@ from .head import HostHead
 from .image import CoreImage, blank
 from .limits import MAX_WORDS
 from .power import Energy, estimate
-from .questions import NO_WORDS, TOO_LONG, Answers, QuestionCore
+from .questions import NO_WORDS, NOT_SPLIT, TOO_LONG, UNKNOWN_WORD, Answers, QuestionCore
 
 __all__ = [
     "MAX_WORDS",
+    "NOT_SPLIT",
     "NO_WORDS",
     "TOO_LONG",
+    "UNKNOWN_WORD",
     "Answers",
     "Classifier",
     "Coding",

@@ -7,19 +7,20 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, Self
 
+import numpy as np
+
 from .encoder import Encoder
 from .errors import InputError, ModelError
 from .image import CoreImage
 from .published import CORE_FILE, model_files
-from .questions import Answers, QuestionCore
+from .questions import NOT_SPLIT, UNKNOWN_WORD, Answers, QuestionCore
 from .records import counted
-from .text.splitting import LOOKUP_FILE, TOKENIZER_FILE, read_splitter
+from .text.splitting import LOOKUP_FILE, TOKENIZER_FILE, UNKNOWN, failures, read_splitter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from .text.splitting import Splitter
@@ -87,7 +88,7 @@ class Classifier:
             )
         self.labels = tuple(labels)
         self.cores = image.cores
-        self._words = words
+        self._encoder = encoder
         self._splitter = splitter
         self._core = QuestionCore(image, encoder, kernel_name)
 
@@ -95,7 +96,7 @@ class Classifier:
         shown = ", ".join(self.labels[:8]) + ", ..." * (len(self.labels) > 8)
         return (
             f"<Classifier: {counted(len(self.labels), 'class')} ({shown}),"
-            f" {counted(self._words, 'word')}, {counted(self.cores, 'core')}>"
+            f" {counted(len(self._encoder.rows), 'word')}, {counted(self.cores, 'core')}>"
         )
 
     @classmethod
@@ -146,16 +147,19 @@ class Classifier:
         for name in NEEDED:
             if name not in files:
                 raise ModelError(f"model: {name} is missing")
+        encoder = Encoder.from_bytes(files["encoder.safetensors"])
         return cls(
             image=CoreImage.from_bytes(files[CORE_FILE]),
-            encoder=Encoder.from_bytes(files["encoder.safetensors"]),
-            splitter=read_splitter(files),
+            encoder=encoder,
+            splitter=read_splitter(files, model_words_only=encoder.model_words_only),
             labels=read_labels(files[LABELS_FILE]),
             kernel_name=kernel_name,
         )
 
     def word_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Split texts into word ids with the model's own tokenizer.
+        """Split texts into word ids with the model's own tokenizer, without the ids that the network skips.
+
+        A text that `classify` would answer with UNKNOWN_WORD or NOT_SPLIT has no word ids.
 
         Raises
         ------
@@ -165,7 +169,8 @@ class Classifier:
 
         """
         _refuse_str(texts)
-        ids, starts = self._splitter.split(texts)
+        ids, starts, _ = self._split(texts)
+        ids, starts = self._encoder.without_skipped(ids, starts)
         words, ends = ids.tolist(), starts.tolist()
         return [words[a:b] for a, b in pairwise(ends)]
 
@@ -186,10 +191,33 @@ class Classifier:
 
         """
         _refuse_str(texts)
-        return self.answer_flat(*self._splitter.split(texts), threads=threads)
+        ids, starts, labels = self._split(texts)
+        answers = self.answer_flat(ids, starts, threads=threads)
+        if labels is not None:
+            np.copyto(answers.label, labels, where=labels < 0)
+        return answers
+
+    def _split(
+        self, texts: Sequence[str]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32] | None]:
+        """Split texts into word ids (see `LookupSplitter.split`); texts that cannot be read get none.
+
+        Also return the labels UNKNOWN_WORD and NOT_SPLIT of such texts, int32 (n,), 0 for the others; None if there
+        are only others.
+
+        """
+        ids, starts = self._splitter.split(texts)
+        if self._encoder.unusable:
+            ids = np.where(np.isin(ids, self._encoder.unusable), UNKNOWN, ids)
+        if not ids.size or ids.min() >= 0:
+            return ids, starts, None
+        labels = np.zeros(len(starts) - 1, dtype=np.int32)
+        labels[failures(ids, starts)] = np.where(ids[ids < 0] == UNKNOWN, UNKNOWN_WORD, NOT_SPLIT)
+        kept = np.repeat(labels == 0, np.diff(starts))
+        return ids[kept], np.concatenate([[0], np.cumsum(kept)])[starts], labels
 
     def names(self, answers: Answers) -> list[str | None]:
-        """Return the class name of each answer; None where nothing was simulated (label NO_WORDS or TOO_LONG).
+        """Return the class name of each answer; None where nothing was simulated (a negative label).
 
         Use this rather than `labels[answers.label[i]]`: the sentinels are negative, so Python would take them for
         indices from the end.

@@ -70,7 +70,7 @@ def follow(image: CoreImage, encoder: Encoder, ids: Sequence[int]) -> Course:
     image, encoder
         The core image and the encoder of a classifier.
     ids
-        Word ids in the order of the text, 1 to MAX_WORDS of them.
+        Word ids in the order of the text, 1 to MAX_WORDS of them; those that the network skips are left out.
 
     Raises
     ------
@@ -104,7 +104,7 @@ def follow(image: CoreImage, encoder: Encoder, ids: Sequence[int]) -> Course:
 
 def _known_words(encoder: Encoder, ids: Sequence[int]) -> NDArray[np.int64]:
     """Return the word ids as an array; raise if there are none, too many, or some that the encoder does not know."""
-    words = np.array(ids, dtype=np.int64)
+    words, _ = encoder.without_skipped(np.array(ids, dtype=np.int64), np.array([0, len(ids)]))
     if not 1 <= len(words) <= MAX_WORDS:
         raise InputError(f"question: {len(words):,} words, limits 1..{MAX_WORDS:,}")
     unknown = words[(words < 0) | (words >= len(encoder.rows))]

@@ -33,7 +33,13 @@ NO_WORDS: Final = -1
 TOO_LONG: Final = -2
 """`Answers.label` of a text of more than MAX_WORDS words; nothing was simulated."""
 
-_VOID: Final = -3
+UNKNOWN_WORD: Final = -3
+"""`Answers.label` of a text with a word that the tokenizer or the network does not know; nothing was simulated."""
+
+NOT_SPLIT: Final = -4
+"""`Answers.label` of a text that the tokenizer cannot split into words; nothing was simulated."""
+
+_VOID: Final = -5
 """Label of a question that the derived-network kernel leaves to the chip kernel; never in the result."""
 
 _STEPS_AT_ONCE: Final = 16_384
@@ -50,7 +56,7 @@ class Answers(ArrayRecord):
     Attributes
     ----------
     label : int32 (n,)
-        Index into the classifier's labels; NO_WORDS or TOO_LONG if nothing was simulated.
+        Index into the classifier's labels; NO_WORDS, TOO_LONG, UNKNOWN_WORD or NOT_SPLIT if nothing was simulated.
     scores : int32 (n, classes)
         Output spikes of each class in the steps that are read, or the scores that the head on the host computes from
         them; the label is the first of the highest.
@@ -184,7 +190,7 @@ class QuestionCore:
     def answer_flat(
         self, ids: NDArray[np.int64], starts: NDArray[np.int64], *, threads: int = 1
     ) -> Answers:
-        """Answer questions whose word ids are in one array (see `answer`).
+        """Answer questions whose word ids are in one array (see `answer`), without the ids that the network skips.
 
         Parameters
         ----------
@@ -202,6 +208,7 @@ class QuestionCore:
         """
         if len(starts) == 0 or starts[0] != 0 or starts[-1] != len(ids):
             raise InputError(f"starts: must rise from 0 to the {len(ids)} words")
+        ids, starts = self.encoder.without_skipped(ids, starts)
         n = len(starts) - 1
         answers = Answers.empty(n, self.image.output_lines)
         if self._derived is None:

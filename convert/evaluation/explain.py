@@ -28,7 +28,7 @@ class Token:
     word : str
         The token.
     text : str
-        The part of the question that the token comes from.
+        The part of the question that the token comes from; empty for special tokens and padding.
     id : int
         Its word id.
 
@@ -40,7 +40,8 @@ class Token:
 
     def __str__(self) -> str:
         """Return the token, followed by its text in the question if they differ (`<number> (1999)`)."""
-        shown = self.word if self.word == self.text.lower() else f"{self.word} ({self.text})"
+        same = self.text.lower() in {"", self.word}
+        shown = self.word if same else f"{self.word} ({self.text})"
         return "".join(c if c.isprintable() else repr(c)[1:-1] for c in shown)
 
 
@@ -189,12 +190,14 @@ def explain(files: Mapping[str, bytes], question: str) -> Explanation:
     if not ids:
         raise DataError(f"question {question[:60]!r}: the model's tokenizer finds no word in it")
     course = follow(image, encoder, ids)
-    encoding = read_tokenizer(files["tokenizer.json"]).encode(question, add_special_tokens=False)
+    tokenizer = read_tokenizer(files["tokenizer.json"], model_words_only=encoder.model_words_only)
+    encoding = tokenizer.encode(question)
     tokens = tuple(
         Token(word=word, text=question[start:end], id=number)
         for word, (start, end), number in zip(
             encoding.tokens, encoding.offsets, encoding.ids, strict=True
         )
+        if number not in encoder.skipped
     )
     return Explanation(
         question=question,

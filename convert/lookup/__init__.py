@@ -16,7 +16,11 @@ __all__ = ["CannotCompileError", "check_against_library", "compile_tokenizer", "
 
 
 def lookup_file(
-    tokenizer: bytes, texts: Sequence[str], note: Callable[[str], None]
+    tokenizer: bytes,
+    texts: Sequence[str],
+    note: Callable[[str], None],
+    *,
+    model_words_only: bool = False,
 ) -> dict[str, bytes]:
     """Compile a model's tokenizer into a lookup, and check the lookup against the tokenizers library.
 
@@ -28,6 +32,8 @@ def lookup_file(
         Questions like those that the model will answer.
     note
         Called with one line of progress, or with the reason why there is no lookup.
+    model_words_only
+        See `read_tokenizer`.
 
     Returns
     -------
@@ -37,8 +43,8 @@ def lookup_file(
     """
     note("compiling the tokenizer")
     try:
-        lookup = compile_tokenizer(tokenizer)
-        check_against_library(lookup, tokenizer, texts)
+        lookup = compile_tokenizer(tokenizer, model_words_only=model_words_only)
+        check_against_library(lookup, tokenizer, texts, model_words_only=model_words_only)
     except CannotCompileError as e:
         note(f"no lookup, so answering with this model needs spikewatch[tokenizers]: {e}")
         return {}

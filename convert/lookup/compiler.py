@@ -38,8 +38,8 @@ _FORMS = ("NFC", "NFD", "NFKC", "NFKD")
 _MAPS = ("Lowercase", "StripAccents")
 
 
-def compile_tokenizer(data: bytes) -> Lookup:
-    """Compile the bytes of a tokenizer.json.
+def compile_tokenizer(data: bytes, *, model_words_only: bool = False) -> Lookup:
+    """Compile the bytes of a tokenizer.json (see `read_tokenizer`).
 
     Raises
     ------
@@ -50,9 +50,10 @@ def compile_tokenizer(data: bytes) -> Lookup:
 
     """
     # The library writes every setting out, including those that the file leaves at their defaults.
-    described = json.loads(read_tokenizer(data).to_str())
-    if described["added_tokens"]:
-        raise CannotCompileError("it has added tokens")
+    described = json.loads(read_tokenizer(data, model_words_only=model_words_only).to_str())
+    for feature in ("added_tokens", "post_processor", "truncation", "padding"):
+        if described[feature]:
+            raise CannotCompileError(f"it has {feature.replace('_', ' ')}")
     compiler = _Compiler()
     for each in _parts(described["normalizer"], "normalizers"):
         compiler.normalize(each)

@@ -34,7 +34,9 @@ _MAPPED: Final = 400
 """Most characters changed by each map, spread evenly over Unicode, that random texts draw from."""
 
 
-def check_against_library(lookup: Lookup, data: bytes, texts: Sequence[str]) -> None:
+def check_against_library(
+    lookup: Lookup, data: bytes, texts: Sequence[str], *, model_words_only: bool = False
+) -> None:
     """Compare a lookup with the library: the word ids of texts, and the pieces that texts are split into.
 
     The compiler has already queried the library for every single character, so this compares combinations.
@@ -48,6 +50,8 @@ def check_against_library(lookup: Lookup, data: bytes, texts: Sequence[str]) -> 
     texts
         Texts like those that the model will answer.  The words of the vocabulary, and random texts of characters
         that the lookup treats differently, are checked as well.
+    model_words_only
+        See `read_tokenizer`.
 
     Raises
     ------
@@ -55,7 +59,7 @@ def check_against_library(lookup: Lookup, data: bytes, texts: Sequence[str]) -> 
         If lookup and library differ; the message quotes a text on which they do.
 
     """
-    library = read_tokenizer(data)
+    library = read_tokenizer(data, model_words_only=model_words_only)
     chosen = [*texts, *marked_texts(lookup), *random_texts(lookup)]
     _compare(lookup, library, [*chosen, *library.get_vocab()])
     # All unknown words share one id, which hides differences: here every piece gets its own id.

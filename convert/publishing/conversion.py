@@ -23,6 +23,7 @@ from ..network.place import gate_lines, readout_copies
 from ..read import read_model
 from ..words.question_files import read_questions
 from ..words.vectors import read_vectors, vocabulary_table
+from .question_words import question_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -231,7 +232,12 @@ def _read(source: Source, head: Head, note: Callable[[str], None]) -> _Contents:
     network, float_model = read_model(Path(source.model), vectors=vectors)
     calibration = _evenly(read_questions(Path(source.calibrate), labelled=False), MAX_CALIBRATION)
     names = read_labels(labels)
-    split = _word_ids([q.text for q in calibration], tokenizer, names, network)
+    if len(names) != network.classes:
+        raise ConvertError(
+            f"labels.json: {len(names)} names, but the network has {network.classes} outputs"
+        )
+    texts = [q.text for q in calibration]
+    split = question_words(texts, read_tokenizer(tokenizer), float_model, note)
     known = [i for i, ids in enumerate(split) if len(ids)]
     if len(known) < MIN_CALIBRATION:
         raise DataError(
@@ -270,25 +276,6 @@ def golden_questions(texts: Sequence[str]) -> list[str]:
     return [texts[i] for i in chosen]
 
 
-def _word_ids(
-    texts: list[str], tokenizer: bytes, names: list[str], network: ElmanNetwork
-) -> list[NDArray[np.int64]]:
-    """Check tokenizer and class names against the network; split texts into word ids, int64 (words,) each."""
-    if len(names) != network.classes:
-        raise ConvertError(
-            f"labels.json: {len(names)} names, but the network has {network.classes} outputs"
-        )
-    reader = read_tokenizer(tokenizer)
-    highest = max(reader.get_vocab(with_added_tokens=True).values(), default=-1)
-    if highest >= len(network.rows):
-        raise ConvertError(
-            f"tokenizer.json: word id {highest}, but the embedding has rows 0..{len(network.rows) - 1}"
-        )
-    # `encode_batch_fast` skips character offsets, which nothing here uses
-    encodings = reader.encode_batch_fast(texts, add_special_tokens=False)
-    return [np.array(e.ids, dtype=np.int64) for e in encodings]
-
-
 def _vocabulary(path: Path, tokenizer: bytes, note: Callable[[str], None]) -> WordTable:
     """Look up the tokenizer's words in a file of vectors."""
     vocabulary = read_tokenizer(tokenizer).get_vocab(with_added_tokens=True)
@@ -310,9 +297,14 @@ def _model_files(
     contents: _Contents, placed: PlacedNetwork, note: Callable[[str], None]
 ) -> dict[str, bytes]:
     """Return the files of the model, without those that follow from its evaluation (figures and model card)."""
+    encoder = replace(
+        placed.network.encoder(),
+        skipped=tuple(sorted(contents.float_model.skipped)),
+        unusable=tuple(sorted(contents.float_model.unusable)),
+    )
     files = {
         "core.safetensors": placed.matched.image.to_bytes(),
-        "encoder.safetensors": placed.network.encoder().to_bytes(),
+        "encoder.safetensors": encoder.to_bytes(),
         "tokenizer.json": contents.tokenizer,
         "labels.json": contents.labels,
         "model.onnx": contents.float_model.data,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...registry.references import check_alias, check_version
-from ...simcore import Classifier, golden
+from ...simcore import Classifier, Encoder, golden
 from ...simcore.text.splitting import TOKENIZER_FILE
 from ..errors import DataError, ModelFileError
 from ..lookup import lookup_file
@@ -60,10 +60,14 @@ def renew(
     texts = [q.text for q in read_questions(calibrate, labelled=False)]
     model = registry.load(reference)
     files = dict(model.files)
-    if TOKENIZER_FILE not in files:
-        raise ModelFileError(f"{model.pin}: {TOKENIZER_FILE} is missing")
+    for name in (TOKENIZER_FILE, "encoder.safetensors"):
+        if name not in files:
+            raise ModelFileError(f"{model.pin}: {name} is missing")
     # first, because the golden answers must come from the lookup that the edge will use
-    files |= lookup_file(files[TOKENIZER_FILE], texts, note)
+    encoder = Encoder.from_bytes(files["encoder.safetensors"])
+    files |= lookup_file(
+        files[TOKENIZER_FILE], texts, note, model_words_only=encoder.model_words_only
+    )
     classifier = Classifier.from_files(files)
     worded = [text for text, ids in zip(texts, classifier.word_ids(texts), strict=True) if ids]
     if not worded:

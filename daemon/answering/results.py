@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from ...simcore import MAX_WORDS, NO_WORDS, TOO_LONG, estimate
+from ...simcore import MAX_WORDS, NO_WORDS, NOT_SPLIT, TOO_LONG, UNKNOWN_WORD, estimate
 from .questions import Fault
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ _encode: Final = json.JSONEncoder().encode
 NO_ANSWER: Final = {
     NO_WORDS: Fault("no_words", "the text holds no word"),
     TOO_LONG: Fault("too_long", f"more than {MAX_WORDS} words"),
+    UNKNOWN_WORD: Fault("unknown_word", "the text holds a word that the model does not know"),
+    NOT_SPLIT: Fault("not_split", "the tokenizer cannot split the text into words"),
 }
 """Why a text has no answer, by the sentinel that the classifier returns as its label."""
 

@@ -11,7 +11,7 @@ from .errors import PutError
 from .files import durable
 from .files.draft import Draft
 from .files.durable import Durability
-from .spool import names
+from .spool import names, unfinished
 from .spool.folder import PUT_PREFIX, Spool
 from .spool.shards import lanes
 
@@ -78,7 +78,7 @@ def _opened(path: Path, lane: str, *, done_marker: bool) -> Spool:
 
 def _put(spool: Spool, file: Path) -> str:
     name = file.name
-    if names.skipped(name) or names.kind(name) is None:
+    if unfinished.skipped(name) or names.kind(name) is None:
         raise PutError(
             f"{file}: the name must end in {', '.join(names.KINDS)} and not begin with a dot"
         )

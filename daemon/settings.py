@@ -158,6 +158,12 @@ class Settings:
     empty_grace_s: Annotated[float, About("Seconds after which an empty file fails.", 0, 3600)] = (
         2.0
     )
+    unknown_suffix_wait_s: Annotated[
+        float,
+        About(
+            "Seconds to wait for a file of unknown suffix to be renamed before it fails.", 0, 3600
+        ),
+    ] = 10.0
     retry_first_s: Annotated[
         float, About("First back-off in seconds after a fault of the machine.", 0.001, 3600)
     ] = 0.25

@@ -93,7 +93,11 @@ def records(reader: LineReader, kind: str | None) -> Iterator[list[InputRecord]]
     """Yield the records of an input, or of a part of one, in blocks; there may be none (see `questions`)."""
     parse = _PARSERS.get(kind or "")
     if parse is None:
-        raise RejectedInputError("unknown_suffix", f"its name must end in {', '.join(_PARSERS)}")
+        raise RejectedInputError(
+            "unknown_suffix",
+            f"its name must end in {', '.join(_PARSERS)}: rename it and try again "
+            "(temporary names begin with a dot or end in .part)",
+        )
     return parse(reader)
 
 

@@ -55,7 +55,7 @@ class Arrivals:
         self._watch = WatchGuard(context, watcher)
         self._missed = MissedEvents()
         leases = not context.settings().network_fs and leases_work(context.spool)
-        self._inbox = Inbox(context.spool, leases=leases)
+        self._inbox = Inbox(context.spool, leases=leases, clock=context.clock)
         self._scan_due_s = 0.0
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="claiming")
         self._releasing: Future[None] | None = None

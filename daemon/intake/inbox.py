@@ -15,19 +15,25 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..answering.request import Request
 from ..files import _calls, durable
-from ..spool import names
+from ..spool import names, unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from ..clock import Clock
     from ..settings import Settings
     from ..spool.folder import Spool
 
 WINDOW: Final = 10_000
 """Most names kept in memory; the rest of a backlog stays on disk until some of them are claimed."""
 
+MOST_UNKNOWN: Final = WINDOW // 2
+"""Most of them that have an unknown suffix: these wait for seconds, and other names must not wait behind them."""
+
 RECHECK_S: Final = 0.05
 """Pause in seconds before a name that was not ready is examined again, if no event comes."""
+
+_UNSEEN: Final = (-1, -1)
 
 
 class Verdict(Enum):
@@ -50,16 +56,23 @@ class Candidate:
     signature
         Size in bytes and modification time in ns at the last examination.
     since_s
-        Time at which the signature last changed, monotonic.
+        Time at which the signature last changed, monotonic; for an unknown suffix, the time of the last sign that a
+        program is still busy with the file.
     held
-        Whether a writer had it open at the last examination.
+        Whether a writer had it open at the last examination, or a control file was beside it.
+    unknown
+        Whether the daemon cannot read files of its suffix; the name is then perhaps temporary.
+    announced
+        Whether an event, rather than a scan, was the last sign of it.
 
     """
 
     due_s: float
-    signature: tuple[int, int] = (-1, -1)
+    signature: tuple[int, int] = _UNSEEN
     since_s: float = 0.0
     held: bool = False
+    unknown: bool = False
+    announced: bool = False
 
 
 class FileFacts(NamedTuple):
@@ -84,6 +97,8 @@ class Inbox:
         The spool.
     leases
         Whether leases reveal open writers on this file system (see `leases_work`).
+    clock
+        Its wall time is compared with the change times of files.
 
     Attributes
     ----------
@@ -92,28 +107,33 @@ class Inbox:
 
     """
 
-    def __init__(self, spool: Spool, *, leases: bool) -> None:
+    def __init__(self, spool: Spool, *, leases: bool, clock: Clock) -> None:
         self._spool = spool
+        self._clock = clock
         # With markers the producer states when an input is complete, so open writers do not matter.
         self._leases = leases and not spool.marker
         self._candidates: dict[str, Candidate] = {}
         self._folders: set[str] = set()
         self._new_folders: list[str] = []
+        self._shadowed: dict[str, str] = {}
         self.full = False
 
     def hint(self, seen: Iterable[str], now: float) -> list[str]:
         """Make the names that the watcher has seen due now; return those that are new."""
         new = []
         for name in map(self._input, seen):
-            if names.skipped(name) or not self._spool.takes(name):
+            if unfinished.skipped(name):
+                self._note_skipped(name)
+                continue
+            if not self._spool.takes(name):
                 continue
             candidate = self._candidates.get(name)
             if candidate is not None:
-                candidate.due_s = now
+                candidate.due_s, candidate.announced = now, True
             elif len(self._candidates) >= WINDOW:
                 self.full = True  # the next scan finds it
             else:
-                self._candidates[name] = Candidate(due_s=now, since_s=now)
+                self._candidates[name] = _candidate(name, now, announced=True)
                 new.append(name)
         return new
 
@@ -121,11 +141,16 @@ class Inbox:
         """List in/; return the names that are new: no event has announced them."""
         found: list[str] = []
         self.full = False
+        self._shadowed.clear()
         folders: set[str] = set()
+        unknown = sum(candidate.unknown for candidate in self._candidates.values())
         with os.scandir(self._spool.inbox) as entries:
             for entry in entries:
                 name = self._input(entry.name)
-                if names.skipped(name) or name in self._candidates:
+                if unfinished.skipped(name):
+                    self._note_skipped(name)
+                    continue
+                if name in self._candidates:
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     folders.add(name)
@@ -135,7 +160,12 @@ class Inbox:
                 if len(self._candidates) >= WINDOW:
                     self.full = True
                     break  # a later scan finds the rest, once these are claimed
-                self._candidates[name] = Candidate(due_s=now, since_s=now)
+                candidate = _candidate(name, now, announced=False)
+                if candidate.unknown and unknown >= MOST_UNKNOWN:
+                    self.full = True
+                    continue
+                unknown += candidate.unknown
+                self._candidates[name] = candidate
                 found.append(name)
         self._new_folders.extend(folders - self._folders)
         self._folders = folders
@@ -144,7 +174,7 @@ class Inbox:
     def ready(self, now: float, limit: int, settings: Settings) -> list[Request]:
         """Return at most `limit` complete inputs, the first seen first, and forget them.
 
-        Of the settings, `settle_s` and `empty_grace_s` are used.
+        Of the settings, `settle_s`, `empty_grace_s`, `unknown_suffix_wait_s` and `scan_s` are used.
         """
         requests: list[Request] = []
         finished: list[str] = []
@@ -154,11 +184,11 @@ class Inbox:
         while some := list(islice(due, limit - len(requests))):
             found = examine(self._spool.inbox, [name for name, _ in some], leases=self._leases)
             for (name, candidate), facts in zip(some, found, strict=True):
+                candidate.due_s = now + RECHECK_S
                 verdict = self._judge(name, candidate, facts, now, settings)
                 if verdict is Verdict.READY and facts is not None:
                     # The change time, because a rename into in/ sets it and keeps the modification time.
                     requests.append(Request(name=name, arrived_s=facts.ctime_s, size=facts.size))
-                candidate.due_s = now + RECHECK_S
                 candidate.held = verdict is Verdict.HELD
                 if verdict not in {Verdict.WAIT, Verdict.HELD}:
                     finished.append(name)
@@ -173,7 +203,9 @@ class Inbox:
 
     def put_back(self, name: str, now: float) -> None:
         """Keep a complete input that could not be claimed yet."""
-        self._candidates.setdefault(name, Candidate(due_s=now + RECHECK_S, since_s=now))
+        candidate = _candidate(name, now, announced=False)
+        candidate.due_s += RECHECK_S
+        self._candidates.setdefault(name, candidate)
 
     def has_due(self, now: float) -> bool:
         """Return whether a name is due."""
@@ -197,6 +229,18 @@ class Inbox:
         marker = self._spool.marker
         return name if not marker else name.removesuffix(marker) if name.endswith(marker) else "."
 
+    def _note_skipped(self, name: str) -> None:
+        """Remember whose control file this is; only scans forget it, so a check must look whether it still exists."""
+        if (shadowed := unfinished.shadowed(name)) is not None:
+            self._shadowed[shadowed] = name
+
+    def _is_shadowed(self, name: str, size: int) -> bool:
+        """Return whether a file beside this one states that it is incomplete."""
+        beside = self._shadowed.get(name, "")
+        if not beside or (size > 0 and not beside.lower().endswith(unfinished.CONTROL)):
+            return False
+        return durable.look(self._spool.inbox, beside) is not None
+
     def _judge(
         self,
         name: str,
@@ -213,7 +257,35 @@ class Inbox:
         if self._spool.marker:
             marked = durable.look(self._spool.inbox, name + self._spool.marker) is not None
             return Verdict.READY if marked else Verdict.GONE
+        if self._shadowed and self._is_shadowed(name, facts.size):
+            candidate.due_s = now + settings.scan_s  # removing the control file causes no event
+            return Verdict.HELD
+        if candidate.unknown:
+            return self._judge_unknown(facts, candidate, now, settings)
         return _judge_regular(facts, candidate, now, settings)
+
+    def _judge_unknown(
+        self, facts: FileFacts, candidate: Candidate, now: float, settings: Settings
+    ) -> Verdict:
+        """Judge a file that would only fail: the program that wrote it gets time to rename it.
+
+        The time starts again at every sign that the program is still busy with the file.
+        """
+        signature = (facts.size, facts.mtime_ns)
+        if candidate.signature == _UNSEEN and not candidate.announced:
+            # It may have waited before this process started.  Its change time tells that: a rename sets it as well, and
+            # no program can set it to another time.
+            candidate.since_s = now - max(self._clock.wall() - facts.ctime_s, 0.0)
+        elif candidate.announced or candidate.signature != signature:
+            candidate.since_s = now
+        candidate.signature, candidate.announced = signature, False
+        needed_s = max(settings.unknown_suffix_wait_s, _least_calm_s(facts, settings))
+        if facts.free is False:
+            candidate.since_s = now
+            candidate.due_s = now + max(needed_s, RECHECK_S)
+            return Verdict.HELD
+        candidate.due_s = candidate.since_s + needed_s
+        return Verdict.READY if now >= candidate.due_s else Verdict.WAIT
 
 
 def _judge_regular(
@@ -225,10 +297,18 @@ def _judge_regular(
     calm = now - candidate.since_s
     if facts.free is False:
         return Verdict.HELD
+    return Verdict.READY if calm >= _least_calm_s(facts, settings) else Verdict.WAIT
+
+
+def _least_calm_s(facts: FileFacts, settings: Settings) -> float:
+    """Return for how many seconds a file must not have changed to be complete."""
     needed = settings.settle_s if facts.free is None else 0.0
-    if facts.size == 0:  # some producers create a file well before they write it
-        needed = max(needed, settings.empty_grace_s)
-    return Verdict.READY if calm >= needed else Verdict.WAIT
+    # Some producers create a file well before they write it.
+    return max(needed, settings.empty_grace_s) if facts.size == 0 else needed
+
+
+def _candidate(name: str, now: float, *, announced: bool) -> Candidate:
+    return Candidate(due_s=now, since_s=now, unknown=names.kind(name) is None, announced=announced)
 
 
 def examine(folder: int, names: Sequence[str], *, leases: bool) -> list[FileFacts | None]:

@@ -131,11 +131,13 @@ class _Hints(FileSystemEventHandler):
         self.overflow = _Overflow(bell)
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        path = event.dest_path or event.src_path
-        self._seen.append(os.path.basename(os.fsdecode(path)))  # noqa: PTH119 - no Path for each event
-        # Only the first name since `take` rings: with a system call per event, a flood of events would slow this thread
+        # Of a rename inside the folder, both names: if the first one waits, it is gone.
+        paths = (event.src_path, event.dest_path) if event.dest_path else (event.src_path,)
+        for path in paths:
+            self._seen.append(os.path.basename(os.fsdecode(path)))  # noqa: PTH119 - no Path for each event
+        # Only the first event since `take` rings: with a system call per event, a flood of events would slow this thread
         # so much that the kernel's queue overflows.
-        if len(self._seen) == 1:
+        if len(self._seen) <= len(paths):
             self._bell.ring()
 
     def take(self) -> tuple[set[str], bool]:

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ..spool import names
+from ..spool import unfinished
 from ..spool.shards import lanes, parts
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class SpoolCounter:
         """Yield the inputs in a folder of the spool and in its lanes' folders."""
         for lane in ("", *lanes(self._path)):
             for entry in files(self._path / folder / lane):
-                if not names.skipped(entry.name):
+                if not unfinished.skipped(entry.name):
                     yield entry
 
 

@@ -17,9 +17,6 @@ KINDS: Final = (".txt", ".jsonl", ".csv", ".tsv")
 GZIP: Final = ".gz"
 """Suffix of a compressed input, after one of KINDS."""
 
-UNFINISHED: Final = (".tmp", ".part", ".writing", "~")
-"""Endings of files that a producer is still writing."""
-
 MARKER: Final = ".done"
 """With the setting `done_marker`, the file `x.txt.done` states that `x.txt` is complete."""
 
@@ -35,11 +32,6 @@ TAG: Final = 12
 
 _BASE_MAX: Final = NAME_MAX - len(SUMMARY) - (TAG + 1)
 """Longest stem in bytes to which a tag and the longest suffix can be appended."""
-
-
-def skipped(name: str) -> bool:
-    """Return whether the daemon ignores this name in the inbox: it is hidden, or still being written."""
-    return name.startswith(".") or name.endswith(UNFINISHED)
 
 
 def kind(name: str) -> str | None:

@@ -196,14 +196,15 @@ class Hand:
 
 @dataclass
 class Time:
-    """A clock that a test sets; wall time is real, because it is compared with file times."""
+    """A clock that a test sets; wall time is real, because it is compared with file times, or ahead of it."""
 
     now: float = 1000.0
+    ahead_s: float = 0.0
     over: bool = False
     """Whether the time to finish open work is over."""
 
     def clock(self) -> Clock:
-        return Clock(monotonic=lambda: self.now, wall=time.time)
+        return Clock(monotonic=lambda: self.now, wall=lambda: time.time() + self.ahead_s)
 
 
 class Watched:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from spikewatch.daemon.answering.line_reader import LineReader
 from spikewatch.daemon.answering.questions import InputRecord, questions
 from spikewatch.daemon.errors import RejectedInputError
-from spikewatch.daemon.spool import names
+from spikewatch.daemon.spool import names, unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,10 +135,12 @@ def test_the_digest_is_of_all_bytes_and_a_huge_rest_is_not_read() -> None:
         (".txt", True, None),
         ("a.txt.tmp", True, None),
         ("a.txt~", True, None),
+        ("~$a.csv", True, ".csv"),
+        ("#a.txt#", True, None),
     ],
 )
 def test_names_say_what_is_an_input(name: str, skipped: bool, kind: str | None) -> None:
-    assert (names.skipped(name), names.kind(name)) == (skipped, kind)
+    assert (unfinished.skipped(name), names.kind(name)) == (skipped, kind)
 
 
 @given(st.binary(min_size=1, max_size=255).filter(lambda raw: not {0, 47} & set(raw)))

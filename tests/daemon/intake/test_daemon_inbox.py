@@ -77,14 +77,6 @@ def test_odd_names_are_answered_and_printed_safely(hand: Bench, name: str, shown
     assert content(hand.path / "done") == {name}
 
 
-def test_names_of_unfinished_files_are_not_claimed(hand: Bench) -> None:
-    for name in (".hidden.txt", "a.tmp", "b.part", "c.writing", "d.txt~"):
-        hand.drop(name, GOOD)
-    hand.run()
-    assert len(content(hand.path / "in")) == 5
-    assert content(hand.path / "out") == set()
-
-
 def test_a_file_that_is_open_for_writing_is_not_claimed(hand: Bench) -> None:
     path = hand.path / "in" / "slow.txt"
     with path.open("w") as writer:

@@ -65,12 +65,15 @@ def test_every_way_to_arrive_is_an_event(
     seen_of(watcher, name, bell)
 
 
-def test_a_rename_within_the_inbox_reports_the_new_name(
+def test_a_rename_within_the_inbox_rings_and_reports_both_names(
     watcher: Watcher, bell: Bell, spool: Path
 ) -> None:
-    (spool / "in" / "a.part").write_text("who")
+    (spool / "tmp" / "source").write_text("who")
+    os.link(spool / "tmp" / "source", spool / "in" / "a.part")  # a single event
+    seen_of(watcher, "a.part", bell)
     (spool / "in" / "a.part").rename(spool / "in" / "a.txt")
-    seen_of(watcher, "a.txt", bell)
+    assert bell.wait(30.0)
+    assert watcher.take()[0] == {"a.part", "a.txt"}
 
 
 def test_the_daemons_own_reads_links_and_unlinks_cause_no_event(

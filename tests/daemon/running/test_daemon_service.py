@@ -152,6 +152,12 @@ def test_a_question_without_words_or_with_too_many_gets_an_error_of_its_own(hand
     ]
 
 
+UNKNOWN_SUFFIX = (
+    "its name must end in .txt, .jsonl, .csv, .tsv: rename it and try again "
+    "(temporary names begin with a dot or end in .part)"
+)
+
+
 @pytest.mark.parametrize(
     ("name", "data", "code", "message"),
     [
@@ -160,7 +166,7 @@ def test_a_question_without_words_or_with_too_many_gets_an_error_of_its_own(hand
         ("q.txt", b" \n\n", "empty", "no question in 3 bytes"),
         ("q.txt", b"ok\nna\xefve\n", "bad_utf8", "line 2: byte 0xef at 2 is not UTF-8"),
         ("q.txt", b"x" * (1 << 20) + b"y\n", "line_too_long", "line 1: more than 1048576 bytes"),
-        ("q.doc", b"x", "unknown_suffix", "its name must end in .txt, .jsonl, .csv, .tsv"),
+        ("q.doc", b"x", "unknown_suffix", UNKNOWN_SUFFIX),
         ("q.csv", b"a,b\n1,2\n", "no_text_column", "the first line has no column 'text': a, b"),
         ("q.jsonl", b"[1]\n{}\n", "no_record", "none of 2 records can be read; 1: a JSON array, expected an object"),
     ],

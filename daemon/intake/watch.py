@@ -135,7 +135,7 @@ class _Hints(FileSystemEventHandler):
         paths = (event.src_path, event.dest_path) if event.dest_path else (event.src_path,)
         for path in paths:
             self._seen.append(os.path.basename(os.fsdecode(path)))  # noqa: PTH119 - no Path for each event
-        # Only the first event since `take` rings: with a system call per event, a flood of events would slow this thread
+        # Only the first event since `take` rings: with a system call for each, a flood of events would slow this thread
         # so much that the kernel's queue overflows.
         if len(self._seen) <= len(paths):
             self._bell.ring()

@@ -26,11 +26,13 @@ from .codegen import Symbols, generate
 from .errors import CannotCompileError
 from .patterns import Alternation, CharacterClass, Repeat, literal, may_be_empty, parse
 from .probing import OTHER, SPACE, WORD, mapped, marks, members, merges, seconds, spelled_out
+from .subwords import subword_tables, word_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
+    from tokenizers import Tokenizer
 
     from .patterns import Node
 
@@ -50,7 +52,8 @@ def compile_tokenizer(data: bytes, *, model_words_only: bool = False) -> Lookup:
 
     """
     # The library writes every setting out, including those that the file leaves at their defaults.
-    described = json.loads(read_tokenizer(data, model_words_only=model_words_only).to_str())
+    tokenizer = read_tokenizer(data, model_words_only=model_words_only)
+    described = json.loads(tokenizer.to_str())
     for feature in ("added_tokens", "post_processor", "truncation", "padding"):
         if described[feature]:
             raise CannotCompileError(f"it has {feature.replace('_', ' ')}")
@@ -61,7 +64,7 @@ def compile_tokenizer(data: bytes, *, model_words_only: bool = False) -> Lookup:
         compiler.split(each)
     return Lookup(
         **compiler.tables(),
-        **_words(described["model"]),
+        **_model(described["model"], tokenizer),
         tokenizer=hashlib.sha256(data).hexdigest(),
     ).validate()
 
@@ -208,24 +211,21 @@ def _paged(tables: list[Any]) -> tuple[NDArray[np.int32], NDArray[Any]]:
     return np.array(index, dtype=np.int32).reshape(len(tables), -1), cells
 
 
-def _words(model: dict[str, Any]) -> dict[str, Any]:
-    if model["type"] != "WordLevel":
-        raise CannotCompileError(f"model {model['type']} is not supported")
-    if model["unk_token"] not in model["vocab"]:
-        raise CannotCompileError(
-            f"its unknown word {model['unk_token']!r} is not in its vocabulary"
-        )
-    return word_tables(model["vocab"], model["unk_token"])
+def _model(described: dict[str, Any], tokenizer: Tokenizer) -> dict[str, Any]:
+    listed = described["vocab"]
+    if isinstance(listed, dict) and len(listed) < tokenizer.get_vocab_size(with_added_tokens=False):
+        # The library writes only one of them into the file.
+        raise CannotCompileError("two words of its vocabulary have the same id")
+    if described["type"] == "WordLevel":
+        return word_tables(described["vocab"], described["unk_token"])
+    return subword_tables(described, tokenizer.model, byte_level=False)
 
 
 def word_tables(vocabulary: Mapping[str, int], unknown: str) -> dict[str, Any]:
     """Return a vocabulary as attributes of a `Lookup`, sorted by word id."""
     # No piece is empty, so nothing ever looks up the empty word.
     words = sorted((word for word in vocabulary if word), key=lambda word: (vocabulary[word], word))
-    encoded = [word.encode() for word in words]
     return {
-        "word_bytes": np.frombuffer(b"".join(encoded), dtype=np.uint8),
-        "word_ends": np.cumsum([len(word) for word in encoded], dtype=np.int32),
-        "word_ids": np.array([vocabulary[word] for word in words], dtype=np.int32),
+        **word_arrays((word.encode(), vocabulary[word]) for word in words),
         "unknown": vocabulary.get(unknown, NO_UNKNOWN),
     }

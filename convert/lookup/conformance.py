@@ -10,10 +10,11 @@ import numpy as np
 from tokenizers import models
 
 from ...simcore.text.lookup import LookupSplitter
-from ...simcore.text.lookup_format import CODE_POINTS, PAGE, SECOND
+from ...simcore.text.lookup_format import CODE_POINTS, PAGE, SECOND, WORD_LEVEL
 from ...simcore.text.splitting import LibrarySplitter, read_tokenizer
 from .compiler import word_tables
 from .errors import CannotCompileError
+from .parts import subword_texts
 from .probing import as_text, characters
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ def check_against_library(
     """
     library = read_tokenizer(data, model_words_only=model_words_only)
     chosen = [*texts, *marked_texts(lookup), *random_texts(lookup)]
-    _compare(lookup, library, [*chosen, *library.get_vocab()])
+    vocabulary = list(library.get_vocab())
+    _compare(lookup, library, [*chosen, *vocabulary, *subword_texts(lookup, vocabulary)])
     # All unknown words share one id, which hides differences: here every piece gets its own id.
     spelled, library = with_all_words(lookup, library, chosen)
     _compare(spelled, library, chosen)
@@ -80,7 +82,8 @@ def with_all_words(
     vocabulary = {word: i for i, word in enumerate((unknown, *found))}
     other = read_tokenizer(tokenizer.to_str().encode())
     other.model = models.WordLevel(vocabulary, unk_token=unknown)
-    return replace(lookup, **word_tables(vocabulary, unknown)).validate(), other
+    spelled = replace(lookup, **word_tables(vocabulary, unknown), model=WORD_LEVEL, subwords=None)
+    return spelled.validate(), other
 
 
 def pieces(tokenizer: Tokenizer, text: str) -> list[str]:

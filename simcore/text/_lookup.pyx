@@ -14,6 +14,16 @@ cdef extern from "Python.h":
     Py_ssize_t PyUnicode_GET_LENGTH(object)
 
 cdef extern from "_lookup.h":
+    ctypedef struct Edge:
+        pass
+    ctypedef struct Pair:
+        pass
+    ctypedef struct Trie:
+        const Edge *edges
+        const int32_t *node_words
+        const int32_t *word_ids
+        uint64_t edge_mask, seed
+        int64_t inner
     ctypedef struct Lookup:
         const int32_t *byte_index
         const int32_t *map_index
@@ -29,6 +39,15 @@ cdef extern from "_lookup.h":
         int64_t merge_count, step_count, longest
         uint64_t slot_mask, seed
         int32_t unknown, model
+        Trie trie
+        const double *scores
+        const Pair *pairs
+        const int32_t *byte_ids
+        const int32_t *letters
+        const int32_t *letter_slots
+        uint64_t pair_mask, letter_mask
+        double unknown_score
+        int32_t most_characters, flags
     ctypedef struct Work:
         int64_t *ids
         int64_t id_count
@@ -36,6 +55,12 @@ cdef extern from "_lookup.h":
     int64_t place_words(
         uint64_t seed, const uint8_t* bytes, const int32_t* ends, const int32_t* ids, int64_t n, uint8_t* records,
         uint64_t* slots, uint64_t slot_mask) noexcept nogil
+    int64_t build_trie(
+        Trie* trie, Edge* edges, int32_t* node_words, const uint8_t* bytes, const int32_t* ends, int64_t n) noexcept nogil
+    int64_t walk(const Trie* trie, const uint8_t* bytes, int64_t n) noexcept nogil
+    void place_pairs(uint64_t seed, const int32_t* rows, int64_t n, Pair* pairs, uint64_t mask) noexcept nogil
+    void place_letters(
+        uint64_t seed, const int32_t* letters, int64_t n, int32_t* slots, uint64_t mask) noexcept nogil
     void fuse_ascii(Lookup* t) noexcept nogil
     int split_text(const Lookup* t, Work* w, const void* data, int kind, int ascii, int64_t n) noexcept nogil
 
@@ -44,6 +69,14 @@ cdef struct Text:
     void* data
     int64_t length
     int kind, ascii
+
+
+cdef int64_t slots_for(int64_t n):
+    """Return the size of a hash table of n entries, a power of two; at most two places of three are taken."""
+    cdef int64_t size = 2
+    while size < 3 * n // 2 + 1:
+        size *= 2
+    return size
 
 
 cdef class LookupTables:
@@ -74,26 +107,30 @@ cdef class LookupTables:
         int32_t unknown,
         int32_t model,
         uint64_t seed,
+        const int32_t[::1] settings=None,
+        const uint8_t[::1] affix=None,
+        const double[::1] scores=None,
+        const int32_t[::1] byte_ids=None,
+        const int32_t[:, ::1] letters=None,
+        const int32_t[:, ::1] pairs=None,
     ):
         cdef Lookup* t = &self.tables
-        cdef int64_t n = word_ids.shape[0], size = 2, i, begin = 0, total = 8
+        cdef int64_t n = word_ids.shape[0], size = slots_for(n), i, begin = 0, total = 8
         t.longest = 0
         for i in range(n):
             t.longest = max(t.longest, word_ends[i] - begin)
             total += 8 + (word_ends[i] - begin + 7) // 8 * 8
             begin = word_ends[i]
-        while size < 3 * n // 2 + 1:  # at most two slots of three are taken
-            size *= 2
         cdef uint8_t[::1] records = np.zeros(total, dtype=np.uint8)
         cdef uint64_t[::1] slots = np.zeros(size, dtype=np.uint64)
         t.seed, t.slot_mask, t.unknown, t.model = seed, size - 1, unknown, model
-        cdef int64_t placed = 0
-        if n:
+        cdef int64_t placed = 0, whole = n if settings is None else settings[0]
+        if whole:
             with nogil:
                 placed = place_words(
-                    seed, &word_bytes[0], &word_ends[0], &word_ids[0], n, &records[0], &slots[0], t.slot_mask
+                    seed, &word_bytes[0], &word_ends[0], &word_ids[0], whole, &records[0], &slots[0], t.slot_mask
                 )
-        if placed < n:
+        if placed < whole:
             raise ValueError(f"duplicate word {placed}")
         t.records, t.slots = &records[0], &slots[0]
         t.byte_index, t.byte_cells = &byte_index[0, 0], &byte_cells[0, 0]
@@ -107,7 +144,53 @@ cdef class LookupTables:
         t.steps = &steps[0, 0] if steps.shape[0] else NULL
         t.step_count = steps.shape[0]
         fuse_ascii(t)
-        self.kept = (byte_index, byte_cells, map_index, map_cells, pool, merges, merged, code, steps, records, slots)
+        self.kept = [byte_index, byte_cells, map_index, map_cells, pool, merges, merged, code, steps, records, slots]
+        if settings is None:
+            return
+        t.most_characters, t.flags = settings[1], settings[2]
+        t.byte_ids = &byte_ids[0] if byte_ids is not None else NULL
+        t.scores = &scores[0] if scores is not None else NULL
+        t.unknown_score = scores[n] if scores is not None else 0
+        self.kept += [byte_ids, scores]
+        if pairs is None:
+            self.plant(word_bytes, word_ends, word_ids, affix)
+        else:
+            self.join(letters, pairs)
+
+    cdef plant(self, const uint8_t[::1] word_bytes, const int32_t[::1] word_ends, const int32_t[::1] word_ids,
+               const uint8_t[::1] affix):
+        """Build the trie of all words."""
+        cdef Trie* trie = &self.tables.trie
+        cdef int64_t size = slots_for(word_bytes.shape[0]), n = word_ids.shape[0]
+        cdef uint64_t[::1] edges = np.zeros(size, dtype=np.uint64)  # an Edge has 8 bytes
+        cdef int32_t[::1] node_words = np.empty(word_bytes.shape[0] + 1, dtype=np.int32)
+        trie.seed, trie.edge_mask = self.tables.seed, size - 1
+        trie.edges, trie.node_words = <const Edge*> &edges[0], &node_words[0]
+        trie.word_ids = &word_ids[0] if n else NULL
+        node_words[0] = -1
+        if n:
+            with nogil:
+                build_trie(trie, <Edge*> &edges[0], &node_words[0], &word_bytes[0], &word_ends[0], n)
+        trie.inner = 0
+        if affix is not None and affix.shape[0]:
+            trie.inner = walk(trie, &affix[0], affix.shape[0])
+        self.kept += [edges, node_words, word_ids]
+
+    cdef join(self, const int32_t[:, ::1] letters, const int32_t[:, ::1] pairs):
+        """Build the hash tables of letters and merges."""
+        cdef Lookup* t = &self.tables
+        cdef int64_t letter_count = letters.shape[0], pair_count = pairs.shape[0]
+        cdef int64_t letter_size = slots_for(letter_count), pair_size = slots_for(pair_count)
+        cdef int32_t[::1] letter_slots = np.zeros(letter_size, dtype=np.int32)
+        cdef int32_t[:, ::1] placed = np.empty((pair_size, 4), dtype=np.int32)  # a Pair has 4 numbers
+        t.letter_mask, t.pair_mask = letter_size - 1, pair_size - 1
+        t.letters = &letters[0, 0] if letter_count else NULL
+        t.letter_slots, t.pairs = &letter_slots[0], <const Pair*> &placed[0, 0]
+        cdef const int32_t* rows = &pairs[0, 0] if pair_count else NULL
+        with nogil:
+            place_letters(t.seed, t.letters, letter_count, &letter_slots[0], t.letter_mask)
+            place_pairs(t.seed, rows, pair_count, <Pair*> &placed[0, 0], t.pair_mask)
+        self.kept += [letters, letter_slots, placed]
 
     def split(self, tuple texts):
         """Split texts; raise TypeError for the first that is not a str.

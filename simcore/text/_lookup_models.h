@@ -3,7 +3,9 @@
 #ifndef SPIKEWATCH_LOOKUP_MODELS_H
 #define SPIKEWATCH_LOOKUP_MODELS_H
 
-#include "_lookup_words.h"
+#include "_lookup_bpe.h"
+#include "_lookup_unigram.h"
+#include "_lookup_wordpiece.h"
 
 /* Append the word ids of all pieces to w->ids, one for each piece. */
 static int whole_words(const Lookup *t, Work *w)
@@ -22,9 +24,18 @@ static int whole_words(const Lookup *t, Work *w)
    error.  A model of several ids a piece reserves `key` and `ids` for each piece. */
 static int append_ids(const Lookup *t, Work *w)
 {
-    switch (t->model) {
-    default: return whole_words(t, w);
+    int failed = 0;
+    if (t->model == WORD_LEVEL) return whole_words(t, w);
+    w->fuel = STEPS + STEPS_PER_CHARACTER * w->length;
+    for (int64_t k = 0; k < w->piece_count && !failed; k++) {
+        int64_t first = w->pieces[2 * k], last = w->pieces[2 * k + 1];
+        switch (t->model) {
+        case WORDPIECE: failed = run_wordpiece(t, w, first, last); break;
+        case UNIGRAM: failed = run_unigram(t, w, first, last); break;
+        default: failed = run_bpe(t, w, first, last);
+        }
     }
+    return failed;
 }
 
 #endif

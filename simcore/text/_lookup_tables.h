@@ -17,8 +17,26 @@ enum { SECOND = 0x80 };               /* bit of a mark: may compose with the cha
 enum { NESTED = 8 };                  /* depth of look-ahead inside look-ahead */
 enum { GROWTH = 64, SLACK = 64 };     /* a text of n characters may grow to GROWTH * (n + SLACK) */
 enum { STEPS = 1 << 24, STEPS_PER_CHARACTER = 256 };  /* most steps of a pattern on one text */
-enum { WORD_LEVEL };                  /* models */
+enum { WORD_LEVEL, WORDPIECE, UNIGRAM, BPE };  /* models */
+enum { BYTE_LEVEL = 1, FUSE_UNKNOWN = 2, DROP_UNKNOWN = 4, BYTE_FALLBACK = 8 };  /* flags of a model */
 enum { NO_MATCH = -1, NO_MEMORY = -2, TOO_MANY_STEPS = -3, LONE_SURROGATE = -4, UNKNOWN_WORD = -5 };
+
+/* See _lookup_trie.h. */
+typedef struct {
+    uint32_t key, child;
+} Edge;
+
+typedef struct {
+    const Edge *edges;
+    const int32_t *node_words, *word_ids;  /* the word of each node (-1: none), and the id of each word */
+    uint64_t edge_mask, seed;
+    int64_t inner;  /* the node where words begin that do not begin a piece, or -1: there is none */
+} Trie;
+
+/* A merge of BPE: two words, the word that they make (-1: a free place of the hash table), and its rank. */
+typedef struct {
+    int32_t a, b, made, rank;
+} Pair;
 
 typedef struct {
     const int32_t *byte_index, *map_index, *map_cells, *pool, *merged, *steps;
@@ -29,6 +47,14 @@ typedef struct {
     uint64_t slot_mask, seed;
     int32_t unknown;    /* the id of every other word, or -1: there is none */
     int32_t model;
+    /* of the models of parts of words, see subwords.py */
+    Trie trie;
+    const double *scores;
+    const Pair *pairs;
+    const int32_t *byte_ids, *letters, *letter_slots;
+    uint64_t pair_mask, letter_mask;
+    double unknown_score;
+    int32_t most_characters, flags;
     /* What the first `fused` steps make of each ASCII character, and the symbol of the result; 0: nothing is fused. */
     int64_t fused;
     uint8_t ascii[128], ascii_symbols[128];
@@ -45,8 +71,11 @@ typedef struct {
     int64_t *pieces, *spare_pieces, *ids;
     Choice *choices;
     char *key;
+    double *best;    /* these four are memory of the models of parts of words */
+    int32_t *links, *parts;
+    int64_t *heap;
     size_t text_capacity, spare_capacity, symbols_capacity, spare_symbols_capacity, pieces_capacity, spare_pieces_capacity, ids_capacity, choices_capacity,
-        key_capacity;
+        key_capacity, best_capacity, links_capacity, parts_capacity, heap_capacity;
     int64_t length, piece_count, choice_count, id_count, fuel;
     int64_t most;      /* limit of the text's characters, and of open choices */
     uint64_t present;  /* set of the symbols in the text; 0: `symbols` is out of date */
@@ -68,7 +97,7 @@ static inline int reserve(void **memory, size_t *capacity, size_t need, size_t i
 static inline void work_free(Work *w)
 {
     free(w->text); free(w->spare); free(w->symbols); free(w->spare_symbols); free(w->pieces); free(w->spare_pieces);
-    free(w->ids); free(w->choices); free(w->key);
+    free(w->ids); free(w->choices); free(w->key); free(w->best); free(w->links); free(w->parts); free(w->heap);
 }
 
 /* Make `spare` the text, with a new length. */

@@ -105,4 +105,16 @@ static inline int32_t find_word(const Lookup *t, Work *w, int64_t first, int64_t
     return id < 0 ? t->unknown : id;
 }
 
+static inline int push_id(Work *w, int32_t id)
+{
+    if (!RESERVE(w, ids, w->id_count + 1)) return NO_MEMORY;
+    w->ids[w->id_count++] = id;
+    return 0;
+}
+
+static inline int push_unknown(const Lookup *t, Work *w)
+{
+    return t->unknown < 0 ? UNKNOWN_WORD : push_id(w, t->unknown);
+}
+
 #endif

@@ -42,6 +42,7 @@ from .lookup_format import (
     VERSIONS,
     WORD_LEVEL,
 )
+from .subwords import Subwords
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,6 +97,8 @@ class Lookup:
         SHA-256 of the tokenizer.json that the lookup was compiled from, in hexadecimal.
     model : str
         What turns a piece into word ids, one of MODELS.
+    subwords : Subwords, optional
+        The tables of a model other than "word-level".
 
     """
 
@@ -114,11 +117,13 @@ class Lookup:
     unknown: int
     tokenizer: str
     model: str = WORD_LEVEL
+    subwords: Subwords | None = None
 
     @property
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All tensors by name; without the optional ones that it lacks."""
         found = {f.name: getattr(self, f.name) for f in fields(self) if f.name in TENSORS}
+        found |= self.subwords.arrays if self.subwords else {}
         return {name: tensor for name, tensor in found.items() if tensor is not None}
 
     @property
@@ -145,6 +150,9 @@ class Lookup:
         check(NO_UNKNOWN <= self.unknown < MAX_WORDS_IN_TABLE, "unknown: not a word id")
         known = self.model in MODELS
         check(known, f"model {self.model!r:.40} is not known; a newer version may read it")
+        check((self.subwords is None) == (self.model == WORD_LEVEL), "settings: model")
+        if self.subwords:
+            self.subwords.check(self.model, len(self.word_ids), len(self.word_bytes))
         return self
 
     def to_bytes(self) -> bytes:
@@ -184,7 +192,8 @@ class Lookup:
             raise ModelError(
                 "lookup: metadata lack the id of the unknown word, the tokenizer's digest or the model"
             )
-        read = cls(**tensors, unknown=unknown, tokenizer=tokenizer, model=model)
+        subwords = Subwords.take(tensors)
+        read = cls(**tensors, unknown=unknown, tokenizer=tokenizer, model=model, subwords=subwords)
         check(read.version <= metadata["version"], "not of version 1, as its metadata state")
         return read.validate()
 
@@ -205,7 +214,8 @@ class LookupSplitter:
     """
 
     def __init__(self, lookup: Lookup) -> None:
-        self.highest = int(max(lookup.word_ids.max(initial=0), lookup.unknown))
+        parts = lookup.subwords.highest if lookup.subwords else -1
+        self.highest = int(max(lookup.word_ids.max(initial=0), lookup.unknown, parts))
         """The highest word id."""
         try:
             self._tables = LookupTables(

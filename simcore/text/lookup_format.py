@@ -12,11 +12,20 @@ VERSIONS: Final = (1, 2)
 """Version 1 has the model "word-level", an unknown word, and no optional tensor; its files answer as before."""
 
 WORD_LEVEL: Final = "word-level"
-MODELS: Final = {WORD_LEVEL: 0}
+WORDPIECE: Final = "wordpiece"
+UNIGRAM: Final = "unigram"
+BPE: Final = "bpe"
+MODELS: Final = {WORD_LEVEL: 0, WORDPIECE: 1, UNIGRAM: 2, BPE: 3}
 """The models, and their numbers in `_lookup_tables.h`."""
 
 NO_UNKNOWN: Final = -1
 """The id of the unknown word in a lookup without one, and the only id of a text that has a word it cannot encode."""
+
+BYTE_LEVEL, FUSE_UNKNOWN, DROP_UNKNOWN, BYTE_FALLBACK = 1, 2, 4, 8
+"""Flags of a model, as in `_lookup_tables.h`."""
+
+MAX_TRIE_BYTES: Final = 2**23
+"""Most bytes of all words of WordPiece and Unigram: our own bound, on a trie's memory; large vocabularies have 3 MB."""
 
 CODE_POINTS: Final = 0x110000
 PAGE: Final = 256
@@ -56,6 +65,12 @@ TENSORS: Final = {
     "word_bytes": Field(dtype="uint8", shape=("bytes of words",)),
     "word_ends": Field(dtype="int32", shape=("words",)),
     "word_ids": Field(dtype="int32", shape=("words",)),
+    "settings": Field(dtype="int32", shape=(3,), optional=True),
+    "affix": Field(dtype="uint8", shape=("bytes of the affix",), optional=True),
+    "scores": Field(dtype="float64", shape=("scores",), optional=True),
+    "byte_ids": Field(dtype="int32", shape=(256,), optional=True),
+    "letters": Field(dtype="int32", shape=("letters", 5), optional=True),
+    "pairs": Field(dtype="int32", shape=("pairs", 3), optional=True),
 }
 LENGTHS: Final = {
     "pages of bytes": 2 * PAGES,
@@ -67,6 +82,10 @@ LENGTHS: Final = {
     "steps": 64,
     "bytes of words": 2**28,
     "words": MAX_WORDS_IN_TABLE,
+    "bytes of the affix": 2**16,
+    "scores": MAX_WORDS_IN_TABLE + 1,
+    "letters": 2**20,
+    "pairs": MAX_WORDS_IN_TABLE,
 }
 LONGEST_WORD: Final = 2**16
 """Longest word in bytes: our own bound."""

@@ -225,6 +225,13 @@ def publish(
             help="Word vectors (.vec, .vec.gz), for a model whose inputs are word vectors."
         ),
     ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Output of MODEL that holds the logits; default: the one that is a classifier's.",
+        ),
+    ] = None,
     actor: Actor = None,
     reason: Reason = "",
     as_json: AsJson = False,
@@ -248,6 +255,7 @@ def publish(
         evaluate=evaluate,
         training=training,
         vectors=vectors,
+        output=output,
     )
     pin, converted = convert_and_publish(
         source,

@@ -23,7 +23,7 @@ from ..network.place import gate_lines, readout_copies
 from ..read import read_model
 from ..words.question_files import read_questions
 from ..words.vectors import read_vectors, vocabulary_table
-from .question_words import question_words
+from .question_words import longest_question, question_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -66,6 +66,8 @@ class Source:
         `training.json` of the training, which is published with the model.
     vectors : str or Path or None
         Word vectors (.vec, .vec.gz), for a network that takes these instead of word ids.
+    output : str or None
+        Name of the model's output that holds the logits; None: the one that is a classifier's.
 
     Raises
     ------
@@ -81,8 +83,11 @@ class Source:
     evaluate: str | Path | None = None
     training: str | Path | None = None
     vectors: str | Path | None = None
+    output: str | None = None
 
     def __post_init__(self) -> None:
+        if self.output is not None and not isinstance(self.output, str):
+            raise TypeError(f"Source.output: expected str, got {self.output!r}")
         for field in fields(self):
             value = getattr(self, field.name)
             if not isinstance(value, str | Path) and (
@@ -182,6 +187,9 @@ def convert(
 
     """
     contents = _read(source, check_readout(readout), note)
+    limit = contents.float_model.limit(contents.words)
+    if limit is not None:
+        note(limit)
     labelled = all(q.label is not None for q in contents.calibration)
     chosen = choose_recipe(recipe, labelled=labelled, note=note)
     truth = label_indices(contents.worded, contents.names) if chosen == "labels" else None
@@ -228,16 +236,22 @@ def _read(source: Source, head: Head, note: Callable[[str], None]) -> _Contents:
     vectors = None
     if source.vectors is not None:
         vectors = _vocabulary(Path(source.vectors), tokenizer, note)
-    note(f"reading {Path(source.model).name}")
-    network, float_model = read_model(Path(source.model), vectors=vectors)
-    calibration = _evenly(read_questions(Path(source.calibrate), labelled=False), MAX_CALIBRATION)
     names = read_labels(labels)
+    calibration = _evenly(read_questions(Path(source.calibrate), labelled=False), MAX_CALIBRATION)
+    texts, splitter = [q.text for q in calibration], read_tokenizer(tokenizer)
+    note(f"reading {Path(source.model).name}")
+    network, float_model = read_model(
+        Path(source.model),
+        vectors=vectors,
+        output=source.output,
+        classes=len(names),
+        longest=longest_question(texts, splitter),
+    )
     if len(names) != network.classes:
         raise ConvertError(
             f"labels.json: {len(names)} names, but the network has {network.classes} outputs"
         )
-    texts = [q.text for q in calibration]
-    split = question_words(texts, read_tokenizer(tokenizer), float_model, note)
+    split = question_words(texts, splitter, float_model, note)
     known = [i for i, ids in enumerate(split) if len(ids)]
     if len(known) < MIN_CALIBRATION:
         raise DataError(

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from ..read import FloatModel
 
 
+def longest_question(texts: Sequence[str], tokenizer: Tokenizer) -> int:
+    """Return the number of words of the longest question, with those that a network may skip."""
+    _, starts = LibrarySplitter(tokenizer).split(texts)
+    return int(np.diff(starts).max(initial=0))
+
+
 def question_words(
     texts: Sequence[str],
     tokenizer: Tokenizer,

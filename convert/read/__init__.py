@@ -8,7 +8,8 @@ sequences (`proof.prove`).
 
 from __future__ import annotations
 
-from .float_model import FloatModel, InputLayout
+from .float_model import FloatModel
+from .inputs import InputLayout
 from .reader import read_model, read_model_bytes
 
 __all__ = ["FloatModel", "InputLayout", "read_model", "read_model_bytes"]

@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper
 
 from ..errors import ModelFileError
+from .session_process import first_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -171,10 +172,24 @@ def numpy_type(value: onnx.ValueInfoProto) -> Any:
     return helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).type
 
 
+def initial_states(graph: onnx.GraphProto) -> dict[str, tuple[int | None, ...]]:
+    """Return the shape of each tensor that an RNN node takes as its initial state; None is the number of questions."""
+    found: dict[str, tuple[int | None, ...]] = {}
+    for node in graph.node:
+        if node.op_type == "RNN" and len(node.input) > 5 and node.input[5]:
+            given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+            directions = 2 if given.get("direction") == b"bidirectional" else 1
+            found[node.input[5]] = (directions, None, int(given.get("hidden_size", 0)))
+    return found
+
+
 def vector_input(graph: onnx.GraphProto) -> onnx.ValueInfoProto | None:
     """Return the input of word vectors (float, 3 dimensions) if the model has one, otherwise None."""
+    states = initial_states(graph)
     for value in graph_inputs(graph):
         dims = dimensions(value)
+        if value.name in states:
+            continue
         if dims is not None and len(dims) == 3 and np.issubdtype(numpy_type(value), np.floating):
             return value
     return None
@@ -250,8 +265,3 @@ def _embed(model: onnx.ModelProto, value: onnx.ValueInfoProto, table: WordTable)
     del graph.node[:], graph.input[:]
     graph.node.extend(copies)
     graph.input.extend(inputs)
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of an error's text."""
-    return str(error).strip().partition("\n")[0][:200]

@@ -7,80 +7,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import onnx
-import onnxruntime
 
 from ..errors import ModelFileError
+from .session_process import first_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from ..network.elman import ElmanNetwork
+    from .inputs import InputLayout
+    from .tail import Threshold
 
 _BATCH: Final = 512
 """Questions that one call of onnxruntime gets, unless the model fixes their number."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class InputLayout:
-    """How a model takes its questions: names, types, axes and sizes of its inputs.
-
-    Attributes
-    ----------
-    ids : str
-        Name of the input of word ids.
-    ids_type : type
-        Its NumPy type.
-    batch_axis : {0, 1} or None
-        Axis of `ids` along which the questions are; None: it takes a single question, (time,).
-    batch : int or None
-        Number of questions that it takes at once; None: any.
-    length : int or None
-        Number of words that a question must have; None: any.
-    lengths : str
-        Name of the input of lengths; empty: there is none.
-    lengths_type : type
-        Its NumPy type.
-    lengths_rank : int
-        Its number of dimensions, 0 or 1.
-    padding : int or None
-        Word id that fills up short questions: 0 if there is an input of lengths, or else the id that the model itself
-        skips; None: the model would take padding for words.
-
-    """
-
-    ids: str
-    ids_type: Any
-    batch_axis: int | None
-    batch: int | None
-    length: int | None
-    lengths: str = ""
-    lengths_type: Any = np.int64
-    lengths_rank: int = 1
-    padding: int | None = None
-
-    def can_run(self, length: int) -> bool:
-        """Return whether the model takes questions of `length` words."""
-        if self.length is None or length == self.length:
-            return True
-        return self.padding is not None and length < self.length
-
-    def feed(self, questions: list[NDArray[np.int64]]) -> dict[str, NDArray[Any]]:
-        """Return the model's inputs for some questions, by name."""
-        counts = np.array([len(q) for q in questions], dtype=self.lengths_type)
-        width = int(counts.max()) if self.length is None else self.length
-        table = np.full((len(questions), width), self.padding or 0, dtype=self.ids_type)
-        for i, q in enumerate(questions):
-            table[i, : len(q)] = q
-        if self.batch_axis is None:
-            table = table[0]
-        elif self.batch_axis == 1:
-            table = np.ascontiguousarray(table.T)
-        feed = {self.ids: table}
-        if self.lengths:
-            feed[self.lengths] = counts if self.lengths_rank else counts[0]
-        return feed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -100,6 +41,8 @@ class FloatModel:
         How it takes questions.
     network : ElmanNetwork
         The network that was read from it.
+    threshold : Threshold or None
+        How the file's single logit decides between two classes; None: it has a logit for each class.
     skipped : frozenset of int
         Word ids that the model skips wherever they are in a question: it answers as if they were not there.
     unusable : dict
@@ -112,12 +55,25 @@ class FloatModel:
     data: bytes
     layout: InputLayout
     network: ElmanNetwork
+    threshold: Threshold | None = None
     skipped: frozenset[int] = frozenset()
     unusable: Mapping[int, str] = field(default_factory=dict)
 
     def can_run(self, question: NDArray[np.int64]) -> bool:
         """Return whether onnxruntime itself can answer a question."""
         return self.layout.can_run(len(question))
+
+    def limit(self, questions: Sequence[NDArray[np.int64]]) -> str | None:
+        """Say how many words a question of the file itself has, if it does not take every number; otherwise None."""
+        length = self.layout.length
+        if length is None:
+            return None
+        others = sum(not self.can_run(q) for q in questions)
+        most = "at most " if self.layout.padding is not None else ""
+        return (
+            f"the file itself answers questions of {most}{length} words only; others are answered by the recurrence"
+            f" as read: {others} of {len(questions)} calibration questions"
+        )
 
     def logits(self, questions: list[NDArray[np.int64]]) -> NDArray[np.float64]:
         """Run questions of at least one word each; return the logits, float64 (n, classes)."""
@@ -143,7 +99,7 @@ class FloatModel:
         lengths = np.array([len(q) for q in questions])
         # without padding, only questions of equal length can share a batch
         groups = [np.arange(len(questions))]
-        if not self.layout.lengths and self.layout.length is None:
+        if self.layout.padding is None and self.layout.length is None:
             groups = [np.flatnonzero(lengths == n) for n in np.unique(lengths)]
         size = self._batch()
         pieces = [g[i : i + size] for g in groups for i in range(0, len(g), size)]
@@ -154,10 +110,7 @@ class FloatModel:
         return logits
 
     def _batch(self) -> int:
-        layout = self.layout
-        if layout.batch_axis is None or (layout.lengths and layout.lengths_rank == 0):
-            return 1
-        return layout.batch or _BATCH
+        return 1 if self.layout.one_at_a_time else self.layout.batch or _BATCH
 
     def _run_batch(self, questions: list[NDArray[np.int64]]) -> NDArray[np.float64]:
         asked = list(questions)
@@ -166,26 +119,21 @@ class FloatModel:
             asked += [questions[0]] * (self.layout.batch - len(questions))
         try:
             result = self.session.run(None, self.layout.feed(asked))[0]
+        except ModelFileError:
+            raise
         except Exception as e:  # noqa: BLE001 - classes of onnxruntime's C++ side, derived from Exception
-            line = str(e).strip().partition("\n")[0][:200]
-            raise ModelFileError(f"onnxruntime cannot run it: {line}") from None
-        result = np.asarray(result, dtype=np.float64).reshape(len(asked), -1)
-        return result[: len(questions)]
+            raise ModelFileError(f"onnxruntime cannot run it: {first_line(e)}") from None
+        result = np.asarray(result, dtype=np.float64).reshape(len(asked), -1)[: len(questions)]
+        if self.threshold is None:
+            return result
+        return self.threshold.logits(result[:, 0])
 
 
-def start_session(model: onnx.ModelProto, logits: str) -> Any:
-    """Start an onnxruntime session whose only output is the tensor `logits` of the outermost graph."""
+def with_output(model: onnx.ModelProto, tensor: str) -> bytes:
+    """Return a complete model whose only output is the tensor `tensor` of its outermost graph."""
     shown = onnx.ModelProto()
     shown.CopyFrom(model)
     outputs = {o.name: o for o in shown.graph.output}
     del shown.graph.output[:]
-    shown.graph.output.append(outputs.get(logits, onnx.ValueInfoProto(name=logits)))
-    options = onnxruntime.SessionOptions()
-    # one thread, so that logits do not depend on the number of CPUs
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    # fatal errors only: failures are raised, and warnings are not for our users
-    options.log_severity_level = 4
-    return onnxruntime.InferenceSession(
-        shown.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    shown.graph.output.append(outputs.get(tensor, onnx.ValueInfoProto(name=tensor)))
+    return bytes(shown.SerializeToString())

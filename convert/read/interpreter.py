@@ -270,6 +270,24 @@ def _concat_sequence(node: onnx.NodeProto, values: list[Any]) -> Any:
     return concatenated(values[0], attribute(node, "axis"), new=new)
 
 
+def _split_to_sequence(node: onnx.NodeProto, values: list[Any]) -> Any:
+    value = affine_or_array(values[0])
+    split = values[1] if len(values) > 1 else None
+    axis = attribute(node, "axis", 0)
+    size = value.shape[axis]
+    if split is None:
+        if not attribute(node, "keepdims", 1):
+            return [_take(value, i, axis) for i in range(size)]
+        ends = list(range(1, size))
+    elif split.ndim:
+        ends = np.cumsum(split)[:-1].tolist()
+    else:  # parts of this size, the last may be smaller
+        ends = list(range(int(split), size, int(split)))
+    if isinstance(value, Affine):
+        return [value.rearranged(part) for part in np.split(value.index, ends, axis)]
+    return np.split(value, ends, axis)
+
+
 _CONTROL: Final = {"If": _if, "Loop": _loop, "Scan": _scan}
 _SEQUENCES: Final[dict[str, Callable[[onnx.NodeProto, list[Any]], Any]]] = {
     "ConcatFromSequence": _concat_sequence,
@@ -278,4 +296,5 @@ _SEQUENCES: Final[dict[str, Callable[[onnx.NodeProto, list[Any]], Any]]] = {
     "SequenceEmpty": lambda *_: [],
     "SequenceInsert": _insert,
     "SequenceLength": lambda _, values: np.array(len(values[0]), dtype=np.int64),
+    "SplitToSequence": _split_to_sequence,
 }

@@ -1,20 +1,28 @@
-"""Prove against onnxruntime that a network as read answers as its file does, and find the ids that the file skips."""
+"""Prove against onnxruntime that a network as read answers as its file does, at which lengths, and with which ids."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from ..errors import ModelFileError
+from .inputs import Cut
+from .runtime import RuntimeEnded
+from .special_ids import find_special_ids
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
+    from ..network.elman import ElmanNetwork
     from .float_model import FloatModel
 
     I64 = NDArray[np.int64]
+    F64 = NDArray[np.float64]
 
 TOLERANCE: Final = 1e-4
 """Largest difference of a logit from onnxruntime's."""
@@ -23,26 +31,45 @@ SHARE: Final = 0.1
 """Extra difference allowed for each 1 of the question's largest logit, in units of TOLERANCE: onnxruntime computes in
 single precision, and the states of an unbounded ReLU may be large."""
 
-SEQUENCES: Final = 64
-"""Random sequences in the proof."""
+ROUNDING: Final = 2.0**-24
+"""Relative rounding error of single precision."""
 
-LONGEST: Final = 20
-"""Words of the longest of them, if the model takes questions of any length."""
+ROUNDINGS: Final = 16
+"""Extra difference allowed, in units of what one rounding of every weight changes: over many words, a network whose
+weights are large multiplies the rounding errors of its states."""
 
-AT_THE_END: Final = "which the model takes for padding at the end of a question only"
-"""What a model that counts the words before padding does to the padding's id."""
+HUGE: Final = 1e30
+"""Logits beyond this are not compared: the states before them may exceed single precision."""
 
-IN_ITS_OWN_WAY: Final = "which the model treats in a way of its own"
-"""What a model does to an id that is neither a word to it nor padding."""
+SEQUENCES: Final = 4
+"""Random sequences of each length."""
+
+REACH: Final = 48
+"""Words of the longest sequence at least, whatever the length of the calibration questions."""
+
+MORE: Final = 1.5
+"""Words of the longest sequence, for each word of the longest calibration question."""
 
 
-def prove(model: FloatModel, *, compared: set[int], seed: int) -> FloatModel:
-    """Check a network as read against onnxruntime on random sequences of different lengths.
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Asked:
+    """Sequences of one length, and their logits in onnxruntime; None: it cannot run them, for the `reason`."""
 
-    A model of one fixed length gets sequences of that length.  If it compares its words with a padding id, it gets
-    shorter sequences as well, filled up with that id; if it answers those correctly, the returned model has that
-    padding.  Every id that the graph compares its words with is then put at the start, in the middle and at the end of
-    sequences, to find out whether the model skips it.
+    length: int
+    questions: list[I64]
+    wanted: F64 | None
+    reason: str = ""
+
+
+def prove(
+    model: FloatModel, *, compared: set[int], read_at: int, longest: int, seed: int
+) -> FloatModel:
+    """Check a network as read against onnxruntime on random sequences, from one word to more than `longest`.
+
+    Where the file does not answer some lengths, or answers them as if words were cut off, the returned model's layout
+    says so.  A model of one fixed length gets sequences of that length.  If it compares its words with a padding id, it
+    gets shorter sequences as well, filled up with that id; if it answers those correctly, the returned model has that
+    padding.  Last come sequences that hold the ids that the graph compares its words with (see `find_special_ids`).
 
     Parameters
     ----------
@@ -50,13 +77,17 @@ def prove(model: FloatModel, *, compared: set[int], seed: int) -> FloatModel:
         The model, with the network that was read from it.
     compared
         Word ids with which the graph compares its words.
+    read_at
+        Number of words that the network was read at.
+    longest
+        Words of the longest calibration question, 0 if there are none.
     seed
         Seed of the sequences.
 
     Returns
     -------
     FloatModel
-        The model, with the padding and the skipped ids that were found.
+        The model, with the lengths, the padding and the skipped ids that were found.
 
     Raises
     ------
@@ -65,85 +96,159 @@ def prove(model: FloatModel, *, compared: set[int], seed: int) -> FloatModel:
 
     """
     compared = {c for c in compared if 0 <= c < len(model.network.rows)}
-    layout = model.layout
     words = np.setdiff1d(np.arange(len(model.network.rows)), sorted(compared))
     if not len(words):
         raise ModelFileError("embedding: holds no word except padding")
-    questions = _random(model, words, seed)
-    excess = np.inf
-    if layout.length is not None and layout.padding is None:
-        for padding in sorted(compared):
-            # an id that the graph compares with is padding only if shorter sequences come out right
-            padded = replace(model, layout=replace(layout, padding=padding))
-            excess = _excess(padded, _random(padded, words, seed))
-            if excess <= 1:
-                model = padded
-                break
-    if not excess <= 1:  # not `excess > 1`, which is false for NaN
-        excess = _excess(model, questions)
-    if not excess <= 1:
-        raise ModelFileError(
-            f"the network as read differs from onnxruntime by {excess * TOLERANCE:.3g} on random sequences,"
-            f" limit {TOLERANCE:g}"
-        )
-    return _with_special_ids(model, sorted(compared), words, seed)
-
-
-def _random(model: FloatModel, words: I64, seed: int) -> list[I64]:
-    """Return random sequences of words, of lengths that the model takes."""
     rng = np.random.default_rng(seed)
-    longest = LONGEST if model.layout.length is None else model.layout.length
-    lengths = [n for n in range(1, longest + 1) if model.layout.can_run(n)]
-    return [rng.choice(words, lengths[i % len(lengths)]) for i in range(SEQUENCES)]
+    if model.layout.length is None:
+        model = _at_any_length(model, words, _lengths(max(longest, read_at)), read_at, rng)
+    else:
+        model = _at_its_length(model, sorted(compared), words, rng)
+
+    def agrees(asked: list[I64], read: list[I64]) -> bool:
+        return bool(excess(model.network, model.run(asked), read) <= 1)
+
+    skipped, unusable = find_special_ids(model.layout, sorted(compared), words, agrees, rng)
+    return replace(model, skipped=skipped, unusable=unusable)
 
 
-def _excess(model: FloatModel, asked: list[I64], read: list[I64] | None = None) -> float:
-    """Return the largest difference of a logit, in units of the allowed difference.
+def _lengths(longest: int) -> list[int]:
+    """Return the lengths of the proof's sequences: every short one, then each the sum of the two before."""
+    reach = max(REACH, math.ceil(MORE * longest))
+    found, n, after = {*range(1, 9), longest, reach} - {0}, 8, 13
+    while after < reach:
+        found.add(after)
+        n, after = after, n + after
+    return sorted(found)
 
-    `asked` goes to onnxruntime, `read` to the network as read; None: the same.
-    """
-    wanted = model.run(asked)
-    got = model.network.logits(asked if read is None else read)
+
+def excess(network: ElmanNetwork, wanted: F64, read: list[I64]) -> float:
+    """Return the largest difference of a logit from onnxruntime's, in units of the allowed difference."""
+    got = network.logits(read)
     if wanted.shape != got.shape:
         raise ModelFileError(
             f"head: {wanted.shape[1]} outputs in onnxruntime, {got.shape[1]} as read"
         )
-    allowed = TOLERANCE * (1 + SHARE * np.abs(wanted).max(axis=1, keepdims=True))
-    with np.errstate(invalid="ignore"):
-        return float((np.abs(wanted - got) / allowed).max())
+    with np.errstate(invalid="ignore", over="ignore"):
+        rounded = np.abs(_rounded(network).logits(read) - got).max(axis=1, keepdims=True)
+        allowed = TOLERANCE * (1 + SHARE * np.abs(wanted).max(axis=1, keepdims=True))
+        share = np.abs(wanted - got) / (allowed + ROUNDINGS * rounded)
+    share[np.abs(got).max(axis=1) > HUGE] = 0
+    return float(share.max())
 
 
-def _with_special_ids(model: FloatModel, compared: list[int], words: I64, seed: int) -> FloatModel:
-    """Find out what the model does to the ids that its graph compares its words with."""
-    skipped: set[int] = set()
-    unusable: dict[int, str] = {}
-    for i in compared:
-        inside, behind, plain = _placements(model, i, words, seed)
-        if _excess(model, inside, plain) <= 1:
-            skipped.add(i)
-        elif not _excess(model, inside) <= 1:  # else it is a word like others
-            at_end = behind and _excess(model, behind, plain[: len(behind)]) <= 1
-            unusable[i] = AT_THE_END if at_end else IN_ITS_OWN_WAY
-    return replace(model, skipped=frozenset(skipped), unusable=unusable)
+def _rounded(network: ElmanNetwork) -> ElmanNetwork:
+    """Return the network with recurrent weights and biases that differ by one rounding of single precision."""
+    rng = np.random.default_rng(0)
+    signs = rng.choice([-ROUNDING, ROUNDING], size=(network.n_hidden, network.n_hidden + 1))
+    backward = None if network.backward is None else _rounded(network.backward)
+    return replace(
+        network,
+        U=network.U * (1 + signs[:, 1:]),
+        b=network.b * (1 + signs[:, 0]),
+        backward=backward,
+    )
 
 
-def _placements(
-    model: FloatModel, i: int, words: I64, seed: int
-) -> tuple[list[I64], list[I64], list[I64]]:
-    """Return sequences with the id `i` anywhere in them, with as many of it at the end, and without it."""
-    rng = np.random.default_rng(seed)
+def _ask(model: FloatModel, words: I64, length: int, rng: np.random.Generator) -> _Asked:
+    questions = list(rng.choice(words, (SEQUENCES, length)))
+    try:
+        wanted = model.run(questions)
+    except RuntimeEnded:
+        raise
+    except ModelFileError as e:
+        return _Asked(length=length, questions=questions, wanted=None, reason=str(e))
+    return _Asked(length=length, questions=questions, wanted=wanted)
+
+
+def _differs(network: ElmanNetwork, asked: _Asked, cut: Cut | None = None) -> float:
+    """Return the excess of some sequences, cut or whole; infinite if onnxruntime cannot run them."""
+    if asked.wanted is None or asked.wanted.shape[1] != network.classes:
+        return math.inf
+    read = asked.questions if cut is None else [cut.apply(q) for q in asked.questions]
+    return excess(network, asked.wanted, read)
+
+
+def _at_any_length(
+    model: FloatModel, words: I64, lengths: Sequence[int], read_at: int, rng: np.random.Generator
+) -> FloatModel:
+    """Prove a model that declares a free length; return it with the lengths that it answers."""
+    asked = [_ask(model, words, n, rng) for n in lengths]
+    found = [_differs(model.network, a) for a in asked]
+    if not all(f <= 1 for f in found):
+        return _limited(model, words, asked, read_at, rng)
+    if not model.layout.tells_lengths:
+        return model
+    # questions of different lengths in a batch, filled up with padding
+    padded = replace(model, layout=replace(model.layout, padding=0))
+    mixed = [q for a in asked for q in a.questions]
+    mixed = [mixed[i] for i in rng.permutation(len(mixed))]
+    difference = excess(model.network, padded.run(mixed), mixed)
+    if difference <= 1:
+        return padded
+    if model.layout.padding is None:
+        return (
+            model  # it ignores its mask, so that only questions of equal length can share a batch
+        )
+    raise _refusal(difference, "")
+
+
+def _limited(
+    model: FloatModel, words: I64, asked: list[_Asked], read_at: int, rng: np.random.Generator
+) -> FloatModel:
+    """Find the lengths that a model answers if it does not answer all; raise if they make no sense."""
+    network, layout = model.network, model.layout
+    bad = [a for a in asked if not _differs(network, a) <= 1]
+    good = [a.length for a in asked if a not in bad]
+    longer = [a for a in bad if a.length > max(good, default=0)]
+    if good and len(longer) == len(bad) and all(a.wanted is not None for a in bad):
+        words_read = _last_good(model, words, max(good), longer[0].length, rng)
+        for cut in (Cut(words_read, "right"), Cut(words_read, "left")):
+            if all(_differs(network, a, cut) <= 1 for a in bad):
+                return replace(model, layout=replace(layout, cut=cut))
+    # A graph that was unrolled for some words fails on fewer.  What it makes of more is an accident of the export: it
+    # reads the first of them, and may divide their sum by the number of all.
+    if good == [read_at] and all(a.wanted is None for a in bad if a.length < read_at):
+        return replace(model, layout=replace(layout, length=read_at))
+    worst = next((a for a in bad if a.wanted is not None), bad[0])
+    if worst.wanted is None:
+        raise ModelFileError(f"{worst.reason} (a question of {worst.length} words)")
+    raise _refusal(_differs(network, worst), f" of {worst.length} words")
+
+
+def _last_good(model: FloatModel, words: I64, good: int, bad: int, rng: np.random.Generator) -> int:
+    """Return the longest length between two that the network as read answers like onnxruntime."""
+    while bad - good > 1:
+        middle = (good + bad) // 2
+        if _differs(model.network, _ask(model, words, middle, rng)) <= 1:
+            good = middle
+        else:
+            bad = middle
+    return good
+
+
+def _at_its_length(
+    model: FloatModel, compared: list[int], words: I64, rng: np.random.Generator
+) -> FloatModel:
+    """Prove a model of one length; return it with the padding that lets it take shorter questions, if there is one."""
     layout = model.layout
-    longest = 9 if layout.length is None else layout.length
-    inside, behind, plain = [], [], []
-    for at in range(SEQUENCES // 4):
-        n = longest
-        if layout.length is None or layout.padding is not None:
-            n = int(rng.integers(min(3, longest), longest + 1))
-        k = min(1 + at % 2, n - 1)
-        question = rng.choice(words, n - k)
-        # first at the start, then at the end, then anywhere
-        place = [0, n - k][at] if at < 2 else int(rng.integers(0, n - k + 1))
-        inside.append(np.insert(question, place, [i] * k))
-        behind.append(np.append(question, [i] * k))
-        plain.append(question)
-    return inside, behind, plain
+    length = layout.length or 0
+    full = [rng.choice(words, length) for _ in range(4 * SEQUENCES)]
+    shorter = [q[: 1 + i % length] for i, q in enumerate(full)]
+    candidates = [0] if layout.tells_lengths else compared
+    for padding in candidates:
+        # an id that the graph compares with is padding only if shorter sequences come out right
+        padded = replace(model, layout=replace(layout, padding=padding))
+        if excess(model.network, padded.run(shorter), shorter) <= 1:
+            return padded
+    difference = excess(model.network, model.run(full), full)
+    if not difference <= 1:  # not `difference > 1`, which is false for NaN
+        raise _refusal(difference, "")
+    return replace(model, layout=replace(layout, padding=None))
+
+
+def _refusal(difference: float, which: str) -> ModelFileError:
+    return ModelFileError(
+        f"the network as read differs from onnxruntime by {difference * TOLERANCE:.3g} on random sequences{which},"
+        f" limit {TOLERANCE:g}"
+    )

@@ -2,45 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
+import onnx
 
 from ..errors import ModelFileError
 from ..network.elman import ElmanNetwork
-from .affine import Affine, WrongLayout, with_width
-from .file import dimensions, first_line, graph_inputs, load_file, numpy_type, parse, with_vectors
-from .float_model import FloatModel, InputLayout, start_session
-from .interpreter import EndedLogits, run_graph
-from .operators import Frame
+from .file import load_file, parse, with_vectors
+from .float_model import FloatModel, with_output
 from .proof import prove
-from .recurrence import Recurrence, find_recurrence
-from .unknowns import Application, Unknowns, single_columns
+from .readings import read_graph
+from .runtime import SHARED
+from .session_process import first_line, start_session
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import onnx
     from numpy.typing import NDArray
 
     from ..words.vectors import WordTable
-
-LENGTH: Final = 4
-"""Words of the sequence for a graph of free length: enough for a first step, a last one and two between them."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class _Reading:
-    """The result of one run with unknowns; `tensor` is the name of the logits in the outermost graph."""
-
-    unknowns: Unknowns
-    recurrence: Recurrence
-    tensor: str
+    from .outputs import Reading
+    from .tail import Threshold
 
 
 def read_model(
-    path: Path, *, vectors: WordTable | None = None, seed: int = 0
+    path: Path,
+    *,
+    vectors: WordTable | None = None,
+    output: str | None = None,
+    classes: int | None = None,
+    longest: int = 0,
+    seed: int = 0,
 ) -> tuple[ElmanNetwork, FloatModel]:
     """Read an Elman RNN from an ONNX file (see `read_model_bytes`).
 
@@ -48,10 +42,8 @@ def read_model(
     ----------
     path
         The model file; initialisers outside it are read only from its own folder.
-    vectors
-        Vector of each word id, for a model that takes word vectors.
-    seed
-        Seed of the proof's random sequences.
+    vectors, output, classes, longest, seed
+        See `read_model_bytes`.
 
     Raises
     ------
@@ -59,13 +51,30 @@ def read_model(
         The file cannot be read, or for the reasons of `read_model_bytes`.
 
     """
-    return read_model_bytes(load_file(path), what=str(path), vectors=vectors, seed=seed)
+    return read_model_bytes(
+        load_file(path),
+        what=str(path),
+        vectors=vectors,
+        output=output,
+        classes=classes,
+        longest=longest,
+        seed=seed,
+    )
 
 
 def read_model_bytes(
-    data: bytes, *, what: str, vectors: WordTable | None = None, seed: int = 0
+    data: bytes,
+    *,
+    what: str,
+    vectors: WordTable | None = None,
+    output: str | None = None,
+    classes: int | None = None,
+    longest: int = 0,
+    seed: int = 0,
 ) -> tuple[ElmanNetwork, FloatModel]:
     """Read an Elman RNN from the bytes of an ONNX file, and prove the reading against onnxruntime.
+
+    onnxruntime runs in a child process until the proof is done, because some graphs end the process that loads them.
 
     Parameters
     ----------
@@ -75,6 +84,12 @@ def read_model_bytes(
         Its name, for messages.
     vectors
         Vector of each word id, for a model that takes word vectors.
+    output
+        Name of the output that holds the logits; None: the one that is a classifier's.
+    classes
+        Number of labels, which helps to choose the output; None: not known.
+    longest
+        Words of the longest question that will be asked: the proof asks longer ones as well.
     seed
         Seed of the proof's random sequences.
 
@@ -86,193 +101,65 @@ def read_model_bytes(
     Raises
     ------
     ModelFileError
-        The data is not ONNX, the network is not supported (the message names the node), a weight is not finite, or
-        the network as read differs from onnxruntime (see `proof.prove`).
+        The data is not ONNX, the network is not supported (the message names the node), a weight is not finite,
+        onnxruntime's process ends, or the network as read differs from onnxruntime (see `proof.prove`).
 
     """
     try:
         data = with_vectors(data, vectors)
         model = parse(data)
-        layout, reading = _read(model)
+        SHARED.start()  # it imports onnxruntime while the graph is read here
+        layout, reading = read_graph(model, output=output, classes=classes)
         network = _network(reading)
+        shown = with_output(model, reading.tensor)
+        with SHARED.session(shown) as session:
+            float_model = FloatModel(
+                session=session,
+                data=_published(data, reading.output),
+                layout=layout,
+                network=network,
+                threshold=reading.threshold,
+            )
+            float_model = prove(
+                float_model,
+                compared=reading.unknowns.compared,
+                read_at=reading.length,
+                longest=longest,
+                seed=seed,
+            )
         try:
-            session = start_session(model, reading.tensor)
+            here = start_session(shown)
         except Exception as e:  # noqa: BLE001 - onnxruntime raises classes of its C++ side, all derived from Exception
             raise ModelFileError(f"onnxruntime cannot run it: {first_line(e)}") from None
-        float_model = FloatModel(session=session, data=data, layout=layout, network=network)
-        float_model = prove(float_model, compared=reading.unknowns.compared, seed=seed)
     except ModelFileError as e:
-        raise ModelFileError(f"{what}: {e}") from None
-    return network, float_model
+        raise type(e)(f"{what}: {e}") from None
+    return network, replace(float_model, session=here)
 
 
-def _read(model: onnx.ModelProto) -> tuple[InputLayout, _Reading]:
-    """Run the graph with unknowns; if the axis of time is not known, try both."""
-    refusals: list[ModelFileError] = []
-    for layout in _layouts(model.graph):
-        try:
-            return layout, _read_as(model, layout)
-        except ModelFileError as e:
-            refusals.append(e)
-    # with the wrong axes any node may fail, so a refusal that does not blame the axes is the more useful one
-    raise min(refusals, key=lambda e: isinstance(e, WrongLayout))
+def _published(data: bytes, output: str) -> bytes:
+    """Return a model with one output, so that whoever reads it again reads the same one."""
+    model = onnx.load_model_from_string(data)
+    if len(model.graph.output) == 1:
+        return data
+    kept = next(o for o in model.graph.output if o.name == output)
+    kept = onnx.ValueInfoProto.FromString(kept.SerializeToString())
+    del model.graph.output[:]
+    model.graph.output.append(kept)
+    return bytes(model.SerializeToString())
 
 
-def _layouts(graph: onnx.GraphProto) -> list[InputLayout]:
-    """Return the possible layouts of the model's inputs."""
-    inputs = {i.name: i for i in graph_inputs(graph)}
-    shapes = {name: dimensions(i) for name, i in inputs.items()}
-    for name, dims in shapes.items():
-        if dims is None:
-            raise ModelFileError(f"input {name!r}: the number of its dimensions is not known")
-    ranks = {name: len(dims or ()) for name, dims in shapes.items()}
-    # word ids are integers, but Keras declares them as float and casts them
-    order = sorted(inputs, key=lambda n: (ranks[n] != 2, not _whole(inputs[n])))
-    ids = order[0] if order else ""
-    if not ids or ranks[ids] not in {1, 2}:
-        raise ModelFileError(
-            f"inputs {', '.join(map(repr, ranks)) or 'none'}: expected word ids (2 dimensions) and, optionally,"
-            " lengths (1 dimension)"
-        )
-    others = [name for name in ranks if name != ids]
-    lengths = next((n for n in others if ranks[n] < 2 and _whole(inputs[n])), "")
-    unknown = next((n for n in others if n != lengths), None)
-    if unknown is not None:
-        reader = next((n for n in graph.node if unknown in n.input), None)
-        named = f"node {reader.name or reader.op_type!r}: " if reader is not None else ""
-        raise ModelFileError(
-            f"{named}input {unknown!r} is not a constant weight, and neither word ids nor lengths"
-        )
-    base = InputLayout(
-        ids=ids,
-        ids_type=numpy_type(inputs[ids]),
-        batch_axis=None,
-        batch=None,
-        length=None,
-        lengths=lengths,
-        lengths_type=numpy_type(inputs[lengths]) if lengths else np.int64,
-        lengths_rank=ranks.get(lengths, 1),
-        padding=0 if lengths else None,
-    )
-    sizes = shapes[ids] or []
-    if ranks[ids] == 1:
-        return [replace(base, length=sizes[0])]
-    names = [d.dim_param for d in inputs[ids].type.tensor_type.shape.dim]
-    batch = [d.dim_param for d in inputs[lengths].type.tensor_type.shape.dim] if lengths else []
-    # lengths are along the batch axis, and exporters name axes
-    axes = [a for a in (0, 1) if batch and batch[0] and batch[0] == names[a]] or [0, 1]
-    return [
-        replace(base, batch_axis=axis, batch=sizes[axis], length=sizes[1 - axis]) for axis in axes
-    ]
-
-
-def _whole(value: onnx.ValueInfoProto) -> bool:
-    return bool(np.issubdtype(numpy_type(value), np.integer))
-
-
-def _read_as(model: onnx.ModelProto, layout: InputLayout) -> _Reading:
-    """Run the graph with one word id at every position, and with the next id if the graph compares words with it."""
-    # 1, because 0 is the usual padding.  A graph that skips this id as padding would show no recurrence: take the next.
-    word = 1
-    while True:
-        unknowns = Unknowns()
-        try:
-            reading = _read_with(model, layout, unknowns, word)
-        except ModelFileError:
-            if word not in unknowns.compared:
-                raise
-        else:
-            if word not in unknowns.compared:
-                return reading
-        word += 1
-
-
-def _read_with(
-    model: onnx.ModelProto, layout: InputLayout, unknowns: Unknowns, word: int
-) -> _Reading:
-    graph = model.graph
-    batch, time = layout.batch or 1, layout.length or LENGTH
-    grid = np.arange(batch * time, dtype=np.int64)
-    times = np.where(grid // time == 0, grid % time, -1)  # a fixed batch has other questions, too
-    index = grid.reshape(batch, time)
-    if layout.batch_axis is None:
-        index = index[0]
-    elif layout.batch_axis == 1:
-        index = index.T
-    inputs: dict[str, Any] = {layout.ids: unknowns.ids(index, word)}
-    if layout.lengths:
-        shape = (batch,) if layout.lengths_rank else ()
-        inputs[layout.lengths] = np.full(shape, time, dtype=layout.lengths_type)
-    opsets = {o.domain: o.version for o in model.opset_import}
-    frame = Frame(unknowns=unknowns, opsets=opsets, outermost=True)
-    output = graph.output[0].name
-    with np.errstate(all="ignore"):  # a mean over no word, if the graph takes all words for padding
-        value = run_graph(frame, graph, inputs, [output])[0]
-    logits, tensor = _logits(value, output, unknowns)
-    rows = _of_first_question(logits, output, batch)
-    recurrence = find_recurrence(unknowns, with_width(rows, len(unknowns.owner)), times)
-    return _Reading(unknowns=unknowns, recurrence=recurrence, tensor=tensor)
-
-
-def _logits(value: Any, output: str, unknowns: Unknowns) -> tuple[Affine, str]:
-    """Return the logits, before a Softmax or the like, and the name of their tensor."""
-    tensor = output
-    if isinstance(value, EndedLogits):
-        value, tensor, ending = value.logits, value.tensor, value.operator
-        if not tensor:
-            raise ModelFileError(f"output {output!r}: its {ending} is inside a loop")
-    if not isinstance(value, Affine):
-        raise ModelFileError(f"output {output!r}: does not depend on the question's words")
-    last = _sigmoid_of_all(value, unknowns)
-    if last is not None:
-        offsets = np.array([unknowns.offset[c] for c in value.flat().indices])
-        return Affine(index=offsets.reshape(value.shape), rows=last.rows), last.tensor
-    return value, tensor
-
-
-def _sigmoid_of_all(value: Affine, unknowns: Unknowns) -> Application | None:
-    """Return the Sigmoid at the end of the graph, if there is one: like Softmax, it keeps the largest logit largest."""
-    columns = single_columns(value.flat())
-    if columns is None or not len(columns):
-        return None
-    owners = {id(unknowns.owner[c]): unknowns.owner[c] for c in columns.tolist()}
-    last = next(iter(owners.values()))
-    if len(owners) > 1 or not isinstance(last, Application) or last.activation.name != "Sigmoid":
-        return None
-    return last if last.tensor and not _reads_words(last, unknowns) else None
-
-
-def _reads_words(application: Application, unknowns: Unknowns) -> bool:
-    return any(isinstance(unknowns.owner[c], int) for c in application.rows.indices.tolist())
-
-
-def _of_first_question(logits: Affine, output: str, batch: int) -> Any:
-    """Return the rows (classes, columns) of the first question's logits."""
-    shape = [s for s in logits.shape if s != 1]
-    if batch > 1:
-        if len(shape) != 2 or shape[0] != batch:
-            raise WrongLayout(f"output {output!r}: {logits.shape}, expected ({batch}, classes)")
-        return logits.rows[logits.index.reshape(batch, -1)[0]]
-    if len(shape) > 1:
-        raise WrongLayout(
-            f"output {output!r}: {logits.shape} for one question, expected one row of logits, (1, classes)"
-        )
-    if not shape:
-        raise ModelFileError(
-            f"output {output!r}: 1 logit, expected one for each of two or more classes"
-        )
-    return logits.flat()
-
-
-def _network(reading: _Reading) -> ElmanNetwork:
+def _network(reading: Reading) -> ElmanNetwork:
     table = reading.unknowns.table
     if table is None:
         raise ModelFileError("its input is not an embedding (Gather of a constant by token ids)")
     rows = np.arange(len(table.values)) if table.lookup is None else table.lookup
     embedding = np.asarray(table.values, dtype=np.float64)
+    recurrence = reading.recurrence
+    c = recurrence.c if reading.threshold is None else reading.threshold.logits(recurrence.c)[0]
+    heads = [_head(layer.C, reading.threshold) for layer in recurrence.layers]
 
     def built(i: int, backward: ElmanNetwork | None) -> ElmanNetwork:
-        layer = reading.recurrence.layers[i]  # the forward one is first, see `recurrence._chains`
+        layer = recurrence.layers[i]  # the forward one is first, see `recurrence._chains`
         activation = layer.activation
         return ElmanNetwork(
             embedding=embedding,
@@ -286,17 +173,17 @@ def _network(reading: _Reading) -> ElmanNetwork:
             alpha=activation.alpha,
             beta=activation.beta,
             direction=layer.direction,
-            readout=reading.recurrence.readout,
-            C=_head(reading.recurrence, i),
-            c=reading.recurrence.c if i == 0 else np.zeros_like(reading.recurrence.c),
+            readout=recurrence.readout,
+            C=np.concatenate(heads, axis=1) if i == 0 else heads[i],
+            c=c if i == 0 else np.zeros_like(c),
             backward=backward,
         )
 
-    layers = reading.recurrence.layers
-    return built(0, built(1, None) if len(layers) == 2 else None)
+    return built(0, built(1, None) if len(heads) == 2 else None)
 
 
-def _head(recurrence: Recurrence, i: int) -> NDArray[np.float64]:
-    if i == 0:
-        return np.concatenate([layer.C for layer in recurrence.layers], axis=1)
-    return recurrence.layers[i].C
+def _head(C: NDArray[np.float64], threshold: Threshold | None) -> NDArray[np.float64]:
+    """Return a head for two classes if there is a single logit, otherwise the head itself."""
+    if threshold is None:
+        return C
+    return np.concatenate([np.zeros_like(C), C if threshold.above else -C])

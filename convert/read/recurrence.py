@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import ModelFileError
 from .affine import CONSTANT, WrongLayout, with_width
-from .unknowns import Activation, Application, Maximum, WordId
+from .unknowns import Activation, Application, GivenState, Maximum, WordId
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -189,7 +189,7 @@ def _reads(
                 )
             if isinstance(owner, Application):
                 before.add(owner.first)
-            elif owner is not None:
+            elif owner is not None and not isinstance(owner, GivenState):
                 positions.add(owner)
     return positions, before
 
@@ -246,6 +246,9 @@ def _head(
     unknowns: Unknowns, heads: Any, used: list[int], chains: list[list[_Step]]
 ) -> tuple[Literal["last", "mean", "max"], list[F64]]:
     """Return what the head reads, and its weights (classes, units) for each chain."""
+    given = next((o for o in (unknowns.owner[c] for c in used) if isinstance(o, GivenState)), None)
+    if given is not None:
+        raise ModelFileError(f"head: reads the input {given.name!r}; {SUPPORTED}")
     if any(isinstance(unknowns.owner[c], int | WordId) for c in used):
         raise ModelFileError(f"head: reads words; {SUPPORTED}")
     dense = {c: heads[:, [c]].toarray()[:, 0] for c in used}
@@ -336,6 +339,7 @@ def _layer(
                 W[i], U[i], b[i] = (part[i] for part in found)
                 known[i] = True
             _check_step(step, (W[i], U[i], b[i]), [part[i] for part in found], first=before is None)
+        _check_given_state(unknowns, step, units, None if before is not None else U)
     return RecurrentLayer(
         W=W,
         U=U,
@@ -360,6 +364,26 @@ def _parameters(
         held = [(i, before.columns[u]) for i, u in enumerate(units) if u in before.columns]
         U[:, [i for i, _ in held]] = dense[:, [c for _, c in held]].toarray()
     return W, U, dense[:, [CONSTANT]].toarray()[:, 0]
+
+
+def _check_given_state(unknowns: Unknowns, step: _Step, units: list[int], U: F64 | None) -> None:
+    """Check that an input which a step reads is the initial state: the first step (U is not None) takes U times it."""
+    rows = with_width(step.application.rows, len(unknowns.owner)).tocsr()
+    dense = rows[[unknowns.offset[step.columns[u]] for u in units if u in step.columns]].tocsc()
+    read = [int(c) for c in np.flatnonzero(np.diff(dense.indptr))]
+    given = [c for c in read if isinstance(unknowns.owner[c], GivenState)]
+    if not given:
+        return
+    if U is not None and len(step.columns) == len(units):
+        found = dense[:, given].toarray()
+        limit = EQUAL * max(1.0, float(np.abs(U).max(initial=0.0)))
+        if all((np.abs(found - u[:, None]).max(axis=0) <= limit).any() for u in U.T if u.any()):
+            return
+    owner = unknowns.owner[given[0]]
+    name = owner.name if isinstance(owner, GivenState) else ""
+    raise ModelFileError(
+        f"node {step.application.node!r}: reads the input {name!r}, which is not its initial state; {SUPPORTED}"
+    )
 
 
 def _check_step(

@@ -105,6 +105,13 @@ class WordId:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class GivenState:
+    """An element of an input that may be the initial state; `name` is the input's."""
+
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class EmbeddingTable:
     """An embedding: its values (rows, d), the row of each word id (None: the id itself), and its name."""
 
@@ -121,7 +128,7 @@ class Unknowns:
     ----------
     owner : list
         What each column belongs to: the position of a word vector, a word id, the application that computed a hidden
-        state, or a maximum; None: the constant term.
+        state, an input that may be the initial state, or a maximum; None: the constant term.
     offset : list of int
         Component of the word vector, or unit of the application, of each column.
     words : dict
@@ -133,7 +140,9 @@ class Unknowns:
 
     """
 
-    owner: list[int | WordId | Application | Maximum | None] = field(default_factory=lambda: [None])
+    owner: list[int | WordId | Application | GivenState | Maximum | None] = field(
+        default_factory=lambda: [None]
+    )
     offset: list[int] = field(default_factory=lambda: [0])
     words: dict[int, int] = field(default_factory=dict)
     table: EmbeddingTable | None = None
@@ -145,6 +154,13 @@ class Unknowns:
         for position in range(int(index.max()) + 1):
             self._extend(WordId(position=position, value=value), 1)
         return unknowns(first + index)
+
+    def given_state(self, name: str, shape: tuple[int, ...]) -> Affine:
+        """Return a tensor of unknowns for an input that may be the initial state."""
+        n = int(np.prod(shape, dtype=np.int64))
+        first = len(self.owner)
+        self._extend(GivenState(name=name), n)
+        return unknowns(first + np.arange(n, dtype=np.int64).reshape(shape))
 
     def id_columns(self, value: Affine) -> NDArray[np.int64] | None:
         """Return the column of every element if all of them are word ids, otherwise None."""
@@ -277,7 +293,7 @@ class Unknowns:
         owner = self.owner[column]
         return set(owner.members) if isinstance(owner, Maximum) else {column}
 
-    def _extend(self, owner: int | WordId | Application | Maximum, n: int) -> None:
+    def _extend(self, owner: int | WordId | Application | GivenState | Maximum, n: int) -> None:
         self.owner += [owner] * n
         self.offset += range(n)
 

@@ -173,11 +173,11 @@ REFUSED = {
     ),
     "dynamic weight": (
         lambda: _without("W"),
-        "node 'rnn': input 'W' is not a constant weight, and neither word ids nor lengths",
+        "node 'rnn': input 'W' is not a constant weight",
     ),
     "dynamic embedding": (
         lambda: _without("embedding"),
-        "node 'Gather': input 'embedding' is not a constant weight, and neither word ids nor lengths",
+        "node 'Gather': embedding 'embedding' is not a constant weight",
     ),
     "NaN": (_nan, "node 'rnn': weight 'R': holds values that are not finite"),
 }

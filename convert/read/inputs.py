@@ -244,8 +244,9 @@ def _with_ids(
         ids=ids, ids_type=numpy_type(inputs[ids]), axes=("time",), batch=None, length=kept[-1]
     )
     found = []
-    for order in _orders(inputs, ids, others) if len(kept) == 2 else [("time",)]:
-        axes: tuple[Axis, ...] = _axes(dims, order)
+    single: list[tuple[Axis, ...]] = [("time",)]
+    for order in _orders(inputs, ids, others) if len(kept) == 2 else single:
+        axes = _axes(dims, order)
         sizes = {axis: dims[i] for i, axis in enumerate(axes)}
         layout = replace(base, axes=axes, batch=sizes.get("batch"), length=sizes["time"])
         choices = [_companions(graph, inputs[n], inputs[ids], order) for n in others]

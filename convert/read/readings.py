@@ -189,7 +189,8 @@ def _decided(run: _Run, reading: Reading) -> Reading | None:
     def use(values: Callable[[NDArray[Any]], NDArray[np.float64]]) -> Reading | None:
         def ask(logits: Any) -> NDArray[np.float64]:
             given = np.broadcast_to(np.asarray(logits), (batch, np.size(logits)))
-            return values(given.reshape(reading.shape)).reshape(batch, -1)[0]
+            answers = values(given.reshape(reading.shape)).reshape(batch, -1)
+            return np.asarray(answers[0], dtype=np.float64)
 
         if reading.threshold is None:
             return reading if keeps_largest(ask, reading.classes) else None

@@ -12,7 +12,7 @@ import resource
 import signal
 import struct
 import sys
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 _LENGTHS: Final = struct.Struct("<QQ")
 
 
-def send(stream: BinaryIO, header: dict[str, Any], body: bytes = b"") -> None:
+def send(stream: IO[bytes], header: dict[str, Any], body: bytes = b"") -> None:
     """Write a message: a header that JSON can hold, and bytes."""
     text = json.dumps(header).encode()
     stream.write(_LENGTHS.pack(len(text), len(body)) + text + body)
     stream.flush()
 
 
-def receive(stream: BinaryIO) -> tuple[dict[str, Any], bytes]:
+def receive(stream: IO[bytes]) -> tuple[dict[str, Any], bytes]:
     """Read a message.
 
     Raises
@@ -42,7 +42,7 @@ def receive(stream: BinaryIO) -> tuple[dict[str, Any], bytes]:
     return json.loads(_exactly(stream, head)), _exactly(stream, body)
 
 
-def _exactly(stream: BinaryIO, n: int) -> bytes:
+def _exactly(stream: IO[bytes], n: int) -> bytes:
     data = stream.read(n)
     if len(data) < n:
         raise EOFError
@@ -83,7 +83,7 @@ def first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0][:200]
 
 
-def serve(requests: BinaryIO, replies: BinaryIO, limit_s: int) -> None:
+def serve(requests: IO[bytes], replies: IO[bytes], limit_s: int) -> None:
     """Answer requests until the other process closes its end; the first request must load a model."""
     session = None
     while True:
@@ -93,10 +93,11 @@ def serve(requests: BinaryIO, replies: BinaryIO, limit_s: int) -> None:
             return
         # ends this process if onnxruntime hangs after the other process has gone
         signal.alarm(limit_s)
+        described: list[list[Any]] = []
+        sent = b""
         try:
             if header["do"] == "load":
                 session = start_session(body)
-                described, sent = [], b""
             else:
                 results = session.run(None, unpacked(header["arrays"], body))  # type: ignore[union-attr]
                 described, sent = packed({str(i): np.asarray(r) for i, r in enumerate(results)})

@@ -7,7 +7,7 @@ the reader looks for a tensor that everything else passes through, and asks onnx
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 import onnx
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     F64 = NDArray[np.float64]
+
+T = TypeVar("T")
 
 MOST: Final = 12
 """Most tensors before the output that are tried as its logits."""
@@ -92,8 +94,8 @@ def run_tail(
     tensor: str,
     output: str,
     feed: Mapping[str, NDArray[Any]],
-    use: Callable[[Callable[[NDArray[Any]], F64]], Any],
-) -> Any:
+    use: Callable[[Callable[[NDArray[Any]], F64]], T],
+) -> T:
     """Call `use` with a function from values of `tensor` to those of an output, float64, flat.
 
     Parameters

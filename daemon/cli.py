@@ -67,19 +67,36 @@ def run(configuration: Configuration) -> None:
 def put(
     configuration: Configuration,
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="Question files to answer.")
+        list[str],
+        typer.Argument(metavar="FILE...", help="Question files to answer; -: standard input."),
     ],
     lane: Annotated[str, typer.Option(metavar="NAME", help="Drop into in/NAME/.")] = "",
+    name: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="Name in the spool, for standard input or a single file."
+        ),
+    ] = "",
+    create: Annotated[
+        bool, typer.Option("--create", help="Create the spool if it does not exist.")
+    ] = False,
 ) -> None:
     """Drop files into a spool, and print their names there.
 
-    Each file arrives whole or not at all.
+    Each file arrives whole, and all of them arrive or none.
     """
-    from .producer import put_all  # noqa: PLC0415 - not needed by --help
+    from .producer import drops, put_all  # noqa: PLC0415 - not needed by --help
 
     settings = configuration.load().settings
-    for name in put_all(settings.spool, files, lane=lane, done_marker=settings.done_marker):
-        typer.echo(name)
+    dropped = put_all(
+        settings.spool,
+        drops(files, name, stdin=sys.stdin.buffer),
+        lane=lane,
+        done_marker=settings.done_marker,
+        create=create,
+    )
+    for each in dropped:
+        typer.echo(each)
 
 
 @app.command()

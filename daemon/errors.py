@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class DaemonError(Exception):
@@ -39,7 +42,18 @@ class SpoolLostError(SpoolError):
 
 
 class PutError(DaemonError):
-    """A file cannot be dropped into the spool; the spool is unchanged."""
+    """A file cannot be dropped into the spool; the spool is unchanged but for `dropped`.
+
+    Attributes
+    ----------
+    dropped
+        Names of files that a daemon claimed before they could be taken back; nearly always empty.
+
+    """
+
+    def __init__(self, message: str, *, dropped: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.dropped = tuple(dropped)
 
 
 class ResultError(DaemonError):

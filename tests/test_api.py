@@ -70,7 +70,7 @@ from pathlib import Path
 from spikewatch.daemon import PutError, Settings, put, read_results, serve
 
 Path("a.txt").write_text("Who wrote Hamlet?\\n?!\\nHow far is the moon?\\n")
-name = put(Path("spool"), Path("a.txt"))
+name = put(Path("spool"), Path("a.txt"), create=True)
 serve(Settings(spool=Path("spool"), once=True, log_file="log.jsonl", log_level="error"))
 for record in read_results(Path("spool") / "out" / f"{name}.jsonl"):
     print(record.id, record.status, record.label, record.error and record.error.code)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import DaemonError
 from ..spool import names
-from ..spool.folder import FOLDERS
+from ..spool.folder import FOLDERS, missing_folders
 from ..spool.shards import Shard, holder, lanes, own, sharing
 from . import state_files
 from .spool_counts import changed_s, files
@@ -84,7 +84,7 @@ def status(path: Path, *, now_s: float, folders: Sequence[str] = FOLDERS) -> Sta
 
     """
     try:
-        missing = [folder for folder in FOLDERS if not (path / folder).is_dir()]
+        missing = missing_folders(path)
     except OSError as fault:
         raise DaemonError(f"{path}: {fault.strerror}") from None
     if missing:

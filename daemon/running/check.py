@@ -12,12 +12,13 @@ from ..intake.inbox import leases_work
 from ..intake.room import Reserve
 from ..models.served import ModelSource
 from ..monitoring.http_endpoint import address
-from ..spool.folder import BALLAST, Spool
+from ..spool.folder import BALLAST, Spool, missing_folders
 from ..spool.requirements import demand
 from ..spool.shards import Shard, holder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from ..settings import Settings
 
@@ -54,8 +55,20 @@ def _ballast(settings: Settings) -> str:
     return f"ballast of {file.lstat().st_size} bytes" if file.is_file() else "no ballast"
 
 
+def _creatable(path: Path, missing: list[str]) -> Finding:
+    """Check whether `run` can create a spool, or the missing folders of one; nothing is created here."""
+    there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    what = f"{', '.join(missing)} missing" if path.exists() else "it does not exist"
+    ok = there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+    how = "run creates it" if ok else f"run cannot create it: {there} is not a writable folder"
+    return Finding(what="folders", ok=ok, found=f"{path}: {what}; {how}")
+
+
 def _spool(settings: Settings) -> Iterator[Finding]:
-    with Spool.make(settings.spool) as spool:
+    if missing := missing_folders(settings.spool):
+        yield _creatable(settings.spool, missing)
+        return
+    with Spool(settings.spool) as spool:
         demand(spool, network_fs=settings.network_fs)
         kind = mount_of(spool.work).kind
         yield Finding(what="folders", ok=True, found=f"{settings.spool}, one file system: {kind}")

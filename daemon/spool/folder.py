@@ -261,6 +261,11 @@ class Spool:
             durable.check(error, name)
 
 
+def missing_folders(path: Path) -> list[str]:
+    """Return which of the folders of a spool are missing at a path; all of them if nothing is there."""
+    return [folder for folder in FOLDERS if not (path / folder).is_dir()]
+
+
 def _folders(lane: str, shard: Shard | None) -> list[list[str]]:
     """Return the path of each folder as a list of names; a shard has its own work/ and tmp/."""
     own = "" if shard is None else shard.folder

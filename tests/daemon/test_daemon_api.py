@@ -9,7 +9,7 @@ from dataclasses import FrozenInstanceError
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from daemon_support import MODEL, content
+from daemon_support import MODEL, content, spool_of
 
 import spikewatch.daemon
 from spikewatch.daemon import (
@@ -60,7 +60,7 @@ def test_serve_needs_nothing_but_settings(
 ) -> None:
     spool = tmp_path / "spool"
     (tmp_path / "a.txt").write_text("Who wrote Hamlet ?\n")
-    put(spool, tmp_path / "a.txt")
+    put(spool, tmp_path / "a.txt", create=True)
     serve(Settings(spool=spool, registry=registry, model=MODEL, once=True))
     logged = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     events = [event["event"] for event in logged]
@@ -79,7 +79,7 @@ def test_a_file_is_dropped_answered_and_read_back(tmp_path: Path, registry: Path
     spool = str(tmp_path / "spool")
     source = tmp_path / "a.jsonl"
     source.write_text('{"text": "who wrote hamlet ?", "id": "q1"}\n{"text": "?"}\n{}\n')
-    assert put(spool, str(source)) == "a.jsonl"
+    assert put(spool, str(source), create=True) == "a.jsonl"
     run_once(spool, registry)
     answered, wordless, textless = read_results(f"{spool}/out/a.jsonl.jsonl")
 
@@ -161,7 +161,7 @@ def test_a_missing_result_is_one_line(tmp_path: Path) -> None:
 
 
 def test_put_refuses_a_lane_that_no_daemon_made_and_a_name_that_waits(tmp_path: Path) -> None:
-    spool, file = tmp_path / "spool", tmp_path / "a.txt"
+    spool, file = spool_of(tmp_path / "spool"), tmp_path / "a.txt"
     file.write_text("who ?\n")
     with pytest.raises(PutError) as error:
         put(spool, file, lane="french")

@@ -90,7 +90,7 @@ def test_every_form_is_answered_as_the_daemon_answers_it(
     shutil.copy(corpus / "d.txt.gz", tmp_path)
     (tmp_path / "d.txt").write_bytes(gzip.decompress((tmp_path / "d.txt.gz").read_bytes()))
     files = [corpus / "a.txt", corpus / "b.jsonl", corpus / "c.csv", tmp_path / "d.txt"]
-    assert program("put", "--spool", spool, *files).returncode == 0
+    assert program("put", "--create", "--spool", spool, *files).returncode == 0
     daemon = ("run", "--spool", spool, "--registry", registry, "--model", "tiny:1.0.0", "--once")
     assert program(*daemon).returncode == 0
     for name in ("a.txt", "b.jsonl", "c.csv", "d.txt"):

@@ -15,6 +15,7 @@ from ..image import CoreImage
 from ..published import CORE_FILE, is_reference, model_files
 from .ibm import read_ibm
 from .ibm_export import ibm_text
+from .kinds import network_format
 from .nir_export import LossyExport, write_nir
 from .ranc import read_ranc
 from .ranc_export import write_ranc
@@ -50,10 +51,7 @@ SUFFIXES: Final[dict[str, Format]] = {
     ".nir": "nir",
     ".h5": "nir",
 }
-"""Formats that follow from the suffix of a file's name; `.json` may be RANC's or IBM's."""
-
-_SNIFFED: Final = 2**20
-"""Bytes at the start of a `.json` file that decide its format."""
+"""Formats that follow from the suffix of a file to be written; `.json` may be RANC's or IBM's."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,8 +88,8 @@ def open_network(
     Parameters
     ----------
     path
-        The network.  The content of a `.json` file decides whether it is RANC's or IBM's.  A name with `:` or `@` that
-        is not a file is the reference of a published model.
+        The network.  The content of a file decides its format.  A name with `:` or `@` that is not a file is the
+        reference of a published model.
     spikes
         A spike file, which replaces the spikes of a RANC file: `.txt` has lines `tick line`, any other suffix is IBM's
         sfti.  An IBM model gets one input line for each axon that this file names, ordered by core and axon.
@@ -226,20 +224,8 @@ def _read(path: Path, origin: Origin, registry: Path | None) -> Network:
 
 
 def _origin(path: Path) -> Origin:
-    """Determine the origin of a network from the form of its name, its suffix, or the start of its content."""
-    if is_reference(str(path)) and not path.exists():
-        return "model"
-    if path.suffix == ".gz":
-        return "ranc"
-    if path.suffix != ".json":
-        return "image"
-    try:
-        with path.open("rb") as file:
-            head = file.read(_SNIFFED)
-            # IBM's files begin with their libraries of types; RANC's have no such keys.
-            return "ibm" if b'"crossbarTypes"' in head or b'"neuronTypes"' in head else "ranc"
-    except OSError as e:
-        raise InputError(f"{path}: {e.strerror or e}") from None
+    """Determine the origin of a network from the form of its name, or from its content."""
+    return "model" if is_reference(str(path)) and not path.exists() else network_format(path)
 
 
 def _cut(network: Network, ticks: int | None) -> Network:

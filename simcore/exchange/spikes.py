@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import limits
 from ..errors import InputError
+from .kinds import HEAD, describe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -298,7 +299,10 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     except OSError as e:
         raise InputError(f"{path}: {e.strerror or e}") from None
     except UnicodeDecodeError:
-        raise InputError(f"{path}: not UTF-8 text") from None
+        with Path(path).open("rb") as raw:
+            kind = describe(raw.read(HEAD))
+        what = "not UTF-8 text" if kind is None else f"{kind.name}, not spikes (.sfti, .txt)"
+        raise InputError(f"{path}: {what}") from None
 
 
 def _header(record: Mapping[str, Any], where: str, delay: int) -> int:

@@ -14,7 +14,7 @@ import typer
 from .configuration import PREFIX, Configuration
 from .errors import DaemonError
 from .options import configured
-from .settings import ABOUT, DEFAULT_MODEL
+from .settings import ABOUT, DEFAULT_MODEL, DEFAULTS
 
 STANDARD_ERROR: Final = 2
 
@@ -194,6 +194,15 @@ def batch(
         float | None, typer.Option("--part-mib", help="MiB of an input per task; default: 4.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Answer finished parts again.")] = False,
+    encoding: Annotated[
+        str, typer.Option(envvar=PREFIX + "ENCODING", help=ABOUT["encoding"].help)
+    ] = DEFAULTS["encoding"],
+    text_field: Annotated[
+        str, typer.Option(envvar=PREFIX + "TEXT_FIELD", help=ABOUT["text_field"].help)
+    ] = "",
+    id_field: Annotated[
+        str, typer.Option(envvar=PREFIX + "ID_FIELD", help=ABOUT["id_field"].help)
+    ] = "",
 ) -> None:
     """Answer many files at once, on Dask.
 
@@ -211,6 +220,9 @@ def batch(
         registry=registry,
         model=model,
         force=force,
+        encoding=encoding,
+        text_field=text_field,
+        id_field=id_field,
         **{name: value for name, value in given.items() if value is not None},
     )
 

@@ -143,6 +143,15 @@ class Settings:
     max_input_bytes: Annotated[
         int, About("Most bytes of one input after decompression; 0: no limit.", 0, 1 << 62)
     ] = 64 << 30
+    encoding: Annotated[
+        str, About("Encoding of inputs without a byte order mark, such as cp1252.")
+    ] = "utf-8"
+    text_field: Annotated[
+        str, About("Column or key of a question's text; default: the known names, text first.")
+    ] = ""
+    id_field: Annotated[
+        str, About("Column or key of a question's id; default: the known names, id first.")
+    ] = ""
     max_attempts: Annotated[
         int, About("Claims without a result after which a file is quarantined.", 1, 100)
     ] = 3
@@ -281,10 +290,23 @@ def check(name: str, value: object) -> None:
             raise SettingsError(f"{name}: {value}, expected at most {about.most}")
     if name == "models":
         _check_lanes(value)
+    if name == "encoding":
+        _check_encoding(str(value))
     if name == "shard" and isinstance(value, str):
         Shard.parse(value)
     if about.choices and value not in about.choices:
         raise SettingsError(f"{name}: {value!r}, expected one of {', '.join(about.choices)}")
+
+
+def _check_encoding(name: str) -> None:
+    if name == DEFAULTS["encoding"]:
+        return
+    from ..simcore.question_files.options import checked_encoding  # noqa: PLC0415 - imports the simulator
+
+    try:
+        checked_encoding(name)
+    except ValueError as e:
+        raise SettingsError(f"encoding: {e}") from None
 
 
 def _check_lanes(models: Any) -> None:

@@ -9,21 +9,26 @@ from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
+from ...simcore.question_files import QuestionFileError, ReadOptions, questions
+from ...simcore.question_files.options import UTF8
+from ...simcore.question_files.reading import plain_questions
 from ..errors import RejectedInputError
 from ..files import durable
 from ..spool import names
-from .line_reader import LineReader
-from .questions import plain_questions, questions, without_duplicates
+from .duplicates import without_duplicates
+from .hashed import HashedBytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from ...simcore.question_files import InputRecord
     from ..settings import Settings
     from ..spool.folder import Spool
-    from .questions import InputRecord
 
 REPORT_DIGEST_BYTES: Final = 64 << 20
 """Most bytes that are read, after an input was rejected, to report its digest; a longer rest is not read."""
+
+_TEMPORARY: Final = " (temporary names begin with a dot or end in .part)"
 
 _FILE_TYPES: Final = {
     stat.S_IFLNK: "symbolic link",
@@ -45,7 +50,9 @@ class InputFile:
     name
         The input's name.
     settings
-        `max_line_bytes` and `max_input_bytes`.
+        `max_line_bytes`, `max_input_bytes`, `encoding`, `text_field` and `id_field`.
+    labels
+        Labels of the model, by which the label column of a file without a header is recognised.
     content
         All of its bytes, if they were read already; the file is then not opened.
 
@@ -67,7 +74,13 @@ class InputFile:
     """
 
     def __init__(
-        self, spool: Spool, name: str, settings: Settings, content: bytes | None = None
+        self,
+        spool: Spool,
+        name: str,
+        settings: Settings,
+        *,
+        labels: tuple[str, ...] = (),
+        content: bytes | None = None,
     ) -> None:
         self.sha256: str | None = None
         self.size = 0
@@ -85,22 +98,29 @@ class InputFile:
             return
         else:
             read = BytesIO(content).read
-        reader = LineReader(
-            read,
+        options = ReadOptions(
+            encoding=settings.encoding,
+            text_field=settings.text_field,
+            id_field=settings.id_field,
+            labels=labels,
             max_line_bytes=settings.max_line_bytes,
             max_bytes=settings.max_input_bytes,
-            gzipped=names.gzipped(name),
         )
-        self._blocks = self._read(reader, names.kind(name))
+        self._blocks = self._read(HashedBytes(read), name, options)
 
     def _take_plain_text(self, name: str, content: bytes, settings: Settings) -> bool:
-        """Parse a small text without a `LineReader`, in a third of the time; return False if it needs one.
+        """Parse a small text as a whole, in a third of the time; return False if it must be read as a stream.
 
-        Every other format needs one, and every text that exceeds a limit, is not UTF-8 or has no questions.
+        So must every other format, and every text that exceeds a limit, is not UTF-8 or has no questions.
         """
         # A text no longer than the longest line cannot contain a line that is too long.
         most = min(settings.max_line_bytes, settings.max_input_bytes or settings.max_line_bytes)
-        if len(content) > most or names.kind(name) != ".txt" or names.gzipped(name):
+        if (
+            len(content) > most
+            or names.kind(name) != ".txt"
+            or names.packing(name) is not None
+            or settings.encoding != UTF8
+        ):
             return False
         self._left = plain_questions(content)
         if not self._left:
@@ -126,16 +146,20 @@ class InputFile:
             os.close(self._fd)
             self._fd = None
 
-    def _read(self, reader: LineReader, kind: str | None) -> Iterator[list[InputRecord]]:
+    def _read(
+        self, raw: HashedBytes, name: str, options: ReadOptions
+    ) -> Iterator[list[InputRecord]]:
         """Yield the input's records; then set its failure, digest and size."""
+        kind = names.kind(name)
         try:
-            blocks = questions(reader, kind)
+            blocks = questions(raw.read, kind, options, packing=names.packing(name), name=name)
             # The ids of lines of text are their numbers, which never repeat.
             yield from blocks if kind == ".txt" else without_duplicates(blocks)
-        except RejectedInputError as e:
-            self.failure = e
-        self.sha256 = reader.digest_rest(REPORT_DIGEST_BYTES)
-        self.size = reader.size
+        except QuestionFileError as e:
+            advice = _TEMPORARY if e.code == "unknown_suffix" else ""
+            self.failure = RejectedInputError(e.code, f"{e}{advice}")
+        self.sha256 = raw.digest_rest(REPORT_DIGEST_BYTES)
+        self.size = raw.size
 
 
 def _why_not_opened(spool: Spool, name: str) -> RejectedInputError:

@@ -28,10 +28,11 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from ...simcore import Answers
+    from ...simcore.question_files import InputRecord
     from ..context import Context
     from ..models.served import ServedModel
+    from ..settings import Settings
     from ..spool.folder import Spool
-    from .questions import InputRecord
     from .request import Request
     from .results import Row
 
@@ -69,7 +70,7 @@ class Pipeline:
     ----------
     context
         Inputs are read from its spool's work/, large results written to its tmp/.  Of the settings, `batch_questions`,
-        `max_line_bytes` and `max_input_bytes` are used, as they are when a group of requests is begun.
+        those of `InputFile` are used, as they are when a group of requests is begun.
     model
         Returns the model that is served now.
 
@@ -133,7 +134,7 @@ class Pipeline:
         job = self._begin(request)
         done, last = 0, False
         try:
-            file = InputFile(self._spool, request.name, self._context.settings())
+            file = self._open(job, self._context.settings(), None)
             with closing(file):
                 while not last:
                     with trial(done):
@@ -159,7 +160,7 @@ class Pipeline:
             if batch and batch[0].job.model is not job.model:
                 yield batch
                 batch, left = [], settings.batch_questions
-            with closing(InputFile(self._spool, request.name, settings, content)) as file:
+            with closing(self._open(job, settings, content)) as file:
                 last = False
                 while not last:
                     part = self._read(job, file, left)
@@ -183,6 +184,10 @@ class Pipeline:
 
     def _begin(self, request: Request) -> Job:
         return Job(request=request, model=self._model(), started_s=self._clock.wall())
+
+    def _open(self, job: Job, settings: Settings, content: bytes | None) -> InputFile:
+        labels = job.model.classifier.labels
+        return InputFile(self._spool, job.request.name, settings, labels=labels, content=content)
 
     def _read(self, job: Job, file: InputFile, count: int) -> _Part:
         begin = self._clock.monotonic()

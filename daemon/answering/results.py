@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ...simcore import MAX_WORDS, NO_WORDS, NOT_SPLIT, TOO_LONG, UNKNOWN_WORD, estimate
-from .questions import Fault
+from ...simcore.question_files import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ...simcore import Answers
+    from ...simcore.question_files import InputRecord
     from ..models.served import ServedModel
-    from .questions import InputRecord
 
 ENERGY_DIGITS: Final = 6
 """Decimals of energies in uJ and powers in uW: the estimates are not precise to a picojoule."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ..answering.questions import InputRecord
+    from ...simcore.question_files import InputRecord
     from ..answering.results import Row
 
     AnsweredQuestion = tuple[InputRecord, Row | None]

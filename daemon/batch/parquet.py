@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import pyarrow as pa
 from pyarrow import parquet
 
-from ..answering.questions import ID_COLUMN, TEXT_COLUMN, Fault, InputRecord
+from ...simcore.question_files import Fault, InputRecord
+from ...simcore.question_files.fields import find, missing_text, plain
 from ..errors import RejectedInputError
 from .parts import InputPart, Preamble, Scan, changed
 from .stores import digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from ...simcore.question_files import ReadOptions
 
 
 @contextmanager
@@ -26,7 +29,7 @@ def _damage_rejected() -> Iterator[None]:
         raise RejectedInputError("bad_parquet", " ".join(str(e).split())[:200]) from e
 
 
-def scan(file: BinaryIO, *, part_bytes: int | None) -> Scan:
+def scan(file: BinaryIO, *, part_bytes: int | None, options: ReadOptions) -> Scan:
     """Read a Parquet file to its end, and cut it into parts between row groups.
 
     Parameters
@@ -35,6 +38,8 @@ def scan(file: BinaryIO, *, part_bytes: int | None) -> Scan:
         The file; it must be seekable.
     part_bytes
         Least size of a part's texts after decompression; None for a single part.
+    options
+        `text_field` and `id_field`.
 
     Raises
     ------
@@ -47,7 +52,7 @@ def scan(file: BinaryIO, *, part_bytes: int | None) -> Scan:
     file.seek(0)
     with _damage_rejected():
         opened = parquet.ParquetFile(file)
-        text, _ = _columns(opened.schema_arrow)
+        text, _ = _columns(opened.schema_arrow, options)
         facts = opened.metadata
     if facts.num_rows == 0:
         raise RejectedInputError("empty", f"no row in {size} bytes")
@@ -69,16 +74,17 @@ def scan(file: BinaryIO, *, part_bytes: int | None) -> Scan:
             )
             parts.append(part)
             first, record, filled, rows = i + 1, record + rows, 0, 0
-    return Scan(sha256=sha256, size=size, head=Preamble(sha256=sha256), parts=tuple(parts))
+    return Scan(
+        sha256=sha256, size=size, head=Preamble(options=options, sha256=sha256), parts=tuple(parts)
+    )
 
 
-def _columns(schema: Any) -> tuple[str, str | None]:
+def _columns(schema: Any, options: ReadOptions) -> tuple[str, str | None]:
     """Return the names of the columns of text and id, after checking their types."""
-    text, name = _column(schema, TEXT_COLUMN), _column(schema, ID_COLUMN)
+    places = find(schema.names, options)
+    text, name = _column(schema, places.text), _column(schema, places.id)
     if text is None:
-        raise RejectedInputError(
-            "no_text_column", f"no column {TEXT_COLUMN!r}: {', '.join(schema.names)[:200]}"
-        )
+        raise RejectedInputError("no_text_column", missing_text(schema.names, options))
     kind = schema.field(text).type
     if not _is_text(kind):
         raise RejectedInputError("no_text_column", f"column {text!r} is {kind}, expected string")
@@ -88,11 +94,14 @@ def _columns(schema: Any) -> tuple[str, str | None]:
     return text, name
 
 
-def _column(schema: Any, wanted: str) -> str | None:
-    found = [name for name in schema.names if name.strip().lower() == wanted]
-    if len(found) > 1:
-        raise RejectedInputError("bad_parquet", f"{len(found)} columns are named {wanted!r}")
-    return found[0] if found else None
+def _column(schema: Any, place: int | None) -> str | None:
+    if place is None:
+        return None
+    wanted: str = schema.names[place]
+    count = sum(plain(name) == plain(wanted) for name in schema.names)
+    if count > 1:
+        raise RejectedInputError("bad_parquet", f"{count} columns are named {plain(wanted)!r}")
+    return wanted
 
 
 def _is_text(kind: Any) -> bool:
@@ -135,6 +144,8 @@ class PartQuestions:
         The file.
     part
         The part, as the scan returned it.
+    options
+        As for the scan.
 
     Attributes
     ----------
@@ -148,7 +159,7 @@ class PartQuestions:
 
     """
 
-    def __init__(self, file: BinaryIO, part: InputPart) -> None:
+    def __init__(self, file: BinaryIO, part: InputPart, options: ReadOptions) -> None:
         self._part = part
         self._groups = list(range(part.first, part.last or 0))
         file.seek(0)
@@ -158,7 +169,7 @@ class PartQuestions:
                 raise changed()
             span = _span(self._opened.metadata, self._groups[0], self._groups[-1] + 1)
             schema = self._opened.schema_arrow
-            self._text, self._name = _columns(schema)
+            self._text, self._name = _columns(schema, options)
         if digest(file, *span)[0] != part.sha256:
             raise changed()
         self.strings = self._name is not None and _is_text(schema.field(self._name).type)
@@ -194,7 +205,7 @@ def _question(number: int, name: Any, text: Any) -> InputRecord:
         return InputRecord(number, None, Fault("bad_id", name.message))
     name = number if name is None else name
     if text is None:
-        return InputRecord(name, None, Fault("no_text", f"null in column {TEXT_COLUMN!r}"))
+        return InputRecord(name, None, Fault("no_text", "null in the column of texts"))
     return InputRecord(name, None, text) if isinstance(text, Fault) else InputRecord(name, text)
 
 

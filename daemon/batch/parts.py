@@ -6,26 +6,29 @@ and two positions are kept of each part, so memory does not grow with the input.
 
 from __future__ import annotations
 
-import codecs
-import csv
 import hashlib
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from itertools import chain
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO
 
-from ..answering.line_reader import READ_BYTES, LineReader
-from ..answering.questions import DELIMITERS, questions, records
+from ...simcore.question_files import ReadOptions
+from ...simcore.question_files.content import opened
+from ...simcore.question_files.lines import READ_BYTES, LineReader
+from ...simcore.question_files.reading import (
+    answerable,
+    line_reader,
+    prepared,
+    records,
+)
+from ..answering.hashed import HashedBytes
 from ..errors import RejectedInputError
-from ..settings import DEFAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..answering.questions import InputRecord
-
-MAX_LINE_BYTES: Final[int] = DEFAULTS["max_line_bytes"]
-"""Longest line in bytes; the daemon's default."""
+    from ...simcore.question_files import InputRecord
+    from ...simcore.question_files.layout import Layout
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,8 +40,8 @@ class InputPart:
     number
         Its number, from 0.
     first, last
-        Its bytes are first..last-1 of the input; in Parquet, these are row groups.  `last` is None for a compressed
-        input, which is a single part.
+        Its bytes are first..last-1 of the input; in Parquet, these are row groups.  `last` is None for an input that
+        cannot be cut (compressed, a JSON array, or not UTF-8 with LF), which is a single part.
     record
         Number of its first line, or in Parquet of its first row, from 1.
     sha256
@@ -55,19 +58,27 @@ class InputPart:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Preamble:
-    """The beginning of an input, without which none of its parts can be read.
+    """What must be known of an input to read any of its parts.
 
     Attributes
     ----------
-    size, lines
-        Size of a table's header in bytes and lines; 0 for other kinds.
+    options
+        How the input is read.
+    layout
+        How its records are written; None for an input that cannot be cut, and for Parquet.
+    mark_bytes
+        Size of its byte order mark.
+    packing
+        Suffix of its compression; None if its name has none.
     sha256
-        Digest of what decides how a part is read: a table's header, or a whole Parquet file; empty for other kinds.
+        Digest of a whole Parquet file; empty for other kinds.
 
     """
 
-    size: int = 0
-    lines: int = 0
+    options: ReadOptions = field(default_factory=ReadOptions)
+    layout: Layout | None = None
+    mark_bytes: int = 0
+    packing: str | None = None
     sha256: str = ""
 
 
@@ -104,13 +115,15 @@ class _PositionedReader(LineReader):
 
     """
 
-    def __init__(self, file: BinaryIO, *, chunk_bytes: int = READ_BYTES) -> None:
-        super().__init__(self._take, max_line_bytes=MAX_LINE_BYTES, chunk_bytes=chunk_bytes)
-        self._file = file
+    def __init__(
+        self, file: BinaryIO, options: ReadOptions, *, mark_bytes: int, chunk_bytes: int
+    ) -> None:
+        super().__init__(self._take, max_line_bytes=options.max_line_bytes, chunk_bytes=chunk_bytes)
+        self._whole = HashedBytes(file.read)
+        # The byte order mark is in no line.
+        self._part = hashlib.sha256(self._whole.read(mark_bytes))
         self._ahead = b""  # read, but not yet hashed
-        self._digested = 0
-        self._part = hashlib.sha256()
-        self.at = 0
+        self.at = self._digested = mark_bytes
         self.line = 0
 
     def blocks(self) -> Iterator[tuple[int, list[str]]]:
@@ -123,6 +136,16 @@ class _PositionedReader(LineReader):
             for number, line in enumerate(lines, first):
                 self._advance(number, [line])
                 yield number, line
+
+    @property
+    def sha256(self) -> str:
+        """Hexadecimal digest of the bytes read so far."""
+        return self._whole.sha256
+
+    @property
+    def size(self) -> int:
+        """Bytes read so far."""
+        return self._whole.size
 
     def _advance(self, last: int, lines: list[str]) -> None:
         self.line = last
@@ -137,12 +160,9 @@ class _PositionedReader(LineReader):
         return found
 
     def _take(self, size: int) -> bytes:
-        data = self._file.read(size)
+        data = self._whole.read(size)
         self._digest()
         self._ahead += data
-        # The reader removes a byte order mark, which is therefore in no line.
-        if not self.size and data.startswith(codecs.BOM_UTF8):
-            self.at = len(codecs.BOM_UTF8)
         return data
 
     def _digest(self) -> None:
@@ -152,57 +172,75 @@ class _PositionedReader(LineReader):
         self._digested = self.at
 
 
-def scan(file: BinaryIO, kind: str, *, part_bytes: int | None) -> Scan:
+def scan(
+    file: BinaryIO,
+    kind: str,
+    *,
+    part_bytes: int | None,
+    options: ReadOptions,
+    packing: str | None = None,
+) -> Scan:
     """Read an input to its end, and cut it into parts; each ends after the question that brings it to its least size.
 
     Parameters
     ----------
     file
-        The input.
-    kind
-        See `names.kind`; not Parquet.
+        The input, before decompression; it must be seekable.
+    kind, packing
+        See `question_files.names`; not Parquet.
     part_bytes
         Least size of a part; None for a single part.
+    options
+        See `ReadOptions`.
 
     Raises
     ------
-    RejectedInputError
-        The whole input fails (see `questions.questions`).
+    QuestionFileError
+        The whole input fails (see `question_files.questions`).
 
     """
-    head = Preamble()
-    if kind in DELIMITERS and part_bytes is not None:
-        head = _head(file, kind)
-    least = len(codecs.BOM_UTF8)  # the reader must see a whole byte order mark at once
-    chunk_bytes = min(READ_BYTES, max(least, part_bytes or READ_BYTES))
-    source = _PositionedReader(file, chunk_bytes=chunk_bytes)
+    content = opened(file.read, kind, packing)
+    hashed = HashedBytes(content.read)
+    found = prepared(hashed.read, content.kind, options)
+    if part_bytes is not None and found.can_be_cut and not content.packed:
+        file.seek(0)
+        head = Preamble(layout=found.layout, options=options, mark_bytes=found.text.mark_bytes)
+        return _scan_parts(file, head, found.layout, part_bytes)
+    for _ in answerable(records(line_reader(found, options), found.layout, options)):
+        pass
+    sha256 = hashed.sha256
+    part = InputPart(number=0, first=0, last=None, record=1, sha256=sha256)
+    return Scan(
+        sha256=sha256,
+        size=hashed.size,
+        head=Preamble(options=options, packing=packing),
+        parts=(part,),
+    )
+
+
+def _scan_parts(file: BinaryIO, head: Preamble, layout: Layout, part_bytes: int) -> Scan:
+    source = _PositionedReader(
+        file,
+        head.options,
+        mark_bytes=head.mark_bytes,
+        chunk_bytes=min(READ_BYTES, part_bytes),
+    )
     parts: list[InputPart] = []
     first, record = 0, 1
 
-    def cut(last: int | None) -> None:
+    def cut(last: int) -> None:
         parts.append(
             InputPart(number=len(parts), first=first, last=last, record=record, sha256=source.cut())
         )
 
-    for _ in questions(source, kind):
-        if part_bytes is not None and source.at - first >= part_bytes:
+    for _ in answerable(records(source, layout, head.options)):
+        if source.at - first >= part_bytes:
             at = min(source.at, source.size)  # the last line may lack its line end
             cut(at)
             first, record = at, source.line + 1
     if first < source.size:
-        cut(None if part_bytes is None else source.size)
+        cut(source.size)
     return Scan(sha256=source.sha256, size=source.size, head=head, parts=tuple(parts))
-
-
-def _head(file: BinaryIO, kind: str) -> Preamble:
-    """Find the end of a table's header; the reader reports a bad one later."""
-    source = _PositionedReader(file)
-    csv.field_size_limit(MAX_LINE_BYTES)
-    lines = (line + "\n" for _, line in source.lines())
-    with suppress(csv.Error):
-        next(csv.reader(lines, delimiter=DELIMITERS[kind], strict=True), None)
-    file.seek(0)
-    return Preamble(size=source.at, lines=source.line, sha256=source.cut())
 
 
 @contextmanager
@@ -214,41 +252,52 @@ def part_questions(
     Parameters
     ----------
     file
-        The input.
+        The input, before decompression.
     kind
-        Its suffix.
+        See `question_files.names`.
     head, part
         The preamble and the part, as the scan returned them.
 
     Raises
     ------
     RejectedInputError
-        `changed`: the bytes differ; and the errors of `questions.records`.
+        `changed`: the bytes differ.
+    QuestionFileError
+        See `question_files.reading.records`.
 
     """
-    total = hashlib.sha256()
-    header = b""
-    if part.first:  # the header is not part of these bytes, but a table's reader needs it
-        header = file.read(head.size).removeprefix(codecs.BOM_UTF8)
-    left = None if part.last is None else part.last - part.first
-    file.seek(part.first)
-
-    def take(size: int) -> bytes:
-        nonlocal header, left
-        if header:
-            data, header = header[:size], header[size:]
-            return data
-        data = file.read(size if left is None else min(size, left))
-        total.update(data)
-        left = None if left is None else left - len(data)
-        return data
-
-    first_line = part.record - (head.lines if part.first else 0)
-    source = LineReader(take, max_line_bytes=MAX_LINE_BYTES, first_line=first_line)
-    yield chain.from_iterable(records(source, kind))
+    options = head.options
+    if head.layout is None or part.last is None:
+        content = opened(file.read, kind, head.packing)
+        whole = HashedBytes(content.read)
+        found = prepared(whole.read, content.kind, options)
+        source, layout = line_reader(found, options), found.layout
+    else:
+        file.seek(part.first)
+        whole = HashedBytes(_Span(file, part.last - part.first).read)
+        if part.first == 0:
+            whole.read(head.mark_bytes)
+        layout = head.layout
+        source = LineReader(
+            whole.read, max_line_bytes=options.max_line_bytes, first_line=part.record
+        )
+    yield chain.from_iterable(records(source, layout, options))
     # Only here have all bytes been read: a caller must discard its answers if this raises.
-    if total.hexdigest() != part.sha256:
+    if whole.sha256 != part.sha256:
         raise changed()
+
+
+class _Span:
+    """The next bytes of a file, up to a number."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file = file
+        self._left = size
+
+    def read(self, size: int) -> bytes:
+        data = self._file.read(min(size, self._left))
+        self._left -= len(data)
+        return data
 
 
 def changed() -> RejectedInputError:

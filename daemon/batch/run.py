@@ -21,6 +21,7 @@ from .work import BatchInput, Failure, PackedModel, Partition, answer, scan
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from ...simcore.question_files import ReadOptions
     from ..models.served import ServedModel
     from .parts import InputPart, Preamble
     from .settings import BatchSettings
@@ -106,7 +107,14 @@ def run(settings: BatchSettings, show: Callable[[BatchProgress], None]) -> Batch
         store.remove(NAME)
         # A future of the model, so that its files are sent to the cluster once instead of with every call.
         model = client.submit(PackedModel, pin=packed.pin, files=packed.files, pure=False)
-        batch = _Batch(settings, model, store, BatchProgress(inputs=len(inputs)), show)
+        batch = _Batch(
+            settings,
+            settings.reading(served.classifier.labels),
+            model,
+            store,
+            BatchProgress(inputs=len(inputs)),
+            show,
+        )
         make_calls(client, [batch.scan(each) for each in inputs], batch.then)
     for each in inputs:
         _tidy(store, each)
@@ -129,12 +137,14 @@ class _Batch:
     def __init__(
         self,
         settings: BatchSettings,
+        options: ReadOptions,
         model: Any,
         store: Store,
         progress: BatchProgress,
         show: Callable[[BatchProgress], None],
     ) -> None:
         self._settings = settings
+        self._options = options
         self._model = model
         self._store = store
         self._show = show
@@ -142,7 +152,8 @@ class _Batch:
 
     def scan(self, each: InputState) -> Call:
         """Return the call that scans an input."""
-        return Call(about=each, work=scan, arguments=(each.source, self._settings.part_bytes))
+        arguments = (each.source, self._settings.part_bytes, self._options)
+        return Call(about=each, work=scan, arguments=arguments)
 
     def then(self, call: Call, result: Any) -> Iterable[Call]:
         """Record a result, and return the calls that follow from it."""

@@ -6,8 +6,9 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from ...simcore.question_files import ReadOptions
 from ..errors import SettingsError
-from ..settings import DEFAULT_MODEL
+from ..settings import DEFAULT_MODEL, DEFAULTS, check
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +45,8 @@ class BatchSettings:
         Least size in MiB of a part of an input, except of the last; if a worker dies, this much work is repeated.
     force
         Whether to answer finished parts again.
+    encoding, text_field, id_field
+        As in the daemon's `Settings`.
 
     """
 
@@ -55,6 +58,9 @@ class BatchSettings:
     model: str = DEFAULT_MODEL
     part_mib: float = PART_MIB
     force: bool = False
+    encoding: str = DEFAULTS["encoding"]
+    text_field: str = ""
+    id_field: str = ""
 
     def __post_init__(self) -> None:
         if self.workers < 1:
@@ -63,6 +69,17 @@ class BatchSettings:
             raise SettingsError(
                 f"part-mib: {self.part_mib:g}, expected more than 0 and at most {PART_MIB_MAX:g}"
             )
+        check("encoding", self.encoding)
+
+    def reading(self, labels: tuple[str, ...]) -> ReadOptions:
+        """Return how inputs are read, given the model's labels."""
+        return ReadOptions(
+            encoding=self.encoding,
+            text_field=self.text_field,
+            id_field=self.id_field,
+            labels=labels,
+            max_line_bytes=DEFAULTS["max_line_bytes"],
+        )
 
     @property
     def part_bytes(self) -> int:

@@ -20,7 +20,6 @@ from ..errors import BatchError
 from ..files import durable
 from ..files.draft import Draft
 from ..files.durable import Durability
-from ..spool import names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -58,13 +57,9 @@ def _glob(fs: Any, path: str) -> list[str]:
     return [file for file, facts in fs.glob(path, detail=True).items() if facts["type"] == "file"]
 
 
-def kind(url: str) -> str | None:
-    """Return the suffix that decides how an input is read, without that of its compression (see `names.kind`)."""
-    if compression(url) is not None:
-        url = url.rpartition(".")[0]
-    if names.gzipped(url):  # compressed twice
-        return None
-    return ".parquet" if url.lower().endswith(".parquet") else names.kind(url)
+def is_parquet(url: str) -> bool:
+    """Return whether a URL is that of a Parquet file, which may be compressed."""
+    return (url.rpartition(".")[0] if compression(url) else url).lower().endswith(".parquet")
 
 
 def compression(url: str) -> str | None:
@@ -74,8 +69,9 @@ def compression(url: str) -> str | None:
 
 @contextmanager
 def opened(url: str) -> Iterator[BinaryIO]:
-    """Open an input for reading, decompressed."""
-    with fsspec.open(url, "rb", compression=compression(url)) as file:
+    """Open an input for reading; Parquet is decompressed, because it is read out of order."""
+    unpacked = compression(url) if is_parquet(url) else None
+    with fsspec.open(url, "rb", compression=unpacked) as file:
         yield cast("BinaryIO", file)
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
-import lzma
 import os
 import re
-import zlib
 from dataclasses import asdict, dataclass
 from itertools import islice
 from threading import Lock
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
 
+from ...simcore.question_files import QuestionFileError
+from ...simcore.question_files import names as question_names
 from ..answering.results import Tally, result_format
 from ..errors import RejectedInputError
 from ..models.served import ServedModel
@@ -23,7 +22,7 @@ from . import parts, stores
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from ..answering.questions import InputRecord
+    from ...simcore.question_files import InputRecord, ReadOptions
     from ..answering.results import ResultFormat, Row
     from .parts import InputPart, Preamble, Scan
     from .stores import Store
@@ -37,9 +36,6 @@ BATCH_QUESTIONS: Final = 512
 """Questions in one call of the simulator."""
 
 PARQUET: Final = ".parquet"
-
-_DAMAGED: Final = (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError)
-"""Errors of decompression for a damaged input; a retry would not help."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,8 +94,8 @@ class BatchInput:
     ----------
     url
         URL of the input.
-    kind
-        `names.kind` or `.parquet`; None if it cannot be read.
+    kind, packing
+        See `question_files.names`; or `.parquet`, and None.  `kind` is None if it cannot be read.
     folder
         Folder in the store for its partitions.
 
@@ -107,6 +103,7 @@ class BatchInput:
 
     url: str
     kind: str | None
+    packing: str | None
     folder: str
 
     @classmethod
@@ -115,7 +112,12 @@ class BatchInput:
         # Some stores expand [ and * as a glob.
         name = re.sub(r"[^\w.-]", "_", url.rpartition("/")[2])
         tag = hashlib.sha256(url.encode(errors="surrogateescape")).hexdigest()
-        return cls(url=url, kind=stores.kind(url), folder=names.tagged(names.base(name), tag))
+        return cls(
+            url=url,
+            kind=PARQUET if stores.is_parquet(url) else question_names.kind(url),
+            packing=None if stores.is_parquet(url) else question_names.packing(url),
+            folder=names.tagged(names.base(name), tag),
+        )
 
     def partition(self, number: int) -> str:
         """Return the name of a partition in the store."""
@@ -126,24 +128,25 @@ class BatchInput:
         return f"{self.folder}/part-{number:05d}{names.SUMMARY}"
 
 
-def scan(source: BatchInput, part_bytes: int) -> Scan | Failure:
+def scan(source: BatchInput, part_bytes: int, options: ReadOptions) -> Scan | Failure:
     """Read all of an input and cut it into parts; raise OSError if its store fails, which Dask retries."""
-    return _or_failure(lambda: _scan(source, part_bytes))
+    return _or_failure(lambda: _scan(source, part_bytes, options))
 
 
-def _scan(source: BatchInput, part_bytes: int) -> Scan:
-    compressed = stores.compression(source.url) is not None
-    size = None if compressed else part_bytes
+def _scan(source: BatchInput, part_bytes: int, options: ReadOptions) -> Scan:
     if source.kind is None:
-        raise RejectedInputError(
-            "unknown_suffix", f"its name must end in {', '.join((*names.KINDS, PARQUET))}"
-        )
+        raise RejectedInputError("unknown_suffix", question_names.unknown(source.url, PARQUET))
     with stores.opened(source.url) as file:
         if source.kind == PARQUET:
             from . import parquet  # noqa: PLC0415 - pyarrow takes a while to import
 
-            return parquet.scan(file, part_bytes=size)
-        return parts.scan(file, source.kind, part_bytes=size)
+            compressed = stores.compression(source.url) is not None
+            return parquet.scan(
+                file, part_bytes=None if compressed else part_bytes, options=options
+            )
+        return parts.scan(
+            file, source.kind, part_bytes=part_bytes, options=options, packing=source.packing
+        )
 
 
 def answer(
@@ -246,7 +249,7 @@ def _fill_lines(
 def _fill_parquet(
     model: ServedModel,
     _source: BatchInput,
-    _head: Preamble,
+    head: Preamble,
     part: InputPart,
     file: BinaryIO,
     out: BinaryIO,
@@ -254,7 +257,7 @@ def _fill_parquet(
     from . import columns, parquet  # noqa: PLC0415 - pyarrow takes a while to import
 
     lines, tally = result_format(model), Tally()
-    questions = parquet.PartQuestions(file, part)
+    questions = parquet.PartQuestions(file, part, head.options)
     written = columns.Columns(out, model.classifier.labels, strings=questions.strings)
     for batch in questions.batches(BATCH_QUESTIONS):
         rows = _rows(model, lines, batch)
@@ -284,10 +287,8 @@ def _rows(model: ServedModel, lines: ResultFormat, batch: list[InputRecord]) -> 
 def _or_failure(work: Callable[[], Value]) -> Value | Failure:
     try:
         return work()
-    except RejectedInputError as e:
+    except (RejectedInputError, QuestionFileError) as e:
         return Failure(code=e.code, message=str(e))
-    except _DAMAGED as e:
-        return Failure(code="bad_compression", message=str(e))
 
 
 _models: dict[str, ServedModel] = {}

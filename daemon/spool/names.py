@@ -11,11 +11,17 @@ import os
 from typing import Final
 from urllib.parse import quote_from_bytes
 
-KINDS: Final = (".txt", ".jsonl", ".csv", ".tsv")
-"""Suffixes of inputs; case is ignored."""
+KINDS: Final = (".txt", ".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".label")
+"""Suffixes of inputs; case is ignored.
 
-GZIP: Final = ".gz"
-"""Suffix of a compressed input, after one of KINDS."""
+These and PACKINGS are those of `simcore.question_files.names`, which reads them (a test compares both): importing that
+takes a tenth of a second, which `put` would take longer.
+"""
+
+ZIP: Final = ".zip"
+
+PACKINGS: Final = (".gz", ".bz2", ".xz", ".zst", ZIP)
+"""Suffixes of compressed inputs, after one of KINDS; `.zip` may also be alone."""
 
 MARKER: Final = ".done"
 """With the setting `done_marker`, the file `x.txt.done` states that `x.txt` is complete."""
@@ -35,16 +41,25 @@ _BASE_MAX: Final = NAME_MAX - len(SUMMARY) - (TAG + 1)
 
 
 def kind(name: str) -> str | None:
-    """Return the suffix that decides how an input is read, without `.gz`; None if the daemon cannot read it."""
-    if gzipped(name):
-        name = name[: -len(GZIP)]
-    suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - Path drops a trailing dot
-    return suffix if suffix in KINDS else None
+    """Return the suffix that decides how an input is read, without that of its compression; None if it is unknown.
+
+    A bare `.zip` is its own kind: the name inside decides.
+    """
+    packed = packing(name)
+    suffix = _suffix(name[: -len(packed)] if packed else name)
+    if suffix in KINDS:
+        return suffix
+    return ZIP if packed == ZIP else None
 
 
-def gzipped(name: str) -> bool:
-    """Return whether a name ends in `.gz`."""
-    return name.lower().endswith(GZIP)
+def packing(name: str) -> str | None:
+    """Return the suffix of a name's compression, or None."""
+    suffix = _suffix(name)
+    return suffix if suffix in PACKINGS else None
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()  # noqa: PTH122 - Path drops a trailing dot
 
 
 def base(name: str) -> str:

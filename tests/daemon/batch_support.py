@@ -15,13 +15,14 @@ from daemon_support import MODEL, PATIENCE_S, until
 
 from spikewatch.daemon.batch import BatchSettings, parts
 from spikewatch.daemon.batch.run import run
+from spikewatch.simcore.question_files import ReadOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from spikewatch.daemon.answering.questions import InputRecord
     from spikewatch.daemon.batch.run import BatchOutcome
+    from spikewatch.simcore.question_files import InputRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +82,7 @@ def dask_worker(folder: Path, address: str, *options: str) -> Any:
 
 def asked_in_parts(data: bytes, kind: str, part_bytes: int) -> tuple[list[InputRecord], int]:
     """Cut an input, read every part separately, and return all questions and the number of parts."""
-    found = parts.scan(BytesIO(data), kind, part_bytes=part_bytes)
+    found = parts.scan(BytesIO(data), kind, part_bytes=part_bytes, options=ReadOptions())
     questions: list[InputRecord] = []
     for part in found.parts:
         with parts.part_questions(BytesIO(data), kind, found.head, part) as asked:

@@ -46,6 +46,9 @@ def shown(spool: Path, registry: Path) -> Callable[..., dict[str, Any]]:
 OTHER: dict[str, Any] = {
     "durability": "file",
     "shard": "2/3",
+    "encoding": "cp1252",
+    "text_field": "question",
+    "id_field": "key",
     "models": {"a": MODEL, "b": MODEL},
     "http": "[::1]:9464",
     "retry_first_s": 0.125,

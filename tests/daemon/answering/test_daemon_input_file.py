@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from contextlib import closing
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spikewatch.daemon.answering.hashed import HashedBytes
 from spikewatch.daemon.answering.input_file import InputFile
 from spikewatch.daemon.settings import Settings
 from spikewatch.daemon.spool.folder import Spool
 
 SCRAPS = (
     b"\xef\xbb\xbf", b"a", b"who\n", b"\n", b"\r", b"\r\n", b" ", b"\xc3\xa9", b"\xc2\x85", b"\xff", b"\x1f\x8b",
-    b'{"text":"a"}', b"text\n", b",",
+    b'{"text":"a"}', b"text\n", b",", b"\xff\xfe", b"\0", b"BZh91AY&SY", b"PK\x03\x04", b"[", b"]",
 )  # fmt: skip
 
 
 def taken(spool: Spool, name: str, settings: Settings, content: bytes | None, count: int) -> object:
     """Read all records of an input; return them, and the facts that the input has collected by then."""
     records = []
-    with closing(InputFile(spool, name, settings, content)) as file:
+    with closing(InputFile(spool, name, settings, content=content)) as file:
         while some := file.take(count):
             records += some
     failure = file.failure
@@ -32,7 +34,7 @@ def taken(spool: Spool, name: str, settings: Settings, content: bytes | None, co
 
 @given(
     st.lists(st.sampled_from(SCRAPS), max_size=12).map(b"".join),
-    st.sampled_from(["q.txt", "q.TXT", "q.txt.gz", "q.jsonl", "q.csv", "q"]),
+    st.sampled_from(["q.txt", "q.TXT", "q.txt.gz", "q.jsonl", "q.csv", "q.json", "q.zip", "q"]),
     st.integers(1, 40),
     st.integers(0, 40),
     st.integers(1, 3),
@@ -45,3 +47,10 @@ def test_an_input_that_was_read_ahead_gives_the_same_records(
         settings = Settings(spool=spool.path, max_line_bytes=line, max_input_bytes=most)
         expected = taken(spool, name, settings, None, count)
         assert taken(spool, name, settings, data, count) == expected
+
+
+def test_the_digest_is_of_all_bytes_and_a_huge_rest_is_not_read() -> None:
+    source = HashedBytes(BytesIO(b"\xff\n" + b"x" * 500).read)
+    assert source.read(8) == b"\xff\nxxxxxx"
+    assert source.digest_rest(10) is None
+    assert source.digest_rest(1000) is not None

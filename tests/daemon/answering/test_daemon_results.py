@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spikewatch.daemon.answering.questions import Fault, InputRecord
 from spikewatch.daemon.answering.results import ResultFormat, Tally
 from spikewatch.simcore import Answers, estimate
+from spikewatch.simcore.question_files import Fault, InputRecord
 
 counts = st.integers(0, 2**40)
 

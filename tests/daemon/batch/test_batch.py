@@ -101,7 +101,7 @@ def test_every_form_is_answered_as_the_daemon_answers_it(
     rows = [row for p in partitions(out, "e.parquet") for row in pq.read_table(p).to_pylist()]
     lines = records(spool / "out" / "a.txt.jsonl")
     assert [{k: v for k, v in row.items() if k != "error"} for row in rows[:-1]] == lines
-    assert rows[-1]["error"] == {"code": "no_text", "message": "null in column 'text'"}
+    assert rows[-1]["error"] == {"code": "no_text", "message": "null in the column of texts"}
     assert (rows[-1]["id"], rows[-1]["label"], rows[-1]["spikes"]) == (1101, None, None)
 
 
@@ -278,7 +278,7 @@ def test_bad_files_are_told_in_the_manifest_and_the_others_are_answered(tmp_path
         "blank.jsonl": "empty",
         "no.csv": "no_text_column",
         "what.doc": "unknown_suffix",
-        "x.txt.gz": "bad_compression",
+        "x.txt.gz": "bad_gzip",
         "z.parquet": "bad_parquet",
     }
     assert run.stderr.splitlines() == [

@@ -16,13 +16,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet as pq
 
-from spikewatch.daemon.answering.line_reader import LineReader
-from spikewatch.daemon.answering.questions import InputRecord, questions
 from spikewatch.daemon.batch import parquet, parts, stores
 from spikewatch.daemon.errors import BatchError, RejectedInputError
+from spikewatch.simcore.question_files import (
+    InputRecord,
+    QuestionFileError,
+    ReadOptions,
+    questions,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+READ = ReadOptions()
 
 # Bytes that often form quotes, escapes, line ends and blank lines.
 SCRAPS = st.lists(
@@ -34,8 +40,7 @@ SCRAPS = st.lists(
 
 
 def whole(data: bytes, kind: str) -> list[InputRecord]:
-    source = LineReader(BytesIO(data).read, max_line_bytes=parts.MAX_LINE_BYTES)
-    return list(chain.from_iterable(questions(source, kind)))
+    return list(chain.from_iterable(questions(BytesIO(data).read, kind, READ)))
 
 
 def table(rows: list[list[str]], **options: Any) -> bytes:
@@ -57,15 +62,15 @@ def test_parts_hold_the_questions_of_the_whole_with_their_ids_and_faults(
     header = {".csv": '"x\ny",text\n', ".tsv": "text\tid\n"}.get(kind, "")
     data = (b"\xef\xbb\xbf" if mark else b"") + (header + scraps).encode()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("spikewatch.daemon.answering.questions.TABLE_ROWS", table_rows)
+        patch.setattr("spikewatch.simcore.question_files.tables.TABLE_ROWS", table_rows)
         check_parts(data, kind, part_bytes)
 
 
 def check_parts(data: bytes, kind: str, part_bytes: int) -> None:
     try:
         expected = whole(data, kind)
-    except RejectedInputError as e:
-        with pytest.raises(RejectedInputError) as found:
+    except QuestionFileError as e:
+        with pytest.raises(QuestionFileError) as found:
             asked_in_parts(data, kind, part_bytes)
         assert (found.value.code, str(found.value)) == (e.code, str(e))
     else:
@@ -83,7 +88,7 @@ def test_a_table_with_line_ends_in_its_fields_is_cut_between_rows() -> None:
 
 def test_a_part_whose_bytes_changed_after_the_scan_is_refused() -> None:
     data = b"".join(b"line %d\n" % i for i in range(100))
-    found = parts.scan(BytesIO(data), ".txt", part_bytes=200)
+    found = parts.scan(BytesIO(data), ".txt", part_bytes=200, options=READ)
     other = data.replace(b"line 50", b"lime 50")
     refused = []
     for part in found.parts:
@@ -108,11 +113,14 @@ def parquet_file(groups: int = 1, **columns: Any) -> BytesIO:
 def test_parquet_is_cut_between_row_groups_and_numbered_through() -> None:
     texts = [f"text {i}" for i in range(100)]
     file = parquet_file(groups=10, text=texts)
-    found = parquet.scan(file, part_bytes=300)
+    found = parquet.scan(file, part_bytes=300, options=READ)
     assert 2 <= len(found.parts) < 10
     assert found.sha256 == hashlib.sha256(file.getvalue()).hexdigest()
     asked = [
-        q for p in found.parts for batch in parquet.PartQuestions(file, p).batches(7) for q in batch
+        q
+        for p in found.parts
+        for batch in parquet.PartQuestions(file, p, READ).batches(7)
+        for q in batch
     ]
     assert asked == [InputRecord(i + 1, text) for i, text in enumerate(texts)]
 
@@ -120,9 +128,12 @@ def test_parquet_is_cut_between_row_groups_and_numbered_through() -> None:
 def test_parquet_nulls_dictionaries_and_bytes_that_are_no_text_are_told_apart() -> None:
     bad = pa.array([b"a", b"\xff", None, b"d"], pa.binary()).view(pa.string())
     file = parquet_file(text=bad, ID=pa.array(["x", None, "z", "w"]).dictionary_encode())
-    found = parquet.scan(file, part_bytes=1)
+    found = parquet.scan(file, part_bytes=1, options=READ)
     asked = [
-        q for p in found.parts for batch in parquet.PartQuestions(file, p).batches(2) for q in batch
+        q
+        for p in found.parts
+        for batch in parquet.PartQuestions(file, p, READ).batches(2)
+        for q in batch
     ]
     assert [(q.id, q.text, q.fault and q.fault.code) for q in asked] == [
         ("x", "a", None),
@@ -135,7 +146,11 @@ def test_parquet_nulls_dictionaries_and_bytes_that_are_no_text_are_told_apart() 
 @pytest.mark.parametrize(
     ("columns", "code", "message"),
     [
-        ({"texts": ["a"]}, "no_text_column", "no column 'text': texts"),
+        (
+            {"words": ["a"]},
+            "no_text_column",
+            "no text among the fields words: name one text, or set text_field",
+        ),
         ({"text": [1]}, "no_text_column", "column 'text' is int64, expected string"),
         (
             {"text": ["a"], "id": [1.5]},
@@ -150,7 +165,7 @@ def test_parquet_without_questions_is_refused(
     columns: dict[str, Any], code: str, message: str
 ) -> None:
     with pytest.raises(RejectedInputError) as found:
-        parquet.scan(parquet_file(**columns), part_bytes=None)
+        parquet.scan(parquet_file(**columns), part_bytes=None, options=READ)
     assert found.value.code == code
     assert str(found.value).startswith(message)
 
@@ -159,17 +174,19 @@ def test_damaged_parquet_is_refused_in_one_line() -> None:
     file = parquet_file(text=["a"] * 100)
     for damaged in (b"", b"PAR1", file.getvalue()[:-9], b"\0" * 100):
         with pytest.raises(RejectedInputError) as found:
-            parquet.scan(BytesIO(damaged), part_bytes=None)
+            parquet.scan(BytesIO(damaged), part_bytes=None, options=READ)
         assert found.value.code == "bad_parquet"
         assert "\n" not in str(found.value)
 
 
 def test_a_changed_row_group_is_refused() -> None:
-    found = parquet.scan(parquet_file(groups=4, text=[f"a{i}" for i in range(40)]), part_bytes=1)
+    found = parquet.scan(
+        parquet_file(groups=4, text=[f"a{i}" for i in range(40)]), part_bytes=1, options=READ
+    )
     other = parquet_file(groups=4, text=[f"a{i}" if i != 35 else "b9" for i in range(40)])
-    parquet.PartQuestions(other, found.parts[0])
+    parquet.PartQuestions(other, found.parts[0], READ)
     with pytest.raises(RejectedInputError, match="its bytes changed while it was read"):
-        parquet.PartQuestions(other, found.parts[-1])
+        parquet.PartQuestions(other, found.parts[-1], READ)
 
 
 @pytest.fixture(params=["local", "memory"])

@@ -13,18 +13,18 @@ import pytest
 from daemon_support import Bench, Watched, content, failed
 from support import tiny_model_files
 
-from spikewatch.daemon.answering.pipeline import TOGETHER_BYTES
-from spikewatch.daemon.answering.questions import (
+from spikewatch.daemon.answering.duplicates import (
     MOST_CHARACTERS,
     MOST_IDS,
-    InputRecord,
     without_duplicates,
 )
+from spikewatch.daemon.answering.pipeline import TOGETHER_BYTES
 from spikewatch.daemon.files import durable
 from spikewatch.daemon.models.served import ServedModel
 from spikewatch.daemon.running.open_files import affordable
 from spikewatch.daemon.settings import Settings
 from spikewatch.simcore import MAX_WORDS, Classifier
+from spikewatch.simcore.question_files import InputRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -153,7 +153,7 @@ def test_a_question_without_words_or_with_too_many_gets_an_error_of_its_own(hand
 
 
 UNKNOWN_SUFFIX = (
-    "its name must end in .txt, .jsonl, .csv, .tsv: rename it and try again "
+    "its name must end in .txt, .jsonl, .ndjson, .json, .csv, .tsv, .label: rename it and try again "
     "(temporary names begin with a dot or end in .part)"
 )
 
@@ -161,13 +161,13 @@ UNKNOWN_SUFFIX = (
 @pytest.mark.parametrize(
     ("name", "data", "code", "message"),
     [
-        ("q.txt", b"", "empty", "no question in 0 bytes"),
-        ("q.csv", b"", "empty", "no question in 0 bytes"),
-        ("q.txt", b" \n\n", "empty", "no question in 3 bytes"),
+        ("q.txt", b"", "empty", "no question in it"),
+        ("q.csv", b"", "empty", "no question in it"),
+        ("q.txt", b" \n\n", "empty", "no question in it"),
         ("q.txt", b"ok\nna\xefve\n", "bad_utf8", "line 2: byte 0xef at 2 is not UTF-8"),
         ("q.txt", b"x" * (1 << 20) + b"y\n", "line_too_long", "line 1: more than 1048576 bytes"),
         ("q.doc", b"x", "unknown_suffix", UNKNOWN_SUFFIX),
-        ("q.csv", b"a,b\n1,2\n", "no_text_column", "the first line has no column 'text': a, b"),
+        ("q.csv", b"a,b\n1,2\n", "no_text_column", "the first line has no text among the fields a, b: name"),
         ("q.jsonl", b"[1]\n{}\n", "no_record", "none of 2 records can be read; 1: a JSON array, expected an object"),
     ],
 )  # fmt: skip
@@ -177,7 +177,8 @@ def test_an_input_without_anything_to_answer_is_quarantined(
     hand.drop(name, data)
     hand.run()
     report = failed(hand, name)
-    assert (report["code"], report["stage"], report["message"]) == (code, "read", message)
+    assert (report["code"], report["stage"]) == (code, "read")
+    assert report["message"].startswith(message)
     assert report["sha256"] == sha(data)
     assert report["attempts"] == 1
     assert (hand.path / "failed" / name).read_bytes() == data

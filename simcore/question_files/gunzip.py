@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import RejectedInputError
+from .errors import QuestionFileError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +40,7 @@ class Gunzip:
 
         Raises
         ------
-        RejectedInputError
+        QuestionFileError
             `bad_gzip`: the file is not gzip, is damaged or cut short; the message has the position in the content.
 
         """
@@ -70,21 +70,26 @@ class Gunzip:
         try:
             data: bytes = member.decompress(self._packed, size)
         except zlib.error as e:
-            raise self._rejected(str(e)) from None
+            advice = (
+                "copy or pack it again"
+                if self._size
+                else "if it is not compressed, rename it without .gz"
+            )
+            raise self._rejected(f"{e}: {advice}") from None
         if member.eof:
             self._packed, self._member = member.unused_data, None
             return data
         self._packed = member.unconsumed_tail
         # zlib may still hold output back although it took all input, so more is read only when it returned nothing.
         if not data and not self._packed and not self._fill():
-            raise self._rejected("the file ends inside it")
+            raise self._rejected("the file ends inside it: copy it again")
         return data
 
     def _fill(self) -> bool:
         self._packed = self._read(PACKED_BYTES)
         return bool(self._packed)
 
-    def _rejected(self, why: str) -> RejectedInputError:
-        return RejectedInputError(
+    def _rejected(self, why: str) -> QuestionFileError:
+        return QuestionFileError(
             "bad_gzip", f"member {self._members}, after {self._size} decompressed bytes: {why}"
         )

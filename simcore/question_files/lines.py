@@ -1,14 +1,10 @@
-"""Read the lines of an input once and in order, holding one chunk of it in memory."""
+"""Read the lines of a UTF-8 text once and in order, holding one chunk of it in memory."""
 
 from __future__ import annotations
 
-import codecs
-import hashlib
 from typing import TYPE_CHECKING, Final
 
-from ..errors import RejectedInputError
-from ..files import durable
-from .gunzip import Gunzip
+from .errors import QuestionFileError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,7 +14,7 @@ READ_BYTES: Final = 1 << 16
 
 
 class LineReader:
-    """Hashes the bytes of one input, splits them into lines and decodes these as they are read.
+    """Splits the bytes of one text into lines and decodes these as they are read.
 
     Parameters
     ----------
@@ -29,19 +25,14 @@ class LineReader:
     chunk_bytes
         Bytes read at a time.
     first_line
-        Number of the first line.  Only with 1, the start of a whole input, is a byte order mark skipped.
-    gzipped
-        Whether the bytes are gzip.  Lines are then those of the decompressed content; digest and size remain those of
-        the compressed bytes.
+        Number of the first line.
     max_bytes
-        Most bytes of (decompressed) content; 0: no limit.
+        Most bytes of the text; 0: no limit.
 
     Attributes
     ----------
-    max_line_bytes
+    read, max_line_bytes, first_line
         As given.
-    size
-        Bytes read so far.
 
     """
 
@@ -52,42 +43,21 @@ class LineReader:
         max_line_bytes: int,
         chunk_bytes: int = READ_BYTES,
         first_line: int = 1,
-        gzipped: bool = False,
         max_bytes: int = 0,
     ) -> None:
-        self._read = read
-        self._content = Gunzip(self._raw).read if gzipped else self._raw
+        self.read = read
         self._max_bytes = max_bytes
         self.max_line_bytes = max_line_bytes
         self._chunk = min(chunk_bytes, max_line_bytes)  # see the check in `_whole_lines`
-        self._hash = hashlib.sha256()
-        self._line = first_line
-        self._mark = codecs.BOM_UTF8 if first_line == 1 else b""
-        self._ended = False
-        self.size = 0
-
-    @property
-    def sha256(self) -> str:
-        """Hexadecimal digest of the bytes read so far; of the whole input once its lines are exhausted."""
-        return self._hash.hexdigest()
-
-    def digest_rest(self, limit: int) -> str | None:
-        """Read on to the end and return the whole input's digest; None if more than `limit` bytes were left."""
-        left = limit
-        # Raw bytes: the digest is that of the file, and damaged gzip could not be decompressed any further.
-        while not self._ended and (chunk := self._raw(durable.CHUNK_BYTES)):
-            left -= len(chunk)
-            if left < 0:
-                return None
-        return self.sha256
+        self.first_line = self._line = first_line
 
     def blocks(self) -> Iterator[tuple[int, list[str]]]:
         """Yield the lines in blocks: the number of the first line (from 1), and the lines without their LF.
 
         Raises
         ------
-        RejectedInputError
-            `line_too_long` or `bad_utf8`, with the line number; `bad_gzip` (see `Gunzip.read`); `too_large`.
+        QuestionFileError
+            `line_too_long`, `bad_utf8` or `too_large`, with the line number.
 
         """
         for block in self._whole_lines():
@@ -104,18 +74,17 @@ class LineReader:
     def _whole_lines(self) -> Iterator[bytes]:
         """Yield whole lines, many at a time, without the last LF."""
         rest, taken = b"", 0
-        while data := self._content(self._chunk):
-            chunk = data if taken else data.removeprefix(self._mark)
-            taken += len(data)
+        while chunk := self.read(self._chunk):
+            taken += len(chunk)
             if 0 < self._max_bytes < taken:
-                raise RejectedInputError(
+                raise QuestionFileError(
                     "too_large", f"line {self._line}: more than {self._max_bytes} bytes of content"
                 )
             # Checked before `rest` grows.  A chunk is no longer than a line may be, so only its first line, which
             # continues `rest`, can exceed the limit.
             first, last = chunk.find(b"\n"), chunk.rfind(b"\n")
             if len(rest) + (len(chunk) if first < 0 else first) > self.max_line_bytes:
-                raise RejectedInputError(
+                raise QuestionFileError(
                     "line_too_long", f"line {self._line}: more than {self.max_line_bytes} bytes"
                 )
             if last < 0:
@@ -123,15 +92,8 @@ class LineReader:
                 continue
             yield rest + chunk[:last]
             rest = chunk[last + 1 :]
-        self._ended = True
         if rest:
             yield rest
-
-    def _raw(self, size: int) -> bytes:
-        data = self._read(size)
-        self._hash.update(data)
-        self.size += len(data)
-        return data
 
     def _decode(self, block: bytes) -> str:
         try:
@@ -139,6 +101,13 @@ class LineReader:
         except UnicodeDecodeError as e:
             line = self._line + block.count(b"\n", 0, e.start)
             column = e.start - (block.rfind(b"\n", 0, e.start) + 1)
-            raise RejectedInputError(
-                "bad_utf8", f"line {line}: byte 0x{block[e.start]:02x} at {column} is not UTF-8"
-            ) from None
+            raise not_utf8(line, column, block[e.start]) from None
+
+
+def not_utf8(line: int, column: int, byte: int) -> QuestionFileError:
+    """Return the error for a byte that is not UTF-8; line from 1, column from 0."""
+    return QuestionFileError(
+        "bad_utf8",
+        f"line {line}: byte 0x{byte:02x} at {column} is not UTF-8: save the file as UTF-8, or set encoding to what"
+        " it was saved in (--encoding cp1252 for most files of Windows)",
+    )

@@ -1,0 +1,90 @@
+"""Find the column or key of the text, the id and the label of a record by its name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from .options import ReadOptions
+
+TEXT: Final = ("text", "question", "query", "sentence", "utterance", "prompt", "question_text")
+ID: Final = ("id", "qid", "question_id", "query_id")
+LABEL: Final = ("label", "class", "category", "intent")
+"""Known names in their order: the first one that a record has is taken."""
+
+MOST_SHAPES: Final = 64
+"""Different sets of keys of one file that are remembered."""
+
+_SHOWN: Final = 200
+"""Most characters of names in a message."""
+
+
+class Places(NamedTuple):
+    """Indices of a record's fields; None for one that it does not have."""
+
+    text: int | None
+    id: int | None
+    label: int | None
+
+
+NOWHERE: Final = Places(None, None, None)
+
+
+def plain(name: str) -> str:
+    """Return a name as it is compared: in lower case, with `_` for blanks and hyphens."""
+    return name.strip().lower().replace(" ", "_").replace("-", "_")
+
+
+def find(names: Sequence[str], options: ReadOptions) -> Places:
+    """Find the fields among the names of columns or keys."""
+    compared = [plain(name) for name in names]
+    return Places(
+        text=_find(names, compared, options.text_field, TEXT),
+        id=None if options.examples else _find(names, compared, options.id_field, ID),
+        label=_find(names, compared, options.label_field, LABEL) if options.examples else None,
+    )
+
+
+def _find(
+    names: Sequence[str], compared: Sequence[str], given: str, known: Sequence[str]
+) -> int | None:
+    if given and given in names:
+        return names.index(given)
+    wanted = (plain(given),) if given else known
+    return next((compared.index(name) for name in wanted if name in compared), None)
+
+
+def missing_text(names: Iterable[str], options: ReadOptions) -> str:
+    """Return what was found in place of the text's field, and what to do."""
+    found = ", ".join(name.strip() for name in names)[:_SHOWN] or "none"
+    if options.text_field:
+        return f"no field {options.text_field!r}, which text_field names, among {found}"
+    return f"no text among the fields {found}: name one text, or set text_field to one of them"
+
+
+class Keys:
+    """Finds the keys of JSON records; files have few different sets of them.
+
+    Parameters
+    ----------
+    options
+        `text_field`, `id_field`, `label_field` and `examples`.
+
+    """
+
+    def __init__(self, options: ReadOptions) -> None:
+        self._options = options
+        self._known: dict[tuple[str, ...], tuple[str | None, str | None, str | None]] = {}
+
+    def of(self, record: Mapping[str, Any]) -> tuple[str | None, str | None, str | None]:
+        """Return a record's keys of text, id and label; None for one that it does not have."""
+        names = tuple(record)
+        keys = self._known.get(names)
+        if keys is None:
+            places = find(names, self._options)
+            keys = tuple(None if place is None else names[place] for place in places)  # type: ignore[assignment]
+            if len(self._known) < MOST_SHAPES:
+                self._known[names] = keys  # type: ignore[assignment]
+        return keys  # type: ignore[return-value]

@@ -1,0 +1,136 @@
+"""Turn JSON values into records."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from .fields import Keys, missing_text
+from .record import Fault, InputRecord, faulty
+
+if TYPE_CHECKING:
+    from .options import ReadOptions
+
+_SHOWN: Final = 60
+
+
+class JsonRecords:
+    """Makes records of the values of one JSON file: objects, or strings, which are texts.
+
+    Parameters
+    ----------
+    options
+        See `ReadOptions`.
+
+    """
+
+    def __init__(self, options: ReadOptions) -> None:
+        self._options = options
+        self._keys = Keys(options)
+        # Most files have `text` and perhaps `id`, and are read without a search for keys.
+        self._usual = not (options.text_field or options.id_field or options.examples)
+
+    def line(self, number: int, line: str) -> InputRecord:
+        """Return the record of a line of JSON lines."""
+        try:
+            value = json.loads(line)
+        except json.JSONDecodeError as e:
+            return faulty(number, "bad_json", f"{e.msg} at column {e.colno}")
+        except (ValueError, RecursionError) as e:  # too many digits, or too deeply nested
+            return faulty(number, "bad_json", str(e).partition(";")[0])
+        return self.record(number, value)
+
+    def record(self, number: int, value: Any) -> InputRecord:
+        """Return the record of a value."""
+        if isinstance(value, str):
+            text = _text(value)
+            if isinstance(text, Fault):
+                return InputRecord(number, None, text)
+            return InputRecord(number, text)
+        if not isinstance(value, dict):
+            advice = "; name a file that is one array .json" if isinstance(value, list) else ""
+            return faulty(
+                number, "bad_record", f"a JSON {json_type(value)}, expected an object{advice}"
+            )
+        if self._usual and (text := value.get("text")) is not None:
+            if "id" in value:
+                return _usual(number, value["id"], text)
+            if len(value) == 1:
+                return _usual(number, number, text)
+        return self._found(number, value)
+
+    def holds_text(self, value: dict[str, Any]) -> bool:
+        """Return whether an object has a key of the text."""
+        return self._keys.of(value)[0] is not None
+
+    def _found(self, number: int, record: dict[str, Any]) -> InputRecord:
+        text_key, id_key, label_key = self._keys.of(record)
+        name = number if id_key is None else _id(record[id_key], number)
+        if isinstance(name, Fault):
+            return InputRecord(number, None, name)
+        if text_key is None:
+            return faulty(name, "no_text", missing_text(record, self._options))
+        if record[text_key] is None:
+            return faulty(name, "no_text", f"{text_key!r} is null")
+        text = _text(record[text_key])
+        if isinstance(text, Fault):
+            return InputRecord(name, None, text)
+        label = None if label_key is None else _label(record[label_key])
+        if isinstance(label, Fault):
+            return InputRecord(name, None, label)
+        return InputRecord(name, text, None, label)
+
+
+def _usual(number: int, name: Any, text: Any) -> InputRecord:
+    name = _id(name, number)
+    if isinstance(name, Fault):
+        return InputRecord(number, None, name)
+    text = _text(text)
+    return InputRecord(name, None, text) if isinstance(text, Fault) else InputRecord(name, text)
+
+
+def _id(value: Any, number: int) -> int | str | Fault:
+    if value is None:
+        return number
+    if isinstance(value, bool) or not isinstance(value, int | str):  # a bool is an int in Python
+        return Fault("bad_id", f"id is a JSON {json_type(value)}, expected string or integer")
+    return value
+
+
+def _text(value: Any) -> str | Fault:
+    if not isinstance(value, str):
+        return Fault(
+            "bad_text",
+            f"text is a JSON {json_type(value)}, expected a string: set text_field to another key",
+        )
+    if not value.isascii() and not _is_unicode(value):
+        return Fault("bad_text", "text holds half of a surrogate pair")
+    return value
+
+
+def _label(value: Any) -> str | Fault | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        shown = repr(value)[:_SHOWN]
+        return Fault(
+            "bad_label", f"label is {shown}, not a string: set label_field to the labels' names"
+        )
+    if not _is_unicode(value):
+        return Fault("bad_label", "label holds half of a surrogate pair")
+    # Training writes labels to .tsv files, where a label must not contain TABs or line breaks.
+    return " ".join(value.split())
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def json_type(value: Any) -> str:
+    """Return JSON's name of a value's type."""
+    kinds = {dict: "object", list: "array", str: "string", bool: "boolean", type(None): "null"}
+    return kinds.get(type(value), "number")

@@ -1,0 +1,196 @@
+"""Find out how the records of a file are written, from its kind and its first lines."""
+
+from __future__ import annotations
+
+import csv
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from . import pairs
+from .errors import QuestionFileError
+from .fields import NOWHERE, Places, find, missing_text
+from .lines import not_utf8
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from .options import ReadOptions
+
+SEPARATORS: Final = (",", ";", "\t", "|")
+"""Separators of a table's fields, in the order in which they are tried; a `.tsv` is first tried with a TAB."""
+
+ONE_COLUMN: Final = "\x1f"
+"""Separator for a table of one column, whose lines may hold any of SEPARATORS: a character that no text has."""
+
+_SEP: Final = re.compile(r'"?sep=(.)"?\r?', re.IGNORECASE)
+"""The line with which Excel is told the separator."""
+
+
+class Form(StrEnum):
+    """How records are written."""
+
+    TEXT = "text"
+    JSON_LINES = "json lines"
+    JSON = "json"
+    TABLE = "table"
+    PAIRS = "pairs"
+    TREC = "trec"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layout:
+    """How the records of one file are written.
+
+    Attributes
+    ----------
+    form
+        See `Form`.
+    separator
+        Separator of a table's fields.
+    columns
+        Names of a table's columns; empty if it has no header.
+    places
+        Indices of its columns of text, id and label.
+    header_lines
+        Lines at the start of the file that are not records.
+
+    """
+
+    form: Form
+    separator: str = ""
+    columns: tuple[str, ...] = ()
+    places: Places = NOWHERE
+    header_lines: int = 0
+
+
+class _Header(NamedTuple):
+    """A table's first row as one separator gives it, and the lines that it takes."""
+
+    separator: str
+    names: tuple[str, ...]
+    lines: int
+
+
+_FORMS: Final = {
+    ".txt": Form.TEXT,
+    ".jsonl": Form.JSON_LINES,
+    ".ndjson": Form.JSON_LINES,
+    ".json": Form.JSON,
+    ".label": Form.TREC,
+}
+
+
+def find_layout(window: bytes, kind: str, options: ReadOptions, *, whole: bool) -> Layout:
+    """Return the layout of a file.
+
+    Parameters
+    ----------
+    window
+        The first bytes of its text, as UTF-8.
+    kind
+        See `names.kind`; not `.zip`.
+    options
+        See `ReadOptions`.
+    whole
+        Whether these are all of its bytes.
+
+    Raises
+    ------
+    QuestionFileError
+        `no_text_column`: a table whose text column cannot be found; `bad_utf8`, if its first line is not UTF-8.
+
+    """
+    if kind in _FORMS:
+        return Layout(form=_FORMS[kind])
+    lines = window.decode(errors="replace").split("\n")
+    if not whole and len(lines) > 1:
+        lines.pop()  # it is cut
+    skipped = 0
+    separators: Sequence[str] = SEPARATORS if kind == ".csv" else ("\t", ",", ";", "|")
+    if named := _SEP.fullmatch(lines[0]):
+        separators, skipped = (named[1],), 1
+    headers = [
+        header for s in separators if (header := _header(lines[skipped:], s, skipped)) is not None
+    ]
+    for header in headers:
+        places = find(header.names, options)
+        if places.text is not None:
+            return _table(header, places, told=named is not None)
+    if not any(line.strip() for line in lines):
+        return Layout(form=Form.TEXT)  # it has no record, which `questions` reports
+    found = _without_header(lines[skipped:], kind, options, separators)
+    if found is not None:
+        return found
+    _check_utf8(window)
+    best = max(headers, key=lambda header: len(header.names), default=None)
+    raise QuestionFileError("no_text_column", _why(best, lines[skipped], options))
+
+
+def _table(header: _Header, places: Places, *, told: bool) -> Layout:
+    separator = header.separator if told or len(header.names) > 1 else ONE_COLUMN
+    return Layout(
+        form=Form.TABLE,
+        separator=separator,
+        columns=header.names,
+        places=places,
+        header_lines=header.lines,
+    )
+
+
+def _header(lines: Sequence[str], separator: str, skipped: int) -> _Header | None:
+    rows = csv.reader(_feed(lines), delimiter=separator, strict=True)
+    try:
+        # Blank lines may come before it.
+        row = next((row for row in rows if any(row)), None)
+    except csv.Error:
+        return None
+    return None if row is None else _Header(separator, tuple(row), rows.line_num + skipped)
+
+
+def _feed(lines: Sequence[str]) -> Iterator[str]:
+    return (line + "\n" for line in lines)
+
+
+def _without_header(
+    lines: Sequence[str], kind: str, options: ReadOptions, separators: Sequence[str]
+) -> Layout | None:
+    if options.text_field:
+        return None
+    for separator in separators:
+        if separator == "\t":
+            rows = [line.rstrip("\r").split("\t") for line in lines if line.strip()]
+        else:
+            rows = _rows(lines, separator)
+        text = pairs.text_column(rows, options.labels, by_words=separator == "\t")
+        if text is None and separator == "\t" and options.examples and kind == ".tsv":
+            text = pairs.documented(rows)
+        if text is not None:
+            places = Places(text=text, id=None, label=1 - text if options.examples else None)
+            form = Form.PAIRS if separator == "\t" else Form.TABLE
+            return Layout(form=form, separator=separator, places=places)
+    return None
+
+
+def _rows(lines: Sequence[str], separator: str) -> list[list[str]]:
+    try:
+        return [
+            row for row in csv.reader(_feed(lines), delimiter=separator, strict=True) if any(row)
+        ]
+    except csv.Error:
+        return []
+
+
+def _check_utf8(window: bytes) -> None:
+    first = next(line for line in window.split(b"\n") if line.strip())
+    try:
+        first.decode()
+    except UnicodeDecodeError as e:
+        raise not_utf8(1, e.start, first[e.start]) from None
+
+
+def _why(header: _Header | None, first: str, options: ReadOptions) -> str:
+    names = [first[:60]] if header is None else header.names
+    advice = "; if it is not a header, put one above it (label, text)"
+    return f"the first line has {missing_text(names, options)}{advice}"

@@ -1,0 +1,174 @@
+"""Read a whole question file as a stream of records."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from .content import opened
+from .errors import QuestionFileError
+from .json_file import json_blocks
+from .json_records import JsonRecords
+from .layout import Form, find_layout
+from .lines import LineReader
+from .record import InputRecord
+from .tables import pair_blocks, table_blocks, trec_blocks
+from .text import WINDOW, decoded, line_feeds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from .layout import Layout
+    from .options import ReadOptions
+    from .text import Text
+
+
+class Prepared(NamedTuple):
+    """A file whose text can be read, and the layout of its records."""
+
+    text: Text
+    layout: Layout
+
+    @property
+    def can_be_cut(self) -> bool:
+        """Whether a part of its bytes can be read without the bytes before it, given the layout."""
+        return self.text.plain and self.layout.form is not Form.JSON
+
+
+def questions(
+    read: Callable[[int], bytes],
+    kind: str | None,
+    options: ReadOptions,
+    *,
+    packing: str | None = None,
+    name: str = "",
+) -> Iterator[list[InputRecord]]:
+    """Yield the records of a whole file in blocks; reject a file that has no record to answer.
+
+    Parameters
+    ----------
+    read
+        Returns at most the given number of next bytes of the file, none at the end.
+    kind, packing
+        What its name says (see `names`).
+    options
+        See `ReadOptions`.
+    name
+        Its name, for the message.
+
+    Raises
+    ------
+    QuestionFileError
+        The errors of `opened`, `prepared`, `records` and `answerable`.
+
+    """
+    content = opened(read, kind, packing, name)
+    file = prepared(content.read, content.kind, options)
+    yield from answerable(records(line_reader(file, options), file.layout, options))
+
+
+def prepared(read: Callable[[int], bytes], kind: str, options: ReadOptions) -> Prepared:
+    """Decode the content of a file, and find out its layout.
+
+    Raises
+    ------
+    QuestionFileError
+        See `text.decoded` and `layout.find_layout`.
+
+    """
+    text = decoded(read, kind, options.encoding)
+    window = text.source.peek(WINDOW)
+    layout = find_layout(window, kind, options, whole=text.source.ended)
+    return Prepared(text, layout)
+
+
+def line_reader(file: Prepared, options: ReadOptions) -> LineReader:
+    """Return a reader of the lines of a prepared file."""
+    return LineReader(
+        file.text.source.read, max_line_bytes=options.max_line_bytes, max_bytes=options.max_bytes
+    )
+
+
+def records(
+    reader: LineReader, layout: Layout, options: ReadOptions
+) -> Iterator[list[InputRecord]]:
+    """Yield the records of a file, or of a part of one, in blocks; there may be none.
+
+    Raises
+    ------
+    QuestionFileError
+        See `LineReader.blocks`, `table_blocks` and `json_blocks`.
+
+    """
+    match layout.form:
+        case Form.TEXT:
+            return _text_blocks(reader)
+        case Form.JSON_LINES:
+            return _json_line_blocks(reader, JsonRecords(options))
+        case Form.JSON:
+            return json_blocks(reader.read, JsonRecords(options), options)
+        case Form.TABLE:
+            return table_blocks(reader, layout)
+        case Form.PAIRS:
+            return pair_blocks(reader, layout)
+        case Form.TREC:
+            return trec_blocks(reader, labelled=options.examples)
+
+
+def answerable(blocks: Iterator[list[InputRecord]]) -> Iterator[list[InputRecord]]:
+    """Yield the blocks of a whole file; reject a file that has no record without a fault.
+
+    Raises
+    ------
+    QuestionFileError
+        `empty`; `no_record`, if there are records, but all of them have faults.
+
+    """
+    readable, first_fault = False, None
+    count = 0
+    for block in blocks:
+        # Only until the first record without a fault: millions may follow.
+        if block and not readable:
+            readable = any(record.fault is None for record in block)
+            first_fault = first_fault or block[0]
+        count += len(block)
+        yield block
+    if count == 0:
+        raise QuestionFileError("empty", "no question in it")
+    if not readable and first_fault is not None and first_fault.fault is not None:
+        raise QuestionFileError(
+            "no_record",
+            f"none of {count} records can be read; {first_fault.id}: {first_fault.fault.message}",
+        )
+
+
+def plain_questions(content: bytes) -> list[InputRecord]:
+    """Return the records of a whole text that is within all limits; an empty list if it must be read as a stream."""
+    if len(content) > WINDOW or b"\0" in content or content.startswith((b"BZh", b"PK")):
+        return []  # it may be UTF-16 or compressed
+    try:
+        text = line_feeds(content).decode()
+    except UnicodeDecodeError:
+        return []
+    return _text_records(1, text.removeprefix("\ufeff").split("\n"))
+
+
+def _text_blocks(reader: LineReader) -> Iterator[list[InputRecord]]:
+    for first, lines in reader.blocks():
+        yield _text_records(first, lines)
+
+
+def _text_records(first: int, lines: Sequence[str]) -> list[InputRecord]:
+    return [
+        InputRecord(number, line.removesuffix("\r"))
+        for number, line in enumerate(lines, first)
+        if line and not line.isspace()
+    ]
+
+
+def _json_line_blocks(reader: LineReader, records: JsonRecords) -> Iterator[list[InputRecord]]:
+    for first, lines in reader.blocks():
+        yield [
+            records.line(number, line)
+            for number, line in enumerate(lines, first)
+            if line and not line.isspace()
+        ]

@@ -12,7 +12,7 @@ from .fields import plain
 from .lines import READ_BYTES, not_utf8
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from .json_records import JsonRecords
     from .options import ReadOptions
@@ -97,7 +97,7 @@ class _JsonFile:
             if self._text[self._at - 1] == "]":
                 return
 
-    def _object(self) -> Iterator[Any]:
+    def _object(self) -> Generator[Any, None, bool]:
         """Yield the values of the array that an object holds, or else the object; return whether it was an array."""
         self._at += 1
         fields: dict[str, Any] = {}

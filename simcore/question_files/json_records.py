@@ -43,10 +43,7 @@ class JsonRecords:
     def record(self, number: int, value: Any) -> InputRecord:
         """Return the record of a value."""
         if isinstance(value, str):
-            text = _text(value)
-            if isinstance(text, Fault):
-                return InputRecord(number, None, text)
-            return InputRecord(number, text)
+            return _usual(number, number, value)
         if not isinstance(value, dict):
             advice = "; name a file that is one array .json" if isinstance(value, list) else ""
             return faulty(

@@ -101,10 +101,14 @@ class ElmanNetwork:
 
     def activate(self, pre: NDArray[np.float64]) -> NDArray[np.float64]:
         """Apply clip, f and the ceiling to pre-activations of any shape."""
-        bounded = np.clip(pre, -self.clip, self.clip)
-        if self.activation in {"HardSigmoid", "Affine"}:
-            bounded = self.alpha * bounded + self.beta
-        return np.minimum(ACTIVATIONS[self.activation](bounded), self.ceiling)
+        return activate(
+            pre,
+            self.activation,
+            clip=self.clip,
+            ceiling=self.ceiling,
+            alpha=self.alpha,
+            beta=self.beta,
+        )
 
     def trace(
         self, questions: list[NDArray[np.int64]]
@@ -176,6 +180,22 @@ class ElmanNetwork:
                 [read, self.backward.head_inputs_after_each_word(questions)], axis=2
             )
         return (read @ self.C.T + self.c).transpose(1, 0, 2)
+
+
+def activate(
+    pre: NDArray[np.float64],
+    activation: str,
+    *,
+    clip: float,
+    ceiling: float,
+    alpha: float,
+    beta: float,
+) -> NDArray[np.float64]:
+    """Apply clip, f and the ceiling to pre-activations of any shape (see `ElmanNetwork`)."""
+    bounded = np.clip(pre, -clip, clip)
+    if activation in {"HardSigmoid", "Affine"}:
+        bounded = alpha * bounded + beta
+    return np.minimum(ACTIVATIONS[activation](bounded), ceiling)
 
 
 def repeat_units(network: ElmanNetwork, copies: int) -> ElmanNetwork:

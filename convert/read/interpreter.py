@@ -1,8 +1,8 @@
 """Run an ONNX graph once, with unknowns in place of the question's words.
 
-Values that depend on no word (shapes, masks, lengths, zero states, loop counters) are computed with the reference
-implementation that is part of onnx.  Values that depend on words are expressions, with a function for each operator
-(`operators`).  Loops and branches are executed.
+Values that depend on no word (shapes, lengths, zero states, loop counters) are computed (`single_node`).  Values that
+depend on words are expressions, with a function for each operator (`operators`).  What is not affine but depends on one
+word alone is a function of that word (`word_operators`).  Loops and branches are executed.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from . import operators
 from .affine import Affine, Unsupported, WrongLayout
 from .operators import Frame, affine, attribute, concatenated
 from .rnn_operator import rnn
+from .word_operators import on_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -141,13 +142,52 @@ def _results(
     # no input depends on a word, so any operator of onnx will do
     if all(v is None or isinstance(v, np.ndarray) for v in values):
         return [None if v is None else np.asarray(v) for v in frame.reference(node, values)]
-    if isinstance(values[0], EndedLogits) or kind in ENDINGS:
+    return _on_unknowns(frame, kind, node, values)
+
+
+def _on_unknowns(frame: Frame, kind: str, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
+    if isinstance(values[0], EndedLogits):
         return [_ended(frame, node, values[0])]
+    if kind in ENDINGS:
+        return on_words(frame, kind, node, values) or [_ended(frame, node, values[0])]
+    try:
+        return _handled(frame, kind, node, values)
+    except Unsupported:
+        found = _not_affine(frame, kind, node, values)
+        if found is None:
+            raise
+        return found
+
+
+def _handled(frame: Frame, kind: str, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
     if kind not in HANDLERS:
         raise Unsupported(
             f"operator {kind} is not supported on values that depend on the question's words"
         )
     return HANDLERS[kind](frame, node, values)
+
+
+def _not_affine(
+    frame: Frame, kind: str, node: onnx.NodeProto, values: list[Any]
+) -> list[Any] | None:
+    """Apply a node that computes no affine expressions: to functions of one word, or to masks; None: to neither."""
+    expressions = [v for v in values if isinstance(v, Affine)]
+    states = [frame.unknowns.reads_states(v) for v in expressions]
+    # the first state depends on one word as well, but what multiplies it is a mask rather than a feature of the word
+    if any(states) and not all(states):
+        return _masked(frame, kind, node, values) or on_words(frame, kind, node, values)
+    return on_words(frame, kind, node, values) or _masked(frame, kind, node, values)
+
+
+def _masked(frame: Frame, kind: str, node: onnx.NodeProto, values: list[Any]) -> list[Any] | None:
+    """Apply a node with its masks as they are for words that are not padding; return None if it has no mask."""
+    decided = [frame.unknowns.decided(v) if isinstance(v, Affine) else None for v in values]
+    if all(d is None for d in decided):
+        return None
+    known = [v if d is None else d for v, d in zip(values, decided, strict=True)]
+    if all(v is None or isinstance(v, np.ndarray) for v in known):
+        return frame.reference(node, known)
+    return _handled(frame, kind, node, known)
 
 
 def _ended(frame: Frame, node: onnx.NodeProto, value: Any) -> EndedLogits:
@@ -174,8 +214,8 @@ def _loop(
 ) -> list[Any]:
     body = attribute(node, "body")
     # both the number of rounds and the condition are optional
-    rounds = MAX_ROUNDS + 1 if values[0] is None else int(np.asarray(values[0]).reshape(-1)[0])
-    going = True if values[1] is None else _condition(values[1])
+    rounds = MAX_ROUNDS + 1 if values[0] is None else int(_known(frame, values[0]))
+    going = True if values[1] is None else bool(_known(frame, values[1]))
     carried = values[2:]
     scanned: list[list[Any]] = [[] for _ in range(len(body.output) - 1 - len(carried))]
     inner = frame.for_body()
@@ -186,7 +226,7 @@ def _loop(
         given = [np.array(turn, dtype=np.int64), np.array(True), *carried]  # noqa: FBT003 - ONNX passes the condition
         named = dict(zip((i.name for i in body.input), given, strict=True))
         results = run_graph(inner, body, scope | named, [o.name for o in body.output])
-        going = _condition(results[0])
+        going = bool(_known(frame, results[0]))
         carried = results[1 : 1 + len(carried)]
         for gathered, value in zip(scanned, results[1 + len(carried) :], strict=True):
             gathered.append(value)
@@ -198,10 +238,12 @@ def _stacked(values: list[Any], axis: int = 0) -> Any:
     return concatenated(values, axis, new=True) if values else None
 
 
-def _condition(value: Any) -> bool:
-    if not isinstance(value, np.ndarray):
+def _known(frame: Frame, value: Any) -> Any:
+    """Return the number that decides which nodes run."""
+    known = frame.unknowns.decided(value) if isinstance(value, Affine) else value
+    if not isinstance(known, np.ndarray):
         raise Unsupported("branches or loops on a value that depends on the question's words")
-    return bool(value.reshape(-1)[0])
+    return known.reshape(-1)[0]
 
 
 def _scan(
@@ -253,7 +295,7 @@ def _if(
     frame: Frame, node: onnx.NodeProto, values: list[Any], scope: ChainMap[str, Any]
 ) -> list[Any]:
     # the condition is known: only the branch taken is run
-    body = attribute(node, "then_branch" if _condition(values[0]) else "else_branch")
+    body = attribute(node, "then_branch" if _known(frame, values[0]) else "else_branch")
     inner = frame.for_body()
     return run_graph(inner, body, scope, [o.name for o in body.output])
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import onnx
-from onnx.reference import ReferenceEvaluator
 
+from .activation import Activation
 from .affine import Affine, Unsupported, add, constant, matmul, scale, stack, total
-from .unknowns import Activation
+from .single_node import compute
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -44,13 +44,6 @@ DATA: Final[dict[str, tuple[int, ...] | None]] = {
 }
 """Operators that only move elements, and the positions of the inputs that hold the elements (None: all inputs)."""
 
-COMPARISONS: Final = {"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Not", "Sign"}
-"""Operators that may be applied to word ids, to find out whether they are padding."""
-
-
-MAX_COMPARED: Final = 16
-"""Most ids that one comparison can single out; `ids > 3` singles out those below as well."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Frame:
@@ -65,13 +58,8 @@ class Frame:
         return Frame(unknowns=self.unknowns, opsets=self.opsets, outermost=False)
 
     def reference(self, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
-        """Compute a node with onnx's reference implementation; return its outputs, None for those without a name."""
-        present = {n: v for n, v in zip(node.input, values, strict=True) if n}
-        info = [onnx.ValueInfoProto(name=n) for n in present]
-        outputs = [onnx.ValueInfoProto(name=n) for n in node.output if n]
-        graph = onnx.helper.make_graph([node], "node", info, outputs)
-        results = iter(ReferenceEvaluator(graph, opsets=dict(self.opsets)).run(None, present))
-        return [next(results) if name else None for name in node.output]
+        """Compute a node whose inputs are known; return its outputs, None for those without a name."""
+        return compute(node, self.opsets, values)
 
 
 def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
@@ -119,62 +107,20 @@ def move(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
 
 
 def _gather(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
-    data, words = values
-    if not isinstance(words, Affine):
+    if not isinstance(values[1], Affine):
         return move(frame, node, values)
-    columns = frame.unknowns.id_columns(words)
-    if columns is None:
-        raise Unsupported("looks up rows by numbers other than word ids")
-    if not isinstance(data, np.ndarray):
+    if not isinstance(values[0], np.ndarray):
         raise Unsupported(f"embedding {node.input[0]!r} is not a constant weight")
-    if attribute(node, "axis", 0) != 0 or data.ndim not in {1, 2}:
-        raise Unsupported(f"embedding {node.input[0]!r}: {data.ndim} dimensions, expected 2")
-    if data.ndim == 1:  # a table of row numbers, which words that share a vector share
-        return [frame.unknowns.look_up(columns, data.astype(np.int64))]
-    weight(node, 0, values)
-    return [frame.unknowns.word_vectors(columns, data, name=node.input[0])]
-
-
-def _compare(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
-    """Compare word ids by the values that they have while the graph is read; remember the ids compared with."""
-    _remember_compared(frame, node, values)
-    arguments = []
-    for value, other in zip(values, values[::-1], strict=True):
-        number = frame.unknowns.numbers(value) if isinstance(value, Affine) else value
-        if number is None:
-            raise Unsupported(f"operator {node.op_type} compares hidden states or word vectors")
-        kind = other.dtype if isinstance(other, np.ndarray) else np.int64
-        arguments.append(number.astype(kind) if isinstance(value, Affine) else number)
-    return frame.reference(node, arguments)
-
-
-def _remember_compared(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> None:
-    """Remember the ids for which a comparison may come out differently than for other ids."""
-    if node.op_type in {"Not", "Sign"}:
-        frame.unknowns.compared.add(0)
-        return
-    for value in values:
-        if not isinstance(value, np.ndarray) or value.size > MAX_COMPARED:
-            continue
-        for number in value.reshape(-1).tolist():
-            found = {int(number)}
-            if node.op_type != "Equal" and 0 <= number < MAX_COMPARED:
-                # all that are below the number, as in `ids > 3`, and one more, as in `ids <= 3`
-                found = set(range(int(number) + 1))
-            frame.unknowns.compared |= found
+    raise Unsupported("looks up rows by numbers that are not functions of one word")
 
 
 def _cast(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
     kind = onnx.helper.tensor_dtype_to_np_dtype(attribute(node, "to"))
-    if np.issubdtype(kind, np.floating):  # expressions have no precision
+    given = frame.unknowns.kind(values[0]) if isinstance(values[0], Affine) else values[0].dtype
+    # expressions have no precision
+    if kind == given or (np.issubdtype(kind, np.floating) and np.issubdtype(given, np.floating)):
         return [values[0]]
-    numbers = frame.unknowns.numbers(affine(values[0]))
-    if numbers is None:
-        raise Unsupported(f"casts hidden states or word vectors to {np.dtype(kind)}")
-    if kind != np.bool_:
-        return [values[0]]
-    frame.unknowns.compared.add(0)  # a cast to bool asks whether an id is 0
-    return [numbers != 0]
+    raise Unsupported(f"casts hidden states to {np.dtype(kind)}")
 
 
 def _identity(_frame: Frame, _node: onnx.NodeProto, values: list[Any]) -> list[Any]:
@@ -208,7 +154,7 @@ def _neg(_frame: Frame, _node: onnx.NodeProto, values: list[Any]) -> list[Any]:
     return [scale(affine(values[0]), np.array(-1.0))]
 
 
-def _multiply(_frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
+def _multiply(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
     a, b = values
     if node.op_type == "Mul" and isinstance(a, np.ndarray):  # Div does not commute
         a, b = b, a
@@ -220,8 +166,14 @@ def _multiply(_frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[An
         )
     if np.isnan(b).any():
         raise Unsupported("multiplies by values that are not finite")
+    if node.op_type == "Div" and isinstance(a, Affine) and not _is_float(frame, a):
+        raise Unsupported("divides whole numbers that depend on the question's words")
     b = b.astype(np.float64)
     return [scale(affine(a), 1 / b if node.op_type == "Div" else b)]
+
+
+def _is_float(frame: Frame, value: Affine) -> bool:
+    return bool(np.issubdtype(frame.unknowns.kind(value), np.floating))
 
 
 def _matmul(_frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
@@ -259,7 +211,20 @@ def _gemm(_frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
     return [result]
 
 
-def _axes(node: onnx.NodeProto, values: list[Any], rank: int) -> tuple[int, ...]:
+def _batch_norm(_frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
+    if attribute(node, "training_mode", 0):
+        raise Unsupported("normalises by the batch: export the model in evaluation mode")
+    gain, bias, mean, variance = (weight(node, i, values) for i in (1, 2, 3, 4))
+    gain = gain / np.sqrt(variance + attribute(node, "epsilon", 1e-5))
+    x = affine(values[0])
+    shape = [1, -1, *[1] * (len(x.shape) - 2)]  # the channels are along axis 1
+    shifted = scale(x, gain.reshape(shape))
+    moved = constant((bias - mean * gain).reshape(shape))
+    return [add(shifted, moved), *[None] * (len(node.output) - 1)]
+
+
+def axes_of(node: onnx.NodeProto, values: list[Any], rank: int) -> tuple[int, ...]:
+    """Return the axes that a reduction reduces."""
     axes = attribute(node, "axes")
     if axes is None and len(values) > 1 and values[1] is not None:
         axes = values[1].tolist()
@@ -272,7 +237,7 @@ def _axes(node: onnx.NodeProto, values: list[Any], rank: int) -> tuple[int, ...]
 
 def _reduce(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
     value = affine(values[0])
-    axes = _axes(node, values, len(value.shape))
+    axes = axes_of(node, values, len(value.shape))
     keepdims = bool(attribute(node, "keepdims", 1))
     return [_reduced(frame, node.op_type, value, axes, keepdims=keepdims)]
 
@@ -377,8 +342,8 @@ def concatenated(values: Sequence[Any], axis: int, *, new: bool) -> Any:
 
 HANDLERS: Final[dict[str, Handler]] = {
     **dict.fromkeys(DATA, move),
-    **dict.fromkeys(COMPARISONS, _compare),
     "Add": _add,
+    "BatchNormalization": _batch_norm,
     "Cast": _cast,
     "Clip": _clip,
     "Div": _multiply,

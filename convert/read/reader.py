@@ -16,6 +16,7 @@ from .proof import prove
 from .readings import read_graph
 from .runtime import SHARED
 from .session_process import first_line, start_session
+from .word_functions import embed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -149,12 +150,8 @@ def _published(data: bytes, output: str) -> bytes:
 
 
 def _network(reading: Reading) -> ElmanNetwork:
-    table = reading.unknowns.table
-    if table is None:
-        raise ModelFileError("its input is not an embedding (Gather of a constant by token ids)")
-    rows = np.arange(len(table.values)) if table.lookup is None else table.lookup
-    embedding = np.asarray(table.values, dtype=np.float64)
     recurrence = reading.recurrence
+    embedding, rows = embed(recurrence.words)
     c = recurrence.c if reading.threshold is None else reading.threshold.logits(recurrence.c)[0]
     heads = [_head(layer.C, reading.threshold) for layer in recurrence.layers]
 
@@ -163,7 +160,7 @@ def _network(reading: Reading) -> ElmanNetwork:
         activation = layer.activation
         return ElmanNetwork(
             embedding=embedding,
-            rows=rows.astype(np.int32),
+            rows=rows,
             W=layer.W,
             U=layer.U,
             b=layer.b,

@@ -16,7 +16,7 @@ from .outputs import Reading, check_name, choose
 from .recurrence import find_recurrence
 from .runtime import SHARED, RuntimeEnded
 from .tail import Threshold, before, keeps_largest, run_tail, threshold
-from .unknowns import Application, Unknowns, single_columns
+from .unknowns import Application, Unknowns, WordFeatures, single_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -206,29 +206,14 @@ def _decided(run: _Run, reading: Reading) -> Reading | None:
 
 
 def _read_tensor(run: _Run, tensor: str, output: str) -> Reading:
-    """Run the graph with one word id at every position, and with the next id if the graph compares words with it."""
-    # 1, because 0 is the usual padding.  A graph that skips this id as padding would show no recurrence: take the next.
-    word = 1
-    while True:
-        unknowns = Unknowns()
-        try:
-            reading = _read_with(run, tensor, output, unknowns, word)
-        except ModelFileError:
-            if word not in unknowns.compared:
-                raise
-        else:
-            if word not in unknowns.compared:
-                return reading
-        word += 1
-
-
-def _read_with(run: _Run, tensor: str, output: str, unknowns: Unknowns, word: int) -> Reading:
+    """Run the graph with an unknown word at every position, and find the network in a tensor."""
+    unknowns = Unknowns()
     layout, graph = run.layout, run.model.graph
     batch, time = layout.batch or 1, run.length
     grid = np.arange(batch * time, dtype=np.int64)
     times = np.where(grid // time == 0, grid % time, -1)  # a fixed batch has other questions, too
     index = arranged(grid.reshape(batch, time), layout.axes)
-    inputs: dict[str, Any] = {layout.ids: unknowns.ids(index, word)}
+    inputs: dict[str, Any] = {layout.ids: unknowns.ids(index, layout.ids_type)}
     for c in layout.companions:
         if c.role == "state":
             shape = tuple(batch if n is None else n for n in c.shape)
@@ -283,7 +268,9 @@ def _sigmoid_of_all(value: Affine, unknowns: Unknowns) -> Application | None:
 
 
 def _reads_words(application: Application, unknowns: Unknowns) -> bool:
-    return any(isinstance(unknowns.owner[c], int) for c in application.rows.indices.tolist())
+    return any(
+        isinstance(unknowns.owner[c], WordFeatures) for c in application.rows.indices.tolist()
+    )
 
 
 def _of_first_question(logits: Affine, output: str, batch: int) -> Any:

@@ -15,12 +15,15 @@ import numpy as np
 
 from ..errors import ModelFileError
 from .affine import CONSTANT, WrongLayout, with_width
-from .unknowns import Activation, Application, GivenState, Maximum, WordId
+from .states import hidden_states, reached, read_by
+from .unknowns import Application, GivenState, Maximum
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from .activation import Activation
     from .unknowns import Unknowns
+    from .word_functions import WordFunction
 
     F64 = NDArray[np.float64]
 
@@ -46,11 +49,15 @@ class RecurrentLayer:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Recurrence:
-    """The network in the logits: one layer or two, the readout and the head's bias."""
+    """The network in the logits: one layer or two, the readout and the head's bias, and what the layers read of a word.
+
+    The vector of a word is the values of `words`, one function after the other.
+    """
 
     layers: tuple[RecurrentLayer, ...]
     readout: Literal["last", "mean", "max"]
     c: F64
+    words: tuple[WordFunction, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -100,42 +107,59 @@ def find_recurrence(unknowns: Unknowns, logits: Any, times: NDArray[np.int64]) -
     maxima = [c for c in used if isinstance(unknowns.owner[c], Maximum)]
     if maxima and len(maxima) != len(used):
         raise ModelFileError(f"head: reads both largest states and other states; {SUPPORTED}")
-    reached = _reached(unknowns, used)
-    steps = _steps(unknowns, reached)
+    columns = reached(unknowns, used)
+    states = hidden_states(unknowns, columns)
+    _check_head(unknowns, used, states, times)
+    steps = _steps(unknowns, columns, states)
     chains = _chains(steps, times)
     readout, parts = _head(unknowns, heads, used, chains)
+    words = _functions_read(unknowns, chains, states)
     layers = tuple(
-        _layer(unknowns, chain, times, C) for chain, C in zip(chains, parts, strict=True)
+        _layer(unknowns, chain, times, C, words) for chain, C in zip(chains, parts, strict=True)
     )
     return Recurrence(
-        layers=layers, readout=readout, c=heads[:, [CONSTANT]].toarray()[:, 0].astype(np.float64)
+        layers=layers,
+        readout=readout,
+        c=heads[:, [CONSTANT]].toarray()[:, 0].astype(np.float64),
+        words=words,
     )
 
 
-def _reached(unknowns: Unknowns, columns: list[int]) -> set[int]:
-    """Return these columns and all that they depend on."""
-    reached: set[int] = set()
-    waiting = list(columns)
-    while waiting:
-        column = waiting.pop()
-        if column in reached or column == CONSTANT:
-            continue
-        reached.add(column)
-        owner = unknowns.owner[column]
-        if isinstance(owner, Maximum):
-            waiting += owner.members
-        elif isinstance(owner, Application):
-            rows = owner.rows
-            unit = unknowns.offset[column]
-            waiting += rows.indices[rows.indptr[unit] : rows.indptr[unit + 1]].tolist()
-    return reached
+def _check_head(
+    unknowns: Unknowns, used: list[int], states: set[int], times: NDArray[np.int64]
+) -> None:
+    """Raise if the head reads anything other than states, or nothing depends on several words."""
+    words = [c for c in used if c not in states and not isinstance(unknowns.owner[c], Maximum)]
+    if not words:
+        return
+    owner = unknowns.owner[words[0]]
+    if not isinstance(owner, Application):
+        if not states:
+            raise ModelFileError(
+                f"no recurrent layer: the output depends on no hidden state; {SUPPORTED}"
+            )
+        raise ModelFileError(f"head: reads words; {SUPPORTED}")
+    length = int(times.max()) + 1
+    if length == 1:
+        raise WrongLayout(
+            f"node {owner.node!r}: a sequence of one word contains no recurrence;"
+            " export the model for two words or more"
+        )
+    if states:
+        raise ModelFileError(
+            "head: reads one direction where it starts, after a single word; read its final state"
+            " (PyTorch: h_n, not output[:, -1])"
+        )
+    raise WrongLayout(
+        f"node {owner.node!r}: the head uses states that have seen only 1 of {length} words"
+    )
 
 
-def _steps(unknowns: Unknowns, reached: set[int]) -> dict[int, _Step]:
+def _steps(unknowns: Unknowns, reached: set[int], states: set[int]) -> dict[int, _Step]:
     """Group the hidden states by application; return each step by the first column of its application."""
     columns: dict[int, dict[int, int]] = {}
     applications: dict[int, Application] = {}
-    for column in sorted(reached):
+    for column in sorted(reached & states):
         owner = unknowns.owner[column]
         if isinstance(owner, Application):
             applications[owner.first] = owner
@@ -145,7 +169,7 @@ def _steps(unknowns: Unknowns, reached: set[int]) -> dict[int, _Step]:
         raise ModelFileError(
             f"no recurrent layer: the output depends on no hidden state; {SUPPORTED}"
         )
-    read = {key: _reads(unknowns, applications[key], columns[key]) for key in columns}
+    read = {key: _reads(unknowns, applications[key], columns[key], states) for key in columns}
     for key, (_, before) in read.items():
         _check_before(applications, key, before)
     steps = {}
@@ -170,7 +194,7 @@ def _steps(unknowns: Unknowns, reached: set[int]) -> dict[int, _Step]:
 
 
 def _reads(
-    unknowns: Unknowns, application: Application, columns: dict[int, int]
+    unknowns: Unknowns, application: Application, columns: dict[int, int], states: set[int]
 ) -> tuple[set[int], set[int]]:
     """Return the positions of the words, and the keys of the applications, that a step reads."""
     positions, before = set(), set()
@@ -183,14 +207,10 @@ def _reads(
                 raise ModelFileError(
                     f"node {application.node!r}: is between the largest states and the head; {SUPPORTED}"
                 )
-            if isinstance(owner, WordId):
-                raise ModelFileError(
-                    f"node {application.node!r}: computes with word ids; {SUPPORTED}"
-                )
-            if isinstance(owner, Application):
+            if isinstance(owner, Application) and read in states:
                 before.add(owner.first)
             elif owner is not None and not isinstance(owner, GivenState):
-                positions.add(owner)
+                positions.add(unknowns.position[read])
     return positions, before
 
 
@@ -227,11 +247,6 @@ def _chains(steps: dict[int, _Step], times: NDArray[np.int64]) -> list[list[_Ste
     for chain in chains:
         order = [int(times[s.position]) for s in chain]
         if order not in (list(range(length)), list(range(length))[::-1]):
-            if len(chains) == 2 and len(order) == 1:
-                raise ModelFileError(
-                    "head: reads one direction where it starts, after a single word; read its final state"
-                    " (PyTorch: h_n, not output[:, -1])"
-                )
             raise WrongLayout(
                 f"node {chain[-1].application.node!r}: the head uses states that have"
                 f" seen only {len(order)} of {length} words"
@@ -249,8 +264,6 @@ def _head(
     given = next((o for o in (unknowns.owner[c] for c in used) if isinstance(o, GivenState)), None)
     if given is not None:
         raise ModelFileError(f"head: reads the input {given.name!r}; {SUPPORTED}")
-    if any(isinstance(unknowns.owner[c], int | WordId) for c in used):
-        raise ModelFileError(f"head: reads words; {SUPPORTED}")
     dense = {c: heads[:, [c]].toarray()[:, 0] for c in used}
     if isinstance(unknowns.owner[used[0]], Maximum):
         return "max", _head_of_largest(unknowns, dense, chains)
@@ -306,29 +319,54 @@ def _units(chain: list[_Step]) -> list[int]:
     return sorted({u for s in chain for u in s.columns})
 
 
+def _functions_read(
+    unknowns: Unknowns, chains: list[list[_Step]], states: set[int]
+) -> tuple[WordFunction, ...]:
+    """Return the functions of a word that the steps read; raise if they differ between words."""
+    found: dict[int, WordFunction] = {}
+    of_step: list[set[int]] = []
+    for chain in chains:
+        for step in chain:
+            read = {
+                c for column in step.columns.values() for c in read_by(unknowns, column)
+            } - states
+            known = {c: unknowns.component(c) for c in sorted(read)}
+            functions = {id(k[0]): k[0] for k in known.values() if k is not None}
+            found |= functions
+            of_step.append(set(functions))
+        # the first function that a step does not share may be one that others have at another position
+        if any(len(f) == len(of_step[0]) and f != of_step[0] for f in of_step[1:]):
+            odd = next(f for f in of_step[1:] if f != of_step[0])
+            node = found[next(iter(odd - of_step[0]))].node
+            raise ModelFileError(
+                f"node {node!r}: computes something else from its word at each position, as a position embedding does;"
+                f" {SUPPORTED}"
+            )
+        of_step.clear()
+    return tuple(found.values())
+
+
 def _layer(
-    unknowns: Unknowns, chain: list[_Step], times: NDArray[np.int64], C: F64
+    unknowns: Unknowns,
+    chain: list[_Step],
+    times: NDArray[np.int64],
+    C: F64,
+    words: tuple[WordFunction, ...],
 ) -> RecurrentLayer:
     """Read W, U and b, and check that they are equal in every step."""
-    if len(chain) < 2:
-        raise WrongLayout(
-            f"node {chain[0].application.node!r}: a sequence of one word contains no recurrence;"
-            " export the model for two words or more"
-        )
     activations = {s.application.activation for s in chain}
     if len(activations) > 1:
         raise ModelFileError(
             f"node {chain[0].application.node!r}: activations differ between steps"
         )
     units = _units(chain)
-    table = unknowns.table
-    d = table.values.shape[1] if table is not None else 0
+    d = sum(f.width for f in words)
     place = {u: i for i, u in enumerate(units)}
     W, U, b = np.zeros((len(units), d)), np.zeros((len(units), len(units))), np.zeros(len(units))
     known = np.zeros(len(units), dtype=bool)
     # the first step comes last: nothing precedes it, so it does not contain U
     for before, step in [*pairwise(chain), (None, chain[0])]:
-        found = _parameters(unknowns, step, before, units, d)
+        found = _parameters(unknowns, step, before, units, words)
         for u in step.columns:
             i = place[u]
             if not known[i]:
@@ -351,19 +389,37 @@ def _layer(
 
 
 def _parameters(
-    unknowns: Unknowns, step: _Step, before: _Step | None, units: list[int], d: int
+    unknowns: Unknowns,
+    step: _Step,
+    before: _Step | None,
+    units: list[int],
+    words: tuple[WordFunction, ...],
 ) -> tuple[F64, F64, F64]:
     rows = with_width(step.application.rows, len(unknowns.owner)).tocsr()
     members = [unknowns.offset[step.columns[u]] if u in step.columns else 0 for u in units]
-    dense = rows[members]
-    start = unknowns.words[step.position]
-    W = dense[:, start : start + d].toarray()
-    U = np.zeros((len(units), len(units)))
-    if before is not None:
-        # a unit that no later step reads has no column in the step before
-        held = [(i, before.columns[u]) for i, u in enumerate(units) if u in before.columns]
-        U[:, [i for i, _ in held]] = dense[:, [c for _, c in held]].toarray()
-    return W, U, dense[:, [CONSTANT]].toarray()[:, 0]
+    taken = rows[members].tocoo()
+    # a unit that no later step reads has no column in the step before
+    states = (
+        {}
+        if before is None
+        else {before.columns[u]: i for i, u in enumerate(units) if u in before.columns}
+    )
+    starts = np.cumsum([0, *(f.width for f in words)])
+    first = {id(f): int(start) for f, start in zip(words, starts[:-1], strict=True)}
+    place: dict[int, int] = {}
+    for c in np.unique(taken.coords[1]).tolist():
+        if c in states:
+            place[c] = 1 + starts[-1] + states[c]
+        elif c == CONSTANT:
+            place[c] = 0
+        elif (
+            found := unknowns.component(c)
+        ) is not None:  # otherwise `_check_given_state` has to say
+            place[c] = 1 + first[id(found[0])] + found[1]
+    to = np.array([place.get(c, -1) for c in taken.coords[1].tolist()], dtype=np.int64)
+    dense = np.zeros((len(units), 1 + starts[-1] + len(units)))
+    np.add.at(dense, (taken.coords[0][to >= 0], to[to >= 0]), taken.data[to >= 0])
+    return dense[:, 1 : 1 + starts[-1]], dense[:, 1 + starts[-1] :], dense[:, 0]
 
 
 def _check_given_state(unknowns: Unknowns, step: _Step, units: list[int], U: F64 | None) -> None:
@@ -397,6 +453,10 @@ def _check_step(
         if not (np.abs(wanted[i] - found[i]) <= limit).all():
             if first and i == 2:
                 raise ModelFileError(f"node {node!r}: its initial state is not constant zero")
+            if i == 2:  # W and U, which were compared before, are equal
+                raise ModelFileError(
+                    f"node {node!r}: its bias changes from word to word, as a position embedding makes it; {SUPPORTED}"
+                )
             raise ModelFileError(
                 f"node {node!r}: its weights differ from those of another step; {SUPPORTED}"
             )

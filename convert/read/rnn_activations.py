@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from .activation import Activation
 from .affine import Unsupported
-from .unknowns import Activation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import onnx
     from numpy.typing import NDArray
 
+    from .activation import Activation
     from .operators import Frame
-    from .unknowns import Activation
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -39,8 +39,10 @@ def rnn(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
     b = np.zeros((directions, 2 * n)) if B is None else weight(node, 3, values)
     x = affine(X)
     time, batch = x.shape[:2]
-    if lengths is not None and not isinstance(lengths, np.ndarray):
-        raise Unsupported(f"sequence_lens {node.input[4]!r} depends on the question's words")
+    if isinstance(lengths, Affine):
+        lengths = frame.unknowns.decided(lengths)
+        if lengths is None:
+            raise Unsupported(f"sequence_lens {node.input[4]!r} depends on the question's words")
     lengths = np.full(batch, time) if lengths is None else lengths.astype(int)
     kind = attribute(node, "direction", b"forward").decode()
     initial = constant(np.zeros((directions, batch, n))) if start is None else affine(start)

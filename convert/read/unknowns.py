@@ -1,4 +1,4 @@
-"""The unknowns of a graph: word ids, components of word vectors, hidden states, and largest states over time."""
+"""The unknowns of a graph: values of functions of one word, hidden states, and largest states over time."""
 
 from __future__ import annotations
 
@@ -6,47 +6,36 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from scipy import sparse
 
 from .affine import CONSTANT, Affine, Unsupported, stack, unknowns
+from .word_functions import Activated, Evaluation, Expression, Id, in_batches, vocabulary
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
+
+    from .activation import Activation
+    from .word_functions import WordFunction
+
+NONE: Final = -1
+"""Position of what depends on no word."""
+
+MANY: Final = -2
+"""Position of what depends on several words, or on a state that is given."""
+
+MAX_COMPARED: Final = 16
+"""Most words that a mask may leave out."""
+
+MAX_WIDTH: Final = 1024
+"""Most components of a function that may be a mask."""
+
+UNKNOWN_WORDS: Final = 1000
+"""Word ids for which a mask is evaluated as long as the graph does not show how many words there are."""
 
 MASKED: Final = -1e4
 """Largest constant that a mask may use for minus infinity, where a maximum over time skips padding."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Activation:
-    """f of a hidden unit: clip, then the function, then a ReLU's ceiling.
-
-    Attributes
-    ----------
-    name : {"Relu", "Tanh", "Sigmoid", "HardSigmoid", "Softsign", "Affine"}
-    ceiling : float
-        Largest value of a Relu; inf: none.
-    clip : float
-        Bound of the pre-activation's magnitude; inf: none.
-    alpha, beta : float
-        Slope and offset of a HardSigmoid or an Affine.
-
-    """
-
-    name: str
-    ceiling: float = np.inf
-    clip: float = np.inf
-    alpha: float = 0.2
-    beta: float = 0.5
-
-    def is_bound(self) -> bool:
-        """Return whether it only bounds its argument to -clip..clip."""
-        return self.name == "Affine" and (self.alpha, self.beta) == (1, 0)
-
-    def bounded(self, clip: float) -> Activation:
-        """Return the activation of an argument that is bounded to -clip..clip before."""
-        if self.name == "Relu":
-            return replace(self, ceiling=min(self.ceiling, clip))
-        return replace(self, clip=min(self.clip, clip))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -85,23 +74,11 @@ class Maximum:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class WordId:
-    """The id of a word, or the number that constant tables map it to.
-
-    Attributes
-    ----------
-    position : int
-        Position of the word in the model's input, flattened.
-    value : int
-        The number that comparisons use for it while the graph is read.
-    lookup : int64 (words,) or None
-        Number that each word id is mapped to; None: the id itself.
-
-    """
+class WordFeatures:
+    """The components of a function of the word at one position; each is an unknown, in the order of the components."""
 
     position: int
-    value: int
-    lookup: NDArray[np.int64] | None = None
+    function: WordFunction
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -111,13 +88,7 @@ class GivenState:
     name: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class EmbeddingTable:
-    """An embedding: its values (rows, d), the row of each word id (None: the id itself), and its name."""
-
-    values: NDArray[Any]
-    lookup: NDArray[np.int64] | None
-    name: str
+Owner = WordFeatures | Application | GivenState | Maximum
 
 
 @dataclass(slots=True, eq=False)
@@ -127,97 +98,190 @@ class Unknowns:
     Attributes
     ----------
     owner : list
-        What each column belongs to: the position of a word vector, a word id, the application that computed a hidden
-        state, an input that may be the initial state, or a maximum; None: the constant term.
+        What each column belongs to: a function of one word, the application that computed a hidden state, an input that
+        may be the initial state, or a maximum; None: the constant term.
     offset : list of int
-        Component of the word vector, or unit of the application, of each column.
-    words : dict
-        Column of the first component of the word vector at each position.
-    table : EmbeddingTable or None
-        The embedding that the word vectors come from.
+        Component of the function, or unit of the application, of each column.
+    position : list of int
+        Position in the model's input, flattened, of the only word that each column depends on; NONE for the constant
+        term, MANY for columns that depend on several words.
     compared : set of int
-        Word ids with which the graph compares the words: candidates for padding.
+        Word ids that the graph masks: candidates for padding.
 
     """
 
-    owner: list[int | WordId | Application | GivenState | Maximum | None] = field(
-        default_factory=lambda: [None]
-    )
+    owner: list[Owner | None] = field(default_factory=lambda: [None])
     offset: list[int] = field(default_factory=lambda: [0])
-    words: dict[int, int] = field(default_factory=dict)
-    table: EmbeddingTable | None = None
+    position: list[int] = field(default_factory=lambda: [NONE])
     compared: set[int] = field(default_factory=set)
+    _functions: list[WordFunction] = field(default_factory=list)
+    _first: dict[tuple[int, int], int] = field(default_factory=dict)
+    _applied: dict[int, tuple[WordFunction, int]] = field(default_factory=dict)
+    _masks: dict[tuple[int, int, int], tuple[float, set[int]] | None] = field(default_factory=dict)
 
-    def ids(self, index: NDArray[np.int64], value: int) -> Affine:
-        """Return a tensor of the word ids at these positions; comparisons use `value` for each of them."""
-        first = len(self.owner)
-        for position in range(int(index.max()) + 1):
-            self._extend(WordId(position=position, value=value), 1)
-        return unknowns(first + index)
+    def ids(self, index: NDArray[np.int64], kind: Any) -> Affine:
+        """Return a tensor of the word ids at these positions, of NumPy type `kind`."""
+        word = Id(node="", width=1, kind=np.dtype(kind))
+        return unknowns(self.features(index.reshape(-1), lambda _: word).reshape(index.shape))
 
     def given_state(self, name: str, shape: tuple[int, ...]) -> Affine:
         """Return a tensor of unknowns for an input that may be the initial state."""
         n = int(np.prod(shape, dtype=np.int64))
         first = len(self.owner)
-        self._extend(GivenState(name=name), n)
+        self._extend(GivenState(name=name), [MANY] * n)
         return unknowns(first + np.arange(n, dtype=np.int64).reshape(shape))
 
-    def id_columns(self, value: Affine) -> NDArray[np.int64] | None:
-        """Return the column of every element if all of them are word ids, otherwise None."""
-        columns = single_columns(value.flat())
-        if columns is None or not all(isinstance(self.owner[c], WordId) for c in columns.tolist()):
-            return None
-        return columns.reshape(value.shape)
+    def features(
+        self, positions: NDArray[np.int64], function: Callable[[NDArray[np.int64]], WordFunction]
+    ) -> NDArray[np.int64]:
+        """Return the columns of values that depend on one word each.
 
-    def numbers(self, value: Affine) -> NDArray[np.float64] | None:
-        """Return the values of a tensor for the ids' current `value`s, or None if it depends on more than word ids."""
+        Parameters
+        ----------
+        positions
+            int64 (values,): the word of each value.
+        function
+            Returns the function whose components are the values of these indices, all of one word.
+
+        """
+        columns = np.empty(len(positions), dtype=np.int64)
+        for position in np.unique(positions).tolist():
+            members = np.flatnonzero(positions == position)
+            found = self._known(function(members))
+            key = (position, id(found))
+            # what is computed twice from the same word is the same, so the same unknowns
+            if key not in self._first:
+                self._first[key] = len(self.owner)
+                self._extend(
+                    WordFeatures(position=position, function=found), [position] * found.width
+                )
+            columns[members] = self._first[key] + np.arange(found.width)
+        return columns
+
+    def _known(self, function: WordFunction) -> WordFunction:
+        """Return an equal function if there is one: unrolled graphs compute it once for each word."""
+        known = next((f for f in self._functions if f.same(function)), None)
+        if known is None:
+            self._functions.append(function)
+            return function
+        return known
+
+    def component(self, column: int) -> tuple[WordFunction, int] | None:
+        """Return the function of one word, and its component, that a column is; None if it is not one."""
+        owner = self.owner[column]
+        if isinstance(owner, WordFeatures):
+            return owner.function, self.offset[column]
+        if not isinstance(owner, Application) or self.position[column] < 0:
+            return None
+        if column not in self._applied:
+            self._apply_to_words(owner)
+        return self._applied[column]
+
+    def _apply_to_words(self, application: Application) -> None:
+        """Turn the results of an activation that depend on one word each into functions of that word."""
+        n = application.rows.shape[0]
+        positions = np.array(self.position[application.first : application.first + n])
+        for position in np.unique(positions[positions >= 0]).tolist():
+            members = np.flatnonzero(positions == position)
+            function = self._known(
+                Activated(
+                    node=application.node,
+                    width=len(members),
+                    kind=np.dtype(np.float32),
+                    activation=application.activation,
+                    argument=self.expression(application.rows[members]),
+                )
+            )
+            for component, member in enumerate(members.tolist()):
+                self._applied[application.first + member] = (function, component)
+
+    def expression(self, rows: Any) -> Expression:
+        """Return rows that depend on one word as expressions of functions of that word."""
+        rows = sparse.csr_array(rows)
+        used = [c for c in np.unique(rows.indices[rows.data != 0]).tolist() if c != CONSTANT]
+        columns = [self._component(c) for c in used]
+        # the same order at every word, whatever order the columns have
+        serial = {id(f): i for i, f in enumerate(self._functions)}
+        order = sorted(range(len(used)), key=lambda i: (serial[id(columns[i][0])], columns[i][1]))
+        return Expression(
+            columns=tuple(columns[i] for i in order),
+            matrix=sparse.csr_array(rows[:, [used[i] for i in order]]),
+            base=rows[:, [CONSTANT]].toarray()[:, 0].astype(np.float64),
+        )
+
+    def _component(self, column: int) -> tuple[WordFunction, int]:
+        found = self.component(column)
+        if found is None:
+            raise Unsupported("depends on hidden states")
+        return found
+
+    def positions_of(self, rows: Any) -> NDArray[np.int64]:
+        """Return the position of the word that each row depends on, NONE or MANY."""
+        rows = sparse.csr_array(rows)
+        used = np.unique(rows.indices)
+        at = np.array([self.position[c] for c in used.tolist()], dtype=np.int64)
+        of_entry = at[np.searchsorted(used, rows.indices)]
+        row = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
+        counts = (of_entry != NONE) & (rows.data != 0)
+        low = np.full(rows.shape[0], np.iinfo(np.int64).max)
+        high = np.full(rows.shape[0], NONE)
+        np.minimum.at(low, row[counts], of_entry[counts])
+        np.maximum.at(high, row[counts], of_entry[counts])
+        return np.where(
+            high == NONE, np.where(low == MANY, MANY, NONE), np.where(low == high, high, MANY)
+        )
+
+    def kind(self, value: Affine) -> Any:
+        """Return the type that a tensor's elements have in the graph; floating-point types are not told apart."""
+        kinds = {
+            np.dtype(np.float32) if found is None else found[0].kind
+            for found in (
+                (o.function, 0) if isinstance(o, WordFeatures) else None
+                for o in (self.owner[c] for c in np.unique(value.flat().indices).tolist())
+                if o is not None
+            )
+        }
+        return kinds.pop() if len(kinds) == 1 else np.result_type(*kinds, np.float32)
+
+    def reads_states(self, value: Affine) -> bool:
+        """Return whether any element depends on the result of an activation, which may be a hidden state."""
+        used = np.unique(value.flat().indices).tolist()
+        return any(isinstance(self.owner[c], Application | GivenState | Maximum) for c in used)
+
+    def decided(self, value: Affine) -> NDArray[Any] | None:
+        """Return a mask, or what is computed from masks alone, as it is for words that are not padding.
+
+        A mask is a function of one word that has the same value for every word but a few; those few are remembered as
+        `compared`.  None: the tensor depends on anything else.
+        """
+        if self.reads_states(value):
+            return None
         rows = value.flat()
         known = np.zeros(rows.shape[1])
         known[CONSTANT] = 1
+        others: set[int] = set()
         for c in np.unique(rows.indices).tolist():
-            owner = self.owner[c]
-            if isinstance(owner, WordId):
-                known[c] = owner.value
-            elif c != CONSTANT:
-                return None
-        return np.asarray(rows @ known, dtype=np.float64).reshape(value.shape)
+            if c != CONSTANT:
+                usual = self._usual(*self._component(c))
+                if usual is None:
+                    return None
+                known[c] = usual[0]
+                others |= usual[1]
+        if len(others) > MAX_COMPARED:
+            return None
+        self.compared |= others
+        numbers = np.asarray(rows @ known, dtype=np.float64).reshape(value.shape)
+        return numbers.astype(self.kind(value))
 
-    def look_up(self, columns: NDArray[np.int64], table: NDArray[np.int64]) -> Affine:
-        """Map word ids by a table of numbers; the results are word ids again."""
-        fresh = np.empty(columns.shape, dtype=np.int64)
-        for at, c in np.ndenumerate(columns):
-            owner = self.owner[c]
-            if isinstance(owner, WordId):  # always, `id_columns` checked it
-                lookup = table if owner.lookup is None else table[owner.lookup]
-                fresh[at] = len(self.owner)
-                value = int(table[owner.value])
-                self._extend(WordId(position=owner.position, value=value, lookup=lookup), 1)
-        return unknowns(fresh)
-
-    def word_vectors(
-        self, columns: NDArray[np.int64], values: NDArray[Any], *, name: str
-    ) -> Affine:
-        """Return the word vectors for the columns of word ids: a tensor with one more axis."""
-        d = values.shape[1]
-        starts = np.empty(columns.shape, dtype=np.int64)
-        for at, c in np.ndenumerate(columns):
-            owner = self.owner[c]
-            if not isinstance(owner, WordId):
-                continue  # never, `id_columns` checked it
-            table = EmbeddingTable(values=values, lookup=owner.lookup, name=name)
-            if self.table is None:
-                self.table = table
-            # unrolled graphs look up the embedding once for each word
-            elif not _same(self.table, table):
-                raise Unsupported(
-                    f"embeddings {self.table.name!r} and {name!r}: only one is supported"
-                )
-            # the same word looked up twice has the same vector, so the same unknowns
-            if owner.position not in self.words:
-                self.words[owner.position] = len(self.owner)
-                self._extend(owner.position, d)
-            starts[at] = self.words[owner.position]
-        return unknowns(starts[..., None] + np.arange(d))
+    def _usual(self, function: WordFunction, component: int) -> tuple[float, set[int]] | None:
+        """Return the value that a function has for nearly every word, and the words for which it has another one."""
+        if function.width > MAX_WIDTH:
+            return None
+        words = vocabulary(self._functions) or UNKNOWN_WORDS
+        key = (id(function), component, words)
+        if key not in self._masks:
+            self._masks[key] = _nearly_constant(function, component, words)
+        return self._masks[key]
 
     def activate(
         self, value: Affine, activation: Activation, *, node: str, tensor: str = ""
@@ -243,7 +307,7 @@ class Unknowns:
         application = Application(
             node=node, activation=activation, rows=rows, first=first, width=width, tensor=tensor
         )
-        self._extend(application, rows.shape[0])
+        self._extend(application, self.positions_of(rows).tolist())
         return unknowns(first + np.arange(rows.shape[0], dtype=np.int64).reshape(value.shape))
 
     def is_relu(self, value: Affine) -> bool:
@@ -271,7 +335,7 @@ class Unknowns:
             for row in group.tolist():
                 members |= self._members(value.rows[[row]])
             columns.append(len(self.owner))
-            self._extend(Maximum(members=frozenset(members)), 1)
+            self._extend(Maximum(members=frozenset(members)), [MANY])
         return unknowns(np.array(columns, dtype=np.int64))
 
     def larger(self, a: Affine, b: Affine) -> Affine:
@@ -285,17 +349,26 @@ class Unknowns:
     def _members(self, row: Any) -> set[int]:
         row = row.tocoo()
         terms = {int(c): float(v) for c, v in zip(row.coords[1], row.data, strict=True) if v}
-        if terms.pop(CONSTANT, 0.0) <= MASKED:
+        constant = terms.pop(CONSTANT, 0.0)
+        states = {c: v for c, v in terms.items() if not isinstance(self.owner[c], WordFeatures)}
+        for c in terms.keys() - states.keys():  # a mask adds minus infinity where there is padding
+            usual = self._usual(*self._component(c))
+            if usual is None:
+                raise Unsupported("takes a maximum over values other than hidden states")
+            constant += usual[0] * terms[c]
+            self.compared |= usual[1]
+        if constant <= MASKED:
             return set()  # padding
-        if list(terms.values()) != [1.0]:
+        if list(states.values()) != [1.0]:
             raise Unsupported("takes a maximum over values other than hidden states")
-        column = next(iter(terms))
+        column = next(iter(states))
         owner = self.owner[column]
         return set(owner.members) if isinstance(owner, Maximum) else {column}
 
-    def _extend(self, owner: int | WordId | Application | GivenState | Maximum, n: int) -> None:
-        self.owner += [owner] * n
-        self.offset += range(n)
+    def _extend(self, owner: Owner, positions: list[int]) -> None:
+        self.owner += [owner] * len(positions)
+        self.offset += range(len(positions))
+        self.position += positions
 
 
 def single_columns(rows: Any) -> NDArray[np.int64] | None:
@@ -309,11 +382,16 @@ def single_columns(rows: Any) -> NDArray[np.int64] | None:
     return np.asarray(rows.indices, dtype=np.int64)
 
 
-def _same(a: EmbeddingTable, b: EmbeddingTable) -> bool:
-    if a.values is not b.values and not (
-        a.values.shape == b.values.shape and np.array_equal(a.values, b.values)
-    ):
-        return False
-    if a.lookup is None or b.lookup is None:
-        return a.lookup is b.lookup
-    return np.array_equal(a.lookup, b.lookup)
+def _nearly_constant(
+    function: WordFunction, component: int, words: int
+) -> tuple[float, set[int]] | None:
+    some = Evaluation(np.arange(min(words, UNKNOWN_WORDS), dtype=np.int64))
+    if len(np.unique(some.of(function)[:, component])) > MAX_COMPARED:
+        return None  # spare the rest of the vocabulary
+    parts = [run.of(function)[:, component] for _, run in in_batches([function], words)]
+    values = np.concatenate(parts).astype(np.float64)
+    usual = float(np.median(values))
+    others = np.flatnonzero(values != usual)
+    return (
+        None if len(others) > min(MAX_COMPARED, (words - 1) // 2) else (usual, set(others.tolist()))
+    )

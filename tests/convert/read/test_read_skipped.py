@@ -39,8 +39,11 @@ def compared(operator: str, number: int, on_match: str) -> onnx.ModelProto:
     return model
 
 
-def masked_loop() -> onnx.ModelProto:
-    """Return a Scan over the words that keeps its state where an id is below 2, as people write masks by hand."""
+def masked_loop(state: str = "h") -> onnx.ModelProto:
+    """Return a Scan over the words that keeps its state where an id is below 2, as people write masks by hand.
+
+    With `state` "zero" it sets its state to 0 there.
+    """
     w = weights()
     n = w["R"].shape[2]
     arrays = {
@@ -64,7 +67,7 @@ def masked_loop() -> onnx.ModelProto:
             helper.make_node("Tanh", ["pre"], ["new"]),
             helper.make_node("Less", ["id", "two"], ["skip"]),
             helper.make_node("Unsqueeze", ["skip", "axis1"], ["skips"]),
-            helper.make_node("Where", ["skips", "h", "new"], ["next"]),
+            helper.make_node("Where", ["skips", state, "new"], ["next"]),
         ],
         "step",
         [
@@ -111,10 +114,17 @@ def test_an_id_that_the_graph_compares_with_may_be_a_word_all_the_same(
 
 
 @pytest.mark.parametrize("on_match", ["zero", "double"])
-def test_an_id_that_is_neither_a_word_nor_skipped_is_unusable(
+def test_an_id_whose_vector_the_graph_changes_is_a_word_with_that_vector(
     tmp_path: Path, on_match: str
 ) -> None:
     """A word vector of zeros is still a step of the recurrence."""
-    _, model = read_model(save(compared("Equal", 3, on_match), tmp_path / "m.onnx"))
+    network, model = read_model(save(compared("Equal", 3, on_match), tmp_path / "m.onnx"))
+    assert (model.skipped, model.unusable) == (frozenset(), {})
+    questions = [np.array([3]), np.array([5, 3, 7]), np.array([3, 3, 1])]
+    np.testing.assert_allclose(network.logits(questions), model.run(questions), atol=1e-5)
+
+
+def test_an_id_that_is_neither_a_word_nor_skipped_is_unusable(tmp_path: Path) -> None:
+    _, model = read_model(save(masked_loop("zero"), tmp_path / "m.onnx"))
     assert model.skipped == frozenset()
-    assert model.unusable == {3: "which the model treats in a way of its own"}
+    assert model.unusable == dict.fromkeys((0, 1), "which the model treats in a way of its own")

@@ -23,6 +23,7 @@ from ..network.place import gate_lines, readout_copies
 from ..read import read_model
 from ..words.question_files import read_questions
 from ..words.vectors import read_vectors, vocabulary_table
+from .cut import with_cut
 from .question_words import longest_question, question_words
 
 if TYPE_CHECKING:
@@ -251,6 +252,14 @@ def _read(source: Source, head: Head, note: Callable[[str], None]) -> _Contents:
         raise ConvertError(
             f"labels.json: {len(names)} names, but the network has {network.classes} outputs"
         )
+    cut = float_model.layout.cut
+    if cut is not None:
+        end = "first" if cut.side == "right" else "last"
+        note(
+            f"the network reads the {end} {cut.words} words of a question only; tokenizer.json cuts there"
+        )
+        tokenizer = with_cut(tokenizer, cut)
+        splitter = read_tokenizer(tokenizer)
     split = question_words(texts, splitter, float_model, note)
     known = [i for i, ids in enumerate(split) if len(ids)]
     if len(known) < MIN_CALIBRATION:

@@ -9,7 +9,7 @@ sequences (`proof.prove`).
 from __future__ import annotations
 
 from .float_model import FloatModel
-from .inputs import InputLayout
+from .inputs import Cut, InputLayout
 from .reader import read_model, read_model_bytes
 
-__all__ = ["FloatModel", "InputLayout", "read_model", "read_model_bytes"]
+__all__ = ["Cut", "FloatModel", "InputLayout", "read_model", "read_model_bytes"]

@@ -240,10 +240,12 @@ def _chains(steps: dict[int, _Step], times: NDArray[np.int64]) -> list[list[_Ste
     node = chains[0][0].application.node
     if any(times[s.position] < 0 for chain in chains for s in chain):
         raise WrongLayout(f"node {node!r}: the words of a question are not along the assumed axis")
-    if sum(map(len, chains)) != len(steps) or len(chains) > 2:
-        raise ModelFileError(f"node {node!r}: {len(chains)} chains of hidden states; {SUPPORTED}")
-    # Each chain must read every word once, in the order of the text or in reverse.
     length = int(times.max()) + 1
+    if sum(map(len, chains)) != len(steps) or len(chains) > 2:
+        # a chain for each word: these are the questions of a batch, along the other axis
+        kind = WrongLayout if len(chains) == length else ModelFileError
+        raise kind(f"node {node!r}: {len(chains)} chains of hidden states; {SUPPORTED}")
+    # Each chain must read every word once, in the order of the text or in reverse.
     for chain in chains:
         order = [int(times[s.position]) for s in chain]
         if order not in (list(range(length)), list(range(length))[::-1]):

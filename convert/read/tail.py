@@ -148,7 +148,7 @@ def threshold(ask: Callable[[float], F64]) -> Threshold | None:
     """
     grid = np.sort(GRID)
     values = np.array([ask(z) for z in grid])
-    if values.ndim != 2 or values.shape[1] not in {1, 2} or not np.isfinite(values).all():
+    if values.ndim != 2 or values.shape[1] not in {1, 2} or np.isnan(values).any():
         return None
     middle = _middle(values[:, 0])
 

@@ -1,13 +1,15 @@
-"""OCI archives: a layout in an uncompressed tar file, as `skopeo copy` reads and writes by `oci-archive:`."""
+"""OCI archives: a layout in a tar file, as `skopeo copy` reads and writes by `oci-archive:`; gzip is read as well."""
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import re
 import tarfile
 import uuid
-from typing import TYPE_CHECKING, Final
+import zlib
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from ..errors import BadInput, Corrupt, shown
 from ..formats.json_documents import canonical
@@ -17,6 +19,7 @@ from ..layout.files import sync_folder
 from ..layout.index import INDEX_TYPE
 from ..layout.layout import LAYOUT
 from ..references import digest_of
+from .foreign import GZIP, IMAGE, describe_file, is_docker_save
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +31,10 @@ if TYPE_CHECKING:
 __all__ = ["unpack", "write_archive"]
 
 _MAX_MEMBERS: Final = 100_000
+_MAX_UNZIPPED: Final = 2**28
+"""Most bytes of the content of a gzip file: several models with all their files."""
+_HEAD: Final = 4096
+"""Bytes at the start of a file that tell what it is."""
 _MAX_TOTAL: Final = 16 * 2**30
 """Most bytes of an archive: hundreds of models with files of the maximal size."""
 _FOLDERS: Final = {"", "blobs", "blobs/sha256"}
@@ -120,24 +127,55 @@ def unpack(source: Path, folder: Path) -> None:
     """
     (folder / "blobs" / "sha256").mkdir(parents=True)
     what = f"archive {source}"
-    try:
+    with source.open("rb") as file:
         if source.stat().st_size > _MAX_TOTAL:
             raise Corrupt(f"{what}: more than {_MAX_TOTAL} bytes")
-        # "r:" and not "r": a compressed archive could expand without bound.
-        with tarfile.open(source, mode="r:") as archive:
-            seen: set[str] = set()
-            for member in archive:
-                name = member.name.removeprefix("./").rstrip("/")
-                if member.name in {".", "./"}:
-                    name = ""
-                if name in seen:
-                    raise Corrupt(f"{what}: {shown(member.name)} appears twice")
-                if len(seen) > _MAX_MEMBERS:
-                    raise Corrupt(f"{what}: more than {_MAX_MEMBERS} members")
-                seen.add(name)
-                _unpack_member(archive, member, name, folder, what)
-    except (tarfile.TarError, ValueError, OverflowError, EOFError) as e:
-        raise Corrupt(f"{what}: not an uncompressed tar file: {shown(str(e))}") from None
+        head = file.read(_HEAD)
+        file.seek(0)
+        try:
+            content = _Unzipped(file) if head.startswith(GZIP) else file
+            # "r:" and not "r": tarfile itself would decompress without bound
+            with tarfile.open(fileobj=content, mode="r:") as archive:
+                if not _unpack_members(archive, folder, what) and content is not file:
+                    raise tarfile.ReadError("it has no members")
+        except (tarfile.TarError, ValueError, OverflowError, EOFError, zlib.error) as e:
+            found = "damaged" if head[257:262] == b"ustar" else describe_file(head)
+            if head.startswith(GZIP):
+                found = "a gzip file of something else, or damaged"
+            raise Corrupt(
+                f"{what}: not an uncompressed tar file, or one in gzip: {found} ({shown(str(e))})"
+            ) from None
+        except gzip.BadGzipFile as e:
+            raise Corrupt(f"{what}: a damaged gzip file: {shown(str(e))}") from None
+
+
+def _unpack_members(archive: tarfile.TarFile, folder: Path, what: str) -> int:
+    """Check and write all members; return their number."""
+    seen: set[str] = set()
+    for member in archive:
+        name = member.name.removeprefix("./").rstrip("/")
+        if member.name in {".", "./"}:
+            name = ""
+        if name in seen:
+            raise Corrupt(f"{what}: {shown(member.name)} appears twice")
+        if len(seen) > _MAX_MEMBERS:
+            raise Corrupt(f"{what}: more than {_MAX_MEMBERS} members")
+        seen.add(name)
+        _unpack_member(archive, member, name, folder, what)
+    return len(seen)
+
+
+class _Unzipped(gzip.GzipFile):
+    """The content of a gzip file, up to `_MAX_UNZIPPED` bytes: a small file could expand to any size."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__(fileobj=file, mode="rb")
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read up to `size` bytes."""
+        if self.tell() + max(0, size or 0) > _MAX_UNZIPPED:
+            raise ValueError(f"more than {_MAX_UNZIPPED} bytes; unpack it first: gzip -dk FILE")
+        return super().read(size)
 
 
 def _unpack_member(
@@ -149,9 +187,11 @@ def _unpack_member(
         return
     blob = _BLOB.fullmatch(name)
     if not member.isreg() or member.issparse():
-        raise Corrupt(f"{where}: is not a regular file of a layout")
+        raise Corrupt(f"{where}: is not a regular file of a layout{_hint(name)}")
+    if is_docker_save(name):
+        raise Corrupt(f"{what}: {IMAGE} (docker save)")
     if blob is None and name not in {"oci-layout", "index.json"}:
-        raise Corrupt(f"{where}: does not belong in a layout")
+        raise Corrupt(f"{where}: does not belong in a layout{_hint(name)}")
     limit = MAX_MANIFEST if blob is None else MAX_LAYER
     if not 0 <= member.size <= limit:
         raise Corrupt(f"{where}: {member.size} bytes, more than the limit of {limit}")
@@ -162,3 +202,11 @@ def _unpack_member(
     if blob is not None and digest_of(data) != f"sha256:{blob[1]}":
         raise Corrupt(f"{where}: holds bytes with {digest_of(data)}")
     (folder / name).write_bytes(data)
+
+
+def _hint(name: str) -> str:
+    """Return what to add to the error about a member that no layout has, but a folder with a layout in it."""
+    top, _, rest = name.partition("/")
+    if top.startswith(".") or not top or (rest and rest not in {"oci-layout", "index.json"}):
+        return ""
+    return f"; if {shown(top)} is the layout's folder, pack what is in it: tar -C {shown(top)} -cf FILE ."

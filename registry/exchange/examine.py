@@ -16,6 +16,7 @@ from ..layout.files import read_regular
 from ..layout.index import INDEX_TYPE
 from ..layout.layout import Layout
 from ..references import Digest, check_model, is_version
+from .foreign import describe_folder, foreign_entry, foreign_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,6 +118,8 @@ def examine(path: Path, *, what: str) -> Incoming:
         Anything in the layout is wrong, or it is empty.
 
     """
+    if (foreign := describe_folder(path)) is not None:
+        raise Corrupt(f"{what}: {foreign}")
     _check_folders(path, what)
     found = Incoming(layout=Layout(path))
     seen: set[tuple[str | None, Digest]] = set()
@@ -165,7 +168,10 @@ def _entries(path: Path, what: str) -> Iterator[tuple[str | None, Descriptor]]:
         place = f"{where}: manifests[{i}]"
         target = Descriptor.from_json(entry, what=place)
         if target.media_type != MANIFEST_TYPE:
-            raise Corrupt(f"{place}: 'mediaType' is {shown(target.media_type)}, not a manifest's")
+            raise Corrupt(
+                f"{place}: 'mediaType' is {shown(target.media_type)}, not a manifest's"
+                f"{foreign_entry(target.media_type)}"
+            )
         annotations = entry.get("annotations", {})
         tag = annotations.get(REF_NAME) if isinstance(annotations, dict) else 0
         if tag is not None and not isinstance(tag, str):
@@ -180,6 +186,8 @@ def _examine_entry(found: Incoming, tag: str | None, target: Descriptor, what: s
     where = f"{what}: {shown(tag) if tag is not None else target.digest}"
     data = found.layout.read_manifest(target, what=where)
     document = parse_json(data, what=f"{where}: manifest")
+    if "artifactType" not in document and (foreign := foreign_kind(document)) is not None:
+        raise Corrupt(f"{where} {foreign}")
     kind = take(document, "artifactType", str, what=f"{where}: manifest")
     # The index need not state the artifact type, or may state a wrong one. In the store, descriptors have it.
     target = Descriptor(

@@ -16,8 +16,8 @@ from .options import (
     Root,
     echo,
     open_reader,
-    open_registry,
     pin_document,
+    registry_to_add_to,
 )
 
 if TYPE_CHECKING:
@@ -100,20 +100,21 @@ def pull(
 ) -> None:
     """Copy a version from another registry.
 
-    Nothing becomes visible before all of it is verified.
+    Nothing becomes visible before all of it is verified. The registry is created if it does not exist.
     """
     if once and not following:
         raise BadInput("--once needs --follow")
     from .. import remote as library  # noqa: PLC0415 - the other commands need no HTTP
 
     name, _, tag = (model or "").partition(":")
-    # Both calls take the same arguments, but `tag` is the version to pull or the local alias to move.
-    arguments = (open_registry(registry), remote, name or None, tag or None)
     options: _Options = {"plain_http": plain_http, "actor": actor, "reason": reason}
-    if following:
-        _follow(arguments, options, once=once, interval_s=interval)
-    else:
-        _print(library.pull(*arguments, **options), "pulled from", as_json=as_json)
+    with registry_to_add_to(registry) as store:
+        # Both calls take the same arguments, but `tag` is the version to pull or the local alias to move.
+        arguments = (store, remote, name or None, tag or None)
+        if following:
+            _follow(arguments, options, once=once, interval_s=interval)
+        else:
+            _print(library.pull(*arguments, **options), "pulled from", as_json=as_json)
 
 
 def _follow(

@@ -28,6 +28,7 @@ from .options import (
     pin_document,
     read_input,
     read_json_object,
+    registry_to_add_to,
     required_root,
 )
 
@@ -84,17 +85,22 @@ def publish(
     registry: Root = None,
     as_json: AsJson = False,
 ) -> None:
-    """Publish the files of a folder as an immutable version."""
-    pin = open_registry(registry).publish(
-        name,
-        version,
-        folder_files(source),
-        created=None if created is None else parse_time(created),
-        config={} if config is None else read_json_object(config),
-        alias=alias,
-        actor=actor,
-        reason=reason,
-    )
+    """Publish the files of a folder as an immutable version.
+
+    The registry is created if it does not exist.
+    """
+    files = folder_files(source)
+    with registry_to_add_to(registry) as store:
+        pin = store.publish(
+            name,
+            version,
+            files,
+            created=None if created is None else parse_time(created),
+            config={} if config is None else read_json_object(config),
+            alias=alias,
+            actor=actor,
+            reason=reason,
+        )
     echo(pin_document(pin), [f"published {pin}"], as_json=as_json)
 
 
@@ -218,9 +224,10 @@ def import_(
 ) -> None:
     """Import versions from an OCI archive or layout.
 
-    All of them are verified before any becomes visible.
+    All of them are verified before any becomes visible. The registry is created if it does not exist.
     """
-    pins = open_registry(registry).import_(source, alias=alias, actor=actor, reason=reason)
+    with registry_to_add_to(registry) as store:
+        pins = store.import_(source, alias=alias, actor=actor, reason=reason)
     echo([pin_document(pin) for pin in pins], [str(pin) for pin in pins], as_json=as_json)
 
 

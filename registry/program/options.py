@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from pathlib import Path
@@ -16,7 +17,7 @@ from ..layout.files import read_regular, storage
 from ..store import Registry, bundled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from ..values import Pin
 
@@ -38,6 +39,7 @@ __all__ = [
     "pin_document",
     "read_input",
     "read_json_object",
+    "registry_to_add_to",
     "required_root",
 ]
 
@@ -89,6 +91,32 @@ def open_registry(root: Path | None) -> Registry:
 
     """
     return Registry(required_root(root))
+
+
+@contextlib.contextmanager
+def registry_to_add_to(root: Path | None) -> Iterator[Registry]:
+    """Open the registry that a command adds to, and create it if it does not exist.
+
+    `spikewatch-convert publish` does the same.  A registry that was created is removed again if the command fails, so
+    that a mistake leaves nothing.
+
+    Raises
+    ------
+    BadInput
+        The user named no directory.
+    StorageError
+        The directory cannot be created.
+
+    """
+    path = required_root(root)
+    new = not path.exists()
+    try:
+        yield Registry.init(path) if new else Registry(path)
+    except BaseException:
+        if new:
+            with contextlib.suppress(OSError):  # it was not created, or something is in it already
+                path.rmdir()
+        raise
 
 
 def required_root(root: Path | None) -> Path:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
 import os
 import tarfile
 from typing import TYPE_CHECKING, Any
 
-from foreign_layout import GOOD, put
+from foreign_layout import GOOD, put, safetensors
 from hostile_layouts import MEBI, reblob
 
 if TYPE_CHECKING:
@@ -52,9 +54,40 @@ def lying_size() -> bytes:
 ARCHIVES: dict[str, tuple[Callable[[], bytes], str]] = {
     "no bytes": (lambda: b"", "not an uncompressed tar file"),
     "no archive": (lambda: b"hello" * 1000, "not an uncompressed tar file"),
-    "compressed": (lambda: gzip.compress(GOOD().tar()), "not an uncompressed tar file"),
+    "bzip2": (
+        lambda: bz2.compress(GOOD().tar()),
+        "compressed by bzip2; unpack it first: bzip2 -dk",
+    ),
+    "xz": (lambda: lzma.compress(GOOD().tar()), "compressed by xz; unpack it first: xz -dk FILE"),
+    "zstd": (
+        lambda: b"(\xb5/\xfd" + bytes(600),
+        "compressed by zstd; unpack it first: zstd -d FILE",
+    ),
     "gzip bomb": (lambda: gzip.compress(bytes(32 * MEBI)), "not an uncompressed tar file"),
-    "zip": (lambda: b"PK\x03\x04" + bytes(600), "not an uncompressed tar file"),
+    "gzip of text": (lambda: gzip.compress(b"hello" * 1000), "a gzip file of something else"),
+    "cut gzip": (
+        lambda: gzip.compress(GOOD().tar())[:-600],
+        "a gzip file of something else, or damaged",
+    ),
+    "no gzip": (lambda: b"\x1f\x8b" + bytes(600), "a damaged gzip file"),
+    "zip": (
+        lambda: b"PK\x03\x04" + bytes(600),
+        "not an uncompressed tar file, or one in gzip: a zip archive",
+    ),
+    "safetensors": (safetensors, "a safetensors file; `spikewatch-registry publish`"),
+    "onnx": (lambda: b"\x08\x0a\x12\x07pytorch\xff", "an ONNX model; `spikewatch-convert publish`"),
+    "docker save": (
+        lambda: add("manifest.json"),
+        "is a container image, not a spikewatch model (docker save)",
+    ),
+    "old docker save": (
+        lambda: add("0" * 64 + "/layer.tar"),
+        "is a container image, not a spikewatch model (docker save)",
+    ),
+    "folder around": (
+        lambda: add("trec/oci-layout"),
+        "if 'trec' is the layout's folder, pack what is in it: tar -C 'trec' -cf FILE .",
+    ),
     "cut in a header": (lambda: GOOD().tar()[:700], "not an uncompressed tar file"),
     "cut in a file": (lambda: GOOD().tar()[:520], "not an uncompressed tar file"),
     "lying size": (lying_size, "not an uncompressed tar file"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gzip
 import hashlib
 import json
 import os
@@ -16,6 +17,7 @@ from registry_support import CREATED, Run, blob_of, flip, snapshot
 from signing import EVALUATION, KEY, pem, public_pem
 
 from spikewatch.registry import BadInput, Conflict, Corrupt, NotFound, Registry
+from spikewatch.registry.exchange import archive
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,6 +85,102 @@ def test_a_layout_can_be_imported_from_its_directory(store: Registry, edge: Regi
     assert len(edge.import_(store.root / "trec")) == 2
     assert snapshot(store.root) == before
     assert edge.verify(deep=True).ok
+
+
+def test_an_archive_in_gzip_is_imported_up_to_a_size(
+    store: Registry, edge: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.export("trec:1.0.0", tmp_path / "a.tar")
+    data = (tmp_path / "a.tar").read_bytes()
+    (tmp_path / "a.tar.gz").write_bytes(gzip.compress(data))
+    monkeypatch.setattr(archive, "_MAX_UNZIPPED", len(data) // 2)
+    before = snapshot(edge.root)
+    with pytest.raises(Corrupt, match=r"more than \d+ bytes; unpack it first: gzip -dk FILE"):
+        edge.import_(tmp_path / "a.tar.gz")
+    assert snapshot(edge.root) == before
+    monkeypatch.setattr(archive, "_MAX_UNZIPPED", len(data))
+    assert edge.import_(tmp_path / "a.tar.gz") == [store.resolve("trec:1.0.0")]
+
+
+@needs("umoci")
+@needs("skopeo")
+def test_a_container_image_is_named(edge: Registry, tmp_path: Path) -> None:
+    """By umoci; skopeo writes it in its other forms."""
+    image = tmp_path / "image"
+    run_foreign("umoci", "init", "--layout", str(image))
+    run_foreign("umoci", "new", "--image", f"{image}:latest")
+    forms = {"oci": "layout", "oci-archive": "a.tar", "docker-archive": "d.tar", "dir": "folder"}
+    for form, name in forms.items():
+        tag = "" if form == "dir" else ":me/x:latest" if form == "docker-archive" else ":latest"
+        skopeo("copy", f"oci:{image}:latest", f"{form}:{tmp_path / name}{tag}")
+    before = snapshot(edge.root)
+    for name, text in (
+        ("image", "import {}: 'latest' is a container image, not a spikewatch model"),
+        ("layout", "import {}: 'latest' is a container image, not a spikewatch model"),
+        ("a.tar", "import {}: 'latest' is a container image, not a spikewatch model"),
+        ("d.tar", "archive {}: is a container image, not a spikewatch model (docker save)"),
+        (
+            "folder",
+            "import {0}: in skopeo's format dir:; make a layout of it: skopeo copy dir:{0} oci:",
+        ),
+    ):
+        with pytest.raises(Corrupt) as caught:
+            edge.import_(tmp_path / name)
+        assert str(caught.value).startswith(text.format(tmp_path / name))
+    assert snapshot(edge.root) == before
+
+
+def test_an_image_for_several_platforms_is_named(edge: Registry, tmp_path: Path) -> None:
+    layout = GOOD().folder(tmp_path / "layout")
+    index = json.loads((layout / "index.json").read_text())
+    index["manifests"][0]["mediaType"] = "application/vnd.oci.image.index.v1+json"
+    (layout / "index.json").write_text(json.dumps(index))
+    with pytest.raises(
+        Corrupt, match="not a manifest's: it is a container image, not a spikewatch"
+    ):
+        edge.import_(layout)
+
+
+def test_a_folder_that_is_no_layout_says_what_to_do(
+    store: Registry, edge: Registry, tmp_path: Path
+) -> None:
+    files = tmp_path / "files"
+    files.mkdir()
+    (files / "core.safetensors").touch()
+    with pytest.raises(
+        Corrupt,
+        match="the files of a model; publish them: spikewatch-registry publish NAME VERSION",
+    ):
+        edge.import_(files)
+    with pytest.raises(
+        Corrupt, match=r"a folder of layouts; import one of them, such as '.*/trec'$"
+    ):
+        edge.import_(store.root)
+
+
+def test_an_import_creates_the_registry_and_a_failed_one_leaves_nothing(
+    run: Run, store: Registry, tmp_path: Path
+) -> None:
+    """As publishing does, by either program."""
+    store.export("trec:1.0.0", tmp_path / "a.tar")
+    (tmp_path / "bad.tar").write_bytes(b"hello")
+    new = tmp_path / "new"
+    assert run("import", str(tmp_path / "bad.tar"), "--registry", str(new)).code == 2
+    assert not new.exists()
+    assert run("import", str(tmp_path / "a.tar"), "--registry", str(new)).code == 0
+    assert Registry(new).resolve("trec:1.0.0") == store.resolve("trec:1.0.0")
+    files = tmp_path / "files"
+    files.mkdir()
+    (files / "labels.json").write_text('["a"]')
+    other = ("--registry", str(tmp_path / "other"))
+    assert run("publish", "qa", "1.0", str(files), *other).code == 2
+    assert not (tmp_path / "other").exists()
+    assert run("publish", "qa", "1.0.0", str(files), *other).code == 0
+    assert (
+        run("alias", "set", "qa", "production", "1.0.0", "--registry", str(tmp_path / "x")).code
+        == 2
+    )
+    assert not (tmp_path / "x").exists()
 
 
 @needs("skopeo")

@@ -10,12 +10,15 @@ import numpy as np
 
 from ...simcore.text.lookup import Lookup
 from ...simcore.text.lookup_format import (
+    AT_START,
+    BYTES,
     CODE_POINTS,
     FORM,
     LONGEST_SPELLED,
     MAP,
     NO_UNKNOWN,
     PAGE,
+    PREFIX,
     REPLACE,
     SECOND,
     SPELLED,
@@ -24,9 +27,17 @@ from ...simcore.text.lookup_format import (
 from ...simcore.text.splitting import read_tokenizer
 from .codegen import Symbols, generate
 from .errors import CannotCompileError
-from .patterns import Alternation, CharacterClass, Repeat, literal, may_be_empty, parse
+from .patterns import (
+    Alternation,
+    CharacterClass,
+    Concatenation,
+    Repeat,
+    literal,
+    may_be_empty,
+    parse,
+)
 from .probing import OTHER, SPACE, WORD, mapped, marks, members, merges, seconds, spelled_out
-from .subwords import subword_tables, word_arrays
+from .subwords import as_bytes, subword_tables, word_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +49,8 @@ if TYPE_CHECKING:
 
 _FORMS = ("NFC", "NFD", "NFKC", "NFKD")
 _MAPS = ("Lowercase", "StripAccents")
+_GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+"""The pattern of the pre-tokenizer ByteLevel (tokenizers 0.23)."""
 
 
 def compile_tokenizer(data: bytes, *, model_words_only: bool = False) -> Lookup:
@@ -64,7 +77,7 @@ def compile_tokenizer(data: bytes, *, model_words_only: bool = False) -> Lookup:
         compiler.split(each)
     return Lookup(
         **compiler.tables(),
-        **_model(described["model"], tokenizer),
+        **_model(described["model"], tokenizer, byte_level=compiler.byte_level),
         tokenizer=hashlib.sha256(data).hexdigest(),
     ).validate()
 
@@ -86,6 +99,7 @@ class _Compiler:
         self.pool: list[int] = []
         self.maps: list[NDArray[np.int32]] = []
         self.forms = False
+        self.byte_level = False
 
     def normalize(self, described: dict[str, Any]) -> None:
         """Add the steps of a normalizer."""
@@ -95,15 +109,31 @@ class _Compiler:
         elif kind in _FORMS:
             self.forms = True
             self._map(FORM, spelled_out(kind), merging=kind.endswith("C"))
+        elif kind == "Prepend":
+            self._prefix(described["prepend"])
+        elif kind == "ByteLevel":
+            self.steps.append((BYTES, 0, 0, 0))
         elif kind == "Replace":
             self._replace(_pattern(described["pattern"]), described["content"])
         else:
             raise CannotCompileError(f"normalizer {kind} is not supported")
 
+    def _prefix(self, text: str, *, unless: str = "", at_start: bool = False) -> None:
+        first = len(self.pool)
+        self.pool += map(ord, text)
+        character = ord(unless) + 1 if unless else 0
+        self.steps.append((PREFIX, character + AT_START * at_start, first, len(self.pool)))
+
     def split(self, described: dict[str, Any]) -> None:
         """Add the step of a pre-tokenizer."""
         kind = described["type"]
-        if kind == "Split":
+        if self.byte_level:
+            raise CannotCompileError(f"pre-tokenizer {kind} after ByteLevel is not supported")
+        if kind == "ByteLevel":
+            self._byte_level(described)
+        elif kind == "Metaspace":
+            self._metaspace(described)
+        elif kind == "Split":
             behavior, inverted = described["behavior"], described["invert"]
             if behavior not in {"Removed", "Isolated"}:
                 raise CannotCompileError(
@@ -121,6 +151,28 @@ class _Compiler:
             self._split(Alternation(tuple(runs)), matches=True)
         else:
             raise CannotCompileError(f"pre-tokenizer {kind} is not supported")
+
+    def _byte_level(self, described: dict[str, Any]) -> None:
+        # That the model sees a character for each byte is left to the tables of the model.
+        self.byte_level = True
+        if described["add_prefix_space"]:
+            self._prefix(" ", unless=" ")
+        if described["use_regex"]:
+            self._split(parse(_GPT2), gaps=True, matches=True)
+
+    def _metaspace(self, described: dict[str, Any]) -> None:
+        mark, scheme = described["replacement"], described["prepend_scheme"]
+        if scheme == "first" and any(kind == SPLIT for kind, *_ in self.steps):
+            raise CannotCompileError(
+                "pre-tokenizer Metaspace: prepend_scheme first is not supported after a split"
+            )
+        self._map(MAP, {ord(" "): mark})
+        if scheme != "never":
+            self._prefix(mark, unless=mark, at_start=scheme == "first")
+        if described["split"]:
+            begin = CharacterClass(mark, literal=True)
+            rest = Repeat(CharacterClass(f"[^{_escaped(mark)}]", literal=False), 0, None)
+            self._split(Concatenation((begin, rest)), gaps=True, matches=True)
 
     def _split(self, pattern: Node, *, gaps: bool = False, matches: bool = False) -> None:
         self.steps.append((SPLIT, pattern, int(gaps), int(matches)))
@@ -186,6 +238,11 @@ class _Compiler:
         }
 
 
+def _escaped(c: str) -> str:
+    """Return a character as it is written in a character class."""
+    return "\\" + c if c in "\\[]^-&" else c
+
+
 def _pattern(described: dict[str, str]) -> Node:
     """Parse the pattern of a Replace or Split."""
     pattern = literal(described["String"]) if "String" in described else parse(described["Regex"])
@@ -211,21 +268,33 @@ def _paged(tables: list[Any]) -> tuple[NDArray[np.int32], NDArray[Any]]:
     return np.array(index, dtype=np.int32).reshape(len(tables), -1), cells
 
 
-def _model(described: dict[str, Any], tokenizer: Tokenizer) -> dict[str, Any]:
+def _model(described: dict[str, Any], tokenizer: Tokenizer, *, byte_level: bool) -> dict[str, Any]:
     listed = described["vocab"]
     if isinstance(listed, dict) and len(listed) < tokenizer.get_vocab_size(with_added_tokens=False):
         # The library writes only one of them into the file.
         raise CannotCompileError("two words of its vocabulary have the same id")
     if described["type"] == "WordLevel":
-        return word_tables(described["vocab"], described["unk_token"])
-    return subword_tables(described, tokenizer.model, byte_level=False)
+        return word_tables(described["vocab"], described["unk_token"], byte_level=byte_level)
+    return subword_tables(described, tokenizer.model, byte_level=byte_level)
 
 
-def word_tables(vocabulary: Mapping[str, int], unknown: str) -> dict[str, Any]:
-    """Return a vocabulary as attributes of a `Lookup`, sorted by word id."""
+def ends_in_bytes(tokenizer: Tokenizer) -> bool:
+    """Return whether the pieces of a tokenizer are characters that stand for bytes (ByteLevel)."""
+    parts = _parts(json.loads(tokenizer.to_str())["pre_tokenizer"], "pretokenizers")
+    return bool(parts) and parts[-1]["type"] == "ByteLevel"
+
+
+def word_tables(
+    vocabulary: Mapping[str, int], unknown: str, *, byte_level: bool = False
+) -> dict[str, Any]:
+    """Return a vocabulary as attributes of a `Lookup`, sorted by word id.
+
+    With `byte_level`, its words are characters that stand for bytes, and those that are not are never looked up.
+    """
     # No piece is empty, so nothing ever looks up the empty word.
     words = sorted((word for word in vocabulary if word), key=lambda word: (vocabulary[word], word))
+    spelled = ((as_bytes(word) if byte_level else word.encode(), word) for word in words)
     return {
-        **word_arrays((word.encode(), vocabulary[word]) for word in words),
+        **word_arrays((data, vocabulary[word]) for data, word in spelled if data is not None),
         "unknown": vocabulary.get(unknown, NO_UNKNOWN),
     }

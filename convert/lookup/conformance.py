@@ -12,7 +12,7 @@ from tokenizers import models
 from ...simcore.text.lookup import LookupSplitter
 from ...simcore.text.lookup_format import CODE_POINTS, PAGE, SECOND, WORD_LEVEL
 from ...simcore.text.splitting import LibrarySplitter, read_tokenizer
-from .compiler import word_tables
+from .compiler import ends_in_bytes, word_tables
 from .errors import CannotCompileError
 from .parts import subword_texts
 from .probing import as_text, characters
@@ -82,7 +82,12 @@ def with_all_words(
     vocabulary = {word: i for i, word in enumerate((unknown, *found))}
     other = read_tokenizer(tokenizer.to_str().encode())
     other.model = models.WordLevel(vocabulary, unk_token=unknown)
-    spelled = replace(lookup, **word_tables(vocabulary, unknown), model=WORD_LEVEL, subwords=None)
+    spelled = replace(
+        lookup,
+        **word_tables(vocabulary, unknown, byte_level=ends_in_bytes(tokenizer)),
+        model=WORD_LEVEL,
+        subwords=None,
+    )
     return spelled.validate(), other
 
 

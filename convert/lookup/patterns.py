@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from .errors import CannotCompileError
@@ -126,6 +127,7 @@ class _Parser:
     def __init__(self, source: str) -> None:
         self.source = source
         self.at = 0
+        self.any_case = False
 
     def refused(self) -> CannotCompileError:
         return CannotCompileError(
@@ -180,6 +182,8 @@ class _Parser:
                 return LookAround(part, behind, negated)
         if self.take("(?:"):
             return self.closed()
+        if self.take("(?i:"):
+            return self.closed_any_case()
         if self.source.startswith("(?", self.at):
             raise self.refused()
         if self.take("("):
@@ -192,7 +196,26 @@ class _Parser:
             raise self.refused()
         return node
 
+    def closed_any_case(self) -> Node:
+        begin, before = self.at, self.any_case
+        self.any_case = True
+        node = self.closed()
+        self.any_case = before
+        folded = self.source[begin : self.at].casefold()
+        if any(several in folded for several in _folds()):
+            # "ss" would match one character, "\u00df".
+            self.at = begin
+            raise self.refused()
+        return node
+
     def character(self) -> CharacterClass:
+        begin = self.at
+        found = self.cased()
+        if not self.any_case:
+            return found
+        return CharacterClass(f"(?i:{self.source[begin : self.at]})", literal=False)
+
+    def cased(self) -> CharacterClass:
         for pattern in (_BRACKETS, _ESCAPED_SET):
             if found := pattern.match(self.source, self.at):
                 # The source is kept, so what a range with a class at its end means is left to the library.
@@ -211,6 +234,13 @@ class _Parser:
             raise self.refused()
         self.at += 1
         return CharacterClass(c, literal=True)
+
+
+@cache
+def _folds() -> frozenset[str]:
+    """Return the texts of several characters that equal one character if case is ignored."""
+    folded = (chr(c).casefold() for c in range(0x110000))
+    return frozenset(text for text in folded if len(text) > 1)
 
 
 def _times(found: re.Match[str]) -> tuple[int, int | None]:

@@ -5,6 +5,7 @@
 #define SPIKEWATCH_LOOKUP_H
 
 #include "_lookup_forms.h"
+#include "_lookup_insert.h"
 #include "_lookup_models.h"
 #include "_lookup_patterns.h"
 
@@ -12,6 +13,7 @@
    of its neighbours, and fill a table with the results of these steps. */
 static void fuse_ascii(Lookup *t)
 {
+    name_bytes(t);
     for (int c = 0; c < 128; c++) t->ascii[c] = (uint8_t) c;
     for (t->fused = 0; t->fused < t->step_count; t->fused++) {
         const int32_t *step = t->steps + 4 * t->fused;
@@ -84,6 +86,7 @@ static int split_text(const Lookup *t, Work *w, const void *data, int kind, int 
 {
     ascii = ascii && t->fused;
     w->present = 0;
+    w->at_start = 1;
     w->most = GROWTH * (n + SLACK);
     int failed = ascii ? read_ascii(t, w, data, n) : read_text(w, data, kind, n);
     w->piece_count = -1;
@@ -97,6 +100,10 @@ static int split_text(const Lookup *t, Work *w, const void *data, int kind, int 
             failed = run_form(t, w, step[1], step[2]);
         } else if (step[0] == REPLACE) {
             failed = run_replace(t, w, step);
+        } else if (step[0] == PREFIX) {
+            failed = run_prefix(t, w, step);
+        } else if (step[0] == BYTES) {
+            failed = run_bytes(t, w);
         } else {
             failed = first_piece(w);
             if (!failed) failed = run_split(t, w, step);

@@ -9,7 +9,8 @@
 
 enum { PAGES = 0x1100, PAGE = 256 };  /* all code points, in pages */
 enum { CLASSES = 0, MARKS = 1 };      /* rows of byte_index */
-enum { MAP, FORM, REPLACE, SPLIT };   /* kinds of steps */
+enum { MAP, FORM, REPLACE, SPLIT, PREFIX, BYTES };  /* kinds of steps */
+enum { AT_START = 1 << 22 };          /* bit of a PREFIX's character: only at the start of the text */
 enum { START, SET, RUN, FORK, JUMP, BEHIND, AHEAD, DONE };  /* instructions */
 enum { END = 62 };                    /* symbol of the end of a piece */
 enum { SPELLED = 0x200000 };          /* cells of maps from here on are places in the pool */
@@ -58,6 +59,7 @@ typedef struct {
     /* What the first `fused` steps make of each ASCII character, and the symbol of the result; 0: nothing is fused. */
     int64_t fused;
     uint8_t ascii[128], ascii_symbols[128];
+    uint16_t byte_characters[256];
 } Lookup;
 
 typedef struct {
@@ -78,6 +80,7 @@ typedef struct {
         key_capacity, best_capacity, links_capacity, parts_capacity, heap_capacity;
     int64_t length, piece_count, choice_count, id_count, fuel;
     int64_t most;      /* limit of the text's characters, and of open choices */
+    int at_start;      /* whether the text begins where the text that was given begins */
     uint64_t present;  /* set of the symbols in the text; 0: `symbols` is out of date */
 } Work;
 

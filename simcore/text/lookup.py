@@ -5,7 +5,9 @@ The tokenizers library applies a list of steps to a text.  The lookup has the sa
 - a map replaces each character by others, independently of its neighbours (lower case, for example);
 - a form is a Unicode normal form: characters are decomposed, marks sorted, and composed where that is possible;
 - a replacement writes other characters where a pattern matches;
-- a split cuts the text where a pattern matches, and keeps the matches, the gaps or both.
+- a split cuts the text where a pattern matches, and keeps the matches, the gaps or both;
+- a prefix writes a text before each piece that does not begin with a certain character;
+- bytes are written as the characters that stand for them (ByteLevel).
 
 The model turns each remaining piece into word ids; the model "word-level" looks it up in the vocabulary.  Patterns do
 not see characters but symbols: at most 62 classes of characters that no pattern distinguishes.  They are programs of a
@@ -38,6 +40,7 @@ from .lookup_format import (
     LENGTHS,
     MODELS,
     NO_UNKNOWN,
+    SPELLED,
     TENSORS,
     VERSIONS,
     WORD_LEVEL,
@@ -84,7 +87,8 @@ class Lookup:
         Instructions: kind, two operands, and two sets of symbols as bits.
     steps : int32 (n, 4)
         Kind and operands: MAP, map; FORM, map, whether to compose; REPLACE, instruction, begin and end in the pool;
-        SPLIT, instruction, whether to keep gaps, whether to keep matches.
+        SPLIT, instruction, whether to keep gaps, whether to keep matches; PREFIX, the character + 1 that a piece must
+        not begin with (0: any) and AT_START, begin and end in the pool; BYTES.
     word_bytes : uint8 (n,)
         All words in UTF-8.
     word_ends : int32 (words,)
@@ -145,7 +149,8 @@ class Lookup:
         check_maps(self.map_index, self.map_cells, self.pool)
         check_merges(self.merges, self.merged)
         check_patterns(self.code)
-        check_steps(self.steps, maps=len(self.map_index), code=self.code, pool=self.pool)
+        one_to_one = ~(self.map_cells >= SPELLED).any(axis=1)[self.map_index].any(axis=1)
+        check_steps(self.steps, maps=one_to_one, code=self.code, pool=self.pool)
         check_words(self.word_bytes, self.word_ends, self.word_ids)
         check(NO_UNKNOWN <= self.unknown < MAX_WORDS_IN_TABLE, "unknown: not a word id")
         known = self.model in MODELS

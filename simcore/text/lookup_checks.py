@@ -10,7 +10,9 @@ from ..encoder import MAX_WORDS_IN_TABLE
 from ..errors import ModelError
 from .lookup_format import (
     AHEAD,
+    AT_START,
     BEHIND,
+    BYTES,
     CODE_POINTS,
     DONE,
     END,
@@ -23,6 +25,7 @@ from .lookup_format import (
     MAX_REPEAT,
     PAGE,
     PAGES,
+    PREFIX,
     REPLACE,
     RUN,
     SET,
@@ -97,20 +100,35 @@ def check_patterns(code: NDArray[np.int64]) -> None:
 
 
 def check_steps(
-    steps: NDArray[np.int32], *, maps: int, code: NDArray[np.int64], pool: NDArray[np.int32]
+    steps: NDArray[np.int32],
+    *,
+    maps: NDArray[np.bool_],
+    code: NDArray[np.int64],
+    pool: NDArray[np.int32],
 ) -> None:
-    """Check the steps: kinds, operands, and that splits come last."""
-    within(steps[:, 0], SPLIT + 1, "steps: kinds")
+    """Check the steps: kinds, operands, and that none moves the ends of pieces after a split.
+
+    Parameters
+    ----------
+    steps, code, pool
+        Tensors of the lookup.
+    maps
+        Whether each map writes one character for each: such a map may follow a split.
+
+    """
+    within(steps[:, 0], BYTES + 1, "steps: kinds")
     split = False
     for kind, a, b, c in steps.tolist():
-        check(not split or kind == SPLIT, "steps: another kind of step after a split")
-        split = kind == SPLIT
         if kind in {MAP, FORM}:
-            check(0 <= a < maps, "steps: maps")
-        else:
-            good = 0 <= a < len(code) and code[a, 0] == START
-            check(bool(good), "steps: instructions")
-        if kind == REPLACE:
+            check(0 <= a < len(maps), "steps: maps")
+        kept = kind in {SPLIT, PREFIX} or (kind == MAP and bool(maps[a]))
+        check(kept or not split, "steps: another kind of step after a split")
+        split |= kind == SPLIT
+        if kind in {REPLACE, SPLIT}:
+            check(0 <= a < len(code) and int(code[a, 0]) == START, "steps: instructions")
+        if kind == PREFIX:
+            check(0 <= a & ~AT_START <= CODE_POINTS, "steps: characters")
+        if kind in {REPLACE, PREFIX}:
             check(0 <= b <= c <= len(pool), "steps: places in the pool")
 
 

@@ -43,8 +43,11 @@ SECOND: Final = 0x80
 END: Final = 62
 """Symbol of the end of a piece; symbols of characters are smaller."""
 
-MAP, FORM, REPLACE, SPLIT = range(4)
+MAP, FORM, REPLACE, SPLIT, PREFIX, BYTES = range(6)
 """Kinds of steps, as in `_lookup_tables.h`."""
+
+AT_START: Final = 1 << 22
+"""Bit of the first operand of a PREFIX: only at the start of the text."""
 
 START, SET, RUN, FORK, JUMP, BEHIND, AHEAD, DONE = range(8)
 """Instructions of patterns, as in `_lookup_tables.h`."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, models
+from trained_tokenizers import AWKWARD, STEMS, corpus, ids_of, pairs, scored, word_pieces
 
 from spikewatch.convert.lookup import CannotCompileError, check_against_library, compile_tokenizer
 from spikewatch.convert.lookup.parts import subword_texts
@@ -18,102 +18,7 @@ from spikewatch.simcore.text.lookup import Lookup, LookupSplitter
 from spikewatch.simcore.text.splitting import read_tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-CORPUS = (
-    "What is the name of the largest lake in Central America ?",
-    "Who wrote the song `` Stardust '' in the nineteen-twenties ?",
-    "How many people live in the capital of Tuvalu , roughly ?",
-    "Where does the café on the corner get its coffee beans from ?",
-    "What does NASDAQ stand for , and what are its unlikely antonyms ?",
-    "When was the unbelievable underwater tunnel between 1987 and 1994 finished ?",
-    "Who was the first woman to win the Nobel prize for chemistry , twice ?",
-    "Name a film in which the untouchable detective is wonderfully wrong about everything .",
-    "Wie heißt der größte See in Österreich ? naïve façade — 中国 の 東京 привет",
-    "How do you make a wonderful , wonderfully unwonderful wonder ?",
-)
-STEMS = (
-    "light",
-    "house",
-    "keep",
-    "er",
-    "ing",
-    "un",
-    "able",
-    "over",
-    "look",
-    "ed",
-    "s",
-    "under",
-    "stand",
-)
-
-AWKWARD = (
-    *"aehostwW?!.,'#_<>/ \t\n\0éßİſ\u0301\u0338\u200d\ufe0f中国東の—привет\u0345ȼ",
-    *("\U00010348", "\U0001f469\u200d\U0001f467", "\U0001f1e9\U0001f1ea", "\ud7ff", "\ue000", "\U0010ffff"),
-    *("</w>", "##", "<unk>", "[UNK]", "<0x41>", "wonderful", "understanding", "unbelievable", "ing"),
-)  # fmt: skip
-
-
-def corpus() -> Iterator[str]:
-    yield from CORPUS
-    for first in STEMS:
-        yield " ".join(first + second + third for second in STEMS for third in STEMS[::3])
-
-
-def trained(
-    model: models.Model, trainer: trainers.Trainer, *, split: bool = True, **changed: Any
-) -> bytes:
-    """Train a tokenizer, take its special tokens out of the list of added ones, and change settings of the model."""
-    made = Tokenizer(model)
-    if split:
-        made.pre_tokenizer = pre_tokenizers.Whitespace()
-    made.train_from_iterator(corpus(), trainer)
-    described = json.loads(made.to_str())
-    described["added_tokens"] = []
-    described["model"] |= changed
-    return json.dumps(described).encode()
-
-
-def word_pieces(*, prefix: str = "##", **changed: Any) -> bytes:
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=300,
-        special_tokens=["[UNK]"],
-        continuing_subword_prefix=prefix,
-        show_progress=False,
-    )
-    return trained(
-        models.WordPiece(unk_token="[UNK]"),
-        trainer,
-        **({"continuing_subword_prefix": prefix} | changed),
-    )
-
-
-def pairs(*, split: bool = True, words: tuple[str, ...] = (), **changed: Any) -> bytes:
-    affixes = {
-        key: changed[key]
-        for key in ("continuing_subword_prefix", "end_of_word_suffix")
-        if key in changed
-    }
-    trainer = trainers.BpeTrainer(
-        vocab_size=400 + len(words),
-        special_tokens=["<unk>", *words],
-        limit_alphabet=45,
-        show_progress=False,
-        **affixes,
-    )
-    return trained(models.BPE(unk_token="<unk>"), trainer, split=split, **changed)
-
-
-def scored(*, split: bool = True, words: tuple[str, ...] = (), **changed: Any) -> bytes:
-    trainer = trainers.UnigramTrainer(
-        vocab_size=200 + len(words),
-        special_tokens=["<unk>", *words],
-        unk_token="<unk>",
-        show_progress=False,
-    )
-    return trained(models.Unigram(), trainer, split=split, **changed)
-
+    from collections.abc import Callable
 
 BYTE_WORDS = tuple(f"<0x{byte:02X}>" for byte in range(256))
 HOLED = tuple(word for k, word in enumerate(BYTE_WORDS) if k % 5)
@@ -132,9 +37,9 @@ MADE: dict[str, Callable[[], bytes]] = {
     "bpe with some bytes": lambda: pairs(words=HOLED, byte_fallback=True),
     "bpe with some bytes, fused": lambda: pairs(words=HOLED, byte_fallback=True, fuse_unk=True),
     "bpe that ignores merges": lambda: pairs(words=("foobar", "xyz"), ignore_merges=True),
-    "bpe of whole texts": lambda: pairs(split=False),
+    "bpe of whole texts": lambda: pairs(split=None),
     "unigram": scored,
-    "unigram of whole texts": lambda: scored(split=False),
+    "unigram of whole texts": lambda: scored(split=None),
     "unigram with bytes": lambda: scored(words=BYTE_WORDS, byte_fallback=True),
     "unigram with some bytes": lambda: scored(words=HOLED, byte_fallback=True),
 }
@@ -145,11 +50,6 @@ def compiled(name: str) -> tuple[LookupSplitter, Tokenizer, Lookup]:
     data = MADE[name]()
     lookup = Lookup.from_bytes(compile_tokenizer(data).to_bytes())
     return LookupSplitter(lookup), read_tokenizer(data), lookup
-
-
-def ids_of(splitter: LookupSplitter, texts: list[str]) -> list[list[int]]:
-    ids, starts = splitter.split(texts)
-    return [ids[a:b].tolist() for a, b in pairwise(starts)]
 
 
 @pytest.mark.parametrize("name", MADE)

@@ -149,7 +149,7 @@ class Lookup:
         check_maps(self.map_index, self.map_cells, self.pool)
         check_merges(self.merges, self.merged)
         check_patterns(self.code)
-        one_to_one = ~(self.map_cells >= SPELLED).any(axis=1)[self.map_index].any(axis=1)
+        one_to_one = (self.map_cells.max(axis=1) < SPELLED)[self.map_index].all(axis=1)
         check_steps(self.steps, maps=one_to_one, code=self.code, pool=self.pool)
         check_words(self.word_bytes, self.word_ends, self.word_ids)
         check(NO_UNKNOWN <= self.unknown < MAX_WORDS_IN_TABLE, "unknown: not a word id")

@@ -103,7 +103,7 @@ def _fail(message: str) -> NoReturn:
 @app.command()
 def train(
     data: Annotated[Path, typer.Option(help="Labelled questions: .label (TREC), .tsv or .jsonl.")],
-    vectors: Annotated[Path, typer.Option(help="Word vectors: .vec or .vec.gz.")],
+    vectors: Annotated[Path, typer.Option(help="Word vectors (word2vec, fastText, GloVe).")],
     out: Annotated[Path, typer.Option(help="Folder for the trained network.")],
     wordnet: WordNetFolder = None,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
@@ -147,7 +147,7 @@ def train(
 @app.command()
 def cross_validate(
     data: Annotated[Path, typer.Option(help="Labelled questions: .label (TREC), .tsv or .jsonl.")],
-    vectors: Annotated[Path, typer.Option(help="Word vectors: .vec or .vec.gz.")],
+    vectors: Annotated[Path, typer.Option(help="Word vectors (word2vec, fastText, GloVe).")],
     out: Annotated[Path, typer.Option(help="Folder for the figures; a stopped run resumes there.")],
     wordnet: WordNetFolder = None,
     folds: Annotated[int, typer.Option(help="Number of folds.")] = 5,
@@ -222,7 +222,7 @@ def publish(
     vectors: Annotated[
         Path | None,
         typer.Option(
-            help="Word vectors (.vec, .vec.gz), for a model whose inputs are word vectors."
+            help="Word vectors (word2vec, fastText, GloVe), for a model whose inputs are word vectors."
         ),
     ] = None,
     output: Annotated[

@@ -60,7 +60,7 @@ def read_options() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("data", type=Path, help="TREC's train_5500.label")
-    parser.add_argument("vectors", type=Path, help="word vectors, .vec or .vec.gz")
+    parser.add_argument("vectors", type=Path, help="word vectors (word2vec, fastText, GloVe)")
     parser.add_argument("--wordnet", type=Path, help="folder of WordNet 3.0's files")
     parser.add_argument(
         "--out", type=Path, default=Path("fine"), help="folder for the trained network"

@@ -66,7 +66,7 @@ class Source:
     training : str or Path or None
         `training.json` of the training, which is published with the model.
     vectors : str or Path or None
-        Word vectors (.vec, .vec.gz), for a network that takes these instead of word ids.
+        Word vectors (word2vec, fastText .vec, GloVe), for a network that takes these instead of word ids.
     output : str or None
         Name of the model's output that holds the logits; None: the one that is a classifier's.
 

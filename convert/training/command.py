@@ -46,7 +46,7 @@ def train(
     data
         Labelled questions (`.label`, `.tsv` or `.jsonl`).
     vectors
-        Word vectors (`.vec` or `.vec.gz`).
+        Word vectors (word2vec, fastText `.vec`, GloVe; see `words.vectors`).
     out
         Folder for the files; created if it is missing, written to only at the end.
     wordnet

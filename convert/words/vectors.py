@@ -1,26 +1,33 @@
-"""Read word vectors in the text format of fastText and word2vec, plain or gzipped.
+"""Read word vectors: text with or without a header, or word2vec's binary form, plain or compressed.
 
-The first line is `words dimensions`; every other line is a word and its numbers, separated by single
-spaces. Words with equal vectors (pruned tables such as spaCy's hold many) share one row of the matrix.
+Words with equal vectors (pruned tables such as spaCy's hold many) share one row of the matrix.
 """
 
 from __future__ import annotations
 
-import gzip
-import warnings
-import zlib
+import codecs
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from io import BytesIO
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from ...simcore.question_files import QuestionFileError
+from ...simcore.question_files.content import opened
 from ..errors import DataError
+from .vector_binary import is_binary, read_binary
+from .vector_forms import foreign
+from .vector_text import EXPECTED, header, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+_PIECE: Final = 1 << 20
+"""Bytes that are decompressed at a time."""
 
 __all__ = ["Vectors", "WordTable", "read_vectors", "vocabulary_table"]
 
@@ -61,38 +68,21 @@ class WordTable:
 
 
 def read_vectors(path: Path) -> Vectors:
-    """Read a `.vec` or `.vec.gz` file.
+    """Read word vectors as word2vec, fastText (`.vec`) and GloVe write them.
+
+    The file may be compressed (gzip, bzip2, xz, zstd) or the only one of a zip archive.
 
     Raises
     ------
     DataError
-        If the file cannot be read or is truncated, or if a line does not match the header.
+        If the file cannot be read, is truncated or of another form, or if a line does not match the others.
     """
-    lines = _read(path).split(b"\n")
-    if lines and not lines[-1].strip():
-        lines.pop()
-    count, dimensions = _header(path, lines)
-    if len(lines) - 1 != count:
-        raise DataError(f"{path}: {len(lines) - 1} vectors, but the header says {count}")
-    words: dict[str, int] = {}
-    distinct: dict[bytes, int] = {}
-    first_lines: list[int] = []
-    for number, line in enumerate(lines[1:], start=2):
-        word, _, numbers = line.rstrip().partition(b" ")
-        # Equal vectors have equal digits, so comparing their text finds duplicates before parsing: of the
-        # 24 million numbers in the file that the bundled model uses, 1.8 million are left to parse.
-        row = distinct.setdefault(numbers, len(distinct))
-        if row == len(first_lines):
-            first_lines.append(number)
-            if numbers.count(b" ") != dimensions - 1:
-                found = len(numbers.split())
-                raise DataError(f"{path}:{number}: {found} numbers, expected {dimensions}")
-        # Crawled tables contain a few words with broken encoding: keep the file, with U+FFFD in those words.
-        words.setdefault(word.decode("utf-8", errors="replace"), row)
+    content = _read(path)
+    words, matrix = (read_binary if is_binary(content) else read_text)(path, content)
     return Vectors(
         words=tuple(words),
         rows=np.fromiter(words.values(), dtype=np.int32, count=len(words)),
-        matrix=_parse(path, list(distinct), first_lines, dimensions),
+        matrix=matrix,
     )
 
 
@@ -128,55 +118,28 @@ def vocabulary_table(vocabulary: Mapping[str, int], vectors: Vectors) -> tuple[W
 
 
 def _read(path: Path) -> bytes:
+    """Return the content of a file, decompressed, if it may hold word vectors in a form that is read."""
     try:
-        raw = path.read_bytes()
+        content = path.read_bytes()
     except OSError as e:
         raise DataError(f"{path}: {e.strerror or e}") from None
-    if path.suffix.lower() != ".gz":
-        return raw
+    _refuse_foreign(path, content)
+    # An archive of one file may hold it under any name.
+    packing = ".gz" if path.suffix.lower() == ".gz" else None
     try:
-        return gzip.decompress(raw)
-    except (EOFError, OSError, zlib.error) as e:
-        raise DataError(f"{path}: truncated or not a gzip file ({e})") from None
+        unpacked = opened(BytesIO(content).read, ".txt", packing, path.name)
+        if unpacked.packed:
+            content = b"".join(iter(partial(unpacked.read, _PIECE), b""))
+    except QuestionFileError as e:
+        raise DataError(f"{path}: {e}") from None
+    if unpacked.packed:
+        _refuse_foreign(path, content)
+    content = content.removeprefix(codecs.BOM_UTF8)
+    if b"\0" in content[:_PIECE] and header(content[:_PIECE].partition(b"\n")[0]) is None:
+        raise DataError(f"{path}: binary data of another form; {EXPECTED}")
+    return content
 
 
-def _header(path: Path, lines: list[bytes]) -> tuple[int, int]:
-    fields = lines[0].split() if lines else []
-    if len(fields) != 2 or not all(field.isdigit() for field in fields):
-        shown = lines[0][:60].decode(errors="replace") if lines else ""
-        raise DataError(f"{path}:1: header {shown!r} is not 'words dimensions'")
-    count, dimensions = int(fields[0]), int(fields[1])
-    if not (count and dimensions):
-        raise DataError(
-            f"{path}:1: the header says {count} words of {dimensions} dimensions, expected at least 1 of each"
-        )
-    return count, dimensions
-
-
-def _parse(
-    path: Path, rows: list[bytes], first_lines: list[int], dimensions: int
-) -> NDArray[np.float32]:
-    # np.fromstring stops at malformed text with a mere warning: turn it into an error.
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        try:
-            values = np.fromstring(b" ".join(rows).decode("ascii"), dtype=np.float64, sep=" ")
-        except (ValueError, DeprecationWarning):
-            values = np.empty(0)
-    if values.size != len(rows) * dimensions or not np.isfinite(values).all():
-        raise _first_bad(path, rows, first_lines)
-    return values.reshape(len(rows), dimensions).astype(np.float32)
-
-
-def _first_bad(path: Path, rows: list[bytes], first_lines: list[int]) -> DataError:
-    """Return the error for the first malformed number, found by parsing again, number by number."""
-    for number, row in zip(first_lines, rows, strict=True):
-        for field in row.split(b" "):
-            try:
-                finite = np.isfinite(float(field))
-            except ValueError:
-                finite = False
-            if not finite:
-                shown = field[:60].decode(errors="replace")
-                return DataError(f"{path}:{number}: {shown!r} is not a finite number")
-    return DataError(f"{path}: the numbers cannot be parsed")
+def _refuse_foreign(path: Path, content: bytes) -> None:
+    if (what := foreign(content)) is not None:
+        raise DataError(f"{path}: {what}")

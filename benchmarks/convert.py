@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Final
 from benchmarks.foreign import RECIPES, trained
 from benchmarks.sentences import generated, trec
 from benchmarks.tables import print_table
-from spikewatch.convert.publishing.conversion import Source, convert
+from spikewatch.convert.publishing.conversion import convert
+from spikewatch.convert.publishing.source import Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

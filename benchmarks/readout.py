@@ -21,7 +21,8 @@ from benchmarks.convert import SHARED
 from benchmarks.foreign import Recipe, trained
 from benchmarks.sentences import trec
 from benchmarks.tables import print_table
-from spikewatch.convert.publishing.conversion import Source, convert
+from spikewatch.convert.publishing.conversion import convert
+from spikewatch.convert.publishing.source import Source
 from spikewatch.convert.words.question_files import read_questions
 from spikewatch.simcore import Classifier
 

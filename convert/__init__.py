@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from .errors import ConstraintError, ConvertError, DataError, ModelFileError, TrainingError
 
 if TYPE_CHECKING:
-    from .publishing.conversion import Source
     from .publishing.publish import evaluate, publish
+    from .publishing.source import Source
 
 __all__ = [
     "ConstraintError",
@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 _MODULES: Final = {
-    "Source": ".publishing.conversion",
+    "Source": ".publishing.source",
     "evaluate": ".publishing.publish",
     "publish": ".publishing.publish",
 }

@@ -232,6 +232,26 @@ def publish(
             help="Output of MODEL that holds the logits; default: the one that is a classifier's.",
         ),
     ] = None,
+    pad_to: Annotated[
+        int | None,
+        typer.Option(
+            help="Words that your own code fills every question up to, after the tokenizer (longer ones"
+            " are cut)."
+        ),
+    ] = None,
+    pad_id: Annotated[
+        int | None, typer.Option(help="With --pad-to: word id of the padding; default: 0.")
+    ] = None,
+    pad_side: Annotated[
+        str | None, typer.Option(help="With --pad-to: left or right; default: right.")
+    ] = None,
+    truncate_side: Annotated[
+        str | None,
+        typer.Option(
+            help="With --pad-to: the side at which long questions are cut, left (as Keras'"
+            " pad_sequences does by default) or right; default: right."
+        ),
+    ] = None,
     actor: Actor = None,
     reason: Reason = "",
     as_json: AsJson = False,
@@ -244,8 +264,8 @@ def publish(
     created = (
         _created()
     )  # before the import, because onnx reads SOURCE_DATE_EPOCH too, without a check
-    from .publishing.conversion import Source  # noqa: PLC0415 - onnxruntime takes a second to import
     from .publishing.publish import convert_and_publish  # noqa: PLC0415 - onnxruntime takes a second to import
+    from .publishing.source import Source  # noqa: PLC0415 - onnxruntime takes a second to import
 
     source = Source(
         model=model,
@@ -256,6 +276,10 @@ def publish(
         training=training,
         vectors=vectors,
         output=output,
+        pad_to=pad_to,
+        pad_id=pad_id,
+        pad_side=pad_side,
+        truncate_side=truncate_side,
     )
     pin, converted = convert_and_publish(
         source,

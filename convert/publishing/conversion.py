@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,9 +22,16 @@ from ..network.elman import HEADS
 from ..network.place import gate_lines, readout_copies
 from ..read import read_model
 from ..words.question_files import read_questions
+from ..words.tokenizer_file import check_pad_to, read_tokenizer_file
 from ..words.vectors import read_vectors, vocabulary_table
 from .cut import with_cut
-from .question_words import longest_question, question_words
+from .question_words import (
+    fitted_tokenizer,
+    longest_question,
+    note_cut,
+    note_lengths,
+    question_words,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,7 +42,9 @@ if TYPE_CHECKING:
     from ..network.elman import ElmanNetwork, Head
     from ..read import FloatModel
     from ..words.question_files import Example
+    from ..words.tokenizer_file import PadTo
     from ..words.vectors import WordTable
+    from .source import Source
 
 MAX_WORD_ID: Final = 10**7
 """Highest word id with --vectors, which make one row for each id: a bound of ours, to limit memory."""
@@ -45,56 +54,6 @@ MIN_CALIBRATION: Final = 16
 
 MAX_CALIBRATION: Final = 2000
 """Most calibration questions used, evenly from the file: more do not improve the match."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Source:
-    """The files that a model is made from.
-
-    Attributes
-    ----------
-    model : str or Path
-        The trained network, ONNX.
-    tokenizer : str or Path
-        `tokenizer.json` of Hugging Face's tokenizers.
-    labels : str or Path
-        `labels.json`: the class names in the order of the network's outputs.
-    calibrate : str or Path
-        Calibration questions (.txt, .jsonl, .tsv, .label), at least 16; only the recipe `labels` needs their labels.
-    evaluate : str or Path or None
-        Questions that the figures of the stages are counted on; None: the calibration questions.
-    training : str or Path or None
-        `training.json` of the training, which is published with the model.
-    vectors : str or Path or None
-        Word vectors (word2vec, fastText .vec, GloVe), for a network that takes these instead of word ids.
-    output : str or None
-        Name of the model's output that holds the logits; None: the one that is a classifier's.
-
-    Raises
-    ------
-    TypeError
-        An attribute is neither `str` nor a path.
-
-    """
-
-    model: str | Path
-    tokenizer: str | Path
-    labels: str | Path
-    calibrate: str | Path
-    evaluate: str | Path | None = None
-    training: str | Path | None = None
-    vectors: str | Path | None = None
-    output: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.output is not None and not isinstance(self.output, str):
-            raise TypeError(f"Source.output: expected str, got {self.output!r}")
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not isinstance(value, str | Path) and (
-                value is not None or field.default is MISSING
-            ):
-                raise TypeError(f"Source.{field.name}: expected str or Path, got {value!r}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -188,9 +147,6 @@ def convert(
 
     """
     contents = _read(source, check_readout(readout), note)
-    limit = contents.float_model.limit(contents.words)
-    if limit is not None:
-        note(limit)
     labelled = all(q.label is not None for q in contents.calibration)
     chosen = choose_recipe(recipe, labelled=labelled, note=note)
     truth = label_indices(contents.worded, contents.names) if chosen == "labels" else None
@@ -232,26 +188,28 @@ def check_readout(wanted: str) -> Head:
 
 def _read(source: Source, head: Head, note: Callable[[str], None]) -> _Contents:
     """Read and check every file, so that a wrong one is refused before minutes of distillation."""
-    labels, tokenizer = _read_bytes(source.labels), _read_bytes(source.tokenizer)
+    pad_to = check_pad_to(source.pad_to, source.pad_id, source.pad_side, source.truncate_side)
+    labels, given = _read_bytes(source.labels), read_tokenizer_file(Path(source.tokenizer), pad_to)
     training = None if source.training is None else _read_training(source.training)
     vectors = None
     if source.vectors is not None:
-        vectors = _vocabulary(Path(source.vectors), tokenizer, note)
+        vectors = _vocabulary(Path(source.vectors), given, note)
     names = read_labels(labels)
     calibration = _evenly(read_questions(Path(source.calibrate), labelled=False), MAX_CALIBRATION)
-    texts, splitter = [q.text for q in calibration], read_tokenizer(tokenizer)
+    texts = [q.text for q in calibration]
     note(f"reading {Path(source.model).name}")
     network, float_model = read_model(
         Path(source.model),
         vectors=vectors,
         output=source.output,
         classes=len(names),
-        longest=longest_question(texts, splitter),
+        longest=longest_question(texts, read_tokenizer(given)),
     )
     if len(names) != network.classes:
         raise ConvertError(
             f"labels.json: {len(names)} names, but the network has {network.classes} outputs"
         )
+    tokenizer = fitted_tokenizer(given, float_model, note)
     cut = float_model.layout.cut
     if cut is not None:
         end = "first" if cut.side == "right" else "last"
@@ -259,8 +217,7 @@ def _read(source: Source, head: Head, note: Callable[[str], None]) -> _Contents:
             f"the network reads the {end} {cut.words} words of a question only; tokenizer.json cuts there"
         )
         tokenizer = with_cut(tokenizer, cut)
-        splitter = read_tokenizer(tokenizer)
-    split = question_words(texts, splitter, float_model, note)
+    split = _split(texts, tokenizer, pad_to, float_model, note)
     known = [i for i, ids in enumerate(split) if len(ids)]
     if len(known) < MIN_CALIBRATION:
         raise DataError(
@@ -283,6 +240,22 @@ def _read(source: Source, head: Head, note: Callable[[str], None]) -> _Contents:
         words=[split[i] for i in known],
         held_out=held_out,
     )
+
+
+def _split(
+    texts: list[str],
+    tokenizer: bytes,
+    pad_to: PadTo | None,
+    float_model: FloatModel,
+    note: Callable[[str], None],
+) -> list[NDArray[np.int64]]:
+    """Return the words of the calibration questions, and report what the user should know about them."""
+    reader = read_tokenizer(tokenizer)
+    if pad_to is not None:
+        note_cut(texts, reader, pad_to, note)
+    words = question_words(texts, reader, float_model, note)
+    note_lengths([w for w in words if len(w)], reader, float_model, note)
+    return words
 
 
 def _evenly(questions: list[Example], limit: int) -> list[Example]:

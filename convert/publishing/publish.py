@@ -17,7 +17,8 @@ from ..evaluation.stages import describe_data, evaluate_stages
 from ..network.constrained import CONSTRAINED_FILE, ConstrainedStages
 from ..read import read_model_bytes
 from ..words.question_files import read_questions
-from .conversion import Converted, Source, check_readout, convert
+from .conversion import Converted, check_readout, convert
+from .source import Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The words of the calibration questions, as the network reads them."""
+"""Fit the tokenizer to the network, and split the calibration questions into the words that the network reads."""
 
 from __future__ import annotations
 
@@ -7,23 +7,72 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from tokenizers import Tokenizer
 
-from ...simcore.text.splitting import UNKNOWN, UNSPLIT, LibrarySplitter, failures
+from ...simcore.limits import MAX_WORDS
+from ...simcore.text.splitting import (
+    UNKNOWN,
+    UNSPLIT,
+    LibrarySplitter,
+    failures,
+    read_tokenizer,
+)
 from ..errors import ConvertError, DataError
+from ..read.special_ids import AT_THE_END
+from ..words.tokenizer_file import without_padding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
-    from tokenizers import Tokenizer
 
     from ..read import FloatModel
+    from ..words.tokenizer_file import PadTo
+
+
+def fitted_tokenizer(
+    tokenizer: bytes, float_model: FloatModel, note: Callable[[str], None]
+) -> bytes:
+    """Return a tokenizer.json without its padding if this has no effect on the network's answer.
+
+    Raises
+    ------
+    ConvertError
+        The padding does not fit the network, or makes every question too long.
+
+    """
+    padding = read_tokenizer(tokenizer).padding
+    if padding is None or not (padding["length"] or padding["pad_to_multiple_of"]):
+        return tokenizer
+    i, rows = padding["pad_id"], len(float_model.network.rows)
+    reason = float_model.unusable.get(i, "")
+    if i in float_model.skipped or (padding["direction"] == "right" and reason == AT_THE_END):
+        note(f"the model skips the padding (id {i}), so tokenizer.json is published without it")
+        return without_padding(tokenizer)
+    if float_model.layout.tells_lengths:
+        note(
+            "the model takes lengths or a mask, so tokenizer.json is published without its padding"
+        )
+        return without_padding(tokenizer)
+    if reason:
+        raise ConvertError(
+            f"tokenizer.json: pads on the {padding['direction']} with id {i}, {reason}"
+        )
+    if i >= rows:
+        raise ConvertError(
+            f"tokenizer.json: pads with id {i}, but the embedding has rows 0..{rows - 1}"
+        )
+    if (padding["length"] or 0) > MAX_WORDS:
+        raise ConvertError(
+            f"tokenizer.json: pads to {padding['length']} words, limit {MAX_WORDS}, and the model reads the padding"
+        )
+    return tokenizer
 
 
 def longest_question(texts: Sequence[str], tokenizer: Tokenizer) -> int:
     """Return the number of words of the longest question, with those that a network may skip."""
     _, starts = LibrarySplitter(tokenizer).split(texts)
-    return int(np.diff(starts).max(initial=0))
+    return min(int(np.diff(starts).max(initial=0)), MAX_WORDS)  # longer ones get no answer
 
 
 def question_words(
@@ -107,6 +156,45 @@ def _refuse_unusable(ids: NDArray[np.int64], tokenizer: Tokenizer, float_model: 
     if wrong:
         raise ConvertError(
             f"tokenizer.json: {_word(tokenizer, wrong[0])} has id {wrong[0]}, {unusable[wrong[0]]}"
+        )
+
+
+def note_lengths(
+    words: Sequence[NDArray[np.int64]],
+    tokenizer: Tokenizer,
+    float_model: FloatModel,
+    note: Callable[[str], None],
+) -> None:
+    """Report what lengths the model file takes, and how many questions have others."""
+    limit = float_model.limit(words)
+    if limit is None:
+        return
+    if not all(float_model.can_run(question) for question in words):
+        limit = f"warning: {limit}"
+        if tokenizer.padding is None:
+            n = float_model.layout.length
+            limit += f"; if your code fills questions up to {n} words, use --pad-to {n}"
+    note(limit)
+
+
+def note_cut(
+    texts: Sequence[str], tokenizer: Tokenizer, pad_to: PadTo, note: Callable[[str], None]
+) -> None:
+    """Report how many questions are cut to the length that the user's own code pads to."""
+    whole = Tokenizer.from_str(tokenizer.to_str())
+    whole.no_truncation()
+    whole.no_padding()
+    _, starts = LibrarySplitter(whole).split(texts)
+    cut = int((np.diff(starts) > pad_to.length).sum())
+    if cut:
+        side, end = tokenizer.truncation["direction"], {"left": "first", "right": "last"}
+        other = {"left": "right", "right": "left"}[side]
+        special = tokenizer.num_special_tokens_to_add(is_pair=False)
+        kept = f", but not their {special} special tokens" if special else ""
+        note(
+            f"{cut} of {len(texts)} questions have more than {pad_to.length} words and lose their {end[side]} ones"
+            f"{kept}"
+            f" (--truncate-side {other}: their {end[other]} ones)"
         )
 
 

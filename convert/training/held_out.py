@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import TrainingError
-from ..publishing.conversion import MIN_CALIBRATION, Source, convert
+from ..publishing.conversion import MIN_CALIBRATION, convert
+from ..publishing.source import Source
 from .run import CALIBRATION_FILE, DEV_FILE, train_on
 
 if TYPE_CHECKING:

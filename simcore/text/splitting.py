@@ -262,7 +262,9 @@ def read_tokenizer(data: bytes, *, model_words_only: bool = False) -> Tokenizer:
         tokenizer = Tokenizer.from_str(data.decode())
     except UnicodeDecodeError:
         raise ModelError("tokenizer.json: not UTF-8") from None
-    except Exception as e:  # noqa: BLE001 - the library raises bare Exception for every error in the file
+    except BaseException as e:  # the library raises bare Exception for every error in the file
+        if not _is_refusal(e):
+            raise
         raise ModelError(
             f"tokenizer.json: not a tokenizer of the tokenizers library: {e}"
         ) from None

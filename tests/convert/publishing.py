@@ -13,8 +13,9 @@ import pytest
 from networks import elman, save, weights
 from support import TINY_LABELS, TINY_WORDS, tiny_tokenizer
 
-from spikewatch.convert.publishing.conversion import Converted, Source, convert
+from spikewatch.convert.publishing.conversion import Converted, convert
 from spikewatch.convert.publishing.publish import convert_and_publish
+from spikewatch.convert.publishing.source import Source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -24,7 +24,8 @@ from spikewatch.simcore import Classifier, golden
 from spikewatch.simcore.text.splitting import LOOKUP_FILE
 
 if TYPE_CHECKING:
-    from spikewatch.convert.publishing.conversion import Converted, Source
+    from spikewatch.convert.publishing.conversion import Converted
+    from spikewatch.convert.publishing.source import Source
     from spikewatch.registry import Pin
 
 KERAS = Path(__file__).with_name("keras")

@@ -116,7 +116,7 @@ def test_a_file_of_one_length_says_how_many_questions_it_does_not_answer(folder:
     notes: list[str] = []
     published(folder, note=notes.append)
     line = (
-        "the file itself answers questions of 4 words only; others are answered by the recurrence as read:"
-        f" {others} of {len(lines)} calibration questions"
+        "warning: the file itself answers questions of 4 words only; others are answered by the recurrence as read:"
+        f" {others} of {len(lines)} calibration questions; if your code fills questions up to 4 words, use --pad-to 4"
     )
     assert line in notes

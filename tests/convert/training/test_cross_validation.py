@@ -12,7 +12,8 @@ import pytest
 
 from spikewatch.convert.cli import main
 from spikewatch.convert.errors import TrainingError
-from spikewatch.convert.publishing.conversion import Source, convert
+from spikewatch.convert.publishing.conversion import convert
+from spikewatch.convert.publishing.source import Source
 from spikewatch.convert.training import TrainingSettings, cross_validate, train
 
 if TYPE_CHECKING:

@@ -1,0 +1,74 @@
+"""What a model is made from: files, and the padding of the user's own code."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Final
+
+_NO_FILES: Final = ("output", "pad_to", "pad_id", "pad_side", "truncate_side")
+"""Attributes of a `Source` that are not files."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """The files that a model is made from, and what else was done to the questions in training.
+
+    Attributes
+    ----------
+    model : str or Path
+        The trained network, ONNX.
+    tokenizer : str or Path
+        `tokenizer.json` of Hugging Face's tokenizers.
+    labels : str or Path
+        `labels.json`: the class names in the order of the network's outputs.
+    calibrate : str or Path
+        Calibration questions (.txt, .jsonl, .tsv, .label), at least 16; only the recipe `labels` needs their labels.
+    evaluate : str or Path or None
+        Questions that the figures of the stages are counted on; None: the calibration questions.
+    training : str or Path or None
+        `training.json` of the training, which is published with the model.
+    vectors : str or Path or None
+        Word vectors (word2vec, fastText .vec, GloVe), for a network that takes these instead of word ids.
+    output : str or None
+        Name of the model's output that holds the logits; None: the one that is a classifier's.
+    pad_to : int or None
+        Number of words that the user's own code fills every question up to, after the tokenizer; longer questions are
+        cut. None: there is no such code.
+    pad_id : int or None
+        Word id that it fills up with; None: 0.
+    pad_side, truncate_side : {"left", "right"} or None
+        Whether padding comes before the words or after them, and whether long questions lose their first words (as by
+        Keras' `pad_sequences`, unless told otherwise) or their last ones; None: "right".
+
+    Raises
+    ------
+    TypeError
+        An attribute that names a file is neither `str` nor a path.
+
+    """
+
+    model: str | Path
+    tokenizer: str | Path
+    labels: str | Path
+    calibrate: str | Path
+    evaluate: str | Path | None = None
+    training: str | Path | None = None
+    vectors: str | Path | None = None
+    output: str | None = None
+    pad_to: int | None = None
+    pad_id: int | None = None
+    pad_side: str | None = None
+    truncate_side: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.output is not None and not isinstance(self.output, str):
+            raise TypeError(f"Source.output: expected str, got {self.output!r}")
+        for field in fields(self):
+            if field.name in _NO_FILES:
+                continue
+            value = getattr(self, field.name)
+            if not isinstance(value, str | Path) and (
+                value is not None or field.default is MISSING
+            ):
+                raise TypeError(f"Source.{field.name}: expected str or Path, got {value!r}")

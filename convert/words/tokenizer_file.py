@@ -1,0 +1,152 @@
+"""Read the user's tokenizer.json, and write padding into it or take it out."""
+
+from __future__ import annotations
+
+import codecs
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+
+from ...simcore.errors import ModelError
+from ...simcore.limits import MAX_WORDS
+from ...simcore.text.splitting import read_tokenizer
+from ..errors import ConvertError
+from .foreign_tokenizer import describe_foreign
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Side = Literal["left", "right"]
+
+SIDES: Final = get_args(Side)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PadTo:
+    """Padding by the user's own code, behind the tokenizer: every question has the same number of words.
+
+    Attributes
+    ----------
+    length : int
+        Number of words, 1..MAX_WORDS; longer questions are cut.
+    id : int
+        Word id of the padding.
+    side : {"left", "right"}
+        Whether padding comes before the words or after them.
+    cut : {"left", "right"}
+        Whether long questions lose their first words or their last ones.
+
+    """
+
+    length: int
+    id: int = 0
+    side: Side = "right"
+    cut: Side = "right"
+
+
+def check_pad_to(
+    length: int | None, number: int | None, side: str | None, cut: str | None
+) -> PadTo | None:
+    """Check the options --pad-to, --pad-id, --pad-side and --truncate-side; return None if there is no padding.
+
+    Raises
+    ------
+    ConvertError
+        A value is outside its limits, or an option needs --pad-to.
+
+    """
+    given = {"--pad-id": number, "--pad-side": side, "--truncate-side": cut}
+    if length is None:
+        for option, value in given.items():
+            if value is not None:
+                raise ConvertError(f"{option} {value}: has a meaning only with --pad-to")
+        return None
+    if not 1 <= length <= MAX_WORDS:
+        raise ConvertError(f"--pad-to {length}: limits 1..{MAX_WORDS}")
+    if number is not None and number < 0:
+        raise ConvertError(f"--pad-id {number}: expected a word id, 0 or more")
+    return PadTo(
+        length=length,
+        id=number or 0,
+        side=_side("--pad-side", side),
+        cut=_side("--truncate-side", cut),
+    )
+
+
+def _side(option: str, value: str | None) -> Side:
+    for side in SIDES:
+        if side == (value or "right"):
+            return side  # type: ignore[no-any-return]  # get_args returns Any
+    raise ConvertError(f"{option} {value}: expected left or right")
+
+
+def read_tokenizer_file(path: Path, pad_to: PadTo | None = None) -> bytes:
+    """Read a tokenizer.json that the tokenizers library can load; return it with the padding of the user's own code.
+
+    Raises
+    ------
+    ConvertError
+        The file cannot be read, is something else (the message describes what it is and how to make a tokenizer.json
+        from it), splits texts at random, or has a padding of its own beside `pad_to`.
+
+    """
+    try:
+        data = path.read_bytes().removeprefix(
+            codecs.BOM_UTF8
+        )  # which editors write, and the library refuses
+    except OSError as e:
+        beside = path / "tokenizer.json"
+        hint = f"; give {beside}" if beside.is_file() else ""
+        raise ConvertError(f"{path}: {e.strerror}{hint}") from None
+    try:
+        tokenizer = read_tokenizer(data)
+    except ModelError as e:
+        foreign = describe_foreign(data, path.name)
+        if foreign:
+            raise ConvertError(f"{path}: not a tokenizer.json, but {foreign}") from None
+        raise ConvertError(f"{path}: {str(e).removeprefix('tokenizer.json: ')}") from None
+    described = json.loads(tokenizer.to_str())
+    dropout = described["model"].get("dropout")
+    if dropout:
+        raise ConvertError(
+            f"{path}: its model has dropout {dropout}, so that it splits one text in several ways; set it to null"
+        )
+    return data if pad_to is None else _with_padding(data, described, pad_to, path)
+
+
+def _with_padding(data: bytes, described: dict[str, Any], pad_to: PadTo, path: Path) -> bytes:
+    padding, truncation = described["padding"], described["truncation"]
+    # BatchLongest alone pads no question by itself
+    if padding and (padding["strategy"] != "BatchLongest" or padding["pad_to_multiple_of"]):
+        raise ConvertError(f"{path}: pads already, so --pad-to {pad_to.length} has no meaning")
+    if truncation and truncation["max_length"] > pad_to.length:
+        raise ConvertError(
+            f"{path}: cuts to {truncation['max_length']} words, more than --pad-to {pad_to.length}"
+        )
+    names = {i: word for word, i in read_tokenizer(data).get_vocab(with_added_tokens=True).items()}
+    document = json.loads(data)
+    document["padding"] = {
+        "strategy": {"Fixed": pad_to.length},
+        "direction": pad_to.side.capitalize(),
+        "pad_to_multiple_of": None,
+        "pad_id": pad_to.id,
+        "pad_type_id": 0,
+        "pad_token": names.get(pad_to.id, "[PAD]"),
+    }
+    document["truncation"] = truncation or {
+        "direction": pad_to.cut.capitalize(),
+        "max_length": pad_to.length,
+        "strategy": "LongestFirst",
+        "stride": 0,
+    }
+    return _written(document)
+
+
+def without_padding(data: bytes) -> bytes:
+    """Return a tokenizer.json without its padding."""
+    return _written(json.loads(data) | {"padding": None})
+
+
+def _written(document: dict[str, Any]) -> bytes:
+    # Characters as such: the vocabulary of another language would become three times as long.
+    return json.dumps(document, ensure_ascii=False, indent=1).encode()

@@ -24,9 +24,8 @@ from ..read import read_model
 from ..words.question_files import read_questions
 from ..words.tokenizer_file import check_pad_to, read_tokenizer_file
 from ..words.vectors import read_vectors, vocabulary_table
-from .cut import with_cut
+from .fitted_tokenizer import fitted_tokenizer
 from .question_words import (
-    fitted_tokenizer,
     longest_question,
     note_cut,
     note_lengths,
@@ -209,14 +208,7 @@ def _read(source: Source, head: Head, note: Callable[[str], None]) -> _Contents:
         raise ConvertError(
             f"labels.json: {len(names)} names, but the network has {network.classes} outputs"
         )
-    tokenizer = fitted_tokenizer(given, float_model, note)
-    cut = float_model.layout.cut
-    if cut is not None:
-        end = "first" if cut.side == "right" else "last"
-        note(
-            f"the network reads the {end} {cut.words} words of a question only; tokenizer.json cuts there"
-        )
-        tokenizer = with_cut(tokenizer, cut)
+    tokenizer = fitted_tokenizer(given, texts, float_model, note)
     split = _split(texts, tokenizer, pad_to, float_model, note)
     known = [i for i, ids in enumerate(split) if len(ids)]
     if len(known) < MIN_CALIBRATION:

@@ -1,4 +1,4 @@
-"""Fit the tokenizer to the network, and split the calibration questions into the words that the network reads."""
+"""Split the calibration questions into the words that the network reads."""
 
 from __future__ import annotations
 
@@ -15,11 +15,8 @@ from ...simcore.text.splitting import (
     UNSPLIT,
     LibrarySplitter,
     failures,
-    read_tokenizer,
 )
 from ..errors import ConvertError, DataError
-from ..read.special_ids import AT_THE_END
-from ..words.tokenizer_file import without_padding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,45 +25,6 @@ if TYPE_CHECKING:
 
     from ..read import FloatModel
     from ..words.tokenizer_file import PadTo
-
-
-def fitted_tokenizer(
-    tokenizer: bytes, float_model: FloatModel, note: Callable[[str], None]
-) -> bytes:
-    """Return a tokenizer.json without its padding if this has no effect on the network's answer.
-
-    Raises
-    ------
-    ConvertError
-        The padding does not fit the network, or makes every question too long.
-
-    """
-    padding = read_tokenizer(tokenizer).padding
-    if padding is None or not (padding["length"] or padding["pad_to_multiple_of"]):
-        return tokenizer
-    i, rows = padding["pad_id"], len(float_model.network.rows)
-    reason = float_model.unusable.get(i, "")
-    if i in float_model.skipped or (padding["direction"] == "right" and reason == AT_THE_END):
-        note(f"the model skips the padding (id {i}), so tokenizer.json is published without it")
-        return without_padding(tokenizer)
-    if float_model.layout.tells_lengths:
-        note(
-            "the model takes lengths or a mask, so tokenizer.json is published without its padding"
-        )
-        return without_padding(tokenizer)
-    if reason:
-        raise ConvertError(
-            f"tokenizer.json: pads on the {padding['direction']} with id {i}, {reason}"
-        )
-    if i >= rows:
-        raise ConvertError(
-            f"tokenizer.json: pads with id {i}, but the embedding has rows 0..{rows - 1}"
-        )
-    if (padding["length"] or 0) > MAX_WORDS:
-        raise ConvertError(
-            f"tokenizer.json: pads to {padding['length']} words, limit {MAX_WORDS}, and the model reads the padding"
-        )
-    return tokenizer
 
 
 def longest_question(texts: Sequence[str], tokenizer: Tokenizer) -> int:
@@ -187,7 +145,8 @@ def note_cut(
     _, starts = LibrarySplitter(whole).split(texts)
     cut = int((np.diff(starts) > pad_to.length).sum())
     if cut:
-        side, end = tokenizer.truncation["direction"], {"left": "first", "right": "last"}
+        side = (tokenizer.truncation or {}).get("direction", pad_to.cut)
+        end = {"left": "first", "right": "last"}
         other = {"left": "right", "right": "left"}[side]
         special = tokenizer.num_special_tokens_to_add(is_pair=False)
         kept = f", but not their {special} special tokens" if special else ""

@@ -22,6 +22,9 @@ Role = Literal["lengths", "mask", "types", "state"]
 """What an input beside the word ids is for: the number of words, 1 for each word and 0 for padding, the segment of each
 word (always 0), the initial state (zero)."""
 
+Side = Literal["left", "right"]
+"""An end of a question: its first words are on the left."""
+
 _STATE_RANKS: Final = (2, 3)
 
 
@@ -29,7 +32,7 @@ class Cut(NamedTuple):
     """The words that a model leaves out: it reads the first `words` of a question (side right), or the last (left)."""
 
     words: int
-    side: Literal["left", "right"]
+    side: Side
 
     def apply(self, question: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the words of a question that the model reads."""
@@ -81,6 +84,8 @@ class InputLayout:
     padding : int or None
         Word id that fills up short questions: 0 if there are lengths or a mask that the model heeds, or else the id
         that the model itself takes for padding; None: the model would take padding for words.
+    padding_side : {"left", "right"}
+        Whether that padding comes before the words or after them.
     cut : Cut or None
         The words that the model itself leaves out of longer questions; None: it reads all.
 
@@ -93,6 +98,7 @@ class InputLayout:
     length: int | None
     companions: tuple[Companion, ...] = ()
     padding: int | None = None
+    padding_side: Side = "right"
     cut: Cut | None = None
 
     @property
@@ -117,11 +123,13 @@ class InputLayout:
         counts = np.array([len(q) for q in questions])
         width = int(counts.max()) if self.length is None else self.length
         table = np.full((len(questions), width), self.padding or 0)
-        for i, q in enumerate(questions):
-            table[i, : len(q)] = q
+        is_word = np.arange(width) < counts[:, None]
+        if self.padding_side == "left":
+            is_word = is_word[:, ::-1]
+        table[is_word] = np.concatenate(questions)
         feed = {self.ids: arranged(table, self.axes).astype(self.ids_type)}
         for c in self.companions:
-            feed[c.name] = companion_values(c, counts, width).astype(c.type)
+            feed[c.name] = companion_values(c, is_word).astype(c.type)
         return feed
 
 
@@ -134,13 +142,13 @@ def arranged(table: NDArray[Any], axes: tuple[Axis, ...]) -> NDArray[Any]:
     return np.expand_dims(table, tuple(i for i, axis in enumerate(axes) if axis == "one"))
 
 
-def companion_values(c: Companion, counts: NDArray[Any], width: int) -> NDArray[Any]:
-    """Return the values of an input beside the ids, for questions of some lengths that are filled up to `width`."""
+def companion_values(c: Companion, is_word: NDArray[np.bool_]) -> NDArray[Any]:
+    """Return the values of an input beside the ids; `is_word` (questions, width) is false where there is padding."""
     if c.role in {"lengths", "state"}:
+        counts = is_word.sum(axis=1)
         shape = [len(counts) if n is None else n for n in c.shape]
         return counts.reshape(shape) if c.role == "lengths" else np.zeros(shape)
-    words = np.arange(width) < counts[:, None]
-    return arranged(words if c.role == "mask" else np.zeros_like(words), c.axes)
+    return arranged(is_word if c.role == "mask" else np.zeros_like(is_word), c.axes)
 
 
 def layouts(graph: onnx.GraphProto) -> list[InputLayout]:

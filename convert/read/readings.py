@@ -219,7 +219,7 @@ def _read_tensor(run: _Run, tensor: str, output: str) -> Reading:
             shape = tuple(batch if n is None else n for n in c.shape)
             inputs[c.name] = unknowns.given_state(c.name, shape)
             continue
-        inputs[c.name] = companion_values(c, np.full(batch, time), time).astype(c.type)
+        inputs[c.name] = companion_values(c, np.ones((batch, time), dtype=bool)).astype(c.type)
     opsets = {o.domain: o.version for o in run.model.opset_import}
     frame = Frame(unknowns=unknowns, opsets=opsets, outermost=True)
     with np.errstate(all="ignore"):  # a mean over no word, if the graph takes all words for padding

@@ -60,8 +60,17 @@ def find_special_ids(
     """
     skipped: set[int] = set()
     unusable: dict[int, str] = {}
+    longest = LONGEST if layout.length is None else layout.length
+    if layout.cut is not None:  # beyond it, padding would push words out
+        longest = min(longest, layout.cut.words)
+    if longest == 1:  # no place for a word and padding beside each other
+        return frozenset(), dict.fromkeys(compared, IN_ITS_OWN_WAY)
+    any_length = layout.length is None or layout.padding is not None
     for i in compared:
-        inside, behind, plain = _placements(layout, i, words, rng)
+        lengths = np.full(SEQUENCES, longest)
+        if any_length:
+            lengths = rng.integers(min(3, longest), longest + 1, SEQUENCES)
+        inside, behind, plain = _placements(lengths, i, words, rng)
         if agrees(inside, plain):
             skipped.add(i)
         elif not agrees(inside, inside):  # else it is a word like others
@@ -70,14 +79,11 @@ def find_special_ids(
 
 
 def _placements(
-    layout: InputLayout, i: int, words: I64, rng: np.random.Generator
+    lengths: I64, i: int, words: I64, rng: np.random.Generator
 ) -> tuple[list[I64], list[I64], list[I64]]:
     """Return sequences with the id `i` anywhere in them, with as many of it at the end, and without it."""
-    longest = LONGEST if layout.length is None else layout.length
-    any_length = layout.length is None or layout.padding is not None
     inside, behind, plain = [], [], []
-    for at in range(SEQUENCES):
-        n = int(rng.integers(min(3, longest), longest + 1)) if any_length else longest
+    for at, n in enumerate(lengths.tolist()):
         k = min(1 + at % 2, n - 1)
         question = rng.choice(words, n - k)
         # first at the start, then at the end, then anywhere

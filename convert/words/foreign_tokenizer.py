@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,8 +25,29 @@ TRANSFORMERS: Final = (
 KERAS: Final = (
     "the JSON of a Keras Tokenizer: in Python, make tokenizers.models.WordLevel of its word_index (a dict of word and"
     " id, with oov_token as unk_token), the normalizer Lowercase if 'lower', pre_tokenizers that split at the"
-    " characters of 'filters' and at 'split', and save that as tokenizer.json"
+    " characters of 'filters' and at 'split', and save that as tokenizer.json; without oov_token, Keras leaves unknown"
+    " words out: give unk_token the id 0 if the network has mask_zero"
 )
+VECTORIZATION: Final = (
+    "the settings of a Keras TextVectorization: in Python, make tokenizers.models.WordLevel of its get_vocabulary()"
+    " (word and place in the list, with unk_token='[UNK]'), the normalizers Lowercase and Replace (punctuation by"
+    " nothing), the pre_tokenizer WhitespaceSplit, and save that as tokenizer.json"
+)
+SPACY: Final = (
+    "part of a spaCy pipeline, whose tokenizer is rules in Python: in Python, make a tokenizers.Tokenizer of"
+    " models.WordLevel (word and id as in training), with the normalizer and pre_tokenizer that split texts as spaCy"
+    " did, and save it as tokenizer.json"
+)
+TIKTOKEN: Final = (
+    "the ranks of a tiktoken encoding: in Python, transformers.convert_slow_tokenizer.TikTokenConverter({path!r})"
+    ".converted().save('tokenizer.json'), with the encoding's pattern and special tokens as further arguments"
+)
+VECTORS: Final = "word vectors: give them as --vectors, and as --tokenizer a tokenizer.json whose words they belong to"
+POINTER: Final = (
+    "a pointer of Git LFS, without the content: run git lfs pull, or download tokenizer.json itself"
+)
+PAGE: Final = "an HTML page: download tokenizer.json itself, not the page that shows it"
+PACKED: Final = "a file compressed by {program}: unpack it, and give the tokenizer.json in it"
 SENTENCEPIECE: Final = (
     "a SentencePiece model: in Python,"
     " transformers.convert_slow_tokenizer.convert_slow_tokenizer(SLOW_TOKENIZER).save('tokenizer.json'), or"
@@ -62,6 +84,18 @@ _TRANSFORMERS_KEYS: Final = frozenset(
 _MANY_LINES: Final = 3
 """A text file is taken for a list of words from so many lines on."""
 
+_VECTOR: Final = 8
+"""A line is taken for a word vector from so many components on."""
+
+_PACKED: Final = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\0": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"PK\3\4": "zip",
+}
+"""Programs by the first bytes of what they write."""
+
 _NUMBERED: Final = "{word: i for i, word in enumerate(words)}"
 
 _MAKERS: Final = {
@@ -82,11 +116,9 @@ def describe_foreign(data: bytes, path: str) -> str:
         The name, for the instructions only.
 
     """
-    if _is_pickle(data):
-        maker = next((words for name, words in _MAKERS.items() if name in data), "")
-        return PICKLE.format(maker=maker)
-    if _is_sentencepiece(data):
-        return SENTENCEPIECE.format(path=path)
+    described = _describe_bytes(data)
+    if described:
+        return described.format(path=path)
     try:
         text = data.decode()
     except UnicodeDecodeError:
@@ -96,8 +128,20 @@ def describe_foreign(data: bytes, path: str) -> str:
         if isinstance(document, str):  # json.dump of Keras' to_json(), which is JSON already
             document = json.loads(document)
     except (ValueError, RecursionError):
-        return _describe_text(text, path)
+        return _describe_text(text).format(path=path, words=_NUMBERED)
     return _describe_json(document)
+
+
+def _describe_bytes(data: bytes) -> str:
+    if _is_pickle(data):
+        maker = next((words for name, words in _MAKERS.items() if name in data), "")
+        return PICKLE.format(maker=maker)
+    program = next((name for magic, name in _PACKED.items() if data.startswith(magic)), None)
+    if program is not None:
+        return PACKED.format(program=program)
+    if b"infix_finditer" in data:
+        return SPACY
+    return SENTENCEPIECE if _is_sentencepiece(data) else ""
 
 
 def _is_pickle(data: bytes) -> bool:
@@ -116,20 +160,28 @@ def _is_sentencepiece(data: bytes) -> bool:
 
 
 def _describe_json(document: Any) -> str:
-    if not isinstance(document, dict) or "model" in document:
-        is_words = isinstance(document, list) and _all(document, str)
-        return VOCABULARY.format(words=_NUMBERED) if is_words else ""
-    if document.get("class_name") == "Tokenizer" or "word_index" in document:
-        return KERAS
-    if _TRANSFORMERS_KEYS & document.keys() and not _all(document.values(), int):
-        return TRANSFORMERS
+    if isinstance(document, list) and _all(document, str):
+        return VOCABULARY.format(words=_NUMBERED)
+    # "model" may also be a word of a vocabulary
+    if not isinstance(document, dict) or isinstance(document.get("model"), dict):
+        return ""
     if _all(document.values(), str) and all(key.isdecimal() for key in document):
         return VOCABULARY.format(words="{word: int(i) for i, word in words.items()}")
     # also one level down, where some write {"vocab": {word: id}, ...}
     for part in (document, *document.values()):
         if isinstance(part, dict) and _all(part.values(), int):
             return VOCABULARY.format(words="vocabulary")
-    return ""
+    return _describe_settings(document)
+
+
+def _describe_settings(document: dict[str, Any]) -> str:
+    if document.get("class_name") == "Tokenizer" or "word_index" in document:
+        return KERAS
+    if document.get("class_name") == "TextVectorization" or "output_sequence_length" in document:
+        return VECTORIZATION
+    if "spacy_version" in document:
+        return SPACY
+    return TRANSFORMERS if _TRANSFORMERS_KEYS & document.keys() else ""
 
 
 def _all(values: Collection[Any], kind: type) -> bool:
@@ -137,19 +189,51 @@ def _all(values: Collection[Any], kind: type) -> bool:
     return bool(values) and all(type(value) is kind for value in values)
 
 
-def _describe_text(text: str, path: str) -> str:
+def _describe_text(text: str) -> str:
     lines = text.splitlines()
-    damaged = text.lstrip()[:1] == "{" or "\0" in text
-    if lines and lines[0].startswith("#version"):
-        return MERGES.format(path=path)
-    if len(lines) < _MANY_LINES or damaged:
-        return ""
-    if any(line.startswith("##") for line in lines):
-        return WORD_PIECES.format(path=path)
+    start = text.lstrip()[:9].lower()
+    for found, described in (
+        (text.startswith("version https://git-lfs"), POINTER),
+        (start.startswith(("<!doctype", "<html")), PAGE),
+        (text.startswith("#version"), MERGES),
+        ("[nlp]" in lines, SPACY),
+        (len(lines) < _MANY_LINES or start.startswith("{") or "\0" in text, ""),
+        (any(line.startswith("##") for line in lines), WORD_PIECES),
+    ):
+        if found:
+            return described
+    return _describe_lines([line.split() for line in lines])
+
+
+def _describe_lines(parts: list[list[str]]) -> str:
+    if all(len(p) > _VECTOR and all(map(_is_number, p[-_VECTOR:])) for p in parts[1:]):
+        return VECTORS
+    if all(len(p) == 2 for p in parts):
+        if _are_ranks(parts):
+            return TIKTOKEN
+        if _are_merges(parts):
+            return MERGES
     # a word in each line, or a word and its number
-    if all(len(p) == 1 or (len(p) == 2 and _is_number(p[1])) for p in map(str.split, lines)):
-        return VOCABULARY.format(words=_NUMBERED)
+    if all(len(p) == 1 or (len(p) == 2 and _is_number(p[1])) for p in parts):
+        return VOCABULARY
     return ""
+
+
+def _are_ranks(parts: list[list[str]]) -> bool:
+    """Return whether lines are bytes in base64 and their ranks from 0."""
+    if any(rank != str(i) for i, (_, rank) in enumerate(parts)):
+        return False
+    try:
+        return all(base64.b64decode(word, validate=True) for word, _ in parts)
+    except ValueError:
+        return False
+
+
+def _are_merges(parts: list[list[str]]) -> bool:
+    """Return whether lines are two pieces each, of which some are pieces that lines before made."""
+    made = {a + b for a, b in parts}
+    used = {piece for pair in parts for piece in pair if len(piece) > 1}
+    return used <= made
 
 
 def _is_number(text: str) -> bool:

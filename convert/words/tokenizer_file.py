@@ -20,6 +20,18 @@ Side = Literal["left", "right"]
 
 SIDES: Final = get_args(Side)
 
+NAMES: Final = (
+    "tokenizer.json",
+    "merges.txt",
+    "vocab.txt",
+    "tokenizer.model",
+    "spiece.model",
+    "vocab.json",
+    "tokenizer_config.json",
+    "meta.json",
+)
+"""Files that a tokenizer's folder may hold, the most telling first."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PadTo:
@@ -95,9 +107,11 @@ def read_tokenizer_file(path: Path, pad_to: PadTo | None = None) -> bytes:
             codecs.BOM_UTF8
         )  # which editors write, and the library refuses
     except OSError as e:
-        beside = path / "tokenizer.json"
-        hint = f"; give {beside}" if beside.is_file() else ""
-        raise ConvertError(f"{path}: {e.strerror}{hint}") from None
+        raise ConvertError(f"{path}: {e.strerror}{_in_folder(path)}") from None
+    if not data.strip():
+        raise ConvertError(
+            f"{path}: empty; save it again, in Python: tokenizer.save('tokenizer.json')"
+        )
     try:
         tokenizer = read_tokenizer(data)
     except ModelError as e:
@@ -114,6 +128,18 @@ def read_tokenizer_file(path: Path, pad_to: PadTo | None = None) -> bytes:
     return data if pad_to is None else _with_padding(data, described, pad_to, path)
 
 
+def _in_folder(folder: Path) -> str:
+    """Return which file of a folder to give; empty if it is no folder, or has no such file."""
+    found = next((folder / name for name in NAMES if (folder / name).is_file()), None)
+    if found is None or found.name == NAMES[0]:
+        return "" if found is None else f"; give {found}"
+    try:
+        foreign = describe_foreign(found.read_bytes(), str(found))
+    except OSError:
+        return ""
+    return f" without a tokenizer.json; {found.name} in it is {foreign}" if foreign else ""
+
+
 def _with_padding(data: bytes, described: dict[str, Any], pad_to: PadTo, path: Path) -> bytes:
     padding, truncation = described["padding"], described["truncation"]
     # BatchLongest alone pads no question by itself
@@ -124,8 +150,7 @@ def _with_padding(data: bytes, described: dict[str, Any], pad_to: PadTo, path: P
             f"{path}: cuts to {truncation['max_length']} words, more than --pad-to {pad_to.length}"
         )
     names = {i: word for word, i in read_tokenizer(data).get_vocab(with_added_tokens=True).items()}
-    document = json.loads(data)
-    document["padding"] = {
+    fixed = {
         "strategy": {"Fixed": pad_to.length},
         "direction": pad_to.side.capitalize(),
         "pad_to_multiple_of": None,
@@ -133,20 +158,22 @@ def _with_padding(data: bytes, described: dict[str, Any], pad_to: PadTo, path: P
         "pad_type_id": 0,
         "pad_token": names.get(pad_to.id, "[PAD]"),
     }
-    document["truncation"] = truncation or {
-        "direction": pad_to.cut.capitalize(),
-        "max_length": pad_to.length,
+    return with_parts(
+        data, padding=fixed, truncation=truncation or truncation_to(pad_to.length, pad_to.cut)
+    )
+
+
+def truncation_to(length: int, side: Side) -> dict[str, Any]:
+    """Return the truncation that cuts a text's first words (side left) or last ones (right), as in tokenizer.json."""
+    return {
+        "direction": side.capitalize(),
+        "max_length": length,
         "strategy": "LongestFirst",
         "stride": 0,
     }
-    return _written(document)
 
 
-def without_padding(data: bytes) -> bytes:
-    """Return a tokenizer.json without its padding."""
-    return _written(json.loads(data) | {"padding": None})
-
-
-def _written(document: dict[str, Any]) -> bytes:
+def with_parts(data: bytes, **parts: dict[str, Any] | None) -> bytes:
+    """Return a tokenizer.json with other parts: padding, truncation."""
     # Characters as such: the vocabulary of another language would become three times as long.
-    return json.dumps(document, ensure_ascii=False, indent=1).encode()
+    return json.dumps(json.loads(data) | parts, ensure_ascii=False, indent=1).encode()

@@ -114,7 +114,9 @@ def test_importing_the_package_imports_no_extra() -> None:
         "import sys, spikewatch.convert, spikewatch.convert.cli\n"
         "extras = {'onnx', 'onnxruntime', 'scipy', 'tokenizers', 'torch', 'matplotlib', 'jinja2'}\n"
         "assert not extras & sys.modules.keys(), extras & sys.modules.keys()\n"
-        "X"
+        "from spikewatch.convert import Source\n"
+        "assert 'onnx' not in sys.modules\n"
+        "from spikewatch.convert import publish\n"
         "assert 'onnx' in sys.modules and 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -1,12 +1,8 @@
-"""Files given as --tokenizer: what they are if they are no tokenizer.json, and padding that is written into one."""
+"""A tokenizer.json that is read, and padding that is written into it."""
 
 from __future__ import annotations
 
 import codecs
-import json
-import pickle
-import zipfile
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +13,7 @@ from spikewatch.convert.errors import ConvertError
 from spikewatch.convert.words.tokenizer_file import (
     check_pad_to,
     read_tokenizer_file,
-    without_padding,
+    with_parts,
 )
 from spikewatch.simcore import MAX_WORDS
 
@@ -25,107 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 VOCABULARY = {word: i for i, word in enumerate(TINY_WORDS)}
-WORD_LEVEL = "a vocabulary, which does not describe how a text is split into words: in Python, "
-
-
-def archive(name: str) -> bytes:
-    """Return a zip archive as torch.save writes it."""
-    out = BytesIO()
-    with zipfile.ZipFile(out, "w") as file:
-        file.writestr(name, b"")
-    return out.getvalue()
-
-
-def sentencepiece() -> bytes:
-    """Return the first two pieces of a SentencePiece model, in protocol buffers."""
-    pieces = b""
-    for text in (b"<unk>", b"\xe2\x96\x81the"):
-        piece = b"\x0a" + bytes([len(text)]) + text + b"\x15\0\0\0\0"
-        pieces += b"\x0a" + bytes([len(piece)]) + piece
-    return pieces
-
-
-FOREIGN: dict[str, tuple[bytes, str]] = {
-    "word to id": (json.dumps(VOCABULARY).encode(), WORD_LEVEL),
-    "word to id, one level down": (json.dumps({"n": 3, "stoi": VOCABULARY}).encode(), WORD_LEVEL),
-    "id to word": (json.dumps(dict(enumerate(TINY_WORDS))).encode(), WORD_LEVEL),
-    "list of words": (json.dumps(TINY_WORDS).encode(), WORD_LEVEL),
-    "words in lines": ("\n".join(TINY_WORDS).encode(), WORD_LEVEL),
-    "bracketed words in lines": (b"[PAD]\n[UNK]\nwho\nwhat\n", WORD_LEVEL),
-    "words and counts": (b"the\t120\nof\t80\nwho 3.5\n", WORD_LEVEL),
-    "word pieces": (b"[PAD]\n[UNK]\nwho\n##se\n", "the word pieces of a BERT tokenizer, "),
-    "merges": (b"#version: 0.2\nt h\nth e\n", "the merges of a byte-pair tokenizer: "),
-    "Keras": (
-        json.dumps({"class_name": "Tokenizer", "config": {"word_index": "{}"}}).encode(),
-        "the JSON of a Keras Tokenizer: ",
-    ),
-    "Keras, twice": (
-        json.dumps(json.dumps({"class_name": "Tokenizer", "config": {}})).encode(),
-        "the JSON of a Keras Tokenizer: ",
-    ),
-    "tokenizer_config": (
-        b'{"tokenizer_class": "BertTokenizer", "do_lower_case": true}',
-        "settings of a tokenizer of the transformers library: ",
-    ),
-    "special_tokens_map": (
-        b'{"unk_token": "[UNK]", "pad_token": {"content": "[PAD]"}}',
-        "settings of a tokenizer of the transformers library: ",
-    ),
-    "pickle": (pickle.dumps(VOCABULARY), "a pickle, which is not read, "),
-    "torchtext": (
-        b"\x80\x02ctorchtext.vocab.vocab\nVocab\nq\x00.",
-        "a pickle of torchtext, which is not read, ",
-    ),
-    "torch.save": (archive("vocab/data.pkl"), "a pickle, which is not read, "),
-    "SentencePiece": (sentencepiece(), "a SentencePiece model: "),
-}
-
-
-@pytest.mark.parametrize("kind", FOREIGN)
-def test_a_file_that_people_take_for_a_tokenizer_is_named(tmp_path: Path, kind: str) -> None:
-    data, what = FOREIGN[kind]
-    path = tmp_path / "x.json"
-    path.write_bytes(data)
-    with pytest.raises(ConvertError) as error:
-        read_tokenizer_file(path)
-    message = str(error.value)
-    assert message.startswith(f"{path}: not a tokenizer.json, but {what}")
-    assert "tokenizer.json" in message.removeprefix(f"{path}: not a tokenizer.json")
-    assert "\n" not in message
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"",
-        b"{}",
-        b"[]",
-        b"[1, 2]",
-        b"word",
-        b'{"who": 1.5}',
-        b"\xff\xfe\x00",
-        b"PK\3\4zip",
-        b'{"model": {"type": "Martian"}}',
-        tiny_tokenizer()[:-40],
-        b"\x0a",
-        b"Some prose here.\nIt has lines of words.\nThree of them.",
-    ],
-)
-def test_any_other_file_is_refused_with_the_librarys_reason(tmp_path: Path, data: bytes) -> None:
-    path = tmp_path / "x.json"
-    path.write_bytes(data)
-    with pytest.raises(ConvertError) as error:
-        read_tokenizer_file(path)
-    assert str(error.value).startswith(f"{path}: not ")
-    assert "not a tokenizer.json, but" not in str(error.value)
-
-
-def test_a_folder_is_refused_and_the_tokenizer_in_it_named(tmp_path: Path) -> None:
-    with pytest.raises(ConvertError, match=f"^{tmp_path}: Is a directory$"):
-        read_tokenizer_file(tmp_path)
-    (tmp_path / "tokenizer.json").write_bytes(tiny_tokenizer())
-    with pytest.raises(ConvertError, match=f"Is a directory; give {tmp_path}/tokenizer.json$"):
-        read_tokenizer_file(tmp_path)
 
 
 def test_a_byte_order_mark_is_left_out(tmp_path: Path) -> None:
@@ -170,7 +65,7 @@ def test_padding_by_the_users_own_code_is_written_into_the_tokenizer(
 
 def test_padding_can_be_taken_out(tmp_path: Path) -> None:
     path = tokenizer(tmp_path / "tokenizer.json", length=4)
-    made = Tokenizer.from_str(without_padding(path.read_bytes()).decode())
+    made = Tokenizer.from_str(with_parts(path.read_bytes(), padding=None).decode())
     assert made.encode("who is").ids == [1, 7]
 
 

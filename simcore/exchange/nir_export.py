@@ -6,7 +6,9 @@ NIR describes networks of real numbers in continuous time.  A warning lists what
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import warnings
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -29,7 +31,6 @@ _ALWAYS: Final = (
     "integer semantics: 20-bit saturation, and order within a tick (synapses, leak, fire, reset)",
     "time: one unit is one tick",
     "crossbar and axon types: weights are written out as matrices",
-    "axons: two spikes on an axon in one tick merge on the chip, and add in NIR",
 )
 
 
@@ -41,8 +42,8 @@ def to_nir(image: CoreImage) -> Any:
     """Return a NIR graph of an image.
 
     `input` leads through `core_c_in` (Affine: weights of the input lines, with the leak as bias) to `core_c` (IF,
-    256 neurons), `core_c_delay` (Delay, in ticks), and from there through `core_c_to_d` (Linear) to other cores and
-    through `core_c_out` (Linear, 0/1) to `output`.  NIR fires at v > v_threshold and the chip at V >= alpha, so
+    256 neurons), from there through `core_c_out` (Linear, 0/1) to `output`, and through `core_c_delay` (Delay, ticks)
+    and `core_c_to_d` (Linear) to the cores it feeds.  NIR fires at v > v_threshold and the chip at V >= alpha, so
     v_threshold is alpha - 1/2, which is the same for integers.
 
     Returns
@@ -58,14 +59,16 @@ def to_nir(image: CoreImage) -> Any:
     Raises
     ------
     SimcoreError
-        The package `nir` is not installed, or the matrices would exceed `MAX_WEIGHTS`.
+        The package `nir` is not installed or older than 1.0.6, or the matrices would exceed `MAX_WEIGHTS`.
 
     """
     nir = _package()
     image.validate()
     pairs = _pairs(image)
     lines, outputs = max(1, image.input_lines), max(1, image.output_lines)
-    leaving = np.unique(image.outputs[:, 0]).tolist()
+    feeding = {c for c, _ in pairs}
+    # Every node leads somewhere and `output` has a source, because nir adds an Output or Input to those that have none.
+    leaving = sorted({*image.outputs[:, 0].tolist(), *(set(range(image.cores)) - feeding)}) or [0]
     size = limits.NEURONS * (
         image.cores * lines + len(pairs) * limits.NEURONS + len(leaving) * outputs
     )
@@ -78,13 +81,15 @@ def to_nir(image: CoreImage) -> Any:
     }
     edges = []
     for c in range(image.cores):
-        neurons, delay = f"core_{c}", f"core_{c}_delay"
+        neurons = f"core_{c}"
         nodes[f"{neurons}_in"] = nir.Affine(
             weight=_from_lines(image, c, lines), bias=image.leak[c].astype(np.float32)
         )
         nodes[neurons] = _neurons(nir, image, c)
-        nodes[delay] = nir.Delay(delay=image.delay[c].astype(np.float32))
-        edges += [("input", f"{neurons}_in"), (f"{neurons}_in", neurons), (neurons, delay)]
+        edges += [("input", f"{neurons}_in"), (f"{neurons}_in", neurons)]
+    for c in sorted(feeding):
+        nodes[f"core_{c}_delay"] = nir.Delay(delay=image.delay[c].astype(np.float32))
+        edges.append((f"core_{c}", f"core_{c}_delay"))
     for c, d in pairs:
         name = f"core_{c}_to_{d}"
         nodes[name] = nir.Linear(weight=_between(image, c, d))
@@ -103,8 +108,16 @@ def write_nir(image: CoreImage, path: Path) -> None:
 
 
 def losses(image: CoreImage) -> list[str]:
-    """List the features of an image that NIR cannot express, one line each, with the number of neurons concerned."""
+    """List the features of an image that NIR cannot express, one line each, with the number of neurons concerned.
+
+    An image without one of the counted features gives the same spikes by the equations of its graph.
+    """
     found = list(_ALWAYS)
+    if merging := _merging(image):
+        found.append(
+            "axons with several sources, whose spikes of one tick merge on the chip and add in NIR:"
+            f" {merging} axons"
+        )
     counted = {
         "reset_mode 1 (linear), written as a reset to 0": image.reset_mode == 1,
         "reset_mode 2 (none), written as a reset to 0": image.reset_mode == 2,
@@ -126,13 +139,31 @@ def losses(image: CoreImage) -> list[str]:
 
 
 def _package() -> Any:
-    """Import and return the package `nir`; raise if it is not installed."""
+    """Import and return the package `nir`; raise if it is not installed or too old."""
     try:
-        return importlib.import_module("nir")
+        nir = importlib.import_module("nir")
+        version = importlib.metadata.version("nir")
     except ImportError:
         raise SimcoreError(
             "NIR needs the package nir: install it with `pip install spikewatch[nir]`"
         ) from None
+    # The field tells, not the number: it is what the graph needs.
+    if "v_reset" not in {field.name for field in fields(nir.IF)}:
+        raise SimcoreError(
+            f"NIR: the package nir is {version}, at least 1.0.6 is needed (IF with v_reset): pip install 'nir>=1.0.6',"
+            " in an environment without packages that want an older one, such as sinabs"
+        )
+    return nir
+
+
+def _merging(image: CoreImage) -> int:
+    """Return how many axons more than one input line or neuron drives."""
+    inside = image.target_core >= 0
+    neurons = np.stack([image.target_core[inside], image.target_axon[inside]], axis=1)
+    _, sources = np.unique(
+        np.concatenate([image.inputs[:, 1:], neurons]), axis=0, return_counts=True
+    )
+    return int((sources > 1).sum())
 
 
 def _falls(image: CoreImage) -> NDArray[np.bool_]:

@@ -73,7 +73,8 @@ def choose_recipe(wanted: str | None, *, labelled: bool, note: Callable[[str], N
     Raises
     ------
     ConvertError
-        The recipe is unknown, or it is `labels` and the calibration questions have none.
+        The recipe is unknown, it is `labels` and the calibration questions have none, or it needs torch, which is not
+        installed.
 
     """
     if wanted is None:
@@ -87,6 +88,10 @@ def choose_recipe(wanted: str | None, *, labelled: bool, note: Callable[[str], N
     recipe = check_recipe(wanted)
     if recipe == "labels" and not labelled:
         raise ConvertError("recipe 'labels': the calibration questions have no labels")
+    if recipe != "closed-form" and find_spec("torch") is None:
+        raise ConvertError(
+            f"recipe {recipe!r}: torch is not installed: pip install 'spikewatch[train]', or take closed-form"
+        )
     return recipe
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ...simcore import Classifier, HostHead, golden
+from ...registry.formats.manifest import MAX_LAYER
+from ...simcore import Classifier, golden
 from ...simcore.classifier import read_labels
 from ...simcore.text.splitting import read_tokenizer
 from ..constraining.recipe import bring_to_core, choose_recipe
@@ -19,11 +20,11 @@ from ..evaluation.stages import describe_data, evaluate_stages, label_indices
 from ..lookup import lookup_file
 from ..network.constrained import CONSTRAINED_FILE
 from ..network.elman import HEADS
-from ..network.place import gate_lines, readout_copies
 from ..read import read_model
 from ..words.question_files import read_questions
 from ..words.tokenizer_file import check_pad_to, read_tokenizer_file
 from ..words.vectors import read_vectors, vocabulary_table
+from .description import describe_network
 from .fitted_tokenizer import fitted_tokenizer
 from .question_words import (
     longest_question,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ..constraining.recipe import PlacedNetwork
+    from ..constraining.recipe import PlacedNetwork, Recipe
     from ..network.elman import ElmanNetwork, Head
     from ..read import FloatModel
     from ..words.question_files import Example
@@ -145,9 +146,7 @@ def convert(
         A file, the network or an option is not supported; the message is one line that names it.
 
     """
-    contents = _read(source, check_readout(readout), note)
-    labelled = all(q.label is not None for q in contents.calibration)
-    chosen = choose_recipe(recipe, labelled=labelled, note=note)
+    contents, chosen = _read(source, check_readout(readout), recipe, note)
     truth = label_indices(contents.worded, contents.names) if chosen == "labels" else None
     placed = bring_to_core(
         contents.network, contents.words, chosen, truth=truth, seed=seed, note=note
@@ -163,7 +162,7 @@ def convert(
     evaluation["data"] = describe_data(Path(source.evaluate or source.calibrate))
     calibrated_on = describe_data(Path(source.calibrate))
     evaluation["calibration"] = {**calibrated_on, "questions": len(contents.words)}
-    evaluation["network"] = _describe(contents.network, placed)
+    evaluation["network"] = describe_network(contents.network, placed)
     files["eval.json"] = (json.dumps(evaluation, indent=2, sort_keys=True) + "\n").encode()
     training = None if contents.training is None else json.loads(contents.training)
     files["MODEL_CARD.md"] = model_card(title, evaluation, training).encode()
@@ -185,17 +184,25 @@ def check_readout(wanted: str) -> Head:
     raise ConvertError(f"readout {wanted!r}: expected {', '.join(HEADS)}")
 
 
-def _read(source: Source, head: Head, note: Callable[[str], None]) -> _Contents:
-    """Read and check every file, so that a wrong one is refused before minutes of distillation."""
+def _read(
+    source: Source, head: Head, recipe: str | None, note: Callable[[str], None]
+) -> tuple[_Contents, Recipe]:
+    """Read and check every file, the small ones first, so that a wrong one is refused before minutes of work."""
     pad_to = check_pad_to(source.pad_to, source.pad_id, source.pad_side, source.truncate_side)
     labels, given = _read_bytes(source.labels), read_tokenizer_file(Path(source.tokenizer), pad_to)
     training = None if source.training is None else _read_training(source.training)
-    vectors = None
-    if source.vectors is not None:
-        vectors = _vocabulary(Path(source.vectors), given, note)
     names = read_labels(labels)
     calibration = _evenly(read_questions(Path(source.calibrate), labelled=False), MAX_CALIBRATION)
+    labelled = all(q.label is not None for q in calibration)
+    chosen = choose_recipe(recipe, labelled=labelled, note=note)
+    held_out = calibration
+    if source.evaluate is not None:
+        held_out = read_questions(Path(source.evaluate), labelled=False)
     texts = [q.text for q in calibration]
+    vectors = None
+    if source.vectors is not None:
+        note(f"reading {Path(source.vectors).name}")
+        vectors = _vocabulary(Path(source.vectors), given, note)
     note(f"reading {Path(source.model).name}")
     network, float_model = read_model(
         Path(source.model),
@@ -208,6 +215,15 @@ def _read(source: Source, head: Head, note: Callable[[str], None]) -> _Contents:
         raise ConvertError(
             f"labels.json: {len(names)} names, but the network has {network.classes} outputs"
         )
+    if chosen == "labels":
+        label_indices(calibration, names)  # raises for a label that the network does not have
+    if all(q.label is not None for q in held_out) and source.evaluate is not None:
+        label_indices(held_out, names)
+    if len(float_model.data) > MAX_LAYER:
+        raise ConvertError(
+            f"model.onnx: {len(float_model.data)} bytes, but a published file has at most {MAX_LAYER}:"
+            " a tokenizer of fewer words makes it smaller"
+        )
     tokenizer = fitted_tokenizer(given, texts, float_model, note)
     split = _split(texts, tokenizer, pad_to, float_model, note)
     known = [i for i, ids in enumerate(split) if len(ids)]
@@ -215,12 +231,7 @@ def _read(source: Source, head: Head, note: Callable[[str], None]) -> _Contents:
         raise DataError(
             f"{source.calibrate}: {len(known)} questions with words, at least {MIN_CALIBRATION} needed"
         )
-    held_out = calibration
-    if source.evaluate is not None:
-        held_out = read_questions(Path(source.evaluate), labelled=False)
-        if all(q.label is not None for q in held_out):
-            label_indices(held_out, names)  # raises for a label that the network does not have
-    return _Contents(
+    contents = _Contents(
         tokenizer=tokenizer,
         labels=labels,
         training=training,
@@ -232,6 +243,7 @@ def _read(source: Source, head: Head, note: Callable[[str], None]) -> _Contents:
         words=[split[i] for i in known],
         held_out=held_out,
     )
+    return contents, chosen
 
 
 def _split(
@@ -307,42 +319,6 @@ def _model_files(
     if contents.training is not None:
         files["training.json"] = contents.training
     return files
-
-
-def _describe(network: ElmanNetwork, placed: PlacedNetwork) -> dict[str, Any]:
-    core, matched = placed.network, placed.matched
-    copies, possible = 0, 0
-    if not isinstance(matched.readout, HostHead):
-        # two cores have a readout each, for the hidden units of one direction
-        parts = matched.readout if isinstance(matched.readout, tuple) else (matched.readout,)
-        hidden = (
-            [core.n_hidden] if len(parts) == 1 else [core.one_direction(w).n_hidden for w in (0, 1)]
-        )
-        copies = sum(len(part.gain) for part in parts) // core.classes
-        possible = sum(readout_copies(n, core.classes) for n in hidden)
-    units = network.n_hidden + (0 if network.backward is None else network.backward.n_hidden)
-    return {
-        "activation": network.activation,
-        "clip": network.clip if np.isfinite(network.clip) else None,
-        "direction": network.direction if network.backward is None else "bidirectional",
-        "words": len(network.rows),
-        "word_vector_components": network.embedding.shape[1],
-        "input_lines": core.n_in,
-        "hidden_units": core.n_hidden,
-        "classes": core.classes,
-        "units_per_float_unit": core.n_hidden // units,
-        "readout": core.readout,
-        "cores": matched.image.cores,
-        "lines_used": core.n_in
-        + core.n_hidden
-        + matched.image.cores * gate_lines(core.readout, core.head),
-        "readout_neurons_per_class": copies,
-        "readout_neurons_possible": possible,
-        "responses": matched.method,
-        "recipe": placed.recipe,
-        "calibration_agreement": matched.agreement,
-        "closed_form_agreement": placed.closed_form_agreement,
-    }
 
 
 def _read_training(path: str | Path) -> bytes:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ...registry import Pin, Registry, bundled
-from ...registry.references import check_alias, check_model, check_version
+from ...registry.preflight import check_publication
 from ...simcore import CoreImage
 from ..constraining.recipe import check_recipe
 from ..errors import ConvertError, ModelFileError
@@ -95,7 +95,7 @@ def publish(
         The tokenizer or the labels are not valid. Nothing was published.
     RegistryError
         A name, the version or the alias is not valid, the version exists with other bytes, or the registry cannot be
-        written.
+        written. All but a difference in bytes alone is found before the conversion begins.
 
     """
     pin, _ = convert_and_publish(
@@ -133,10 +133,6 @@ def convert_and_publish(
     """Publish (see `publish`); return the converted model with its figures as well."""
     if not isinstance(source, Source):
         raise TypeError(f"source: expected a Source, got {source!r}")
-    check_model(name)
-    check_version(version)
-    if alias is not None:
-        check_alias(alias)
     root = _folder(registry)
     if recipe is not None:
         check_recipe(recipe)
@@ -144,6 +140,11 @@ def convert_and_publish(
     if not 0 <= seed <= MAX_SEED:
         raise ConvertError(f"seed {seed}: expected 0..{MAX_SEED}")
     report = note or _ignore
+    higher = check_publication(
+        root, name, version, created=created, alias=alias, actor=actor, reason=reason
+    )
+    if higher is not None:
+        report(f"{name}:{version} is lower than {higher}, which is published already")
     converted = convert(
         source,
         title=f"{name} {version}",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...registry.references import check_alias, check_version
+from ...registry import Reference
+from ...registry.preflight import check_publication
 from ...simcore import Classifier, Encoder, golden
 from ...simcore.text.splitting import TOKENIZER_FILE
 from ..errors import DataError, ModelFileError
@@ -54,15 +55,18 @@ def renew(
         The model or the questions cannot be used, or the new version cannot be published; the registry is unchanged.
 
     """
-    check_version(version)
-    if alias is not None:
-        check_alias(alias)
+    name = Reference.parse(reference).name
+    higher = check_publication(
+        registry.root, name, version, created=created, alias=alias, actor=actor, reason=reason
+    )
+    if higher is not None:
+        note(f"{name}:{version} is lower than {higher}, which is published already")
     texts = [q.text for q in read_questions(calibrate, labelled=False)]
     model = registry.load(reference)
     files = dict(model.files)
-    for name in (TOKENIZER_FILE, "encoder.safetensors"):
-        if name not in files:
-            raise ModelFileError(f"{model.pin}: {name} is missing")
+    for file in (TOKENIZER_FILE, "encoder.safetensors"):
+        if file not in files:
+            raise ModelFileError(f"{model.pin}: {file} is missing")
     # first, because the golden answers must come from the lookup that the edge will use
     encoder = Encoder.from_bytes(files["encoder.safetensors"])
     files |= lookup_file(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,8 @@ from support import TINY_LABELS
 from typer.testing import CliRunner
 
 from spikewatch.convert.cli import app, main
+from spikewatch.convert.errors import ConvertError
+from spikewatch.registry import Registry
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,6 +97,54 @@ class TestCommandLine:
         last = capsys.readouterr().err.strip().splitlines()[-1]
         assert last == f"spikewatch-convert: {message}"
         assert not (folder / "registry").exists()
+
+    @pytest.mark.parametrize(
+        ("more", "message"),
+        [
+            (("--version", "1.0.0"), "tiny:1.0.0 is published as sha256:"),
+            (("--version", "1.1"), "version '1.1': must be SemVer"),
+            (("--name", "Tiny"), "model name 'Tiny': must be 1 to 64 lower-case letters"),
+            (("--alias", "v2"), "alias 'v2': must be 1 to 64 lower-case letters"),
+            (("--actor", "two\nlines"), "actor 'two\\nlines': must be one printable line"),
+            (("--reason", "x" * 5000), "reason 'xxxx"),
+            (("--registry", "labels.json"), "registry labels.json: not a folder"),
+            (("--registry", "labels.json/models"), "labels.json is not a folder"),
+        ],
+    )
+    def test_what_the_registry_would_refuse_is_refused_before_any_file_is_read(
+        self,
+        folder: Path,
+        more: tuple[str, str],
+        message: str,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        Registry.init(folder / "registry").publish(
+            "tiny", "1.0.0", {"labels.json": b"[]"}, created=datetime(2026, 1, 1, tzinfo=UTC)
+        )
+        for name in ("model.onnx", "tokenizer.json", "calibrate.txt"):
+            (folder / name).unlink()
+        monkeypatch.chdir(folder)
+        monkeypatch.setattr("sys.argv", ["spikewatch-convert", *arguments(folder, *more)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        assert stopped.value.code == 2
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert message in line
+
+    def test_a_version_below_the_highest_is_noted(self, folder: Path) -> None:
+        Registry.init(folder / "registry").publish("tiny", "2.0.0", {"labels.json": b"[]"})
+        notes: list[str] = []
+        published(folder, note=notes.append)
+        assert notes[0] == "tiny:1.0.0 is lower than 2.0.0, which is published already"
+
+    def test_a_recipe_that_needs_torch_is_refused_before_the_network_is_read(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("spikewatch.convert.constraining.recipe.find_spec", lambda _: None)
+        (folder / "model.onnx").unlink()
+        with pytest.raises(ConvertError, match=r"^recipe 'distill': torch is not installed: "):
+            published(folder, recipe="distill")
 
     def test_without_torch_the_closed_form_is_published_and_says_so(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch

@@ -51,11 +51,9 @@ def fitted_tokenizer(
     _refuse_segments(found, texts, float_model)
     cut = float_model.layout.cut
     if cut is not None:
-        end = "first" if cut.side == "right" else "last"
-        note(
-            f"the network reads the {end} {cut.words} words of a question only; tokenizer.json cuts there"
-        )
-        tokenizer = with_cut(tokenizer, cut, texts)
+        given, tokenizer = tokenizer, with_cut(tokenizer, cut, texts)
+        if tokenizer != given:
+            note(f"the network reads {_extent(cut)} of a question only; tokenizer.json cuts there")
         found = read_tokenizer(tokenizer)
     padding = found.padding
     if padding is None:
@@ -95,26 +93,29 @@ def with_cut(tokenizer: bytes, cut: Cut, texts: Sequence[str]) -> bytes:
     """
     whole = read_tokenizer(tokenizer)
     document = json.loads(tokenizer)
-    changed = {"truncation": document.get("truncation"), "padding": document.get("padding")}
+    changed: dict[str, Any] = {}
     if whole.truncation is None or whole.truncation["max_length"] > cut.words:
         changed["truncation"] = truncation_to(cut.words, cut.side)
     if whole.padding is not None and (whole.padding["length"] or 0) > cut.words:
         fixed = {"strategy": {"Fixed": cut.words}, "pad_to_multiple_of": None}
         changed["padding"] = document["padding"] | fixed
-    made = with_parts(tokenizer, **changed)
+    made = with_parts(tokenizer, **changed) if changed else tokenizer
     words = " ".join(texts).split()[: cut.words + _BEYOND]
     asked = [*texts, *(" ".join(words[:n]) for n in range(len(words) + 1))]
     ids, starts = LibrarySplitter(whole).split(asked)
     wanted = [cut.apply(part).tolist() for part in np.split(ids, starts[1:-1])]
     ids, starts = LibrarySplitter(read_tokenizer(made)).split(asked)
     if wanted != [part.tolist() for part in np.split(ids, starts[1:-1])]:
-        end = "first" if cut.side == "right" else "last"
         raise ConvertError(
-            f"the network reads the {end} {cut.words} words of a question only, special tokens and padding among them;"
-            " train it with a tokenizer that cuts instead:"
+            f"the network reads {_extent(cut)} of a question only, and no tokenizer.json can cut so behind its special"
+            " tokens, padding and truncation; train the network with a tokenizer that cuts instead:"
             f' tokenizer.enable_truncation({cut.words}, direction="{cut.side}")'
         )
     return made
+
+
+def _extent(cut: Cut) -> str:
+    return f"the {'first' if cut.side == 'right' else 'last'} {cut.words} words"
 
 
 def _refuse_segments(tokenizer: Tokenizer, texts: Sequence[str], float_model: FloatModel) -> None:

@@ -6,8 +6,14 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Final
 
-_NO_FILES: Final = ("output", "pad_to", "pad_id", "pad_side", "truncate_side")
-"""Attributes of a `Source` that are not files."""
+_KINDS: Final = {
+    "output": str,
+    "pad_to": int,
+    "pad_id": int,
+    "pad_side": str,
+    "truncate_side": str,
+}
+"""Types of the attributes of a `Source` that are not files."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +50,7 @@ class Source:
     Raises
     ------
     TypeError
-        An attribute that names a file is neither `str` nor a path.
+        An attribute has another type.
 
     """
 
@@ -62,13 +68,12 @@ class Source:
     truncate_side: str | None = None
 
     def __post_init__(self) -> None:
-        if self.output is not None and not isinstance(self.output, str):
-            raise TypeError(f"Source.output: expected str, got {self.output!r}")
         for field in fields(self):
-            if field.name in _NO_FILES:
-                continue
-            value = getattr(self, field.name)
-            if not isinstance(value, str | Path) and (
+            value, kind = getattr(self, field.name), _KINDS.get(field.name)
+            if kind is not None:
+                if value is not None and type(value) is not kind:
+                    raise TypeError(f"Source.{field.name}: expected {kind.__name__}, got {value!r}")
+            elif not isinstance(value, str | Path) and (
                 value is not None or field.default is MISSING
             ):
                 raise TypeError(f"Source.{field.name}: expected str or Path, got {value!r}")

@@ -90,12 +90,21 @@ def test_a_wrong_name_is_refused_before_any_file_is_read(plain: Source, folder: 
         publish(plain, "No Name", "1.0.0", registry="registry")
 
 
-@pytest.mark.parametrize("wrong", [{"model": None}, {"labels": ["ABBR"]}, {"evaluate": b"x"}])
-def test_a_source_takes_paths_only(wrong: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("wrong", "kind"),
+    [
+        ({"model": None}, "str or Path"),
+        ({"labels": ["ABBR"]}, "str or Path"),
+        ({"evaluate": b"x"}, "str or Path"),
+        ({"output": 1}, "str"),
+        ({"pad_to": "20"}, "int"),
+        ({"pad_id": True}, "int"),
+        ({"truncate_side": 0}, "str"),
+    ],
+)
+def test_a_source_takes_values_of_their_types_only(wrong: dict[str, Any], kind: str) -> None:
     given = {"model": "m", "tokenizer": "t", "labels": "l", "calibrate": "c"} | wrong
-    with pytest.raises(
-        TypeError, match=rf"^Source\.{next(iter(wrong))}: expected str or Path, got "
-    ):
+    with pytest.raises(TypeError, match=rf"^Source\.{next(iter(wrong))}: expected {kind}, got "):
         Source(**given)
 
 

@@ -79,7 +79,9 @@ def test_a_cut_of_the_network_becomes_one_of_the_tokenizer(
 ) -> None:
     given = tokenizer(*settings)
     whole = Tokenizer.from_str(given.decode())
-    made = Tokenizer.from_str(with_cut(given, cut, TEXTS[:3]).decode())
+    cut_there = with_cut(given, cut, TEXTS[:3])
+    assert with_cut(cut_there, cut, TEXTS) == cut_there
+    made = Tokenizer.from_str(cut_there.decode())
     for text in [*TEXTS, ""]:
         wanted = cut.apply(np.array(whole.encode(text).ids, dtype=np.int64)).tolist()
         assert made.encode(text).ids == wanted
@@ -103,8 +105,9 @@ def test_a_cut_that_no_tokenizer_can_make_is_refused(
     with pytest.raises(ConvertError) as error:
         with_cut(tokenizer(*settings), cut, TEXTS)
     assert str(error.value) == (
-        f"the network reads the {end} 5 words of a question only, special tokens and padding among them; train it with"
-        f' a tokenizer that cuts instead: tokenizer.enable_truncation(5, direction="{cut.side}")'
+        f"the network reads the {end} 5 words of a question only, and no tokenizer.json can cut so behind its special"
+        " tokens, padding and truncation; train the network with a tokenizer that cuts instead:"
+        f' tokenizer.enable_truncation(5, direction="{cut.side}")'
     )
 
 

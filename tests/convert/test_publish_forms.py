@@ -97,8 +97,9 @@ def test_a_cut_that_special_tokens_would_escape_is_refused(folder: Path) -> None
     )
     tokenizer.save(str(folder / "tokenizer.json"))
     message = (
-        r"^the network reads the first 5 words of a question only, special tokens and padding among them; train it with"
-        r' a tokenizer that cuts instead: tokenizer\.enable_truncation\(5, direction="right"\)$'
+        r"^the network reads the first 5 words of a question only, and no tokenizer\.json can cut so behind its special"
+        r" tokens, padding and truncation; train the network with a tokenizer that cuts instead:"
+        r' tokenizer\.enable_truncation\(5, direction="right"\)$'
     )
     with pytest.raises(ConvertError, match=message):
         published(folder)

@@ -50,9 +50,9 @@ class ElmanNetwork:
         Order in which the words are read.
     C : float64 (classes, n_hidden), or (classes, n_hidden + backward.n_hidden) for a bidirectional network
     c : float64 (classes,)
-    readout : {"last", "mean", "max"}
-        r, what the head reads: each unit's state after the last word, or the mean or the largest of its states after
-        all words.
+    readout : {"last", "mean", "sum", "max"}
+        r, what the head reads: each unit's state after the last word, or the mean, the sum or the largest of its states
+        after all words.
     ceiling : float
         Largest state of a Relu (6 for ReLU6); inf: none.  Bounding the state of a Relu is the same as bounding its
         pre-activation, so the reader sets `clip` and `ceiling` of a bounded Relu to the same value.
@@ -77,7 +77,7 @@ class ElmanNetwork:
     direction: Literal["forward", "reverse"]
     C: NDArray[np.float64]
     c: NDArray[np.float64]
-    readout: Literal["last", "mean", "max"] = "last"
+    readout: Literal["last", "mean", "sum", "max"] = "last"
     ceiling: float = float("inf")
     alpha: float = 0.2
     beta: float = 0.5
@@ -97,7 +97,21 @@ class ElmanNetwork:
     @property
     def placed_readout(self) -> Literal["last", "mean", "max"]:
         """Readout of the placed network: the mean in place of the largest on a core, because neurons only add up."""
-        return "mean" if self.readout == "max" and self.head == "core" else self.readout
+        if self.readout == "sum" or (self.readout == "max" and self.head == "core"):
+            return "mean"
+        return self.readout
+
+    def with_mean(self, questions: list[NDArray[np.int64]]) -> ElmanNetwork:
+        """Return the network with the mean as its readout in place of a sum; any other network as it is.
+
+        Divided by the number of words, the logits of a sum are those of a mean, with the same class the largest.  Only
+        the head's bias depends on the number of words then, so it becomes its mean over some questions.
+        """
+        if self.readout != "sum":
+            return self
+        share = float(np.mean([1 / len(q) for q in questions]))
+        backward = None if self.backward is None else self.backward.with_mean(questions)
+        return replace(self, readout="mean", c=self.c * share, backward=backward)
 
     def activate(self, pre: NDArray[np.float64]) -> NDArray[np.float64]:
         """Apply clip, f and the ceiling to pre-activations of any shape."""
@@ -155,9 +169,9 @@ class ElmanNetwork:
         for t, (_, alive, _, h) in enumerate(self.trace(questions)):
             if t:
                 read[t] = read[t - 1]  # questions that have ended keep their values
-            if self.readout == "mean":
+            if self.readout in {"mean", "sum"}:
                 total[alive] += h
-                read[t, alive] = total[alive] / (t + 1)
+                read[t, alive] = total[alive] / (t + 1 if self.readout == "mean" else 1)
             elif self.readout == "max" and t:
                 read[t, alive] = np.maximum(read[t, alive], h)
             else:

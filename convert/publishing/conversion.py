@@ -149,7 +149,12 @@ def convert(
     contents, chosen = _read(source, check_readout(readout), recipe, note)
     truth = label_indices(contents.worded, contents.names) if chosen == "labels" else None
     placed = bring_to_core(
-        contents.network, contents.words, chosen, truth=truth, seed=seed, note=note
+        contents.network.with_mean(contents.words),
+        contents.words,
+        chosen,
+        truth=truth,
+        seed=seed,
+        note=note,
     )
     files = _model_files(contents, placed, note)
     note(f"evaluating every stage on {len(contents.held_out)} questions")
@@ -224,6 +229,9 @@ def _read(
             f"model.onnx: {len(float_model.data)} bytes, but a published file has at most {MAX_LAYER}:"
             " a tokenizer of fewer words makes it smaller"
         )
+    rounding = float_model.rounding()
+    if rounding is not None:
+        note(rounding)
     tokenizer = fitted_tokenizer(given, texts, float_model, note)
     split = _split(texts, tokenizer, pad_to, float_model, note)
     known = [i for i, ids in enumerate(split) if len(ids)]

@@ -22,13 +22,28 @@ if TYPE_CHECKING:
 OTHERS: Final = {
     "Attention",
     "Conv",
-    "DynamicQuantizeLinear",
     "GRU",
     "LSTM",
-    "MatMulInteger",
     "MultiHeadAttention",
 }
 """Operators of other kinds of networks; a graph that contains one is refused before it is interpreted."""
+
+QUANTISED: Final = {
+    "ConvInteger",
+    "DynamicQuantizeLSTM",
+    "DynamicQuantizeLinear",
+    "DynamicQuantizeMatMul",
+    "MatMulInteger",
+    "MatMulIntegerToFloat",
+    "QGemm",
+    "QLinearAdd",
+    "QLinearConcat",
+    "QLinearConv",
+    "QLinearMatMul",
+    "QLinearMul",
+    "QLinearSigmoid",
+}
+"""Operators that compute with rounded activations; weights alone may be int8, since they are constants."""
 
 _PREFIX: Final = "spikewatch_"
 
@@ -94,8 +109,18 @@ def parse(data: bytes) -> onnx.ModelProto:
                 f"node {node.name or node.op_type!r}: operator {node.op_type} is not supported,"
                 " only one RNN (Elman) layer is"
             )
+        if node.op_type in QUANTISED:
+            raise quantised(node)
     _time_first(model.graph)
     return model
+
+
+def quantised(node: onnx.NodeProto) -> ModelFileError:
+    """Return the refusal of a node that rounds activations."""
+    return ModelFileError(
+        f"node {node.name or node.op_type!r}: operator {node.op_type} rounds activations to 8 bits: the model is"
+        " quantised; publish the float model that it was made from"
+    )
 
 
 def _time_first(graph: onnx.GraphProto) -> None:

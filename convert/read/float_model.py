@@ -48,6 +48,10 @@ class FloatModel:
     unusable : dict
         Word ids that the model neither skips everywhere nor takes for words, each with what it does to them ("which the
         model takes for padding at the end of a question only"): no word of a question may have such an id.
+    precision : str
+        The half precision that the file computes in, "float16" or "bfloat16"; empty: it computes in single precision.
+    runs_as_stored : bool
+        Whether onnxruntime runs the file in that precision; if not, `session` has it in single precision.
 
     """
 
@@ -58,6 +62,8 @@ class FloatModel:
     threshold: Threshold | None = None
     skipped: frozenset[int] = frozenset()
     unusable: Mapping[int, str] = field(default_factory=dict)
+    precision: str = ""
+    runs_as_stored: bool = True
 
     def can_run(self, question: NDArray[np.int64]) -> bool:
         """Return whether onnxruntime itself can answer a question."""
@@ -74,6 +80,15 @@ class FloatModel:
             f"the file itself answers questions of {most}{length} words only; others are answered by the recurrence"
             f" as read: {others} of {len(questions)} calibration questions"
         )
+
+    def rounding(self) -> str | None:
+        """Say in which precision the file computes if that is not single precision; otherwise None."""
+        if not self.precision:
+            return None
+        how = (
+            "and so does the stage float" if self.runs_as_stored else "which onnxruntime cannot run"
+        )
+        return f"the file computes in {self.precision}, {how}; the network was read and proved in single precision"
 
     def logits(self, questions: list[NDArray[np.int64]]) -> NDArray[np.float64]:
         """Run questions of at least one word each; return the logits, float64 (n, classes)."""

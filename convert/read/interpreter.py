@@ -16,8 +16,10 @@ import onnx
 from onnx import numpy_helper
 
 from ..errors import ModelFileError
-from . import operators
+from . import operators, pooling
 from .affine import Affine, Unsupported, WrongLayout
+from .einsum import einsum
+from .file import quantised
 from .operators import Frame, affine, attribute, concatenated
 from .rnn_operator import rnn
 from .word_operators import on_words
@@ -32,7 +34,7 @@ MAX_ROUNDS: Final = 10_000
 ENDINGS: Final = {"ArgMax", "Hardmax", "LogSoftmax", "Softmax"}
 """Operators that may follow the logits; none of them changes which class is largest."""
 
-HANDLERS: Final = {**operators.HANDLERS, "RNN": rnn}
+HANDLERS: Final = {**operators.HANDLERS, **pooling.HANDLERS, "Einsum": einsum, "RNN": rnn}
 """Function for each operator that may be applied to values that depend on the question's words."""
 
 _AFTER_ENDING: Final = {
@@ -160,6 +162,8 @@ def _on_unknowns(frame: Frame, kind: str, node: onnx.NodeProto, values: list[Any
 
 
 def _handled(frame: Frame, kind: str, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
+    if node.op_type == "QuantizeLinear":
+        raise quantised(node)
     if kind not in HANDLERS:
         raise Unsupported(
             f"operator {kind} is not supported on values that depend on the question's words"
@@ -206,7 +210,9 @@ def _check_axis(node: onnx.NodeProto, logits: Affine) -> None:
     rank = len(logits.shape)
     default = 0 if node.op_type == "ArgMax" else -1
     if attribute(node, "axis", default) % rank != rank - 1:
-        raise Unsupported(f"{node.op_type} is not taken over the classes, the last axis")
+        raise Unsupported(
+            f"{node.op_type} is not taken over the classes, the last axis, but over another one, as attention does"
+        )
 
 
 def _loop(

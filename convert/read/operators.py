@@ -239,18 +239,13 @@ def _reduce(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
     value = affine(values[0])
     axes = axes_of(node, values, len(value.shape))
     keepdims = bool(attribute(node, "keepdims", 1))
-    return [_reduced(frame, node.op_type, value, axes, keepdims=keepdims)]
+    return [reduced(frame, node.op_type, value, axes, keepdims=keepdims)]
 
 
-def _pool(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
-    value = affine(values[0])
-    kind = "ReduceMax" if node.op_type == "GlobalMaxPool" else "ReduceMean"
-    return [_reduced(frame, kind, value, tuple(range(2, len(value.shape))), keepdims=True)]
-
-
-def _reduced(
+def reduced(
     frame: Frame, kind: str, value: Affine, axes: tuple[int, ...], *, keepdims: bool
 ) -> Affine:
+    """Return the largest element, the sum or the mean along some axes."""
     if kind == "ReduceMax":
         kept = [i for i in range(len(value.shape)) if i not in axes]
         outer = [value.shape[i] for i in kept]
@@ -350,8 +345,6 @@ HANDLERS: Final[dict[str, Handler]] = {
     "Dropout": _dropout,
     "Gather": _gather,
     "Gemm": _gemm,
-    "GlobalAveragePool": _pool,
-    "GlobalMaxPool": _pool,
     "HardSigmoid": _activation,
     "Identity": _identity,
     "MatMul": _matmul,

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ..errors import ModelFileError
+from .heads import ONE_OF
 from .inputs import Cut
 from .runtime import RuntimeEnded
 from .special_ids import find_special_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -61,8 +62,22 @@ class _Asked:
     reason: str = ""
 
 
+class _Differs(ModelFileError):
+    """The network as read differs from onnxruntime on the sequences that were `asked`."""
+
+    def __init__(self, asked: _Asked, line: str) -> None:
+        super().__init__(line)
+        self.asked = asked
+
+
 def prove(
-    model: FloatModel, *, compared: set[int], read_at: int, longest: int, seed: int
+    model: FloatModel,
+    *,
+    compared: set[int],
+    read_at: int,
+    again: Callable[[int], ElmanNetwork],
+    longest: int,
+    seed: int,
 ) -> FloatModel:
     """Check a network as read against onnxruntime on random sequences, from one word to more than `longest`.
 
@@ -79,6 +94,8 @@ def prove(
         Word ids with which the graph compares its words.
     read_at
         Number of words that the network was read at.
+    again
+        Reads the network at another number of words; its difference explains a refusal.
     longest
         Words of the longest calibration question, 0 if there are none.
     seed
@@ -87,7 +104,8 @@ def prove(
     Returns
     -------
     FloatModel
-        The model, with the lengths, the padding and the skipped ids that were found.
+        The model, with the lengths, the padding and the skipped ids that were found, and with the sum as the readout of
+        its network if that is what the file computes at every length.
 
     Raises
     ------
@@ -101,7 +119,10 @@ def prove(
         raise ModelFileError("embedding: holds no word except padding")
     rng = np.random.default_rng(seed)
     if model.layout.length is None:
-        model = _at_any_length(model, words, _lengths(max(longest, read_at)), read_at, rng)
+        try:
+            model = _at_any_length(model, words, _lengths(max(longest, read_at)), read_at, rng)
+        except _Differs as e:
+            raise _explained(e, read_at, again) from None
     else:
         model = _at_its_length(model, sorted(compared), words, rng)
 
@@ -174,8 +195,12 @@ def _at_any_length(
 ) -> FloatModel:
     """Prove a model that declares a free length; return it with the lengths that it answers."""
     asked = [_ask(model, words, n, rng) for n in lengths]
-    found = [_differs(model.network, a) for a in asked]
-    if not all(f <= 1 for f in found):
+    networks = _readings(model.network, read_at)
+    model = replace(
+        model,
+        network=min(networks, key=lambda n: sum(not _differs(n, a) <= 1 for a in asked)),
+    )
+    if not all(_differs(model.network, a) <= 1 for a in asked):
         return _limited(model, words, asked, read_at, rng)
     if not model.layout.tells_lengths:
         return model
@@ -191,6 +216,18 @@ def _at_any_length(
             model  # it ignores its mask, so that only questions of equal length can share a batch
         )
     raise _refusal(difference, "")
+
+
+def _readings(network: ElmanNetwork, length: int) -> list[ElmanNetwork]:
+    """Return a network as read at some length, and with a sum in place of its mean: at one length both are the same."""
+    if network.readout != "mean":
+        return [network]
+    return [network, _with_sum(network, length)]
+
+
+def _with_sum(network: ElmanNetwork, length: int) -> ElmanNetwork:
+    backward = None if network.backward is None else _with_sum(network.backward, length)
+    return replace(network, readout="sum", C=network.C / length, backward=backward)
 
 
 def _limited(
@@ -210,10 +247,29 @@ def _limited(
     # reads the first of them, and may divide their sum by the number of all.
     if good == [read_at] and all(a.wanted is None for a in bad if a.length < read_at):
         return replace(model, layout=replace(layout, length=read_at))
-    worst = next((a for a in bad if a.wanted is not None), bad[0])
+    # of one word, the recurrence cannot be read
+    answered = sorted((a for a in bad if a.wanted is not None), key=lambda a: a.length == 1)
+    worst = [*answered, *bad][0]
     if worst.wanted is None:
         raise ModelFileError(f"{worst.reason} (a question of {worst.length} words)")
-    raise _refusal(_differs(network, worst), f" of {worst.length} words")
+    raise _Differs(worst, str(_refusal(_differs(network, worst), f" of {worst.length} words")))
+
+
+def _explained(
+    refusal: _Differs, read_at: int, again: Callable[[int], ElmanNetwork]
+) -> ModelFileError:
+    """Return the refusal of a model, which says more if it computes something else at another number of words."""
+    n = refusal.asked.length
+    try:
+        if not _differs(again(n), refusal.asked) <= 1:
+            return refusal
+    except RuntimeEnded:
+        raise
+    except ModelFileError as e:
+        return ModelFileError(f"with questions of {n} words: {e}")
+    return ModelFileError(
+        f"head: weighs the states otherwise in questions of {n} words than in those of {read_at}; {ONE_OF}"
+    )
 
 
 def _last_good(model: FloatModel, words: I64, good: int, bad: int, rng: np.random.Generator) -> int:
@@ -239,8 +295,10 @@ def _at_its_length(
     for padding in candidates:
         # an id that the graph compares with is padding only if shorter sequences come out right
         padded = replace(model, layout=replace(layout, padding=padding))
-        if excess(model.network, padded.run(shorter), shorter) <= 1:
-            return padded
+        answers = padded.run(shorter)
+        for network in _readings(model.network, length):
+            if excess(network, answers, shorter) <= 1:
+                return replace(padded, network=network)
     difference = excess(model.network, model.run(full), full)
     if not difference <= 1:  # not `difference > 1`, which is false for NaN
         raise _refusal(difference, "")

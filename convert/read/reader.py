@@ -12,8 +12,9 @@ from ..errors import ModelFileError
 from ..network.elman import ElmanNetwork
 from .file import load_file, parse, with_vectors
 from .float_model import FloatModel, with_output
+from .half_precision import as_stored, in_single_precision
 from .proof import prove
-from .readings import read_graph
+from .readings import read_again, read_graph
 from .runtime import SHARED
 from .session_process import first_line, start_session
 from .word_functions import embed
@@ -108,33 +109,38 @@ def read_model_bytes(
     """
     try:
         data = with_vectors(data, vectors)
-        model = parse(data)
+        stored = parse(data)
         SHARED.start()  # it imports onnxruntime while the graph is read here
+        model, precision = in_single_precision(stored)
         layout, reading = read_graph(model, output=output, classes=classes)
-        network = _network(reading)
         shown = with_output(model, reading.tensor)
         with SHARED.session(shown) as session:
             float_model = FloatModel(
                 session=session,
                 data=_published(data, reading.output),
                 layout=layout,
-                network=network,
+                network=_network(reading),
                 threshold=reading.threshold,
             )
             float_model = prove(
                 float_model,
                 compared=reading.unknowns.compared,
                 read_at=reading.length,
+                again=lambda words: _network(read_again(model, layout, reading, words)),
                 longest=longest,
                 seed=seed,
             )
+        if precision:
+            float_model = as_stored(float_model, stored, reading.tensor, precision)
+            if float_model.runs_as_stored:
+                shown = with_output(stored, reading.tensor)
         try:
             here = start_session(shown)
         except Exception as e:  # noqa: BLE001 - onnxruntime raises classes of its C++ side, all derived from Exception
             raise ModelFileError(f"onnxruntime cannot run it: {first_line(e)}") from None
     except ModelFileError as e:
         raise type(e)(f"{what}: {e}") from None
-    return network, replace(float_model, session=here)
+    return float_model.network, replace(float_model, session=here)
 
 
 def _published(data: bytes, output: str) -> bytes:

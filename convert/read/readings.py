@@ -83,6 +83,23 @@ def read_graph(
             ) from refusal
 
 
+def read_again(
+    model: onnx.ModelProto, layout: InputLayout, reading: Reading, words: int
+) -> Reading:
+    """Read the tensor of a reading again, with another number of words.
+
+    Raises
+    ------
+    ModelFileError
+        It cannot be read with this number of words.
+
+    """
+    found = _read_tensor(
+        _Run(model=model, layout=layout, length=words), reading.tensor, reading.output
+    )
+    return replace(found, threshold=reading.threshold)
+
+
 def _needed(model: onnx.ModelProto, found: list[InputLayout]) -> int | None:
     """Return the fewest words that onnxruntime runs the model on; None: it runs on one word and on LENGTH, or never."""
     try:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from ..errors import ModelFileError
 from .affine import CONSTANT, WrongLayout, with_width
+from .chains import SUPPORTED, find_chains, find_steps, units_of
+from .heads import EQUAL, ONE_OF, read_head
 from .states import hidden_states, reached, read_by
 from .unknowns import Application, GivenState, Maximum
 
@@ -22,17 +24,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .activation import Activation
+    from .chains import Step
     from .unknowns import Unknowns
     from .word_functions import WordFunction
 
     F64 = NDArray[np.float64]
-
-EQUAL: Final = 1e-4
-"""Largest difference between the weights of two steps, relative to the largest weight.
-
-It is not zero, because optimisers fold constants differently in each step."""
-
-SUPPORTED: Final = "supported is one Elman layer, in one direction or both, and a linear head"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -60,28 +56,6 @@ class Recurrence:
     words: tuple[WordFunction, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class _Step:
-    """The units of one application that the logits of a question depend on.
-
-    Attributes
-    ----------
-    application : Application
-    columns : dict
-        Column of each unit.
-    position : int
-        Position of the word that the step reads, in the flattened input.
-    before : int
-        Key of the step before; -1: it is the first.
-
-    """
-
-    application: Application
-    columns: dict[int, int]
-    position: int
-    before: int
-
-
 def find_recurrence(unknowns: Unknowns, logits: Any, times: NDArray[np.int64]) -> Recurrence:
     """Find the network that computes the logits of one question.
 
@@ -106,13 +80,13 @@ def find_recurrence(unknowns: Unknowns, logits: Any, times: NDArray[np.int64]) -
     used = [int(c) for c in np.flatnonzero(np.diff(heads.indptr)) if c != CONSTANT]
     maxima = [c for c in used if isinstance(unknowns.owner[c], Maximum)]
     if maxima and len(maxima) != len(used):
-        raise ModelFileError(f"head: reads both largest states and other states; {SUPPORTED}")
+        raise ModelFileError(f"head: reads the largest over time and other states; {ONE_OF}")
     columns = reached(unknowns, used)
     states = hidden_states(unknowns, columns)
     _check_head(unknowns, used, states, times)
-    steps = _steps(unknowns, columns, states)
-    chains = _chains(steps, times)
-    readout, parts = _head(unknowns, heads, used, chains)
+    steps = find_steps(unknowns, columns, states)
+    chains = find_chains(steps, times)
+    readout, parts = read_head(unknowns, heads, used, chains)
     words = _functions_read(unknowns, chains, states)
     layers = tuple(
         _layer(unknowns, chain, times, C, words) for chain, C in zip(chains, parts, strict=True)
@@ -133,6 +107,8 @@ def _check_head(
     if not words:
         return
     owner = unknowns.owner[words[0]]
+    if isinstance(owner, GivenState):
+        raise ModelFileError(f"head: reads the input {owner.name!r}; {SUPPORTED}")
     if not isinstance(owner, Application):
         if not states:
             raise ModelFileError(
@@ -155,174 +131,8 @@ def _check_head(
     )
 
 
-def _steps(unknowns: Unknowns, reached: set[int], states: set[int]) -> dict[int, _Step]:
-    """Group the hidden states by application; return each step by the first column of its application."""
-    columns: dict[int, dict[int, int]] = {}
-    applications: dict[int, Application] = {}
-    for column in sorted(reached & states):
-        owner = unknowns.owner[column]
-        if isinstance(owner, Application):
-            applications[owner.first] = owner
-            unit = unknowns.offset[column] % owner.width
-            columns.setdefault(owner.first, {})[unit] = column
-    if not columns:
-        raise ModelFileError(
-            f"no recurrent layer: the output depends on no hidden state; {SUPPORTED}"
-        )
-    read = {key: _reads(unknowns, applications[key], columns[key], states) for key in columns}
-    for key, (_, before) in read.items():
-        _check_before(applications, key, before)
-    steps = {}
-    for key, (positions, before) in read.items():
-        node = applications[key].node
-        if not positions:
-            raise ModelFileError(
-                f"node {node!r}: reads hidden states but no word: layers between the states and the head are"
-                f" not supported; {SUPPORTED}"
-            )
-        if len(positions) > 1:
-            raise ModelFileError(
-                f"node {node!r}: reads {len(positions)} words at once; {SUPPORTED}"
-            )
-        steps[key] = _Step(
-            application=applications[key],
-            columns=columns[key],
-            position=positions.pop(),
-            before=before.pop() if before else -1,
-        )
-    return steps
-
-
-def _reads(
-    unknowns: Unknowns, application: Application, columns: dict[int, int], states: set[int]
-) -> tuple[set[int], set[int]]:
-    """Return the positions of the words, and the keys of the applications, that a step reads."""
-    positions, before = set(), set()
-    rows = application.rows
-    for column in columns.values():
-        unit = unknowns.offset[column]
-        for read in rows.indices[rows.indptr[unit] : rows.indptr[unit + 1]].tolist():
-            owner = unknowns.owner[read]
-            if isinstance(owner, Maximum):
-                raise ModelFileError(
-                    f"node {application.node!r}: is between the largest states and the head; {SUPPORTED}"
-                )
-            if isinstance(owner, Application) and read in states:
-                before.add(owner.first)
-            elif owner is not None and not isinstance(owner, GivenState):
-                positions.add(unknowns.position[read])
-    return positions, before
-
-
-def _check_before(applications: dict[int, Application], key: int, before: set[int]) -> None:
-    if len(before) < 2:
-        return
-    node = applications[key].node
-    others = sorted({applications[b].node for b in before} - {node})
-    named = f" (among them node {others[0]!r})" if others else ""
-    raise ModelFileError(
-        f"node {node!r}: reads hidden states of more than one step{named}:"
-        f" several layers, skips and attention are not supported; {SUPPORTED}"
-    )
-
-
-def _chains(steps: dict[int, _Step], times: NDArray[np.int64]) -> list[list[_Step]]:
-    """Follow steps back from those that no other step reads; return the chains, from first step to last."""
-    followed = {s.before for s in steps.values()}  # the steps that another step reads
-    chains = []
-    for key, step in steps.items():
-        if key in followed:
-            continue
-        chain = [step]
-        while chain[-1].before != -1:
-            chain.append(steps[chain[-1].before])
-        chains.append(chain[::-1])
-    node = chains[0][0].application.node
-    if any(times[s.position] < 0 for chain in chains for s in chain):
-        raise WrongLayout(f"node {node!r}: the words of a question are not along the assumed axis")
-    length = int(times.max()) + 1
-    if sum(map(len, chains)) != len(steps) or len(chains) > 2:
-        # a chain for each word: these are the questions of a batch, along the other axis
-        kind = WrongLayout if len(chains) == length else ModelFileError
-        raise kind(f"node {node!r}: {len(chains)} chains of hidden states; {SUPPORTED}")
-    # Each chain must read every word once, in the order of the text or in reverse.
-    for chain in chains:
-        order = [int(times[s.position]) for s in chain]
-        if order not in (list(range(length)), list(range(length))[::-1]):
-            raise WrongLayout(
-                f"node {chain[-1].application.node!r}: the head uses states that have"
-                f" seen only {len(order)} of {length} words"
-            )
-    directions = [times[c[0].position] > times[c[-1].position] for c in chains]
-    if len(chains) == 2 and directions[0] == directions[1]:
-        raise ModelFileError(f"node {node!r}: two layers in the same direction; {SUPPORTED}")
-    return sorted(chains, key=lambda c: bool(times[c[0].position] > times[c[-1].position]))
-
-
-def _head(
-    unknowns: Unknowns, heads: Any, used: list[int], chains: list[list[_Step]]
-) -> tuple[Literal["last", "mean", "max"], list[F64]]:
-    """Return what the head reads, and its weights (classes, units) for each chain."""
-    given = next((o for o in (unknowns.owner[c] for c in used) if isinstance(o, GivenState)), None)
-    if given is not None:
-        raise ModelFileError(f"head: reads the input {given.name!r}; {SUPPORTED}")
-    dense = {c: heads[:, [c]].toarray()[:, 0] for c in used}
-    if isinstance(unknowns.owner[used[0]], Maximum):
-        return "max", _head_of_largest(unknowns, dense, chains)
-    zero = np.zeros(heads.shape[0])
-    parts, kinds = [], set()
-    for chain in chains:
-        units = _units(chain)
-        # a state without a column in the logits has weight zero
-        at = np.array(
-            [[dense.get(s.columns.get(u, -1), zero) for u in units] for s in chain]
-        )  # (steps, units, classes)
-        limit = EQUAL * np.abs(at).max(initial=0.0)
-        if (np.abs(at[:-1]) <= limit).all() and len(chain) > 1:
-            kinds.add("last")  # only the last states count
-            parts.append(at[-1].T)
-        elif (np.abs(at - at[:1]) <= limit).all():
-            kinds.add("mean")  # all states count equally, each with its share of the mean's weight
-            parts.append(at.sum(axis=0).T)
-        else:
-            kinds.add("mixed")
-    if kinds not in ({"last"}, {"mean"}):
-        raise ModelFileError(
-            "head: reads neither the last state, the mean nor the largest over time; only these are supported"
-        )
-    return ("last" if kinds == {"last"} else "mean"), parts
-
-
-def _head_of_largest(
-    unknowns: Unknowns, dense: dict[int, F64], chains: list[list[_Step]]
-) -> list[F64]:
-    unit_of = {
-        column: (i, unit)
-        for i, chain in enumerate(chains)
-        for s in chain
-        for unit, column in s.columns.items()
-    }
-    classes = len(next(iter(dense.values())))
-    parts = [np.zeros((classes, len(_units(chain)))) for chain in chains]
-    for column, weights in dense.items():
-        members = unknowns.owner[column].members  # type: ignore[union-attr]
-        found = {unit_of[m] for m in members}
-        i, unit = next(iter(found))
-        # it must be the maximum of one unit, over all steps
-        if len(found) != 1 or len(members) != len(chains[i]):
-            raise ModelFileError(
-                "head: takes a maximum over something other than one unit's states over time"
-            )
-        parts[i][:, _units(chains[i]).index(unit)] += weights
-    return parts
-
-
-def _units(chain: list[_Step]) -> list[int]:
-    return sorted({u for s in chain for u in s.columns})
-
-
 def _functions_read(
-    unknowns: Unknowns, chains: list[list[_Step]], states: set[int]
+    unknowns: Unknowns, chains: list[list[Step]], states: set[int]
 ) -> tuple[WordFunction, ...]:
     """Return the functions of a word that the steps read; raise if they differ between words."""
     found: dict[int, WordFunction] = {}
@@ -350,7 +160,7 @@ def _functions_read(
 
 def _layer(
     unknowns: Unknowns,
-    chain: list[_Step],
+    chain: list[Step],
     times: NDArray[np.int64],
     C: F64,
     words: tuple[WordFunction, ...],
@@ -361,7 +171,7 @@ def _layer(
         raise ModelFileError(
             f"node {chain[0].application.node!r}: activations differ between steps"
         )
-    units = _units(chain)
+    units = units_of(chain)
     d = sum(f.width for f in words)
     place = {u: i for i, u in enumerate(units)}
     W, U, b = np.zeros((len(units), d)), np.zeros((len(units), len(units))), np.zeros(len(units))
@@ -392,8 +202,8 @@ def _layer(
 
 def _parameters(
     unknowns: Unknowns,
-    step: _Step,
-    before: _Step | None,
+    step: Step,
+    before: Step | None,
     units: list[int],
     words: tuple[WordFunction, ...],
 ) -> tuple[F64, F64, F64]:
@@ -424,7 +234,7 @@ def _parameters(
     return dense[:, 1 : 1 + starts[-1]], dense[:, 1 + starts[-1] :], dense[:, 0]
 
 
-def _check_given_state(unknowns: Unknowns, step: _Step, units: list[int], U: F64 | None) -> None:
+def _check_given_state(unknowns: Unknowns, step: Step, units: list[int], U: F64 | None) -> None:
     """Check that an input which a step reads is the initial state: the first step (U is not None) takes U times it."""
     rows = with_width(step.application.rows, len(unknowns.owner)).tocsr()
     dense = rows[[unknowns.offset[step.columns[u]] for u in units if u in step.columns]].tocsc()
@@ -444,9 +254,7 @@ def _check_given_state(unknowns: Unknowns, step: _Step, units: list[int], U: F64
     )
 
 
-def _check_step(
-    step: _Step, wanted: tuple[F64, F64, Any], found: list[Any], *, first: bool
-) -> None:
+def _check_step(step: Step, wanted: tuple[F64, F64, Any], found: list[Any], *, first: bool) -> None:
     # relative to the largest weight, but never below EQUAL itself
     limit = EQUAL * max(1.0, *(float(np.abs(w).max(initial=0.0)) for w in wanted))
     node = step.application.node

@@ -12,7 +12,7 @@ from .affine import CONSTANT, Affine, Unsupported, stack, unknowns
 from .word_functions import Activated, Evaluation, Expression, Id, in_batches, vocabulary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from numpy.typing import NDArray
 
@@ -327,8 +327,8 @@ class Unknowns:
     def _offsets(self, rows: Any) -> NDArray[np.int64]:
         return np.array([self.offset[c] for c in rows.indices], dtype=np.int64)
 
-    def largest(self, value: Affine, groups: NDArray[np.int64]) -> Affine:
-        """Return the largest element of each group; `groups` (groups, members) holds rows of `value.rows`."""
+    def largest(self, value: Affine, groups: Iterable[NDArray[np.int64]]) -> Affine:
+        """Return the largest element of each group, which holds rows of `value.rows`, as a vector."""
         columns = []
         for group in groups:
             members: set[int] = set()

@@ -123,7 +123,31 @@ def _one_hot(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]
     return _elementwise(frame, node, [expanded, places], apply)
 
 
-_SPECIAL: Final = {"Gather": _look_up, "GatherND": _look_up, "OneHot": _one_hot}
+def _dequantize(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any] | None:
+    """Dequantise rows of an int8 table, by one scale or one for each place along an axis."""
+    x, gain, zero = [*values, None][:3]
+    numbers = all(isinstance(v, np.ndarray) for v in (gain, zero) if v is not None)
+    if not isinstance(x, Affine) or attribute(node, "block_size", 0) or not numbers:
+        return None
+    shape = [1] * len(x.shape)
+    if gain.size > 1:
+        shape[attribute(node, "axis", 1) % len(shape)] = gain.size
+    zero = np.zeros(gain.shape) if zero is None else zero.astype(np.float64)
+
+    def apply(given: list[Any]) -> NDArray[Any]:
+        whole, by, origin = given
+        return np.asarray((whole - origin) * by, dtype=np.float32)
+
+    return _elementwise(frame, node, [x, gain.reshape(shape), zero.reshape(shape)], apply)
+
+
+_SPECIAL: Final = {
+    "DequantizeLinear": _dequantize,
+    "Gather": _look_up,
+    "GatherND": _look_up,
+    "OneHot": _one_hot,
+    "com.microsoft.DequantizeLinear": _dequantize,
+}
 
 
 def _by_node(frame: Frame, node: onnx.NodeProto) -> Apply:

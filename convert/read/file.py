@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -97,6 +98,7 @@ def parse(data: bytes) -> onnx.ModelProto:
     """
     try:
         model = onnx.load_model_from_string(data)
+        _sort(model.graph)
         onnx.checker.check_model(model)
         if model.functions:
             # exporters may put parts of a network into local functions, where its nodes would be hidden
@@ -113,6 +115,39 @@ def parse(data: bytes) -> onnx.ModelProto:
             raise quantised(node)
     _time_first(model.graph)
     return model
+
+
+def _sort(graph: onnx.GraphProto) -> None:
+    """Put nodes behind those whose results they read: onnxruntime and its converters need no order."""
+    makers = {name: i for i, n in enumerate(graph.node) for name in n.output if name}
+    reads = {
+        i: [makers[name] for name in tensors_read(n) if name in makers]
+        for i, n in enumerate(graph.node)
+    }
+    if all(before < i for i, found in reads.items() for before in found):
+        return
+    try:
+        order = list(TopologicalSorter(reads).static_order())
+    except CycleError:
+        return  # the checker says so
+    _replace_nodes(graph, [graph.node[i] for i in order])
+
+
+def _replace_nodes(graph: onnx.GraphProto, found: list[onnx.NodeProto]) -> None:
+    # deleting the list invalidates its nodes, so they are copied first
+    copies = [onnx.NodeProto.FromString(n.SerializeToString()) for n in found]
+    del graph.node[:]
+    graph.node.extend(copies)
+
+
+def tensors_read(node: onnx.NodeProto) -> list[str]:
+    """Return the names of the tensors that a node reads, including those that its bodies read."""
+    bodies = [a.g for a in node.attribute if a.type == onnx.AttributeProto.GRAPH]
+    return [
+        *node.input,
+        *(name for body in bodies for inner in body.node for name in tensors_read(inner)),
+        *(o.name for body in bodies for o in body.output),
+    ]
 
 
 def quantised(node: onnx.NodeProto) -> ModelFileError:
@@ -148,10 +183,7 @@ def _time_first(graph: onnx.GraphProto) -> None:
                 node.output[at] = turned
         found += [node, *after]
     if len(found) > len(graph.node):
-        # deleting the list invalidates its nodes, so they are copied first
-        copies = [onnx.NodeProto.FromString(n.SerializeToString()) for n in found]
-        del graph.node[:]
-        graph.node.extend(copies)
+        _replace_nodes(graph, found)
 
 
 def nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:

@@ -19,7 +19,7 @@ from ..errors import ModelFileError
 from . import operators, pooling
 from .affine import Affine, Unsupported, WrongLayout
 from .einsum import einsum
-from .file import quantised
+from .file import quantised, tensors_read
 from .operators import Frame, affine, attribute, concatenated
 from .rnn_operator import rnn
 from .word_operators import on_words
@@ -105,16 +105,6 @@ def _needed(graph: onnx.GraphProto, wanted: list[str]) -> list[onnx.NodeProto]:
             found.append(node)
             names |= set(tensors_read(node))
     return found[::-1]
-
-
-def tensors_read(node: onnx.NodeProto) -> list[str]:
-    """Return the names of the tensors that a node reads, including those that its bodies read."""
-    bodies = [a.g for a in node.attribute if a.type == onnx.AttributeProto.GRAPH]
-    return [
-        *node.input,
-        *(name for body in bodies for inner in body.node for name in tensors_read(inner)),
-        *(o.name for body in bodies for o in body.output),
-    ]
 
 
 def _run_node(frame: Frame, node: onnx.NodeProto, scope: ChainMap[str, Any]) -> list[Any]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import numpy as np
 import onnx
 
-from .interpreter import tensors_read
+from .file import tensors_read
 from .runtime import SHARED
 
 if TYPE_CHECKING:

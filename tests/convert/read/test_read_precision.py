@@ -115,7 +115,7 @@ def test_half_precision_that_leaves_the_range_of_float16_is_refused(tmp_path: Pa
     w = weights()
     w["embedding"] = w["embedding"] * 1e4
     w["W"] = w["W"] * 100
-    model = convert_float_to_float16(elman(w, lengths=False, activation="Relu"), keep_io_types=True)
+    model = convert_float_to_float16(elman(w, lengths=False, activation="Relu"))
     with pytest.raises(
         ModelFileError, match=r"m\.onnx: it computes in float16, and there its logits differ"
     ):

@@ -9,8 +9,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
+from networks import elman, save, weights
 from publishing import CLOSED, published
 from support import TINY_LABELS
+from tokenizers import Tokenizer
 from typer.testing import CliRunner
 
 from spikewatch.convert.cli import app, main
@@ -68,6 +70,23 @@ class TestCommandLine:
         assert re.search(r"estimated power, paper +│ +17\.09 uW", table.stdout)
         assert re.search(r"lines \(fan-in\) +│ +\d+ │ +64 │", table.stdout)
 
+    def test_padding_by_own_code_is_published_in_the_tokenizer(self, folder: Path) -> None:
+        save(elman(weights(d=12), activation="Relu", lengths=False), folder / "model.onnx")
+        padding = ["--pad-to", "5", "--pad-id", "3", "--pad-side", "left"]
+        more = [*padding, "--truncate-side", "left"]
+        made = CliRunner().invoke(app, arguments(folder, *more))
+        assert made.exit_code == 0, made.output
+        questions = (folder / "calibrate.txt").read_text().splitlines()
+        cut = sum(len(line.split()) > 5 for line in questions)
+        line = (
+            f"{cut} of {len(questions)} questions have more than 5 words and lose their first ones"
+        )
+        assert line in made.stderr
+        files = Registry(folder / "registry").load("tiny:1.0.0").files
+        tokenizer = Tokenizer.from_str(files["tokenizer.json"].decode())
+        assert tokenizer.encode("who is").ids == [3, 3, 3, 1, 7]
+        assert tokenizer.encode("who is what where how many").ids == [7, 2, 3, 5, 6]
+
     @pytest.mark.parametrize(
         ("more", "message"),
         [
@@ -80,6 +99,9 @@ class TestCommandLine:
                 "recipe 'magic': expected closed-form, distill, labels",
             ),
             (("--readout", "edge"), "readout 'edge': expected core, host"),
+            (("--pad-to", "0"), "--pad-to 0: limits 1..1024"),
+            (("--pad-to", "5", "--pad-side", "up"), "--pad-side up: expected left or right"),
+            (("--pad-id", "3"), "--pad-id 3: has a meaning only with --pad-to"),
         ],
     )
     def test_a_wrong_option_is_refused_in_one_line(

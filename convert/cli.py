@@ -13,9 +13,34 @@ import typer
 
 from ..registry import Registry, RegistryError, bundled
 from ..simcore import SimcoreError
+from ..simcore.question_files import ReadOptions  # noqa: TC001 - typer evaluates annotations
 from .errors import ConvertError
 from .evaluation.explain import explain as explain_question
 from .evaluation.tables import show, show_explanation
+from .options import (
+    Actor,
+    Alias,
+    AsJson,
+    Calibrate,
+    Evaluate,
+    Fine,
+    Labelled,
+    Output,
+    PadId,
+    PadSide,
+    PadTo,
+    Readout,
+    Reason,
+    Recipe,
+    Reference,
+    Store,
+    TruncateSide,
+    Vectors,
+    Version,
+    WordNetFolder,
+    reads_questions,
+)
+from .words.question_files import AS_USUAL
 
 PROGRAM = "spikewatch-convert"
 EXTRAS = {
@@ -28,30 +53,6 @@ EXTRAS = {
     "jinja2": "report",
 }
 """Libraries that the base install lacks, with the extra that installs each."""
-
-WordNetFolder = Annotated[
-    Path | None,
-    typer.Option(help="Folder of WordNet 3.0's files (Debian: wordnet-base, /usr/share/wordnet)."),
-]
-Fine = Annotated[bool, typer.Option("--fine", help="Use TREC's fine labels.")]
-Reference = Annotated[
-    str, typer.Argument(metavar="REF", help="model:version, model:alias or model@digest.")
-]
-Store = Annotated[
-    Path | None,
-    typer.Option(
-        "--registry",
-        envvar="SPIKEWATCH_REGISTRY",
-        help="Registry folder; default: the bundled one.",
-    ),
-]
-Version = Annotated[str, typer.Option(help="SemVer of the new version.")]
-Alias = Annotated[str | None, typer.Option(help="Alias to move to the new version.")]
-Actor = Annotated[
-    str | None, typer.Option(help="Who publishes, for the registry's journal; default: user@host.")
-]
-Reason = Annotated[str, typer.Option(help="Why, for the registry's journal.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
 
 app = typer.Typer(
     name=PROGRAM,
@@ -101,9 +102,10 @@ def _fail(message: str) -> NoReturn:
 
 
 @app.command()
+@reads_questions
 def train(
-    data: Annotated[Path, typer.Option(help="Labelled questions: .label (TREC), .tsv or .jsonl.")],
-    vectors: Annotated[Path, typer.Option(help="Word vectors (word2vec, fastText, GloVe).")],
+    data: Labelled,
+    vectors: Vectors,
     out: Annotated[Path, typer.Option(help="Folder for the trained network.")],
     wordnet: WordNetFolder = None,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
@@ -121,6 +123,7 @@ def train(
         Path | None,
         typer.Option(help="cross-validation.json of the same recipe, to copy into training.json."),
     ] = None,
+    reading: ReadOptions = AS_USUAL,
 ) -> None:
     """Train an Elman RNN for one core.
 
@@ -137,6 +140,7 @@ def train(
             seed=seed,
             dev=dev,
             fine=fine,
+            reading=reading,
             search=search,
             validation=validation,
             progress=progress,
@@ -145,14 +149,16 @@ def train(
 
 
 @app.command()
+@reads_questions
 def cross_validate(
-    data: Annotated[Path, typer.Option(help="Labelled questions: .label (TREC), .tsv or .jsonl.")],
-    vectors: Annotated[Path, typer.Option(help="Word vectors (word2vec, fastText, GloVe).")],
+    data: Labelled,
+    vectors: Vectors,
     out: Annotated[Path, typer.Option(help="Folder for the figures; a stopped run resumes there.")],
     wordnet: WordNetFolder = None,
     folds: Annotated[int, typer.Option(help="Number of folds.")] = 5,
     seeds: Annotated[int, typer.Option(help="Number of seeds: 0, 1, ...")] = 3,
     fine: Fine = False,
+    reading: ReadOptions = AS_USUAL,
 ) -> None:
     """Cross-validate a recipe, up to the spiking core.
 
@@ -169,6 +175,7 @@ def cross_validate(
             folds=folds,
             seeds=seeds,
             fine=fine,
+            reading=reading,
             progress=progress,
             note=lambda line: typer.echo(line, err=True),
         )
@@ -176,16 +183,14 @@ def cross_validate(
 
 
 @app.command()
+@reads_questions
 def publish(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="The trained network, ONNX.")],
     tokenizer: Annotated[Path, typer.Option(help="tokenizer.json (Hugging Face tokenizers).")],
     labels: Annotated[
         Path, typer.Option(help="labels.json: class names in the order of the outputs.")
     ],
-    calibrate: Annotated[
-        Path,
-        typer.Option(help="Calibration questions (.txt, .jsonl, .tsv, .label)."),
-    ],
+    calibrate: Calibrate,
     registry: Annotated[
         Path,
         typer.Option(
@@ -194,28 +199,11 @@ def publish(
     ],
     name: Annotated[str, typer.Option(help="Model name.")],
     version: Version,
-    recipe: Annotated[
-        str | None,
-        typer.Option(
-            help="closed-form, distill, or labels (uses the labels of --calibrate); default: distill"
-            " if torch is installed."
-        ),
-    ] = None,
-    readout: Annotated[
-        str,
-        typer.Option(
-            help="core: neurons of the core compute the answer; host: the core outputs its hidden"
-            " spikes, and the daemon computes the answer from them."
-        ),
-    ] = "core",
+    recipe: Recipe = None,
+    readout: Readout = "core",
     seed: Annotated[int, typer.Option(help="Seed of the distillation.", min=0, max=2**32)] = 0,
     alias: Alias = None,
-    evaluate: Annotated[
-        Path | None,
-        typer.Option(
-            help="Questions to evaluate every stage on; default: the calibration questions."
-        ),
-    ] = None,
+    evaluate: Evaluate = None,
     training: Annotated[
         Path | None, typer.Option(help="training.json written by train, for the model card.")
     ] = None,
@@ -225,36 +213,15 @@ def publish(
             help="Word vectors (word2vec, fastText, GloVe), for a model whose inputs are word vectors."
         ),
     ] = None,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Output of MODEL that holds the logits; default: the one that is a classifier's.",
-        ),
-    ] = None,
-    pad_to: Annotated[
-        int | None,
-        typer.Option(
-            help="Words that your own code fills every question up to, after the tokenizer (longer ones"
-            " are cut)."
-        ),
-    ] = None,
-    pad_id: Annotated[
-        int | None, typer.Option(help="With --pad-to: word id of the padding; default: 0.")
-    ] = None,
-    pad_side: Annotated[
-        str | None, typer.Option(help="With --pad-to: left or right; default: right.")
-    ] = None,
-    truncate_side: Annotated[
-        str | None,
-        typer.Option(
-            help="With --pad-to: the side at which long questions are cut, left (as Keras'"
-            " pad_sequences does by default) or right; default: right."
-        ),
-    ] = None,
+    output: Output = None,
+    pad_to: PadTo = None,
+    pad_id: PadId = None,
+    pad_side: PadSide = None,
+    truncate_side: TruncateSide = None,
     actor: Actor = None,
     reason: Reason = "",
     as_json: AsJson = False,
+    reading: ReadOptions = AS_USUAL,
 ) -> None:
     """Convert a trained network and publish it.
 
@@ -275,6 +242,7 @@ def publish(
         evaluate=evaluate,
         training=training,
         vectors=vectors,
+        reading=reading,
         output=output,
         pad_to=pad_to,
         pad_id=pad_id,
@@ -303,17 +271,16 @@ def publish(
 
 
 @app.command()
+@reads_questions
 def renew(
     reference: Reference,
-    calibrate: Annotated[
-        Path,
-        typer.Option(help="Typical questions (.txt, .jsonl, .tsv, .label)."),
-    ],
+    calibrate: Calibrate,
     registry: Annotated[Path, typer.Option(envvar="SPIKEWATCH_REGISTRY", help="Registry folder.")],
     version: Version,
     alias: Alias = None,
     actor: Actor = None,
     reason: Reason = "",
+    reading: ReadOptions = AS_USUAL,
 ) -> None:
     """Publish a model again with a lookup and golden questions.
 
@@ -327,6 +294,7 @@ def renew(
         registry=Registry(registry),
         version=version,
         calibrate=calibrate,
+        reading=reading,
         alias=alias,
         created=created,
         actor=actor,
@@ -337,16 +305,20 @@ def renew(
 
 
 @app.command()
+@reads_questions
 def evaluate(
     reference: Reference,
-    data: Annotated[Path, typer.Option(help="Questions (.label, .tsv, .jsonl, .txt).")],
+    data: Annotated[
+        Path, typer.Option(help="Questions, with or without labels (.tsv, .csv, .jsonl, ...).")
+    ],
     registry: Store = None,
     as_json: AsJson = False,
+    reading: ReadOptions = AS_USUAL,
 ) -> None:
     """Count the right answers of a model, stage by stage."""
     from .publishing.publish import evaluate as run  # noqa: PLC0415 - onnxruntime takes a second to import
 
-    figures = run(reference, data, registry=registry)
+    figures = run(reference, data, registry=registry, reading=reading)
     if as_json:
         _print(json.dumps(figures, indent=2))
         return
@@ -374,6 +346,7 @@ def explain(
 
 
 @app.command()
+@reads_questions
 def report(
     reference: Reference,
     out: Annotated[Path, typer.Option(help="HTML file to write; it is self-contained.")],
@@ -386,11 +359,12 @@ def report(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="Questions to evaluate the model on (.label, .tsv, .jsonl, .txt); default: show the"
+            help="Questions to evaluate the model on (.tsv, .csv, .jsonl, ...); default: show the"
             " published figures."
         ),
     ] = None,
     registry: Store = None,
+    reading: ReadOptions = AS_USUAL,
 ) -> None:
     """Write an HTML report on a published model.
 
@@ -399,7 +373,12 @@ def report(
     from .report import write_report  # noqa: PLC0415 - matplotlib takes a second to import
 
     size = write_report(
-        reference, out, registry=Registry(registry or bundled()), question=question, data=data
+        reference,
+        out,
+        registry=Registry(registry or bundled()),
+        question=question,
+        data=data,
+        reading=reading,
     )
     _print(f"{out}: {size:,} bytes")
 

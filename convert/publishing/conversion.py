@@ -21,7 +21,7 @@ from ..lookup import lookup_file
 from ..network.constrained import CONSTRAINED_FILE
 from ..network.elman import HEADS
 from ..read import read_model
-from ..words.question_files import read_questions
+from ..words.question_files import evenly, read_questions, without_numbers
 from ..words.tokenizer_file import check_pad_to, read_tokenizer_file
 from ..words.vectors import read_vectors, vocabulary_table
 from .description import describe_network
@@ -197,12 +197,14 @@ def _read(
     labels, given = _read_bytes(source.labels), read_tokenizer_file(Path(source.tokenizer), pad_to)
     training = None if source.training is None else _read_training(source.training)
     names = read_labels(labels)
-    calibration = _evenly(read_questions(Path(source.calibrate), labelled=False), MAX_CALIBRATION)
+    reading = replace(source.reading, labels=tuple(names))
+    questions = read_questions(Path(source.calibrate), labelled=False, reading=reading)
+    calibration = without_numbers(evenly(questions, MAX_CALIBRATION), names)
     labelled = all(q.label is not None for q in calibration)
     chosen = choose_recipe(recipe, labelled=labelled, note=note)
     held_out = calibration
     if source.evaluate is not None:
-        held_out = read_questions(Path(source.evaluate), labelled=False)
+        held_out = read_questions(Path(source.evaluate), labelled=False, reading=reading)
     texts = [q.text for q in calibration]
     vectors = None
     if source.vectors is not None:
@@ -268,14 +270,6 @@ def _split(
     words = question_words(texts, reader, float_model, note)
     note_lengths([w for w in words if len(w)], reader, float_model, note)
     return words
-
-
-def _evenly(questions: list[Example], limit: int) -> list[Example]:
-    """Choose at most `limit` questions, evenly over the file."""
-    if len(questions) <= limit:
-        return questions
-    chosen = np.linspace(0, len(questions) - 1, limit).astype(int)
-    return [questions[i] for i in chosen]
 
 
 def golden_questions(texts: Sequence[str]) -> list[str]:

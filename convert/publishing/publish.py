@@ -16,7 +16,7 @@ from ..evaluation.model_card import CORES
 from ..evaluation.stages import describe_data, evaluate_stages
 from ..network.constrained import CONSTRAINED_FILE, ConstrainedStages
 from ..read import read_model_bytes
-from ..words.question_files import read_questions
+from ..words.question_files import AS_USUAL, for_model, read_questions
 from .conversion import Converted, check_readout, convert
 from .source import Source
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ...registry import Model
+    from ...simcore.question_files import ReadOptions
 
 REGISTRY_VARIABLE: Final = "SPIKEWATCH_REGISTRY"
 """Environment variable that names the registry's folder where none is given."""
@@ -198,7 +199,11 @@ def _ignore(_line: str) -> None:
 
 
 def evaluate(
-    reference: str | Pin, data: str | Path, *, registry: str | Path | None = None
+    reference: str | Pin,
+    data: str | Path,
+    *,
+    registry: str | Path | None = None,
+    reading: ReadOptions = AS_USUAL,
 ) -> dict[str, Any]:
     """Count how every stage of a published model answers a file of questions.
 
@@ -207,10 +212,12 @@ def evaluate(
     reference
         The model: `model:version`, `model:alias`, `model@digest`, or the pin that `publish` returned.
     data
-        Questions: .label (TREC), .tsv, .jsonl or .txt. Accuracies are counted if all have labels.
+        Questions (docs/question-files.md). Accuracies are counted if all have labels.
     registry
         Folder of the registry; None: the folder that the environment variable `SPIKEWATCH_REGISTRY` names, or else the
         bundled registry.
+    reading
+        Encoding of `data` and names of its columns.
 
     Returns
     -------
@@ -229,12 +236,12 @@ def evaluate(
     """
     if registry is None:
         registry = os.environ.get(REGISTRY_VARIABLE) or bundled()
-    return evaluate_model(Registry(Path(registry)).load(str(reference)), Path(data))
+    return evaluate_model(Registry(Path(registry)).load(str(reference)), Path(data), reading)
 
 
-def evaluate_model(model: Model, data: Path) -> dict[str, Any]:
+def evaluate_model(model: Model, data: Path, reading: ReadOptions = AS_USUAL) -> dict[str, Any]:
     """Count how every stage of a loaded model answers a file of questions (see `evaluate`)."""
-    questions = read_questions(data, labelled=False)
+    questions = read_questions(data, labelled=False, reading=for_model(reading, model.files))
     for name in ("core.safetensors", "model.onnx", CONSTRAINED_FILE):
         if name not in model.files:
             raise ModelFileError(

@@ -10,7 +10,7 @@ from ...simcore import Classifier, Encoder, golden
 from ...simcore.text.splitting import TOKENIZER_FILE
 from ..errors import DataError, ModelFileError
 from ..lookup import lookup_file
-from ..words.question_files import read_questions
+from ..words.question_files import AS_USUAL, for_model, read_questions
 from .conversion import golden_questions
 from .publish import DESCRIPTION
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ...registry import Pin, Registry
+    from ...simcore.question_files import ReadOptions
 
 
 def renew(
@@ -28,6 +29,7 @@ def renew(
     registry: Registry,
     version: str,
     calibrate: Path,
+    reading: ReadOptions = AS_USUAL,
     alias: str | None = None,
     created: datetime | None = None,
     actor: str | None = None,
@@ -61,8 +63,9 @@ def renew(
     )
     if higher is not None:
         note(f"{name}:{version} is lower than {higher}, which is published already")
-    texts = [q.text for q in read_questions(calibrate, labelled=False)]
     model = registry.load(reference)
+    reading = for_model(reading, model.files)
+    texts = [q.text for q in read_questions(calibrate, labelled=False, reading=reading)]
     files = dict(model.files)
     for file in (TOKENIZER_FILE, "encoder.safetensors"):
         if file not in files:

@@ -6,12 +6,16 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Final
 
+from ...simcore.question_files import ReadOptions
+from ..words.question_files import AS_USUAL
+
 _KINDS: Final = {
     "output": str,
     "pad_to": int,
     "pad_id": int,
     "pad_side": str,
     "truncate_side": str,
+    "reading": ReadOptions,
 }
 """Types of the attributes of a `Source` that are not files."""
 
@@ -29,7 +33,7 @@ class Source:
     labels : str or Path
         `labels.json`: the class names in the order of the network's outputs.
     calibrate : str or Path
-        Calibration questions (.txt, .jsonl, .tsv, .label), at least 16; only the recipe `labels` needs their labels.
+        Calibration questions (docs/question-files.md), at least 16; only the recipe `labels` needs their labels.
     evaluate : str or Path or None
         Questions that the figures of the stages are counted on; None: the calibration questions.
     training : str or Path or None
@@ -46,6 +50,8 @@ class Source:
     pad_side, truncate_side : {"left", "right"} or None
         Whether padding comes before the words or after them, and whether long questions lose their first words (as by
         Keras' `pad_sequences`, unless told otherwise) or their last ones; None: "right".
+    reading : ReadOptions
+        Encoding of the question files and names of their columns.
 
     Raises
     ------
@@ -66,6 +72,7 @@ class Source:
     pad_id: int | None = None
     pad_side: str | None = None
     truncate_side: str | None = None
+    reading: ReadOptions = AS_USUAL
 
     def __post_init__(self) -> None:
         for field in fields(self):

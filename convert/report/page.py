@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 import jinja2
 
 from ..errors import ConvertError
+from ..words.question_files import AS_USUAL
 from . import core_sections, cost_sections, evaluation_sections
 from .report_data import gather
 from .theme import SCHEMES
 
 if TYPE_CHECKING:
     from ...registry import Registry
+    from ...simcore.question_files import ReadOptions
     from .report_data import ReportData
 
 
@@ -27,6 +29,7 @@ def write_report(
     registry: Registry,
     question: str | None = None,
     data: Path | None = None,
+    reading: ReadOptions = AS_USUAL,
 ) -> int:
     """Write the report on a published model.
 
@@ -38,7 +41,7 @@ def write_report(
         The HTML file; an existing file is replaced.
     registry
         The registry that holds the model.
-    question, data
+    question, data, reading
         See `gather`.
 
     Returns
@@ -58,7 +61,7 @@ def write_report(
         )
     details = registry.show(reference)
     pinned = f"{details.pin.name}@{details.pin.digest}"  # the alias may move between the two reads
-    report = gather(registry.load(pinned), details, question=question, data=data)
+    report = gather(registry.load(pinned), details, question=question, data=data, reading=reading)
     page = render(report).encode()
     try:
         _write(out, page)

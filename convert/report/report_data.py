@@ -15,13 +15,14 @@ from ..evaluation.figures import class_figures, confusion_matrix, core_figures, 
 from ..evaluation.stages import STAGES, describe_data, label_indices
 from ..network.constrained import CONSTRAINED_FILE
 from ..network.place import unplace
-from ..words.question_files import read_questions
+from ..words.question_files import AS_USUAL, for_model, read_questions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from ...registry import Details, Model
+    from ...simcore.question_files import ReadOptions
     from ..network.constrained import ConstrainedNetwork
     from ..words.question_files import Example
 
@@ -69,7 +70,12 @@ class ReportData:
 
 
 def gather(
-    model: Model, details: Details, *, question: str | None = None, data: Path | None = None
+    model: Model,
+    details: Details,
+    *,
+    question: str | None = None,
+    data: Path | None = None,
+    reading: ReadOptions = AS_USUAL,
 ) -> ReportData:
     """Read a model's files, evaluate it on `data` if given, and explain one question.
 
@@ -81,6 +87,8 @@ def gather(
         The question to explain; None: the first one of `data` that has a text, or QUESTION.
     data
         Questions to evaluate the model on; None: show the figures of `eval.json`.
+    reading
+        Encoding of `data` and names of its columns.
 
     Raises
     ------
@@ -92,8 +100,8 @@ def gather(
     counted = "when the model was published (eval.json)"
     first = None
     if data is not None:
-        questions = read_questions(data, labelled=False)
-        evaluation = evaluation | _count(model, data, questions)
+        questions = read_questions(data, labelled=False, reading=for_model(reading, model.files))
+        evaluation = evaluation | _count(model, data, questions, reading)
         counted = "for this report"
         first = next((q.text for q in questions if q.text), None)
     explanation, unanswered = _follow(model.files, question, first)
@@ -125,12 +133,14 @@ def _document(files: Mapping[str, bytes], name: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _count(model: Model, data: Path, questions: list[Example]) -> dict[str, Any]:
+def _count(
+    model: Model, data: Path, questions: list[Example], reading: ReadOptions
+) -> dict[str, Any]:
     """Evaluate every stage on the questions, or only the core if the model does not contain the earlier stages."""
     if {"model.onnx", CONSTRAINED_FILE} <= model.files.keys():
         from ..publishing.publish import evaluate_model  # noqa: PLC0415 - only here onnxruntime is needed
 
-        return evaluate_model(model, data)
+        return evaluate_model(model, data, reading)
     classifier = Classifier.from_files(model.files)
     answers = classifier.classify([q.text for q in questions])
     if not (answers.ticks > 0).any():

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import TrainingError
+from ..words.question_files import AS_USUAL
 from .corpus import split
 from .inputs import read_inputs
 from .progress import OnProgress, silent
@@ -16,6 +17,8 @@ from .validation import read_validation
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from ...simcore.question_files import ReadOptions
 
 __all__ = ["train"]
 
@@ -32,6 +35,7 @@ def train(
     settings: TrainingSettings | None = None,
     dev: int | None = None,
     fine: bool = False,
+    reading: ReadOptions = AS_USUAL,
     search: bool = False,
     validation: Path | None = None,
     progress: OnProgress = silent,
@@ -44,7 +48,7 @@ def train(
     Parameters
     ----------
     data
-        Labelled questions (`.label`, `.tsv` or `.jsonl`).
+        Labelled questions (docs/question-files.md).
     vectors
         Word vectors (word2vec, fastText `.vec`, GloVe; see `words.vectors`).
     out
@@ -59,6 +63,8 @@ def train(
         Number of questions to hold out; None: as in the settings.
     fine
         Train on TREC's fine labels.
+    reading
+        Encoding of `data` and names of its columns.
     search
         Choose the numbers of inputs and hidden units by trials on a fifth of the training part (see
         `search.best_split`) instead of taking them from the settings.
@@ -77,7 +83,7 @@ def train(
     """
     if not 0 <= seed <= _SEED_MAX:
         raise TrainingError(f"seed: {seed}, expected 0..{_SEED_MAX}")
-    inputs = read_inputs(data, vectors, wordnet, fine=fine)
+    inputs = read_inputs(data, vectors, wordnet, fine=fine, reading=reading)
     settings = settings or TrainingSettings.for_classes(len(inputs.labels))
     if dev is not None:
         settings = replace(settings, dev=dev)

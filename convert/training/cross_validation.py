@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import TrainingError
 from ..evaluation.tables import table
+from ..words.question_files import AS_USUAL
 from .corpus import split_folds
 from .held_out import train_and_evaluate
 from .inputs import read_inputs
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from ...simcore.question_files import ReadOptions
     from .corpus import Split
     from .inputs import TrainingInputs
 
@@ -77,6 +79,7 @@ def cross_validate(
     seeds: int = 3,
     settings: TrainingSettings | None = None,
     fine: bool = False,
+    reading: ReadOptions = AS_USUAL,
     progress: OnProgress = silent,
     note: Callable[[str], None] = lambda _: None,
 ) -> Validation:
@@ -86,7 +89,7 @@ def cross_validate(
 
     Parameters
     ----------
-    data, vectors, wordnet, settings, fine
+    data, vectors, wordnet, settings, fine, reading
         See `train`.
     out
         Folder for `folds.jsonl` and `cross-validation.json`; created if it is missing.
@@ -106,7 +109,7 @@ def cross_validate(
     """
     if seeds < 1:
         raise TrainingError(f"seeds: {seeds}, must be at least 1")
-    inputs = read_inputs(data, vectors, wordnet, fine=fine)
+    inputs = read_inputs(data, vectors, wordnet, fine=fine, reading=reading)
     settings = settings or TrainingSettings.for_classes(len(inputs.labels))
     settings.check_classes(len(inputs.labels))
     parts = list(split_folds(inputs.corpus, folds, FOLD_SEED))

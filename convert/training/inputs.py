@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import TrainingError
-from ..words.question_files import read_questions
+from ..words.question_files import AS_USUAL, read_questions
 from ..words.tokenizer import build_tokenizer
 from ..words.vectors import WordTable, read_vectors
 from ..words.wordnet import FILES as WORDNET_FILES
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from tokenizers import Tokenizer
 
+    from ...simcore.question_files import ReadOptions
     from .corpus import Split
 
 __all__ = ["TrainingInputs", "read_inputs"]
@@ -69,12 +70,19 @@ class TrainingInputs:
             raise TrainingError(f"{file}: the training part has no question of class {names}")
 
 
-def read_inputs(data: Path, vectors: Path, wordnet: Path | None, *, fine: bool) -> TrainingInputs:
+def read_inputs(
+    data: Path,
+    vectors: Path,
+    wordnet: Path | None,
+    *,
+    fine: bool,
+    reading: ReadOptions = AS_USUAL,
+) -> TrainingInputs:
     """Read the files of a training run.
 
     Parameters
     ----------
-    data, vectors, wordnet, fine
+    data, vectors, wordnet, fine, reading
         See `train`.
 
     Raises
@@ -82,7 +90,7 @@ def read_inputs(data: Path, vectors: Path, wordnet: Path | None, *, fine: bool) 
     DataError
         If a file cannot be read.
     """
-    questions = read_questions(data, labelled=True, fine=fine)
+    questions = read_questions(data, labelled=True, fine=fine, reading=reading)
     tokenizer, table = build_tokenizer(read_vectors(vectors))
     sources: dict[str, Any] = {
         "data": {"file": data.name, "sha256": _sha256(data), "fine": fine},
@@ -101,7 +109,11 @@ def read_inputs(data: Path, vectors: Path, wordnet: Path | None, *, fine: bool) 
         table=table,
         focus=Focus(words, nouns),
         labels=class_names(questions),
-        corpus=encode(questions, read_questions(data, labelled=True, fine=True), tokenizer),
+        corpus=encode(
+            questions,
+            read_questions(data, labelled=True, fine=True, reading=reading),
+            tokenizer,
+        ),
         sources=sources,
     )
 

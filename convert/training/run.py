@@ -266,6 +266,12 @@ def _write(
 
 
 def _tsv(questions: Sequence[Example]) -> bytes:
-    # Line breaks in a text would end the record, so all white space becomes single blanks.
-    lines = [f"{q.label}\t{' '.join(q.text.split())}\n" for q in questions]
+    lines = [f"{q.label}\t{_field(q.text)}\n" for q in questions]
     return ("label\ttext\n" + "".join(lines)).encode()
+
+
+def _field(text: str) -> str:
+    # Line breaks in a text would end the record, so all white space becomes single blanks.
+    text = " ".join(text.split())
+    # A quote at the beginning would be read as that of a quoted field.
+    return '"' + text.replace('"', '""') + '"' if text.startswith('"') else text

@@ -9,9 +9,9 @@ from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
-from ...simcore.question_files import QuestionFileError, ReadOptions, questions
+from ...simcore.question_files import QuestionFileError, ReadOptions
 from ...simcore.question_files.options import UTF8
-from ...simcore.question_files.reading import plain_questions
+from ...simcore.question_files.reading import begun, plain_questions
 from ..errors import RejectedInputError
 from ..files import durable
 from ..spool import names
@@ -152,9 +152,8 @@ class InputFile:
         """Yield the input's records; then set its failure, digest and size."""
         kind = names.kind(name)
         try:
-            blocks = questions(raw.read, kind, options, packing=names.packing(name), name=name)
-            # The ids of lines of text are their numbers, which never repeat.
-            yield from blocks if kind == ".txt" else without_duplicates(blocks)
+            layout, blocks = begun(raw.read, kind, options, packing=names.packing(name), name=name)
+            yield from blocks if layout.numbered else without_duplicates(blocks)
         except QuestionFileError as e:
             advice = _TEMPORARY if e.code == "unknown_suffix" else ""
             self.failure = RejectedInputError(e.code, f"{e}{advice}")

@@ -86,7 +86,7 @@ def opened(read: Read, kind: str | None, packing: str | None, name: str = "") ->
         member = archive.open()
         found = names.kind(member) or (kind if kind != names.ZIP else None)
         if found is None or found == names.ZIP or names.packing(member) is not None:
-            raise QuestionFileError("unknown_suffix", f"it holds {member}: {names.unknown(member)}")
+            raise QuestionFileError("unknown_suffix", names.unknown_inside(member))
         content: Read = archive.read
         kind = found
     else:

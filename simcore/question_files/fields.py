@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 TEXT: Final = ("text", "question", "query", "sentence", "utterance", "prompt", "question_text")
 ID: Final = ("id", "qid", "question_id", "query_id")
-LABEL: Final = ("label", "class", "category", "intent")
+LABEL: Final = ("label", "class", "intent")
 """Known names in their order: the first one that a record has is taken."""
 
 MOST_SHAPES: Final = 64
@@ -53,15 +53,32 @@ def _find(
     if given and given in names:
         return names.index(given)
     wanted = (plain(given),) if given else known
-    return next((compared.index(name) for name in wanted if name in compared), None)
+    for name in wanted:
+        for among in (names, compared):  # the name as it is, before those that are alike
+            if name in among:
+                return among.index(name)
+    return None
+
+
+def twice(names: Sequence[str], places: Places, options: ReadOptions) -> str | None:
+    """Return why the columns of a table leave it open which is meant, and what to do; None if they do not."""
+    compared = [plain(name) for name in names]
+    for place in places:
+        if place is None or (count := compared.count(compared[place])) == 1:
+            continue
+        if names[place] in {options.text_field, options.id_field, options.label_field}:
+            count = names.count(names[place])
+        if count > 1:
+            return f"{count} columns are named {compared[place]!r}: rename all but one of them"
+    return None
 
 
 def missing_text(names: Iterable[str], options: ReadOptions) -> str:
     """Return what was found in place of the text's field, and what to do."""
     found = ", ".join(name.strip() for name in names)[:_SHOWN] or "none"
     if options.text_field:
-        return f"no field {options.text_field!r}, which text_field names, among {found}"
-    return f"no text among the fields {found}: name one text, or set text_field to one of them"
+        return f"no field {options.text_field!r} among {found}: set text_field (--text-field) to one of them"
+    return f"no text among the fields {found}: name one text, or set text_field (--text-field) to one of them"
 
 
 class Keys:

@@ -81,7 +81,9 @@ class _JsonFile:
             while not alone and self._skip() == "{":
                 yield self._value()
         elif begin:
-            raise self._refused(f"it begins with {begin!r}, expected an array or an object")
+            raise self._refused(
+                f"it begins with {begin!r}, expected an array or an object: write the records as one array"
+            )
         if rest := self._skip():
             raise self._refused(f"{rest!r} after the end: one array, or objects alone, are read")
 
@@ -220,7 +222,7 @@ class _JsonFile:
     def _bad(self, fault: str, where: int) -> QuestionFileError:
         line = self._line + self._text.count("\n", 0, where)
         return QuestionFileError(
-            "bad_json", f"line {line}: {fault}: the file is damaged or not JSON"
+            "bad_json", f"line {line}: {fault}: the file is damaged or not JSON: write it again"
         )
 
     def _refused(self, what: str) -> QuestionFileError:

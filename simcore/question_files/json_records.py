@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 _SHOWN: Final = 60
 
+_ON_LINES: Final = (
+    "write each record as one object on one line; name a file that is one array .json"
+)
+
 
 class JsonRecords:
     """Makes records of the values of one JSON file: objects, or strings, which are texts.
@@ -35,9 +39,11 @@ class JsonRecords:
         try:
             value = json.loads(line)
         except json.JSONDecodeError as e:
-            return faulty(number, "bad_json", f"{e.msg} at column {e.colno}")
+            return faulty(number, "bad_json", f"{e.msg} at column {e.colno}: {_ON_LINES}")
         except (ValueError, RecursionError) as e:  # too many digits, or too deeply nested
             return faulty(number, "bad_json", str(e).partition(";")[0])
+        if isinstance(value, list):
+            return faulty(number, "bad_record", f"a JSON array: {_ON_LINES}")
         return self.record(number, value)
 
     def record(self, number: int, value: Any) -> InputRecord:
@@ -45,9 +51,10 @@ class JsonRecords:
         if isinstance(value, str):
             return _usual(number, number, value)
         if not isinstance(value, dict):
-            advice = "; name a file that is one array .json" if isinstance(value, list) else ""
             return faulty(
-                number, "bad_record", f"a JSON {json_type(value)}, expected an object{advice}"
+                number,
+                "bad_record",
+                f"a JSON {json_type(value)}: write each record as an object or as a string, its text",
             )
         if self._usual and (text := value.get("text")) is not None:
             if "id" in value:
@@ -96,10 +103,12 @@ def _id(value: Any, number: int) -> int | str | Fault:
 
 def _text(value: Any) -> str | Fault:
     if not isinstance(value, str):
-        return Fault(
-            "bad_text",
-            f"text is a JSON {json_type(value)}, expected a string: set text_field to another key",
-        )
+        advice = "set text_field (--text-field) to another key"
+        if isinstance(value, list | dict):
+            advice = (
+                "write each question as a record of its own (pandas: to_json(orient='records'))"
+            )
+        return Fault("bad_text", f"text is a JSON {json_type(value)}, expected a string: {advice}")
     if not value.isascii() and not _is_unicode(value):
         return Fault("bad_text", "text holds half of a surrogate pair")
     return value
@@ -108,10 +117,13 @@ def _text(value: Any) -> str | Fault:
 def _label(value: Any) -> str | Fault | None:
     if value is None:
         return None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)  # as in a table
     if not isinstance(value, str):
         shown = repr(value)[:_SHOWN]
         return Fault(
-            "bad_label", f"label is {shown}, not a string: set label_field to the labels' names"
+            "bad_label",
+            f"label is {shown}, not a string: set label_field (--label-field) to the labels' names",
         )
     if not _is_unicode(value):
         return Fault("bad_label", "label holds half of a surrogate pair")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from . import pairs
 from .errors import QuestionFileError
-from .fields import NOWHERE, Places, find, missing_text
+from .fields import NOWHERE, Places, find, missing_text, twice
 from .lines import not_utf8
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class Form(StrEnum):
     TABLE = "table"
     PAIRS = "pairs"
     TREC = "trec"
+    FASTTEXT = "fasttext"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,6 +65,11 @@ class Layout:
     places: Places = NOWHERE
     header_lines: int = 0
 
+    @property
+    def numbered(self) -> bool:
+        """Whether the ids of its records are numbers of lines, which never repeat."""
+        return self.form not in {Form.JSON, Form.JSON_LINES} and self.places.id is None
+
 
 class _Header(NamedTuple):
     """A table's first row as one separator gives it, and the lines that it takes."""
@@ -73,8 +79,10 @@ class _Header(NamedTuple):
     lines: int
 
 
+FASTTEXT: Final = "__label__"
+"""How the lines of fastText's files begin: `__label__HUM Who wrote Hamlet?`."""
+
 _FORMS: Final = {
-    ".txt": Form.TEXT,
     ".jsonl": Form.JSON_LINES,
     ".ndjson": Form.JSON_LINES,
     ".json": Form.JSON,
@@ -99,14 +107,19 @@ def find_layout(window: bytes, kind: str, options: ReadOptions, *, whole: bool) 
     Raises
     ------
     QuestionFileError
-        `no_text_column`: a table whose text column cannot be found; `bad_utf8`, if its first line is not UTF-8.
+        `no_text_column`: a table whose text column cannot be found, or that has two of its name; `bad_utf8`, if its
+        first line is not UTF-8.
 
     """
     if kind in _FORMS:
         return Layout(form=_FORMS[kind])
+    if kind == ".txt" and is_plain(window):
+        return Layout(form=Form.TEXT)
     lines = window.decode(errors="replace").split("\n")
     if not whole and len(lines) > 1:
         lines.pop()  # it is cut
+    if kind == ".txt":
+        return _of_txt(lines, options)
     skipped = 0
     separators: Sequence[str] = SEPARATORS if kind == ".csv" else ("\t", ",", ";", "|")
     if named := _SEP.fullmatch(lines[0]):
@@ -117,7 +130,7 @@ def find_layout(window: bytes, kind: str, options: ReadOptions, *, whole: bool) 
     for header in headers:
         places = find(header.names, options)
         if places.text is not None:
-            return _table(header, places, told=named is not None)
+            return _table(header, places, options, told=named is not None)
     if not any(line.strip() for line in lines):
         return Layout(form=Form.TEXT)  # it has no record, which `questions` reports
     found = _without_header(lines[skipped:], kind, options, separators)
@@ -128,7 +141,37 @@ def find_layout(window: bytes, kind: str, options: ReadOptions, *, whole: bool) 
     raise QuestionFileError("no_text_column", _why(best, lines[skipped], options))
 
 
-def _table(header: _Header, places: Places, *, told: bool) -> Layout:
+def is_plain(content: bytes) -> bool:
+    """Return whether the content of a `.txt` file is certainly a question on each line: see `_of_txt`."""
+    return b"\t" not in content and not content.startswith(FASTTEXT.encode())
+
+
+def _of_txt(lines: Sequence[str], options: ReadOptions) -> Layout:
+    """Return the layout of a `.txt` file, which may be a table with TABs, or have labels.
+
+    Spreadsheets save "Unicode text" with TABs, and collections of labelled texts often have this suffix.
+    """
+    if all(line.startswith(FASTTEXT) for line in lines if line.strip()):
+        return Layout(form=Form.FASTTEXT)
+    header = _header(lines, "\t", 0)
+    if header is not None and len(header.names) > 1:
+        places = find(header.names, options)
+        if places.text is not None:
+            return _table(header, places, options, told=True)
+    rows = [line.rstrip("\r").split("\t") for line in lines if line.strip()]
+    text = pairs.text_column(rows, options.labels, by_words=len(rows) > 1)
+    return Layout(form=Form.TEXT) if text is None else _pairs("\t", text, options)
+
+
+def _pairs(separator: str, text: int, options: ReadOptions) -> Layout:
+    places = Places(text=text, id=None, label=1 - text if options.examples else None)
+    form = Form.PAIRS if separator == "\t" else Form.TABLE
+    return Layout(form=form, separator=separator, places=places)
+
+
+def _table(header: _Header, places: Places, options: ReadOptions, *, told: bool) -> Layout:
+    if why := twice(header.names, places, options):
+        raise QuestionFileError("no_text_column", why)
     separator = header.separator if told or len(header.names) > 1 else ONE_COLUMN
     return Layout(
         form=Form.TABLE,
@@ -167,9 +210,7 @@ def _without_header(
         if text is None and separator == "\t" and options.examples and kind == ".tsv":
             text = pairs.documented(rows)
         if text is not None:
-            places = Places(text=text, id=None, label=1 - text if options.examples else None)
-            form = Form.PAIRS if separator == "\t" else Form.TABLE
-            return Layout(form=form, separator=separator, places=places)
+            return _pairs(separator, text, options)
     return None
 
 

@@ -13,16 +13,17 @@ KINDS: Final = (".txt", ".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".label")
 PACKINGS: Final = (".gz", ".bz2", ".xz", ".zst", ZIP)
 """Suffixes of compressed files, after one of KINDS; `.zip` may also be alone, because it has a name inside."""
 
+_SHEET: Final = "save the sheet as CSV"
+
 _ADVICE: Final = {
-    ".xlsx": "save the sheet as CSV",
-    ".xls": "save the sheet as CSV",
-    ".ods": "save the sheet as CSV",
-    ".parquet": "spikewatchd batch reads it",
-    ".docx": "save it as plain text (.txt)",
-    ".pdf": "save it as plain text (.txt)",
-    ".tgz": "unpack it",
-    ".tar": "unpack it",
+    _SHEET: (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".numbers"),
+    "save it as plain text (.txt)": (".docx", ".doc", ".odt", ".rtf", ".pdf", ".html", ".htm"),
+    "save it as JSON lines (.jsonl)": (".xml", ".yaml", ".yml", ".arrow", ".feather", ".pkl"),
+    "unpack it": (".tar", ".tgz", ".tbz2", ".txz", ".7z", ".rar"),
+    "unpack it, or pack it with gzip": (".lzma", ".lz", ".lz4", ".z", ".br", ".sz"),
+    "save it as CSV, or have spikewatchd batch answer it": (".parquet",),
 }
+"""What to do with files of other suffixes."""
 
 
 def kind(name: str) -> str | None:
@@ -46,8 +47,21 @@ def packing(name: str) -> str | None:
 def unknown(name: str, *others: str) -> str:
     """Return why the name of a file is refused, and what to do; `others` are suffixes that are read as well."""
     packed = packing(name)
-    advice = _ADVICE.get(_suffix(name[: -len(packed)] if packed else name), "rename it")
-    return f"its name must end in {', '.join((*KINDS, *others))}: {advice} and try again"
+    inner = name[: -len(packed)] if packed else name
+    suffix = _suffix(inner)
+    advice = next((advice for advice, suffixes in _ADVICE.items() if suffix in suffixes), None)
+    if advice is None:
+        advice = "save it as one of these, or rename it"
+        if packed is not None:
+            advice = f"unpack it once, or rename it (to questions.txt{packed} for example)"
+    return f"its name must end in {', '.join((*KINDS, *others))}: {advice}"
+
+
+def unknown_inside(member: str) -> str:
+    """Return why an archive is refused by the name of the file in it, and what to do."""
+    if _suffix(member) in _ADVICE[_SHEET]:
+        return f"it holds {member}: {_SHEET}"
+    return f"it holds {member}, whose name does not end in {', '.join(KINDS)}: unpack it"
 
 
 def _suffix(name: str) -> str:

@@ -28,6 +28,8 @@ class ReadOptions:
         Labels of the model, by which the label column of a file without a header is recognised; may be empty.
     examples
         Whether labels are read, and records have their numbers as ids: for training and evaluation.
+    fine
+        Whether the labels of TREC's `.label` files are the fine ones (`HUM:ind`).
     max_line_bytes
         Longest line, field of a table or record of a JSON file, in bytes of UTF-8.
     max_bytes
@@ -46,6 +48,7 @@ class ReadOptions:
     label_field: str = ""
     labels: tuple[str, ...] = ()
     examples: bool = False
+    fine: bool = False
     max_line_bytes: int = 1 << 20
     max_bytes: int = 0
 

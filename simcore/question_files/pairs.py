@@ -18,8 +18,9 @@ def text_column(
 ) -> int | None:
     """Return which of two columns is the text; None if this is not certain.
 
-    If one column holds labels of the model alone, the other is the text.  Otherwise the text is the column in which
-    every value has several words, if every value of the other is one short word, and no more of these are different.
+    If one column holds labels of the model alone, the other is the text.  Otherwise every value of the other column is
+    one short word, and no more of these are different; the first text, which may be a header, has several words, and
+    so have most others.
 
     Parameters
     ----------
@@ -42,7 +43,9 @@ def text_column(
         return None  # some rows have a label: the first may be a header, or the labels are of another model
     for text, other in ((0, 1), (1, 0)) if by_words else ():
         alike = len(set(columns[other])) <= len(set(columns[text]))
-        if alike and all(map(_is_sentence, columns[text])) and all(map(_is_word, columns[other])):
+        sentences = [_is_sentence(value) for value in columns[text]]
+        mostly = sentences[0] and sum(sentences) * 4 >= len(sentences) * 3
+        if alike and mostly and all(map(_is_word, columns[other])):
             return text
     return None
 

@@ -8,10 +8,11 @@ from .content import opened
 from .errors import QuestionFileError
 from .json_file import json_blocks
 from .json_records import JsonRecords
-from .layout import Form, find_layout
+from .labelled import label_blocks
+from .layout import Form, find_layout, is_plain
 from .lines import LineReader
 from .record import InputRecord
-from .tables import pair_blocks, table_blocks, trec_blocks
+from .tables import table_blocks
 from .text import WINDOW, decoded, line_feeds
 
 if TYPE_CHECKING:
@@ -61,9 +62,21 @@ def questions(
         The errors of `opened`, `prepared`, `records` and `answerable`.
 
     """
+    yield from begun(read, kind, options, packing=packing, name=name)[1]
+
+
+def begun(
+    read: Callable[[int], bytes],
+    kind: str | None,
+    options: ReadOptions,
+    *,
+    packing: str | None,
+    name: str,
+) -> tuple[Layout, Iterator[list[InputRecord]]]:
+    """Begin to read a file: return the layout of its records, and an iterator over them (see `questions`)."""
     content = opened(read, kind, packing, name)
     file = prepared(content.read, content.kind, options)
-    yield from answerable(records(line_reader(file, options), file.layout, options))
+    return file.layout, answerable(records(line_reader(file, options), file.layout, options))
 
 
 def prepared(read: Callable[[int], bytes], kind: str, options: ReadOptions) -> Prepared:
@@ -108,10 +121,8 @@ def records(
             return json_blocks(reader.read, JsonRecords(options), options)
         case Form.TABLE:
             return table_blocks(reader, layout)
-        case Form.PAIRS:
-            return pair_blocks(reader, layout)
-        case Form.TREC:
-            return trec_blocks(reader, labelled=options.examples)
+        case _:
+            return label_blocks(reader, layout, options)
 
 
 def answerable(blocks: Iterator[list[InputRecord]]) -> Iterator[list[InputRecord]]:
@@ -133,7 +144,7 @@ def answerable(blocks: Iterator[list[InputRecord]]) -> Iterator[list[InputRecord
         count += len(block)
         yield block
     if count == 0:
-        raise QuestionFileError("empty", "no question in it")
+        raise QuestionFileError("empty", "the file holds no questions: write at least one")
     if not readable and first_fault is not None and first_fault.fault is not None:
         raise QuestionFileError(
             "no_record",
@@ -145,6 +156,8 @@ def plain_questions(content: bytes) -> list[InputRecord]:
     """Return the records of a whole text that is within all limits; an empty list if it must be read as a stream."""
     if len(content) > WINDOW or b"\0" in content or content.startswith((b"BZh", b"PK")):
         return []  # it may be UTF-16 or compressed
+    if not is_plain(content):
+        return []  # it may have labels
     try:
         text = line_feeds(content).decode()
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""Read the records of tables, of label files and of files of labels and texts."""
+"""Read the records of tables."""
 
 from __future__ import annotations
 
@@ -130,45 +130,3 @@ class _RowLines:
         """Note that the next line begins a row."""
         self.first = self._last + 1
         self.held.clear()
-
-
-def pair_blocks(reader: LineReader, layout: Layout) -> Iterator[list[InputRecord]]:
-    """Yield the records of lines of a label and a text, in either order, with a TAB between them."""
-    text_last = layout.places.text == 1
-    labelled = layout.places.label is not None
-    for first, lines in reader.blocks():
-        yield [
-            _pair(number, line, text_last=text_last, labelled=labelled)
-            for number, line in enumerate(lines, first)
-            if line and not line.isspace()
-        ]
-
-
-def _pair(number: int, line: str, *, text_last: bool, labelled: bool) -> InputRecord:
-    if text_last:
-        label, tab, text = line.partition("\t")
-    else:
-        text, tab, label = line.rpartition("\t")
-    if not tab:
-        return faulty(number, "bad_record", "no TAB between label and text")
-    return InputRecord(
-        number, text.strip(), None, " ".join(label.split()) or None if labelled else None
-    )
-
-
-def trec_blocks(reader: LineReader, *, labelled: bool) -> Iterator[list[InputRecord]]:
-    """Yield the records of TREC's lines, `COARSE:fine text`."""
-    for first, lines in reader.blocks():
-        yield [
-            _trec(number, line, labelled=labelled)
-            for number, line in enumerate(lines, first)
-            if line and not line.isspace()
-        ]
-
-
-def _trec(number: int, line: str, *, labelled: bool) -> InputRecord:
-    label, _, text = line.strip().partition(" ")
-    coarse, colon, fine = label.partition(":")
-    if not (coarse and colon and fine):
-        return faulty(number, "bad_label", f"label {label[:60]!r} is not COARSE:fine")
-    return InputRecord(number, text.strip(), None, label if labelled else None)

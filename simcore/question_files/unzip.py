@@ -17,11 +17,15 @@ if TYPE_CHECKING:
 
 _HEADER: Final = struct.Struct("<4sHHHHHIIIHH")
 _LOCAL: Final = b"PK\x03\x04"
+_DIRECTORY: Final = (b"PK\x01\x02", b"PK\x05\x06", b"PK\x06\x08")
+"""What may follow the last member: the archive's directory, the end of an empty one, or a block of extra data."""
 _DESCRIPTOR: Final = b"PK\x07\x08"
 _STORED, _DEFLATED = 0, 8
 _ENCRYPTED, _SIZES_LATER, _UTF8_NAME = 1, 8, 0x800
 _ZIP64: Final = 0xFFFFFFFF
 _PIECE: Final = 1 << 14
+
+_OF_DESKTOPS: Final = ("thumbs.db", "desktop.ini")
 
 _SKIPPED_BYTES: Final = 1 << 20
 """Largest member to skip: what a Mac adds to an archive takes a few hundred bytes."""
@@ -40,7 +44,7 @@ class _Member(NamedTuple):
 class Unzip:
     """The content of a zip archive of one file.
 
-    Folders and what systems add (`__MACOSX/`, names with a leading dot) are skipped.
+    Folders and what systems add (`__MACOSX/`, names with a leading dot, `Thumbs.db`) are skipped.
 
     Parameters
     ----------
@@ -69,7 +73,7 @@ class Unzip:
         """
         found = self._next_file()
         if found is None:
-            raise _refused("the archive holds no file")
+            raise _refused("the archive holds no file: put one into it")
         self._begin(found)
         return found.name
 
@@ -97,7 +101,8 @@ class Unzip:
     def _next_file(self) -> _Member | None:
         while (member := self._header()) is not None:
             last = member.name.rpartition("/")[2]
-            if last and not last.startswith(".") and not member.name.startswith("__MACOSX/"):
+            added = not last or last.startswith(".") or last.lower() in _OF_DESKTOPS
+            if not added and not member.name.startswith("__MACOSX/"):
                 return member
             self._begin(member)
             while self._content(_PIECE):
@@ -107,8 +112,11 @@ class Unzip:
         return None
 
     def _header(self) -> _Member | None:
-        if not self._raw.peek(4).startswith(_LOCAL):
-            return None  # the archive's directory follows
+        begin = self._raw.peek(4)
+        if begin != _LOCAL:
+            if begin not in _DIRECTORY:
+                raise _refused("the file ends inside it: copy it again")
+            return None
         fields = _HEADER.unpack(self._exactly(_HEADER.size))
         _, _, flags, method, _, _, crc, _, size, name_bytes, extra_bytes = fields
         raw = self._exactly(name_bytes)

@@ -129,7 +129,7 @@ CASES: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "calibration that is not text": (
         "calibrate.txt",
         lambda: b"who\n\xff\xfe\n",
-        "calibrate.txt:2: byte 0xff is not UTF-8",
+        "calibrate.txt:2: byte 0xff at 0 is not UTF-8: save the file as UTF-8",
     ),
     "label that no output has": (
         "held-out.tsv",

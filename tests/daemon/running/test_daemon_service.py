@@ -161,9 +161,9 @@ UNKNOWN_SUFFIX = (
 @pytest.mark.parametrize(
     ("name", "data", "code", "message"),
     [
-        ("q.txt", b"", "empty", "no question in it"),
-        ("q.csv", b"", "empty", "no question in it"),
-        ("q.txt", b" \n\n", "empty", "no question in it"),
+        ("q.txt", b"", "empty", "the file holds no questions: write at least one"),
+        ("q.csv", b"", "empty", "the file holds no questions: write at least one"),
+        ("q.txt", b" \n\n", "empty", "the file holds no questions: write at least one"),
         ("q.txt", b"ok\nna\xefve\n", "bad_utf8", "line 2: byte 0xef at 2 is not UTF-8"),
         ("q.txt", b"x" * (1 << 20) + b"y\n", "line_too_long", "line 1: more than 1048576 bytes"),
         ("q.doc", b"x", "unknown_suffix", UNKNOWN_SUFFIX),

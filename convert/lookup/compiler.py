@@ -4,29 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
 
 from ...simcore.text.lookup import Lookup
-from ...simcore.text.lookup_format import (
-    AT_START,
-    BYTES,
-    CODE_POINTS,
-    FORM,
-    LONGEST_SPELLED,
-    MAP,
-    NO_UNKNOWN,
-    PAGE,
-    PREFIX,
-    REPLACE,
-    SECOND,
-    SPELLED,
-    SPLIT,
-)
+from ...simcore.text.lookup_format import NO_UNKNOWN, NORMALIZED
 from ...simcore.text.splitting import read_tokenizer
-from .codegen import Symbols, generate
+from .added import added_tables
 from .errors import CannotCompileError
+from .frame import frame_tables
 from .patterns import (
     Alternation,
     CharacterClass,
@@ -36,19 +22,17 @@ from .patterns import (
     may_be_empty,
     parse,
 )
-from .probing import OTHER, SPACE, WORD, mapped, marks, members, merges, seconds, spelled_out
+from .probing import NUMBER, OTHER, PUNCTUATION, SPACE, WORD, bert_accents, bert_map, mapped
+from .steps import Steps
 from .subwords import as_bytes, subword_tables, word_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import NDArray
     from tokenizers import Tokenizer
 
     from .patterns import Node
 
-_FORMS = ("NFC", "NFD", "NFKC", "NFKD")
-_MAPS = ("Lowercase", "StripAccents")
 _GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 """The pattern of the pre-tokenizer ByteLevel (tokenizers 0.23)."""
 
@@ -67,19 +51,41 @@ def compile_tokenizer(data: bytes, *, model_words_only: bool = False) -> Lookup:
     # The library writes every setting out, including those that the file leaves at their defaults.
     tokenizer = read_tokenizer(data, model_words_only=model_words_only)
     described = json.loads(tokenizer.to_str())
-    for feature in ("added_tokens", "post_processor", "truncation", "padding"):
-        if described[feature]:
-            raise CannotCompileError(f"it has {feature.replace('_', ' ')}")
-    compiler = _Compiler()
+    added = added_tables(tokenizer)
+    steps = Steps()
     for each in _parts(described["normalizer"], "normalizers"):
-        compiler.normalize(each)
+        _handler(_NORMALIZERS, "normalizer", each)(steps, each)
+    normalizers = -1
+    if (added["added_flags"] >= NORMALIZED).any():
+        normalizers = len(steps)
     for each in _parts(described["pre_tokenizer"], "pretokenizers"):
-        compiler.split(each)
+        if steps.byte_level:
+            raise CannotCompileError(
+                f"pre-tokenizer {each['type']} after ByteLevel is not supported"
+            )
+        _handler(_PRE_TOKENIZERS, "pre-tokenizer", each)(steps, each)
+    if normalizers > 0 and steps.at_start:
+        # Whether a part is the first then depends on what the normalizers did before the added token.
+        raise CannotCompileError(
+            "pre-tokenizer Metaspace: prepend_scheme first is not supported with a normalizer and"
+            " normalized added tokens"
+        )
+    steps.kinds |= bool((added["added_flags"] % NORMALIZED).any())
+    model = _model(described["model"], tokenizer, byte_level=steps.byte_level)
     return Lookup(
-        **compiler.tables(),
-        **_model(described["model"], tokenizer, byte_level=compiler.byte_level),
+        **steps.tables(),
+        **model,
+        **added,
+        **frame_tables(tokenizer, model["unknown"]),
+        normalizers=normalizers,
         tokenizer=hashlib.sha256(data).hexdigest(),
     ).validate()
+
+
+def _handler(known: dict[str, _Handler], what: str, described: dict[str, Any]) -> _Handler:
+    if described["type"] not in known:
+        raise CannotCompileError(f"{what} {described['type']} is not supported")
+    return known[described["type"]]
 
 
 def _parts(described: dict[str, Any] | None, name: str) -> list[dict[str, Any]]:
@@ -91,151 +97,110 @@ def _parts(described: dict[str, Any] | None, name: str) -> list[dict[str, Any]]:
     return [part for each in described[name] for part in _parts(each, name)]
 
 
-class _Compiler:
-    """Collect the steps of a lookup; patterns become programs at the end, when the symbols of all are known."""
+def _bert(steps: Steps, described: dict[str, Any]) -> None:
+    clean, chinese = described["clean_text"], described["handle_chinese_chars"]
+    accents, lower = described["strip_accents"], described["lowercase"]
+    if clean or chinese:
+        steps.map(bert_map(clean_text=clean, handle_chinese_chars=chinese))
+    if lower if accents is None else accents:
+        steps.form("NFD")
+        steps.map(bert_accents())
+    if lower:
+        steps.map(mapped("Lowercase"))
 
-    def __init__(self) -> None:
-        self.steps: list[tuple[int, Any, int, int]] = []
-        self.pool: list[int] = []
-        self.maps: list[NDArray[np.int32]] = []
-        self.forms = False
-        self.byte_level = False
 
-    def normalize(self, described: dict[str, Any]) -> None:
-        """Add the steps of a normalizer."""
-        kind = described["type"]
-        if kind in _MAPS:
-            self._map(MAP, mapped(kind))
-        elif kind in _FORMS:
-            self.forms = True
-            self._map(FORM, spelled_out(kind), merging=kind.endswith("C"))
-        elif kind == "Prepend":
-            self._prefix(described["prepend"])
-        elif kind == "ByteLevel":
-            self.steps.append((BYTES, 0, 0, 0))
-        elif kind == "Replace":
-            self._replace(_pattern(described["pattern"]), described["content"])
-        else:
-            raise CannotCompileError(f"normalizer {kind} is not supported")
+def _strip(steps: Steps, described: dict[str, Any]) -> None:
+    steps.strip(left=described["strip_left"], right=described["strip_right"])
 
-    def _prefix(self, text: str, *, unless: str = "", at_start: bool = False) -> None:
-        first = len(self.pool)
-        self.pool += map(ord, text)
-        character = ord(unless) + 1 if unless else 0
-        self.steps.append((PREFIX, character + AT_START * at_start, first, len(self.pool)))
 
-    def split(self, described: dict[str, Any]) -> None:
-        """Add the step of a pre-tokenizer."""
-        kind = described["type"]
-        if self.byte_level:
-            raise CannotCompileError(f"pre-tokenizer {kind} after ByteLevel is not supported")
-        if kind == "ByteLevel":
-            self._byte_level(described)
-        elif kind == "Metaspace":
-            self._metaspace(described)
-        elif kind == "Split":
-            behavior, inverted = described["behavior"], described["invert"]
-            if behavior not in {"Removed", "Isolated"}:
-                raise CannotCompileError(
-                    f"pre-tokenizer Split: behavior {behavior} is not supported"
-                )
-            kept = behavior == "Isolated"
-            pattern = _pattern(described["pattern"])
-            self._split(pattern, gaps=kept or not inverted, matches=kept or inverted)
-        elif kind == "CharDelimiterSplit":
-            self._split(literal(described["delimiter"]), gaps=True)
-        elif kind == "WhitespaceSplit":
-            self._split(CharacterClass(SPACE, literal=False), gaps=True)
-        elif kind == "Whitespace":
-            runs = (Repeat(CharacterClass(name, literal=False), 1, None) for name in (WORD, OTHER))
-            self._split(Alternation(tuple(runs)), matches=True)
-        else:
-            raise CannotCompileError(f"pre-tokenizer {kind} is not supported")
+_Handler = Callable[[Steps, dict[str, Any]], None]
 
-    def _byte_level(self, described: dict[str, Any]) -> None:
-        # That the model sees a character for each byte is left to the tables of the model.
-        self.byte_level = True
-        if described["add_prefix_space"]:
-            self._prefix(" ", unless=" ")
-        if described["use_regex"]:
-            self._split(parse(_GPT2), gaps=True, matches=True)
+_NORMALIZERS: Final[dict[str, _Handler]] = {
+    **dict.fromkeys(("NFC", "NFD", "NFKC", "NFKD"), lambda steps, d: steps.form(d["type"])),
+    **dict.fromkeys(("Lowercase", "StripAccents"), lambda steps, d: steps.map(mapped(d["type"]))),
+    "Nmt": lambda steps, _: steps.map(mapped("Nmt", separator="x")),
+    "BertNormalizer": _bert,
+    "Strip": _strip,
+    "Prepend": lambda steps, d: steps.prefix(d["prepend"]),
+    "ByteLevel": lambda steps, _: steps.bytes(),
+    "Replace": lambda steps, d: steps.replace(_pattern(d["pattern"]), d["content"]),
+}
+"""What adds the steps of each normalizer."""
 
-    def _metaspace(self, described: dict[str, Any]) -> None:
-        mark, scheme = described["replacement"], described["prepend_scheme"]
-        if scheme == "first" and any(kind == SPLIT for kind, *_ in self.steps):
-            raise CannotCompileError(
-                "pre-tokenizer Metaspace: prepend_scheme first is not supported after a split"
-            )
-        self._map(MAP, {ord(" "): mark})
-        if scheme != "never":
-            self._prefix(mark, unless=mark, at_start=scheme == "first")
-        if described["split"]:
-            begin = CharacterClass(mark, literal=True)
-            rest = Repeat(CharacterClass(f"[^{_escaped(mark)}]", literal=False), 0, None)
-            self._split(Concatenation((begin, rest)), gaps=True, matches=True)
 
-    def _split(self, pattern: Node, *, gaps: bool = False, matches: bool = False) -> None:
-        self.steps.append((SPLIT, pattern, int(gaps), int(matches)))
+def _byte_level(steps: Steps, described: dict[str, Any]) -> None:
+    # That the model sees a character for each byte is left to the tables of the model.
+    steps.byte_level = True
+    if described["add_prefix_space"]:
+        steps.prefix(" ", unless=" ")
+    if described["use_regex"]:
+        steps.split(parse(_GPT2), gaps=True, matches=True)
 
-    def _replace(self, pattern: Node, content: str) -> None:
-        if isinstance(pattern, CharacterClass):
-            held = (
-                [ord(pattern.source)]
-                if pattern.literal
-                else np.flatnonzero(members(pattern.source))
-            )
-            self._map(MAP, dict.fromkeys(map(int, held), content))
-            return
-        first = len(self.pool)
-        self.pool += map(ord, content)
-        self.steps.append((REPLACE, pattern, first, len(self.pool)))
 
-    def _map(self, kind: int, spelled: Mapping[int, str], *, merging: bool = False) -> None:
-        cells = np.zeros(CODE_POINTS, dtype=np.int32)
-        places: dict[str, int] = {}
-        for c, to in spelled.items():
-            if len(to) == 1:
-                cells[c] = ord(to) - c  # differences, not code points: many pages of them are equal
-                continue
-            if len(to) > LONGEST_SPELLED:
-                raise CannotCompileError(
-                    f"U+{c:04X} becomes {len(to)} characters, limit {LONGEST_SPELLED}"
-                )
-            if to not in places:
-                places[to] = len(self.pool)
-                self.pool += [len(to), *map(ord, to)]
-            cells[c] = SPELLED + places[to]
-        self.steps.append((kind, len(self.maps), int(merging), 0))
-        self.maps.append(cells)
+def _metaspace(steps: Steps, described: dict[str, Any]) -> None:
+    mark, scheme = described["replacement"], described["prepend_scheme"]
+    if scheme == "first" and steps.cuts:
+        raise CannotCompileError(
+            "pre-tokenizer Metaspace: prepend_scheme first is not supported after a split"
+        )
+    steps.map({ord(" "): mark})
+    if scheme != "never":
+        steps.prefix(mark, unless=mark, at_start=scheme == "first")
+    if described["split"]:
+        begin = CharacterClass(mark, literal=True)
+        rest = Repeat(CharacterClass(f"[^{_escaped(mark)}]", literal=False), 0, None)
+        steps.split(Concatenation((begin, rest)), gaps=True, matches=True)
 
-    def tables(self) -> dict[str, Any]:
-        """Return all tables except those of the vocabulary, as attributes of a `Lookup`."""
-        symbols = Symbols(pattern for kind, pattern, *_ in self.steps if kind in {REPLACE, SPLIT})
-        code: list[tuple[int, int, int, int, int]] = []
-        steps = []
-        for kind, operand, a, b in self.steps:
-            at = generate(operand, symbols, code) if kind in {REPLACE, SPLIT} else operand
-            steps.append((kind, at, a, b))
-        mark = np.zeros(CODE_POINTS, dtype=np.uint8)
-        pairs: dict[tuple[int, int], int] = {}
-        if self.forms:
-            pairs = merges()
-            mark = marks() | np.where(seconds(), np.uint8(SECOND), np.uint8(0))
-        # A code point has 21 bits, so a pair fits one int64 key; the kernel searches the sorted keys.
-        keys = {(first << 21) + second: c for (first, second), c in sorted(pairs.items())}
-        byte_index, byte_cells = _paged([symbols.of, mark])
-        map_index, map_cells = _paged(self.maps)
-        return {
-            "byte_index": byte_index,
-            "byte_cells": byte_cells,
-            "map_index": map_index,
-            "map_cells": map_cells,
-            "pool": np.array(self.pool, dtype=np.int32),
-            "merges": np.array(list(keys), dtype=np.int64),
-            "merged": np.array(list(keys.values()), dtype=np.int32),
-            "code": np.array(code, dtype=np.int64).reshape(-1, 5),
-            "steps": np.array(steps, dtype=np.int32).reshape(-1, 4),
-        }
+
+def _split(steps: Steps, described: dict[str, Any]) -> None:
+    behavior, inverted = described["behavior"], described["invert"]
+    if "" not in described["pattern"].values():
+        steps.cut(_pattern(described["pattern"]), behavior, inverted=inverted)
+        return
+    # The empty text matches before every character, and every character is a gap.
+    if behavior == "Removed" and inverted:
+        raise CannotCompileError("pre-tokenizer Split: removes every text")
+    steps.chunk(1)
+
+
+def _whitespace(steps: Steps, _: dict[str, Any]) -> None:
+    runs = (Repeat(CharacterClass(name, literal=False), 1, None) for name in (WORD, OTHER))
+    steps.split(Alternation(tuple(runs)), matches=True)
+
+
+def _bert_words(steps: Steps, _: dict[str, Any]) -> None:
+    steps.split(_SPACE, gaps=True)
+    steps.cut(_PUNCTUATION, "Isolated")
+
+
+def _digits(steps: Steps, described: dict[str, Any]) -> None:
+    behavior = "Isolated" if described["individual_digits"] else "Contiguous"
+    steps.cut(CharacterClass(NUMBER, literal=False), behavior)
+
+
+def _fixed_length(steps: Steps, described: dict[str, Any]) -> None:
+    if not described["length"]:
+        raise CannotCompileError("pre-tokenizer FixedLength: length 0")
+    steps.chunk(described["length"])
+
+
+_SPACE: Final = CharacterClass(SPACE, literal=False)
+_PUNCTUATION: Final = CharacterClass(PUNCTUATION, literal=False)
+
+_PRE_TOKENIZERS: Final[dict[str, _Handler]] = {
+    "ByteLevel": _byte_level,
+    "Metaspace": _metaspace,
+    "Split": _split,
+    "CharDelimiterSplit": lambda steps, d: steps.split(literal(d["delimiter"]), gaps=True),
+    "WhitespaceSplit": lambda steps, _: steps.split(_SPACE, gaps=True),
+    "Whitespace": _whitespace,
+    "BertPreTokenizer": _bert_words,
+    "Digits": _digits,
+    "Punctuation": lambda steps, d: steps.cut(_PUNCTUATION, d["behavior"]),
+    "FixedLength": _fixed_length,
+    "UnicodeScripts": lambda steps, _: steps.cut_at_scripts(),
+}
+"""What adds the steps of each pre-tokenizer."""
 
 
 def _escaped(c: str) -> str:
@@ -251,21 +216,6 @@ def _pattern(described: dict[str, str]) -> Node:
             f"pattern {next(iter(described.values()))!r}: may match the empty text"
         )
     return pattern
-
-
-def _paged(tables: list[Any]) -> tuple[NDArray[np.int32], NDArray[Any]]:
-    """Cut tables of all code points into pages, and store each distinct page once."""
-    if not tables:
-        return np.zeros((0, CODE_POINTS // PAGE), np.int32), np.zeros((0, PAGE), np.int32)
-    kept: dict[bytes, int] = {}
-    index = [
-        kept.setdefault(page.tobytes(), len(kept))
-        for table in tables
-        for page in table.reshape(-1, PAGE)
-    ]
-    # `kept` is in the order in which pages were numbered
-    cells = np.frombuffer(b"".join(kept), dtype=tables[0].dtype).reshape(-1, PAGE)
-    return np.array(index, dtype=np.int32).reshape(len(tables), -1), cells
 
 
 def _model(described: dict[str, Any], tokenizer: Tokenizer, *, byte_level: bool) -> dict[str, Any]:

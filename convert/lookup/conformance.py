@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from tokenizers import models
 
-from ...simcore.text.lookup import LookupSplitter
-from ...simcore.text.lookup_format import CODE_POINTS, PAGE, SECOND, WORD_LEVEL
+from ...simcore.text.lookup import Lookup, LookupSplitter
+from ...simcore.text.lookup_format import CODE_POINTS, PAGE, SECOND
 from ...simcore.text.splitting import LibrarySplitter, read_tokenizer
 from .compiler import ends_in_bytes, word_tables
+from .edges import added_texts, long_texts
 from .errors import CannotCompileError
 from .parts import subword_texts
 from .probing import as_text, characters
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from tokenizers import Tokenizer
 
-    from ...simcore.text.lookup import Lookup
-
 _TEXTS: Final = 3000
 """Number of random texts in a check."""
 
@@ -33,6 +32,15 @@ _OF_A_KIND: Final = 12
 
 _MAPPED: Final = 400
 """Most characters changed by each map, spread evenly over Unicode, that random texts draw from."""
+
+
+_BARE: Final[dict[str, Any]] = {
+    f.name: f.default if f.default_factory is MISSING else f.default_factory()
+    for f in fields(Lookup)
+    if f.name in {"model", "subwords", "truncation", "padding", "frame"}
+    or f.name.startswith("added_")
+}
+"""A lookup's attributes if it has neither a model of parts of words, nor added tokens, nor a frame."""
 
 
 def check_against_library(
@@ -63,7 +71,8 @@ def check_against_library(
     library = read_tokenizer(data, model_words_only=model_words_only)
     chosen = [*texts, *marked_texts(lookup), *random_texts(lookup)]
     vocabulary = list(library.get_vocab())
-    _compare(lookup, library, [*chosen, *vocabulary, *subword_texts(lookup, vocabulary)])
+    whole = [*vocabulary, *subword_texts(lookup, vocabulary), *added_texts(lookup)]
+    _compare(lookup, library, [*chosen, *whole, *long_texts(lookup, texts)])
     # All unknown words share one id, which hides differences: here every piece gets its own id.
     spelled, library = with_all_words(lookup, library, chosen)
     _compare(spelled, library, chosen)
@@ -72,7 +81,10 @@ def check_against_library(
 def with_all_words(
     lookup: Lookup, tokenizer: Tokenizer, texts: Iterable[str]
 ) -> tuple[Lookup, Tokenizer]:
-    """Return lookup and tokenizer with a vocabulary of all pieces that the library splits the texts into."""
+    """Return lookup and tokenizer with a vocabulary of all pieces that the library splits the texts into.
+
+    Without added tokens, and without what is done to the ids of a text at the end.
+    """
     found = dict.fromkeys(piece for text in texts for piece in pieces(tokenizer, text))
     unknown = next(
         word
@@ -80,13 +92,14 @@ def with_all_words(
         if word not in found
     )
     vocabulary = {word: i for i, word in enumerate((unknown, *found))}
-    other = read_tokenizer(tokenizer.to_str().encode())
+    bare = dict.fromkeys(("post_processor", "truncation", "padding"), None) | {"added_tokens": []}
+    described = json.loads(tokenizer.to_str()) | bare
+    other = read_tokenizer(json.dumps(described).encode())
     other.model = models.WordLevel(vocabulary, unk_token=unknown)
     spelled = replace(
         lookup,
         **word_tables(vocabulary, unknown, byte_level=ends_in_bytes(tokenizer)),
-        model=WORD_LEVEL,
-        subwords=None,
+        **_BARE,
     )
     return spelled.validate(), other
 
@@ -110,7 +123,7 @@ def marked_texts(lookup: Lookup) -> list[str]:
 def random_texts(lookup: Lookup, seed: int = 0) -> list[str]:
     """Return random texts that mix characters of all symbols and marks, mapped characters and ASCII."""
     rng = np.random.default_rng(seed)
-    kinds = [_row(lookup.byte_index[row], lookup.byte_cells) for row in (0, 1)]
+    kinds = [_row(index, lookup.byte_cells) for index in lookup.byte_index]
     allowed = np.zeros(CODE_POINTS, dtype=np.bool_)
     allowed[characters()] = True
     alphabets = [

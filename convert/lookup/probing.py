@@ -46,32 +46,57 @@ def as_points(text: str) -> NDArray[np.int32]:
     return np.frombuffer(text.encode("utf-32-le"), dtype="<i4").astype(np.int32)
 
 
-def normalized(normalizer: Any, texts: Iterable[str]) -> list[str]:
-    """Normalise many texts in one call; none may contain a line feed."""
+def normalized(normalizer: Any, texts: Iterable[str], separator: str = "\n") -> list[str]:
+    """Normalise many texts in one call; none may contain the separator."""
     whole = list(texts)
-    found: list[str] = normalizer.normalize_str("\n".join(whole)).split("\n")
+    found: list[str] = normalizer.normalize_str(separator.join(whole)).split(separator)
     if len(found) != len(whole):
-        raise CannotCompileError("its normalizer adds or changes line feeds")
+        raise CannotCompileError(f"its normalizer adds or changes {separator!r}")
     return found
 
 
 @cache
-def mapped(name: str) -> dict[int, str]:
-    """Return each character that a normalizer changes, and the text that it becomes; `name` is the library's."""
-    normalizer = getattr(normalizers, name)()
+def mapped(name: str, *, separator: str = "\n", **options: bool) -> dict[int, str]:
+    """Return each character that a normalizer changes, and the text that it becomes.
+
+    Parameters
+    ----------
+    name
+        The library's.
+    separator
+        A character that the normalizer leaves alone.
+    options
+        Of the normalizer.
+
+    """
+    normalizer = getattr(normalizers, name)(**options)
     result = {}
     for chunk in _chunks():
-        points = chunk[chunk != ord("\n")]
+        points = chunk[chunk != ord(separator)]
         text = as_text(points)
         if normalizer.normalize_str(text) == text:
             # Shortcut: if the whole chunk is unchanged, so is each of its characters.
             continue
-        for c, to in zip(text, normalized(normalizer, text), strict=True):
+        for c, to in zip(text, normalized(normalizer, text, separator), strict=True):
             if c != to:
                 result[ord(c)] = to
-    if normalizer.normalize_str("\n") != "\n":
-        raise CannotCompileError(f"normalizer {name}: changes line feeds")
+    if normalizer.normalize_str(separator) != separator:
+        raise CannotCompileError(f"normalizer {name}: changes {separator!r}")
     return result
+
+
+def bert_map(*, clean_text: bool, handle_chinese_chars: bool) -> dict[int, str]:
+    """Return what BertNormalizer makes of characters before it strips accents."""
+    options = {"clean_text": clean_text, "handle_chinese_chars": handle_chinese_chars}
+    return mapped("BertNormalizer", separator="x", strip_accents=False, lowercase=False, **options)
+
+
+def bert_accents() -> dict[int, str]:
+    """Return what BertNormalizer makes of characters of a text in NFD when it strips accents."""
+    options = dict.fromkeys(("clean_text", "handle_chinese_chars", "lowercase"), False)
+    found = mapped("BertNormalizer", strip_accents=True, **options)
+    decomposed = mapped("NFD")
+    return {c: to for c, to in found.items() if c not in decomposed}
 
 
 @cache
@@ -190,11 +215,59 @@ def other_characters() -> NDArray[np.bool_]:
     return _covered(pre_tokenizers.Whitespace())[0] & ~members(WORD)
 
 
+def numbers() -> NDArray[np.bool_]:
+    """Return which characters Digits splits at: bool (1114112,)."""
+    splitter = pre_tokenizers.Digits(individual_digits=False)
+    result = np.zeros(CODE_POINTS, dtype=np.bool_)
+    for first, last in _covered(splitter)[1]:
+        # All characters of a piece are of the same kind.
+        result[first : last + 1] = len(splitter.pre_tokenize_str("a" + chr(first))) > 1
+    return result
+
+
+def punctuation() -> NDArray[np.bool_]:
+    """Return which characters Punctuation and BertPreTokenizer split at: bool (1114112,)."""
+    return ~_covered(pre_tokenizers.Punctuation("removed"))[0]
+
+
+@cache
+def scripts() -> NDArray[np.uint8]:
+    """Return the number of the script of each character, by UnicodeScripts: uint8 (1114112,); 0 goes with any."""
+    splitter = pre_tokenizers.UnicodeScripts()
+    result = np.zeros(CODE_POINTS, dtype=np.uint8)
+    heads: list[int] = []  # a character of each script
+    latin, greek = (np.array([ord(c)], np.int32) for c in "a\u03b1")
+    for chunk in _chunks():
+        if all(len(splitter.pre_tokenize_str(c + as_text(chunk))) == 1 for c in "a\u03b1"):
+            continue  # most of Unicode is not assigned
+        of_any = _joins(splitter, latin, chunk) & _joins(splitter, greek, chunk)
+        for piece, _ in splitter.pre_tokenize_str(as_text(chunk[~of_any])):
+            points = as_points(piece)
+            joined = np.flatnonzero(_joins(splitter, np.array(heads, np.int32), points[:1]))
+            if not len(joined):
+                heads.append(int(points[0]))
+                joined = np.array([len(heads) - 1])
+            result[points] = joined[0] + 1
+    return result
+
+
+def _joins(splitter: Any, first: NDArray[np.int32], second: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Return which pairs of characters a splitter keeps in one piece."""
+    pairs = np.stack(np.broadcast_arrays(first, second), axis=-1).ravel()
+    cut = np.zeros(len(pairs), dtype=np.bool_)
+    cut[[begin for _, (begin, _) in splitter.pre_tokenize_str(as_text(pairs))]] = True
+    joined: NDArray[np.bool_] = ~cut[1::2]
+    return joined
+
+
 WORD, OTHER, SPACE = "Whitespace, words", "Whitespace, others", "WhitespaceSplit"
+NUMBER, PUNCTUATION = "Digits", "Punctuation"
 NAMED: Final[dict[str, Callable[[], NDArray[np.bool_]]]] = {
     WORD: word_characters,
     OTHER: other_characters,
     SPACE: spaces,
+    NUMBER: numbers,
+    PUNCTUATION: punctuation,
 }
 """Character classes without a regular expression: the library splits at these with another engine."""
 

@@ -24,6 +24,12 @@ cdef extern from "_lookup.h":
         const int32_t *word_ids
         uint64_t edge_mask, seed
         int64_t inner
+    ctypedef struct Added:
+        const int32_t *text
+        const int32_t *ends
+        const int32_t *ids
+        const uint8_t *flags
+        int64_t first, last
     ctypedef struct Lookup:
         const int32_t *byte_index
         const int32_t *map_index
@@ -48,6 +54,12 @@ cdef extern from "_lookup.h":
         uint64_t pair_mask, letter_mask
         double unknown_score
         int32_t most_characters, flags
+        int64_t normalizers
+        Added raw, normalized
+        const int32_t *frame
+        int64_t frame_count, limit, kept, pad_length, pad_multiple
+        int32_t pad_id
+        int cut_left, pad_left
     ctypedef struct Work:
         int64_t *ids
         int64_t id_count
@@ -61,6 +73,7 @@ cdef extern from "_lookup.h":
     void place_pairs(uint64_t seed, const int32_t* rows, int64_t n, Pair* pairs, uint64_t mask) noexcept nogil
     void place_letters(
         uint64_t seed, const int32_t* letters, int64_t n, int32_t* slots, uint64_t mask) noexcept nogil
+    void index_added(Added* a) noexcept nogil
     void fuse_ascii(Lookup* t) noexcept nogil
     int split_text(const Lookup* t, Work* w, const void* data, int kind, int ascii, int64_t n) noexcept nogil
 
@@ -104,8 +117,22 @@ cdef class LookupTables:
         const uint8_t[::1] word_bytes,
         const int32_t[::1] word_ends,
         const int32_t[::1] word_ids,
+        const int32_t[::1] added_text,
+        const int32_t[::1] added_ends,
+        const int32_t[::1] added_ids,
+        const uint8_t[::1] added_flags,
+        const int32_t[::1] frame,
+        int64_t raw,
+        int64_t normalizers,
         int32_t unknown,
         int32_t model,
+        int64_t limit,
+        int64_t kept,
+        bint cut_left,
+        int64_t pad_length,
+        int64_t pad_multiple,
+        int32_t pad_id,
+        bint pad_left,
         uint64_t seed,
         const int32_t[::1] settings=None,
         const uint8_t[::1] affix=None,
@@ -143,8 +170,23 @@ cdef class LookupTables:
         t.code = &code[0, 0] if code.shape[0] else NULL
         t.steps = &steps[0, 0] if steps.shape[0] else NULL
         t.step_count = steps.shape[0]
+        t.normalizers = normalizers
+        if added_ids.shape[0]:
+            t.raw.text, t.raw.ends = &added_text[0], &added_ends[0]
+            t.raw.ids, t.raw.flags = &added_ids[0], &added_flags[0]
+        t.normalized = t.raw
+        t.raw.first, t.raw.last, t.normalized.first, t.normalized.last = 0, raw, raw, added_ids.shape[0]
+        index_added(&t.raw)
+        index_added(&t.normalized)
+        t.frame = &frame[0] if frame.shape[0] else NULL
+        t.frame_count = frame.shape[0]
+        t.limit, t.kept, t.cut_left = limit, kept, cut_left
+        t.pad_length, t.pad_multiple, t.pad_id, t.pad_left = pad_length, pad_multiple, pad_id, pad_left
         fuse_ascii(t)
-        self.kept = [byte_index, byte_cells, map_index, map_cells, pool, merges, merged, code, steps, records, slots]
+        self.kept = [
+            byte_index, byte_cells, map_index, map_cells, pool, merges, merged, code, steps, records, slots,
+            added_text, added_ends, added_ids, added_flags, frame,
+        ]
         if settings is None:
             return
         t.most_characters, t.flags = settings[1], settings[2]

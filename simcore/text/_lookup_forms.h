@@ -1,4 +1,4 @@
-/* Steps that change characters: maps, and Unicode normal forms. */
+/* Steps that change characters: maps, Unicode normal forms, white space to remove at the ends. */
 
 #ifndef SPIKEWATCH_LOOKUP_FORMS_H
 #define SPIKEWATCH_LOOKUP_FORMS_H
@@ -133,6 +133,17 @@ static int run_form(const Lookup *t, Work *w, int map, int merging)
     if (!RESERVE(w, spare, n)) return NO_MEMORY;
     sort_marks(t, w->text, w->spare, n);
     if (merging) w->length = merge_marks(t, w->text, n);
+    return 0;
+}
+
+/* Remove white space at the begin, at the end, or at both. */
+static int run_strip(const Lookup *t, Work *w, int left, int right)
+{
+    int64_t first = 0, last = w->length;
+    while (left && first < last && byte_of(t, KINDS, w->text[first]) & IS_SPACE) first++;
+    while (right && first < last && byte_of(t, KINDS, w->text[last - 1]) & IS_SPACE) last--;
+    memmove(w->text, w->text + first, (size_t) (last - first) * sizeof *w->text);
+    w->length = last - first;
     return 0;
 }
 

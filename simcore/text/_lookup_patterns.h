@@ -1,4 +1,4 @@
-/* Steps that match patterns: replacements and splits.
+/* Patterns, and the step that replaces their matches.
 
    A pattern is a program of a backtracking machine that reads symbols and tries the leftmost choice first. */
 
@@ -36,7 +36,7 @@ static inline int keep_choice(Work *w, Choice choice)
 
 /* Return where the match that begins at `p` ends, NO_MATCH, or an error.  Looks no further back than `begin`, and no
    further ahead than `end`.  Recursive only for AHEAD, to a depth of NESTED. */
-static int64_t match_at(
+static __attribute__((noinline)) int64_t match_at(
     const Lookup *t, Work *w, int32_t pc, int64_t begin, int64_t p, int64_t end, int nested)
 {
     const uint8_t *symbols = w->symbols;
@@ -113,7 +113,7 @@ static int64_t match_at(
 
 /* Find the first match at or after `*p` that is not empty.  Return 1 and the match *p .. *last, 0 if there is none, or
    an error (< 0). */
-static int find(const Lookup *t, Work *w, int32_t pc, int64_t begin, int64_t end, int64_t *p, int64_t *last)
+static inline __attribute__((always_inline)) int find(const Lookup *t, Work *w, int32_t pc, int64_t begin, int64_t end, int64_t *p, int64_t *last)
 {
     uint64_t mask = (uint64_t) t->code[5 * (int64_t) pc + 3];
     for (; *p < end; ++*p) {
@@ -133,7 +133,7 @@ static int run_replace(const Lookup *t, Work *w, const int32_t *step)
     if (failed || !((uint64_t) t->code[5 * (int64_t) step[1] + 3] & w->present)) return failed;
     int64_t count = step[3] - step[2], n = 0, done = 0, p = 0, last = 0;
     int found;
-    w->fuel = STEPS + STEPS_PER_CHARACTER * w->length;
+    w->fuel += STEPS_PER_CHARACTER * w->length;
     while ((found = find(t, w, step[1], 0, w->length, &p, &last)) > 0) {
         int64_t before = p - done;
         if (n + before + count > w->most) return TOO_MANY_STEPS;
@@ -160,40 +160,6 @@ static int run_replace(const Lookup *t, Work *w, const int32_t *step)
     w->spare_symbols = symbols; w->spare_symbols_capacity = capacity;
     swap_text(w, n + rest);
     return 0;
-}
-
-/* Append a piece to `spare_pieces`, unless it is empty. */
-static int keep_piece(Work *w, int64_t *n, int64_t first, int64_t last)
-{
-    if (first == last) return 0;
-    if (!RESERVE(w, spare_pieces, 2 * (*n + 1))) return NO_MEMORY;
-    w->spare_pieces[2 * *n] = first;
-    w->spare_pieces[2 * (*n)++ + 1] = last;
-    return 0;
-}
-
-/* Cut every piece at its matches: step[2] keeps the gaps between matches, step[3] the matches. */
-static int run_split(const Lookup *t, Work *w, const int32_t *step)
-{
-    int failed = read_symbols(t, w), found = 0;
-    int64_t n = 0, last = 0;
-    w->fuel = STEPS + STEPS_PER_CHARACTER * w->length;
-    for (int64_t k = 0; !failed && k < w->piece_count; k++) {
-        int64_t begin = w->pieces[2 * k], end = w->pieces[2 * k + 1], done = begin, p = begin;
-        while (!failed && (found = find(t, w, step[1], begin, end, &p, &last)) > 0) {
-            if (step[2]) failed = keep_piece(w, &n, done, p);
-            if (step[3] && !failed) failed = keep_piece(w, &n, p, last);
-            done = p = last;
-        }
-        if (found < 0) return found;
-        if (step[2] && !failed) failed = keep_piece(w, &n, done, end);
-    }
-    int64_t *pieces = w->pieces;
-    size_t capacity = w->pieces_capacity;
-    w->pieces = w->spare_pieces; w->pieces_capacity = w->spare_pieces_capacity;
-    w->spare_pieces = pieces; w->spare_pieces_capacity = capacity;
-    w->piece_count = n;
-    return failed;
 }
 
 #endif

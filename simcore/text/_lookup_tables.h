@@ -8,14 +8,18 @@
 #include <string.h>
 
 enum { PAGES = 0x1100, PAGE = 256 };  /* all code points, in pages */
-enum { CLASSES = 0, MARKS = 1 };      /* rows of byte_index */
-enum { MAP, FORM, REPLACE, SPLIT, PREFIX, BYTES };  /* kinds of steps */
+enum { CLASSES, MARKS, KINDS, SCRIPT };  /* rows of byte_index; a lookup may lack the last two */
+enum { IN_WORD = 1, IS_SPACE = 2 };   /* bits of KINDS */
+enum { MAP, FORM, REPLACE, SPLIT, PREFIX, BYTES, CUT, STRIP, CHUNK, SCRIPTS };  /* kinds of steps */
 enum { AT_START = 1 << 22 };          /* bit of a PREFIX's character: only at the start of the text */
+enum { MERGED_WITH_PREVIOUS, MERGED_WITH_NEXT, CONTIGUOUS };  /* what CUT does with matches */
+enum { SINGLE_WORD = 1, LSTRIP = 2, RSTRIP = 4 };  /* flags of added tokens */
 enum { START, SET, RUN, FORK, JUMP, BEHIND, AHEAD, DONE };  /* instructions */
 enum { END = 62 };                    /* symbol of the end of a piece */
 enum { SPELLED = 0x200000 };          /* cells of maps from here on are places in the pool */
 enum { SECOND = 0x80 };               /* bit of a mark: may compose with the character before it */
 enum { NESTED = 8 };                  /* depth of look-ahead inside look-ahead */
+enum { NOT_FUSED = 1 << 30, UNFUSED = 63 };  /* instead of a character and its symbol: the fused steps do not do it */
 enum { GROWTH = 64, SLACK = 64 };     /* a text of n characters may grow to GROWTH * (n + SLACK) */
 enum { STEPS = 1 << 24, STEPS_PER_CHARACTER = 256 };  /* most steps of a pattern on one text */
 enum { WORD_LEVEL, WORDPIECE, UNIGRAM, BPE };  /* models */
@@ -38,6 +42,13 @@ typedef struct {
 typedef struct {
     int32_t a, b, made, rank;
 } Pair;
+/* Added tokens first .. last - 1, sorted by their characters. */
+typedef struct {
+    const int32_t *text, *ends, *ids;
+    const uint8_t *flags;
+    int64_t first, last;
+    uint8_t starts[256];  /* 1: a token begins with a character of this lowest byte */
+} Added;
 
 typedef struct {
     const int32_t *byte_index, *map_index, *map_cells, *pool, *merged, *steps;
@@ -48,6 +59,14 @@ typedef struct {
     uint64_t slot_mask, seed;
     int32_t unknown;    /* the id of every other word, or -1: there is none */
     int32_t model;
+    int64_t normalizers;         /* number of steps before the pre-tokenizer's */
+    Added raw, normalized;       /* tokens to find before, and after normalisation */
+    const int32_t *frame;        /* ids around the words of a text; -1: the words */
+    int64_t frame_count;
+    int64_t limit, kept;         /* pieces after `limit` ids are not encoded; `kept` ids of a text are kept */
+    int64_t pad_length, pad_multiple;  /* a text is padded to the larger of both; multiple 0: not padded */
+    int32_t pad_id;
+    int cut_left, pad_left;
     /* of the models of parts of words, see subwords.py */
     Trie trie;
     const double *scores;
@@ -56,9 +75,10 @@ typedef struct {
     uint64_t pair_mask, letter_mask;
     double unknown_score;
     int32_t most_characters, flags;
-    /* What the first `fused` steps make of each ASCII character, and the symbol of the result; 0: nothing is fused. */
+    /* What the first `fused` steps make of each ASCII character, or NOT_FUSED, and the symbol of the result. */
     int64_t fused;
-    uint8_t ascii[128], ascii_symbols[128];
+    uint32_t ascii[128];
+    uint8_t ascii_symbols[128];
     uint16_t byte_characters[256];
 } Lookup;
 
@@ -68,7 +88,7 @@ typedef struct {
 } Choice;
 
 typedef struct {
-    uint32_t *text, *spare;
+    uint32_t *text, *spare, *whole;
     uint8_t *symbols, *spare_symbols;
     int64_t *pieces, *spare_pieces, *ids;
     Choice *choices;
@@ -76,11 +96,14 @@ typedef struct {
     double *best;    /* these four are memory of the models of parts of words */
     int32_t *links, *parts;
     int64_t *heap;
-    size_t text_capacity, spare_capacity, symbols_capacity, spare_symbols_capacity, pieces_capacity, spare_pieces_capacity, ids_capacity, choices_capacity,
+    size_t text_capacity, spare_capacity, whole_capacity, symbols_capacity, spare_symbols_capacity, pieces_capacity, spare_pieces_capacity, ids_capacity, choices_capacity,
         key_capacity, best_capacity, links_capacity, parts_capacity, heap_capacity;
     int64_t length, piece_count, choice_count, id_count, fuel;
-    int64_t most;      /* limit of the text's characters, and of open choices */
-    int at_start;      /* whether the text begins where the text that was given begins */
+    int64_t first;     /* where the ids of the text begin in `ids` */
+    int64_t slack;     /* how much further than to GROWTH * n characters the rest of the text may grow */
+    int64_t most;      /* limit of the section's characters, and of open choices */
+    int full;          /* the text has as many ids as `limit` */
+    int at_start;      /* the section begins where the text does */
     uint64_t present;  /* set of the symbols in the text; 0: `symbols` is out of date */
 } Work;
 
@@ -99,8 +122,9 @@ static inline int reserve(void **memory, size_t *capacity, size_t need, size_t i
 
 static inline void work_free(Work *w)
 {
-    free(w->text); free(w->spare); free(w->symbols); free(w->spare_symbols); free(w->pieces); free(w->spare_pieces);
-    free(w->ids); free(w->choices); free(w->key); free(w->best); free(w->links); free(w->parts); free(w->heap);
+    free(w->text); free(w->spare); free(w->whole); free(w->symbols); free(w->spare_symbols); free(w->pieces);
+    free(w->spare_pieces); free(w->ids); free(w->choices); free(w->key); free(w->best); free(w->links); free(w->parts);
+    free(w->heap);
 }
 
 /* Make `spare` the text, with a new length. */

@@ -59,9 +59,10 @@ static int64_t place_words(
 static inline int64_t spell(Work *w, int64_t first, int64_t last)
 {
     char *key = w->key;
+    const uint32_t *text = w->text;
     int64_t n = 0;
     for (int64_t i = first; i < last; i++) {
-        uint32_t c = w->text[i];
+        uint32_t c = text[i];
         if (c < 0x80) {
             key[n++] = (char) c;
         } else if (c < 0x800) {

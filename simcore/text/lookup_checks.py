@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,31 +12,45 @@ from ..errors import ModelError
 from .lookup_format import (
     AHEAD,
     AT_START,
+    BEHAVIORS,
     BEHIND,
-    BYTES,
+    CHUNK,
     CODE_POINTS,
+    CUT,
     DONE,
     END,
     FORK,
     FORM,
     JUMP,
+    KINDS,
+    LONGEST_ADDED,
+    LONGEST_PADDED,
     LONGEST_SPELLED,
     LONGEST_WORD,
     MAP,
+    MARKS,
     MAX_REPEAT,
+    NO_LIMIT,
+    NORMALIZED,
     PAGE,
     PAGES,
     PREFIX,
     REPLACE,
     RUN,
+    SCRIPT,
+    SCRIPTS,
     SET,
     SPELLED,
     SPLIT,
     START,
+    STRIP,
+    THE_WORDS,
 )
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from .lookup_format import Padding, Truncation
 
 
 def check(good: bool, what: str) -> None:  # noqa: FBT001 - a condition
@@ -51,7 +66,8 @@ def within(values: NDArray[Any], end: int, what: str) -> None:
 
 
 def check_bytes(index: NDArray[np.int32], cells: NDArray[np.uint8]) -> None:
-    """Check the tables of symbols and marks."""
+    """Check the tables of symbols, marks, kinds and scripts."""
+    check(len(index) > MARKS, "byte_index: has no row of symbols or of marks")
     within(index, len(cells), "byte_index")
     within(cells[np.unique(index[0])], END, "byte_cells: symbols")
 
@@ -103,8 +119,10 @@ def check_steps(
     steps: NDArray[np.int32],
     *,
     maps: NDArray[np.bool_],
+    rows: int,
     code: NDArray[np.int64],
     pool: NDArray[np.int32],
+    normalizers: int,
 ) -> None:
     """Check the steps: kinds, operands, and that none moves the ends of pieces after a split.
 
@@ -114,22 +132,88 @@ def check_steps(
         Tensors of the lookup.
     maps
         Whether each map writes one character for each: such a map may follow a split.
+    rows
+        Number of rows of `byte_index`.
+    normalizers
+        Number of steps before the pre-tokenizer's.
 
     """
-    within(steps[:, 0], BYTES + 1, "steps: kinds")
-    split = False
-    for kind, a, b, c in steps.tolist():
+    within(steps[:, 0], SCRIPTS + 1, "steps: kinds")
+    check(0 <= normalizers <= len(steps), "normalizers: more than there are steps")
+    cut = False
+    for k, (kind, a, b, c) in enumerate(steps.tolist()):
         if kind in {MAP, FORM}:
             check(0 <= a < len(maps), "steps: maps")
-        kept = kind in {SPLIT, PREFIX} or (kind == MAP and bool(maps[a]))
-        check(kept or not split, "steps: another kind of step after a split")
-        split |= kind == SPLIT
-        if kind in {REPLACE, SPLIT}:
+        cuts = kind in {SPLIT, CUT, CHUNK, SCRIPTS}
+        kept = cuts or kind == PREFIX or (kind == MAP and bool(maps[a]))
+        check(kept or not cut, "steps: another kind of step after a split")
+        check(not cuts or k >= normalizers, "steps: a normalizer cuts pieces")
+        cut |= cuts
+        if kind in {REPLACE, SPLIT, CUT}:
             check(0 <= a < len(code) and int(code[a, 0]) == START, "steps: instructions")
         if kind == PREFIX:
             check(0 <= a & ~AT_START <= CODE_POINTS, "steps: characters")
         if kind in {REPLACE, PREFIX}:
             check(0 <= b <= c <= len(pool), "steps: places in the pool")
+        check(kind != CHUNK or a > 0, "steps: lengths of chunks")
+        check(kind != CUT or 0 <= b < len(BEHAVIORS), "steps: behaviours")
+        needed = {STRIP: KINDS, SCRIPTS: SCRIPT}.get(kind, MARKS)
+        check(rows > needed, "byte_index: lacks a row that a step reads")
+
+
+def check_added(
+    text: NDArray[np.int32],
+    ends: NDArray[np.int32],
+    ids: NDArray[np.int32],
+    flags: NDArray[np.uint8],
+    *,
+    rows: int,
+) -> None:
+    """Check the added tokens: their characters, ids and order.
+
+    Parameters
+    ----------
+    text, ends, ids, flags
+        The tensors of the lookup.
+    rows
+        Number of rows of `byte_index`.
+
+    """
+    lengths = np.diff(ends, prepend=0)
+    check(len(ends) == len(ids) == len(flags), "added tokens: a tensor is missing")
+    check(bool((lengths > 0).all()), "added_ends: must rise")
+    check(int(lengths.max(initial=0)) <= LONGEST_ADDED, "an added token is longer than 1024")
+    end = int(ends[-1]) if len(ends) else 0
+    check(end == len(text), "added_ends: must end with the characters of the tokens")
+    within(text, CODE_POINTS, "added_text")
+    within(ids, MAX_WORDS_IN_TABLE, "added_ids")
+    within(flags, 2 * NORMALIZED, "added_flags")
+    check(
+        not (flags % NORMALIZED).any() or rows > KINDS,
+        "byte_index: lacks a row that an added token reads",
+    )
+    pieces = np.split(text, ends[:-1]) if len(ends) else []
+    keys = [
+        (int(flag) & NORMALIZED, piece.tolist()) for flag, piece in zip(flags, pieces, strict=True)
+    ]
+    # Searching relies on it: no two are equal, and of those that begin alike, the shortest comes first.
+    check(all(a < b for a, b in pairwise(keys)), "added tokens: not in order")
+
+
+def check_frame(
+    frame: NDArray[np.int32], truncation: Truncation | None, padding: Padding | None
+) -> None:
+    """Check what is done to the ids of a text at the end."""
+    check(int((frame == THE_WORDS).sum()) <= 1, "frame: has the words twice")
+    within(frame[frame != THE_WORDS], MAX_WORDS_IN_TABLE, "frame")
+    if truncation is not None:
+        check(0 <= truncation.kept <= MAX_REPEAT, "truncation: kept")
+        limits = range(MAX_REPEAT + 1)
+        check(truncation.limit in limits or truncation.limit == NO_LIMIT, "truncation: limit")
+    if padding is not None:
+        check(0 <= padding.length <= LONGEST_PADDED, "padding: length")
+        check(0 < padding.multiple <= LONGEST_PADDED, "padding: multiple")
+        check(0 <= padding.id < MAX_WORDS_IN_TABLE, "padding: id")
 
 
 def check_words(

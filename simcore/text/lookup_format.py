@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from ..encoder import MAX_WORDS_IN_TABLE
@@ -43,11 +44,26 @@ SECOND: Final = 0x80
 END: Final = 62
 """Symbol of the end of a piece; symbols of characters are smaller."""
 
-MAP, FORM, REPLACE, SPLIT, PREFIX, BYTES = range(6)
-"""Kinds of steps, as in `_lookup_tables.h`."""
+CLASSES, MARKS, KINDS, SCRIPT = range(4)
+"""Rows of `byte_index`; a lookup may lack the last one or the last two."""
+
+IN_WORD, IS_SPACE = 1, 2
+"""Bits of KINDS."""
+
+MAP, FORM, REPLACE, SPLIT, PREFIX, BYTES, CUT, STRIP, CHUNK, SCRIPTS = range(10)
+"""Kinds of steps, as in `_lookup_tables.h`; those after SPLIT need version 2."""
 
 AT_START: Final = 1 << 22
 """Bit of the first operand of a PREFIX: only at the start of the text."""
+
+BEHAVIORS: Final = ("MergedWithPrevious", "MergedWithNext", "Contiguous")
+"""What CUT does with matches: the index in this tuple, as in `_lookup_tables.h`."""
+
+SINGLE_WORD, LSTRIP, RSTRIP, NORMALIZED = 1, 2, 4, 8
+"""Flags of added tokens, as in `_lookup_tables.h`; those with NORMALIZED come last."""
+
+THE_WORDS: Final = -1
+"""The entry of a frame that is the words of the text."""
 
 START, SET, RUN, FORK, JUMP, BEHIND, AHEAD, DONE = range(8)
 """Instructions of patterns, as in `_lookup_tables.h`."""
@@ -56,7 +72,7 @@ MAX_REPEAT: Final = 2**31 - 1
 
 PAGES: Final = CODE_POINTS // PAGE
 TENSORS: Final = {
-    "byte_index": Field(dtype="int32", shape=(2, PAGES)),
+    "byte_index": Field(dtype="int32", shape=("rows of bytes", PAGES)),
     "byte_cells": Field(dtype="uint8", shape=("pages of bytes", PAGE)),
     "map_index": Field(dtype="int32", shape=("maps", PAGES)),
     "map_cells": Field(dtype="int32", shape=("pages of maps", PAGE)),
@@ -74,9 +90,15 @@ TENSORS: Final = {
     "byte_ids": Field(dtype="int32", shape=(256,), optional=True),
     "letters": Field(dtype="int32", shape=("letters", 5), optional=True),
     "pairs": Field(dtype="int32", shape=("pairs", 3), optional=True),
+    "added_text": Field(dtype="int32", shape=("added characters",), optional=True),
+    "added_ends": Field(dtype="int32", shape=("added tokens",), optional=True),
+    "added_ids": Field(dtype="int32", shape=("added tokens",), optional=True),
+    "added_flags": Field(dtype="uint8", shape=("added tokens",), optional=True),
+    "frame": Field(dtype="int32", shape=("ids of the frame",), optional=True),
 }
 LENGTHS: Final = {
-    "pages of bytes": 2 * PAGES,
+    "rows of bytes": 4,
+    "pages of bytes": 4 * PAGES,
     "maps": 16,
     "pages of maps": 4 * PAGES,
     "characters": 2**20,
@@ -89,6 +111,61 @@ LENGTHS: Final = {
     "scores": MAX_WORDS_IN_TABLE + 1,
     "letters": 2**20,
     "pairs": MAX_WORDS_IN_TABLE,
+    "added characters": 2**20,
+    "added tokens": 2**16,
+    "ids of the frame": 2**10,
 }
 LONGEST_WORD: Final = 2**16
 """Longest word in bytes: our own bound."""
+
+LONGEST_ADDED: Final = 2**10
+"""Longest added token in characters: our own bound."""
+
+LONGEST_PADDED: Final = 2**20
+"""Longest text in words after padding, and largest number that its length is padded to a multiple of: our own bound."""
+
+NO_LIMIT: Final = 2**40
+"""More words than any text has."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Truncation:
+    """How a text with too many ids is cut, before the frame is put around them.
+
+    Attributes
+    ----------
+    kept : int
+        Ids that are kept, 0..2^31 - 1.
+    limit : int
+        Pieces after so many ids are not encoded, 0..2^31 - 1, or NO_LIMIT.
+    left : bool
+        Whether the first ids are removed, not the last ones.
+
+    """
+
+    kept: int
+    limit: int
+    left: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Padding:
+    """How a text with too few ids is padded, after the frame has been put around them.
+
+    Attributes
+    ----------
+    length : int
+        The text is padded to this length, 0..2^20,
+    multiple : int
+        and to a multiple of this, 1..2^20; to the longer of both.
+    id : int
+        The id that it is padded with.
+    left : bool
+        Whether it is padded in front.
+
+    """
+
+    length: int
+    multiple: int
+    id: int
+    left: bool

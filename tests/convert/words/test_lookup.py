@@ -243,14 +243,6 @@ def refused() -> dict[str, tuple[Tokenizer, str]]:
         cases[name] = (made, message)
         return made
 
-    case("added tokens", "it has added tokens").add_tokens(["[SEP]"])
-    case("normalizer", "normalizer Strip is not supported").normalizer = normalizers.Strip()
-    case(
-        "pre-tokenizer", "pre-tokenizer Punctuation is not supported"
-    ).pre_tokenizer = pre_tokenizers.Punctuation()
-    case(
-        "behavior", "pre-tokenizer Split: behavior MergedWithNext is not supported"
-    ).pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_next")
     random = Tokenizer(models.BPE(dropout=0.1))
     cases["model"] = (random, "model BPE: dropout makes its words random")
     for pattern, what in {

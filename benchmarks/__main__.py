@@ -14,6 +14,7 @@ ALL = (
     "chip",
     "questions",
     "tokenizing",
+    "lookups",
     "daemon",
     "convert",
     "ablation",

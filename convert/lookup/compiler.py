@@ -24,7 +24,7 @@ from .patterns import (
 )
 from .probing import NUMBER, OTHER, PUNCTUATION, SPACE, WORD, bert_accents, bert_map, mapped
 from .steps import Steps
-from .subwords import as_bytes, subword_tables, word_arrays
+from .subwords import as_bytes, subword_tables, takes_bytes, word_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,9 +60,7 @@ def compile_tokenizer(data: bytes, *, model_words_only: bool = False) -> Lookup:
         normalizers = len(steps)
     for each in _parts(described["pre_tokenizer"], "pretokenizers"):
         if steps.byte_level:
-            raise CannotCompileError(
-                f"pre-tokenizer {each['type']} after ByteLevel is not supported"
-            )
+            steps.bytes()
         _handler(_PRE_TOKENIZERS, "pre-tokenizer", each)(steps, each)
     if normalizers > 0 and steps.at_start:
         # Whether a part is the first then depends on what the normalizers did before the added token.
@@ -71,12 +69,14 @@ def compile_tokenizer(data: bytes, *, model_words_only: bool = False) -> Lookup:
             " normalized added tokens"
         )
     steps.kinds |= bool((added["added_flags"] % NORMALIZED).any())
+    if steps.byte_level and not takes_bytes(described["model"]):
+        steps.bytes()
     model = _model(described["model"], tokenizer, byte_level=steps.byte_level)
     return Lookup(
         **steps.tables(),
         **model,
         **added,
-        **frame_tables(tokenizer, model["unknown"]),
+        **frame_tables(tokenizer),
         normalizers=normalizers,
         tokenizer=hashlib.sha256(data).hexdigest(),
     ).validate()
@@ -129,7 +129,7 @@ _NORMALIZERS: Final[dict[str, _Handler]] = {
 
 
 def _byte_level(steps: Steps, described: dict[str, Any]) -> None:
-    # That the model sees a character for each byte is left to the tables of the model.
+    # The step that writes a character for each byte is left out if the tables of the model can take bytes.
     steps.byte_level = True
     if described["add_prefix_space"]:
         steps.prefix(" ", unless=" ")
@@ -228,10 +228,11 @@ def _model(described: dict[str, Any], tokenizer: Tokenizer, *, byte_level: bool)
     return subword_tables(described, tokenizer.model, byte_level=byte_level)
 
 
-def ends_in_bytes(tokenizer: Tokenizer) -> bool:
-    """Return whether the pieces of a tokenizer are characters that stand for bytes (ByteLevel)."""
-    parts = _parts(json.loads(tokenizer.to_str())["pre_tokenizer"], "pretokenizers")
-    return bool(parts) and parts[-1]["type"] == "ByteLevel"
+def reads_bytes(tokenizer: Tokenizer) -> bool:
+    """Return whether the tables of a tokenizer's model take bytes, in place of the characters that stand for them."""
+    described = json.loads(tokenizer.to_str())
+    parts = _parts(described["pre_tokenizer"], "pretokenizers")
+    return bool(parts) and parts[-1]["type"] == "ByteLevel" and takes_bytes(described["model"])
 
 
 def word_tables(

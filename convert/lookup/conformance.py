@@ -12,7 +12,7 @@ from tokenizers import models
 from ...simcore.text.lookup import Lookup, LookupSplitter
 from ...simcore.text.lookup_format import CODE_POINTS, PAGE, SECOND
 from ...simcore.text.splitting import LibrarySplitter, read_tokenizer
-from .compiler import ends_in_bytes, word_tables
+from .compiler import reads_bytes, word_tables
 from .edges import added_texts, long_texts
 from .errors import CannotCompileError
 from .parts import subword_texts
@@ -98,7 +98,7 @@ def with_all_words(
     other.model = models.WordLevel(vocabulary, unk_token=unknown)
     spelled = replace(
         lookup,
-        **word_tables(vocabulary, unknown, byte_level=ends_in_bytes(tokenizer)),
+        **word_tables(vocabulary, unknown, byte_level=reads_bytes(tokenizer)),
         **_BARE,
     )
     return spelled.validate(), other

@@ -11,8 +11,6 @@ from ...simcore.text.lookup_format import (
     LENGTHS,
     LONGEST_PADDED,
     MAX_REPEAT,
-    NO_LIMIT,
-    NO_UNKNOWN,
     THE_WORDS,
     Padding,
     Truncation,
@@ -25,15 +23,13 @@ if TYPE_CHECKING:
 _A_PAIR = 2
 
 
-def frame_tables(tokenizer: Tokenizer, unknown: int) -> dict[str, Any]:
+def frame_tables(tokenizer: Tokenizer) -> dict[str, Any]:
     """Return truncation, special tokens and padding of a tokenizer as attributes of a `Lookup`.
 
     Parameters
     ----------
     tokenizer
         The tokenizer.
-    unknown
-        The id of its unknown word, or NO_UNKNOWN.
 
     Raises
     ------
@@ -53,7 +49,7 @@ def frame_tables(tokenizer: Tokenizer, unknown: int) -> dict[str, Any]:
             raise CannotCompileError(f"its post-processor makes {len(frame)} words of any text")
     return {
         "frame": np.array(frame, np.int32),
-        "truncation": _truncation(tokenizer, unknown),
+        "truncation": _truncation(tokenizer),
         "padding": _padding(tokenizer.padding),
     }
 
@@ -89,7 +85,7 @@ def _processed(described: dict[str, Any], parts: list[list[int]]) -> list[list[i
         raise CannotCompileError("its post-processor lacks a special token or a text") from None
 
 
-def _truncation(tokenizer: Tokenizer, unknown: int) -> Truncation | None:
+def _truncation(tokenizer: Tokenizer) -> Truncation | None:
     described = tokenizer.truncation
     if described is None or described["max_length"] > MAX_REPEAT:
         return None
@@ -101,10 +97,8 @@ def _truncation(tokenizer: Tokenizer, unknown: int) -> Truncation | None:
         raise CannotCompileError(f"truncation: max_length {most} is less than its special tokens")
     if 0 < kept <= described["stride"]:
         raise CannotCompileError(f"truncation: stride {described['stride']} is too high")
-    if left and unknown == NO_UNKNOWN:
-        # The library does not encode what is cut off, and so finds no unknown words there.
-        raise CannotCompileError("truncation from the left is not supported without unk_token")
-    return Truncation(kept=kept, limit=NO_LIMIT if left else most, left=left)
+    # The library encodes what is cut off as well: an unknown word there is an error all the same.
+    return Truncation(kept=kept, left=left)
 
 
 def _padding(described: dict[str, Any] | None) -> Padding | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from ...simcore.text.lookup_format import BYTE_LEVEL
+from ...simcore.text.lookup_format import BYTE_LEVEL, BYTES
 from .probing import as_text, characters
 from .subwords import as_bytes
 
@@ -47,7 +47,7 @@ def subword_texts(lookup: Lookup, vocabulary: Sequence[str], seed: int = 0) -> l
         return []
     rng = np.random.default_rng(seed)
     words = sorted(vocabulary)
-    if lookup.subwords.settings[2] & BYTE_LEVEL:
+    if lookup.subwords.settings[2] & BYTE_LEVEL or (lookup.steps[:, 0] == BYTES).any():
         words = [(as_bytes(word) or word.encode()).decode(errors="ignore") for word in words]
     words = [word for word in words if word] or ["a"]
     texts = [_joined(words, rng) for _ in range(_JOINED)]

@@ -54,7 +54,7 @@ class Steps:
     kinds : bool
         Whether the lookup needs to know white space and characters of words; a step for white space sets it.
     byte_level : bool
-        Whether pieces reach the model as characters that stand for bytes.
+        Whether characters that stand for bytes are still to be written.
 
     """
 
@@ -130,6 +130,7 @@ class Steps:
 
     def bytes(self) -> None:
         """Write a character for each byte."""
+        self.byte_level = False
         self._steps.append((BYTES, 0, 0, 0))
 
     def strip(self, *, left: bool, right: bool) -> None:

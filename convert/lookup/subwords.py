@@ -41,7 +41,7 @@ def subword_tables(
     model
         The model itself, which is asked what becomes of each word.
     byte_level
-        Whether pieces reach the model as characters that stand for bytes (pre-tokenizer ByteLevel).
+        Whether the tables take the bytes of pieces in place of characters that stand for bytes (see `takes_bytes`).
 
     Raises
     ------
@@ -52,13 +52,19 @@ def subword_tables(
     kind = described["type"]
     if kind == "BPE":
         return _bpe(described, model, byte_level=byte_level)
-    if byte_level:
-        raise CannotCompileError(f"pre-tokenizer ByteLevel is not supported with model {kind}")
     if kind == "WordPiece":
         return _wordpiece(described)
     if kind == "Unigram":
         return _unigram(described, model)
     raise CannotCompileError(f"model {kind} is not supported")
+
+
+def takes_bytes(described: dict[str, Any]) -> bool:
+    """Return whether a model's tables can take bytes in place of the characters that ByteLevel writes for them."""
+    if described["type"] == "WordLevel":
+        return True
+    affixes = ("continuing_subword_prefix", "end_of_word_suffix", "byte_fallback")
+    return described["type"] == "BPE" and not any(described[name] for name in affixes)
 
 
 def byte_characters() -> list[str]:
@@ -151,10 +157,6 @@ def _bpe(described: dict[str, Any], model: models.Model, *, byte_level: bool) ->
     byte_ids = None
     if byte_level:
         byte_ids = np.array([vocabulary.get(c, -1) for c in byte_characters()], dtype=np.int32)
-        if prefix or suffix or (fallback and (byte_ids < 0).any()):
-            raise CannotCompileError(
-                "pre-tokenizer ByteLevel is not supported with a prefix, a suffix or byte_fallback"
-            )
         flags |= BYTE_LEVEL
     elif fallback:
         if prefix or suffix:

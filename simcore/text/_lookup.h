@@ -140,7 +140,7 @@ static int split_words(const Lookup *t, Work *w, int64_t k)
 static int split_around_tokens(const Lookup *t, Work *w, Search *s, int64_t token, int64_t begin, int64_t end)
 {
     int failed = 0, at_start = w->at_start;
-    for (; !failed && !w->full; token = next_token(t, &t->normalized, s, &begin, &end)) {
+    for (; !failed; token = next_token(t, &t->normalized, s, &begin, &end)) {
         int64_t last = token < 0 ? s->length : begin, n = last - s->done;
         if (n > 0) {
             if (!RESERVE(w, text, n)) return NO_MEMORY;
@@ -195,10 +195,9 @@ static int split_sections(const Lookup *t, Work *w, const void *data, int kind, 
 {
     w->at_start = 1;
     if (t->raw.first == t->raw.last) return split_section(t, w, data, kind, ascii, n);
-    /* Sections after the last one that truncation keeps are not read. */
     int failed = has_surrogate(data, kind, n) ? LONE_SURROGATE : 0;
     Search s = {data, kind, n, 0, 0, -1, -1};
-    while (!failed && !w->full) {
+    while (!failed) {
         int64_t begin = n, end = n, token = next_token(t, &t->raw, &s, &begin, &end);
         if (s.done < begin) {
             w->at_start = s.done == 0;
@@ -218,7 +217,6 @@ static int split_text(const Lookup *t, Work *w, const void *data, int kind, int 
     w->first = w->id_count;
     w->slack = GROWTH * SLACK;
     w->fuel = STEPS * (t->step_count + 1);
-    w->full = 0;
     int failed = split_sections(t, w, data, kind, ascii, n);
     if (!failed) return finish_ids(t, w);
     if (failed != UNKNOWN_WORD) return failed;

@@ -57,7 +57,7 @@ cdef extern from "_lookup.h":
         int64_t normalizers
         Added raw, normalized
         const int32_t *frame
-        int64_t frame_count, limit, kept, pad_length, pad_multiple
+        int64_t frame_count, kept, pad_length, pad_multiple
         int32_t pad_id
         int cut_left, pad_left
     ctypedef struct Work:
@@ -126,7 +126,6 @@ cdef class LookupTables:
         int64_t normalizers,
         int32_t unknown,
         int32_t model,
-        int64_t limit,
         int64_t kept,
         bint cut_left,
         int64_t pad_length,
@@ -180,7 +179,7 @@ cdef class LookupTables:
         index_added(&t.normalized)
         t.frame = &frame[0] if frame.shape[0] else NULL
         t.frame_count = frame.shape[0]
-        t.limit, t.kept, t.cut_left = limit, kept, cut_left
+        t.kept, t.cut_left = kept, cut_left
         t.pad_length, t.pad_multiple, t.pad_id, t.pad_left = pad_length, pad_multiple, pad_id, pad_left
         fuse_ascii(t)
         self.kept = [

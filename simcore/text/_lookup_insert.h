@@ -55,12 +55,11 @@ static int run_prefix(const Lookup *t, Work *w, const int32_t *step)
     return 0;
 }
 
-/* Write the UTF-8 bytes of each character, as the character that stands for each byte. */
-static int run_bytes(const Lookup *t, Work *w)
+/* Write the UTF-8 bytes of characters first .. last to `spare` from n on, as the character that stands for each byte;
+   return where they end. */
+static inline int64_t spell_bytes(const Lookup *t, Work *w, int64_t first, int64_t last, int64_t n)
 {
-    int64_t n = 0;
-    if (!RESERVE(w, spare, 4 * w->length)) return NO_MEMORY;
-    for (int64_t i = 0; i < w->length; i++) {
+    for (int64_t i = first; i < last; i++) {
         uint32_t c = w->text[i];
         if (c < 0x80) {
             w->spare[n++] = t->byte_characters[c];
@@ -69,6 +68,24 @@ static int run_bytes(const Lookup *t, Work *w)
         int more = c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
         w->spare[n++] = t->byte_characters[(0xFF << (7 - more) & 0xFF) | c >> 6 * more];
         while (more--) w->spare[n++] = t->byte_characters[0x80 | (c >> 6 * more & 63)];
+    }
+    return n;
+}
+
+/* Write the bytes of the text, or those of each piece if it has been split already. */
+static int run_bytes(const Lookup *t, Work *w)
+{
+    int64_t n = 0;
+    if (!RESERVE(w, spare, 4 * w->length)) return NO_MEMORY; /* pieces do not overlap */
+    if (w->piece_count < 0) {
+        n = spell_bytes(t, w, 0, w->length, n);
+    } else {
+        for (int64_t k = 0; k < w->piece_count; k++) {
+            int64_t begin = n;
+            n = spell_bytes(t, w, w->pieces[2 * k], w->pieces[2 * k + 1], n);
+            w->pieces[2 * k] = begin;
+            w->pieces[2 * k + 1] = n;
+        }
     }
     if (n > w->most) return TOO_MANY_STEPS;
     swap_text(w, n);

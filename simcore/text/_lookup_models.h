@@ -7,31 +7,21 @@
 #include "_lookup_unigram.h"
 #include "_lookup_wordpiece.h"
 
-/* After a piece: return whether the text has so many ids that the library encodes no further piece. */
-static inline int is_full(const Lookup *t, Work *w)
-{
-    return w->full = w->id_count - w->first >= t->limit;
-}
-
 /* Append the word ids of all pieces to w->ids, one for each piece. */
 static int whole_words(const Lookup *t, Work *w)
 {
     int known = 1;
-    int64_t count = w->piece_count, left = t->limit - (w->id_count - w->first);
-    if (left < 1) left = 1;  /* added tokens alone do not stop the library */
-    if (count > left) count = left;
-    if (!RESERVE(w, ids, w->id_count + count) || !RESERVE(w, key, 4 * t->longest + 8)) return NO_MEMORY;
-    for (int64_t k = 0; k < count; k++) {
+    if (!RESERVE(w, ids, w->id_count + w->piece_count) || !RESERVE(w, key, 4 * t->longest + 8)) return NO_MEMORY;
+    for (int64_t k = 0; k < w->piece_count; k++) {
         int32_t id = find_word(t, w, w->pieces[2 * k], w->pieces[2 * k + 1]);
         known &= id >= 0;
         w->ids[w->id_count++] = id;
     }
-    if (count) is_full(t, w);
     return known ? 0 : UNKNOWN_WORD;
 }
 
 /* Append the word ids of all pieces to w->ids; return 0, UNKNOWN_WORD if the tokenizer cannot encode a piece, or another
-   error.  A model of several ids a piece reserves `key` and `ids` for each piece, and stops after one if is_full(). */
+   error.  A model of several ids a piece reserves `key` and `ids` for each piece. */
 static int append_ids(const Lookup *t, Work *w)
 {
     int failed = 0;
@@ -44,7 +34,6 @@ static int append_ids(const Lookup *t, Work *w)
         case UNIGRAM: failed = run_unigram(t, w, first, last); break;
         default: failed = run_bpe(t, w, first, last);
         }
-        if (is_full(t, w)) break;
     }
     return failed;
 }

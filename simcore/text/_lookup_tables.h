@@ -63,7 +63,7 @@ typedef struct {
     Added raw, normalized;       /* tokens to find before, and after normalisation */
     const int32_t *frame;        /* ids around the words of a text; -1: the words */
     int64_t frame_count;
-    int64_t limit, kept;         /* pieces after `limit` ids are not encoded; `kept` ids of a text are kept */
+    int64_t kept;                /* ids of a text that are kept */
     int64_t pad_length, pad_multiple;  /* a text is padded to the larger of both; multiple 0: not padded */
     int32_t pad_id;
     int cut_left, pad_left;
@@ -102,7 +102,6 @@ typedef struct {
     int64_t first;     /* where the ids of the text begin in `ids` */
     int64_t slack;     /* how much further than to GROWTH * n characters the rest of the text may grow */
     int64_t most;      /* limit of the section's characters, and of open choices */
-    int full;          /* the text has as many ids as `limit` */
     int at_start;      /* the section begins where the text does */
     uint64_t present;  /* set of the symbols in the text; 0: `symbols` is out of date */
 } Work;

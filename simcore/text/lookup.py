@@ -328,7 +328,7 @@ class LookupSplitter:
     """
 
     def __init__(self, lookup: Lookup) -> None:
-        truncation = lookup.truncation or Truncation(kept=NO_LIMIT, limit=NO_LIMIT, left=False)
+        truncation = lookup.truncation or Truncation(kept=NO_LIMIT, left=False)
         padding = lookup.padding or Padding(length=0, multiple=0, id=0, left=False)
         self.highest = max(
             lookup.unknown,
@@ -344,7 +344,6 @@ class LookupSplitter:
                 model=MODELS[lookup.model],
                 raw=int((lookup.added_flags < NORMALIZED).sum()),
                 normalizers=lookup.first_of_pre_tokenizer,
-                limit=truncation.limit,
                 kept=truncation.kept,
                 cut_left=truncation.left,
                 pad_length=padding.length,

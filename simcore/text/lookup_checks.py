@@ -14,6 +14,7 @@ from .lookup_format import (
     AT_START,
     BEHAVIORS,
     BEHIND,
+    BYTES,
     CHUNK,
     CODE_POINTS,
     CUT,
@@ -30,7 +31,6 @@ from .lookup_format import (
     MAP,
     MARKS,
     MAX_REPEAT,
-    NO_LIMIT,
     NORMALIZED,
     PAGE,
     PAGES,
@@ -145,7 +145,7 @@ def check_steps(
         if kind in {MAP, FORM}:
             check(0 <= a < len(maps), "steps: maps")
         cuts = kind in {SPLIT, CUT, CHUNK, SCRIPTS}
-        kept = cuts or kind == PREFIX or (kind == MAP and bool(maps[a]))
+        kept = cuts or kind in {PREFIX, BYTES} or (kind == MAP and bool(maps[a]))
         check(kept or not cut, "steps: another kind of step after a split")
         check(not cuts or k >= normalizers, "steps: a normalizer cuts pieces")
         cut |= cuts
@@ -208,8 +208,6 @@ def check_frame(
     within(frame[frame != THE_WORDS], MAX_WORDS_IN_TABLE, "frame")
     if truncation is not None:
         check(0 <= truncation.kept <= MAX_REPEAT, "truncation: kept")
-        limits = range(MAX_REPEAT + 1)
-        check(truncation.limit in limits or truncation.limit == NO_LIMIT, "truncation: limit")
     if padding is not None:
         check(0 <= padding.length <= LONGEST_PADDED, "padding: length")
         check(0 < padding.multiple <= LONGEST_PADDED, "padding: multiple")

@@ -136,15 +136,12 @@ class Truncation:
     ----------
     kept : int
         Ids that are kept, 0..2^31 - 1.
-    limit : int
-        Pieces after so many ids are not encoded, 0..2^31 - 1, or NO_LIMIT.
     left : bool
         Whether the first ids are removed, not the last ones.
 
     """
 
     kept: int
-    limit: int
     left: bool
 
 

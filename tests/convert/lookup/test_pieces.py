@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
-from trained_tokenizers import AWKWARD, STEMS, corpus, ids_of, pairs, scored
+from trained_tokenizers import AWKWARD, STEMS, corpus, ids_of, pairs, scored, word_pieces
+from usual_tokenizers import CL100K
 
 from spikewatch.convert.lookup import CannotCompileError, check_against_library, compile_tokenizer
 from spikewatch.convert.lookup.parts import subword_texts
@@ -25,10 +26,7 @@ ByteLevel, Metaspace, Split = (
     pre_tokenizers.Split,
 )
 BYTES = ByteLevel.alphabet()
-CL100K = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
-    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
+FALLBACK = tuple(f"<0x{byte:02X}>" for byte in range(256))
 O200K = (
     r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
     r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
@@ -59,7 +57,23 @@ MADE: dict[str, Callable[[], bytes]] = {
         split=pre_tokenizers.Sequence([Split(Regex(r"\d"), "isolated"), ByteLevel()]),
         alphabet=BYTES,
     ),
+    "bytes, whole words first": lambda: pairs(
+        split=ByteLevel(), alphabet=BYTES, words=("\u0120wonderful", "xyz"), ignore_merges=True
+    ),
+    "bytes before another split": lambda: pairs(
+        split=pre_tokenizers.Sequence([ByteLevel(), Split(Regex("[aeiou]"), "isolated")])
+    ),
+    "bytes of bytes": lambda: pairs(
+        split=pre_tokenizers.Sequence([ByteLevel(), ByteLevel(use_regex=False)]), alphabet=BYTES
+    ),
     "bytes and whole words": word_level_bytes,
+    "bytes in scored words": lambda: scored(split=ByteLevel()),
+    "bytes in words with a prefix": lambda: pairs(
+        split=ByteLevel(), continuing_subword_prefix="##"
+    ),
+    "bytes in words with a suffix": lambda: pairs(split=ByteLevel(), end_of_word_suffix="</w>"),
+    "bytes and fallback": lambda: pairs(split=ByteLevel(), words=FALLBACK, byte_fallback=True),
+    "bytes in parts of words": lambda: word_pieces(split=ByteLevel()),
     "bytes before the split": lambda: pairs(normalizer=normalizers.ByteLevel(), alphabet=BYTES),
     "cl100k": lambda: bytes_after(CL100K),
     "o200k": lambda: bytes_after(O200K),
@@ -115,7 +129,8 @@ class TestEqualToTheLibrary:
 
 
 @pytest.mark.parametrize(
-    "name", ["bytes after a space", "o200k", "metaspace", "bytes and whole words"]
+    "name",
+    ["bytes after a space", "o200k", "metaspace", "bytes and whole words", "bytes in scored words"],
 )
 def test_the_check_before_publishing_passes(name: str) -> None:
     data = MADE[name]()
@@ -125,10 +140,6 @@ def test_the_check_before_publishing_passes(name: str) -> None:
 @pytest.mark.parametrize(
     ("split", "message"),
     [
-        (
-            pre_tokenizers.Sequence([ByteLevel(), pre_tokenizers.WhitespaceSplit()]),
-            "pre-tokenizer WhitespaceSplit after ByteLevel is not supported",
-        ),
         (
             pre_tokenizers.Sequence(
                 [pre_tokenizers.WhitespaceSplit(), Metaspace(prepend_scheme="first")]
@@ -140,16 +151,9 @@ def test_the_check_before_publishing_passes(name: str) -> None:
             "pattern '(?i:miss|toe)': 'miss|toe)' is not supported",
         ),
     ],
-    ids=["bytes first", "metaspace first", "several characters that fold to one"],
+    ids=["metaspace first", "several characters that fold to one"],
 )
 def test_what_cannot_be_compiled_is_named(split: pre_tokenizers.PreTokenizer, message: str) -> None:
     with pytest.raises(CannotCompileError) as caught:
         compile_tokenizer(pairs(split=split))
     assert str(caught.value) == message
-
-
-def test_bytes_for_another_model_are_refused() -> None:
-    with pytest.raises(
-        CannotCompileError, match="^pre-tokenizer ByteLevel is not supported with model Unigram$"
-    ):
-        compile_tokenizer(scored(split=ByteLevel()))

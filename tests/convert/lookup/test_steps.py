@@ -160,10 +160,6 @@ class TestEqualToTheLibrary:
     [
         (Split("", "removed", invert=True), "pre-tokenizer Split: removes every text"),
         (FixedLength(0), "pre-tokenizer FixedLength: length 0"),
-        (
-            pre_tokenizers.Sequence([pre_tokenizers.ByteLevel(), Digits()]),
-            "pre-tokenizer Digits after ByteLevel is not supported",
-        ),
     ],
 )
 def test_what_cannot_be_compiled_is_named(piece: pre_tokenizers.PreTokenizer, message: str) -> None:

@@ -51,9 +51,7 @@ def fitted_tokenizer(
     _refuse_segments(found, texts, float_model)
     cut = float_model.layout.cut
     if cut is not None:
-        given, tokenizer = tokenizer, with_cut(tokenizer, cut, texts)
-        if tokenizer != given:
-            note(f"the network reads {_extent(cut)} of a question only; tokenizer.json cuts there")
+        tokenizer = _cut(tokenizer, cut, texts, note)
         found = read_tokenizer(tokenizer)
     padding = found.padding
     if padding is None:
@@ -71,6 +69,25 @@ def fitted_tokenizer(
     if not alone:
         _check_padding(padding, float_model)
     return tokenizer
+
+
+def _cut(tokenizer: bytes, cut: Cut, texts: Sequence[str], note: Callable[[str], None]) -> bytes:
+    """Return a tokenizer that cuts where the network does, or the same one if it cannot and no question is as long."""
+    reads = f"the network reads {_extent(cut)} of a question only"
+    try:
+        made = with_cut(tokenizer, cut, texts)
+    except ConvertError:
+        _, starts = LibrarySplitter(read_tokenizer(tokenizer)).split(texts)
+        if np.diff(starts).max(initial=0) > cut.words:
+            raise
+        note(
+            f"warning: {reads}, special tokens and padding among them, which no tokenizer does; no calibration question"
+            " is longer, but the core will answer longer ones from all of their words"
+        )
+        return tokenizer
+    if made != tokenizer:
+        note(f"{reads}; tokenizer.json cuts there")
+    return made
 
 
 def with_cut(tokenizer: bytes, cut: Cut, texts: Sequence[str]) -> bytes:

@@ -166,7 +166,7 @@ def total(a: Affine, axes: tuple[int, ...], *, keepdims: bool) -> Affine:
     n, m = groups.shape
     # row i of `add_up` has a one for each member of group i
     add_up = sparse.csr_array(
-        (np.ones(n * m), np.arange(n * m), np.arange(0, n * m + 1, m)), shape=(n, n * m)
+        (np.ones(n * m), np.arange(n * m), m * np.arange(n + 1)), shape=(n, n * m)
     )
     shape = tuple(1 if i in axes else s for i, s in enumerate(a.shape))
     return _tensor(add_up @ a.rows[groups.reshape(-1)], shape if keepdims else tuple(outer))

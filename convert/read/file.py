@@ -241,13 +241,13 @@ def initial_states(graph: onnx.GraphProto) -> dict[str, tuple[int | None, ...]]:
 
 
 def vector_input(graph: onnx.GraphProto) -> onnx.ValueInfoProto | None:
-    """Return the input of word vectors (float, 3 dimensions) if the model has one, otherwise None."""
+    """Return the input of word vectors (float, 3 dimensions, the last not 1) if there is one, otherwise None."""
     states = initial_states(graph)
     for value in graph_inputs(graph):
         dims = dimensions(value)
-        if value.name in states:
+        if value.name in states or dims is None:
             continue
-        if dims is not None and len(dims) == 3 and np.issubdtype(numpy_type(value), np.floating):
+        if len(dims) == 3 and dims[2] != 1 and np.issubdtype(numpy_type(value), np.floating):
             return value
     return None
 

@@ -132,13 +132,24 @@ class FloatModel:
         if self.layout.batch is not None:
             # a batch of fixed size is filled up with copies of its first question
             asked += [questions[0]] * (self.layout.batch - len(questions))
+        return self.answer(self.layout.feed(asked), len(asked))[: len(questions)]
+
+    def answer(self, feed: Mapping[str, NDArray[Any]], n: int) -> NDArray[np.float64]:
+        """Run the model once, on its inputs for `n` questions; return the logits, float64 (n, classes).
+
+        Raises
+        ------
+        ModelFileError
+            onnxruntime cannot run the model.
+
+        """
         try:
-            result = self.session.run(None, self.layout.feed(asked))[0]
+            result = self.session.run(None, dict(feed))[0]
         except ModelFileError:
             raise
         except Exception as e:  # noqa: BLE001 - classes of onnxruntime's C++ side, derived from Exception
             raise ModelFileError(f"onnxruntime cannot run it: {first_line(e)}") from None
-        result = np.asarray(result, dtype=np.float64).reshape(len(asked), -1)[: len(questions)]
+        result = np.asarray(result, dtype=np.float64).reshape(n, -1)
         if self.threshold is None:
             return result
         return self.threshold.logits(result[:, 0])

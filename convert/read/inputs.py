@@ -4,28 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from ..errors import ModelFileError
-from .file import dimensions, graph_inputs, initial_states, numpy_type
+from .companions import arranged, axes_of, companions, is_named, without_ones
+from .file import dimensions, graph_inputs, numpy_type
 
 if TYPE_CHECKING:
     import onnx
     from numpy.typing import NDArray
 
-Axis = Literal["batch", "time", "one"]
-"""What is along an axis of an input: the questions, a question's words, or nothing (its size is 1)."""
-
-Role = Literal["lengths", "mask", "types", "state"]
-"""What an input beside the word ids is for: the number of words, 1 for each word and 0 for padding, the segment of each
-word (always 0), the initial state (zero)."""
+    from .companions import Axis, Companion
 
 Side = Literal["left", "right"]
 """An end of a question: its first words are on the left."""
-
-_STATE_RANKS: Final = (2, 3)
 
 
 class Cut(NamedTuple):
@@ -37,30 +31,6 @@ class Cut(NamedTuple):
     def apply(self, question: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the words of a question that the model reads."""
         return question[: self.words] if self.side == "right" else question[-self.words :]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Companion:
-    """An input beside the word ids.
-
-    Attributes
-    ----------
-    name : str
-    type : type
-        Its NumPy type.
-    role : {"lengths", "mask", "types", "state"}
-    axes : tuple
-        Of a mask or types: what is along each axis.
-    shape : tuple
-        Of lengths or a state: its shape, None for the number of questions.
-
-    """
-
-    name: str
-    type: Any
-    role: Role
-    axes: tuple[Axis, ...] = ()
-    shape: tuple[int | None, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,7 +74,7 @@ class InputLayout:
     @property
     def tells_lengths(self) -> bool:
         """Whether an input tells the model which words of a batch are padding: lengths or a mask."""
-        return any(c.role in {"lengths", "mask"} for c in self.companions)
+        return any(c.tells_lengths for c in self.companions)
 
     @property
     def one_at_a_time(self) -> bool:
@@ -129,26 +99,8 @@ class InputLayout:
         table[is_word] = np.concatenate(questions)
         feed = {self.ids: arranged(table, self.axes).astype(self.ids_type)}
         for c in self.companions:
-            feed[c.name] = companion_values(c, is_word).astype(c.type)
+            feed[c.name] = c.values(is_word)
         return feed
-
-
-def arranged(table: NDArray[Any], axes: tuple[Axis, ...]) -> NDArray[Any]:
-    """Return a table (questions, words) with its axes in the order of an input's."""
-    if "batch" not in axes:
-        table = table[0]
-    elif axes.index("batch") > axes.index("time"):
-        table = table.T
-    return np.expand_dims(table, tuple(i for i, axis in enumerate(axes) if axis == "one"))
-
-
-def companion_values(c: Companion, is_word: NDArray[np.bool_]) -> NDArray[Any]:
-    """Return the values of an input beside the ids; `is_word` (questions, width) is false where there is padding."""
-    if c.role in {"lengths", "state"}:
-        counts = is_word.sum(axis=1)
-        shape = [len(counts) if n is None else n for n in c.shape]
-        return counts.reshape(shape) if c.role == "lengths" else np.zeros(shape)
-    return arranged(is_word if c.role == "mask" else np.zeros_like(is_word), c.axes)
 
 
 def layouts(graph: onnx.GraphProto) -> list[InputLayout]:
@@ -195,9 +147,10 @@ def _by_likelihood(graph: onnx.GraphProto, inputs: dict[str, onnx.ValueInfoProto
         dims = dimensions(value) or []
         whole = _whole(value)
         # word ids are integers, but Keras declares them as float, (batch, time), and casts them
-        if not (len(_without_ones(dims)) in {1, 2} and (whole or len(dims) == 2)) or len(dims) > 3:
+        as_float = len(dims) == 2 or (len(dims) == 3 and 1 in dims and name in looked_up)
+        if len(without_ones(dims)) not in {1, 2} or not (whole or as_float):
             continue
-        named_otherwise = _is_mask(name) or _is_types(name)
+        named_otherwise = is_named(name, "mask", "types", "positions")
         scores[name] = (named_otherwise, len(dims) < 2, not whole, name not in looked_up)
     likeliest = sorted(scores, key=lambda n: scores[n])
     # a name decides where there is a choice
@@ -213,32 +166,8 @@ def _looked_up(graph: onnx.GraphProto) -> set[str]:
     return found
 
 
-def _is_mask(name: str) -> bool:
-    return "mask" in name.lower()
-
-
-def _is_types(name: str) -> bool:
-    return any(part in name.lower() for part in ("type", "segment"))
-
-
 def _whole(value: onnx.ValueInfoProto) -> bool:
     return bool(np.issubdtype(numpy_type(value), np.integer))
-
-
-def _without_ones(dims: list[int | None]) -> list[int | None]:
-    """Return the dimensions without those after the first whose size is 1, if there are more than two."""
-    if len(dims) < 3:
-        return dims
-    last = next((i for i in range(len(dims) - 1, 0, -1) if dims[i] == 1), None)
-    return [d for i, d in enumerate(dims) if i != last]
-
-
-def _axes(dims: list[int | None], order: tuple[Axis, ...]) -> tuple[Axis, ...]:
-    """Return what is along each axis of an input, given the order of questions and words."""
-    if len(dims) == len(order):
-        return order
-    last = next(i for i in range(len(dims) - 1, 0, -1) if dims[i] == 1)
-    return (*order[:last], "one", *order[last:])
 
 
 def _with_ids(
@@ -246,7 +175,7 @@ def _with_ids(
 ) -> list[InputLayout]:
     """Return the possible layouts if the input `ids` takes the words."""
     dims = dimensions(inputs[ids]) or []
-    kept = _without_ones(dims)
+    kept = without_ones(dims)
     others = [n for n in inputs if n != ids]
     base = InputLayout(
         ids=ids, ids_type=numpy_type(inputs[ids]), axes=("time",), batch=None, length=kept[-1]
@@ -254,19 +183,19 @@ def _with_ids(
     found = []
     single: list[tuple[Axis, ...]] = [("time",)]
     for order in _orders(inputs, ids, others) if len(kept) == 2 else single:
-        axes = _axes(dims, order)
+        axes = axes_of(dims, order)
         sizes = {axis: dims[i] for i, axis in enumerate(axes)}
         layout = replace(base, axes=axes, batch=sizes.get("batch"), length=sizes["time"])
-        choices = [_companions(graph, inputs[n], inputs[ids], order) for n in others]
-        for companions in product(*choices):
-            marked = any(c.role == "lengths" for c in companions)
-            fixed = [c.shape[-2] for c in companions if c.role == "state"]
+        choices = [companions(graph, inputs[n], inputs[ids], order) for n in others]
+        for chosen in product(*choices):
+            marked = any(c.role == "lengths" for c in chosen)
+            fixed = [c.shape[-2] for c in chosen if c.role == "state"]
             found.append(
                 replace(
                     layout,
                     # a state of a fixed size fixes the number of questions
                     batch=layout.batch or next((n for n in fixed if n is not None), None),
-                    companions=tuple(companions),
+                    companions=tuple(chosen),
                     padding=0 if marked else None,
                 )
             )
@@ -285,47 +214,3 @@ def _orders(
         if len(names) == 2 and len(batch) == 1 and batch[0] and _whole(inputs[name]):
             return [o for o in orders if names[o.index("batch")] == batch[0]] or orders
     return orders
-
-
-def _companions(
-    graph: onnx.GraphProto,
-    value: onnx.ValueInfoProto,
-    ids: onnx.ValueInfoProto,
-    order: tuple[Axis, ...],
-) -> list[Companion]:
-    """Return what an input beside the ids may be for, the likeliest first."""
-    name, kind, dims = value.name, numpy_type(value), dimensions(value) or []
-    given = dimensions(ids) or []
-    number = _whole(value) or kind == np.bool_
-    roles: list[Companion] = []
-    as_lengths = _lengths_shape(dims, given)
-    if _whole(value) and as_lengths is not None:
-        roles.append(Companion(name=name, type=kind, role="lengths", shape=as_lengths))
-    alike = len(dims) > 1 and _without_ones(dims) == _without_ones(given)
-    if alike and (number or len(dims) == 2):
-        role: Role = "types" if _is_types(name) else "mask"
-        roles.append(Companion(name=name, type=kind, role=role, axes=_axes(dims, order)))
-    state = _state_shape(dims) or initial_states(graph).get(name)
-    if not number and not _is_mask(name) and len(dims) in _STATE_RANKS and state is not None:
-        roles.append(Companion(name=name, type=kind, role="state", shape=state))
-    if roles:
-        return roles
-    reader = next((n for n in graph.node if name in n.input), None)
-    named = f"node {reader.name or reader.op_type!r}: " if reader is not None else ""
-    raise ModelFileError(
-        f"{named}input {name!r} is not a constant weight, and neither word ids, lengths, a mask nor an initial state"
-    )
-
-
-def _lengths_shape(dims: list[int | None], ids: list[int | None]) -> tuple[int | None, ...] | None:
-    """Return the shape of lengths, with None for the number of questions; None: they are not lengths."""
-    if len(dims) < 2:
-        return tuple(None for _ in dims)
-    if len(dims) == 2 and 1 in dims and dims != ids:
-        return (None, 1) if dims[1] == 1 else (1, None)
-    return None
-
-
-def _state_shape(dims: list[int | None]) -> tuple[int | None, ...] | None:
-    """Return the shape of an initial state as the file declares it, if only the number of questions is free."""
-    return tuple(dims) if dims.count(None) <= 1 else None

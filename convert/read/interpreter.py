@@ -117,7 +117,7 @@ def _run_node(frame: Frame, node: onnx.NodeProto, scope: ChainMap[str, Any]) -> 
         return _results(frame, node, values, scope)
     except Unsupported as e:
         raise ModelFileError(f"node {name!r}: {e}") from None
-    except (ValueError, IndexError, TypeError, RuntimeError) as e:
+    except (ValueError, IndexError, TypeError, RuntimeError, ArithmeticError, MemoryError) as e:
         # NumPy and onnx raise these for shapes that do not fit, as when batch and time are swapped
         line = str(e).strip().partition("\n")[0][:200]
         raise WrongLayout(f"node {name!r}: operator {node.op_type} fails: {line}") from None

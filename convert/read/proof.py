@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from ..errors import ModelFileError
 from .heads import ONE_OF
 from .inputs import Cut
+from .purposes import check_purposes
 from .runtime import RuntimeEnded
 from .special_ids import find_special_ids
 
@@ -50,6 +52,9 @@ REACH: Final = 48
 
 MORE: Final = 1.5
 """Words of the longest sequence, for each word of the longest calibration question."""
+
+FAR: Final = (89, 144, 233, 377, 610)
+"""Words of sequences beyond that, which only show whether the model cuts longer questions."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -120,11 +125,13 @@ def prove(
     rng = np.random.default_rng(seed)
     if model.layout.length is None:
         try:
-            model = _at_any_length(model, words, _lengths(max(longest, read_at)), read_at, rng)
+            model = _at_any_length(model, words, _lengths(longest, read_at), read_at, rng)
         except _Differs as e:
             raise _explained(e, read_at, again) from None
     else:
         model = _at_its_length(model, sorted(compared), words, rng)
+
+    check_purposes(model, words, partial(excess, model.network), rng)
 
     def agrees(asked: list[I64], read: list[I64]) -> bool:
         return bool(excess(model.network, model.run(asked), read) <= 1)
@@ -133,10 +140,10 @@ def prove(
     return replace(model, skipped=skipped, unusable=unusable)
 
 
-def _lengths(longest: int) -> list[int]:
+def _lengths(longest: int, read_at: int) -> list[int]:
     """Return the lengths of the proof's sequences: every short one, then each the sum of the two before."""
-    reach = max(REACH, math.ceil(MORE * longest))
-    found, n, after = {*range(1, 9), longest, reach} - {0}, 8, 13
+    reach = max(REACH, math.ceil(MORE * max(longest, read_at)))
+    found, n, after = {*range(1, 9), longest, read_at, reach} - {0}, 8, 13
     while after < reach:
         found.add(after)
         n, after = after, n + after
@@ -202,6 +209,9 @@ def _at_any_length(
     )
     if not all(_differs(model.network, a) <= 1 for a in asked):
         return _limited(model, words, asked, read_at, rng)
+    cut = _far_cut(model, words, lengths[-1], rng)
+    if cut is not None:
+        model = replace(model, layout=replace(model.layout, cut=cut))
     if not model.layout.tells_lengths:
         return model
     # questions of different lengths in a batch, filled up with padding
@@ -239,10 +249,9 @@ def _limited(
     good = [a.length for a in asked if a not in bad]
     longer = [a for a in bad if a.length > max(good, default=0)]
     if good and len(longer) == len(bad) and all(a.wanted is not None for a in bad):
-        words_read = _last_good(model, words, max(good), longer[0].length, rng)
-        for cut in (Cut(words_read, "right"), Cut(words_read, "left")):
-            if all(_differs(network, a, cut) <= 1 for a in bad):
-                return replace(model, layout=replace(layout, cut=cut))
+        cut = _cut(model, words, max(good), longer, rng)
+        if cut is not None:
+            return replace(model, layout=replace(layout, cut=cut))
     # A graph that was unrolled for some words fails on fewer.  What it makes of more is an accident of the export: it
     # reads the first of them, and may divide their sum by the number of all.
     if good == [read_at] and all(a.wanted is None for a in bad if a.length < read_at):
@@ -270,6 +279,31 @@ def _explained(
     return ModelFileError(
         f"head: weighs the states otherwise in questions of {n} words than in those of {read_at}; {ONE_OF}"
     )
+
+
+def _far_cut(model: FloatModel, words: I64, good: int, rng: np.random.Generator) -> Cut | None:
+    """Return how the model cuts sequences that are longer than any that it must answer; None: not in a known way."""
+    for length in FAR:
+        if length <= good:
+            continue
+        asked = _ask(model, words, length, rng)
+        if asked.wanted is None:
+            return None
+        if not _differs(model.network, asked) <= 1:
+            return _cut(model, words, good, [asked], rng)
+        good = length
+    return None
+
+
+def _cut(
+    model: FloatModel, words: I64, good: int, bad: list[_Asked], rng: np.random.Generator
+) -> Cut | None:
+    """Return the words that explain the answers to longer sequences than the `good` words; None: no cut does."""
+    words_read = _last_good(model, words, good, bad[0].length, rng)
+    for cut in (Cut(words_read, "right"), Cut(words_read, "left")):
+        if all(_differs(model.network, a, cut) <= 1 for a in bad):
+            return cut
+    return None
 
 
 def _last_good(model: FloatModel, words: I64, good: int, bad: int, rng: np.random.Generator) -> int:

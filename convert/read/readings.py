@@ -9,7 +9,8 @@ import numpy as np
 
 from ..errors import ModelFileError
 from .affine import Affine, WrongLayout, with_width
-from .inputs import arranged, companion_values, layouts
+from .companions import arranged
+from .inputs import layouts
 from .interpreter import EndedLogits, run_graph
 from .operators import Frame
 from .outputs import Reading, check_name, choose
@@ -101,12 +102,12 @@ def read_again(
 
 
 def _needed(model: onnx.ModelProto, found: list[InputLayout]) -> int | None:
-    """Return the fewest words that onnxruntime runs the model on; None: it runs on one word and on LENGTH, or never."""
+    """Return the fewest words that onnxruntime runs the model on; None: it runs on one and on LENGTH, or never."""
     try:
         with SHARED.session(model.SerializeToString()) as session:
             for layout in found:
                 if _runs(session, layout, 1) and _runs(session, layout, LENGTH):
-                    continue
+                    return None
                 words = range(1, MOST_WORDS + 1)
                 fewest = next((n for n in words if _runs(session, layout, n)), None)
                 if fewest is not None:
@@ -236,7 +237,7 @@ def _read_tensor(run: _Run, tensor: str, output: str) -> Reading:
             shape = tuple(batch if n is None else n for n in c.shape)
             inputs[c.name] = unknowns.given_state(c.name, shape)
             continue
-        inputs[c.name] = companion_values(c, np.ones((batch, time), dtype=bool)).astype(c.type)
+        inputs[c.name] = c.values(np.ones((batch, time), dtype=bool))
     opsets = {o.domain: o.version for o in run.model.opset_import}
     frame = Frame(unknowns=unknowns, opsets=opsets, outermost=True)
     with np.errstate(all="ignore"):  # a mean over no word, if the graph takes all words for padding

@@ -36,6 +36,9 @@ HALVINGS: Final = 40
 EXACT: Final = 1e-5
 """A threshold this close to zero is zero: single precision rounds a Sigmoid near 0.5."""
 
+FLAT: Final = 1e-6
+"""Largest change at either end of that grid of values that lie between two bounds, for each 1 between the bounds."""
+
 TRIALS: Final = 32
 """Random rows of logits that must keep their largest through the operators after them."""
 
@@ -142,8 +145,8 @@ def threshold(ask: Callable[[float], F64]) -> Threshold | None:
     Parameters
     ----------
     ask
-        Returns the output for a logit, one or two values: a label, the second class's probability, its logarithm or
-        its logit; or a value for each class.
+        Returns the output for a logit, one or two values: a label, the second class's probability (or percentage), its
+        logarithm or its logit; or a value for each class.
 
     """
     grid = np.sort(GRID)
@@ -176,6 +179,10 @@ def _middle(values: F64) -> float:
         return 0.5
     if values.max() <= 0 and values.max() > -EXACT:  # logarithms of probabilities
         return float(np.log(0.5))
+    low, high = float(values.min()), float(values.max())
+    steps = np.abs(values[[1, -1]] - values[[0, -2]])
+    if low * high >= 0 and (steps <= FLAT * (high - low)).all():  # percent, or labels 1 and 2
+        return (low + high) / 2
     return 0.0
 
 

@@ -86,6 +86,53 @@ def masked_mean(kind: int, *, ignored: bool = False, name: str = "mask") -> onnx
     return model
 
 
+def marked(name: str, kind: int, *, marks: float | None = None) -> onnx.ModelProto:
+    """Return a network that adds `marks` times an input's number, or the row of a table that it names, to each word."""
+    model = elman(weights(), lengths=False)
+    graph = model.graph
+    graph.node[0].output[0] = "word"
+    table = np.random.default_rng(5).normal(size=(4, 6)).astype(np.float32)
+    if marks is None:
+        graph.initializer.append(numpy_helper.from_array(table, "table"))
+        nodes = [helper.make_node("Gather", ["table", name], ["marks"])]
+    else:
+        graph.initializer.append(numpy_helper.from_array(np.array([2]), "axis2"))
+        graph.initializer.append(numpy_helper.from_array(table[0] * np.float32(marks), "table"))
+        nodes = [
+            helper.make_node("Cast", [name], ["number"], to=FLOAT),
+            helper.make_node("Unsqueeze", ["number", "axis2"], ["column"]),
+            helper.make_node("Mul", ["column", "table"], ["marks"]),
+        ]
+    for at, node in enumerate([*nodes, helper.make_node("Add", ["word", "marks"], ["x"])]):
+        graph.node.insert(1 + at, node)
+    graph.input.append(given(name, kind, ["time", "batch"]))
+    return model
+
+
+def padding_mask() -> onnx.ModelProto:
+    """Return a masked mean whose mask is true for padding."""
+    model = masked_mean(BOOL, name="padding_mask")
+    graph = model.graph
+    cast = next(n for n in graph.node if n.op_type == "Cast")
+    cast.input[0] = "words"
+    graph.node.insert(0, helper.make_node("Not", ["padding_mask"], ["words"]))
+    return model
+
+
+def aged(axes: list[int | str], ids: list[int | str]) -> onnx.ModelProto:
+    """Return a network that adds a number of the question to its logits."""
+    model = elman(weights(), lengths=False)
+    graph = model.graph
+    graph.node[-1].output[0] = "z"
+    graph.node.append(helper.make_node("Cast", ["age"], ["number"], to=FLOAT))
+    graph.node.append(helper.make_node("Mul", ["number", "slope"], ["shift"]))
+    graph.node.append(helper.make_node("Add", ["z", "shift"], ["logits"]))
+    graph.initializer.append(numpy_helper.from_array(np.arange(6, dtype=np.float32), "slope"))
+    graph.input[0].CopyFrom(given("ids", INT64, ids))
+    graph.input.append(given("age", INT64, axes))
+    return model
+
+
 def typed() -> onnx.ModelProto:
     """Return a network that adds a vector of the token's type to each word vector."""
     model = elman(weights(), lengths=False)
@@ -110,13 +157,23 @@ def reshaped(axes: list[int | str], squeezed: int) -> onnx.ModelProto:
     return model
 
 
-def lengths_of_rank_2() -> onnx.ModelProto:
+def as_float(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a network that takes its word ids as float, as Keras has it."""
+    graph = model.graph
+    graph.node[0].input[0] = "whole"
+    graph.node.insert(0, helper.make_node("Cast", ["ids"], ["whole"], to=INT64))
+    graph.input[0].type.tensor_type.elem_type = FLOAT
+    return model
+
+
+def lengths_of_rank_2(kind: int = INT32) -> onnx.ModelProto:
     model = elman(weights())
     graph = model.graph
     graph.initializer.append(numpy_helper.from_array(np.array([1]), "one"))
     graph.node[1].input[4] = "counts"
-    graph.node.insert(0, helper.make_node("Squeeze", ["lengths", "one"], ["counts"]))
-    graph.input[1].CopyFrom(given("lengths", INT32, ["batch", 1]))
+    graph.node.insert(0, helper.make_node("Cast", ["numbers"], ["counts"], to=INT32))
+    graph.node.insert(0, helper.make_node("Squeeze", ["lengths", "one"], ["numbers"]))
+    graph.input[1].CopyFrom(given("lengths", kind, ["batch", 1]))
     return model
 
 
@@ -136,7 +193,11 @@ FORMS: dict[str, tuple[onnx.ModelProto, bool]] = {
     "token types": (typed(), False),
     "ids (batch, 1, time)": (reshaped(["batch", 1, "time"], 1), False),
     "ids (batch, time, 1)": (reshaped(["batch", "time", 1], 2), False),
+    "ids (1, batch, time)": (reshaped([1, "batch", "time"], 0), False),
+    "ids (batch, time, 1), float": (as_float(reshaped(["batch", "time", 1], 2)), False),
+    "mask that is true for padding": (padding_mask(), True),
     "lengths (batch, 1)": (lengths_of_rank_2(), True),
+    "lengths (batch, 1), float": (lengths_of_rank_2(FLOAT), True),
 }
 
 
@@ -156,7 +217,8 @@ def direct(model: onnx.ModelProto, question: np.ndarray[Any, Any]) -> np.ndarray
         elif i.name == "lengths":
             value = np.full(shape, n)
         else:
-            value = {"ids": question, "token_type_ids": np.zeros(n)}.get(i.name, np.ones(n))
+            zeros = {"token_type_ids": np.zeros(n), "padding_mask": np.zeros(n)}
+            value = ({"ids": question} | zeros).get(i.name, np.ones(n))
         feed[i.name] = value.reshape(shape).astype(types.get(i.type, np.float32))
     return np.asarray(session.run(["logits"], feed)[0]).reshape(-1)
 
@@ -195,6 +257,70 @@ def test_features_that_every_step_reads_are_not_an_initial_state(tmp_path: Path)
     message = r"m\.onnx: node 'rnn': reads the input 'features', which is not its initial state; supported"
     with pytest.raises(ModelFileError, match=message):
         read_model(save(model, tmp_path / "m.onnx"))
+
+
+TAKEN = (
+    r"m\.onnx: input '{}': was taken for {}, but leaves out no word; if it is that, name it '{}', otherwise export the"
+    r" model without it$"
+)
+
+
+@pytest.mark.parametrize("kind", [INT64, FLOAT])
+@pytest.mark.parametrize("marks", [None, 0.5])
+def test_a_number_for_each_word_that_is_no_mask_is_refused(
+    tmp_path: Path, kind: int, marks: float | None
+) -> None:
+    """Tags of words, for instance: the answers for tag 1 are not those for other tags."""
+    if kind == FLOAT and marks is None:
+        pytest.skip("rows are not looked up by float")
+    message = TAKEN.format("tags", "a mask, 1 for each word", "attention_mask")
+    with pytest.raises(ModelFileError, match=message):
+        read_model(save(marked("tags", kind, marks=marks), tmp_path / "m.onnx"))
+
+
+def test_a_number_for_each_word_beside_a_mask_is_refused_as_well(tmp_path: Path) -> None:
+    model = masked_mean(INT64)
+    graph = model.graph
+    table = np.random.default_rng(5).normal(size=(4, 6)).astype(np.float32)
+    graph.initializer.append(numpy_helper.from_array(table, "table"))
+    graph.node[1].output[0] = "word"
+    for at, node in enumerate(
+        [
+            helper.make_node("Transpose", ["tags"], ["tags_t"], perm=[1, 0]),
+            helper.make_node("Gather", ["table", "tags_t"], ["tag"]),
+            helper.make_node("Add", ["word", "tag"], ["x"]),
+        ]
+    ):
+        graph.node.insert(2 + at, node)
+    graph.input.append(given("tags", INT64, ["batch", "time"]))
+    message = TAKEN.format("tags", "a mask, 1 for each word", "attention_mask")
+    with pytest.raises(ModelFileError, match=message):
+        read_model(save(model, tmp_path / "m.onnx"))
+
+
+def test_a_position_embedding_of_an_input_is_refused(tmp_path: Path) -> None:
+    message = r"m\.onnx: node 'rnn': its bias changes from word to word, as a position embedding makes it; supported"
+    with pytest.raises(ModelFileError, match=message):
+        read_model(save(marked("position_ids", INT64), tmp_path / "m.onnx"))
+
+
+def test_positions_that_change_nothing_are_fed(tmp_path: Path) -> None:
+    model = marked("position_ids", INT64, marks=0)
+    network, float_model = read_model(save(model, tmp_path / "m.onnx"))
+    questions = [np.array([4, 7, 9]), np.array([2])]
+    np.testing.assert_allclose(float_model.run(questions), network.logits(questions), atol=1e-4)
+
+
+def test_a_number_of_a_question_that_is_no_length_is_refused(tmp_path: Path) -> None:
+    free = save(aged(["batch", 1], ["time", "batch"]), tmp_path / "m.onnx")
+    with pytest.raises(
+        ModelFileError, match=r"m\.onnx: the network as read differs from onnxruntime"
+    ):
+        read_model(free)
+    # at one length alone, a number that is always the same looks like a part of the bias
+    fixed = save(aged([1], [6, 1]), tmp_path / "m.onnx")
+    with pytest.raises(ModelFileError, match=TAKEN.format("age", "the number of words", "lengths")):
+        read_model(fixed)
 
 
 def test_an_input_without_a_known_purpose_is_named(tmp_path: Path) -> None:

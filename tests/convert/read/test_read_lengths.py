@@ -100,16 +100,14 @@ def test_a_cut_in_the_model_is_found_with_its_length_and_side(
     )
 
 
-def test_a_cut_beyond_the_longest_question_is_found_when_that_is_known(tmp_path: Path) -> None:
-    path = save(cut(0, 100), tmp_path / "m.onnx")
-    _, unknown = read_model(path)
-    assert unknown.layout.cut is None
-    _, known = read_model(path, longest=80)
-    assert known.layout.cut == (100, "right")
+@pytest.mark.parametrize("words", [100, 256, 512])
+def test_a_cut_far_beyond_the_longest_question_is_found(tmp_path: Path, words: int) -> None:
+    _, float_model = read_model(save(cut(0, words), tmp_path / "m.onnx"), longest=10)
+    assert float_model.layout.cut == (words, "right")
 
 
 @pytest.mark.parametrize("mean", [False, True])
-@pytest.mark.parametrize("words", [3, 7])
+@pytest.mark.parametrize("words", [3, 7, 11])
 def test_a_file_that_holds_some_steps_answers_questions_of_that_many_words_only(
     tmp_path: Path, words: int, mean: bool
 ) -> None:
@@ -135,6 +133,18 @@ def test_a_file_that_holds_one_step_and_fails_on_more_is_refused(tmp_path: Path)
     )
     with pytest.raises(ModelFileError, match=message):
         read_model(save(model, tmp_path / "m.onnx"))
+
+
+@pytest.mark.parametrize("longest", [0, 30])
+def test_a_mean_over_nothing_with_the_axes_swapped_is_no_crash(
+    tmp_path: Path, longest: int
+) -> None:
+    """A first word that is cut off leaves none, where the words are taken for questions."""
+    model = cut(1, MOST)
+    with pytest.raises(
+        ModelFileError, match=r"m\.onnx: [^\n]*states that have seen only 3 of 4 words$"
+    ):
+        read_model(save(model, tmp_path / "m.onnx"), longest=longest)
 
 
 def test_a_network_that_multiplies_rounding_errors_is_proved_all_the_same(tmp_path: Path) -> None:

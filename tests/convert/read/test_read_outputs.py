@@ -121,6 +121,17 @@ LOGIT: dict[str, tuple[Nodes, Any]] = {
         lambda y: y == 1,
     ),
     "Tanh": ([("Tanh", ["z"], ["y"], {})], lambda y: y > 0),
+    "percent": (
+        [("Sigmoid", ["z"], ["p"], {}), ("Mul", ["p", "hundred"], ["y"], {})],
+        lambda y: y > 50,
+    ),
+    "labels 1 and 2": (
+        [
+            ("Greater", ["z", "zero"], ["b"], {}),
+            ("Where", ["b", "label2", "label1"], ["y"], {}),
+        ],
+        lambda y: y == 2,
+    ),
 }
 CONSTANTS = {
     "zero": np.float32(0),
@@ -131,6 +142,8 @@ CONSTANTS = {
     "axis_1": np.array([1]),
     "label0": np.array(0),
     "label1": np.array(1),
+    "label2": np.array(2),
+    "hundred": np.float32(100),
 }
 
 

@@ -152,16 +152,16 @@ def _lengths(longest: int, read_at: int) -> list[int]:
 
 def excess(network: ElmanNetwork, wanted: F64, read: list[I64]) -> float:
     """Return the largest difference of a logit from onnxruntime's, in units of the allowed difference."""
-    got = network.logits(read)
-    if wanted.shape != got.shape:
-        raise ModelFileError(
-            f"head: {wanted.shape[1]} outputs in onnxruntime, {got.shape[1]} as read"
-        )
     with np.errstate(invalid="ignore", over="ignore"):
+        got = network.logits(read)
+        if wanted.shape != got.shape:
+            raise ModelFileError(
+                f"head: {wanted.shape[1]} outputs in onnxruntime, {got.shape[1]} as read"
+            )
         rounded = np.abs(_rounded(network).logits(read) - got).max(axis=1, keepdims=True)
         allowed = TOLERANCE * (1 + SHARE * np.abs(wanted).max(axis=1, keepdims=True))
         share = np.abs(wanted - got) / (allowed + ROUNDINGS * rounded)
-    share[np.abs(got).max(axis=1) > HUGE] = 0
+        share[~(np.abs(got).max(axis=1) <= HUGE)] = 0  # NaN if states exceed double precision, too
     return float(share.max())
 
 

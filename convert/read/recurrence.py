@@ -103,6 +103,9 @@ def _check_head(
     unknowns: Unknowns, used: list[int], states: set[int], times: NDArray[np.int64]
 ) -> None:
     """Raise if the head reads anything other than states, or nothing depends on several words."""
+    given = next((o for o in (unknowns.owner[c] for c in used) if isinstance(o, GivenState)), None)
+    if given is not None:
+        raise ModelFileError(f"head: reads the input {given.name!r}; {SUPPORTED}")
     words = [c for c in used if c not in states and not isinstance(unknowns.owner[c], Maximum)]
     if not words:
         return
@@ -111,7 +114,8 @@ def _check_head(
         raise ModelFileError(f"head: reads the input {owner.name!r}; {SUPPORTED}")
     if not isinstance(owner, Application):
         if not states:
-            raise ModelFileError(
+            # with batch and time swapped, each word is a question of its own
+            raise WrongLayout(
                 f"no recurrent layer: the output depends on no hidden state; {SUPPORTED}"
             )
         raise ModelFileError(f"head: reads words; {SUPPORTED}")

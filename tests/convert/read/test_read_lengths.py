@@ -113,8 +113,8 @@ def test_a_file_that_holds_some_steps_answers_questions_of_that_many_words_only(
 ) -> None:
     network, float_model = read_model(save(unrolled(words, mean=mean), tmp_path / "m.onnx"))
     assert float_model.layout.length == words
-    questions = [np.arange(1, n) for n in (3, words + 1, 12)]
-    assert [float_model.can_run(q) for q in questions] == [words == 2, True, False]
+    questions = [np.arange(n) for n in (2, words, words + 4)]
+    assert [float_model.can_run(q) for q in questions] == [False, True, False]
     np.testing.assert_allclose(float_model.logits(questions), network.logits(questions), atol=1e-4)
     assert float_model.limit(questions) == (
         f"the file itself answers questions of {words} words only; others are answered by the recurrence as read:"
@@ -135,16 +135,10 @@ def test_a_file_that_holds_one_step_and_fails_on_more_is_refused(tmp_path: Path)
         read_model(save(model, tmp_path / "m.onnx"))
 
 
-@pytest.mark.parametrize("longest", [0, 30])
-def test_a_mean_over_nothing_with_the_axes_swapped_is_no_crash(
-    tmp_path: Path, longest: int
-) -> None:
+def test_a_mean_over_no_word_is_refused(tmp_path: Path) -> None:
     """A first word that is cut off leaves none, where the words are taken for questions."""
-    model = cut(1, MOST)
-    with pytest.raises(
-        ModelFileError, match=r"m\.onnx: [^\n]*states that have seen only 3 of 4 words$"
-    ):
-        read_model(save(model, tmp_path / "m.onnx"), longest=longest)
+    with pytest.raises(ModelFileError, match=r"^[^\n]*m\.onnx: (node|output) [^\n]*$"):
+        read_model(save(cut(1, MOST), tmp_path / "m.onnx"))
 
 
 def test_a_network_that_multiplies_rounding_errors_is_proved_all_the_same(tmp_path: Path) -> None:

@@ -153,7 +153,7 @@ def tensors_read(node: onnx.NodeProto) -> list[str]:
 def quantised(node: onnx.NodeProto) -> ModelFileError:
     """Return the refusal of a node that rounds activations."""
     return ModelFileError(
-        f"node {node.name or node.op_type!r}: operator {node.op_type} rounds activations to 8 bits: the model is"
+        f"node {node.name or node.op_type!r}: operator {node.op_type} rounds activations to whole numbers: the model is"
         " quantised; publish the float model that it was made from"
     )
 

@@ -21,6 +21,7 @@ from .affine import Affine, Unsupported, WrongLayout
 from .einsum import einsum
 from .file import quantised, tensors_read
 from .operators import Frame, affine, attribute, concatenated
+from .packed_weights import packed_matmul
 from .rnn_operator import rnn
 from .word_operators import on_words
 
@@ -34,7 +35,13 @@ MAX_ROUNDS: Final = 10_000
 ENDINGS: Final = {"ArgMax", "Hardmax", "LogSoftmax", "Softmax"}
 """Operators that may follow the logits; none of them changes which class is largest."""
 
-HANDLERS: Final = {**operators.HANDLERS, **pooling.HANDLERS, "Einsum": einsum, "RNN": rnn}
+HANDLERS: Final = {
+    **operators.HANDLERS,
+    **pooling.HANDLERS,
+    "Einsum": einsum,
+    "RNN": rnn,
+    "com.microsoft.MatMulNBits": packed_matmul,
+}
 """Function for each operator that may be applied to values that depend on the question's words."""
 
 _AFTER_ENDING: Final = {

@@ -8,7 +8,7 @@ import numpy as np
 
 from .affine import matmul
 from .operators import affine, reduced
-from .single_node import runtime
+from .single_node import run_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,7 @@ def _over_windows(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list
     lead, places = value.shape[:2], value.shape[2:]
     n = int(np.prod(places, dtype=np.int64))
     ones = np.eye(n, dtype=np.float32).reshape(n, 1, *places)
-    seen = np.asarray(runtime(node, frame.opsets, [ones])([ones])[0])
+    seen = np.asarray(run_once(node, frame.opsets, [ones])[0])
     shape, shares = (*lead, *seen.shape[2:]), seen.reshape(n, -1)
     flat = value.rearranged(value.index.reshape(*lead, n))
     if node.op_type == "AveragePool":

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import onnx
 import onnxruntime
-from onnx import helper
+from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 if TYPE_CHECKING:
@@ -60,15 +60,7 @@ def runtime(
         if n and v is not None
     ]
     names = [n for n in node.output if n]
-    graph = helper.make_graph([node], "node", inputs, [onnx.ValueInfoProto(name=n) for n in names])
-    imports = [helper.make_opsetid(domain, version) for domain, version in opsets.items()]
-    model = helper.make_model(graph, opset_imports=imports, ir_version=8)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = _session(node, opsets, inputs, [])
 
     def run(given: list[Any]) -> list[Any]:
         feed = {n: v for n, v in zip(node.input, given, strict=True) if n and v is not None}
@@ -76,3 +68,45 @@ def runtime(
         return [next(results) if name else None for name in node.output]
 
     return run
+
+
+def run_once(
+    node: onnx.NodeProto, opsets: Mapping[str, int], values: list[NDArray[np.generic] | None]
+) -> list[Any]:
+    """Return the outputs of a node in onnxruntime, whose inputs may be of any type, those of few bits included.
+
+    Raises
+    ------
+    RuntimeError
+        onnxruntime cannot compute it.
+
+    """
+    constants = [
+        numpy_helper.from_array(v, n)
+        for n, v in zip(node.input, values, strict=True)
+        if n and v is not None
+    ]
+    try:
+        results = iter(_session(node, opsets, [], constants).run(None, {}))
+    except Exception as e:  # noqa: BLE001 - classes of onnxruntime's C++ side, derived from Exception
+        raise RuntimeError(str(e)) from None
+    return [next(results) if name else None for name in node.output]
+
+
+def _session(
+    node: onnx.NodeProto,
+    opsets: Mapping[str, int],
+    inputs: list[onnx.ValueInfoProto],
+    constants: list[onnx.TensorProto],
+) -> Any:
+    outputs = [onnx.ValueInfoProto(name=n) for n in node.output if n]
+    graph = helper.make_graph([node], "node", inputs, outputs, constants)
+    imports = [helper.make_opsetid(domain, version) for domain, version in opsets.items()]
+    # types of four bits need version 10
+    model = helper.make_model(graph, opset_imports=imports, ir_version=10 if constants else 8)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )

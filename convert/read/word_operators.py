@@ -9,6 +9,7 @@ import numpy as np
 
 from .affine import Affine, constant, stack, unknowns
 from .operators import attribute, axes_of, weight
+from .packed_weights import unpacked_table
 from .single_node import compute, runtime
 from .unknowns import MANY, NONE
 from .word_functions import Computed, Evaluation, Lookup
@@ -105,6 +106,11 @@ def _look_up(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any]
     return [unknowns(columns.reshape(*index.shape, *table.shape[1:]))]
 
 
+def _look_up_packed(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any] | None:
+    table = unpacked_table(frame, node, values)
+    return None if table is None else _look_up(frame, node, [table, values[1]])
+
+
 def _one_hot(frame: Frame, node: onnx.NodeProto, values: list[Any]) -> list[Any] | None:
     index, depth, ends = values
     if not isinstance(depth, np.ndarray) or not isinstance(ends, np.ndarray):
@@ -147,6 +153,7 @@ _SPECIAL: Final = {
     "GatherND": _look_up,
     "OneHot": _one_hot,
     "com.microsoft.DequantizeLinear": _dequantize,
+    "com.microsoft.GatherBlockQuantized": _look_up_packed,
 }
 
 

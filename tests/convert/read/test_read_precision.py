@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 from networks import elman, save, weights
 from onnx import TensorProto, helper, numpy_helper
-from onnxruntime.quantization import QuantType, quantize_dynamic
+from onnxruntime.quantization import QuantType, matmul_nbits_quantizer, quantize_dynamic
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from spikewatch.convert.errors import ModelFileError
@@ -205,7 +205,7 @@ def test_rows_of_an_int8_embedding_are_dequantised_after_they_are_looked_up(
 
 
 QUANTISED = (
-    r"m\.onnx: node '[^']+': operator {} rounds activations to 8 bits: the model is quantised;"
+    r"m\.onnx: node '[^']+': operator {} rounds activations to whole numbers: the model is quantised;"
     r" publish the float model that it was made from$"
 )
 
@@ -241,3 +241,33 @@ def test_quantised_activations_are_refused_as_quantised(tmp_path: Path, of: str)
     model.graph.initializer.append(numpy_helper.from_array(np.float32(0.05), "step"))
     with pytest.raises(ModelFileError, match=QUANTISED.format("QuantizeLinear")):
         read_model(save(model, tmp_path / "m.onnx"))
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_weights_packed_in_few_bits_are_read(tmp_path: Path, bits: int, *, symmetric: bool) -> None:
+    # onnxruntime's embedding of 8 bits is not packed
+    kinds = ("MatMul", "Gather") if bits == 4 else ("MatMul",)
+    packed = matmul_nbits_quantizer.MatMulNBitsQuantizer(
+        _float_model(head="MatMul"),
+        block_size=16,
+        bits=bits,
+        is_symmetric=symmetric,
+        op_types_to_quantize=kinds,
+    )
+    packed.process()
+    path = save(packed.model.model, tmp_path / "m.onnx")
+    operators = {n.op_type for n in packed.model.model.graph.node}
+    assert {"MatMulNBits", *(["GatherBlockQuantized"] if bits == 4 else [])} <= operators
+    read, _ = read_model(path)
+    np.testing.assert_allclose(read.logits(_questions()), _asked(path), atol=1e-5)
+
+
+def test_packed_weights_times_rounded_activations_are_refused_as_quantised(tmp_path: Path) -> None:
+    packed = matmul_nbits_quantizer.MatMulNBitsQuantizer(
+        _float_model(head="MatMul"), block_size=16, accuracy_level=4
+    )
+    packed.process()
+    with pytest.raises(ModelFileError, match=QUANTISED.format("MatMulNBits")):
+        read_model(save(packed.model.model, tmp_path / "m.onnx"))

@@ -14,6 +14,7 @@ import typer
 from ..registry import Registry, RegistryError, bundled
 from ..simcore import SimcoreError
 from ..simcore.question_files import ReadOptions  # noqa: TC001 - typer evaluates annotations
+from .commands_training import add_training
 from .errors import ConvertError
 from .evaluation.explain import explain as explain_question
 from .evaluation.tables import show, show_explanation
@@ -23,8 +24,6 @@ from .options import (
     AsJson,
     Calibrate,
     Evaluate,
-    Fine,
-    Labelled,
     Output,
     PadId,
     PadSide,
@@ -35,9 +34,7 @@ from .options import (
     Reference,
     Store,
     TruncateSide,
-    Vectors,
     Version,
-    WordNetFolder,
     reads_questions,
 )
 from .words.question_files import AS_USUAL
@@ -83,6 +80,9 @@ def options(
     """Turn trained Elman RNNs into spiking core images, and publish them."""
 
 
+add_training(app)
+
+
 def main() -> None:
     """Run the program; print our own errors as one line on stderr, and exit with code 2."""
     try:
@@ -99,87 +99,6 @@ def main() -> None:
 def _fail(message: str) -> NoReturn:
     typer.echo(f"{PROGRAM}: {message}", err=True)
     sys.exit(2)
-
-
-@app.command()
-@reads_questions
-def train(
-    data: Labelled,
-    vectors: Vectors,
-    out: Annotated[Path, typer.Option(help="Folder for the trained network.")],
-    wordnet: WordNetFolder = None,
-    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
-    fine: Fine = False,
-    dev: Annotated[
-        int | None, typer.Option(help="Number of questions to hold out, 0 for none; default: 500.")
-    ] = None,
-    search: Annotated[
-        bool,
-        typer.Option(
-            "--search", help="First try splits of the lines, on a fifth of the training questions."
-        ),
-    ] = False,
-    validation: Annotated[
-        Path | None,
-        typer.Option(help="cross-validation.json of the same recipe, to copy into training.json."),
-    ] = None,
-    reading: ReadOptions = AS_USUAL,
-) -> None:
-    """Train an Elman RNN for one core.
-
-    Training is quantisation-aware first, and then runs with the core's spikes in the loop.
-    """
-    from . import training  # noqa: PLC0415 - torch takes seconds to import
-
-    with training.progress_bar() as progress:
-        report = training.train(
-            data,
-            vectors,
-            out,
-            wordnet=wordnet,
-            seed=seed,
-            dev=dev,
-            fine=fine,
-            reading=reading,
-            search=search,
-            validation=validation,
-            progress=progress,
-        )
-    _print(str(report))
-
-
-@app.command()
-@reads_questions
-def cross_validate(
-    data: Labelled,
-    vectors: Vectors,
-    out: Annotated[Path, typer.Option(help="Folder for the figures; a stopped run resumes there.")],
-    wordnet: WordNetFolder = None,
-    folds: Annotated[int, typer.Option(help="Number of folds.")] = 5,
-    seeds: Annotated[int, typer.Option(help="Number of seeds: 0, 1, ...")] = 3,
-    fine: Fine = False,
-    reading: ReadOptions = AS_USUAL,
-) -> None:
-    """Cross-validate a recipe, up to the spiking core.
-
-    For every fold: train and convert a network without it, then count its right answers at every stage.
-    """
-    from . import training  # noqa: PLC0415 - torch takes seconds to import
-
-    with training.progress_bar() as progress:
-        found = training.cross_validate(
-            data,
-            vectors,
-            out,
-            wordnet=wordnet,
-            folds=folds,
-            seeds=seeds,
-            fine=fine,
-            reading=reading,
-            progress=progress,
-            note=lambda line: typer.echo(line, err=True),
-        )
-    _print(f"{found}\n\n{found.file}")
 
 
 @app.command()
@@ -231,6 +150,7 @@ def publish(
     created = (
         _created()
     )  # before the import, because onnx reads SOURCE_DATE_EPOCH too, without a check
+    from .progress import progress_bar  # noqa: PLC0415 - not needed by --help
     from .publishing.publish import convert_and_publish  # noqa: PLC0415 - onnxruntime takes a second to import
     from .publishing.source import Source  # noqa: PLC0415 - onnxruntime takes a second to import
 
@@ -249,20 +169,22 @@ def publish(
         pad_side=pad_side,
         truncate_side=truncate_side,
     )
-    pin, converted = convert_and_publish(
-        source,
-        name,
-        version,
-        registry=registry,
-        recipe=recipe,
-        readout=readout,
-        seed=seed,
-        alias=alias,
-        created=created,
-        actor=actor,
-        reason=reason,
-        note=lambda line: typer.echo(line, err=True),
-    )
+    with progress_bar() as progress:
+        pin, converted = convert_and_publish(
+            source,
+            name,
+            version,
+            registry=registry,
+            recipe=recipe,
+            readout=readout,
+            seed=seed,
+            alias=alias,
+            created=created,
+            actor=actor,
+            reason=reason,
+            note=progress.note,
+            progress=progress,
+        )
     if as_json:
         _print(json.dumps({"model": str(pin), **converted.evaluation}, indent=2))
         return

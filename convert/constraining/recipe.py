@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from ..errors import ConvertError
 from ..network.constrained import ConstrainedStages
 from ..network.elman import repeat_units
+from ..progress import OnProgress, silent
 from .bidirectional import constrain_both_directions
 from .closed_form import closed_form
 from .response_matching import answer_on_core, match_responses
@@ -118,6 +119,7 @@ def bring_to_core(
     truth: NDArray[np.int64] | None = None,
     seed: int = 0,
     note: Callable[[str], None] = lambda _: None,
+    progress: OnProgress = silent,
 ) -> PlacedNetwork:
     """Constrain a float network, match its responses on the simulated core and place it.
 
@@ -135,6 +137,8 @@ def bring_to_core(
         Seed of everything random.
     note
         Called with one line before each step.
+    progress
+        Called after every pass of a distillation.
 
     Raises
     ------
@@ -163,7 +167,9 @@ def bring_to_core(
     if closed.on_grid:
         note("the network is on the core's grid already: there is nothing to distil")
         return in_closed_form
-    return _distilled(network, closed, questions, in_closed_form, recipe, truth, seed, note)
+    return _distilled(
+        network, closed, questions, in_closed_form, recipe, truth, seed, note, progress
+    )
 
 
 def _wide(
@@ -189,13 +195,20 @@ def _distilled(
     truth: NDArray[np.int64] | None,
     seed: int,
     note: Callable[[str], None],
+    progress: OnProgress,
 ) -> PlacedNetwork:
     """Distil from the closed form; return the distilled network, or the closed form if that agrees better."""
     from .distil import DistilSettings, distil  # noqa: PLC0415 - torch is an extra, and takes seconds to import
 
     true = truth if recipe == "labels" else None
     distilled = distil(
-        closed.integer, network, questions, DistilSettings(seed=seed), truth=true, note=note
+        closed.integer,
+        network,
+        questions,
+        DistilSettings(seed=seed),
+        truth=true,
+        note=note,
+        progress=progress,
     )
     matched = distilled.matched
     if true is not None:

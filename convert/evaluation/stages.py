@@ -8,6 +8,7 @@ on the core: distilled, or equal to `fan-in`; `spiking`, the core, simulated spi
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from ...simcore import Classifier, CoreImage, Encoder
 from ..errors import DataError
 from ..network.place import unplace
+from ..progress import OnProgress, counted, silent
 from .figures import (
     class_figures,
     confusion_matrix,
@@ -25,7 +27,7 @@ from .figures import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -44,6 +46,7 @@ def evaluate_stages(
     files: Mapping[str, bytes],
     float_model: FloatModel,
     constrained: ConstrainedStages,
+    progress: OnProgress = silent,
 ) -> dict[str, Any]:
     """Run every stage on the questions, and compute the figures of `eval.json`.
 
@@ -56,6 +59,8 @@ def evaluate_stages(
         The files of the published model; its core runs exactly as in the daemon.
     float_model, constrained
         The stages before the core.
+    progress
+        Called after every stage.
 
     Returns
     -------
@@ -85,19 +90,22 @@ def evaluate_stages(
             f"questions: none of the {len(questions)} has a word that the tokenizer knows"
         )
     words = [np.array(ids[i], dtype=np.int64) for i in spoken]
-    answers = classifier.answer_ids(ids)
-    found = {
-        "float": float_model.logits(words),
-        "weights": constrained.wide.logits(words, rounded=False),
-        "activities": constrained.wide.logits(words),
-        "fan-in": (constrained.closed or constrained.core).logits(words),
-        "integer": constrained.core.logits(words),
+    one_more = counted(progress, "evaluating", len(STAGES))
+    logits_of: dict[str, Callable[[list[NDArray[np.int64]]], NDArray[np.float64]]] = {
+        "float": float_model.logits,
+        "weights": partial(constrained.wide.logits, rounded=False),
+        "activities": constrained.wide.logits,
+        "fan-in": (constrained.closed or constrained.core).logits,
+        "integer": constrained.core.logits,
     }
     # -1 (no answer) equals no class, so a question without words is wrong in every stage
-    predicted = {stage: np.full(len(questions), -1) for stage in found}
-    for stage, logits in found.items():
-        predicted[stage][spoken] = logits.argmax(axis=1)
+    predicted = {stage: np.full(len(questions), -1) for stage in logits_of}
+    for stage, logits in logits_of.items():
+        predicted[stage][spoken] = logits(words).argmax(axis=1)
+        one_more()
+    answers = classifier.answer_ids(ids)
     predicted["spiking"] = answers.label
+    one_more()
     confusion = None if truth is None else confusion_matrix(truth, answers.label, labels)
     placed, _ = unplace(image, encoder)
     return {

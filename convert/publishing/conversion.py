@@ -20,6 +20,7 @@ from ..evaluation.stages import describe_data, evaluate_stages, label_indices
 from ..lookup import lookup_file
 from ..network.constrained import CONSTRAINED_FILE
 from ..network.elman import HEADS
+from ..progress import OnProgress, silent
 from ..read import read_model
 from ..words.question_files import evenly, read_questions, without_numbers
 from ..words.tokenizer_file import check_pad_to, read_tokenizer_file
@@ -122,6 +123,7 @@ def convert(
     readout: str = "core",
     seed: int = 0,
     note: Callable[[str], None] = lambda _: None,
+    progress: OnProgress = silent,
 ) -> Converted:
     """Turn a trained network into the files of a model: read, constrain, match, place, check.
 
@@ -139,6 +141,8 @@ def convert(
         Seed of the distillation.
     note
         Called with one line before each step.
+    progress
+        Called after every pass of a distillation and every stage of the evaluation.
 
     Raises
     ------
@@ -155,6 +159,7 @@ def convert(
         truth=truth,
         seed=seed,
         note=note,
+        progress=progress,
     )
     files = _model_files(contents, placed, note)
     note(f"evaluating every stage on {len(contents.held_out)} questions")
@@ -163,6 +168,7 @@ def convert(
         files=files,
         float_model=contents.float_model,
         constrained=placed.constrained,
+        progress=progress,
     )
     evaluation["data"] = describe_data(Path(source.evaluate or source.calibrate))
     calibrated_on = describe_data(Path(source.calibrate))

@@ -15,6 +15,7 @@ from ..errors import ConvertError, ModelFileError
 from ..evaluation.model_card import CORES
 from ..evaluation.stages import describe_data, evaluate_stages
 from ..network.constrained import CONSTRAINED_FILE, ConstrainedStages
+from ..progress import silent
 from ..read import read_model_bytes
 from ..words.question_files import AS_USUAL, for_model, read_questions
 from .conversion import Converted, check_readout, convert
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from ...registry import Model
     from ...simcore.question_files import ReadOptions
+    from ..progress import OnProgress
 
 REGISTRY_VARIABLE: Final = "SPIKEWATCH_REGISTRY"
 """Environment variable that names the registry's folder where none is given."""
@@ -50,6 +52,7 @@ def publish(
     actor: str | None = None,
     reason: str = "",
     note: Callable[[str], None] | None = None,
+    progress: OnProgress | None = None,
 ) -> Pin:
     """Convert a trained network and publish it as a version of a model.
 
@@ -80,6 +83,8 @@ def publish(
         Who publishes and why, for the registry's journal; the actor is user@host if None.
     note
         Called with one line of text before each step; None: nothing is reported.
+    progress
+        Called as `progress(stage="distilling", done=3, total=25)` after each part of a long step; None: not called.
 
     Returns
     -------
@@ -112,6 +117,7 @@ def publish(
         actor=actor,
         reason=reason,
         note=note,
+        progress=progress,
     )
     return pin
 
@@ -130,6 +136,7 @@ def convert_and_publish(
     actor: str | None = None,
     reason: str = "",
     note: Callable[[str], None] | None = None,
+    progress: OnProgress | None = None,
 ) -> tuple[Pin, Converted]:
     """Publish (see `publish`); return the converted model with its figures as well."""
     if not isinstance(source, Source):
@@ -153,6 +160,7 @@ def convert_and_publish(
         readout=readout,
         seed=seed,
         note=report,
+        progress=progress or silent,
     )
     report(f"publishing {name}:{version}")
     # the registry is created only now, so that a failed conversion leaves nothing behind

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from .command import train
 from .cross_validation import Validation, cross_validate
-from .progress import OnProgress, progress_bar
 from .run import FILES, TrainingReport
 from .settings import TrainingSettings
 
 __all__ = [
     "FILES",
-    "OnProgress",
     "TrainingReport",
     "TrainingSettings",
     "Validation",
     "cross_validate",
-    "progress_bar",
     "train",
 ]

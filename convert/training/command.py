@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import TrainingError
+from ..progress import OnProgress, silent
 from ..words.question_files import AS_USUAL
 from .corpus import split
 from .inputs import read_inputs
-from .progress import OnProgress, silent
 from .run import TrainingReport, train_on
 from .search import best_split
 from .settings import TrainingSettings

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import TrainingError
 from ..evaluation.tables import table
+from ..progress import OnProgress, silent
 from ..words.question_files import AS_USUAL
 from .corpus import split_folds
 from .held_out import train_and_evaluate
 from .inputs import read_inputs
-from .progress import OnProgress, silent
 from .settings import TrainingSettings
 from .validation import Fold, read_folds, recipe, summary
 

@@ -13,9 +13,9 @@ from ..publishing.source import Source
 from .run import CALIBRATION_FILE, DEV_FILE, train_on
 
 if TYPE_CHECKING:
+    from ..progress import OnProgress
     from .corpus import Split
     from .inputs import TrainingInputs
-    from .progress import OnProgress
     from .settings import TrainingSettings
 
 __all__ = ["HeldOutResult", "train_and_evaluate"]

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 
 from ..errors import TrainingError
+from ..progress import silent
 from .export import to_onnx
 from .loop import accuracy, fit
 from .network import WAYS, ElmanNet, own_words
-from .progress import silent
 from .teacher import answers, train_teachers
 
 if TYPE_CHECKING:
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+    from ..progress import OnProgress
     from ..words.question_files import Example
     from .corpus import Corpus, Split
     from .export import GridNetwork
     from .inputs import TrainingInputs
-    from .progress import OnProgress
     from .settings import TrainingSettings
 
 __all__ = ["FILES", "TrainingReport", "train_on"]

@@ -12,9 +12,9 @@ from .corpus import split
 from .held_out import train_and_evaluate
 
 if TYPE_CHECKING:
+    from ..progress import OnProgress
     from .corpus import Corpus
     from .inputs import TrainingInputs
-    from .progress import OnProgress
     from .settings import TrainingSettings
 
 __all__ = ["best_split"]

@@ -114,7 +114,15 @@ def test_a_core_behind_its_integer_model_is_distilled_longer_and_the_better_is_k
     questions = sentences(n=150)
     start = constrain(network, questions)
     once = DistilSettings(epochs=1, spiking_epochs=1, spiking_rounds=1, batch=32, behind=1.0)
-    short = distil(start, network, questions, once)
+    passes: list[tuple[str, int, int]] = []
+    short = distil(
+        start,
+        network,
+        questions,
+        once,
+        progress=lambda *, stage, done, total: passes.append((stage, done, total)),
+    )
+    assert passes == [("distilling", 1, 1), ("round 1", 1, 1)]
     assert short.behind > 0
     notes: list[str] = []
     settings = replace(once, behind=short.behind / 2)

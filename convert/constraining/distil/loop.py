@@ -45,6 +45,7 @@ def train_student(
     *,
     labels: NDArray[np.int64] | None = None,
     floor: float = 0.0,
+    on_pass: Callable[[], None] = lambda: None,
 ) -> ConstrainedNetwork:
     """Train a constrained network to answer as its float network does.
 
@@ -64,13 +65,15 @@ def train_student(
         int64 (questions,): true labels to learn as well; None: learn the teacher's answers only.
     floor
         Lowest potential of the hidden neurons, in thresholds.
+    on_pass
+        Called after every pass over the questions.
 
     """
     student = Student(start, network.embedding, floor)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # with more, sums in another order would give another network
     try:
-        _fit(student, mode, questions, network.logits_after_each_word, settings, labels)
+        _fit(student, mode, questions, network.logits_after_each_word, settings, labels, on_pass)
     finally:
         torch.set_num_threads(threads)
     return student.constrained(network.embedding)
@@ -83,6 +86,7 @@ def _fit(
     teacher: Teacher,
     settings: DistilSettings,
     labels: NDArray[np.int64] | None,
+    on_pass: Callable[[], None],
 ) -> None:
     """Train a student in place; its final parameters are the running mean of all steps."""
     spiking = mode == "spiking"
@@ -118,6 +122,7 @@ def _fit(
             with torch.no_grad():
                 for m, p in zip(mean, student.parameters(), strict=True):
                     m.lerp_(p, 1 - settings.average)
+        on_pass()
     with torch.no_grad():
         for m, p in zip(mean, student.parameters(), strict=True):
             p.copy_(m)

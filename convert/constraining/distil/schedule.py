@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ...progress import counted, silent
 from ..response_matching import hidden_neurons, match_responses
 from .loop import train_student
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from ...network.constrained import ConstrainedNetwork
     from ...network.elman import ElmanNetwork
+    from ...progress import OnProgress
     from ..response_matching import MatchedCore
     from .settings import DistilSettings
 
@@ -56,6 +58,7 @@ def distil(
     *,
     truth: NDArray[np.int64] | None = None,
     note: Callable[[str], None] = lambda _: None,
+    progress: OnProgress = silent,
 ) -> Distilled:
     """Distil a float network by `settings`, and by longer ones if the core is too far behind its integer model.
 
@@ -73,6 +76,8 @@ def distil(
         int64 (questions,): true labels, which are then the wanted answers; None: the float network's are.
     note
         Called with one line before each step.
+    progress
+        Called after every pass over the questions.
 
     Raises
     ------
@@ -80,14 +85,14 @@ def distil(
         The network does not fit one core, or each direction one.
 
     """
-    taught = _attempt(start, network, questions, settings, truth, note)
+    taught = _attempt(start, network, questions, settings, truth, note, progress)
     if taught.behind <= settings.behind:
         return taught
     note(
         f"the core gives the wanted answer to {taught.behind:.1%} fewer of the calibration questions than its integer"
         " model does: distilling longer"
     )
-    longer = _attempt(start, network, questions, settings.longer(), truth, note)
+    longer = _attempt(start, network, questions, settings.longer(), truth, note, progress)
     return max(taught, longer, key=lambda t: t.matched.agreement)
 
 
@@ -98,12 +103,21 @@ def _attempt(
     settings: DistilSettings,
     truth: NDArray[np.int64] | None,
     note: Callable[[str], None],
+    progress: OnProgress,
 ) -> Distilled:
     """Train the integer model, then rounds with the spikes in the loop, each starting from the best one so far."""
     logits = network.logits(questions)
     wanted = logits.argmax(axis=1) if truth is None else truth
     note(f"distilling the integer network in {settings.epochs} passes")
-    integer = train_student(start, "integer", network, questions, settings, labels=truth)
+    integer = train_student(
+        start,
+        "integer",
+        network,
+        questions,
+        settings,
+        labels=truth,
+        on_pass=counted(progress, "distilling", settings.epochs),
+    )
     spiking, matched = integer, None
     for round_ in range(settings.spiking_rounds):
         note(
@@ -119,6 +133,7 @@ def _attempt(
             replace(settings, seed=settings.seed + round_),
             labels=truth,
             floor=settings.floor,
+            on_pass=counted(progress, f"round {round_ + 1}", settings.spiking_epochs),
         )
         neurons = hidden_neurons(tried, floor=settings.floor)
         found = match_responses(tried, questions, wanted, neurons, logits=logits)

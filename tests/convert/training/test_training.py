@@ -15,7 +15,7 @@ from small_training import SMALL
 from tokenizers import Tokenizer
 
 from spikewatch.convert.errors import DataError, TrainingError
-from spikewatch.convert.training import FILES, TrainingSettings, progress_bar, train
+from spikewatch.convert.training import FILES, TrainingSettings, train
 from spikewatch.convert.words.question_files import read_questions
 
 if TYPE_CHECKING:
@@ -222,12 +222,3 @@ class TestTrainRefuses:
     def test_a_negative_seed(self, data: Path, vectors: Path, tmp_path: Path) -> None:
         with pytest.raises(TrainingError, match=r"^seed: -1, expected 0\.\.9223372036854775807$"):
             train(data, vectors, tmp_path, seed=-1)
-
-
-def test_progress_bar_writes_nothing_without_a_terminal(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    with progress_bar() as show:
-        show(stage="network", done=1, total=2)
-
-    assert capsys.readouterr() == ("", "")

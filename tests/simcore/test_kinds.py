@@ -74,6 +74,8 @@ FILES: dict[str, tuple[bytes, str]] = {
         b"\x08\x01\x12\x80\x01\x0a",
         "a TensorFlow model (SavedModel), ~; export it",
     ),
+    "camera.aedat4": (b"#!AER-DAT4.0\r\n\xb4\x02", "events of a camera (AEDAT), ~"),
+    "camera.raw": (b"% evt 3.0\n% end\n\x06\x00", "events of a camera (EVT), ~"),
     "net.pt": (
         archive(**{"net__data.pkl": b"", "net__data__0": b""}),
         "a PyTorch file, ~; export the network by torch.onnx for spikewatch-convert",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
-from unicodedata import category
 
 import pytest
+from distinct_characters import distinct_characters
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
@@ -97,20 +97,10 @@ def compiled(name: str) -> tuple[Lookup, Tokenizer]:
 
 
 @cache
-def distinct_characters() -> list[str]:
-    """Return texts of the characters of Unicode, of those that hardly differ only some, one by one and in a row.
-
-    Letters without case (CJK, for example), private characters and those that are not assigned come at the ends of
-    their ranges, and every 61st between.
-    """
-    points = [c for c in range(0x110000) if not 0xD800 <= c <= 0xDFFF]
-    kinds = [category(chr(c)) for c in points]
-    chosen = [
-        chr(c)
-        for c, kind, before in zip(points, kinds, [None, *kinds], strict=False)
-        if kind not in {"Lo", "Co", "Cn"} or kind != before or c % 61 == 0
-    ]
-    parts = ["".join(chosen[k : k + 256]) for k in range(0, len(chosen), 256)]
+def texts_of_all_kinds() -> list[str]:
+    """Return texts of the characters of Unicode in a row, and of some between a letter and a blank."""
+    chosen = distinct_characters()
+    parts = [chosen[k : k + 256] for k in range(0, len(chosen), 256)]
     return [*parts, *("".join(f"a{c} " for c in part) for part in parts[::3])]
 
 
@@ -142,7 +132,7 @@ def awkward() -> Iterator[str]:
 @pytest.mark.parametrize("name", PIECES)
 class TestEqualToTheLibrary:
     def test_on_characters_of_all_kinds(self, name: str) -> None:
-        assert_equal(name, distinct_characters())
+        assert_equal(name, texts_of_all_kinds())
 
     @settings(max_examples=25, deadline=None)
     @given(texts=st.lists(st.lists(st.sampled_from([*awkward()])).map("".join), max_size=20))

@@ -16,20 +16,29 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
     from tokenizers import Tokenizer
 
     from spikewatch.convert.publishing.conversion import Converted
 
 
-def own_answers(
+def own_logits(
     model: bytes, encode: Callable[[str], Sequence[int]], texts: Sequence[str]
-) -> list[int]:
-    """Return the class of each text as a user computes it: one text at a time, ids (1, time)."""
+) -> NDArray[np.float32]:
+    """Return the logits of each text as a user computes them: one text at a time, ids (1, time)."""
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     (ids,) = session.get_inputs()
     kind = {"tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(float)": np.float32}
     fed = [{ids.name: np.array([encode(text)], dtype=kind[ids.type])} for text in texts]
-    return [int(np.argmax(session.run(None, each)[0])) for each in fed]
+    return np.array([session.run(None, each)[0].reshape(-1) for each in fed])
+
+
+def own_answers(
+    model: bytes, encode: Callable[[str], Sequence[int]], texts: Sequence[str]
+) -> list[int]:
+    """Return the class of each text (see `own_logits`)."""
+    classes: list[int] = own_logits(model, encode, texts).argmax(axis=1).tolist()
+    return classes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,9 +1,13 @@
-"""Lookups with valid indices that would still take hours, or memory without bound."""
+"""Lookups with wrong values, and some with valid indices that would still take hours, or memory without bound."""
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -93,3 +97,22 @@ def test_a_text_grows_no_further_than_the_limit_by_several_maps() -> None:
         InputError, match=r"^text 0: splitting it into words takes more steps than the limit$"
     ):
         splitter.split(["bb" + "c" * 100])
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    "each", [200, pytest.param(6000, marks=[pytest.mark.soak, pytest.mark.timeout(3600)])]
+)
+def test_lookups_with_wrong_values_neither_crash_nor_take_memory(each: int) -> None:
+    """Lookups of every model and step that are still accepted also split texts, in a process with little memory."""
+    script = Path(__file__).with_name("mutate_lookups.py")
+    child = subprocess.run(
+        [sys.executable, script, str(each)], capture_output=True, text=True, check=False
+    )
+    assert (child.returncode, child.stderr) == (0, "")
+    found = json.loads(child.stdout)
+    assert found["wrong"] == []
+    assert sum(found["counts"].values()) == 5 * each
+    assert (
+        min(found["counts"].values()) >= each / 10
+    )  # of every model some were read, and some refused

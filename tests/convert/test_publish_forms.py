@@ -11,6 +11,7 @@ import onnx
 import pytest
 from networks import elman, save, weights
 from onnx import helper, numpy_helper
+from onnxruntime.transformers.float16 import convert_float_to_float16
 from publishing import published, source
 from support import TINY_LABELS, TINY_WORDS
 from tokenizers import Tokenizer
@@ -121,3 +122,26 @@ def test_a_file_of_one_length_says_how_many_questions_it_does_not_answer(folder:
         f" {others} of {len(lines)} calibration questions; if your code fills questions up to 4 words, use --pad-to 4"
     )
     assert line in notes
+
+
+def test_a_sum_over_time_is_published_and_read_again(folder: Path) -> None:
+    model = small()
+    graph = model.graph
+    rnn = next(n for n in graph.node if n.op_type == "RNN")
+    rnn.output[0], rnn.output[1] = "states", ""
+    nodes = [n for n in graph.node if n.op_type != "Squeeze"]
+    graph.initializer.append(numpy_helper.from_array(np.array([0, 1]), "both"))
+    pooled = helper.make_node("ReduceSum", ["states", "both"], ["h"], keepdims=0)
+    nodes.insert(nodes.index(rnn) + 1, pooled)
+    made = helper.make_graph(nodes, "sum", graph.input, graph.output, graph.initializer)
+    options = {"opset_imports": model.opset_import, "ir_version": 8}
+    save(helper.make_model(made, **options), folder / "model.onnx")
+    publishes_and_evaluates_alike(folder, source(folder), [])
+
+
+def test_half_precision_is_published_as_it_is_and_a_line_says_so(folder: Path) -> None:
+    save(convert_float_to_float16(small()), folder / "model.onnx")
+    notes: list[str] = []
+    publishes_and_evaluates_alike(folder, source(folder), notes)
+    assert "the file computes in float16, and so does the stage float;" in " ".join(notes)
+    assert published_files(folder)["model.onnx"] == (folder / "model.onnx").read_bytes()

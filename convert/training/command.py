@@ -10,10 +10,10 @@ from ..progress import OnProgress, silent
 from ..words.question_files import AS_USUAL
 from .corpus import split
 from .inputs import read_inputs
-from .run import TrainingReport, train_on
+from .run import TrainingReport, check_out, train_on
 from .search import best_split
 from .settings import TrainingSettings
-from .validation import read_validation
+from .validation import check_validation, read_validation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,6 +83,8 @@ def train(
     """
     if not 0 <= seed <= _SEED_MAX:
         raise TrainingError(f"seed: {seed}, expected 0..{_SEED_MAX}")
+    check_out(out)
+    validated = None if validation is None else read_validation(validation)
     inputs = read_inputs(data, vectors, wordnet, fine=fine, reading=reading)
     settings = settings or TrainingSettings.for_classes(len(inputs.labels))
     if dev is not None:
@@ -96,8 +98,9 @@ def train(
         extra["selection"] = (
             "inputs and hidden units by the search below, on the training part; otherwise a fixed schedule"
         )
-    if validation is not None:
-        extra["cross_validation"] = read_validation(validation, inputs, settings)
+    if validation is not None and validated is not None:
+        check_validation(validation, validated, inputs, settings)
+        extra["cross_validation"] = validated
     rule = (
         f"numpy PCG64({settings.dev_seed}).permutation of the questions that hold a word; the first"
         f" {settings.dev} are the dev split; of the others, those with the same words as one of the"

@@ -14,6 +14,7 @@ from ..words.question_files import AS_USUAL
 from .corpus import split_folds
 from .held_out import train_and_evaluate
 from .inputs import read_inputs
+from .run import check_out
 from .settings import TrainingSettings
 from .validation import Fold, read_folds, recipe, summary
 
@@ -109,6 +110,7 @@ def cross_validate(
     """
     if seeds < 1:
         raise TrainingError(f"seeds: {seeds}, must be at least 1")
+    check_out(out)
     inputs = read_inputs(data, vectors, wordnet, fine=fine, reading=reading)
     settings = settings or TrainingSettings.for_classes(len(inputs.labels))
     settings.check_classes(len(inputs.labels))

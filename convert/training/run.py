@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections import Counter
 from contextlib import contextmanager
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from .inputs import TrainingInputs
     from .settings import TrainingSettings
 
-__all__ = ["FILES", "TrainingReport", "train_on"]
+__all__ = ["FILES", "TrainingReport", "check_out", "train_on"]
 
 FILES: Final = ("model.onnx", "tokenizer.json", "labels.json", "training.json")
 """Files that `train` writes as input of `publish`."""
@@ -80,6 +81,24 @@ class TrainingReport:
             return f"{text}; no question was held out"
         figures = ", ".join(f"{name} {value:.1%}" for name, value in self.accuracies.items())
         return f"{text}; on {self.dev} held-out questions: {figures}"
+
+
+def check_out(out: Path) -> None:
+    """Check that a folder can be written, or created, before the work whose result it shall hold.
+
+    Raises
+    ------
+    TrainingError
+        If it cannot.
+    """
+    try:
+        there = next(path for path in (out, *out.absolute().parents) if path.exists())
+    except OSError as e:
+        raise TrainingError(f"{out}: {e.strerror or e}") from None
+    if not there.is_dir():
+        raise TrainingError(f"{out}: {there} is not a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise TrainingError(f"{out}: the folder {there} is not writable")
 
 
 def train_on(

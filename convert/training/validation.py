@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .inputs import TrainingInputs
     from .settings import TrainingSettings
 
-__all__ = ["Fold", "read_folds", "read_validation", "recipe", "summary"]
+__all__ = ["Fold", "check_validation", "read_folds", "read_validation", "recipe", "summary"]
 
 _UNRELATED: Final = {"dev", "dev_seed"}  # settings that do not affect a cross-validation
 
@@ -124,25 +124,35 @@ def summary(found: Sequence[Fold], folds: int, fold_seed: int) -> dict[str, Any]
     }
 
 
-def read_validation(
-    path: Path, inputs: TrainingInputs, settings: TrainingSettings
-) -> dict[str, Any]:
-    """Read a summary, and check that it is of the same recipe.
+def read_validation(path: Path) -> dict[str, Any]:
+    """Read a summary.
 
     Raises
     ------
     TrainingError
-        If the file cannot be read, or other files or settings were validated.
+        If the file cannot be read or is no such summary.
     """
     try:
-        found = json.loads(path.read_text())
-        expected = recipe(inputs, settings, int(found["folds"]))
-        validated = found["recipe"]
+        found: dict[str, Any] = json.loads(path.read_text())
+        int(found["folds"])
+        str(found["recipe"])
     except OSError as e:
         raise TrainingError(f"{path}: {e.strerror or e}") from None
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError):
         raise TrainingError(f"{path}: not the summary of a cross-validation") from None
-    if validated != expected:
-        raise TrainingError(f"{path}: of recipe {validated}, but this run has {expected}")
-    result: dict[str, Any] = found
-    return result
+    return found
+
+
+def check_validation(
+    path: Path, found: dict[str, Any], inputs: TrainingInputs, settings: TrainingSettings
+) -> None:
+    """Check that a summary, read from a path, is of a training with these files and settings.
+
+    Raises
+    ------
+    TrainingError
+        If other files or settings were validated.
+    """
+    expected = recipe(inputs, settings, int(found["folds"]))
+    if found["recipe"] != expected:
+        raise TrainingError(f"{path}: of recipe {found['recipe']}, but this run has {expected}")

@@ -15,7 +15,7 @@ from small_training import SMALL
 from tokenizers import Tokenizer
 
 from spikewatch.convert.errors import DataError, TrainingError
-from spikewatch.convert.training import FILES, TrainingSettings, train
+from spikewatch.convert.training import FILES, TrainingSettings, cross_validate, train
 from spikewatch.convert.words.question_files import read_questions
 
 if TYPE_CHECKING:
@@ -175,12 +175,22 @@ class TestTrainRefuses:
         with pytest.raises(DataError, match="absent.tsv: No such file"):
             train(tmp_path / "absent.tsv", vectors, tmp_path)
 
-    def test_a_folder_that_cannot_be_made(self, data: Path, vectors: Path) -> None:
-        settings = TrainingSettings(teachers=(), epochs=0, spiking_epochs=0, dev=60)
-        with pytest.raises(TrainingError) as caught:
-            train(data, vectors, data / "out", settings=settings)
+    def test_a_folder_that_cannot_be_made_before_it_reads_anything(
+        self, data: Path, tmp_path: Path
+    ) -> None:
+        for run in (train, cross_validate):
+            with pytest.raises(TrainingError) as caught:
+                run(tmp_path / "absent.tsv", tmp_path / "absent.vec", data / "new" / "out")
 
-        assert str(caught.value) == f"{data / 'out'}: Not a directory"
+            assert str(caught.value) == f"{data / 'new' / 'out'}: {data} is not a folder"
+
+    def test_a_file_that_is_no_validation_before_it_reads_anything(self, tmp_path: Path) -> None:
+        wrong = tmp_path / "cross-validation.json"
+        wrong.write_text("[]")
+        with pytest.raises(TrainingError) as caught:
+            train(tmp_path / "absent.tsv", tmp_path / "absent.vec", tmp_path, validation=wrong)
+
+        assert str(caught.value) == f"{wrong}: not the summary of a cross-validation"
 
     @pytest.mark.parametrize(
         ("setting", "message"),

@@ -16,7 +16,16 @@ VOCABULARY: Final = (
 )
 WORD_PIECES: Final = (
     "the word pieces of a BERT tokenizer, without its settings: in Python,"
-    " tokenizers.BertWordPieceTokenizer({path!r}, lowercase=...).save('tokenizer.json')"
+    " tokenizers.BertWordPieceTokenizer({pieces}, lowercase=...).save('tokenizer.json')"
+)
+PAIRS: Final = (
+    "the vocabulary of a byte-pair tokenizer: in Python, with its merges.txt,"
+    " tokenizers.{maker}({path!r}, 'merges.txt').save('tokenizer.json')"
+)
+PIECES: Final = (
+    "the pieces of a SentencePiece model: give the tokenizer.json that was made from the model, or make one from its"
+    " .model file in Python:"
+    " transformers.convert_slow_tokenizer.convert_slow_tokenizer(SLOW_TOKENIZER).save('tokenizer.json')"
 )
 TRANSFORMERS: Final = (
     "settings of a tokenizer of the transformers library: give the tokenizer.json beside it, or make one in Python:"
@@ -60,7 +69,7 @@ PICKLE: Final = (
 )
 MERGES: Final = (
     "the merges of a byte-pair tokenizer: in Python, with its vocab.json,"
-    " tokenizers.ByteLevelBPETokenizer('vocab.json', {path!r}).save('tokenizer.json')"
+    " tokenizers.{maker}('vocab.json', {path!r}).save('tokenizer.json')"
 )
 
 _TRANSFORMERS_KEYS: Final = frozenset(
@@ -96,6 +105,10 @@ _PACKED: Final = {
 }
 """Programs by the first bytes of what they write."""
 
+_BYTES: Final = "ByteLevelBPETokenizer"
+_CHARACTERS: Final = "CharBPETokenizer"
+"""Classes of the tokenizers library that are made from a vocabulary and merges."""
+
 _NUMBERED: Final = "{word: i for i, word in enumerate(words)}"
 
 _MAKERS: Final = {
@@ -128,8 +141,10 @@ def describe_foreign(data: bytes, path: str) -> str:
         if isinstance(document, str):  # json.dump of Keras' to_json(), which is JSON already
             document = json.loads(document)
     except (ValueError, RecursionError):
-        return _describe_text(text).format(path=path, words=_NUMBERED)
-    return _describe_json(document)
+        maker = _CHARACTERS if "</w>" in text else _BYTES
+        described = _describe_text(text)
+        return described.format(path=path, words=_NUMBERED, maker=maker, pieces=repr(path))
+    return _describe_json(document, path)
 
 
 def _describe_bytes(data: bytes) -> str:
@@ -159,7 +174,7 @@ def _is_sentencepiece(data: bytes) -> bool:
     return data[score : score + 1] == b"\x15"
 
 
-def _describe_json(document: Any) -> str:
+def _describe_json(document: Any, path: str) -> str:
     if isinstance(document, list) and _all(document, str):
         return VOCABULARY.format(words=_NUMBERED)
     # "model" may also be a word of a vocabulary
@@ -170,8 +185,20 @@ def _describe_json(document: Any) -> str:
     # also one level down, where some write {"vocab": {word: id}, ...}
     for part in (document, *document.values()):
         if isinstance(part, dict) and _all(part.values(), int):
-            return VOCABULARY.format(words="vocabulary")
+            return _describe_vocabulary(part, path)
     return _describe_settings(document)
+
+
+def _describe_vocabulary(words: dict[str, int], path: str) -> str:
+    if any(word.startswith("##") for word in words):
+        return WORD_PIECES.format(pieces="vocabulary")
+    if any(word.startswith("\u0120") for word in words):  # a blank, as ByteLevel writes it
+        return PAIRS.format(maker=_BYTES, path=path)
+    if any(word.endswith("</w>") for word in words):
+        return PAIRS.format(maker=_CHARACTERS, path=path)
+    if any(word.startswith("\u2581") for word in words):
+        return PIECES
+    return VOCABULARY.format(words="vocabulary")
 
 
 def _describe_settings(document: dict[str, Any]) -> str:
@@ -213,6 +240,8 @@ def _describe_lines(parts: list[list[str]]) -> str:
             return TIKTOKEN
         if _are_merges(parts):
             return MERGES
+    if any(p[0].startswith("\u2581") for p in parts if len(p) <= 2):
+        return PIECES
     # a word in each line, or a word and its number
     if all(len(p) == 1 or (len(p) == 2 and _is_number(p[1])) for p in parts):
         return VOCABULARY

@@ -74,6 +74,17 @@ FOREIGN: dict[str, tuple[bytes, str]] = {
         b"t h\nth e\ne r\nth er\n",
         "the merges of a byte-pair tokenizer: ",
     ),
+    "word pieces and ids": (b'{"who": 0, "##se": 1}', "the word pieces of a BERT tokenizer, "),
+    "bytes and ids": (
+        json.dumps({"who": 0, "\u0120is": 1}).encode(),
+        "the vocabulary of a byte-pair tokenizer: ",
+    ),
+    "pairs and ids": (b'{"who</w>": 0, "i": 1}', "the vocabulary of a byte-pair tokenizer: "),
+    "SentencePiece's pieces": (
+        "<unk>\t0\n\u2581the\t-3.5\ns\t-3.7\n".encode(),
+        "the pieces of a SentencePiece model: ",
+    ),
+    "pieces and ids": (json.dumps({"<unk>": 0, "\u2581the": 1}).encode(), "the pieces of a "),
     "TextVectorization": (
         b'{"module": "keras.layers", "class_name": "TextVectorization", "config": {}}',
         "the settings of a Keras TextVectorization: ",
@@ -166,19 +177,14 @@ def test_a_folder_is_refused_and_the_file_to_give_named(tmp_path: Path) -> None:
     assert refusal() == f"{tmp_path}: Is a directory; give {tmp_path}/tokenizer.json"
 
 
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nwho\n##se\n"),
-        ("merges.txt", "#version: 0.2\nw h\nwh o\n"),
-    ],
-)
-def test_the_advice_for_word_pieces_and_merges_makes_a_tokenizer(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: str
+@pytest.mark.parametrize("name", ["vocab.txt", "merges.txt", "vocab.json"])
+def test_the_advice_for_word_pieces_and_pairs_makes_a_tokenizer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / name).write_text(content)
-    pieces = ["w", "h", "o", "wh", "who"]
+    pieces = ["w", "h", "o", "wh", "who", "\u0120"]
+    (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nwho\n##se\n")
+    (tmp_path / "merges.txt").write_text("#version: 0.2\nw h\nwh o\n")
     (tmp_path / "vocab.json").write_text(json.dumps({x: i for i, x in enumerate(pieces)}))
     with pytest.raises(ConvertError) as error:
         read_tokenizer_file(tmp_path / name)

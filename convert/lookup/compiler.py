@@ -113,11 +113,19 @@ def _strip(steps: Steps, described: dict[str, Any]) -> None:
     steps.strip(left=described["strip_left"], right=described["strip_right"])
 
 
+def _precompiled(_: Steps, __: dict[str, Any]) -> None:
+    # A grapheme cluster of less than six bytes becomes what its shortest known beginning becomes, whatever follows.
+    raise CannotCompileError(
+        "normalizer Precompiled is not supported: it replaces clusters of characters by a table of its own"
+    )
+
+
 _Handler = Callable[[Steps, dict[str, Any]], None]
 
 _NORMALIZERS: Final[dict[str, _Handler]] = {
     **dict.fromkeys(("NFC", "NFD", "NFKC", "NFKD"), lambda steps, d: steps.form(d["type"])),
     **dict.fromkeys(("Lowercase", "StripAccents"), lambda steps, d: steps.map(mapped(d["type"]))),
+    "Precompiled": _precompiled,
     "Nmt": lambda steps, _: steps.map(mapped("Nmt", separator="x")),
     "BertNormalizer": _bert,
     "Strip": _strip,

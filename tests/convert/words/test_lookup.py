@@ -243,6 +243,10 @@ def refused() -> dict[str, tuple[Tokenizer, str]]:
         cases[name] = (made, message)
         return made
 
+    case(
+        "normalizer",
+        "normalizer Precompiled is not supported: it replaces clusters of characters by a table of its own",
+    ).normalizer = normalizers.Precompiled((1024).to_bytes(4, "little") + bytes(1024))
     random = Tokenizer(models.BPE(dropout=0.1))
     cases["model"] = (random, "model BPE: dropout makes its words random")
     for pattern, what in {

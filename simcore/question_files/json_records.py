@@ -6,10 +6,12 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from .fields import Keys, missing_text
-from .record import Fault, InputRecord, faulty
+from .record import Fault, InputRecord, faulty, made
 
 if TYPE_CHECKING:
     from .options import ReadOptions
+
+_decode: Final = json.JSONDecoder().decode
 
 _SHOWN: Final = 60
 
@@ -37,13 +39,13 @@ class JsonRecords:
     def line(self, number: int, line: str) -> InputRecord:
         """Return the record of a line of JSON lines."""
         try:
-            value = json.loads(line)
+            value = _decode(line)
         except json.JSONDecodeError as e:
-            return faulty(number, "bad_json", f"{e.msg} at column {e.colno}: {_ON_LINES}")
+            return faulty(number, "bad_json", f"{e.msg} at column {e.colno}")
         except (ValueError, RecursionError) as e:  # too many digits, or too deeply nested
             return faulty(number, "bad_json", str(e).partition(";")[0])
-        if isinstance(value, list):
-            return faulty(number, "bad_record", f"a JSON array: {_ON_LINES}")
+        if type(value) is list:
+            return faulty(number, "bad_record", f"a JSON array, expected an object: {_ON_LINES}")
         return self.record(number, value)
 
     def record(self, number: int, value: Any) -> InputRecord:
@@ -54,7 +56,7 @@ class JsonRecords:
             return faulty(
                 number,
                 "bad_record",
-                f"a JSON {json_type(value)}: write each record as an object or as a string, its text",
+                f"a JSON {json_type(value)}, expected an object or a string, the text",
             )
         if self._usual and (text := value.get("text")) is not None:
             if "id" in value:
@@ -87,10 +89,10 @@ class JsonRecords:
 
 def _usual(number: int, name: Any, text: Any) -> InputRecord:
     name = _id(name, number)
-    if isinstance(name, Fault):
+    if type(name) is Fault:
         return InputRecord(number, None, name)
     text = _text(text)
-    return InputRecord(name, None, text) if isinstance(text, Fault) else InputRecord(name, text)
+    return InputRecord(name, None, text) if type(text) is Fault else made((name, text, None, None))
 
 
 def _id(value: Any, number: int) -> int | str | Fault:

@@ -82,6 +82,9 @@ class _Header(NamedTuple):
 FASTTEXT: Final = "__label__"
 """How the lines of fastText's files begin: `__label__HUM Who wrote Hamlet?`."""
 
+_OVER_LINES: Final = re.compile(rb"\s*[\[{][ \t\r]*\n")
+"""How JSON begins that is indented, whatever the suffix: a bracket alone is no record of JSON lines."""
+
 _FORMS: Final = {
     ".jsonl": Form.JSON_LINES,
     ".ndjson": Form.JSON_LINES,
@@ -112,7 +115,8 @@ def find_layout(window: bytes, kind: str, options: ReadOptions, *, whole: bool) 
 
     """
     if kind in _FORMS:
-        return Layout(form=_FORMS[kind])
+        over_lines = _FORMS[kind] is Form.JSON_LINES and _OVER_LINES.match(window)
+        return Layout(form=Form.JSON if over_lines else _FORMS[kind])
     if kind == ".txt" and is_plain(window):
         return Layout(form=Form.TEXT)
     lines = window.decode(errors="replace").split("\n")

@@ -11,7 +11,7 @@ from .json_records import JsonRecords
 from .labelled import label_blocks
 from .layout import Form, find_layout, is_plain
 from .lines import LineReader
-from .record import InputRecord
+from .record import made
 from .tables import table_blocks
 from .text import WINDOW, decoded, line_feeds
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from .layout import Layout
     from .options import ReadOptions
+    from .record import InputRecord
     from .text import Text
 
 
@@ -172,7 +173,7 @@ def _text_blocks(reader: LineReader) -> Iterator[list[InputRecord]]:
 
 def _text_records(first: int, lines: Sequence[str]) -> list[InputRecord]:
     return [
-        InputRecord(number, line.removesuffix("\r"))
+        made((number, line.removesuffix("\r"), None, None))
         for number, line in enumerate(lines, first)
         if line and not line.isspace()
     ]

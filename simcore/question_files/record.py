@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 
 class Fault(NamedTuple):
@@ -24,6 +28,10 @@ class InputRecord(NamedTuple):
     text: str | None
     fault: Fault | None = None
     label: str | None = None
+
+
+made: Final[Callable[[Iterable[object]], InputRecord]] = partial(tuple.__new__, InputRecord)
+"""Makes a record of its four fields in half the time of a call of the class, where there are millions."""
 
 
 def faulty(name: int | str, code: str, message: str) -> InputRecord:

@@ -6,7 +6,7 @@ import csv
 from typing import TYPE_CHECKING, Final
 
 from .errors import QuestionFileError
-from .record import InputRecord, faulty
+from .record import InputRecord, faulty, made
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -82,6 +82,9 @@ class _Rows:
     def record(self, number: int, row: Sequence[str]) -> InputRecord:
         """Return the record of a row that begins on a line."""
         _, place, label = self._places
+        if len(row) == self._width and label is None:  # as almost all are
+            name = number if place is None else row[place] or number
+            return made((name, row[self._text], None, None))
         given = row[place] if place is not None and place < len(row) else ""
         name = given or number
         if len(row) > self._width and any(row[self._width :]):

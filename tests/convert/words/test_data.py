@@ -94,7 +94,8 @@ class TestJsonlFiles:
         [
             (
                 "[1]",
-                "a JSON array: write each record as one object on one line; name a file that is one array .json",
+                "a JSON array, expected an object: write each record as one object on one line; "
+                "name a file that is one array .json",
             ),
             (
                 '{"label": "HUM"}',

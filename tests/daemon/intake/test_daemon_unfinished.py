@@ -83,7 +83,7 @@ def test_a_file_of_unknown_suffix_fails_only_when_it_has_not_been_renamed_for_a_
     assert content(hand.path / "failed") == set()
     hand.turn(passed_s=0.2)
     assert failed(hand, "q.xyz")["message"] == (
-        "its name must end in .txt, .jsonl, .ndjson, .json, .csv, .tsv, .label: rename it and try again "
+        "its name must end in .txt, .jsonl, .ndjson, .json, .csv, .tsv, .label: save it as one of these, or rename it "
         "(temporary names begin with a dot or end in .part)"
     )
 

@@ -153,7 +153,7 @@ def test_a_question_without_words_or_with_too_many_gets_an_error_of_its_own(hand
 
 
 UNKNOWN_SUFFIX = (
-    "its name must end in .txt, .jsonl, .ndjson, .json, .csv, .tsv, .label: rename it and try again "
+    "its name must end in .txt, .jsonl, .ndjson, .json, .csv, .tsv, .label: save it as plain text (.txt) "
     "(temporary names begin with a dot or end in .part)"
 )
 

@@ -36,7 +36,7 @@ static inline int keep_choice(Work *w, Choice choice)
 
 /* Return where the match that begins at `p` ends, NO_MATCH, or an error.  Looks no further back than `begin`, and no
    further ahead than `end`.  Recursive only for AHEAD, to a depth of NESTED. */
-static __attribute__((noinline)) int64_t match_at(
+static int64_t match_at(
     const Lookup *t, Work *w, int32_t pc, int64_t begin, int64_t p, int64_t end, int nested)
 {
     const uint8_t *symbols = w->symbols;
@@ -113,7 +113,8 @@ static __attribute__((noinline)) int64_t match_at(
 
 /* Find the first match at or after `*p` that is not empty.  Return 1 and the match *p .. *last, 0 if there is none, or
    an error (< 0). */
-static inline __attribute__((always_inline)) int find(const Lookup *t, Work *w, int32_t pc, int64_t begin, int64_t end, int64_t *p, int64_t *last)
+static inline __attribute__((always_inline)) int find(
+    const Lookup *t, Work *w, int32_t pc, int64_t begin, int64_t end, int64_t *p, int64_t *last)
 {
     uint64_t mask = (uint64_t) t->code[5 * (int64_t) pc + 3];
     for (; *p < end; ++*p) {

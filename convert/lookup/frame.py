@@ -108,9 +108,8 @@ def _padding(described: dict[str, Any] | None) -> Padding | None:
     if length is not None:
         # Only the length itself is rounded up: longer texts stay as they are.
         length, multiple = -(-length // multiple) * multiple, 1
-    if max(length or 0, multiple) > LONGEST_PADDED:
-        raise CannotCompileError(f"padding: to more than {LONGEST_PADDED} words")
     if not length and multiple == 1:
         return None
+    length, multiple = min(length or 0, LONGEST_PADDED), min(multiple, LONGEST_PADDED)
     left = described["direction"] == "left"
-    return Padding(length=length or 0, multiple=multiple, id=described["pad_id"], left=left)
+    return Padding(length=length, multiple=multiple, id=described["pad_id"], left=left)

@@ -29,6 +29,8 @@ static int pad(const Lookup *t, Work *w, int64_t n)
 {
     int64_t wanted = (n + t->pad_multiple - 1) / t->pad_multiple * t->pad_multiple;
     if (wanted < t->pad_length) wanted = t->pad_length;
+    if (wanted > LONGEST_PADDED) wanted = LONGEST_PADDED;
+    if (wanted <= n) return 0;
     if (!RESERVE(w, ids, w->first + wanted)) return NO_MEMORY;
     int64_t *ids = w->ids + w->first;
     if (t->pad_left) memmove(ids + (wanted - n), ids, (size_t) n * sizeof *ids);

@@ -15,6 +15,7 @@ enum { AT_START = 1 << 22 };          /* bit of a PREFIX's character: only at th
 enum { MERGED_WITH_PREVIOUS, MERGED_WITH_NEXT, CONTIGUOUS };  /* what CUT does with matches */
 enum { SINGLE_WORD = 1, LSTRIP = 2, RSTRIP = 4 };  /* flags of added tokens */
 enum { START, SET, RUN, FORK, JUMP, BEHIND, AHEAD, DONE };  /* instructions */
+enum { LONGEST_PADDED = 1025 };      /* most words of a text after padding, one more than a model reads */
 enum { END = 62 };                    /* symbol of the end of a piece */
 enum { SPELLED = 0x200000 };          /* cells of maps from here on are places in the pool */
 enum { SECOND = 0x80 };               /* bit of a mark: may compose with the character before it */

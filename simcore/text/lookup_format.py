@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..encoder import MAX_WORDS_IN_TABLE
+from ..limits import MAX_WORDS
 from ..tensors import Field
 
 FORMAT: Final = "lookup"
@@ -121,8 +122,8 @@ LONGEST_WORD: Final = 2**16
 LONGEST_ADDED: Final = 2**10
 """Longest added token in characters: our own bound."""
 
-LONGEST_PADDED: Final = 2**20
-"""Longest text in words after padding, and largest number that its length is padded to a multiple of: our own bound."""
+LONGEST_PADDED: Final = MAX_WORDS + 1
+"""Longest text in words after padding, as in `_lookup_tables.h`: padded to more, it would be too long as well."""
 
 NO_LIMIT: Final = 2**40
 """More words than any text has."""
@@ -152,9 +153,9 @@ class Padding:
     Attributes
     ----------
     length : int
-        The text is padded to this length, 0..2^20,
+        The text is padded to this length, 0..LONGEST_PADDED,
     multiple : int
-        and to a multiple of this, 1..2^20; to the longer of both.
+        and to a multiple of this, 1..LONGEST_PADDED; to the longer of both, but not beyond LONGEST_PADDED.
     id : int
         The id that it is padded with.
     left : bool

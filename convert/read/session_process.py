@@ -6,12 +6,14 @@ header and the bytes of arrays; nothing in them can run code.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
 import signal
 import struct
 import sys
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -108,9 +110,23 @@ def serve(requests: IO[bytes], replies: IO[bytes], limit_s: int) -> None:
         signal.alarm(0)
 
 
+def _limit_memory() -> None:
+    """Let requests for more memory than the machine has fail here, instead of ending some process when it is used."""
+    if sys.platform != "linux":
+        return
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    most = resource.getrlimit(resource.RLIMIT_AS)[1]
+    limit = whole if most == resource.RLIM_INFINITY else min(whole, most)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, most))
+    # if memory runs out all the same, this process is the one to end
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+
+
 def main() -> None:
     """Serve the process that started this one."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _limit_memory()
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # Ctrl-C is for the other process, which then closes its end

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+from typing import TYPE_CHECKING, Any, Final
 
 import onnx
 import onnxruntime
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+
+
+MOST_ELEMENTS: Final = 2**28
+"""Most elements of a tensor that is made of few, such as one of zeros: two gigabytes of int64."""
 
 
 def compute(node: onnx.NodeProto, opsets: Mapping[str, int], values: list[Any]) -> list[Any]:
@@ -31,7 +36,15 @@ def compute(node: onnx.NodeProto, opsets: Mapping[str, int], values: list[Any]) 
     values
         Its inputs, None for those that are left out.
 
+    Raises
+    ------
+    ValueError
+        It would make a tensor of more than MOST_ELEMENTS elements.  Other exceptions come from the implementations.
+
     """
+    made = _elements_made(node, values)
+    if made > MOST_ELEMENTS:
+        raise ValueError(f"makes a tensor of {made} elements, limit {MOST_ELEMENTS}")
     try:
         return _reference(node, opsets, values)
     except Exception as e:  # noqa: BLE001 - an implementation of any operator may raise anything
@@ -39,6 +52,21 @@ def compute(node: onnx.NodeProto, opsets: Mapping[str, int], values: list[Any]) 
             return runtime(node, opsets, values)(values)
         except Exception:  # noqa: BLE001 - classes of onnxruntime's C++ side, derived from Exception
             raise e from None
+
+
+def _elements_made(node: onnx.NodeProto, values: list[Any]) -> int:
+    """Return the number of elements that a node makes of few, 0 if it is none that does so."""
+    if node.op_type == "ConstantOfShape":
+        return math.prod(values[0].tolist())
+    if node.op_type == "Expand":
+        # a size in the shape may be 1 where the tensor has more
+        return max(values[0].size, math.prod(values[1].tolist()))
+    if node.op_type == "Tile":
+        return int(values[0].size) * math.prod(values[1].reshape(-1).tolist())
+    if node.op_type == "Range":
+        start, limit, delta = (float(v) for v in values)
+        return math.ceil((limit - start) / delta) if delta else 0
+    return 0
 
 
 def _reference(node: onnx.NodeProto, opsets: Mapping[str, int], values: list[Any]) -> list[Any]:

@@ -7,12 +7,16 @@ import select
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from networks import elman, weights
+from onnx import helper, numpy_helper
 
 from spikewatch.convert.errors import ModelFileError
+from spikewatch.convert.read import read_model_bytes
 from spikewatch.convert.read.runtime import Runtime, RuntimeEnded
 
 MODEL = elman(weights()).SerializeToString()
@@ -68,6 +72,57 @@ def test_a_child_that_takes_too_long_is_ended() -> None:
     message = r"^onnxruntime took longer than 0\.2 s while loading it$"
     with pytest.raises(RuntimeEnded, match=message), runtime.session(MODEL):
         pass
+
+
+def filled(elements: int) -> onnx.ModelProto:
+    """Return a network that adds nothing to its logits, by way of a tensor of so many ones."""
+    model = elman(weights())
+    graph = model.graph
+    graph.node[-1].output[0] = "z"
+    one = numpy_helper.from_array(np.ones(1, dtype=np.float32))
+    graph.initializer.append(numpy_helper.from_array(np.array([elements]), "elements"))
+    graph.initializer.append(numpy_helper.from_array(np.float32(0), "zero"))
+    graph.node.extend(
+        [
+            helper.make_node("ConstantOfShape", ["elements"], ["ones"], name="fill", value=one),
+            helper.make_node("ReduceSum", ["ones"], ["sum"], keepdims=0),
+            helper.make_node("Mul", ["sum", "zero"], ["nothing"]),
+            helper.make_node("Add", ["z", "nothing"], ["logits"]),
+        ]
+    )
+    return model
+
+
+def test_a_graph_that_wants_more_memory_than_there_is_is_refused_by_onnxruntime() -> None:
+    runtime = Runtime()
+    model = filled(10**13).SerializeToString()
+    refused = pytest.raises(ModelFileError, match=r"^onnxruntime cannot run it: [^\n]*$")
+    with refused, runtime.session(model) as session:
+        session.run(None, FEED)
+    with runtime.session(MODEL) as session:
+        assert session.run(None, FEED)[0].shape == (1, 6)
+    runtime.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the limits of a process in /proc")
+def test_a_child_may_have_as_much_memory_as_the_machine_has() -> None:
+    runtime = Runtime()
+    with runtime.session(MODEL):
+        lines = Path(f"/proc/{runtime.pid}/limits").read_text().splitlines()
+        first_to_end = Path(f"/proc/{runtime.pid}/oom_score_adj").read_text()
+    runtime.close()
+    allowed = next(line for line in lines if line.startswith("Max address space")).split()[3]
+    assert int(allowed) == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert int(first_to_end) == 1000
+
+
+def test_a_tensor_too_large_to_be_computed_is_refused_with_its_size() -> None:
+    message = (
+        r"^m: node 'fill': operator ConstantOfShape fails: makes a tensor of 1000000000000 elements,"
+        r" limit 268435456$"
+    )
+    with pytest.raises(ModelFileError, match=message):
+        read_model_bytes(filled(10**12).SerializeToString(), what="m")
 
 
 def test_after_the_death_of_a_child_the_next_model_gets_a_new_one() -> None:

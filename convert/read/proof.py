@@ -56,6 +56,9 @@ MORE: Final = 1.5
 FAR: Final = (89, 144, 233, 377, 610)
 """Words of sequences beyond that, which only show whether the model cuts longer questions."""
 
+FADED: Final = 32
+"""Most words after which a last state may still show, within the allowed difference, what came before them."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _Asked:
@@ -247,9 +250,10 @@ def _limited(
     network, layout = model.network, model.layout
     bad = [a for a in asked if not _differs(network, a) <= 1]
     good = [a.length for a in asked if a not in bad]
-    longer = [a for a in bad if a.length > max(good, default=0)]
-    if good and len(longer) == len(bad) and all(a.wanted is not None for a in bad):
-        cut = _cut(model, words, max(good), longer, rng)
+    shorter = [n for n in good if n < bad[0].length]
+    if shorter and all(a.wanted is not None for a in bad):
+        longer = [a for a in asked if a.length > shorter[-1]]
+        cut = _cut(model, words, shorter[-1], longer, rng)
         if cut is not None:
             return replace(model, layout=replace(layout, cut=cut))
     # A graph that was unrolled for some words fails on fewer.  What it makes of more is an accident of the export: it
@@ -296,12 +300,14 @@ def _far_cut(model: FloatModel, words: I64, good: int, rng: np.random.Generator)
 
 
 def _cut(
-    model: FloatModel, words: I64, good: int, bad: list[_Asked], rng: np.random.Generator
+    model: FloatModel, words: I64, good: int, longer: list[_Asked], rng: np.random.Generator
 ) -> Cut | None:
     """Return the words that explain the answers to longer sequences than the `good` words; None: no cut does."""
-    words_read = _last_good(model, words, good, bad[0].length, rng)
-    for cut in (Cut(words_read, "right"), Cut(words_read, "left")):
-        if all(_differs(model.network, a, cut) <= 1 for a in bad):
+    last = _last_good(model, words, good, longer[0].length, rng)
+    # a last state may hardly show the words that were cut off: then fewer are read than the last good length
+    fewer = range(last, max(0, last - FADED), -1)
+    for cut in (Cut(last, "right"), *(Cut(n, "left") for n in fewer)):
+        if all(_differs(model.network, a, cut) <= 1 for a in longer):
             return cut
     return None
 

@@ -110,8 +110,12 @@ def _check_head(
     if not words:
         return
     owner = unknowns.owner[words[0]]
-    if isinstance(owner, GivenState):
-        raise ModelFileError(f"head: reads the input {owner.name!r}; {SUPPORTED}")
+    length = int(times.max()) + 1
+    if length == 1:
+        named = f"node {owner.node!r}: " if isinstance(owner, Application) else ""
+        raise WrongLayout(
+            f"{named}a sequence of one word contains no recurrence; export the model for two words or more"
+        )
     if not isinstance(owner, Application):
         if not states:
             # with batch and time swapped, each word is a question of its own
@@ -119,12 +123,6 @@ def _check_head(
                 f"no recurrent layer: the output depends on no hidden state; {SUPPORTED}"
             )
         raise ModelFileError(f"head: reads words; {SUPPORTED}")
-    length = int(times.max()) + 1
-    if length == 1:
-        raise WrongLayout(
-            f"node {owner.node!r}: a sequence of one word contains no recurrence;"
-            " export the model for two words or more"
-        )
     if states:
         raise ModelFileError(
             "head: reads one direction where it starts, after a single word; read its final state"

@@ -135,6 +135,18 @@ def test_a_file_that_holds_one_step_and_fails_on_more_is_refused(tmp_path: Path)
         read_model(save(model, tmp_path / "m.onnx"))
 
 
+def test_a_cut_that_the_last_state_hardly_shows_is_found(tmp_path: Path) -> None:
+    """The state forgets, so that some lengths beyond the cut come out within the allowed difference."""
+    model = elman(weights(), lengths=False)
+    graph = model.graph
+    for name, value in {"first": -16, "last": MOST, "axis0": 0}.items():
+        graph.initializer.append(numpy_helper.from_array(np.array([value]), name))
+    graph.node[0].input[1] = "kept"
+    graph.node.insert(0, helper.make_node("Slice", ["ids", "first", "last", "axis0"], ["kept"]))
+    _, float_model = read_model(save(model, tmp_path / "m.onnx"))
+    assert float_model.layout.cut == (16, "left")
+
+
 def test_a_mean_over_no_word_is_refused(tmp_path: Path) -> None:
     """A first word that is cut off leaves none, where the words are taken for questions."""
     with pytest.raises(ModelFileError, match=r"^[^\n]*m\.onnx: (node|output) [^\n]*$"):

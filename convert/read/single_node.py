@@ -57,12 +57,12 @@ def compute(node: onnx.NodeProto, opsets: Mapping[str, int], values: list[Any]) 
 def _elements_made(node: onnx.NodeProto, values: list[Any]) -> int:
     """Return the number of elements that a node makes of few, 0 if it is none that does so."""
     if node.op_type == "ConstantOfShape":
-        return math.prod(values[0].tolist())
+        return int(math.prod(values[0].tolist()))
     if node.op_type == "Expand":
         # a size in the shape may be 1 where the tensor has more
-        return max(values[0].size, math.prod(values[1].tolist()))
+        return max(int(values[0].size), int(math.prod(values[1].tolist())))
     if node.op_type == "Tile":
-        return int(values[0].size) * math.prod(values[1].reshape(-1).tolist())
+        return int(values[0].size * math.prod(values[1].reshape(-1).tolist()))
     if node.op_type == "Range":
         start, limit, delta = (float(v) for v in values)
         return math.ceil((limit - start) / delta) if delta else 0

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from spikewatch.convert.errors import ConvertError, DataError
-from spikewatch.convert.words.question_files import Example, read_questions
+from spikewatch.convert.words.question_files import (
+    Example,
+    for_model,
+    read_questions,
+    without_numbers,
+)
+from spikewatch.simcore.question_files import ReadOptions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -190,6 +196,32 @@ class TestFiles:
         for name in ("absent.txt", "folder.txt"):
             with pytest.raises(ConvertError, match=name):
                 read_questions(tmp_path / name, labelled=False)
+
+
+class TestReadOptions:
+    def test_name_the_columns_and_the_encoding(self, tmp_path: Path) -> None:
+        path = written(tmp_path, "q.csv", "Nr;Frage;Art\n1;Où?;LOC\n".encode("cp1252"))
+        reading = ReadOptions(encoding="cp1252", text_field="Frage", label_field="art")
+
+        assert read_questions(path, labelled=True, reading=reading) == [
+            Example(text="Où?", label="LOC")
+        ]
+
+    def test_classes_show_the_column_of_labels_without_a_header(self, tmp_path: Path) -> None:
+        path = written(tmp_path, "q.csv", 'HUM,"Who, me?"\nNUM,How?\n')
+        reading = for_model(ReadOptions(), {"labels.json": b'["HUM", "NUM"]'})
+
+        assert read_questions(path, labelled=True, reading=reading) == [
+            Example(text="Who, me?", label="HUM"),
+            Example(text="How?", label="NUM"),
+        ]
+
+    def test_numbers_are_no_labels_unless_a_class_has_such_a_name(self) -> None:
+        numbered = [Example(text="Who?", label="0"), Example(text="How?", label="1")]
+
+        assert [q.label for q in without_numbers(numbered, ["HUM", "NUM"])] == [None, None]
+        assert without_numbers(numbered, ["0", "1", "2"]) == numbered
+        assert without_numbers([Example(text="Who?", label="HUM")], ["A"])[0].label == "HUM"
 
 
 class TestExampleQuestions:

@@ -156,6 +156,9 @@ def test_zip_archives_that_cannot_be_read_are_refused_with_what_to_do() -> None:
         zipped({"q.txt": b"who\n"}, zipfile.ZIP_BZIP2): "zip: q.txt is packed by method 12: use",
         bytes(encrypted): "zip: q.txt is encrypted: unpack it",
         good[:40]: "zip: the file ends inside it: copy it again",
+        # Cut where another file may have followed.
+        good[: good.index(b"PK\x01\x02")]: "zip: the file ends inside it: copy it again",
+        zipped({"Thumbs.db": b"x", "q.xlsx": b"x"}): "it holds q.xlsx: save the sheet as CSV",
     }
     for data, message in cases.items():
         assert refusal("q.zip", data)[1].startswith(message)

@@ -12,7 +12,7 @@ import numpy as np
 from ...registry.formats.manifest import MAX_LAYER
 from ...simcore import Classifier, golden
 from ...simcore.classifier import read_labels
-from ...simcore.text.splitting import read_tokenizer
+from ...simcore.text.splitting import highest_id, read_tokenizer
 from ..constraining.recipe import bring_to_core, choose_recipe
 from ..errors import ConvertError, DataError
 from ..evaluation.model_card import model_card
@@ -305,10 +305,14 @@ def _model_files(
     contents: _Contents, placed: PlacedNetwork, note: Callable[[str], None]
 ) -> dict[str, bytes]:
     """Return the files of the model, without those that follow from its evaluation (figures and model card)."""
+    encoder = placed.network.encoder()
+    # the tokenizer's words beyond the embedding have a row, which is never read, because they are unusable
+    rows, words = len(encoder.rows), highest_id(read_tokenizer(contents.tokenizer)) + 1
     encoder = replace(
-        placed.network.encoder(),
+        encoder,
+        rows=np.concatenate([encoder.rows, np.zeros(max(words - rows, 0), np.int32)]),
         skipped=tuple(sorted(contents.float_model.skipped)),
-        unusable=tuple(sorted(contents.float_model.unusable)),
+        unusable=(*sorted(contents.float_model.unusable), *range(rows, words)),
     )
     files = {
         "core.safetensors": placed.matched.image.to_bytes(),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from tokenizers import Tokenizer
 
+from ...simcore.encoder import MAX_SPECIAL
 from ...simcore.limits import MAX_WORDS
 from ...simcore.text.splitting import (
     UNKNOWN,
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
     from ..read import FloatModel
     from ..words.tokenizer_file import PadTo
+
+MOST_BEYOND: Final = 0.25
+"""Largest share of the calibration questions that may hold a word beyond the embedding."""
 
 
 def longest_question(texts: Sequence[str], tokenizer: Tokenizer) -> int:
@@ -66,13 +70,9 @@ def question_words(
 
     """
     splitter = LibrarySplitter(tokenizer)
-    rows = len(float_model.network.rows)
-    if splitter.highest >= rows:
-        raise ConvertError(
-            f"tokenizer.json: word id {splitter.highest}, but the embedding has rows 0..{rows - 1}"
-        )
     ids, starts = splitter.split(texts)
     _note_failures(texts, failures(ids, starts).tolist(), splitter, note)
+    beyond = _beyond(ids, starts, tokenizer, splitter.highest, float_model, note)
     _refuse_unusable(ids, tokenizer, float_model)
     skipped = np.isin(ids, sorted(float_model.skipped))
     if skipped.any():
@@ -86,7 +86,10 @@ def question_words(
         )
     words = [ids[a:b] for a, b in pairwise(starts.tolist())]
     ignored = [*float_model.skipped, UNKNOWN, UNSPLIT]
-    return [question[~np.isin(question, ignored)] for question in words]
+    return [
+        question[:0] if i in beyond else question[~np.isin(question, ignored)]
+        for i, question in enumerate(words)
+    ]
 
 
 def _note_failures(
@@ -104,6 +107,41 @@ def _note_failures(
         f"{len(failed)} of {len(texts)} calibration questions are left out, and such a question gets no answer:"
         f" the tokenizer cannot split {json.dumps(texts[failed[0]][:60])}: {reason}"
     )
+
+
+def _beyond(
+    ids: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    tokenizer: Tokenizer,
+    highest: int,
+    float_model: FloatModel,
+    note: Callable[[str], None],
+) -> set[int]:
+    """Return the questions that hold a word beyond the embedding, on which the model file itself fails.
+
+    A tokenizer often has a few more tokens than the network, which few texts hold.  If many texts hold one, or unknown
+    words become one, it is the tokenizer of another network.
+    """
+    rows = len(float_model.network.rows)
+    if highest < rows:
+        return set()
+    found = set((np.searchsorted(starts, np.flatnonzero(ids >= rows), side="right") - 1).tolist())
+    limits = f"the embedding has rows 0..{rows - 1}"
+    questions = len(starts) - 1
+    named = int(ids[ids >= rows][0]) if found else highest
+    word = f"{_word(tokenizer, named)} has id {named}, but {limits}"
+    if (_unknown_id(tokenizer) or 0) >= rows or highest - rows >= MAX_SPECIAL:
+        raise ConvertError(f"tokenizer.json: word id {highest}, but {limits}")
+    if len(found) > MOST_BEYOND * questions:
+        raise ConvertError(
+            f"tokenizer.json: {word}; {len(found)} of {questions} calibration questions hold such a word, so this is"
+            " not the network's tokenizer"
+        )
+    note(
+        f"warning: tokenizer.json: {word}, so the file fails on it; a question with such a word gets no answer"
+        f" (unknown_word): {len(found)} of {questions} calibration questions"
+    )
+    return found
 
 
 def _refuse_unusable(ids: NDArray[np.int64], tokenizer: Tokenizer, float_model: FloatModel) -> None:

@@ -290,3 +290,29 @@ def test_padding_that_the_embedding_or_the_core_has_no_place_for_is_refused(tmp_
             convert_as_user(
                 tmp_path, model=network(), tokenizer=made, texts=TEXTS, own=own, classes=6
             )
+
+
+def test_a_few_words_beyond_the_embedding_cost_their_questions_only(tmp_path: Path) -> None:
+    made = tokenizer()
+    made.add_tokens(["extra", "more"])
+    texts = [f"{text} extra" if i % 8 == 0 else text for i, text in enumerate(TEXTS)]
+    model = network()
+    # the file itself fails on the texts with it, so no answer is right for them
+    own = own_answers(model, lambda text: made.encode(text.replace(" extra", "")).ids, texts)
+    found = convert_as_user(tmp_path, model=model, tokenizer=made, texts=texts, own=own, classes=6)
+    assert found.right == 175 / 200
+    (line,) = (n for n in found.notes if "has id 21" in n)
+    assert "'extra' has id 21, but the embedding has rows 0..20" in line
+    assert line.endswith("8 of 60 calibration questions")
+    classifier = Classifier.from_files(found.converted.files)
+    answered = classifier.classify(["what extra", texts[1], "more"]).label
+    assert (answered == UNKNOWN_WORD).tolist() == [True, False, True]
+
+
+def test_an_unknown_token_beyond_the_embedding_is_refused(tmp_path: Path) -> None:
+    made = tokenizer(unknown="[UNK]")
+    made.add_special_tokens(["[UNK]"])
+    with pytest.raises(ConvertError, match=r"word id 21, but the embedding has rows 0\.\.20"):
+        convert_as_user(
+            tmp_path, model=network(), tokenizer=made, texts=TEXTS, own=[0, 1] * 100, classes=6
+        )

@@ -1,7 +1,7 @@
 """Activations of ONNX's RNN operator, as onnxruntime 1.32.0 computes them.
 
 Where the operator's text or onnx's reference implementation differ, onnxruntime is right: it computes the `float`
-stage.  `docs/conversion.md` has the table, and every row of it is a test.
+stage.  `docs/networks.md` has the table, and every row of it is a test.
 """
 
 from __future__ import annotations

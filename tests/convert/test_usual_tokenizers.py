@@ -1,6 +1,6 @@
 """Networks behind tokenizers as their trainers write them answer as their users' own pipelines, up to the edge.
 
-The user's own pipeline is the tokenizers library and onnxruntime, one text at a time.  docs/conversion.md has a table.
+The user's own pipeline is the tokenizers library and onnxruntime, one text at a time.  docs/tokenizers.md has a table.
 """
 
 from __future__ import annotations

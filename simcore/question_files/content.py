@@ -6,7 +6,7 @@ import bz2
 import lzma
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from . import names
+from . import foreign, names
 from .errors import QuestionFileError
 from .gunzip import Gunzip
 from .peek import Peek
@@ -32,7 +32,8 @@ _MAGIC: Final = (
 _BZIP2: Final = (b"1AY&SY", b"\x17rE8P\x90")
 """What follows `BZh1` to `BZh9`: a block, or the end of an empty file.  `BZh` alone could be text."""
 
-_MAGIC_BYTES: Final = 10
+_NEEDS_MAGIC: Final = (".bz2", ".xz", names.ZIP)
+"""Compressions whose files begin in no other way: zstd may begin with a frame to skip, and gzip has its own message."""
 
 _PACKED_BYTES: Final = 1 << 14
 _STEP_BYTES: Final = 64
@@ -72,18 +73,29 @@ def opened(read: Read, kind: str | None, packing: str | None, name: str = "") ->
     Raises
     ------
     QuestionFileError
-        `unknown_suffix`; `bad_gzip` or `bad_compression`, also from reading the content; `no_library` for zstd.
+        `unknown_suffix`; `other_format`; `bad_gzip` or `bad_compression`, also from reading the content;
+        `no_library` for zstd.
 
     """
     if kind is None:
         raise QuestionFileError("unknown_suffix", names.unknown(name))
     raw = Peek(read)
-    packing = looks_packed(raw.peek(_MAGIC_BYTES)) or packing
+    head = raw.peek(foreign.HEAD_BYTES)
+    foreign.refuse_foreign(head)
+    found_packing = looks_packed(head)
+    if found_packing is None and packing in _NEEDS_MAGIC and head:
+        raise QuestionFileError(
+            "bad_compression",
+            f"it does not begin as a {packing} file: pack it again, or put it here unpacked, without {packing} in its"
+            " name",
+        )
+    packing = found_packing or packing
     if packing is None:
         return Content(raw.read, kind, packed=False)
     if packing == names.ZIP:
         archive = Unzip(raw.read)
         member = archive.open()
+        foreign.refuse_document(member)
         found = names.kind(member) or (kind if kind != names.ZIP else None)
         if found is None or found == names.ZIP or names.packing(member) is not None:
             raise QuestionFileError("unknown_suffix", names.unknown_inside(member))
@@ -92,7 +104,9 @@ def opened(read: Read, kind: str | None, packing: str | None, name: str = "") ->
     else:
         content = _STREAMS[packing](raw.read)
     inner = Peek(content)
-    if twice := looks_packed(inner.peek(_MAGIC_BYTES)):
+    head = inner.peek(foreign.HEAD_BYTES)
+    foreign.refuse_foreign(head)
+    if twice := looks_packed(head):
         raise QuestionFileError("bad_compression", f"compressed twice ({twice}): unpack it once")
     return Content(inner.read, kind, packed=True)
 

@@ -17,6 +17,14 @@ LABEL: Final = ("label", "class", "intent")
 MOST_SHAPES: Final = 64
 """Different sets of keys of one file that are remembered."""
 
+MOST_DEPTH: Final = 12
+"""Levels of a JSON value in which a text is looked for, to say where it is."""
+
+_ON_LINES: Final = (
+    'write each question as a line of its own, {"text": ...} in a .jsonl file'
+    " (pandas: to_json(orient='records', lines=True))"
+)
+
 _SHOWN: Final = 200
 """Most characters of names in a message."""
 
@@ -79,6 +87,44 @@ def missing_text(names: Iterable[str], options: ReadOptions) -> str:
     if options.text_field:
         return f"no field {options.text_field!r} among {found}: set text_field (--text-field) to one of them"
     return f"no text among the fields {found}: name one text, or set text_field (--text-field) to one of them"
+
+
+def missing_key(record: Mapping[str, Any], options: ReadOptions) -> str:
+    """Return what a JSON object has in place of the text's key, and what to do.
+
+    No setting reaches a text that is deeper in the object.
+    """
+    if options.text_field and any(isinstance(value, str) for value in record.values()):
+        return missing_text(record, options)
+    wanted = (plain(options.text_field),) if options.text_field else TEXT
+    if path := _deeper(record, wanted):
+        return f"no text among the fields {_listed(record)}, but one deeper in it, under {path}: {_ON_LINES}"
+    kinds = set(map(type, record.values()))
+    if (str in kinds or not kinds & {dict, list}) and not all(map(str.isdecimal, record)):
+        return missing_text(record, options)
+    return f"no text among the fields {_listed(record)}, and none that could be one: {_ON_LINES}"
+
+
+def _deeper(value: Any, wanted: Sequence[str], depth: int = MOST_DEPTH) -> str | None:
+    """Return the path to the first string under a wanted key, through the first element of each array."""
+    if depth == 0:
+        return None
+    if isinstance(value, list):
+        path = _deeper(value[0], wanted, depth - 1) if value else None
+        return None if path is None else f"[]{path if path.startswith('[') else '.' + path}"
+    if not isinstance(value, dict):
+        return None
+    for key, held in value.items():
+        if isinstance(held, str) and plain(key) in wanted:
+            return str(key)
+    for key, held in value.items():
+        if (path := _deeper(held, wanted, depth - 1)) is not None:
+            return f"{key}{path if path.startswith('[') else '.' + path}"
+    return None
+
+
+def _listed(record: Mapping[str, Any]) -> str:
+    return ", ".join(record)[:_SHOWN] or "none"
 
 
 class Keys:

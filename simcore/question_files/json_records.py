@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from .fields import Keys, missing_text
+from .fields import Keys, missing_key
 from .record import Fault, InputRecord, faulty, made
 
 if TYPE_CHECKING:
@@ -56,14 +56,16 @@ class JsonRecords:
             return faulty(
                 number,
                 "bad_record",
-                f"a JSON {json_type(value)}, expected an object or a string, the text",
+                f"a JSON {json_type(value)}, expected an object or a string, the text{_advice(value)}",
             )
         if self._usual and (text := value.get("text")) is not None:
             if "id" in value:
                 return _usual(number, value["id"], text)
             if len(value) == 1:
                 return _usual(number, number, text)
-        return self._found(number, value)
+        return (
+            self._of_server(number, value) if _is_server_row(value) else self._found(number, value)
+        )
 
     def holds_text(self, value: dict[str, Any]) -> bool:
         """Return whether an object has a key of the text."""
@@ -75,7 +77,7 @@ class JsonRecords:
         if isinstance(name, Fault):
             return InputRecord(number, None, name)
         if text_key is None:
-            return faulty(name, "no_text", missing_text(record, self._options))
+            return faulty(name, "no_text", missing_key(record, self._options))
         if record[text_key] is None:
             return faulty(name, "no_text", f"{text_key!r} is null")
         text = _text(record[text_key])
@@ -85,6 +87,28 @@ class JsonRecords:
         if isinstance(label, Fault):
             return InputRecord(name, None, label)
         return InputRecord(name, text, None, label)
+
+    def _of_server(self, number: int, record: dict[str, Any]) -> InputRecord:
+        """Return the record in a row as Hugging Face's server of data sets answers it.
+
+        It cuts long values short, and says so.
+        """
+        found = self.record(number, record["row"])
+        text_key = self._keys.of(record["row"])[0]
+        if found.fault is None and text_key in (record.get("truncated_cells") or ()):
+            message = (
+                "the server cut the text short (truncated_cells): download the data set's files"
+            )
+            return faulty(found.id, "bad_text", message)
+        return found
+
+
+def _is_server_row(record: dict[str, Any]) -> bool:
+    return "row_idx" in record and isinstance(record.get("row"), dict)
+
+
+def _advice(value: Any) -> str:
+    return ": write each as an object (pandas: orient='records')" if type(value) is list else ""
 
 
 def _usual(number: int, name: Any, text: Any) -> InputRecord:

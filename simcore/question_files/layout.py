@@ -237,5 +237,16 @@ def _check_utf8(window: bytes) -> None:
 
 def _why(header: _Header | None, first: str, options: ReadOptions) -> str:
     names = [first[:60]] if header is None else header.names
-    advice = "; if it is not a header, put one above it (label, text)"
-    return f"the first line has {missing_text(names, options)}{advice}"
+    separator = "," if header is None else header.separator
+    return (
+        f"the first line has {missing_text(names, options)}; if it is not a header, put one above it that names each"
+        f" column, such as {separator.join(_suggested(names))!r}"
+    )
+
+
+def _suggested(names: Sequence[str]) -> Iterator[str]:
+    """Yield names for the columns of a first row: the longest field is the text, a short word before it the label."""
+    text = max(range(len(names)), key=lambda i: len(names[i]))
+    label = next((i for i, name in enumerate(names) if i != text and pairs.is_word(name)), None)
+    for i in range(len(names)):
+        yield "text" if i == text else "label" if i == label else f"column{i + 1}"

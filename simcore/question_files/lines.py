@@ -33,6 +33,8 @@ class LineReader:
     ----------
     read, max_line_bytes, first_line
         As given.
+    has_nul
+        Whether a NUL byte has been read.
 
     """
 
@@ -50,6 +52,7 @@ class LineReader:
         self.max_line_bytes = max_line_bytes
         self._chunk = min(chunk_bytes, max_line_bytes)  # see the check in `_whole_lines`
         self.first_line = self._line = first_line
+        self.has_nul = False
 
     def blocks(self) -> Iterator[tuple[int, list[str]]]:
         """Yield the lines in blocks: the number of the first line (from 1), and the lines without their LF.
@@ -96,6 +99,7 @@ class LineReader:
             yield rest
 
     def _decode(self, block: bytes) -> str:
+        self.has_nul = self.has_nul or b"\0" in block
         try:
             return block.decode()
         except UnicodeDecodeError as e:

@@ -45,7 +45,7 @@ def text_column(
         alike = len(set(columns[other])) <= len(set(columns[text]))
         sentences = [_is_sentence(value) for value in columns[text]]
         mostly = sentences[0] and sum(sentences) * 4 >= len(sentences) * 3
-        if alike and mostly and all(map(_is_word, columns[other])):
+        if alike and mostly and all(map(is_word, columns[other])):
             return text
     return None
 
@@ -66,5 +66,6 @@ def _is_sentence(value: str) -> bool:
     return len(value.split(None, 1)) > 1
 
 
-def _is_word(value: str) -> bool:
+def is_word(value: str) -> bool:
+    """Return whether a value is one short word, as labels and ids are."""
     return 0 < len(value) <= _LONGEST and not any(map(str.isspace, value))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from .content import opened
 from .errors import QuestionFileError
+from .foreign import is_foreign
 from .json_file import json_blocks
 from .json_records import JsonRecords
 from .labelled import label_blocks
 from .layout import Form, find_layout, is_plain
 from .lines import LineReader
-from .record import made
+from .record import faulty, made
 from .tables import table_blocks
 from .text import WINDOW, decoded, line_feeds
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from .options import ReadOptions
     from .record import InputRecord
     from .text import Text
+
+
+_NUL: Final = "text holds a NUL byte: the file is damaged, or no text: copy it again"
 
 
 class Prepared(NamedTuple):
@@ -115,15 +119,15 @@ def records(
     """
     match layout.form:
         case Form.TEXT:
-            return _text_blocks(reader)
+            return _without_nul(reader, _text_blocks(reader))
         case Form.JSON_LINES:
             return _json_line_blocks(reader, JsonRecords(options))
         case Form.JSON:
             return json_blocks(reader.read, JsonRecords(options), options)
         case Form.TABLE:
-            return table_blocks(reader, layout)
+            return _without_nul(reader, table_blocks(reader, layout))
         case _:
-            return label_blocks(reader, layout, options)
+            return _without_nul(reader, label_blocks(reader, layout, options))
 
 
 def answerable(blocks: Iterator[list[InputRecord]]) -> Iterator[list[InputRecord]]:
@@ -157,8 +161,8 @@ def plain_questions(content: bytes) -> list[InputRecord]:
     """Return the records of a whole text that is within all limits; an empty list if it must be read as a stream."""
     if len(content) > WINDOW or b"\0" in content or content.startswith((b"BZh", b"PK")):
         return []  # it may be UTF-16 or compressed
-    if not is_plain(content):
-        return []  # it may have labels
+    if not is_plain(content) or is_foreign(content):
+        return []  # it may have labels, or be no text
     try:
         text = line_feeds(content).decode()
     except UnicodeDecodeError:
@@ -169,6 +173,20 @@ def plain_questions(content: bytes) -> list[InputRecord]:
 def _text_blocks(reader: LineReader) -> Iterator[list[InputRecord]]:
     for first, lines in reader.blocks():
         yield _text_records(first, lines)
+
+
+def _without_nul(
+    reader: LineReader, blocks: Iterator[list[InputRecord]]
+) -> Iterator[list[InputRecord]]:
+    """Yield the blocks with a fault in place of each text with a NUL, which copies and crashes leave, but no writer."""
+    for block in blocks:
+        if reader.has_nul:
+            yield [
+                faulty(record.id, "bad_text", _NUL) if "\0" in (record.text or "") else record
+                for record in block
+            ]
+        else:
+            yield block
 
 
 def _text_records(first: int, lines: Sequence[str]) -> list[InputRecord]:

@@ -29,8 +29,8 @@ def table_blocks(reader: LineReader, layout: Layout) -> Iterator[list[InputRecor
     """
     # The limit is global to the module `csv`, which has no narrower one; nothing else parses tables.
     csv.field_size_limit(reader.max_line_bytes)
-    lines = _RowLines(reader, layout.header_lines)
-    rows = csv.reader(lines, delimiter=layout.separator, strict=True)
+    lines = _RowLines(reader, layout)
+    rows = csv.reader(lines.fed(), delimiter=layout.separator, strict=True)
     records = _Rows(layout)
     block: list[InputRecord] = []
     while True:
@@ -46,13 +46,7 @@ def table_blocks(reader: LineReader, layout: Layout) -> Iterator[list[InputRecor
             elif "field limit" in str(e):  # csv has one exception class for everything
                 raise _too_long(lines.first, reader.max_line_bytes) from None
             else:
-                block.append(
-                    faulty(
-                        lines.first,
-                        "bad_record",
-                        f"{e}: a field with quotes needs quotes around it",
-                    )
-                )
+                block.append(faulty(lines.first, "bad_record", _why(e)))
         else:
             if any(row):  # others are skipped, as an empty line of text is
                 block.append(records.record(lines.first, row))
@@ -61,6 +55,12 @@ def table_blocks(reader: LineReader, layout: Layout) -> Iterator[list[InputRecor
             block = []
     if block:
         yield block
+
+
+def _why(error: csv.Error) -> str:
+    if "new-line" in str(error):  # its advice is for those who open files in Python
+        return "a CR within the row: end every line in the same way"
+    return f"{error}: a field with quotes needs quotes around it, and its own written twice"
 
 
 def _too_long(line: int, limit: int) -> QuestionFileError:
@@ -111,25 +111,26 @@ class _Rows:
 class _RowLines:
     """Feeds lines to `csv`, and keeps those of the row that is read: a quoted field may span lines."""
 
-    def __init__(self, reader: LineReader, header_lines: int) -> None:
-        self._lines = reader.lines()
-        self._header_lines = header_lines
-        self._last = max(header_lines, reader.first_line - 1)
+    def __init__(self, reader: LineReader, layout: Layout) -> None:
+        self._reader = reader
+        self._header_lines = layout.header_lines
+        self._keeps = layout.separator == "\t"  # only there are they read again
+        self._last = max(layout.header_lines, reader.first_line - 1)
         self.first = 1
         self.held: list[str] = []
 
-    def __iter__(self) -> _RowLines:
-        return self
-
-    def __next__(self) -> str:
-        self._last, line = next(self._lines)
-        while self._last <= self._header_lines:
-            self._last, line = next(self._lines)
-        line += "\n"
-        self.held.append(line)
-        return line
+    def fed(self) -> Iterator[str]:
+        """Yield the lines with their LF."""
+        for number, line in self._reader.lines():
+            if number > self._header_lines:
+                self._last = number
+                line += "\n"  # noqa: PLW2901 - a name of its own takes longer
+                if self._keeps:
+                    self.held.append(line)
+                yield line
 
     def mark(self) -> None:
         """Note that the next line begins a row."""
         self.first = self._last + 1
-        self.held.clear()
+        if self._keeps:
+            self.held.clear()

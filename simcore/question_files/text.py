@@ -30,6 +30,14 @@ _MARKS: Final = (
 )
 _MARK_BYTES: Final = 4
 
+_WIDE: Final = (
+    ("utf-32-le", [False, True, True, True], b"\n\0\0\0"),
+    ("utf-32-be", [True, True, True, False], b"\0\0\0\n"),
+    ("utf-16-le", [False, True, False, True], b"\n\0"),
+    ("utf-16-be", [True, False, True, False], b"\0\n"),
+)
+"""Encodings without a byte order mark: where the first characters have zeros, and the end of a line."""
+
 
 class Text(NamedTuple):
     """The text of a file as UTF-8.
@@ -65,7 +73,8 @@ def decoded(read: Read, kind: str, encoding: str) -> Text:
     Raises
     ------
     QuestionFileError
-        `bad_encoding`, also from reading it: the bytes are not in this encoding, or it is UTF-16 without a mark.
+        `bad_encoding`, also from reading it: the bytes are not in this encoding, or it is UTF-16 or UTF-32 without a
+        mark.
 
     """
     content = Peek(read)
@@ -74,7 +83,7 @@ def decoded(read: Read, kind: str, encoding: str) -> Text:
     if kind == ".label" and not mark and encoding == UTF8:
         found = LATIN1
     if not mark and found == UTF8:
-        _refuse_wide(head)
+        _refuse_wide(content.peek(WINDOW))
     plain = found == UTF8
     if mark:
         content.read(len(mark))
@@ -97,15 +106,27 @@ def _line_feeds(read: Read, size: int) -> bytes:
     return read(size).replace(b"\r", b"\n")
 
 
-def _refuse_wide(head: bytes) -> None:
-    zeros = [byte == 0 for byte in head]
-    for name, pattern in (("utf-16-le", [False, True]), ("utf-16-be", [True, False])):
-        if zeros == pattern * 2:
+def _refuse_wide(window: bytes) -> None:
+    if b"\0" not in window:
+        return
+    zeros = [byte == 0 for byte in window[:4]]
+    ends = window.count(b"\n")
+    for name, pattern, end in _WIDE:
+        # Only ASCII has such zeros at the start; a text of other letters shows them at its line ends.
+        if zeros == pattern or (0 < ends == window.count(end) and _is_text(window, name)):
             raise QuestionFileError(
                 "bad_encoding",
-                f"line 1: it looks like UTF-16 without a byte order mark: set encoding to {name}"
+                f"line 1: it looks like {name[:6].upper()} without a byte order mark: set encoding to {name}"
                 f" (--encoding {name})",
             )
+
+
+def _is_text(window: bytes, encoding: str) -> bool:
+    try:
+        text = window[: len(window) // 4 * 4 or None].decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return "\0" not in text
 
 
 class _Recoder:

@@ -76,6 +76,52 @@ def test_other_json_is_refused_with_what_to_do(data: str, code: str, message: st
     assert why.startswith(message)
 
 
+def test_rows_of_the_server_of_hugging_face_are_read_and_cut_texts_refused() -> None:
+    rows = [
+        {"row_idx": i, "row": {"text": text, "label": i}, "truncated_cells": cut}
+        for i, (text, cut) in enumerate([("Who?", []), ("How fa", ["text"]), ("What?", ["answer"])])
+    ]
+    answer = {"features": [{"feature_idx": 0, "name": "text"}], "rows": rows, "num_rows_total": 3}
+    for name, data in {
+        "q.json": json.dumps(answer),
+        "q.jsonl": "\n".join(map(json.dumps, rows)),
+    }.items():
+        found = ask(name, data, examples=True)
+        assert [r.text for r in found] == ["Who?", None, "What?"]
+        assert [r.label for r in found] == ["0", None, "2"]
+        assert found[1].fault is not None
+        assert "the server cut the text short" in found[1].fault.message
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        (
+            {"data": [{"title": "A", "paragraphs": [{"qas": [{"id": "1", "question": "Who?"}]}]}]},
+            "no text among the fields title, paragraphs, but one deeper in it, under paragraphs[].qas[].question: ",
+        ),
+        (
+            {"0": {"text": "Who?"}},
+            "no text among the fields 0, but one deeper in it, under 0.text: ",
+        ),
+        ({"0": "Who?", "1": "How?"}, "no text among the fields 0, 1, and none that could be one: "),
+        (
+            {"train": [["Who?", "HUM"]]},
+            "no text among the fields train, and none that could be one: ",
+        ),
+    ],
+)
+def test_a_text_that_no_setting_reaches_is_not_said_to_be_a_matter_of_settings(
+    value: object, found: str
+) -> None:
+    code, message = refusal("q.json", json.dumps(value))
+    assert code == "no_record"
+    assert message == (
+        f"none of 1 records can be read; 1: {found}write each question as a line of its own, "
+        "{\"text\": ...} in a .jsonl file (pandas: to_json(orient='records', lines=True))"
+    )
+
+
 def test_columns_of_records_are_refused_with_what_to_do() -> None:
     data = json.dumps({"text": ["Who?", "How?"], "label": [0, 1]})
     assert refusal("q.json", data)[1].endswith(

@@ -48,7 +48,7 @@ def test_settings_name_other_columns() -> None:
     assert refusal("q.csv", data, text_field="title") == (
         "no_text_column",
         "the first line has no field 'title' among nr, body, text: set text_field (--text-field) to one of them; if it"
-        " is not a header, put one above it (label, text)",
+        " is not a header, put one above it that names each column, such as 'label,text,column3'",
     )
 
 
@@ -122,8 +122,38 @@ def test_labels_of_no_model_are_one_word_where_texts_have_several() -> None:
 def test_a_file_whose_text_is_not_certain_is_refused_or_text(data: str) -> None:
     code, message = refusal("q.tsv", data, labels=("HUM", "LOC"))
     assert code == "no_text_column"
-    assert message.endswith("if it is not a header, put one above it (label, text)")
+    assert "; if it is not a header, put one above it that names each column, such as '" in message
     assert texts("q.txt", data, labels=("HUM", "LOC"))[0] == (1, data.partition("\n")[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "header"),
+    [
+        (
+            "ag.csv",
+            '"3","Bears claw back","Reuters - Short-sellers are seeing green."',
+            "label,column2,text",
+        ),
+        ("yelp.csv", '"1","Been there, for years."', "label,text"),
+        ("q.tsv", "gj04\t1\t\tFriends will not buy it", "label\tcolumn2\tcolumn3\ttext"),
+        ("q.csv", '"Who wrote it, and when?"', "text"),
+    ],
+)
+def test_the_header_that_a_refusal_shows_makes_the_file_readable(
+    name: str, row: str, header: str
+) -> None:
+    assert refusal(name, f"{row}\n{row}\n")[1].endswith(f"such as {header!r}")
+    assert len(ask(name, f"{header}\n{row}\n{row}\n")) == 2
+    assert all(record.fault is None for record in ask(name, f"{header}\n{row}\n"))
+
+
+def test_a_row_that_breaks_the_rules_of_csv_says_which() -> None:
+    found = ask("q.csv", 'text,n\n"a \\"b\\", c",1\na b\rc d,2\nok,3\n')
+    assert [r.fault and r.fault.message for r in found] == [
+        "',' expected after '\"': a field with quotes needs quotes around it, and its own written twice",
+        "a CR within the row: end every line in the same way",
+        None,
+    ]
 
 
 def test_a_text_file_with_a_header_and_tabs_is_a_table() -> None:

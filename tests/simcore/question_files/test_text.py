@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from file_support import in_pieces, outcome, refusal, texts
+from file_support import ask, in_pieces, outcome, refusal, texts
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +26,26 @@ def test_both_byte_orders_are_read() -> None:
         code, message = refusal("q.txt", CONTENT.replace("Où", "Ou").encode(encoding))
         assert code == "bad_encoding"
         assert message.endswith(f"set encoding to {encoding} (--encoding {encoding})")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize("text", ["Who?\nWhat is it?\n", "Кто написал?\nЧто?\n", "誰?\n何?\n"])
+def test_wide_text_without_a_mark_is_refused_and_read_when_the_encoding_is_set(
+    encoding: str, text: str
+) -> None:
+    asked = [(n, line) for n, line in enumerate(text.split("\n")[:-1], 1)]
+    if not (encoding == "utf-16-le" and text.startswith("誰")):  # the one that is not UTF-8 either
+        code, message = refusal("q.txt", text.encode(encoding))
+        assert code in {"bad_encoding", "bad_utf8"}
+        assert "set encoding to" in message
+    assert texts("q.txt", text.encode(encoding), encoding=encoding) == asked
+
+
+@pytest.mark.parametrize("name", ["q.txt", "q.csv", "q.tsv"])
+def test_a_text_with_a_nul_byte_fails_alone(name: str) -> None:
+    header = "" if name == "q.txt" else "text\n"
+    found = ask(name, f"{header}Who wrote it?\nWh\0t?\n" + "\0" * 9)
+    assert [r.fault and r.fault.code for r in found] == [None, "bad_text", "bad_text"]
 
 
 @pytest.mark.parametrize("name", ["q.txt", "q.csv", "q.jsonl", "q.json"])

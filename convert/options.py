@@ -97,7 +97,8 @@ _READING: Final = {
     "text_field": Annotated[
         str,
         typer.Option(
-            metavar="NAME", help="Column or key of the text; default: text, question, query, ..."
+            metavar="NAME",
+            help="Column or key of the text; default: text, question or another usual name.",
         ),
     ],
     "label_field": Annotated[

@@ -44,7 +44,7 @@ def main() -> int:
         run("spikewatch-convert", *publish, "--alias", "production")
         questions = out / "questions.txt"
         questions.write_text(QUESTIONS)
-        run("spikewatchd", "put", "--spool", spool, questions)
+        run("spikewatchd", "put", "--create", "--spool", spool, questions)
         run("spikewatchd", "run", "--spool", spool, *serve, quiet=True)
     except subprocess.CalledProcessError as e:
         return int(e.returncode)

@@ -6,8 +6,6 @@ import re
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import shown
-
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -100,5 +98,5 @@ def describe_folder(path: Path) -> str | None:
         return "a container image (docker save), not a spikewatch model"
     models = sorted(name for name in names if (path / name / "oci-layout").is_file())
     if models and "oci-layout" not in names:
-        return f"a folder of layouts; import one of them, such as {shown(str(path / models[0]))}"
+        return f"a folder of layouts; import one of them, such as {str(path / models[0])!r}"
     return None

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 GOOD = "Who wrote Hamlet ?\n"
-WRONG_NAME = "the name must end in .txt, .jsonl, .csv, .tsv and not begin with a dot; rename the file, or use --name"
+WRONG_NAME = (
+    "the name must end in .txt, .jsonl, .ndjson, .json, .csv, .tsv, .label and not begin with a dot;"
+    " rename the file, or use --name"
+)
 
 
 @pytest.fixture

@@ -55,6 +55,8 @@ def sayable(image: CoreImage) -> CoreImage:
         stochastic_leak=none,
         threshold_bits=none,
         neg_threshold=np.full_like(image.neg_threshold, limits.THRESHOLD_MAX),
+        # from below the negative threshold, the chip would go to minus the reset
+        reset=np.maximum(image.reset, -limits.THRESHOLD_MAX // 2),
         potential=np.zeros_like(image.potential),
     )
     _, first = np.unique(image.inputs[:, 1:], axis=0, return_index=True)

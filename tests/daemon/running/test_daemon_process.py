@@ -181,7 +181,7 @@ def test_put_drops_whole_files_and_refuses_what_would_be_lost(spool: Path, tmp_p
     for path in (hidden, odd):
         refused = program("put", "--spool", spool, path)
         assert refused.returncode == 2
-        assert "the name must end in .txt, .jsonl, .csv, .tsv" in refused.stderr
+        assert "the name must end in .txt, .jsonl, .ndjson" in refused.stderr
     missing = program("put", "--spool", spool, tmp_path / "none.txt")
     assert missing.stderr == f"spikewatchd: {tmp_path / 'none.txt'}: No such file or directory\n"
     assert content(spool / "tmp") == set()

@@ -22,7 +22,7 @@ _ESCAPED: Final = re.compile(r"\\([^A-Za-z0-9])")
 _CONTROLS: Final = {r"\n": "\n", r"\t": "\t", r"\r": "\r", r"\f": "\f", r"\v": "\v"}
 # Only unambiguous bracket expressions: no nested class, no intersection, no POSIX name.
 _BRACKETS: Final = re.compile(
-    r"\[\^?(?:[^\[\]\\&]|\\[^A-Za-z0-9]|\\[sSdDwWhntrfv]|\\[pP]\{\^?[A-Za-z_ ]+\})+\]"
+    r"\[\^?(?:[^\[\]\\&]|&(?!&)|\\[^A-Za-z0-9]|\\[sSdDwWhntrfv]|\\[pP]\{\^?[A-Za-z_ ]+\})+\]"
 )
 _SPECIAL: Final = frozenset("\\[]{}()*+?|^$.")
 _LOOKS: Final = {

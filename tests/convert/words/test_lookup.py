@@ -103,11 +103,22 @@ def looking() -> Tokenizer:
     return made
 
 
+def keras() -> Tokenizer:
+    """Return a tokenizer that takes out what Keras' TextVectorization does, an ampersand in a set among it."""
+    made = word_level()
+    punctuation = r"""[!"#$%&()*+,-./:;<=>?@\[\\\]^_`{|}~\']"""
+    made.normalizer = normalizers.Sequence(
+        [normalizers.Lowercase(), normalizers.Replace(Regex(punctuation), "")]
+    )
+    made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return made
+
+
 def tiny() -> Tokenizer:
     return Tokenizer.from_str(tiny_tokenizer().decode())
 
 
-MADE = {f.__name__: f for f in (trained, tiny, plain, whitespace, stripped, looking)}
+MADE = {f.__name__: f for f in (trained, tiny, plain, whitespace, stripped, looking, keras)}
 
 
 @cache
@@ -260,6 +271,7 @@ def refused() -> dict[str, tuple[Tokenizer, str]]:
         r"(?:a*)*b": "(?:a*)*b': '*b' is not supported",
         r"(?:ab){65}": "(?:ab){65}': '{65}' is not supported",
         r"[a-z&&[^n]]": "[a-z&&[^n]]': '[a-z&&[^n]]' is not supported",
+        r"[a-z&&&n]": "[a-z&&&n]': '[a-z&&&n]' is not supported",
         r"a*": "a*': may match the empty text",
     }.items():
         case(pattern, f"pattern '{what}").pre_tokenizer = pre_tokenizers.Split(

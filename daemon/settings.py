@@ -71,7 +71,9 @@ class Settings:
 
     """
 
-    spool: Annotated[Path, About("Folder of the spool; `run` creates it if it does not exist.", fixed=True)]
+    spool: Annotated[
+        Path, About("Folder of the spool; `run` creates it if it does not exist.", fixed=True)
+    ]
     registry: Annotated[
         Path | None, About("Root of the model registry; default: the bundled registry.")
     ] = None

@@ -267,7 +267,7 @@ def read_labels(data: bytes) -> list[str]:
     except (ValueError, RecursionError):
         raise ModelError("labels.json: not JSON") from None
     if not isinstance(labels, list) or not labels or not all(isinstance(x, str) for x in labels):
-        raise ModelError("labels.json: expected a list of class names")
+        raise ModelError('labels.json: expected a JSON list of class names, such as ["HUM", "NUM"]')
     if len(set(labels)) != len(labels):
         raise ModelError("labels.json: duplicate class name")
     return labels

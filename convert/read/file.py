@@ -11,6 +11,7 @@ import onnx.inliner
 from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper
 
+from ...simcore.exchange.kinds import HEAD, ONNX, describe
 from ..errors import ModelFileError
 from .session_process import first_line
 
@@ -72,7 +73,15 @@ def load_file(path: Path) -> bytes:
     except OSError as e:
         raise ModelFileError(f"{path}: {e.strerror or e}") from None
     except (DecodeError, onnx.checker.ValidationError, ValueError) as e:
-        raise ModelFileError(f"{path}: not a valid ONNX file: {first_line(e)}") from None
+        raise ModelFileError(f"{path}: {_not_onnx(data, e)}") from None
+
+
+def _not_onnx(data: bytes, error: Exception) -> str:
+    """Return what the data is, if that is known, and what is wrong with it otherwise."""
+    kind = describe(data[:HEAD])
+    if kind is None or kind.name == ONNX:
+        return f"not a valid ONNX file: {first_line(error)}"
+    return f"not a valid ONNX file, but {kind.name}: export the network to ONNX (torch.onnx.export, tf2onnx)"
 
 
 def _check_location(path: Path, tensor: TensorProto) -> None:
@@ -104,7 +113,7 @@ def parse(data: bytes) -> onnx.ModelProto:
             # exporters may put parts of a network into local functions, where its nodes would be hidden
             model = onnx.inliner.inline_local_functions(model)
     except (DecodeError, onnx.checker.ValidationError, ValueError, RuntimeError) as e:
-        raise ModelFileError(f"not a valid ONNX file: {first_line(e)}") from None
+        raise ModelFileError(_not_onnx(data, e)) from None
     for node in nodes(model.graph):
         if node.op_type in OTHERS:
             raise ModelFileError(

@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 VOCABULARY: Final = (
-    "a vocabulary, which does not describe how a text is split into words: in Python,"
-    " tokenizers.Tokenizer(tokenizers.models.WordLevel({words}, unk_token=...)), give it the normalizer and"
-    " pre_tokenizer that split texts as in training, and save it as tokenizer.json"
+    "a vocabulary, which does not describe how a text is split into words: in Python, make"
+    " tokenizers.Tokenizer(tokenizers.models.WordLevel({words}, unk_token=...)), set its normalizer and"
+    " pre_tokenizer so that they split texts as in training, and save it as tokenizer.json"
 )
 WORD_PIECES: Final = (
     "the word pieces of a BERT tokenizer, without its settings: in Python,"
@@ -23,7 +23,7 @@ PAIRS: Final = (
     " tokenizers.{maker}({path!r}, 'merges.txt').save('tokenizer.json')"
 )
 PIECES: Final = (
-    "the pieces of a SentencePiece model: give the tokenizer.json that was made from the model, or make one from its"
+    "the pieces of a SentencePiece model: use the tokenizer.json that was made from the model, or make one from its"
     " .model file in Python:"
     " transformers.convert_slow_tokenizer.convert_slow_tokenizer(SLOW_TOKENIZER).save('tokenizer.json')"
 )

@@ -105,7 +105,10 @@ def _example(record: InputRecord, path: Path, *, labelled: bool) -> Example:
     if not text:
         raise DataError(f"{where}: a question without text: write one, or delete the record")
     if labelled and not record.label and names.kind(path.name) == ".txt":
-        raise DataError(f"{path}: a .txt file has no labels, but labels are required here")
+        raise DataError(
+            f"{path}: its lines have no labels, but labels are required here: write label TAB text, or a table with"
+            " a column label"
+        )
     if labelled and not record.label:
         raise DataError(
             f"{where}: no label for {_show(text)}: name its column or key label, or name it with --label-field"

@@ -71,7 +71,7 @@ def check_pad_to(
     if length is None:
         for option, value in given.items():
             if value is not None:
-                raise ConvertError(f"{option} {value}: has a meaning only with --pad-to")
+                raise ConvertError(f"{option} {value}: needs --pad-to N")
         return None
     if not 1 <= length <= MAX_WORDS:
         raise ConvertError(f"--pad-to {length}: limits 1..{MAX_WORDS}")

@@ -39,7 +39,7 @@ SHARED_SYNC_FILES: Final = 8
 
 
 class Durability(StrEnum):
-    """What must be on the disk before an input takes its next step (docs/daemon.md says what each level survives)."""
+    """What must be on the disk before an input takes its next step (docs/promises.md says what each level survives)."""
 
     STRICT = "strict"
     """Contents and names."""

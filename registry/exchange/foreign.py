@@ -99,4 +99,9 @@ def describe_folder(path: Path) -> str | None:
     models = sorted(name for name in names if (path / name / "oci-layout").is_file())
     if models and "oci-layout" not in names:
         return f"a folder of layouts; import one of them, such as {str(path / models[0])!r}"
+    if not names & {"oci-layout", "index.json", "blobs"}:
+        return (
+            "a folder, but not the layout of a model; to publish its files:"
+            f" spikewatch-registry publish NAME VERSION {path}"
+        )
     return None

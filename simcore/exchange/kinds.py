@@ -22,6 +22,9 @@ Readable = Literal["image", "ranc", "ibm"]
 HEAD: Final = 2**18
 """Bytes at the start of a file that decide what it is."""
 
+ONNX: Final = "an ONNX model"
+"""The name of its kind."""
+
 _READ: Final = "not a network of a format that is read (.safetensors, RANC or IBM .json)"
 _SUFFIXES: Final[dict[str, Readable]] = {".safetensors": "image", ".json": "ranc", ".gz": "ranc"}
 _GZIP: Final = b"\x1f\x8b"
@@ -194,7 +197,7 @@ def _onnx(head: bytes) -> str | None:
     if head[1] == 1 and head[2] == 0x12:
         return "a TensorFlow model (SavedModel): export it to ONNX for spikewatch-convert"
     if head[2] in {0x12, 0x1A, 0x22, 0x28, 0x32, 0x3A, 0x42, 0x72}:
-        return "an ONNX model: `spikewatch-convert publish` puts it on a core"
+        return f"{ONNX}: `spikewatch-convert publish` puts it on a core"
     return None
 
 

@@ -101,7 +101,7 @@ class TestCommandLine:
             (("--readout", "edge"), "readout 'edge': expected core, host"),
             (("--pad-to", "0"), "--pad-to 0: limits 1..1024"),
             (("--pad-to", "5", "--pad-side", "up"), "--pad-side up: expected left or right"),
-            (("--pad-id", "3"), "--pad-id 3: has a meaning only with --pad-to"),
+            (("--pad-id", "3"), "--pad-id 3: needs --pad-to N"),
         ],
     )
     def test_a_wrong_option_is_refused_in_one_line(

@@ -65,8 +65,16 @@ def good() -> bytes:
 
 
 CASES: dict[str, tuple[str, Callable[[], bytes], str]] = {
-    "empty model": ("model.onnx", lambda: b"", "model.onnx: not a valid ONNX file: "),
-    "not ONNX": ("model.onnx", lambda: b"junk", "model.onnx: not a valid ONNX file: "),
+    "empty model": (
+        "model.onnx",
+        lambda: b"",
+        "model.onnx: not a valid ONNX file, but an empty file: export",
+    ),
+    "not ONNX": (
+        "model.onnx",
+        lambda: b"junk",
+        "model.onnx: not a valid ONNX file, but text: export",
+    ),
     "truncated model": ("model.onnx", lambda: good()[:-100], "model.onnx: not a valid ONNX file: "),
     "LSTM": ("model.onnx", lstm, "node 'rnn': operator LSTM is not supported, only one RNN"),
     "weight as input": (
@@ -108,7 +116,7 @@ CASES: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "labels that are not a list": (
         "labels.json",
         lambda: b'{"a": 1}',
-        "labels.json: expected a list",
+        "labels.json: expected a JSON list",
     ),
     "vocabulary beyond the embedding": (
         "model.onnx",

@@ -230,7 +230,10 @@ def host_image() -> CoreImage:
 BROKEN = {
     "missing": ({"labels.json": None}, "model: labels.json is missing"),
     "labels not JSON": ({"labels.json": b"["}, "labels.json: not JSON"),
-    "labels not a list": ({"labels.json": b"{}"}, "labels.json: expected a list of class names"),
+    "labels not a list": (
+        {"labels.json": b"{}"},
+        'labels.json: expected a JSON list of class names, such as ["HUM", "NUM"]',
+    ),
     "labels twice": ({"labels.json": b'["a", "a"]'}, "labels.json: duplicate class name"),
     "too few labels": (
         {"labels.json": json.dumps(["a", "b"]).encode()},

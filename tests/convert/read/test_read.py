@@ -199,6 +199,27 @@ def test_a_file_that_is_not_onnx_is_refused_in_one_line(tmp_path: Path, data: by
         read_model(path)
 
 
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"Who wrote Hamlet?\n", "text"),
+        (
+            b"\x80\x04\x95" + b"\x00" * 20,
+            "a Python pickle, which is never opened because it can run code",
+        ),
+        (b"\x89HDF\r\n\x1a\n" + b"keras_version", "Keras weights (HDF5)"),
+        (b'{"model": {}, "pre_tokenizer": null}', "a tokenizer (JSON of the tokenizers library)"),
+    ],
+)
+def test_a_file_of_another_kind_is_named(tmp_path: Path, data: bytes, kind: str) -> None:
+    path = tmp_path / "m.onnx"
+    path.write_bytes(data)
+    with pytest.raises(ModelFileError) as caught:
+        read_model(path)
+    export = "export the network to ONNX (torch.onnx.export, tf2onnx)"
+    assert str(caught.value) == f"{path}: not a valid ONNX file, but {kind}: {export}"
+
+
 def test_a_truncated_file_is_refused_in_one_line(tmp_path: Path) -> None:
     data = elman(weights()).SerializeToString()
     path = tmp_path / "m.onnx"

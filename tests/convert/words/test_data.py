@@ -156,7 +156,10 @@ class TestTxtFiles:
         with pytest.raises(DataError) as caught:
             read_questions(path, labelled=True)
 
-        message = f"{path}: a .txt file has no labels, but labels are required here"
+        message = (
+            f"{path}: its lines have no labels, but labels are required here: write label TAB text, or a table with"
+            " a column label"
+        )
         assert str(caught.value) == message
 
     def test_name_the_line_that_is_not_utf8(self, tmp_path: Path) -> None:

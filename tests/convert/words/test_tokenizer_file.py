@@ -93,8 +93,8 @@ def test_a_tokenizer_must_not_leave_more_words_than_the_padding(tmp_path: Path) 
         ((4, -1, None, None), "--pad-id -1: expected a word id, 0 or more"),
         ((4, None, "both", None), "--pad-side both: expected left or right"),
         ((4, None, None, "x"), "--truncate-side x: expected left or right"),
-        ((None, 0, None, None), "--pad-id 0: has a meaning only with --pad-to"),
-        ((None, None, "left", None), "--pad-side left: has a meaning only with --pad-to"),
+        ((None, 0, None, None), "--pad-id 0: needs --pad-to N"),
+        ((None, None, "left", None), "--pad-side left: needs --pad-to N"),
     ],
 )
 def test_wrong_padding_options_are_refused(options: tuple[Any, ...], message: str) -> None:

@@ -156,6 +156,12 @@ def test_a_folder_that_is_no_layout_says_what_to_do(
         Corrupt, match=r"a folder of layouts; import one of them, such as '.*/trec'$"
     ):
         edge.import_(store.root)
+    (tmp_path / "notes").mkdir()
+    with pytest.raises(
+        Corrupt,
+        match="a folder, but not the layout of a model; to publish its files: spikewatch-registry publish",
+    ):
+        edge.import_(tmp_path / "notes")
 
 
 def test_an_import_creates_the_registry_and_a_failed_one_leaves_nothing(

@@ -65,7 +65,7 @@ Readout = Annotated[
 PadTo = Annotated[
     int | None,
     typer.Option(
-        help="Words that your own code fills every question up to, after the tokenizer (longer ones"
+        help="Number of words to which your own code pads each question, after the tokenizer (longer ones"
         " are cut)."
     ),
 ]
@@ -84,7 +84,7 @@ Output = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="Output of MODEL that holds the logits; default: the one that is a classifier's.",
+        help="Output of MODEL that holds the logits; default: found by its shape and the labels.",
     ),
 ]
 Reason = Annotated[str, typer.Option(help="Why, for the registry's journal.")]

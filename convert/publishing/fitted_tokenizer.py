@@ -10,7 +10,7 @@ import numpy as np
 from ...simcore.limits import MAX_WORDS
 from ...simcore.text.splitting import LibrarySplitter, read_tokenizer
 from ..errors import ConvertError
-from ..read import ignores_padding
+from ..read import ignores_its_mask, ignores_padding
 from ..read.special_ids import AT_THE_END
 from ..words.tokenizer_file import truncation_to, with_parts
 
@@ -57,7 +57,7 @@ def fitted_tokenizer(
     if padding is None:
         return tokenizer
     alone = not (padding["length"] or padding["pad_to_multiple_of"])
-    why = _reason_to_leave_out(padding, float_model)
+    why = _reason_to_leave_out(padding, float_model, alone=alone)
     if why and not alone:
         note(f"{why}, so tokenizer.json is published without it")
         return with_parts(tokenizer, padding=None)
@@ -150,17 +150,23 @@ def _refuse_segments(tokenizer: Tokenizer, texts: Sequence[str], float_model: Fl
         )
 
 
-def _reason_to_leave_out(padding: dict[str, Any], float_model: FloatModel) -> str:
+def _reason_to_leave_out(padding: dict[str, Any], float_model: FloatModel, *, alone: bool) -> str:
     """Return why the network's answer does not depend on the padding, empty if it may."""
     number, side = padding["pad_id"], padding["direction"]
     at_the_end = float_model.unusable.get(number) == AT_THE_END and side == "right"
     if number in float_model.skipped or at_the_end:
         return f"the model skips the padding (id {number})"
     layout = float_model.layout
-    if not layout.tells_lengths or layout.padding is None:  # such a model does not heed its mask
+    if not layout.tells_lengths:
         return ""
-    if number < len(float_model.network.rows) and ignores_padding(float_model, number, side):
-        return "the model takes lengths or a mask and ignores the padding"
+    known = number < len(float_model.network.rows)
+    if layout.padding is not None:
+        if known and ignores_padding(float_model, number, side):
+            return "the model takes lengths or a mask and ignores the padding"
+    elif not known or ignores_its_mask(float_model, number, side):
+        return ""
+    if alone:
+        return ""
     raise ConvertError(
         f"tokenizer.json: pads on the {side} with id {number}, and the model reads that padding in spite of its lengths"
         " or mask, which is not supported"

@@ -10,7 +10,15 @@ from __future__ import annotations
 
 from .float_model import FloatModel
 from .inputs import Cut, InputLayout
-from .padding import ignores_padding
+from .padding import ignores_its_mask, ignores_padding
 from .reader import read_model, read_model_bytes
 
-__all__ = ["Cut", "FloatModel", "InputLayout", "ignores_padding", "read_model", "read_model_bytes"]
+__all__ = [
+    "Cut",
+    "FloatModel",
+    "InputLayout",
+    "ignores_its_mask",
+    "ignores_padding",
+    "read_model",
+    "read_model_bytes",
+]

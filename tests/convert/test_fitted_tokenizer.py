@@ -188,6 +188,35 @@ def test_padding_that_lengths_do_not_hide_is_refused() -> None:
     assert made.padding is None
 
 
+def test_padding_that_the_mask_makes_something_else_than_words_is_refused() -> None:
+    model = elman(weights(d=12), lengths=False, batch_first=True)
+    graph = model.graph
+    axes: list[int | str] = ["batch", "time"]
+    graph.input.append(helper.make_tensor_value_info("mask", TensorProto.FLOAT, axes))
+    graph.initializer.append(numpy_helper.from_array(np.array([2]), "two"))
+    at = next(i for i, node in enumerate(graph.node) if node.op_type == "RNN")
+    graph.node[at].input[0] = (
+        "marked"  # the vectors of padding are 0, but the network steps over them
+    )
+    for node in (
+        helper.make_node("Mul", ["x", "factor"], ["marked"]),
+        helper.make_node("Unsqueeze", ["by_time", "two"], ["factor"]),
+        helper.make_node("Transpose", ["mask"], ["by_time"], perm=[1, 0]),
+    ):
+        graph.node.insert(at, node)
+    found = read_model_bytes(model.SerializeToString(), what="marked")[1]
+    given = tokenizer(padding(length=9, pad_id=3))
+    with pytest.raises(ConvertError, match=r"reads that padding in spite of its lengths or mask"):
+        fitted_tokenizer(given, TEXTS, found, print)
+    assert fitted_tokenizer(tokenizer(), TEXTS, found, print) == tokenizer()
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_padding_to_the_longest_of_a_batch_is_none_for_a_question_alone(side: str) -> None:
+    given = tokenizer(padding(pad_id=3, direction=side))
+    assert fitted_tokenizer(given, TEXTS, with_lengths(), print) == given
+
+
 def test_padding_to_the_longest_of_a_batch_gets_a_warning_if_the_network_reads_it() -> None:
     notes: list[str] = []
     given = tokenizer(padding(pad_id=3))

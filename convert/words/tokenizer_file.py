@@ -20,6 +20,9 @@ Side = Literal["left", "right"]
 
 SIDES: Final = get_args(Side)
 
+MAX_ID: Final = 2**32 - 1
+"""Highest word id that the tokenizers library has."""
+
 NAMES: Final = (
     "tokenizer.json",
     "merges.txt",
@@ -75,8 +78,8 @@ def check_pad_to(
         return None
     if not 1 <= length <= MAX_WORDS:
         raise ConvertError(f"--pad-to {length}: limits 1..{MAX_WORDS}")
-    if number is not None and number < 0:
-        raise ConvertError(f"--pad-id {number}: expected a word id, 0 or more")
+    if number is not None and not 0 <= number <= MAX_ID:
+        raise ConvertError(f"--pad-id {number}: expected a word id, 0 to {MAX_ID}")
     return PadTo(
         length=length,
         id=number or 0,

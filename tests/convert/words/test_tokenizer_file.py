@@ -90,7 +90,8 @@ def test_a_tokenizer_must_not_leave_more_words_than_the_padding(tmp_path: Path) 
     [
         ((0, None, None, None), f"--pad-to 0: limits 1..{MAX_WORDS}"),
         ((MAX_WORDS + 1, None, None, None), f"--pad-to {MAX_WORDS + 1}: limits 1..{MAX_WORDS}"),
-        ((4, -1, None, None), "--pad-id -1: expected a word id, 0 or more"),
+        ((4, -1, None, None), "--pad-id -1: expected a word id, 0 to 4294967295"),
+        ((4, 1 << 32, None, None), "--pad-id 4294967296: expected a word id, 0 to 4294967295"),
         ((4, None, "both", None), "--pad-side both: expected left or right"),
         ((4, None, None, "x"), "--truncate-side x: expected left or right"),
         ((None, 0, None, None), "--pad-id 0: needs --pad-to N"),

@@ -99,14 +99,27 @@ def test_whoever_would_share_wrongly_is_refused_with_who_is_there(
         assert other.end() == (0, "")
 
 
-def test_the_work_of_a_dead_shard_waits_for_its_lock(spool: Path, registry: Path) -> None:
-    (name,) = mine("2/2", 1)
-    with share(spool, registry, "1/2").ready() as one:
-        with share(spool, registry, "2/2").ready() as two:
+def killed_with_a_claim(spool: Path, registry: Path, shard: str, names: list[str]) -> str:
+    """Kill a daemon while it has one of these inputs in hand; return which.
+
+    It answers an input in half a second; a busy machine may not let the test run within it, and the next one counts.
+    """
+    for name in names:
+        with Daemon(spool, registry, "--shard", shard).ready() as daemon:
             drop(spool, name, GOOD * 40_000)
-            work = spool / "work" / ".shard-2-of-2"
-            until(lambda: content(work), "the claim")
-            two.stop(signal.SIGKILL)
+            its = Shard.parse(shard)
+            work = spool / "work" / ("" if its is None else its.folder)
+            until(lambda: name in content(work) | content(spool / "done"), "the claim")  # noqa: B023 - called here
+            daemon.stop(signal.SIGKILL)
+        if name in content(work) - content(spool / "done"):
+            return name
+    raise AssertionError(f"answered before they could be killed: {names}")
+
+
+def test_the_work_of_a_dead_shard_waits_for_its_lock(spool: Path, registry: Path) -> None:
+    with share(spool, registry, "1/2").ready() as one:
+        name = killed_with_a_claim(spool, registry, "2/2", mine("2/2", 9))
+        work = spool / "work" / ".shard-2-of-2"
         (other,) = mine("1/2", 1)
         drop(spool, other)
         one.wait_for("request.done", file=other)
@@ -123,15 +136,10 @@ def test_the_work_of_a_dead_shard_waits_for_its_lock(spool: Path, registry: Path
 def test_what_daemons_of_another_layout_had_in_hand_goes_back_and_is_answered(
     spool: Path, registry: Path, before: str, after: str
 ) -> None:
-    (name,) = mine("2/2", 1)
-    with Daemon(spool, registry, "--shard", before).ready() as daemon:
-        drop(spool, name, GOOD * 40_000)
-        work = spool / "work" / (".shard-2-of-2" if before else "")
-        until(lambda: name in content(work), "the claim")
-        daemon.stop(signal.SIGKILL)
+    name = killed_with_a_claim(spool, registry, before, mine("2/2", 9))
     with Daemon(spool, registry, "--shard", after, "--once") as daemon:
         assert daemon.end() == (0, "")
-    assert content(spool / "done") == {name}
+    assert name in content(spool / "done")
     assert len(records(spool / "out" / f"{name}.jsonl")) == 40_000
     left = [path for folder in ("in", "work", "tmp") for path in (spool / folder).rglob("*")]
     assert [path for path in left if path.is_file() and not path.name.startswith(".")] == []

@@ -190,6 +190,11 @@ def _check(drops: Sequence[Drop]) -> None:
                 f"{drop.shown}: {times[drop.name]} files are called {drop.name}; rename one"
             )
         if isinstance(drop.source, Path):
+            # To open one waits for its writer; what a shell names in /dev is open already.
+            if drop.source.is_fifo() and drop.source.parts[:2] != ("/", "dev"):
+                raise PutError(
+                    f"{drop.shown}: a named pipe; give its content as standard input (- with --name)"
+                )
             try:
                 drop.source.open("rb").close()
             except OSError as fault:

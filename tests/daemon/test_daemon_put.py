@@ -57,6 +57,7 @@ def test_a_list_is_dropped_in_its_order(spool: Path, files: list[Path]) -> None:
         ("c.pdf", "{bad}: " + WRONG_NAME),
         ("~$q.csv", "{bad}: " + WRONG_NAME),
         ("folder.txt", "{bad}: Is a directory"),
+        ("pipe.txt", "{bad}: a named pipe; give its content as standard input (- with --name)"),
         ("other/a.txt", "{a}: 2 files are called a.txt; rename one"),
         ("waits.txt", "{bad}: waits.txt is already waiting in {inbox}; rename the file"),
     ],
@@ -66,6 +67,7 @@ def test_a_list_with_one_bad_file_is_not_dropped_at_all(
 ) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "folder.txt").mkdir()
+    os.mkfifo(tmp_path / "pipe.txt")
     for name in ("c.pdf", "~$q.csv", "other/a.txt", "waits.txt"):
         (tmp_path / name).write_text(GOOD)
     (spool / "in" / "waits.txt").write_text(GOOD)

@@ -86,10 +86,26 @@ def question_words(
         )
     words = [ids[a:b] for a, b in pairwise(starts.tolist())]
     ignored = [*float_model.skipped, UNKNOWN, UNSPLIT]
-    return [
+    words = [
         question[:0] if i in beyond else question[~np.isin(question, ignored)]
         for i, question in enumerate(words)
     ]
+    return _without_long_ones(words, note)
+
+
+def _without_long_ones(
+    words: list[NDArray[np.int64]], note: Callable[[str], None]
+) -> list[NDArray[np.int64]]:
+    """Return the words of questions, none for those that a core does not answer because they are too long."""
+    longest = max(map(len, words), default=0)
+    if longest <= MAX_WORDS:
+        return words
+    long = sum(len(question) > MAX_WORDS for question in words)
+    note(
+        f"{long} of {len(words)} questions are left out, and such a question gets no answer: {longest} words, limit"
+        f" {MAX_WORDS}"
+    )
+    return [question[:0] if len(question) > MAX_WORDS else question for question in words]
 
 
 def _note_failures(

@@ -260,6 +260,29 @@ def test_questions_with_unknown_words_are_left_out(tmp_path: Path) -> None:
         convert_as_user(tmp_path, model=network(), tokenizer=made, texts=texts, own=own, classes=6)
 
 
+def test_questions_longer_than_a_core_answers_are_left_out(tmp_path: Path) -> None:
+    made, texts = tokenizer(), list(TEXTS)
+    own = own_answers(network(), lambda text: made.encode(text).ids, texts)
+    texts[5:8] = ["who " * 1025] * 3
+    found = convert_as_user(
+        tmp_path, model=network(), tokenizer=made, texts=texts, own=own, classes=6
+    )
+    assert (
+        "3 of 60 questions are left out, and such a question gets no answer: 1025 words, limit 1024"
+        in found.notes
+    )
+    assert found.converted.evaluation["calibration"]["questions"] == 57
+    with pytest.raises(DataError, match=r"txt: 0 questions with words, at least 16 needed$"):
+        convert_as_user(
+            tmp_path,
+            model=network(),
+            tokenizer=made,
+            texts=["who " * 1025] * len(own),
+            own=own,
+            classes=6,
+        )
+
+
 def test_a_tokenizer_that_splits_no_question_is_refused_with_the_reason(tmp_path: Path) -> None:
     made, model = tokenizer(), network()
     own = own_answers(model, lambda text: made.encode(text).ids, TEXTS)

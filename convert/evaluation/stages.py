@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ...simcore import Classifier, CoreImage, Encoder
+from ...simcore import MAX_WORDS, Classifier, CoreImage, Encoder
 from ..errors import DataError
 from ..network.place import unplace
 from ..progress import OnProgress, counted, silent
@@ -90,6 +90,11 @@ def evaluate_stages(
             f"questions: none of the {len(questions)} has a word that the tokenizer knows"
         )
     words = [np.array(ids[i], dtype=np.int64) for i in spoken]
+    if min(map(len, words)) > MAX_WORDS:
+        raise DataError(
+            f"questions: each of the {len(words)} with words has more than {MAX_WORDS}, so a core answers none:"
+            " cut them into single questions"
+        )
     one_more = counted(progress, "evaluating", len(STAGES))
     logits_of: dict[str, Callable[[list[NDArray[np.int64]]], NDArray[np.float64]]] = {
         "float": float_model.logits,

@@ -14,6 +14,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from user_pipeline import convert_as_user, own_answers
 
 from spikewatch.convert.errors import ConvertError, DataError
+from spikewatch.convert.publishing.conversion import convert
+from spikewatch.convert.publishing.source import Source
 from spikewatch.convert.read.reader import read_model_bytes
 from spikewatch.simcore import UNKNOWN_WORD, Classifier, Encoder
 
@@ -272,6 +274,14 @@ def test_questions_longer_than_a_core_answers_are_left_out(tmp_path: Path) -> No
         in found.notes
     )
     assert found.converted.evaluation["calibration"]["questions"] == 57
+    (tmp_path / "long.txt").write_text("\n".join(["who " * 1025] * 20))
+    files = {"model": "model.onnx", "tokenizer": "tokenizer.json", "labels": "labels.json"}
+    paths = {k: tmp_path / v for k, v in files.items()}
+    source = Source(**paths, calibrate=tmp_path / "calibrate.txt", evaluate=tmp_path / "long.txt")
+    with pytest.raises(
+        DataError, match=r"^questions: each of the 20 with words has more than 1024"
+    ):
+        convert(source, title="own", recipe="closed-form")
     with pytest.raises(DataError, match=r"txt: 0 questions with words, at least 16 needed$"):
         convert_as_user(
             tmp_path,

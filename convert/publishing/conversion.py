@@ -223,6 +223,7 @@ def _read(
         output=source.output,
         classes=len(names),
         longest=longest_question(texts, read_tokenizer(given)),
+        words=highest_id(read_tokenizer(given)) + 1,
     )
     if len(names) != network.classes:
         raise ConvertError(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ...registry import Pin, Registry, bundled
 from ...registry.preflight import check_publication
-from ...simcore import CoreImage
+from ...simcore import CoreImage, Encoder
 from ..constraining.recipe import check_recipe
 from ..errors import ConvertError, ModelFileError
 from ..evaluation.model_card import CORES
@@ -250,13 +250,15 @@ def evaluate(
 def evaluate_model(model: Model, data: Path, reading: ReadOptions = AS_USUAL) -> dict[str, Any]:
     """Count how every stage of a loaded model answers a file of questions (see `evaluate`)."""
     questions = read_questions(data, labelled=False, reading=for_model(reading, model.files))
-    for name in ("core.safetensors", "model.onnx", CONSTRAINED_FILE):
+    for name in ("core.safetensors", "encoder.safetensors", "model.onnx", CONSTRAINED_FILE):
         if name not in model.files:
             raise ModelFileError(
                 f"{model.pin}: {name} is missing, so its earlier stages cannot run"
             )
     network, float_model = read_model_bytes(
-        model.files["model.onnx"], what=f"{model.pin}: model.onnx"
+        model.files["model.onnx"],
+        what=f"{model.pin}: model.onnx",
+        words=len(Encoder.from_bytes(model.files["encoder.safetensors"]).rows),
     )
     image = CoreImage.from_bytes(model.files["core.safetensors"])
     # the ONNX file does not say where the head was placed, the image does

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import onnx
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from .tail import Threshold
 
 
+MOST_WORD_IDS: Final = 10**6
+"""Most word ids for which a network that takes any id is evaluated: a bound of ours, to limit memory."""
+
+
 def read_model(
     path: Path,
     *,
@@ -36,6 +40,7 @@ def read_model(
     output: str | None = None,
     classes: int | None = None,
     longest: int = 0,
+    words: int = 0,
     seed: int = 0,
 ) -> tuple[ElmanNetwork, FloatModel]:
     """Read an Elman RNN from an ONNX file (see `read_model_bytes`).
@@ -44,7 +49,7 @@ def read_model(
     ----------
     path
         The model file; initialisers outside it are read only from its own folder.
-    vectors, output, classes, longest, seed
+    vectors, output, classes, longest, words, seed
         See `read_model_bytes`.
 
     Raises
@@ -60,6 +65,7 @@ def read_model(
         output=output,
         classes=classes,
         longest=longest,
+        words=words,
         seed=seed,
     )
 
@@ -72,6 +78,7 @@ def read_model_bytes(
     output: str | None = None,
     classes: int | None = None,
     longest: int = 0,
+    words: int = 0,
     seed: int = 0,
 ) -> tuple[ElmanNetwork, FloatModel]:
     """Read an Elman RNN from the bytes of an ONNX file, and prove the reading against onnxruntime.
@@ -92,6 +99,8 @@ def read_model_bytes(
         Number of labels, which helps to choose the output; None: not known.
     longest
         Words of the longest question that will be asked: the proof asks longer ones as well.
+    words
+        Number of word ids of the tokenizer, for a model that takes any id (by `ids % n`, say); 0: not known.
     seed
         Seed of the proof's random sequences.
 
@@ -119,14 +128,14 @@ def read_model_bytes(
                 session=session,
                 data=_published(data, reading.output),
                 layout=layout,
-                network=_network(reading),
+                network=_network(reading, words),
                 threshold=reading.threshold,
             )
             float_model = prove(
                 float_model,
                 compared=reading.unknowns.compared,
                 read_at=reading.length,
-                again=lambda words: _network(read_again(model, layout, reading, words)),
+                again=lambda n: _network(read_again(model, layout, reading, n), words),
                 longest=longest,
                 seed=seed,
             )
@@ -155,9 +164,9 @@ def _published(data: bytes, output: str) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def _network(reading: Reading) -> ElmanNetwork:
+def _network(reading: Reading, words: int) -> ElmanNetwork:
     recurrence = reading.recurrence
-    embedding, rows = embed(recurrence.words)
+    embedding, rows = embed(recurrence.words, min(words, MOST_WORD_IDS))
     c = recurrence.c if reading.threshold is None else reading.threshold.logits(recurrence.c)[0]
     heads = [_head(layer.C, reading.threshold) for layer in recurrence.layers]
 

@@ -274,11 +274,14 @@ def all_functions(functions: Sequence[WordFunction]) -> list[WordFunction]:
     return list(found.values())
 
 
-def vocabulary(functions: Sequence[WordFunction]) -> int:
-    """Return how many word ids, from 0 on, some functions are defined for; 0 if nothing shows it."""
+def vocabulary(functions: Sequence[WordFunction], wanted: int = 0) -> int:
+    """Return how many word ids, from 0 on, some functions are defined for; 0 if nothing shows it.
+
+    Functions that take any id (of `ids % n`, say) are defined for as many as are wanted.
+    """
     found = [f.words() for f in all_functions(functions)]
     limits = [limit for limit, _ in found if limit is not None]
-    return min(limits) if limits else max((n for _, n in found), default=0)
+    return min(limits) if limits else max([wanted, *(n for _, n in found)])
 
 
 def in_batches(functions: Sequence[WordFunction], words: int) -> Iterator[tuple[slice, Evaluation]]:
@@ -290,8 +293,15 @@ def in_batches(functions: Sequence[WordFunction], words: int) -> Iterator[tuple[
         yield part, Evaluation(np.arange(part.start, part.stop, dtype=np.int64))
 
 
-def embed(functions: Sequence[WordFunction]) -> tuple[F64, NDArray[np.int32]]:
+def embed(functions: Sequence[WordFunction], wanted: int = 0) -> tuple[F64, NDArray[np.int32]]:
     """Evaluate functions for every word of the vocabulary.
+
+    Parameters
+    ----------
+    functions
+        The functions.
+    wanted
+        Number of word ids of the tokenizer, for functions that take any; 0: not known.
 
     Returns
     -------
@@ -304,7 +314,7 @@ def embed(functions: Sequence[WordFunction]) -> tuple[F64, NDArray[np.int32]]:
         Nothing shows how many words there are, or a value is not finite.
 
     """
-    words = vocabulary(functions)
+    words = vocabulary(functions, wanted)
     if not words:
         raise ModelFileError(
             "nothing in its graph shows how many word ids there are, as an embedding's rows do"

@@ -349,3 +349,21 @@ def test_an_unknown_token_beyond_the_embedding_is_refused(tmp_path: Path) -> Non
         convert_as_user(
             tmp_path, model=network(), tokenizer=made, texts=TEXTS, own=[0, 1] * 100, classes=6
         )
+
+
+def test_a_network_that_takes_any_id_reads_every_word_of_the_tokenizer(tmp_path: Path) -> None:
+    w = weights(d=12, words=16)
+    model = elman(
+        w | {"R": 2.5 * w["R"], "B": 0 * w["B"], "c": 0 * w["c"]}, lengths=False, batch_first=True
+    )
+    for node in model.graph.node:
+        node.input[:] = ["folded" if name == "ids" else name for name in node.input]
+    model.graph.initializer.append(numpy_helper.from_array(np.array(16), "rows"))
+    model.graph.node.insert(0, helper.make_node("Mod", ["ids", "rows"], ["folded"]))
+    made, data = tokenizer(), model.SerializeToString()
+    own = own_answers(data, lambda text: made.encode(text).ids, TEXTS)
+    found = convert_as_user(tmp_path, model=data, tokenizer=made, texts=TEXTS, own=own, classes=6)
+    assert found.right == 1
+    assert not [note for note in found.notes if "beyond" in note or "has id" in note]
+    again = Classifier.from_files(found.converted.files)
+    assert (again.classify([TINY_WORDS[20]]).label >= 0).all()

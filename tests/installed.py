@@ -29,7 +29,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         spool, file = Path(folder, "spool"), Path(folder, "questions.txt")
         file.write_text("Who wrote Hamlet?\n")
-        subprocess.run([program, "put", "--spool", spool, file], check=True)
+        subprocess.run([program, "put", "--create", "--spool", spool, file], check=True)
         subprocess.run([program, "run", "--spool", spool, "--once"], check=True)
         answer = json.loads((spool / "out" / "questions.txt.jsonl").read_text())
     if answer["label"] != "HUM":

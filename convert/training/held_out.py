@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import TrainingError
-from ..publishing.conversion import MIN_CALIBRATION, convert
+from ..publishing.inputs import MIN_CALIBRATION, convert
 from ..publishing.source import Source
 from .run import CALIBRATION_FILE, DEV_FILE, train_on
 

@@ -16,10 +16,10 @@ from torch import nn
 from torch.nn import functional
 
 from ..network.constrained import LEVEL_MAX, LEVEL_MIN, T
+from ..network.grid import GridNetwork
 from ..network.place import GAIN_MAX
 from ..straight_through.quantise import round_activities, round_weights
 from ..straight_through.spikes import LEAK_BOUND, HiddenSpikes, neuron_parameters
-from .export import GridNetwork
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,7 +6,6 @@ import json
 import os
 import time
 from collections import Counter
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,22 +13,23 @@ import numpy as np
 import torch
 
 from ..errors import TrainingError
+from ..network.grid import to_onnx
 from ..progress import silent
-from .export import to_onnx
+from ..straight_through.one_thread import one_thread
 from .loop import accuracy, fit
 from .network import WAYS, ElmanNet, own_words
 from .teacher import answers, train_teachers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from torch import nn
 
+    from ..network.grid import GridNetwork
     from ..progress import OnProgress
     from ..words.question_files import Example
     from .corpus import Corpus, Split
-    from .export import GridNetwork
     from .inputs import TrainingInputs
     from .settings import TrainingSettings
 
@@ -131,7 +131,7 @@ def train_on(
         If `out` cannot be written.
     """
     started = time.monotonic()
-    with _one_thread(seed):
+    with one_thread(seed):
         teachers, net = _train(inputs, parts.train, settings, seed, progress)
         # rounded before it is evaluated, so that the figures are those of the network that is written
         network = net.snap()
@@ -189,25 +189,6 @@ def _accuracies(teachers: Sequence[nn.Module], net: ElmanNet, dev: Corpus) -> di
     for way in WAYS:
         found[way] = accuracy(net, dev, way)
     return found
-
-
-@contextmanager
-def _one_thread(seed: int) -> Iterator[None]:
-    """Seed torch and restrict it to one thread, so that sums are always added in the same order.
-
-    Denormal numbers are flushed to zero: Adam's moments of rarely seen words decay into them, and they slow
-    processors down.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            yield
-    finally:
-        torch.set_flush_denormal(False)
-        torch.set_num_threads(threads)
 
 
 def _record(

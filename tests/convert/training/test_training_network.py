@@ -11,6 +11,7 @@ import pytest
 import torch
 from small_training import random_questions, small_net
 
+from spikewatch.convert.network.grid import to_onnx
 from spikewatch.convert.network.place import GAIN_MAX
 from spikewatch.convert.straight_through.quantise import round_activities, round_weights
 from spikewatch.convert.straight_through.spikes import (
@@ -20,7 +21,6 @@ from spikewatch.convert.straight_through.spikes import (
     neuron_parameters,
 )
 from spikewatch.convert.training.corpus import pack
-from spikewatch.convert.training.export import to_onnx
 
 if TYPE_CHECKING:
     from pathlib import Path

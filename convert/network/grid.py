@@ -1,4 +1,4 @@
-"""Write a trained network as an ordinary float ONNX model.
+"""A network on the grid of a core, and its form as an ordinary float ONNX model.
 
 The model has the form that any user could have trained: two Gathers (word id to row, row to activities), one
 RNN node and one Gemm. Its RNN clips at 1.0, which is exactly the largest activity of the core.
@@ -7,7 +7,7 @@ RNN node and one Gemm. Its RNN clips at 1.0, which is exactly the largest activi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 import onnx
@@ -45,6 +45,10 @@ class GridNetwork:
         int8 [classes, n_hidden], -8..7: weight levels of the readout.
     head_scale, head_bias
         float64 [classes]: the readout computes `head_scale * (head @ state) + head_bias`.
+    readout
+        The state that the readout takes: after the last word, or the mean of those after all words.
+    direction
+        Order of reading.
     """
 
     rows: NDArray[np.int32]
@@ -55,6 +59,8 @@ class GridNetwork:
     head: NDArray[np.int8]
     head_scale: NDArray[np.float64]
     head_bias: NDArray[np.float64]
+    readout: Literal["last", "mean"] = "last"
+    direction: Literal["forward", "reverse"] = "reverse"
 
     @property
     def n_in(self) -> int:
@@ -84,22 +90,27 @@ def to_onnx(network: GridNetwork) -> onnx.ModelProto:
         "B": np.concatenate([network.bias, np.zeros(n_hidden)])[None].astype(np.float32),
         "head": (network.head_scale[:, None] * network.head).astype(np.float32),
         "head_bias": network.head_bias.astype(np.float32),
-        "direction_axis": np.zeros(1, dtype=np.int64),
     }
+    if network.readout == "last":
+        constants["direction_axis"] = np.zeros(1, dtype=np.int64)
+    else:
+        constants["time_and_direction"] = np.array([0, 1], dtype=np.int64)
+        constants["last_axis"] = np.full(1, -1, dtype=np.int64)
     nodes = [
         helper.make_node("Gather", ["rows", "ids"], ["row"], name="word"),
         helper.make_node("Gather", ["embedding", "row"], ["activity"], name="encoder"),
         helper.make_node(
             "RNN",
             ["activity", "W", "R", "B", "lengths"],
-            ["", "last"],  # of the two outputs only Y_h, the final state; Y is not needed
+            # of the two outputs only one is needed: Y, all states, or Y_h, the last one
+            ["states"] if network.readout == "mean" else ["", "last"],
             name="hidden",
-            direction="reverse",
+            direction=network.direction,
             activations=["Relu"],
             clip=1.0,
             hidden_size=n_hidden,
         ),
-        helper.make_node("Squeeze", ["last", "direction_axis"], ["state"], name="state"),
+        *_state(network.readout),
         helper.make_node("Gemm", ["state", "head", "head_bias"], ["logits"], name="head", transB=1),
     ]
     graph = helper.make_graph(
@@ -120,3 +131,18 @@ def to_onnx(network: GridNetwork) -> onnx.ModelProto:
     )
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def _state(readout: str) -> list[onnx.NodeProto]:
+    """Return the nodes between the hidden layer and the head."""
+    if readout == "last":
+        return [helper.make_node("Squeeze", ["last", "direction_axis"], ["state"], name="state")]
+    # beyond a question's length the states are zero, so that their sum is that of its own words
+    return [
+        helper.make_node(
+            "ReduceSum", ["states", "time_and_direction"], ["total"], name="total", keepdims=0
+        ),
+        helper.make_node("Cast", ["lengths"], ["words"], name="words", to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["words", "last_axis"], ["words_column"], name="column"),
+        helper.make_node("Div", ["total", "words_column"], ["state"], name="state"),
+    ]

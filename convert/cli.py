@@ -24,6 +24,7 @@ from .options import (
     AsJson,
     Calibrate,
     Evaluate,
+    More,
     Output,
     PadId,
     PadSide,
@@ -33,6 +34,7 @@ from .options import (
     Recipe,
     Reference,
     Store,
+    Student,
     TruncateSide,
     Version,
     reads_questions,
@@ -137,6 +139,8 @@ def publish(
     pad_id: PadId = None,
     pad_side: PadSide = None,
     truncate_side: TruncateSide = None,
+    student: Student = None,
+    more: More = None,
     actor: Actor = None,
     reason: Reason = "",
     as_json: AsJson = False,
@@ -145,7 +149,7 @@ def publish(
     """Convert a trained network and publish it.
 
     The network is read, checked against onnxruntime, constrained, matched to spiking neurons, placed on the core and
-    evaluated before it is published.
+    evaluated before it is published. A network of another kind teaches an Elman network to answer as it does.
     """
     created = (
         _created()
@@ -168,6 +172,7 @@ def publish(
         pad_id=pad_id,
         pad_side=pad_side,
         truncate_side=truncate_side,
+        more=tuple(more or ()),
     )
     with progress_bar() as progress:
         pin, converted = convert_and_publish(
@@ -178,6 +183,7 @@ def publish(
             recipe=recipe,
             readout=readout,
             seed=seed,
+            student=student,
             alias=alias,
             created=created,
             actor=actor,

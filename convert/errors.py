@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["ConstraintError", "ConvertError", "DataError", "ModelFileError", "TrainingError"]
+__all__ = [
+    "ConstraintError",
+    "ConvertError",
+    "DataError",
+    "ModelFileError",
+    "ProofError",
+    "TrainingError",
+]
 
 
 class ConvertError(Exception):
@@ -19,6 +26,10 @@ class TrainingError(ConvertError):
 
 class ModelFileError(ConvertError):
     """The ONNX file cannot be read, or its network is not supported."""
+
+
+class ProofError(ModelFileError):
+    """The network as read from an ONNX file answers otherwise than the file."""
 
 
 class ConstraintError(ConvertError):

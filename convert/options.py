@@ -80,6 +80,21 @@ TruncateSide = Annotated[
         " pad_sequences does by default) or right; default: right."
     ),
 ]
+Student = Annotated[
+    bool | None,
+    typer.Option(
+        "--student/--no-student",
+        help="Teach an Elman network to answer as MODEL does, whatever network that is, or never do so;"
+        " default: if MODEL is no Elman network that fits a core.",
+    ),
+]
+More = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FILE",
+        help="More questions for a student, without labels (.txt, .jsonl, ...); may be given again.",
+    ),
+]
 Output = Annotated[
     str | None,
     typer.Option(

@@ -47,6 +47,7 @@ def model_card(
 
     """
     network = evaluation["network"]
+    first = next(iter(evaluation["stages"]))
     labelled = evaluation["confusion"] is not None
     lines = [
         f"# {title}",
@@ -56,6 +57,7 @@ def model_card(
             f" ({network['activation']}) and {network['classes']} classes, constrained to 16 weight levels and"
             f" 16 activity levels and placed on {CORES[network['cores']]} (256 axons x 256 neurons)."
         ),
+        *_imitation(evaluation),
         "",
         "## Stages",
         "",
@@ -69,9 +71,9 @@ def model_card(
         ),
         *own_questions(evaluation, training),
         (
-            "`as float` and `as before` are the shares of questions answered as by the float stage and by the stage"
-            " before; `loss` is the accuracy lost since the stage before, in points. The spiking stage is the core"
-            " simulated spike for spike, as the daemon runs it. The figures of Diehl et al. 2016 are those of its"
+            f"`as {first}` and `as before` are the shares of questions answered as by the {first} stage and by the"
+            " stage before; `loss` is the accuracy lost since the stage before, in points. The spiking stage is the"
+            " core simulated spike for spike, as the daemon runs it. The figures of Diehl et al. 2016 are those of its"
             " authors, on their own test questions."
         ),
         "",
@@ -97,6 +99,10 @@ def own_questions(evaluation: Mapping[str, Any], training: Mapping[str, Any] | N
     """Return a warning if the figures were counted on the calibration questions themselves."""
     if evaluation["data"]["sha256"] != evaluation["calibration"]["sha256"]:
         return []
+    if "teacher" in evaluation:
+        return [
+            "These questions were held out: they taught the student nothing, and chose nothing."
+        ]
     line = "These are the calibration questions themselves"
     if training is not None:
         line += (
@@ -128,6 +134,23 @@ def validation_line(found: Mapping[str, Any]) -> str:
         f" networks trained and published without it by the same recipe; mean over"
         f" {len(found['seeds'])} seeds."
     )
+
+
+def _imitation(evaluation: Mapping[str, Any]) -> list[str]:
+    """Return what a student imitates, and how well; nothing if the network is no student."""
+    teacher = evaluation.get("teacher")
+    if teacher is None:
+        return []
+    agreed = evaluation["stages"]["spiking"]["agreement"]
+    return [
+        "",
+        (
+            f"It is an imitation of `{teacher['file']}` (sha256 `{teacher['sha256'][:12]}`), agreeing with it on"
+            f" {agreed:.1%} of {evaluation['questions']} questions. It was taught by that file's answers to"
+            f" {teacher['questions'] + teacher['more']} questions and to variations of them; nothing else of the file"
+            " is in this model."
+        ),
+    ]
 
 
 def _stages(evaluation: Mapping[str, Any]) -> list[str]:

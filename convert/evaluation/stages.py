@@ -1,6 +1,7 @@
 """Run questions through every stage of the conversion and count the right answers: the ledger of a model.
 
-Stages (docs/conversion.md): `float`, the model file in onnxruntime; `weights`, with 16 weight levels; `activities`,
+Stages (docs/conversion.md): `float`, the model file in onnxruntime, or `teacher` and `student` if a network was taught
+to answer as a file does; `weights`, with 16 weight levels; `activities`,
 with 16 activity levels as well; `fan-in`, with at most 64 lines as well; `integer`, the integer model that is placed
 on the core: distilled, or equal to `fan-in`; `spiking`, the core, simulated spike for spike.
 """
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from ..read import FloatModel
     from ..words.question_files import Example
 
+    Answers = Callable[[Sequence[NDArray[np.int64]]], NDArray[np.int64]]
+
 STAGES: Final = ("float", "weights", "activities", "fan-in", "integer", "spiking")
 """The stages of the conversion, in order."""
 
@@ -46,6 +49,8 @@ def evaluate_stages(
     files: Mapping[str, bytes],
     float_model: FloatModel,
     constrained: ConstrainedStages,
+    teacher: Answers | None = None,
+    student: bool = False,
     progress: OnProgress = silent,
 ) -> dict[str, Any]:
     """Run every stage on the questions, and compute the figures of `eval.json`.
@@ -59,6 +64,11 @@ def evaluate_stages(
         The files of the published model; its core runs exactly as in the daemon.
     float_model, constrained
         The stages before the core.
+    teacher
+        The teacher of a student, if it can be asked: returns the class of each question, -1 where there is none.  Its
+        answers are the first stage.
+    student
+        Whether the float network is a student, so that its stage is called `student`.
     progress
         Called after every stage.
 
@@ -95,16 +105,20 @@ def evaluate_stages(
             f"questions: each of the {len(words)} with words has more than {MAX_WORDS}, so a core answers none:"
             " cut them into single questions"
         )
-    one_more = counted(progress, "evaluating", len(STAGES))
+    one_more = counted(progress, "evaluating", len(STAGES) + (teacher is not None))
     logits_of: dict[str, Callable[[list[NDArray[np.int64]]], NDArray[np.float64]]] = {
-        "float": float_model.logits,
+        "student" if student else "float": float_model.logits,
         "weights": partial(constrained.wide.logits, rounded=False),
         "activities": constrained.wide.logits,
         "fan-in": (constrained.closed or constrained.core).logits,
         "integer": constrained.core.logits,
     }
     # -1 (no answer) equals no class, so a question without words is wrong in every stage
-    predicted = {stage: np.full(len(questions), -1) for stage in logits_of}
+    first = [] if teacher is None else ["teacher"]
+    predicted = {stage: np.full(len(questions), -1) for stage in [*first, *logits_of]}
+    if teacher is not None:
+        predicted["teacher"][spoken] = teacher(words)
+        one_more()
     for stage, logits in logits_of.items():
         predicted[stage][spoken] = logits(words).argmax(axis=1)
         one_more()

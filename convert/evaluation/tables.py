@@ -28,7 +28,7 @@ WIDTH: Final = 10_000
 
 def stage_table(evaluation: Mapping[str, Any]) -> Rows:
     """Return accuracy, loss and agreement of each stage as a table."""
-    head = ["stage", "accuracy", "loss", "as before", "as float"]
+    head = ["stage", "accuracy", "loss", "as before", f"as {next(iter(evaluation['stages']))}"]
     rows = [
         [
             stage,

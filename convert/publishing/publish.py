@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -47,6 +48,7 @@ def publish(
     recipe: str | None = None,
     readout: str = "core",
     seed: int = 0,
+    student: bool | None = None,
     alias: str | None = None,
     created: datetime | None = None,
     actor: str | None = None,
@@ -75,6 +77,9 @@ def publish(
         units' spikes.
     seed
         Seed of the distillation, 0..2**32; equal files and an equal seed give equal bytes.
+    student
+        True: publish a student, an Elman network that is taught to answer as the file does, whatever network is in it;
+        False: never; None: only if the file holds no Elman network that fits a core (needs torch).
     alias
         Alias to move to the new version, such as `production`.
     created
@@ -112,6 +117,7 @@ def publish(
         recipe=recipe,
         readout=readout,
         seed=seed,
+        student=student,
         alias=alias,
         created=created,
         actor=actor,
@@ -131,6 +137,7 @@ def convert_and_publish(
     recipe: str | None = None,
     readout: str = "core",
     seed: int = 0,
+    student: bool | None = None,
     alias: str | None = None,
     created: datetime | None = None,
     actor: str | None = None,
@@ -159,6 +166,7 @@ def convert_and_publish(
         recipe=recipe,
         readout=readout,
         seed=seed,
+        student=student,
         note=report,
         progress=progress or silent,
     )
@@ -268,5 +276,15 @@ def evaluate_model(model: Model, data: Path, reading: ReadOptions = AS_USUAL) ->
         files=model.files,
         float_model=float_model,
         constrained=ConstrainedStages.from_bytes(model.files[CONSTRAINED_FILE], network),
+        student=_is_student(model),
     )
     return {"model": str(model.pin), "data": describe_data(data), **evaluation}
+
+
+def _is_student(model: Model) -> bool:
+    """Return whether a model's network was taught to answer as another one; its eval.json may hold anything."""
+    try:
+        found = json.loads(model.files.get("eval.json", b"{}"))
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and "teacher" in found

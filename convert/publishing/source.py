@@ -15,6 +15,7 @@ _KINDS: Final = {
     "pad_id": int,
     "pad_side": str,
     "truncate_side": str,
+    "more": tuple,
     "reading": ReadOptions,
 }
 """Types of the attributes of a `Source` that are not files."""
@@ -50,6 +51,8 @@ class Source:
     pad_side, truncate_side : {"left", "right"} or None
         Whether padding comes before the words or after them, and whether long questions lose their first words (as by
         Keras' `pad_sequences`, unless told otherwise) or their last ones; None: "right".
+    more : tuple of str or Path
+        Further question files, of which only the texts are used, to teach a student with.
     reading : ReadOptions
         Encoding of the question files and names of their columns.
 
@@ -72,6 +75,7 @@ class Source:
     pad_id: int | None = None
     pad_side: str | None = None
     truncate_side: str | None = None
+    more: tuple[str | Path, ...] = ()
     reading: ReadOptions = AS_USUAL
 
     def __post_init__(self) -> None:

@@ -97,12 +97,34 @@ def _check_location(path: Path, tensor: TensorProto) -> None:
 
 
 def parse(data: bytes) -> onnx.ModelProto:
-    """Parse and check a complete model, and inline its local functions.
+    """Parse a complete model as `parse_any`, and refuse networks that hold no Elman layer by an operator of theirs.
 
     Raises
     ------
     ModelFileError
         The data is not ONNX, or a network of another kind; the message names the node.
+
+    """
+    model = parse_any(data)
+    for node in nodes(model.graph):
+        if node.op_type in OTHERS:
+            raise ModelFileError(
+                f"node {node.name or node.op_type!r}: operator {node.op_type} is not supported,"
+                " only one RNN (Elman) layer is"
+            )
+        if node.op_type in QUANTISED:
+            raise quantised(node)
+    _time_first(model.graph)
+    return model
+
+
+def parse_any(data: bytes) -> onnx.ModelProto:
+    """Parse and check a complete model of any kind, and inline its local functions.
+
+    Raises
+    ------
+    ModelFileError
+        The data is not ONNX.
 
     """
     try:
@@ -114,15 +136,6 @@ def parse(data: bytes) -> onnx.ModelProto:
             model = onnx.inliner.inline_local_functions(model)
     except (DecodeError, onnx.checker.ValidationError, ValueError, RuntimeError) as e:
         raise ModelFileError(_not_onnx(data, e)) from None
-    for node in nodes(model.graph):
-        if node.op_type in OTHERS:
-            raise ModelFileError(
-                f"node {node.name or node.op_type!r}: operator {node.op_type} is not supported,"
-                " only one RNN (Elman) layer is"
-            )
-        if node.op_type in QUANTISED:
-            raise quantised(node)
-    _time_first(model.graph)
     return model
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from ..errors import ModelFileError
+from ..errors import ModelFileError, ProofError
 from .heads import ONE_OF
 from .inputs import Cut
 from .purposes import check_purposes
@@ -70,7 +70,7 @@ class _Asked:
     reason: str = ""
 
 
-class _Differs(ModelFileError):
+class _Differs(ProofError):
     """The network as read differs from onnxruntime on the sequences that were `asked`."""
 
     def __init__(self, asked: _Asked, line: str) -> None:
@@ -345,8 +345,8 @@ def _at_its_length(
     return replace(model, layout=replace(layout, padding=None))
 
 
-def _refusal(difference: float, which: str) -> ModelFileError:
-    return ModelFileError(
+def _refusal(difference: float, which: str) -> ProofError:
+    return ProofError(
         f"the network as read differs from onnxruntime by {difference * TOLERANCE:.3g} on random sequences{which},"
         f" limit {TOLERANCE:g}"
     )

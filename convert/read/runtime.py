@@ -70,6 +70,20 @@ class Runtime:
             )
             self._owner = os.getpid()
 
+    def load(self, data: bytes) -> RemoteSession:
+        """Load a complete model, in place of the one before.
+
+        Raises
+        ------
+        ModelFileError
+            onnxruntime cannot load it (RuntimeEnded: its process has ended, or took too long).
+
+        """
+        with self._lock:
+            self.start()
+            self.ask({"do": "load"}, data, doing="loading it")
+            return RemoteSession(self)
+
     @contextmanager
     def session(self, data: bytes) -> Iterator[RemoteSession]:
         """Load a complete model; it can be run inside the block.
@@ -81,9 +95,7 @@ class Runtime:
 
         """
         with self._lock:
-            self.start()
-            self.ask({"do": "load"}, data, doing="loading it")
-            yield RemoteSession(self)
+            yield self.load(data)
 
     def ask(self, header: dict[str, Any], body: bytes, *, doing: str) -> list[NDArray[Any]]:
         """Send a request to the child, and return the arrays of its reply."""

@@ -102,8 +102,8 @@ def _ledger(stages: Mapping[str, Mapping[str, Any]], means: Mapping[str, float])
         columns, more = columns[1:], [m[1:] for m in more]
     return ReportTable(
         caption=(
-            "The stage ledger. Loss: accuracy lost since the stage before, in points; as before, as float: share of"
-            " the questions answered as by the stage before and by the float network."
+            "The stage ledger. Loss: accuracy lost since the stage before, in points; the last two columns:"
+            " share of the questions answered as by the stage before, and as by the first stage."
         ),
         head=[*head, *columns],
         rows=[[*row, *m] for row, m in zip(rows, more, strict=True)],

@@ -166,7 +166,7 @@ def _stages(found: Any) -> dict[str, dict[str, Any]]:
     """Return the stages in order, and compute losses that early versions of `eval.json` lack."""
     stages: dict[str, dict[str, Any]] = {}
     before: float | None = None
-    for stage in STAGES:
+    for stage in ("teacher", "student", *STAGES):
         if not (isinstance(found, dict) and isinstance(found.get(stage), dict)):
             continue
         stated = {k: _share(found[stage].get(k)) for k in ("accuracy", "agreement", "loss")}

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import TrainingError
-from ..publishing.inputs import MIN_CALIBRATION, convert
+from ..publishing.conversion import convert
+from ..publishing.inputs import MIN_CALIBRATION
 from ..publishing.source import Source
 from .run import CALIBRATION_FILE, DEV_FILE, train_on
 

@@ -19,7 +19,7 @@ __all__ = [
 ]
 
 # The order in which the converter constrains a network; eval.json itself is sorted by name.
-_STAGES = ("float", "weights", "activities", "fan-in", "integer", "spiking")
+_STAGES = ("teacher", "student", "float", "weights", "activities", "fan-in", "integer", "spiking")
 # Digits shown of a digest: enough to tell a model's versions apart at a glance.
 _SHORT = len("sha256:") + 12
 

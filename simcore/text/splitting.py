@@ -67,10 +67,10 @@ class LibrarySplitter:
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        self._padding = _Padding.of(tokenizer)
+        self._padding = Padding.of(tokenizer)
         self.highest = highest_id(tokenizer)
         """The highest word id, that of the padding included."""
-        # encode_batch pads every text to the longest of its batch, so the padding is done here (see `_Padding`)
+        # encode_batch pads every text to the longest of its batch, so the padding is done here (see `Padding`)
         self._tokenizer = tokenizer
         if tokenizer.padding is not None:
             self._tokenizer = type(tokenizer).from_str(tokenizer.to_str())
@@ -123,7 +123,7 @@ class LibrarySplitter:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Padding:
+class Padding:
     """The padding of a tokenizer, as the library applies it to one text alone.
 
     Attributes
@@ -185,7 +185,7 @@ def failures(ids: NDArray[np.int64], starts: NDArray[np.int64]) -> NDArray[np.in
 def highest_id(tokenizer: Tokenizer) -> int:
     """Return the highest id that a tokenizer can return, -1 if none: of its words, special tokens and padding."""
     highest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
-    padding = _Padding.of(tokenizer)
+    padding = Padding.of(tokenizer)
     special: list[int] = []
     if tokenizer.post_processor is not None:
         special = _special_ids(json.loads(tokenizer.post_processor.__getstate__()))

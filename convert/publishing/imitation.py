@@ -1,0 +1,248 @@
+"""Teach a student by a model file that is no Elman network of one core, and hand it on as a model file of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from ...simcore.limits import MAX_WORDS
+from ...simcore.text.splitting import LibrarySplitter, Padding, highest_id, read_tokenizer
+from ..errors import ConvertError, DataError, ModelFileError
+from ..network.grid import to_onnx
+from ..read.runtime import Runtime
+from ..words.tokenizer_file import truncation_to, with_parts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+    from tokenizers import Tokenizer
+
+    from ..progress import OnProgress
+    from ..student.lessons import Vocabulary
+    from ..student.teacher import Teacher
+    from ..words.question_files import Example
+    from .source import Source
+
+FEW: Final = 1500
+"""Questions below which a warning suggests more: from 1,500 to 5,000, agreement rose by 0 to 2 points (docs)."""
+
+LEAST: Final = 100
+"""Fewest questions that a student is taught with: with fewer, it would learn them by heart and nothing else."""
+
+LIMIT_S: Final = 300.0
+"""Longest time in seconds that one call of the teacher may take."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Imitation:
+    """A student as a model file, and the teacher that it imitates.
+
+    Attributes
+    ----------
+    model : bytes
+        The student, ONNX.
+    tokenizer : bytes
+        Its tokenizer.json: the user's without padding, which only the teacher gets.
+    held_out : list of Example
+        Questions that the student was not taught.
+    record : dict
+        What is known of teacher and teaching, for `eval.json`.
+    answers : callable
+        The teacher's class for each of some questions, given as the student's words; -1 where it gives none.
+
+    """
+
+    model: bytes
+    tokenizer: bytes
+    held_out: list[Example]
+    record: dict[str, Any]
+    answers: Callable[[Sequence[NDArray[np.int64]]], NDArray[np.int64]]
+
+
+@contextmanager
+def imitation(
+    source: Source,
+    tokenizer: bytes,
+    questions: Sequence[Example],
+    names: Sequence[str],
+    *,
+    more: Sequence[str] = (),
+    labels: Callable[[Sequence[Example]], NDArray[np.int64]] | None = None,
+    seed: int = 0,
+    note: Callable[[str], None] = lambda _: None,
+    progress: OnProgress,
+) -> Iterator[Imitation]:
+    """Teach a student; inside the block, its teacher can be asked.
+
+    Parameters
+    ----------
+    source
+        The files; its model is the teacher.
+    tokenizer
+        The user's tokenizer.json, with the padding of the user's own code.
+    questions
+        All calibration questions.
+    names
+        Class names.
+    more
+        Further texts without labels.
+    labels
+        Returns the class of each question, to learn the true labels as well; None: the teacher's answers only.
+    seed
+        Seed of everything random.
+    note, progress
+        See `conversion.convert`.
+
+    Raises
+    ------
+    ModelFileError
+        The model file cannot teach; the message is one line.
+    ConvertError, DataError
+        torch is missing; or there are too few questions.
+
+    """
+    if find_spec("torch") is None:
+        raise ConvertError(
+            "torch is not installed, and only with it can a student be taught: pip install 'spikewatch[train]'"
+        )
+    from ..student.settings import StudentSettings  # noqa: PLC0415 - torch takes seconds to import
+    from ..student.teach import teach  # noqa: PLC0415 - torch takes seconds to import
+    from ..student.teacher import open_teacher  # noqa: PLC0415 - with the two before
+
+    given, own = read_tokenizer(tokenizer), with_parts(tokenizer, padding=None)
+    student = read_tokenizer(own)
+    words = _split(student, [q.text for q in questions])
+    known = [i for i, ids in enumerate(words) if len(ids)]
+    asked, texts = [words[i] for i in known], [questions[i] for i in known]
+    if len(asked) < LEAST:
+        raise DataError(
+            f"{source.calibrate}: {len(asked)} questions with words, but a student needs at least {LEAST} to learn from"
+        )
+    further = [ids for ids in _split(student, more) if len(ids)]
+    runtime = Runtime(limit_s=LIMIT_S)
+    try:
+        teacher = open_teacher(
+            Path(source.model),
+            runtime,
+            asked,
+            len(names),
+            output=source.output,
+            fill=_filling(given),
+        )
+        if len(asked) + len(further) < FEW:
+            note(
+                f"warning: {len(asked) + len(further)} questions to teach with; more of the same kind, without labels,"
+                f" bring the student closer to its teacher: --more FILE ({FEW} or more)"
+            )
+        own = _cut(own, student, teacher, asked, note)
+        longest = min(teacher.longest, MAX_WORDS)
+        taught = teach(
+            teacher.logits,
+            [ids[:longest] for ids in asked],
+            _vocabulary(given, student),
+            len(names),
+            StudentSettings(seed=seed),
+            more=[ids[:longest] for ids in further],
+            labels=None if labels is None else labels(texts),
+            note=note,
+            progress=progress,
+        )
+        data = Path(source.model).read_bytes()
+        yield Imitation(
+            model=to_onnx(taught.network).SerializeToString(),
+            tokenizer=own,
+            held_out=[texts[i] for i in taught.held_out],
+            record={
+                "file": Path(source.model).name,
+                "sha256": hashlib.sha256(data).hexdigest(),
+                "output": teacher.name,
+                "shortest": teacher.shortest,
+                "longest": teacher.longest if teacher.longest < MAX_WORDS else None,
+                **taught.record,
+            },
+            answers=lambda some: _answers(teacher, some),
+        )
+    finally:
+        runtime.close()
+
+
+def _answers(teacher: Teacher, questions: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    found = teacher.logits(questions).argmax(axis=1)
+    return np.where([len(q) >= teacher.shortest for q in questions], found, -1)
+
+
+def _split(tokenizer: Tokenizer, texts: Sequence[str]) -> list[NDArray[np.int64]]:
+    """Return the words of each text; none if the tokenizer cannot split it."""
+    ids, starts = LibrarySplitter(tokenizer).split(texts)
+    words = np.split(ids, starts[1:-1]) if len(texts) else []
+    return [w if len(w) and w.min() >= 0 else w[:0] for w in words]
+
+
+def _filling(tokenizer: Tokenizer) -> Callable[[NDArray[np.int64]], NDArray[np.int64]]:
+    """Return what the user's pipeline does to a question's words: it fills them up."""
+    padding = Padding.of(tokenizer)
+    if padding is None:
+        return lambda words: words
+    return lambda words: padding.pad(words, np.array([0, len(words)]))[0]
+
+
+def _vocabulary(given: Tokenizer, student: Tokenizer) -> Vocabulary:
+    from ..student.lessons import Vocabulary  # noqa: PLC0415 - torch takes seconds to import
+
+    special = {i for i, t in student.get_added_tokens_decoder().items() if t.special}
+    # text of its own has no special tokens; those of the template are in every question already
+    special |= set(student.encode("").ids)
+    padding = Padding.of(given)
+    if padding is not None:
+        special.add(padding.id)
+    unknown = _unknown(student)
+    ids = set(student.get_vocab(with_added_tokens=True).values()) - special
+    if unknown is not None:
+        ids.add(unknown)
+    return Vocabulary(size=highest_id(student) + 1, words=np.array(sorted(ids), dtype=np.int64))
+
+
+def _unknown(tokenizer: Tokenizer) -> int | None:
+    """Return the id of the unknown token, which stands for words although it is special."""
+    model = json.loads(tokenizer.to_str())["model"]
+    if isinstance(model.get("unk_id"), int):
+        return int(model["unk_id"])
+    return tokenizer.token_to_id(model["unk_token"]) if model.get("unk_token") else None
+
+
+def _cut(
+    own: bytes,
+    student: Tokenizer,
+    teacher: Teacher,
+    questions: Sequence[NDArray[np.int64]],
+    note: Callable[[str], None],
+) -> bytes:
+    """Return the student's tokenizer.json with a cut where the teacher or the core takes no more words."""
+    longest = min(teacher.longest, MAX_WORDS)
+    truncation = student.truncation
+    if truncation is not None and truncation["max_length"] <= longest:
+        return own
+    if teacher.longest >= MAX_WORDS and max(map(len, questions)) <= MAX_WORDS:
+        return own
+    longer = sum(len(q) > longest for q in questions)
+    who = "the file" if teacher.longest < MAX_WORDS else "the core"
+    note(
+        f"{who} takes at most {longest} words; tokenizer.json cuts there: {longer} of {len(questions)} questions"
+    )
+    return with_parts(own, truncation=truncation_to(longest, "right"))
+
+
+def refused(refusal: ConvertError, e: ConvertError, path: Path) -> ModelFileError:
+    """Return one error of two: why the file is not read as an Elman network, and why no student can be taught by it."""
+    first, second = str(refusal), str(e).removeprefix(f"{path}: ")
+    if second in first:
+        return ModelFileError(first)
+    return ModelFileError(f"{first}; nor can it teach a student: {second}")

@@ -1,0 +1,163 @@
+"""A network of another kind is published as a student: an Elman network on a core that answers as it does."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnxruntime
+import pytest
+from teachers import CLASSES, Network, exported, questions, tokenizer, trained
+from typer.testing import CliRunner
+
+from spikewatch.convert.cli import app
+from spikewatch.convert.errors import ConvertError
+from spikewatch.convert.publishing.publish import convert_and_publish, evaluate
+from spikewatch.convert.publishing.source import Source
+from spikewatch.registry import Registry
+from spikewatch.simcore import Classifier
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from spikewatch.convert.publishing.conversion import Converted
+    from spikewatch.registry import Pin
+
+STAGES = ["teacher", "student", "weights", "activities", "fan-in", "integer", "spiking"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a trained LSTM and everything to publish it with."""
+    made = tmp_path_factory.mktemp("lstm")
+    (made / "model.onnx").write_bytes(exported(trained("lstm", questions(200, 1))))
+    tokenizer().save(str(made / "tokenizer.json"))
+    (made / "labels.json").write_text(json.dumps(CLASSES))
+    (made / "calibrate.txt").write_text("\n".join(text for _, text in questions(400, 2)))
+    lines = ["label\ttext", *("\t".join(q) for q in questions(150, 3))]
+    (made / "test.tsv").write_text("\n".join(lines))
+    return made
+
+
+def source(folder: Path, **changes: Any) -> Source:
+    files: dict[str, Any] = {
+        "model": folder / "model.onnx",
+        "tokenizer": folder / "tokenizer.json",
+        "labels": folder / "labels.json",
+        "calibrate": folder / "calibrate.txt",
+    }
+    return Source(**(files | changes))
+
+
+@pytest.fixture(scope="module")
+def published(folder: Path) -> tuple[Pin, Converted, list[str]]:
+    notes: list[str] = []
+    made = source(folder, evaluate=folder / "test.tsv")
+    pin, converted = convert_and_publish(
+        made, "lstm", "1.0.0", registry=folder / "registry", note=notes.append
+    )
+    return pin, converted, notes
+
+
+def test_the_core_answers_as_the_teacher(published: tuple[Pin, Converted, list[str]]) -> None:
+    _, converted, notes = published
+    stages = converted.evaluation["stages"]
+    assert list(stages) == STAGES
+    assert stages["spiking"]["agreement"] >= 0.95
+    (line,) = (n for n in notes if "is taught" in n)
+    assert "operator LSTM is not supported" in line
+    assert any("--more FILE" in n for n in notes)  # 400 questions are few
+
+
+def test_the_card_and_the_figures_name_the_teacher(
+    folder: Path, published: tuple[Pin, Converted, list[str]]
+) -> None:
+    pin, converted, _ = published
+    files = Registry(folder / "registry").load(str(pin)).files
+    teacher = json.loads(files["eval.json"])["teacher"]
+    assert (teacher["file"], teacher["held_out"]) == ("model.onnx", 40)
+    card = files["MODEL_CARD.md"].decode()
+    agreed = converted.evaluation["stages"]["spiking"]["agreement"]
+    assert f"imitation of `model.onnx` (sha256 `{teacher['sha256'][:12]}`)" in card
+    assert f"on {agreed:.1%} of 150 questions" in card
+
+
+def test_the_published_student_answers_alone(
+    folder: Path, published: tuple[Pin, Converted, list[str]]
+) -> None:
+    pin, converted, _ = published
+    texts = [text for _, text in questions(150, 3)]
+    classifier = Classifier.from_files(converted.files)
+    given = classifier.classify(texts).label
+    truth = np.array([CLASSES.index(label) for label, _ in questions(150, 3)])
+    assert (given == truth).mean() == converted.evaluation["stages"]["spiking"]["accuracy"]
+    again = evaluate(str(pin), folder / "test.tsv", registry=folder / "registry")
+    assert list(again["stages"]) == STAGES[1:]  # the teacher is not in the registry
+
+
+def test_equal_files_and_seeds_give_equal_students(
+    folder: Path, published: tuple[Pin, Converted, list[str]]
+) -> None:
+    _, again = convert_and_publish(
+        source(folder, evaluate=folder / "test.tsv"), "again", "1.0.0", registry=folder / "other"
+    )
+    for name in ("model.onnx", "core.safetensors", "encoder.safetensors"):
+        assert again.files[name] == published[1].files[name], name
+
+
+def test_without_a_student_the_refusal_stays(folder: Path) -> None:
+    with pytest.raises(ConvertError, match=r"operator LSTM is not supported, only one RNN"):
+        convert_and_publish(source(folder), "no", "1.0.0", registry=folder / "no", student=False)
+    assert not (folder / "no").exists()
+
+
+def test_padding_is_for_the_teacher_only(folder: Path, tmp_path: Path) -> None:
+    model = tmp_path / "fixed.onnx"
+    network = trained("cnn", questions(200, 1))
+    model.write_bytes(exported(network, 12))
+    made = source(
+        folder,
+        model=model,
+        pad_to=12,
+        calibrate=folder / "calibrate.txt",
+        evaluate=folder / "test.tsv",
+    )
+    _, converted = convert_and_publish(made, "cnn", "1.0.0", registry=tmp_path / "registry")
+    assert converted.evaluation["stages"]["spiking"]["agreement"] >= 0.9
+    assert converted.evaluation["per_question"]["words"] < 9  # without the padding
+    session = onnxruntime.InferenceSession(model.read_bytes())
+    split = tokenizer()
+    own = [
+        session.run(None, {"ids": np.array([(split.encode(text).ids + [0] * 12)[:12]])})[0].argmax()
+        for _, text in questions(150, 3)
+    ]
+    truth = np.array([CLASSES.index(label) for label, _ in questions(150, 3)])
+    assert converted.evaluation["stages"]["teacher"]["accuracy"] == (np.array(own) == truth).mean()
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (b"no model", "not a valid ONNX file"),
+        (exported(Network("lstm", 5)), "none has a value for each of the 3 labels"),
+    ],
+)
+def test_what_cannot_teach_is_refused_in_one_line(
+    folder: Path, tmp_path: Path, changed: bytes, message: str
+) -> None:
+    (tmp_path / "model.onnx").write_bytes(changed)
+    options = {
+        "--tokenizer": "tokenizer.json",
+        "--labels": "labels.json",
+        "--calibrate": "calibrate.txt",
+    }
+    arguments = ["publish", str(tmp_path / "model.onnx"), "--registry", str(tmp_path / "registry")]
+    arguments += ["--name", "x", "--version", "1.0.0"]
+    for name, file in options.items():
+        arguments += [name, str(folder / file)]
+    done = CliRunner().invoke(app, arguments)
+    assert isinstance(done.exception, ConvertError)
+    assert message in str(done.exception)
+    assert "\n" not in str(done.exception)
+    assert not (tmp_path / "registry").exists()

@@ -172,6 +172,7 @@ def _converted(
     evaluation["calibration"] = {**calibrated_on, "questions": len(contents.words)}
     evaluation["network"] = describe_network(contents.network, placed)
     if teacher is not None:
+        evaluation["network"]["recipe"] = "student"
         evaluation["teacher"] = teacher.record
     files["eval.json"] = (json.dumps(evaluation, indent=2, sort_keys=True) + "\n").encode()
     training = None if contents.training is None else json.loads(contents.training)

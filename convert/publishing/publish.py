@@ -196,7 +196,11 @@ def _description(converted: Converted) -> str:
     network = converted.evaluation["network"]
     sizes = f"{network['input_lines']}-{network['hidden_units']}-{network['classes']}"
     on_host = ", its head on the host" if converted.evaluation["head"] == "host" else ""
-    return f"Elman RNN {sizes} on {CORES[network['cores']]}{on_host}"
+    teacher = converted.evaluation.get("teacher")
+    taught = ""
+    if teacher is not None:
+        taught = f", taught by {teacher['file']} (sha256 {teacher['sha256'][:12]})"
+    return f"Elman RNN {sizes} on {CORES[network['cores']]}{on_host}{taught}"
 
 
 def _folder(registry: str | Path | None) -> Path:

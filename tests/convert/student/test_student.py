@@ -77,6 +77,8 @@ def test_the_card_and_the_figures_name_the_teacher(
     files = Registry(folder / "registry").load(str(pin)).files
     teacher = json.loads(files["eval.json"])["teacher"]
     assert (teacher["file"], teacher["held_out"]) == ("model.onnx", 40)
+    described = Registry(folder / "registry").load(str(pin)).annotations
+    assert f"taught by model.onnx (sha256 {teacher['sha256'][:12]})" in str(described)
     card = files["MODEL_CARD.md"].decode()
     agreed = converted.evaluation["stages"]["spiking"]["agreement"]
     assert f"imitation of `model.onnx` (sha256 `{teacher['sha256'][:12]}`)" in card

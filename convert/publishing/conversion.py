@@ -130,8 +130,10 @@ def convert(
             given = given.of_student(taught.tokenizer, taught.held_out)
             network, float_model = read_model_bytes(taught.model, what="student", longest=MAX_WORDS)
             return finish(given, network, float_model, taught)
-    except ModelFileError as e:
-        raise e if refusal is None else refused(refusal, e, Path(source.model)) from None
+    except ConvertError as e:
+        if refusal is None:
+            raise
+        raise refused(refusal, e, Path(source.model)) from None
 
 
 def _converted(

@@ -14,8 +14,9 @@ import numpy as np
 
 from ...simcore.limits import MAX_WORDS
 from ...simcore.text.splitting import LibrarySplitter, Padding, highest_id, read_tokenizer
-from ..errors import ConvertError, DataError, ModelFileError
+from ..errors import ConvertError, DataError
 from ..network.grid import to_onnx
+from ..read.file import load_file, parse_any
 from ..read.runtime import Runtime
 from ..words.tokenizer_file import truncation_to, with_parts
 
@@ -109,10 +110,9 @@ def imitation(
         torch is missing; or there are too few questions.
 
     """
+    parse_any(load_file(Path(source.model)))  # raises for a file that is no network at all
     if find_spec("torch") is None:
-        raise ConvertError(
-            "torch is not installed, and only with it can a student be taught: pip install 'spikewatch[train]'"
-        )
+        raise ConvertError("torch is not installed: pip install 'spikewatch[train]'")
     from ..student.settings import StudentSettings  # noqa: PLC0415 - torch takes seconds to import
     from ..student.teach import teach  # noqa: PLC0415 - torch takes seconds to import
     from ..student.teacher import open_teacher  # noqa: PLC0415 - with the two before
@@ -124,7 +124,7 @@ def imitation(
     asked, texts = [words[i] for i in known], [questions[i] for i in known]
     if len(asked) < LEAST:
         raise DataError(
-            f"{source.calibrate}: {len(asked)} questions with words, but a student needs at least {LEAST} to learn from"
+            f"{source.calibrate}: {len(asked)} questions with words, at least {LEAST} needed to learn from"
         )
     further = [ids for ids in _split(student, more) if len(ids)]
     runtime = Runtime(limit_s=LIMIT_S)
@@ -240,9 +240,9 @@ def _cut(
     return with_parts(own, truncation=truncation_to(longest, "right"))
 
 
-def refused(refusal: ConvertError, e: ConvertError, path: Path) -> ModelFileError:
+def refused(refusal: ConvertError, e: ConvertError, path: Path) -> ConvertError:
     """Return one error of two: why the file is not read as an Elman network, and why no student can be taught by it."""
     first, second = str(refusal), str(e).removeprefix(f"{path}: ")
     if second in first:
-        return ModelFileError(first)
-    return ModelFileError(f"{first}; nor can it teach a student: {second}")
+        return type(refusal)(first)
+    return type(refusal)(f"{first}; nor can it teach a student: {second}")

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Teacher", "open_teacher"]
 
+MOST_TRACED: Final = 128
+"""Most words that a file may have been traced with, for the message that says so."""
+
 PROBES: Final = 24
 """Questions that the file is tried with before it is believed."""
 
@@ -185,7 +188,32 @@ def open_teacher(
             raise
         except ModelFileError as e:
             refusals.append(e)
+    only = _only_length(session, found[0])
+    if only is not None:
+        raise ModelFileError(
+            f"declares any length, but onnxruntime runs it on questions of {only} words only; export it again with a"
+            f" free length, or fill questions up (--pad-to {only})"
+        )
     raise refusals[0]
+
+
+def _only_length(session: RemoteSession, layout: InputLayout) -> int | None:
+    """Return the one length that a file of free length runs on, that it was traced with; None: none, or more."""
+    if layout.length is not None:
+        return None
+    found = []
+    for length in range(1, MOST_TRACED + 1):
+        question = np.ones(length, dtype=np.int64)
+        try:
+            session.run(None, layout.feed([question] * (layout.batch or 1)))
+        except RuntimeEnded:
+            raise
+        except ModelFileError:
+            continue
+        found.append(length)
+        if len(found) > 1:
+            return None
+    return found[0] if found else None
 
 
 def _in_layout(

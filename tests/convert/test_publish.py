@@ -217,7 +217,7 @@ class TestPublish:
         save(elman(weights(d=12, n=70), activation="Relu"), folder / "model.onnx")
         message = r"network: 70 hidden units \+ 1 gate \+ 1 input, limit 64 lines"
         with pytest.raises(ConstraintError, match=message):
-            published(folder, name="wide", recipe=None)
+            published(folder, name="wide", recipe=None, student=False)
         assert not (folder / "registry").exists()
 
     def test_equal_input_gives_an_equal_digest(self, release: Release, folder: Path) -> None:

@@ -163,3 +163,15 @@ def test_what_cannot_teach_is_refused_in_one_line(
     assert message in str(done.exception)
     assert "\n" not in str(done.exception)
     assert not (tmp_path / "registry").exists()
+
+
+def test_why_a_file_neither_is_read_nor_teaches_is_one_line(folder: Path, tmp_path: Path) -> None:
+    few = tmp_path / "few.txt"
+    few.write_text("\n".join(text for _, text in questions(20, 2)))
+    message = (
+        r"operator LSTM is not supported, only one RNN \(Elman\) layer is; nor can it teach a student:"
+        r" .*few\.txt: 20 questions with words, at least 100 needed to learn from$"
+    )
+    with pytest.raises(ConvertError, match=message):
+        convert_and_publish(source(folder, calibrate=few), "few", "1.0.0", registry=tmp_path / "no")
+    assert not (tmp_path / "no").exists()

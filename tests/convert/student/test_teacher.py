@@ -146,6 +146,19 @@ def test_a_file_that_was_traced_with_one_question_gets_one_at_a_time(
     )
 
 
+def test_a_file_that_was_traced_with_some_words_is_refused_by_their_number(
+    tmp_path: Path, runtime: Runtime
+) -> None:
+    class Traced(Network):
+        def forward(self, ids: torch.Tensor) -> Any:
+            states = self.lstm(self.embedding(ids))[0]
+            return self.head(states.reshape(1, int(ids.shape[1]), 48).amax(1))
+
+    (tmp_path / "model.onnx").write_bytes(exported(Traced("lstm"), traced=1))
+    with pytest.raises(ModelFileError, match=r"questions of 7 words only; .*\(--pad-to 7\)$"):
+        open_teacher(tmp_path / "model.onnx", runtime, asked(), 3)
+
+
 def test_two_heads_need_a_choice(tmp_path: Path, runtime: Runtime) -> None:
     network, path = Network("lstm", tail=lambda z: (z, -z)), tmp_path / "model.onnx"
     path.write_bytes(exported(network, output_names=["a", "b"]))

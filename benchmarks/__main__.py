@@ -17,6 +17,7 @@ ALL = (
     "lookups",
     "daemon",
     "convert",
+    "students",
     "ablation",
     "readout",
     "paper",

@@ -134,9 +134,16 @@ def imitation(
             runtime,
             asked,
             len(names),
+            words=highest_id(student) + 1,
             output=source.output,
             fill=_filling(given),
         )
+        beyond = sum(not teacher.takes(q) for q in asked)
+        if beyond:
+            note(
+                f"warning: the file takes no fewer words than {teacher.shortest} and word ids up to {teacher.highest};"
+                f" {beyond} of {len(asked)} questions are others, and teach nothing"
+            )
         if len(asked) + len(further) < FEW:
             note(
                 f"warning: {len(asked) + len(further)} questions to teach with; more of the same kind, without labels,"
@@ -147,7 +154,7 @@ def imitation(
         taught = teach(
             teacher.logits,
             [ids[:longest] for ids in asked],
-            _vocabulary(given, student),
+            _vocabulary(given, student, teacher.highest),
             len(names),
             StudentSettings(seed=seed),
             more=[ids[:longest] for ids in further],
@@ -176,7 +183,7 @@ def imitation(
 
 def _answers(teacher: Teacher, questions: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
     found = teacher.logits(questions).argmax(axis=1)
-    return np.where([len(q) >= teacher.shortest for q in questions], found, -1)
+    return np.where([teacher.takes(q) for q in questions], found, -1)
 
 
 def _split(tokenizer: Tokenizer, texts: Sequence[str]) -> list[NDArray[np.int64]]:
@@ -194,7 +201,7 @@ def _filling(tokenizer: Tokenizer) -> Callable[[NDArray[np.int64]], NDArray[np.i
     return lambda words: padding.pad(words, np.array([0, len(words)]))[0]
 
 
-def _vocabulary(given: Tokenizer, student: Tokenizer) -> Vocabulary:
+def _vocabulary(given: Tokenizer, student: Tokenizer, highest: int) -> Vocabulary:
     from ..student.lessons import Vocabulary  # noqa: PLC0415 - torch takes seconds to import
 
     special = {i for i, t in student.get_added_tokens_decoder().items() if t.special}
@@ -207,7 +214,8 @@ def _vocabulary(given: Tokenizer, student: Tokenizer) -> Vocabulary:
     ids = set(student.get_vocab(with_added_tokens=True).values()) - special
     if unknown is not None:
         ids.add(unknown)
-    return Vocabulary(size=highest_id(student) + 1, words=np.array(sorted(ids), dtype=np.int64))
+    words = np.array(sorted(i for i in ids if i <= highest), dtype=np.int64)
+    return Vocabulary(size=highest_id(student) + 1, words=words)
 
 
 def _unknown(tokenizer: Tokenizer) -> int | None:

@@ -74,6 +74,8 @@ class Teacher:
         Returns a question's words as the file gets them: with the padding of the user's own pipeline.
     shortest, longest : int
         Fewest and most words that it takes.
+    highest : int
+        Highest word id that it takes.
 
     """
 
@@ -86,15 +88,16 @@ class Teacher:
     fill: Callable[[NDArray[np.int64]], NDArray[np.int64]]
     shortest: int = 1
     longest: int = 2**31
+    highest: int = 2**31
 
     def takes(self, question: NDArray[np.int64]) -> bool:
-        """Return whether the file can answer a question of this length."""
-        return self.shortest <= len(question) <= self.longest
+        """Return whether the file can answer a question, or its first `longest` words."""
+        return len(question) >= self.shortest and question.max() <= self.highest
 
     def logits(self, questions: Questions) -> F64:
         """Return the logits of questions, float64 (n, classes); of longer questions, their first words are asked.
 
-        A question shorter than the file takes gets equal logits, which teach nothing.
+        A question that the file does not take (see `takes`) gets equal logits, which teach nothing.
 
         Raises
         ------
@@ -105,7 +108,7 @@ class Teacher:
         found = np.zeros((len(questions), self.classes))
         asked = [self.fill(q[: self.longest]) for q in questions]
         lengths = np.array([len(q) for q in asked])
-        enough = np.array([len(q) >= self.shortest for q in questions], dtype=bool)
+        enough = np.array([self.takes(q) for q in questions], dtype=bool)
         for length in np.unique(lengths[enough]):
             chosen = np.flatnonzero(enough & (lengths == length))
             size = 1 if self.layout.one_at_a_time else self.layout.batch or _AT_ONCE
@@ -146,6 +149,7 @@ def open_teacher(
     questions: Questions,
     classes: int,
     *,
+    words: int = 0,
     output: str | None = None,
     fill: Callable[[NDArray[np.int64]], NDArray[np.int64]] = lambda words: words,
 ) -> Teacher:
@@ -161,6 +165,8 @@ def open_teacher(
         Calibration questions as word ids, at least one word each.
     classes
         Number of labels.
+    words
+        Number of word ids of the tokenizer, of which the file may take fewer; 0: not known.
     output
         Name of the output to use; None: the one that is a classifier's.
     fill
@@ -178,16 +184,21 @@ def open_teacher(
         check_name(model.graph, output)
     session = runtime.load(model.SerializeToString())
     refusals: list[ModelFileError] = []
+    # a few words may be beyond the embedding; the file is tried with ids that most questions hold
+    usual = int(np.median([q.max() for q in questions]))
+    probes = [np.minimum(q, usual) for q in questions]
     found = layouts(model.graph)
     # a graph that was traced with one question may hold that number, whatever its axes say
     alone = [replace(layout, batch=1) for layout in found if layout.batch is None]
     for layout in [*found, *alone]:
         try:
-            return _in_layout(model, session, layout, list(questions), classes, output, fill)
+            teacher = _in_layout(model, session, layout, probes, classes, output, fill)
         except RuntimeEnded:
             raise
         except ModelFileError as e:
             refusals.append(e)
+        else:
+            return _with_highest(teacher, probes, words)
     only = _only_length(session, found[0])
     if only is not None:
         raise ModelFileError(
@@ -361,3 +372,26 @@ def _limits(teacher: Teacher, by_length: list[NDArray[np.int64]]) -> Teacher:
             low, high = (middle, high) if runs(middle) else (low, middle - 1)
         most = low
     return replace(teacher, shortest=shortest, longest=most)
+
+
+def _with_highest(teacher: Teacher, questions: Questions, words: int) -> Teacher:
+    """Return the teacher with the highest word id that it takes: its embedding may end before the tokenizer does."""
+    asked = max(questions, key=lambda q: teacher.takes(q) and len(q) <= teacher.longest).copy()
+
+    def runs(number: int) -> bool:
+        asked[0] = number
+        try:
+            teacher.logits([asked])
+        except RuntimeEnded:
+            raise
+        except ModelFileError:
+            return False
+        return True
+
+    if not words or runs(words - 1):
+        return teacher
+    low, high = 0, words - 1  # the highest is in low..high - 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if runs(middle) else (low, middle)
+    return replace(teacher, highest=low)

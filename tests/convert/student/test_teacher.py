@@ -159,6 +159,17 @@ def test_a_file_that_was_traced_with_some_words_is_refused_by_their_number(
         open_teacher(tmp_path / "model.onnx", runtime, asked(), 3)
 
 
+def test_the_end_of_the_embedding_is_found(tmp_path: Path, runtime: Runtime) -> None:
+    network = Network("lstm")
+    (tmp_path / "model.onnx").write_bytes(exported(network))
+    some = [*asked(), np.array([5, 39, 4, 6])]
+    teacher = open_teacher(tmp_path / "model.onnx", runtime, some, 3, words=40)
+    assert teacher.highest == network.embedding.num_embeddings - 1
+    beyond = np.array([2, network.embedding.num_embeddings, 3])
+    assert not teacher.takes(beyond)
+    assert not teacher.logits([beyond]).any()
+
+
 def test_two_heads_need_a_choice(tmp_path: Path, runtime: Runtime) -> None:
     network, path = Network("lstm", tail=lambda z: (z, -z)), tmp_path / "model.onnx"
     path.write_bytes(exported(network, output_names=["a", "b"]))

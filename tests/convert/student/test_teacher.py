@@ -107,6 +107,7 @@ def test_a_file_of_one_length_gets_the_users_padding(tmp_path: Path, runtime: Ru
         (Network("lstm"), 4, r"none has a value for each of the 4 labels$"),
         (Network("lstm", tail=lambda z: z + torch.rand_like(z)), 3, r"differently each time"),
         (Network("lstm", tail=lambda z: 0 * z), 3, r"the same answer$"),
+        (Network("lstm", tail=lambda z: z - z.mean(0)), 3, r"others are asked with it$"),
         (Network("lstm", tail=lambda z: z / 0), 3, r"not finite$"),
     ],
 )  # fmt: skip

@@ -94,7 +94,7 @@ class Teacher(nn.Module):
         x = self.drop(self.embedding(ids))
         if self.kind == "cnn":
             x = x.transpose(1, 2)
-            read = torch.cat([torch.relu(c(x)).amax(2) for c in self.layer], dim=1)  # type: ignore[union-attr]
+            read = torch.cat([torch.relu(c(x)).amax(2) for c in self.layer.children()], dim=1)
         elif self.kind == "transformer":
             read = self.layer(x + self.place[: ids.shape[1]]).mean(1)
         else:

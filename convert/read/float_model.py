@@ -70,7 +70,7 @@ class FloatModel:
         return self.layout.can_run(len(question))
 
     def limit(self, questions: Sequence[NDArray[np.int64]]) -> str | None:
-        """Say how many words a question of the file itself has, if it does not take every number; otherwise None."""
+        """Return a line on the lengths that the file itself takes; None if it takes any."""
         length = self.layout.length
         if length is None:
             return None
@@ -82,7 +82,7 @@ class FloatModel:
         )
 
     def rounding(self) -> str | None:
-        """Say in which precision the file computes if that is not single precision; otherwise None."""
+        """Return a line on the precision that the file computes in; None if it is single precision."""
         if not self.precision:
             return None
         how = (

@@ -1,4 +1,4 @@
-"""Tell hidden states from functions of one word, among the results of activations."""
+"""Distinguish hidden states from functions of one word, among the results of activations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Say what a source of an import is that is not a layout of a model: container images, other archives and files."""
+"""Describe sources of an import that are no layout of a model: container images, other archives and files."""
 
 from __future__ import annotations
 

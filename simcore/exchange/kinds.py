@@ -128,7 +128,7 @@ def _unzipped(head: bytes) -> bytes:
 
 
 def _folder(path: Path) -> str:
-    """Say what a folder is, and what in it to name instead."""
+    """Describe a folder, and name the file or folder in it to use instead."""
     if (path / CORE_FILE).is_file():
         return f"a folder; its core image is {path / CORE_FILE}"
     if (path / "oci-layout").is_file():

@@ -1,4 +1,4 @@
-"""Give RANC's negative thresholds to neurons that reset only below them, as TrueNorth's do.
+"""Convert RANC's negative thresholds for neurons that reset only below them, as TrueNorth's do.
 
 RANC has two kinds of reset at the negative threshold n (`neuron_reset_type`): type 0 resets at V < n, as the chip does;
 type 1 at V <= n.  The potentials are integers, so V <= n is V < n + 1.

@@ -1,4 +1,4 @@
-"""Say what text is: a JSON document by the fields of its outermost object, other text by how it begins."""
+"""Recognise what text is: a JSON document by the fields of its outermost object, other text by how it begins."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class Subwords:
 
     @classmethod
     def take(cls, tensors: dict[str, NDArray[Any]]) -> Self | None:
-        """Take the tensors of this class out of a dict, and return them; None if there are none."""
+        """Remove the tensors of this class from a dict and return them; None if there are none."""
         found = {f.name: tensors.pop(f.name) for f in fields(cls) if f.name in tensors}
         check(not found or "settings" in found, "settings: missing")
         return cls(**found) if found else None

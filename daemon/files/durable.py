@@ -29,6 +29,9 @@ NOT_READABLE: Final = frozenset(
 )
 """Errors of opening a symlink (ELOOP), a socket, a device without a driver, or a file without read permission."""
 
+_NO_SUCH_NAME: Final = frozenset({errno.ENOENT, errno.ENAMETOOLONG})
+"""Errors of a name that does not exist, or cannot: the marker of a name of 255 bytes."""
+
 CHUNK_BYTES: Final = 1 << 18
 
 SMALL_BYTES: Final = 1 << 24
@@ -162,8 +165,9 @@ def unlink(folder: int, name: str) -> None:
     """Remove a name if it exists."""
     try:  # `suppress` would take as long as the call itself
         os.unlink(name, dir_fd=folder)
-    except FileNotFoundError:
-        return
+    except OSError as fault:
+        if fault.errno not in _NO_SUCH_NAME:
+            raise
 
 
 def listing(folder: int) -> list[str]:
@@ -176,7 +180,9 @@ def look(folder: int, name: str) -> os.stat_result | None:
     """Stat a name without following a symlink; None if it does not exist."""
     try:
         return os.stat(name, dir_fd=folder, follow_symlinks=False)
-    except FileNotFoundError:
+    except OSError as fault:
+        if fault.errno not in _NO_SUCH_NAME:
+            raise
         return None
 
 

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 from contextlib import closing, suppress
-from itertools import chain, count, islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
@@ -22,7 +22,7 @@ from ..files.draft import Draft, close, place
 from . import names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from .folder import Spool
 
@@ -55,7 +55,7 @@ class Committer:
 
     def answered(self, name: str, sha256: str) -> str | None:
         """Return the name of the result in out/ that already answers this input, or None."""
-        for base in _bases(names.base(name), sha256):
+        for base in names.stems(names.base(name), sha256):
             if durable.look(self._spool.out, base + names.RESULT) is None:
                 return None
             if self._key(base) == key(name, sha256):
@@ -142,7 +142,7 @@ class Committer:
         spool = self._spool
         # Without a digest, a random mark keeps two failures of one name apart.
         mark = report["sha256"] or os.urandom(names.TAG).hex()
-        bases = _bases(names.base(name), mark)
+        bases = names.stems(names.base(name), mark)
         (draft,) = Draft.written(spool.tmp, [_report(report)], [temp(name) + names.REPORT])
         with closing(draft):
             durable.sync_files([draft.fd], volume=spool.tmp, level=self._level)
@@ -187,7 +187,7 @@ class Committer:
         plain = self._place_all(answers)
         found = []
         for answer in answers:
-            bases = _bases(names.base(answer.name), answer.sha256)
+            bases = names.stems(names.base(answer.name), answer.sha256)
             placed = plain.get(answer.name)
             if placed:
                 base = next(bases)
@@ -202,7 +202,7 @@ class Committer:
 
     def _found(self, answer: _Answer) -> str | None:
         """Return the stem of an answer's result in out/, or None; the result counts even if its summary was removed."""
-        for number, base in enumerate(_bases(names.base(answer.name), answer.sha256)):
+        for number, base in enumerate(names.stems(names.base(answer.name), answer.sha256)):
             if durable.look(self._spool.out, base + names.RESULT) is not None:
                 if self._is_there(answer, base):
                     return base
@@ -290,7 +290,7 @@ class Committer:
 
     def _retire_one(self, name: str, sha256: str) -> None:
         work, done = self._spool.work, self._spool.done
-        for target in chain([name], _bases(names.base(name), sha256)):
+        for target in chain([name], names.stems(names.base(name), sha256)):
             there = durable.look(done, target)
             if there is None:
                 _move(work, name, done, target)
@@ -322,13 +322,6 @@ class Committer:
         if there is None:
             _move(spool.work, name, spool.failed, base)
         return True
-
-
-def _bases(base: str, mark: str) -> Iterator[str]:
-    """Yield the stems to try in turn: plain, tagged with the digest, and numbered."""
-    yield base
-    yield names.tagged(base, mark)
-    yield from (f"{names.tagged(base, mark)}.{n}" for n in count(2))
 
 
 def _move(source: int, name: str, target: int, new_name: str) -> None:

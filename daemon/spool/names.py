@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from typing import Final
+from itertools import count
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote_from_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 KINDS: Final = (".txt", ".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".label")
 """Suffixes of inputs; case is ignored.
@@ -36,8 +40,14 @@ NAME_MAX: Final = 255
 TAG: Final = 12
 """Number of hexadecimal digits of a digest in a name."""
 
-_BASE_MAX: Final = NAME_MAX - len(SUMMARY) - (TAG + 1)
-"""Longest stem in bytes to which a tag and the longest suffix can be appended."""
+_STEM_MAX: Final = NAME_MAX - len(SUMMARY)
+"""Longest stem in bytes to which the longest suffix can be appended."""
+
+_BASE_MAX: Final = _STEM_MAX - (TAG + 1)
+"""Longest stem in bytes to which a tag can be appended as well."""
+
+_CHARACTER_MAX: Final = 4
+"""Most bytes of a character in UTF-8."""
 
 
 def kind(name: str) -> str | None:
@@ -67,15 +77,33 @@ def base(name: str) -> str:
     raw = os.fsencode(name)
     if len(raw) <= _BASE_MAX:
         return name
-    cut = _BASE_MAX - (TAG + 1)
-    while raw[cut] & 0xC0 == 0x80:  # do not cut inside a UTF-8 character
-        cut -= 1
-    return tagged(os.fsdecode(raw[:cut]), hashlib.sha256(raw).hexdigest())
+    return tagged(_cut(raw, _BASE_MAX - (TAG + 1)), hashlib.sha256(raw).hexdigest())
 
 
 def tagged(stem: str, digest: str) -> str:
     """Append the first TAG digits of a digest to a stem."""
     return f"{stem}.{digest[:TAG]}"
+
+
+def stems(base: str, mark: str) -> Iterator[str]:
+    """Yield the stems to try in turn: plain, tagged with a digest, and numbered; every suffix fits to each of them."""
+    yield base
+    yield tagged(base, mark)
+    raw = os.fsencode(base)
+    for number in count(2):
+        ending = f"{tagged('', mark)}.{number}"
+        # Only a base of the greatest length is cut again; the number keeps its stems distinct.
+        yield (
+            base if len(raw) + len(ending) <= _STEM_MAX else _cut(raw, _STEM_MAX - len(ending))
+        ) + ending
+
+
+def _cut(raw: bytes, most: int) -> str:
+    """Return the beginning of a longer name, at most `most` bytes, without half a character of UTF-8 at its end."""
+    for end in range(most, most - _CHARACTER_MAX, -1):
+        if raw[end] & 0xC0 != 0x80:  # a character begins here
+            return os.fsdecode(raw[:end])
+    return os.fsdecode(raw[:most])  # it is not UTF-8
 
 
 def printable(name: str) -> str:

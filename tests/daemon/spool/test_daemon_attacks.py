@@ -52,6 +52,8 @@ def test_attacks_in_json_cost_one_record_each(spool: Path, lives: Nursery) -> No
         "two\nlines.txt", "-rf.txt", "a..\\..\\etc.txt", "a...txt.txt", "\u202egpj.txt", "\x1b[2J\x07.txt", "$(id).txt",
         os.fsdecode(b"caf\xe9\xff.txt"), "%2e%2e%2f.txt", "ä" * 125 + ".txt", "x" * 251 + ".txt", " .txt",
         "a.txt.error.json.txt", "lock.txt", "CON.txt",
+        os.fsdecode(("\N{CYRILLIC CAPITAL LETTER ZHE}" * 240).encode("cp866") + b".txt"),  # as old archives have them
+        os.fsdecode(b"\xbf" * 251 + b".txt"),
     ],
 )  # fmt: skip
 def test_names_that_are_made_to_harm_are_names_like_any_other(

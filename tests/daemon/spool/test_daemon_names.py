@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
+from hashlib import sha256
+from itertools import islice
 from urllib.parse import unquote_to_bytes
 
 import pytest
+from daemon_support import Bench, content
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spikewatch.daemon.spool import names, unfinished
+from spikewatch.daemon.spool.commit import key, temp
 from spikewatch.simcore.question_files import names as question_names
 
 
@@ -46,10 +51,84 @@ def test_the_names_of_inputs_are_those_that_the_reader_knows() -> None:
     assert names.PACKINGS == question_names.PACKINGS
 
 
-@given(st.binary(min_size=1, max_size=255).filter(lambda raw: not {0, 47} & set(raw)))
-def test_every_name_has_results_that_fit_and_a_printed_form_that_leads_back(raw: bytes) -> None:
+NAMES = st.one_of(
+    st.binary(min_size=1, max_size=names.NAME_MAX),
+    # Runs of one byte, long enough to be shortened: half characters of UTF-8 among them.
+    st.builds(
+        lambda head, byte, length, tail: (head + bytes([byte]) * length + tail)[: names.NAME_MAX],
+        st.binary(min_size=1, max_size=8),
+        st.integers(1, 255),
+        st.integers(200, 255),
+        st.binary(max_size=40),
+    ),
+    st.text(min_size=40).map(lambda text: text.encode(errors="replace")[: names.NAME_MAX]),
+).filter(lambda raw: not {0, 47} & set(raw))
+DIGESTS = st.sampled_from(["0" * 64, "f" * 64])
+SUFFIXES = (names.RESULT, names.SUMMARY, names.REPORT)
+
+
+def size(name: str) -> int:
+    return len(os.fsencode(name))
+
+
+@given(NAMES, DIGESTS)
+def test_every_name_has_results_that_fit_and_a_printed_form_that_leads_back(
+    raw: bytes, digest: str
+) -> None:
     name = os.fsdecode(raw)
-    tagged = names.tagged(names.base(name), "0" * 64) + names.SUMMARY
-    assert len(os.fsencode(tagged)) <= names.NAME_MAX
+    some = list(islice(names.stems(names.base(name), digest), 120))
+    assert len(set(some)) == len(some)
+    assert some[:2] == [names.base(name), names.tagged(names.base(name), digest)]
+    assert max(size(stem + suffix) for stem in some for suffix in SUFFIXES) <= names.NAME_MAX
+    for stem in some:
+        assert os.fsdecode(os.fsencode(stem)) == stem
+        assert "/" not in stem
+        assert "\0" not in stem
     assert names.printable(name).isprintable()
     assert unquote_to_bytes(names.printable(name)) == raw
+    assert size(temp(name) + names.SUMMARY) < 64
+    json.dumps(key(name, digest)).encode()
+    assert names.kind(name) in {None, names.ZIP, *names.KINDS}
+    assert unfinished.skipped(name) in {True, False}
+    assert (unfinished.shadowed(name) or "x") in name + "x"
+
+
+@given(NAMES)
+def test_a_shortened_name_keeps_its_beginning_and_no_half_character(raw: bytes) -> None:
+    name = os.fsdecode(raw)
+    base = names.base(name)
+    if size(name) <= 229:
+        assert base == name
+        return
+    stem, _, tag = base.rpartition(".")
+    assert tag == sha256(raw).hexdigest()[: names.TAG]
+    assert name.startswith(stem)
+    assert 229 - 13 - 3 <= size(stem) <= 229 - 13
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return
+    assert stem.isprintable() or os.fsencode(stem).decode() == stem
+
+
+@pytest.mark.parametrize("byte", [0x01, 0x41, 0x7F, 0x80, 0x9F, 0xBF, 0xC3, 0xE4, 0xF0, 0xFF])
+def test_names_of_a_single_byte_of_every_length_have_results_that_fit(byte: int) -> None:
+    for length in range(1, names.NAME_MAX + 1):
+        name = os.fsdecode(bytes([byte]) * length)
+        for stem in islice(names.stems(names.base(name), "0" * 64), 3):
+            assert size(stem + names.SUMMARY) <= names.NAME_MAX
+
+
+def test_results_whose_shortened_names_collide_are_numbered_and_found_again(hand: Bench) -> None:
+    """Two names may have one shortened form: 48 bits of a digest are no secret."""
+    name, text = "x" * 251 + ".txt", b"Who wrote Hamlet ?"
+    taken = list(islice(names.stems(names.base(name), sha256(text).hexdigest()), 4))
+    for stem in taken[:3]:
+        (hand.path / "out" / (stem + names.RESULT)).write_text("another input's\n")
+        (hand.path / "out" / (stem + names.SUMMARY)).write_text('{"key": "another input"}')
+    for _ in range(2):
+        hand.drop(name, text)
+        hand.run()
+    assert [e["result"] for e in hand.events("request.done")] == [taken[3] + names.RESULT]
+    assert [e["result"] for e in hand.events("request.duplicate")] == [taken[3] + names.RESULT]
+    assert len(content(hand.path / "out")) == 8

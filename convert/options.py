@@ -88,6 +88,14 @@ Student = Annotated[
         " default: if MODEL is no Elman network that fits a core.",
     ),
 ]
+KeepTeacher = Annotated[
+    bool,
+    typer.Option(
+        "--keep-teacher",
+        help="Publish MODEL with the student that it taught, as teacher.onnx; default: only its name and"
+        " digest.",
+    ),
+]
 More = Annotated[
     list[Path] | None,
     typer.Option(

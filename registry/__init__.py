@@ -31,6 +31,7 @@ from .values import (
     Pin,
     Problem,
     Report,
+    Teacher,
 )
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ __all__ = [
     "RemoteError",
     "Report",
     "StorageError",
+    "Teacher",
     "Transfer",
     "bundled",
     "pull",

@@ -24,6 +24,7 @@ __all__ = [
     "Pin",
     "Problem",
     "Report",
+    "Teacher",
 ]
 
 
@@ -166,6 +167,26 @@ class Attached:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Teacher:
+    """The model file that a version imitates.
+
+    Attributes
+    ----------
+    file
+        Its name, as the publisher had it.
+    digest
+        Digest of the file, with the weights that it keeps in other files.
+    kept
+        Path of the version's file with this digest; None if the teacher is not in the version.
+
+    """
+
+    file: str
+    digest: Digest
+    kept: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Details:
     """Everything about one version except the content of its files.
 
@@ -187,6 +208,8 @@ class Details:
         Class names from `labels.json`; None if the model has no such file, or the file is not a list of texts.
     stages
         Figures of each stage from `eval.json`; None if the model has no such file, or the file has no stages.
+    teacher
+        The model file that the version imitates, from `eval.json`; None if it imitates none.
     manifest
         The manifest as read.
     attachments
@@ -202,6 +225,7 @@ class Details:
     layers: tuple[Layer, ...]
     labels: tuple[str, ...] | None
     stages: Mapping[str, Mapping[str, Any]] | None
+    teacher: Teacher | None
     manifest: Mapping[str, Any]
     attachments: tuple[Attached, ...] = ()
 

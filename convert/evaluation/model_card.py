@@ -142,13 +142,15 @@ def _imitation(evaluation: Mapping[str, Any]) -> list[str]:
     if teacher is None:
         return []
     agreed = evaluation["stages"]["spiking"]["agreement"]
+    rest = "nothing else of the file is in this model"
+    if teacher["kept"]:
+        rest = "the file itself is kept beside it as `teacher.onnx`, and never run on the edge"
     return [
         "",
         (
-            f"It is an imitation of `{teacher['file']}` (sha256 `{teacher['sha256'][:12]}`), agreeing with it on"
+            f"It is an imitation of `{teacher['file']}` (sha256 `{teacher['sha256']}`), agreeing with it on"
             f" {agreed:.1%} of {evaluation['questions']} questions. It was taught by that file's answers to"
-            f" {teacher['questions'] + teacher['more']} questions and to variations of them; nothing else of the file"
-            " is in this model."
+            f" {teacher['questions'] + teacher['more']} questions and to variations of them; {rest}."
         ),
     ]
 

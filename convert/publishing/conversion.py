@@ -22,7 +22,7 @@ from ..network.elman import HEADS
 from ..progress import OnProgress, silent
 from ..read import read_model_bytes
 from .description import describe_network
-from .imitation import imitation, refused
+from .imitation import TEACHER_FILE, imitation, refused
 from .inputs import check_contents, read_network, read_small
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ def convert(
     readout: str = "core",
     seed: int = 0,
     student: bool | None = None,
+    keep_teacher: bool = False,
     note: Callable[[str], None] = lambda _: None,
     progress: OnProgress = silent,
 ) -> Converted:
@@ -85,6 +86,8 @@ def convert(
     student
         True: teach an Elman network to answer as the model file does, whatever that is; False: never; None: only if the
         file is not an Elman network that fits.
+    keep_teacher
+        Whether the file that taught a student is among the files, as `TEACHER_FILE`.
     note
         Called with one line before each step.
     progress
@@ -97,6 +100,10 @@ def convert(
 
     """
     head = check_readout(readout)
+    if keep_teacher and student is False:
+        raise ConvertError(
+            "--keep-teacher: keeps the teacher of a student, which --no-student forbids"
+        )
     given = read_small(source, recipe, note)
 
     def finish(
@@ -108,7 +115,12 @@ def convert(
     refusal = None
     if student is not True:
         try:
-            return finish(given, *read_network(source, given, note), None)
+            network, float_model = read_network(source, given, note)
+            if keep_teacher:
+                note(
+                    "--keep-teacher: no teacher to keep, since the file was read exactly: it is model.onnx"
+                )
+            return finish(given, network, float_model, None)
         except (ModelFileError, ConstraintError) as e:
             if student is False or recipe == "closed-form" or isinstance(e, ProofError):
                 raise
@@ -122,6 +134,7 @@ def convert(
             given.questions,
             given.names,
             more=[q.text for q in given.more],
+            keep=keep_teacher,
             labels=labels,
             seed=seed,
             note=note,
@@ -176,6 +189,8 @@ def _converted(
     if teacher is not None:
         evaluation["network"]["recipe"] = "student"
         evaluation["teacher"] = teacher.record
+        if teacher.kept is not None:
+            files[TEACHER_FILE] = teacher.kept
     files["eval.json"] = (json.dumps(evaluation, indent=2, sort_keys=True) + "\n").encode()
     training = None if contents.training is None else json.loads(contents.training)
     files["MODEL_CARD.md"] = model_card(title, evaluation, training).encode()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from ...registry.formats.manifest import MAX_LAYER
 from ...simcore.limits import MAX_WORDS
 from ...simcore.text.splitting import LibrarySplitter, Padding, highest_id, read_tokenizer
 from ..errors import ConvertError, DataError
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from ..student.teacher import Teacher
     from ..words.question_files import Example
     from .source import Source
+
+TEACHER_FILE: Final = "teacher.onnx"
+"""Name of a published teacher's file."""
 
 FEW: Final = 1500
 """Questions below which a warning suggests more: from 1,500 to 5,000, agreement rose by 0 to 2 points (docs)."""
@@ -56,6 +60,8 @@ class Imitation:
         Questions that the student was not taught.
     record : dict
         What is known of teacher and teaching, for `eval.json`.
+    kept : bytes or None
+        The teacher's file, if it is to be published.
     answers : callable
         The teacher's class for each of some questions, given as the student's words; -1 where it gives none.
 
@@ -65,6 +71,7 @@ class Imitation:
     tokenizer: bytes
     held_out: list[Example]
     record: dict[str, Any]
+    kept: bytes | None
     answers: Callable[[Sequence[NDArray[np.int64]]], NDArray[np.int64]]
 
 
@@ -76,6 +83,7 @@ def imitation(
     names: Sequence[str],
     *,
     more: Sequence[str] = (),
+    keep: bool = False,
     labels: Callable[[Sequence[Example]], NDArray[np.int64]] | None = None,
     seed: int = 0,
     note: Callable[[str], None] = lambda _: None,
@@ -95,6 +103,8 @@ def imitation(
         Class names.
     more
         Further texts without labels.
+    keep
+        Whether the teacher's file is to be published.
     labels
         Returns the class of each question, to learn the true labels as well; None: the teacher's answers only.
     seed
@@ -107,10 +117,17 @@ def imitation(
     ModelFileError
         The model file cannot teach; the message is one line.
     ConvertError, DataError
-        torch is missing; or there are too few questions.
+        torch is missing; there are too few questions; or the teacher is too large to be published.
 
     """
-    parse_any(load_file(Path(source.model)))  # raises for a file that is no network at all
+    # with the weights that it keeps beside itself; a digest without them would be that of many networks
+    data = load_file(Path(source.model))
+    parse_any(data)  # raises for a file that is no network at all
+    if keep and len(data) > MAX_LAYER:
+        raise ConvertError(
+            f"{source.model}: {len(data)} bytes, but a published file has at most {MAX_LAYER}: publish without"
+            " --keep-teacher"
+        )
     if find_spec("torch") is None:
         raise ConvertError("torch is not installed: pip install 'spikewatch[train]'")
     from ..student.settings import StudentSettings  # noqa: PLC0415 - torch takes seconds to import
@@ -162,7 +179,6 @@ def imitation(
             note=note,
             progress=progress,
         )
-        data = Path(source.model).read_bytes()
         yield Imitation(
             model=to_onnx(taught.network).SerializeToString(),
             tokenizer=own,
@@ -170,11 +186,13 @@ def imitation(
             record={
                 "file": Path(source.model).name,
                 "sha256": hashlib.sha256(data).hexdigest(),
+                "kept": keep,
                 "output": teacher.name,
                 "shortest": teacher.shortest,
                 "longest": teacher.longest if teacher.longest < MAX_WORDS else None,
                 **taught.record,
             },
+            kept=data if keep else None,
             answers=lambda some: _answers(teacher, some),
         )
     finally:

@@ -49,6 +49,7 @@ def publish(
     readout: str = "core",
     seed: int = 0,
     student: bool | None = None,
+    keep_teacher: bool = False,
     alias: str | None = None,
     created: datetime | None = None,
     actor: str | None = None,
@@ -80,6 +81,8 @@ def publish(
     student
         True: publish a student, an Elman network that is taught to answer as the file does, whatever network is in it;
         False: never; None: only if the file holds no Elman network that fits a core (needs torch).
+    keep_teacher
+        Whether the file that taught a student is published with it, as `teacher.onnx`.
     alias
         Alias to move to the new version, such as `production`.
     created
@@ -118,6 +121,7 @@ def publish(
         readout=readout,
         seed=seed,
         student=student,
+        keep_teacher=keep_teacher,
         alias=alias,
         created=created,
         actor=actor,
@@ -138,6 +142,7 @@ def convert_and_publish(
     readout: str = "core",
     seed: int = 0,
     student: bool | None = None,
+    keep_teacher: bool = False,
     alias: str | None = None,
     created: datetime | None = None,
     actor: str | None = None,
@@ -167,6 +172,7 @@ def convert_and_publish(
         readout=readout,
         seed=seed,
         student=student,
+        keep_teacher=keep_teacher,
         note=report,
         progress=progress or silent,
     )

@@ -36,7 +36,9 @@ def attempt(build: Callable[[], Found], key: str, missing: list[str]) -> Found |
 
 def stages(report: ReportData) -> Section:
     """Return the section with the ledger: accuracy of every stage, compared with the paper's."""
-    section = Section(name="stages", title="From the float network to the core")
+    first = next(iter(report.stages), "float")
+    start = first if first in {"teacher", "student"} else "float network"
+    section = Section(name="stages", title=f"From the {start} to the core")
     if not report.stages:
         section.missing.append("The model has no figures of its stages: pass --data FILE.")
         return section

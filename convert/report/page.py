@@ -12,7 +12,7 @@ import jinja2
 
 from ..errors import ConvertError
 from ..words.question_files import AS_USUAL
-from . import core_sections, cost_sections, evaluation_sections
+from . import core_sections, cost_sections, evaluation_sections, imitation_section
 from .report_data import gather
 from .theme import SCHEMES
 
@@ -77,7 +77,9 @@ def render(report: ReportData) -> str:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     template = environment.from_string((here / "page.html").read_text(encoding="utf-8"))
+    taught = imitation_section.imitation(report)
     sections = [
+        *([] if taught is None else [taught]),
         evaluation_sections.stages(report),
         evaluation_sections.confusion(report),
         evaluation_sections.responses(report),

@@ -14,8 +14,8 @@ from ..formats.attachments import TYPES, split_tag, tag_prefix
 from ..formats.dsse import read_envelope
 from ..formats.json_documents import parse_json, take
 from ..formats.manifest import CREATED, parse_config
-from ..references import is_alias, is_version, version_key
-from ..values import Attached, Details, Entry, Pin
+from ..references import Digest, is_alias, is_digest, is_version, version_key
+from ..values import Attached, Details, Entry, Pin, Teacher
 from .filters import figure
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from ..formats.manifest import Manifest
     from ..layout.journal import ModelState
     from ..layout.layout import Layout
-    from ..references import Digest
     from ..values import Model
     from .filters import Selection
 
@@ -41,6 +40,7 @@ def describe(layout: Layout, pin: Pin, manifest: Manifest, state: ModelState) ->
         A document is not the one that was published.
 
     """
+    evaluation = _document(layout, pin, manifest, "eval.json")
     return Details(
         pin=pin,
         created=manifest.annotations.get(CREATED, ""),
@@ -49,7 +49,8 @@ def describe(layout: Layout, pin: Pin, manifest: Manifest, state: ModelState) ->
         config=config_of(layout, pin, manifest),
         layers=manifest.layers,
         labels=_labels(_document(layout, pin, manifest, "labels.json")),
-        stages=_stages(_document(layout, pin, manifest, "eval.json")),
+        stages=_stages(evaluation),
+        teacher=_teacher(evaluation, manifest),
         manifest=manifest.document,
         attachments=tuple(_attached(layout, state, pin)),
     )
@@ -174,3 +175,14 @@ def _stages(document: Any) -> Mapping[str, Mapping[str, Any]] | None:
     if not isinstance(stages, dict) or not all(isinstance(each, dict) for each in stages.values()):
         return None
     return stages
+
+
+def _teacher(document: Any, manifest: Manifest) -> Teacher | None:
+    found = document.get("teacher") if isinstance(document, dict) else None
+    if not isinstance(found, dict) or not isinstance(found.get("file"), str):
+        return None
+    digest = Digest(f"sha256:{found.get('sha256')}")
+    if not is_digest(digest):
+        return None
+    kept = next((layer.path for layer in manifest.layers if layer.digest == digest), None)
+    return Teacher(file=found["file"], digest=digest, kept=kept)

@@ -74,6 +74,9 @@ def details_lines(found: Details) -> Iterator[str]:
         "aliases": ", ".join(found.aliases) or "-",
         "labels": ", ".join(found.labels or ()) or "-",
     }
+    if found.teacher is not None:
+        kept = "not kept" if found.teacher.kept is None else f"kept as {found.teacher.kept}"
+        facts["teacher"] = f"{found.teacher.file}, {found.teacher.digest}, {kept}"
     facts |= {f"config.{key}": _short(value) for key, value in sorted(found.config.items())}
     facts |= dict(sorted(found.annotations.items()))
     yield from _table(list(facts.items()))

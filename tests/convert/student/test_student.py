@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import html5lib
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from teachers import CLASSES, Network, exported, questions, tokenizer, trained
@@ -15,7 +17,10 @@ from spikewatch.convert.cli import app
 from spikewatch.convert.errors import ConvertError
 from spikewatch.convert.publishing.publish import convert_and_publish, evaluate
 from spikewatch.convert.publishing.source import Source
+from spikewatch.convert.report import write_report
 from spikewatch.registry import Registry
+from spikewatch.registry.program.text_output import details_lines
+from spikewatch.registry.references import digest_of
 from spikewatch.simcore import Classifier
 
 if TYPE_CHECKING:
@@ -81,7 +86,7 @@ def test_the_card_and_the_figures_name_the_teacher(
     assert f"taught by model.onnx (sha256 {teacher['sha256'][:12]})" in str(described)
     card = files["MODEL_CARD.md"].decode()
     agreed = converted.evaluation["stages"]["spiking"]["agreement"]
-    assert f"imitation of `model.onnx` (sha256 `{teacher['sha256'][:12]}`)" in card
+    assert f"imitation of `model.onnx` (sha256 `{teacher['sha256']}`)" in card
     assert f"on {agreed:.1%} of 150 questions" in card
 
 
@@ -175,3 +180,65 @@ def test_why_a_file_neither_is_read_nor_teaches_is_one_line(folder: Path, tmp_pa
     with pytest.raises(ConvertError, match=message):
         convert_and_publish(source(folder, calibrate=few), "few", "1.0.0", registry=tmp_path / "no")
     assert not (tmp_path / "no").exists()
+
+
+def test_a_kept_teacher_is_a_layer_of_its_own_with_all_its_weights(
+    folder: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "lstm.onnx"
+    onnx.save(onnx.load(folder / "model.onnx"), model, save_as_external_data=True, size_threshold=0)
+    arguments = ["publish", str(model), "--registry", str(tmp_path / "registry")]
+    for name in ("tokenizer.json", "labels.json"):
+        arguments += [f"--{name.removesuffix('.json')}", str(folder / name)]
+    arguments += ["--calibrate", str(folder / "calibrate.txt"), "--keep-teacher"]
+    done = CliRunner().invoke(app, [*arguments, "--name", "lstm", "--version", "1.0.0"])
+    assert done.exit_code == 0, done.output
+    registry = Registry(tmp_path / "registry")
+    details = registry.show("lstm:1.0.0")
+    assert details.teacher is not None
+    assert (details.teacher.file, details.teacher.kept) == ("lstm.onnx", "teacher.onnx")
+    (layer,) = (layer for layer in details.layers if layer.path == "teacher.onnx")
+    (plain,) = (layer for layer in details.layers if layer.path == "model.onnx")
+    assert (layer.digest, layer.media_type) == (details.teacher.digest, plain.media_type)
+    files = registry.load("lstm:1.0.0").files
+    assert "kept beside it as `teacher.onnx`" in files["MODEL_CARD.md"].decode()
+    kept, given = (
+        onnxruntime.InferenceSession(what).run(None, {"ids": np.array([[2, 3, 4]])})[0]
+        for what in (files["teacher.onnx"], folder / "model.onnx")
+    )
+    np.testing.assert_array_equal(kept, given)
+
+
+def test_without_keep_teacher_only_name_and_digest_are_published(
+    folder: Path, published: tuple[Pin, Converted, list[str]]
+) -> None:
+    details = Registry(folder / "registry").show(str(published[0]))
+    assert details.teacher is not None
+    assert details.teacher.digest == digest_of((folder / "model.onnx").read_bytes())
+    assert details.teacher.kept is None
+    shown = "\n".join(details_lines(details))
+    assert f"model.onnx, {details.teacher.digest}, not kept" in shown
+
+
+def test_no_student_has_no_teacher_to_keep(folder: Path) -> None:
+    with pytest.raises(ConvertError, match=r"^--keep-teacher: .* --no-student forbids$"):
+        convert_and_publish(
+            source(folder), "no", "1.0.0", registry=folder / "no", student=False, keep_teacher=True
+        )
+
+
+def test_the_report_has_a_section_on_the_teacher(
+    folder: Path, published: tuple[Pin, Converted, list[str]]
+) -> None:
+    pin, converted, _ = published
+    out = folder / "report.html"
+    write_report(str(pin), out, registry=Registry(folder / "registry"), question="who wrote paris")
+    page = out.read_text()
+    html5lib.HTMLParser(strict=True).parse(page)
+    teacher = converted.evaluation["teacher"]
+    section = page.partition('<section id="imitation"')[2].partition("</section>")[0]
+    assert f"sha256:{teacher['sha256']}" in section
+    assert "no: only its name and digest are" in section
+    assert f"{teacher['held_out_agreement']:.1%}" in section
+    assert section.count('class="bar"') == len(teacher["trials"])
+    assert "From the teacher to the core" in page

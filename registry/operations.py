@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import uuid
 from typing import TYPE_CHECKING, Final
 
 from .errors import BadInput, Corrupt, NotFound, StorageError, shown
-from .exchange.admit import QUARANTINE, admit, quarantined
+from .exchange.admit import admit, quarantined
 from .exchange.archive import write_archive
 from .exchange.examine import examine
 from .formats.attachments import build_attachment, split_tag, tag_prefix
@@ -18,6 +19,7 @@ from .layout.collect import Grace, collect, remove_old
 from .layout.commit import add, commit, create
 from .layout.files import storage, sync_folder
 from .layout.signatures import unsigned
+from .layout.unfinished import NEW, QUARANTINE, writing
 from .layout.verify import verify_model
 from .listing.details import config_of
 from .references import Reference, check_model
@@ -148,9 +150,12 @@ def collect_garbage(
     age = Grace.of(grace)
     # No lock protects a model that is being created, or an archive that is being verified.
     longer = Grace.of(max(grace, GRACE))
-    with storage(f"collecting in {catalogue.root}"):
+    with (
+        storage(f"collecting in {catalogue.root}"),
+        contextlib.nullcontext() if dry_run else writing(catalogue.root),
+    ):
         found = [collect(catalogue.model(each), age, dry_run=dry_run) for each in names]
-        for path in catalogue.root.glob(".new-*"):
+        for path in catalogue.root.glob(f"{NEW}*"):
             if longer.is_over(path) and not dry_run:
                 shutil.rmtree(path, ignore_errors=True)
         remove_old(catalogue.root / QUARANTINE, longer, dry_run=dry_run)
@@ -223,8 +228,8 @@ def verify(catalogue: Catalogue, name: str | None, key: bytes | None, *, deep: b
     names = catalogue.names() if name is None else [check_model(name)]
     with storage(f"verifying {catalogue.root}"):
         parts = [verify_model(catalogue.model(each), deep=deep) for each in names]
-        imports = sorted(catalogue.root.glob(".quarantine/*"))
-        unfinished = sorted(path.name for path in catalogue.root.glob(".new-*"))
+        imports = sorted(catalogue.root.glob(f"{QUARANTINE}/*"))
+        unfinished = sorted(path.name for path in catalogue.root.glob(f"{NEW}*"))
     problems = [problem for part in parts for problem in part.problems]
     if verifier is not None and found is not None:
         problems += unsigned(found.layout, found.state, [found.target], verifier)

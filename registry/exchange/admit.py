@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import uuid
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from ..errors import BadInput, NotFound
 from ..layout.changes import Attribution, attachment, check_new, move, publication
 from ..layout.commit import add, commit, create
 from ..layout.journal import ModelState
+from ..layout.unfinished import QUARANTINE, unfinished_name, writing
 from ..references import Reference
 from ..values import Pin
 from .archive import unpack
@@ -22,10 +22,7 @@ if TYPE_CHECKING:
     from ..layout.layout import Layout
     from .examine import Incoming
 
-__all__ = ["QUARANTINE", "admit", "quarantined"]
-
-QUARANTINE: Final = ".quarantine"
-"""Directory below the registry in which archives are unpacked and verified."""
+__all__ = ["admit", "quarantined"]
 
 
 @contextlib.contextmanager
@@ -37,15 +34,16 @@ def quarantined(root: Path, source: Path) -> Iterator[Path]:
     if source.is_dir():
         yield source
         return
-    folder = root / QUARANTINE / uuid.uuid4().hex
-    folder.mkdir(parents=True)
-    try:
-        unpack(source, folder)
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        with contextlib.suppress(OSError):  # not empty: another import is in progress
-            folder.parent.rmdir()
+    with writing(root):
+        folder = root / QUARANTINE / unfinished_name()
+        folder.mkdir(parents=True)
+        try:
+            unpack(source, folder)
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(OSError):  # not empty: another import is in progress
+                folder.parent.rmdir()
 
 
 def admit(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
+import hashlib
 import io
 import os
 import re
+import stat
 import tarfile
 import uuid
-import zlib
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, Final
 
 from ..errors import BadInput, Corrupt, shown
 from ..formats.json_documents import canonical
@@ -18,8 +18,9 @@ from ..formats.tags import Tags
 from ..layout.files import sync_folder
 from ..layout.index import INDEX_TYPE
 from ..layout.layout import LAYOUT
-from ..references import digest_of
 from .foreign import GZIP, IMAGE, describe_file, is_docker_save
+from .gunzip import Gunzip, GzipError
+from .tar_reader import TarError, TarReader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from ..formats.json_documents import Descriptor
     from ..layout.layout import Layout
+    from .tar_reader import Member
 
 __all__ = ["unpack", "write_archive"]
 
@@ -127,30 +129,36 @@ def unpack(source: Path, folder: Path) -> None:
     """
     (folder / "blobs" / "sha256").mkdir(parents=True)
     what = f"archive {source}"
-    with source.open("rb") as file:
-        if source.stat().st_size > _MAX_TOTAL:
+    # Without O_NONBLOCK, opening a pipe would wait for a writer.
+    with open(
+        source, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)
+    ) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise Corrupt(f"{what}: is not a regular file")
+        if status.st_size > _MAX_TOTAL:
             raise Corrupt(f"{what}: more than {_MAX_TOTAL} bytes")
         head = file.read(_HEAD)
         file.seek(0)
+        is_gzip = head.startswith(GZIP)
+        content = Gunzip(file, limit=_MAX_UNZIPPED) if is_gzip else file
         try:
-            content = _Unzipped(file) if head.startswith(GZIP) else file
-            # "r:" and not "r": tarfile itself would decompress without bound
-            with tarfile.open(fileobj=content, mode="r:") as archive:
-                if not _unpack_members(archive, folder, what) and content is not file:
-                    raise tarfile.ReadError("it has no members")
-        except (tarfile.TarError, ValueError, OverflowError, EOFError, zlib.error) as e:
+            # A file of zeros is an archive of nothing, but nothing in gzip is more likely something else.
+            least = 1 if is_gzip or not head else 0
+            _unpack_members(TarReader(content.read), folder, what, least=least)
+        except (TarError, EOFError, ValueError) as e:
             found = "damaged" if head[257:262] == b"ustar" else describe_file(head)
-            if head.startswith(GZIP):
+            if is_gzip:
                 found = "a gzip file of something else, or damaged"
             raise Corrupt(
-                f"{what}: not an uncompressed tar file, or one in gzip: {found} ({shown(str(e))})"
+                f"{what}: not an uncompressed tar file, or one in gzip: {found} ({e})"
             ) from None
-        except gzip.BadGzipFile as e:
-            raise Corrupt(f"{what}: a damaged gzip file: {shown(str(e))}") from None
+        except GzipError as e:
+            raise Corrupt(f"{what}: a damaged gzip file: {e}") from None
 
 
-def _unpack_members(archive: tarfile.TarFile, folder: Path, what: str) -> int:
-    """Check and write all members; return their number."""
+def _unpack_members(archive: TarReader, folder: Path, what: str, *, least: int) -> None:
+    """Check and write all members, of which there must be at least some."""
     seen: set[str] = set()
     for member in archive:
         name = member.name.removeprefix("./").rstrip("/")
@@ -162,46 +170,32 @@ def _unpack_members(archive: tarfile.TarFile, folder: Path, what: str) -> int:
             raise Corrupt(f"{what}: more than {_MAX_MEMBERS} members")
         seen.add(name)
         _unpack_member(archive, member, name, folder, what)
-    return len(seen)
+    if len(seen) < least:
+        raise TarError("it has no members")
 
 
-class _Unzipped(gzip.GzipFile):
-    """The content of a gzip file, up to `_MAX_UNZIPPED` bytes: a small file could expand to any size."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        super().__init__(fileobj=file, mode="rb")
-
-    def read(self, size: int | None = -1) -> bytes:
-        """Read up to `size` bytes."""
-        if self.tell() + max(0, size or 0) > _MAX_UNZIPPED:
-            raise ValueError(f"more than {_MAX_UNZIPPED} bytes; unpack it first: gzip -dk FILE")
-        return super().read(size)
-
-
-def _unpack_member(
-    archive: tarfile.TarFile, member: tarfile.TarInfo, name: str, folder: Path, what: str
-) -> None:
-    """Check a member and write it into the directory by its checked name; `tarfile` itself extracts nothing."""
+def _unpack_member(archive: TarReader, member: Member, name: str, folder: Path, what: str) -> None:
+    """Check a member, and write it into the directory by its checked name."""
     where = f"{what}: {shown(member.name)}"
-    if member.isdir() and name in _FOLDERS:
+    if member.is_folder and name in _FOLDERS:
         return
     blob = _BLOB.fullmatch(name)
-    if not member.isreg() or member.issparse():
+    if not member.is_file:
         raise Corrupt(f"{where}: is not a regular file of a layout{_hint(name)}")
     if is_docker_save(name):
         raise Corrupt(f"{what}: {IMAGE} (docker save)")
     if blob is None and name not in {"oci-layout", "index.json"}:
         raise Corrupt(f"{where}: does not belong in a layout{_hint(name)}")
     limit = MAX_MANIFEST if blob is None else MAX_LAYER
-    if not 0 <= member.size <= limit:
+    if member.size > limit:
         raise Corrupt(f"{where}: {member.size} bytes, more than the limit of {limit}")
-    file = archive.extractfile(member)
-    data = b"" if file is None else file.read(member.size)
-    if len(data) != member.size:
-        raise Corrupt(f"{where}: ends after {len(data)} of {member.size} bytes")
-    if blob is not None and digest_of(data) != f"sha256:{blob[1]}":
-        raise Corrupt(f"{where}: holds bytes with {digest_of(data)}")
-    (folder / name).write_bytes(data)
+    digest = hashlib.sha256()
+    with (folder / name).open("xb") as file:
+        for data in archive.content():
+            digest.update(data)
+            file.write(data)
+    if blob is not None and digest.hexdigest() != blob[1]:
+        raise Corrupt(f"{where}: holds bytes with sha256:{digest.hexdigest()}")
 
 
 def _hint(name: str) -> str:

@@ -13,7 +13,6 @@ import errno
 import fcntl
 import os
 import shutil
-import uuid
 from typing import TYPE_CHECKING, Final
 
 from ..errors import Corrupt
@@ -21,6 +20,7 @@ from .files import read_regular, sync_folder, temporaries
 from .index import MAX_INDEX, render_index
 from .journal import Change, ModelState, entry_name
 from .layout import LAYOUT, Layout
+from .unfinished import NEW, unfinished_name, writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -39,7 +39,12 @@ def create(layout: Layout) -> None:
     """Create an empty model in one atomic rename, unless the model exists."""
     if layout.exists:
         return
-    made = layout.path.with_name(f".new-{uuid.uuid4().hex}")
+    with writing(layout.path.parent):
+        _create(layout)
+
+
+def _create(layout: Layout) -> None:
+    made = layout.path.with_name(NEW + unfinished_name())
     new = Layout(made)
     try:
         for folder in (new.blobs, new.journal, new.ingest):
@@ -98,9 +103,10 @@ def add(
 
     # Outside the lock, because it may take long. Without a grace, the collector may even remove a temporary file before
     # its rename (FileNotFoundError); the check under the lock then finds the blob missing.
-    with contextlib.suppress(FileNotFoundError):
-        _store(layout, package.blobs)
-    return commit(layout, decide_with_blobs)
+    with writing(layout.path.parent):
+        with contextlib.suppress(FileNotFoundError):
+            _store(layout, package.blobs)
+        return commit(layout, decide_with_blobs)
 
 
 def _ensure(layout: Layout, package: Package, *, what: str) -> None:
@@ -158,7 +164,7 @@ def commit(layout: Layout, decide: Callable[[ModelState], Change | None]) -> Mod
         The journal is damaged.
 
     """
-    with locked(layout):
+    with writing(layout.path.parent), locked(layout):
         while True:
             state = layout.state()
             change = decide(state)
@@ -188,7 +194,7 @@ def rebuild(layout: Layout) -> None:
         The journal is damaged: its hash chain is broken, or it lacks an entry that an intact index names.
 
     """
-    with locked(layout):
+    with writing(layout.path.parent), locked(layout):
         try:
             intact = layout.read_index().intact
         except Corrupt:

@@ -11,12 +11,12 @@ import errno
 import os
 import stat
 import time
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import Corrupt, StorageError
+from .unfinished import unfinished_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,7 +109,7 @@ def _read_all(descriptor: int, size: int) -> bytes:
 
 @contextmanager
 def temporaries(folder: Path, *contents: bytes) -> Iterator[list[Path]]:
-    """Write temporary files with random names and fsync them; the block renames or links them.
+    """Write temporary files with names of their own and fsync them; the block renames or links them.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def temporaries(folder: Path, *contents: bytes) -> Iterator[list[Path]]:
         The files, in order; those that still exist at the end of the block are removed.
 
     """
-    paths = [folder / uuid.uuid4().hex for _ in contents]
+    paths = [folder / unfinished_name() for _ in contents]
     try:
         descriptors: list[int] = []
         try:

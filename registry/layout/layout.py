@@ -4,7 +4,7 @@
 
     oci-layout  index.json  blobs/sha256/<64 hex>     what any OCI tool reads
     .journal/00000042.json  .journal/lock             the source of truth, and the writers' lock
-    .ingest/<random>                                  files being written
+    .ingest/<machine>-<random>                        files being written
 
 Readers write nothing and take no lock. How the directory changes, and what survives a crash: see `commit`.
 """
@@ -20,6 +20,7 @@ from ..references import digest_of
 from .files import fingerprint, read_regular
 from .index import MAX_INDEX, parse_index
 from .journal import MAX_ENTRY, Change, entry_name
+from .unfinished import INGEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +53,7 @@ class Layout:
         self.name = path.name
         self.blobs = path / "blobs" / "sha256"
         self.journal = path / ".journal"
-        self.ingest = path / ".ingest"
+        self.ingest = path / INGEST
         self.index = path / "index.json"
         self._cached: tuple[Fingerprint, Index] | None = None
 

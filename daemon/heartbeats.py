@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 LOOP: Final = "loop"
 """The thread that claims, reads and writes; it sends a heartbeat at least once a second."""
+CLAIMING: Final = "claiming"
+"""The thread that claims ahead, while it compares an input with one that was answered before."""
 SIMULATOR: Final = "simulator"
 SETTLING: Final = "settling"
 # The watcher has no heartbeat: the loop restarts one that is dead or misses events (see `watch_guard`), and if that

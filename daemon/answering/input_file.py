@@ -93,6 +93,14 @@ class InputFile:
             if self._fd is None:
                 self.failure = _why_not_opened(spool, name)
                 return
+            size = os.fstat(self._fd).st_size
+            # Not only a matter of time: to read a sparse file of 2 TiB takes an hour, and its writer nothing.
+            if size > settings.most_file_bytes:
+                self.failure = RejectedInputError(
+                    "too_large",
+                    f"its file has {size} bytes; max_input_bytes allows {settings.max_input_bytes}",
+                )
+                return
             read: Callable[[int], bytes] = partial(os.read, self._fd)
         elif self._take_plain_text(name, content, settings):
             return
@@ -106,7 +114,7 @@ class InputFile:
             max_line_bytes=settings.max_line_bytes,
             max_bytes=settings.max_input_bytes,
         )
-        self._blocks = self._read(HashedBytes(read), name, options)
+        self._blocks = self._read(HashedBytes(read, most=settings.most_file_bytes), name, options)
 
     def _take_plain_text(self, name: str, content: bytes, settings: Settings) -> bool:
         """Parse a small text as a whole, in a third of the time; return False if it must be read as a stream.

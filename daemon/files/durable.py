@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from . import _calls
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 READ_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """Flags to open a file that others made: the open neither follows a symlink nor blocks on a FIFO."""
@@ -205,15 +205,40 @@ def open_input(folder: int, name: str) -> int | None:
     return None
 
 
-def digest(folder: int, name: str) -> str | None:
-    """Hash a regular file (sha256, hexadecimal); None where `open_input` returns None."""
+def digest(
+    folder: int, name: str, *, most: int, beat: Callable[[], None] | None = None
+) -> str | None:
+    """Hash a regular file (sha256, hexadecimal).
+
+    Parameters
+    ----------
+    folder, name
+        The file.
+    most
+        Most bytes to read: whoever names a file decides how long it is, even if nothing of it is on the disk.
+    beat
+        Called after each `CHUNK_BYTES`, to show that the thread is alive.
+
+    Returns
+    -------
+    str or None
+        None if the file is longer than `most`, and where `open_input` returns None.
+
+    """
     fd = open_input(folder, name)
     if fd is None:
         return None
     try:
-        total = hashlib.sha256()
+        total, left = hashlib.sha256(), most
+        if os.fstat(fd).st_size > most:
+            return None
         while chunk := os.read(fd, CHUNK_BYTES):
+            left -= len(chunk)
+            if left < 0:
+                return None
             total.update(chunk)
+            if beat is not None:
+                beat()
         return total.hexdigest()
     finally:
         os.close(fd)

@@ -6,14 +6,17 @@ waits until that thread is idle, so the inbox needs no lock.
 
 from __future__ import annotations
 
+from concurrent import futures
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 from ..answering.pipeline import small_contents
 from ..answering.request import Request
 from ..files import durable
+from ..heartbeats import CLAIMING, LOOP
 from ..log import events
 from ..spool import names
+from ..spool.published import Published
 from .inbox import Inbox, leases_work
 from .room import DiskSpace, OutLimit
 from .watch_guard import MissedEvents, WatchGuard
@@ -29,6 +32,9 @@ if TYPE_CHECKING:
 
 BLIND_SCAN_S: Final = 0.25
 """Longest time in seconds between two scans while no file events arrive."""
+
+BEAT_S: Final = 1.0
+"""Seconds between two heartbeats of the loop while it waits for the thread that claims ahead."""
 
 
 class Arrivals:
@@ -152,7 +158,7 @@ class Arrivals:
             taken = self._take(now, waiting, settings)
             if taken:
                 self._releasing = self._thread.submit(self._spool.release, _names(taken))
-            requests = self._unanswered(taken, self.release)
+            requests = self._unanswered(taken, self.release, LOOP)
         # Only if the caller now has something to answer: otherwise it would merely wait for the thread.
         if requests and self._inbox.has_due(now):
             self._ahead = self._thread.submit(
@@ -169,6 +175,7 @@ class Arrivals:
             As `claim`.
 
         """
+        self._wait_for_thread()
         ahead, self._ahead = self._ahead, None
         return [] if ahead is None else ahead.result()
 
@@ -228,7 +235,8 @@ class Arrivals:
         taken = self._take(now, waiting, settings)
         # Called here rather than in a further thread: the loop does not wait for this one.
         self._spool.release(_names(taken))
-        fresh = self._unanswered(taken, lambda: None)
+        with self._context.heartbeats.busy(CLAIMING):
+            fresh = self._unanswered(taken, lambda: None, CLAIMING)
         contents = small_contents(self._spool, _names(fresh))
         return [
             Request(name=r.name, arrived_s=r.arrived_s, size=r.size, content=content)
@@ -258,11 +266,11 @@ class Arrivals:
         return sorted((ready[name] for name in claimed), key=lambda request: request.size)
 
     def _unanswered(
-        self, taken: Sequence[Request], wait_for_release: Callable[[], None]
+        self, taken: Sequence[Request], wait_for_release: Callable[[], None], thread: str
     ) -> list[Request]:
         """Return the claimed inputs that have no result yet; finish the others.
 
-        `wait_for_release` returns when all of them have left in/.
+        `wait_for_release` returns when all of them have left in/; `thread` is the part that sends heartbeats.
         """
         # Hashing every input would read it twice; only one whose name has a result can be a duplicate.
         results = [names.base(name) + names.RESULT for name in _names(taken)]
@@ -270,28 +278,35 @@ class Arrivals:
         return [
             request
             for request, is_new in zip(taken, new, strict=True)
-            if is_new or not self._is_answered(request.name, wait_for_release)
+            if is_new or not self._is_answered(request.name, wait_for_release, thread)
         ]
 
-    def _is_answered(self, name: str, wait_for_release: Callable[[], None]) -> bool:
+    def _is_answered(self, name: str, wait_for_release: Callable[[], None], thread: str) -> bool:
         """Return whether these bytes have a result under this name; if so, move the input to done/."""
-        committer = self._context.committer
-        sha256 = durable.digest(self._spool.work, name)
-        result = None if sha256 is None else committer.answered(name, sha256)
-        if sha256 is None or result is None:
+        hearts = self._context.heartbeats
+        known = Published(self._spool).known(
+            name,
+            most_bytes=self._context.settings().most_file_bytes,
+            beat=lambda: hearts.beat(thread),
+        )
+        if known is None:
             return False
+        sha256, result = known
         wait_for_release()
-        committer.finish([(name, sha256)])
+        self._context.committer.finish([(name, sha256)])
         file, answer = names.printable(name), names.printable(result)
         self._log().info(events.DUPLICATE, file=file, input_sha256=sha256, result=answer)
         return True
 
     def _wait_for_thread(self) -> int:
         """Wait until the thread is idle; return the number of inputs that it has claimed ahead."""
-        # A fault stays in the future: `claimed_ahead` raises it.
-        if self._ahead is None or self._ahead.exception() is not None:
+        if self._ahead is None:
             return 0
-        return len(self._ahead.result())
+        # The thread may hash a large input; it has a heartbeat of its own.
+        while not futures.wait([self._ahead], timeout=BEAT_S).done:
+            self._context.heartbeats.beat(LOOP)
+        # A fault stays in the future: `claimed_ahead` raises it.
+        return 0 if self._ahead.exception() is not None else len(self._ahead.result())
 
 
 def _names(requests: Iterable[Request]) -> list[str]:

@@ -101,7 +101,7 @@ class Waiting:
         for name in durable.listing(self._spool.work):
             self._context.heartbeats.beat(LOOP)
             if not name.startswith("."):
-                states[name] = reconcile(self._spool, self._context.committer, name)
+                states[name] = self._reconcile(name)
         claims = self._attempts.recover([n for n, state in states.items() if state.unanswered])
         for name, state in states.items():
             self._log_recovered(name, state, claims.get(name, 0))
@@ -139,7 +139,7 @@ class Waiting:
         requests = []
         for name in self._due_names(now):
             # A fault may have come after the commit, or somebody may have removed the input.
-            state = reconcile(self._spool, self._context.committer, name)
+            state = self._reconcile(name)
             if state.unanswered:
                 arrived = self._retries[name].arrived_s
                 attempt = self._attempts.next(name)
@@ -176,6 +176,16 @@ class Waiting:
         for name in final:
             self._retries.pop(name, None)
         self._attempts.forget(*final)
+
+    def _reconcile(self, name: str) -> ClaimState:
+        hearts = self._context.heartbeats
+        return reconcile(
+            self._spool,
+            self._context.committer,
+            name,
+            most_bytes=self._context.settings().most_file_bytes,
+            beat=lambda: hearts.beat(LOOP),
+        )
 
     def _add(self, name: str, *, arrived_s: float, now: float, at_once: bool = False) -> float:
         """Add an input; return its pause in seconds (0 with `at_once`)."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
+from ..answering.input_file import REPORT_DIGEST_BYTES
 from ..answering.request import Job
 from ..answering.results import figures
 from ..errors import RejectedInputError
@@ -161,7 +162,7 @@ class Settling:
         name, digest = job.request.name, job.sha256
         # An input on which the simulator failed may not have been read to its end.
         if digest is None and failure.stage == "simulate":
-            digest = durable.digest(self._context.spool.work, name)
+            digest = durable.digest(self._context.spool.work, name, most=REPORT_DIGEST_BYTES)
         report = fields.report(failure, job, sha256=digest)
         self._context.committer.quarantine(name, report)
         return events.FAILED, fields.failed(report)

@@ -20,6 +20,7 @@ import orjson
 from ..files import _calls, durable
 from ..files.draft import Draft, close, place
 from . import names
+from .published import Published, document, key, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -36,11 +37,6 @@ class _Answer(NamedTuple):
     summary: Draft
 
 
-def key(name: str, sha256: str) -> str:
-    """Return the idempotency key of an input; inputs with equal keys have equal results."""
-    return f"sha256:{sha256}/{names.printable(name)}"
-
-
 def temp(name: str) -> str:
     """Return the stem of an input's temporary names; it is short and safe for every input name."""
     return hashlib.sha256(os.fsencode(name)).hexdigest()[:24]
@@ -52,15 +48,7 @@ class Committer:
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
         self._level = spool.durability
-
-    def answered(self, name: str, sha256: str) -> str | None:
-        """Return the name of the result in out/ that already answers this input, or None."""
-        for base in names.stems(names.base(name), sha256):
-            if durable.look(self._spool.out, base + names.RESULT) is None:
-                return None
-            if self._key(base) == key(name, sha256):
-                return base + names.RESULT
-        return None
+        self._published = Published(spool)
 
     def commit(
         self,
@@ -155,10 +143,6 @@ class Committer:
         """Remove the temporary files of a settled input, which an earlier interrupted attempt may have left."""
         for suffix in (names.RESULT, names.SUMMARY, names.REPORT):
             durable.unlink(self._spool.tmp, temp(name) + suffix)
-
-    def _key(self, base: str) -> str | None:
-        """Return the key in the summary of this stem in out/; None if there is no valid summary."""
-        return _field(durable.read_small(self._spool.out, base + names.SUMMARY), "key")
 
     def _drafted(
         self,
@@ -265,7 +249,7 @@ class Committer:
         try:
             answer.summary.place(out, name)
         except FileExistsError:
-            if self._key(base) != key(answer.name, answer.sha256):
+            if self._published.key(base) != key(answer.name, answer.sha256):
                 return False
             # A crash before the result was linked left this summary, or a reader removed only the result.
             durable.unlink(out, name)
@@ -274,11 +258,13 @@ class Committer:
 
     def _is_there(self, answer: _Answer, base: str) -> bool:
         """Return whether the result of this stem in out/ is already this answer's."""
-        owner = self._key(base)
+        owner = self._published.key(base)
         if owner is not None:
             return owner == key(answer.name, answer.sha256)
         # A reader has removed the summary, so the results themselves are compared.
-        return durable.digest(self._spool.out, base + names.RESULT) == answer.result.digest()
+        size = os.fstat(answer.result.fd).st_size
+        there = durable.digest(self._spool.out, base + names.RESULT, most=size)
+        return there is not None and there == answer.result.digest()
 
     def _retire(self, digests: Mapping[str, str]) -> None:
         """Link inputs, given with their digests, into done/, most of them in one call."""
@@ -295,9 +281,10 @@ class Committer:
             if there is None:
                 _move(work, name, done, target)
                 return
-            if durable.same_file(there, durable.look(work, name)):
-                return  # an interrupted attempt linked it
-            if durable.digest(done, target) == sha256:
+            here = durable.look(work, name)
+            if here is None or durable.same_file(there, here):
+                return  # an interrupted attempt linked it, or somebody removed it
+            if durable.digest(done, target, most=here.st_size) == sha256:
                 # The same bytes were answered before; `finish` just removes the name in work/.
                 return
 
@@ -305,8 +292,10 @@ class Committer:
         spool = self._spool
         there = durable.look(spool.failed, base)
         reported = durable.look(spool.failed, base + names.REPORT) is not None
-        known = durable.read_small(spool.failed, base + names.REPORT) if reported else None
-        same = (_field(known, "file"), _field(known, "sha256")) == (
+        known = document(
+            durable.read_small(spool.failed, base + names.REPORT) if reported else None
+        )
+        same = (text(known.get("file")), text(known.get("sha256"))) == (
             report["file"],
             report["sha256"],
         )
@@ -345,12 +334,3 @@ def _summary(name: str, sha256: str, summary: Mapping[str, Any]) -> bytes:
 
 def _report(document: Mapping[str, Any]) -> bytes:
     return json.dumps(document, indent=2).encode() + b"\n"
-
-
-def _field(data: bytes | None, name: str) -> str | None:
-    try:
-        document = json.loads(data or b"")
-    except (ValueError, RecursionError):
-        return None
-    value = document.get(name) if isinstance(document, dict) else None
-    return value if isinstance(value, str) else None

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 
 from ..files import durable
 from . import names
+from .published import Published
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .commit import Committer
     from .folder import Spool
 
@@ -38,11 +41,20 @@ class ClaimState(StrEnum):
         return self in {ClaimState.CLAIMED, ClaimState.HALF_CLAIMED}
 
 
-def reconcile(spool: Spool, committer: Committer, name: str) -> ClaimState:
+def reconcile(
+    spool: Spool, committer: Committer, name: str, *, most_bytes: int, beat: Callable[[], None]
+) -> ClaimState:
     """Complete an interrupted step of an input in work/ as far as possible without answering it.
 
     Before a name is removed, the folder of the file's other name is synced.  The earlier process may have died between
     a link and its sync; the page cache then shows a name that a power cut would take away.
+
+    Parameters
+    ----------
+    spool, committer, name
+        The input's name in work/.
+    most_bytes, beat
+        See `Published.known`.
 
     Returns
     -------
@@ -72,12 +84,9 @@ def reconcile(spool: Spool, committer: Committer, name: str) -> ClaimState:
         durable.sync_folder(spool.failed, spool.durability)
         durable.unlink(spool.work, name)
         return ClaimState.QUARANTINED
-    if durable.look(spool.out, names.base(name) + names.RESULT) is None:
-        return state
-    # A result is a new file with an inode of its own, so only the idempotency key in its summary can identify it.
-    sha256 = durable.digest(spool.work, name)
-    if sha256 is None or committer.answered(name, sha256) is None:
+    known = Published(spool).known(name, most_bytes=most_bytes, beat=beat)
+    if known is None:
         return state
     durable.sync_folder(spool.out, spool.durability)
-    committer.finish([(name, sha256)])
+    committer.finish([(name, known[0])])
     return ClaimState.ANSWERED

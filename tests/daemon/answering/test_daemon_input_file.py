@@ -7,6 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +15,7 @@ from spikewatch.daemon.answering.hashed import HashedBytes
 from spikewatch.daemon.answering.input_file import InputFile
 from spikewatch.daemon.settings import Settings
 from spikewatch.daemon.spool.folder import Spool
+from spikewatch.simcore.question_files import QuestionFileError
 
 SCRAPS = (
     b"\xef\xbb\xbf", b"a", b"who\n", b"\n", b"\r", b"\r\n", b" ", b"\xc3\xa9", b"\xc2\x85", b"\xff", b"\x1f\x8b",
@@ -50,7 +52,18 @@ def test_an_input_that_was_read_ahead_gives_the_same_records(
 
 
 def test_the_digest_is_of_all_bytes_and_a_huge_rest_is_not_read() -> None:
-    source = HashedBytes(BytesIO(b"\xff\n" + b"x" * 500).read)
+    source = HashedBytes(BytesIO(b"\xff\n" + b"x" * 500).read, most=1000)
     assert source.read(8) == b"\xff\nxxxxxx"
     assert source.digest_rest(10) is None
     assert source.digest_rest(1000) is not None
+
+
+def test_a_file_that_grows_while_it_is_read_ends_at_the_limit() -> None:
+    endless = HashedBytes(bytes, most=100)
+    assert endless.read(60) == bytes(60)
+    with pytest.raises(
+        QuestionFileError, match="more than 100 bytes before decompression"
+    ) as raised:
+        endless.read(60)
+    assert raised.value.code == "too_large"
+    assert endless.digest_rest(1000) is None

@@ -22,7 +22,7 @@ from ..network.elman import HEADS
 from ..progress import OnProgress, silent
 from ..read import read_model_bytes
 from .description import describe_network
-from .imitation import TEACHER_FILE, imitation, refused
+from .imitation import TEACHER_FILE, imitation, named, refused
 from .inputs import check_contents, read_network, read_small
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def convert(
             return finish(given, network, float_model, taught)
     except ConvertError as e:
         if refusal is None:
-            raise
+            raise named(e, Path(source.model)) from None
         raise refused(refusal, e, Path(source.model)) from None
 
 

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from ...registry.errors import Corrupt
+from ...registry.formats.file_checks import check_file
 from ...registry.formats.manifest import MAX_LAYER
 from ...simcore.limits import MAX_WORDS
 from ...simcore.text.splitting import LibrarySplitter, Padding, highest_id, read_tokenizer
-from ..errors import ConvertError, DataError
+from ..errors import ConvertError, DataError, ModelFileError
 from ..network.grid import to_onnx
 from ..read.file import load_file, parse_any
 from ..read.runtime import Runtime
@@ -123,11 +125,8 @@ def imitation(
     # with the weights that it keeps beside itself; a digest without them would be that of many networks
     data = load_file(Path(source.model))
     parse_any(data)  # raises for a file that is no network at all
-    if keep and len(data) > MAX_LAYER:
-        raise ConvertError(
-            f"{source.model}: {len(data)} bytes, but a published file has at most {MAX_LAYER}: publish without"
-            " --keep-teacher"
-        )
+    if keep:
+        _check_kept(Path(source.model), data)
     if find_spec("torch") is None:
         raise ConvertError("torch is not installed: pip install 'spikewatch[train]'")
     from ..student.settings import StudentSettings  # noqa: PLC0415 - torch takes seconds to import
@@ -199,6 +198,18 @@ def imitation(
         runtime.close()
 
 
+def _check_kept(path: Path, data: bytes) -> None:
+    """Refuse a teacher that the registry would not take, before it has taught for minutes."""
+    if len(data) > MAX_LAYER:
+        raise ConvertError(
+            f"{path}: {len(data)} bytes, but a published file has at most {MAX_LAYER}: publish without --keep-teacher"
+        )
+    try:
+        check_file(TEACHER_FILE, data)
+    except Corrupt as e:
+        raise ConvertError(f"{path}: {e}; publish without --keep-teacher") from None
+
+
 def _answers(teacher: Teacher, questions: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
     found = teacher.logits(questions).argmax(axis=1)
     return np.where([teacher.takes(q) for q in questions], found, -1)
@@ -264,6 +275,14 @@ def _cut(
         f"{who} takes at most {longest} words; tokenizer.json cuts there: {longer} of {len(questions)} questions"
     )
     return with_parts(own, truncation=truncation_to(longest, "right"))
+
+
+def named(e: ConvertError, path: Path) -> ConvertError:
+    """Return an error about a model file with the file's name in front, if it has none."""
+    text = str(e)
+    if not isinstance(e, ModelFileError) or text.startswith(str(path)):
+        return e
+    return type(e)(f"{path}: {text}")
 
 
 def refused(refusal: ConvertError, e: ConvertError, path: Path) -> ConvertError:

@@ -16,6 +16,7 @@ from ..read.file import load_file, parse_any
 from ..read.inputs import layouts
 from ..read.outputs import CONVENTIONAL, check_name, listed
 from ..read.runtime import RuntimeEnded
+from .refusals import check_takes_ids, no_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -188,11 +189,12 @@ def open_teacher(
     usual = int(np.median([q.max() for q in questions]))
     probes = [np.minimum(q, usual) for q in questions]
     found = layouts(model.graph)
+    check_takes_ids(model.graph, [layout.ids for layout in found])
     # a graph that was traced with one question may hold that number, whatever its axes say
     alone = [replace(layout, batch=1) for layout in found if layout.batch is None]
     for layout in [*found, *alone]:
         try:
-            teacher = _in_layout(model, session, layout, probes, classes, output, fill)
+            teacher = _in_layout(model, session, layout, probes, classes, words, output, fill)
         except RuntimeEnded:
             raise
         except ModelFileError as e:
@@ -201,6 +203,10 @@ def open_teacher(
             return _with_highest(teacher, probes, words)
     only = _only_length(session, found[0])
     if only is not None:
+        n = found[0].batch or 1
+        values = session.run(None, found[0].feed([np.ones(only, dtype=np.int64)] * n))
+        if not any(_is_answer(value, n, classes) for value in values):
+            raise ModelFileError(no_answer(model.graph, values, only, classes, words))
         raise ModelFileError(
             f"declares any length, but onnxruntime runs it on questions of {only} words only; export it again with a"
             f" free length, or fill questions up (--pad-to {only})"
@@ -233,6 +239,7 @@ def _in_layout(
     layout: InputLayout,
     questions: list[NDArray[np.int64]],
     classes: int,
+    vocabulary: int,
     output: str | None,
     fill: Callable[[NDArray[np.int64]], NDArray[np.int64]],
 ) -> Teacher:
@@ -264,7 +271,9 @@ def _in_layout(
                 )
             )
     if not candidates:
-        raise ModelFileError(_no_answer(model.graph, first, len(fill(probes[0])), classes))
+        raise ModelFileError(
+            no_answer(model.graph, first, len(fill(probes[0])), classes, vocabulary)
+        )
     chosen = _choose(model.graph, candidates, probes)
     _check_answers(chosen, probes)
     return _limits(chosen, by_length)
@@ -300,17 +309,6 @@ def _is_linear(graph: onnx.GraphProto, output: str) -> bool:
     while node is not None and node.op_type in _SHAPING and node.input:
         node = makers.get(node.input[0])
     return node is not None and node.op_type in _LINEAR
-
-
-def _no_answer(graph: onnx.GraphProto, values: list[NDArray[Any]], words: int, classes: int) -> str:
-    for value in values:
-        shape = np.shape(value)
-        if len(shape) >= 3 and shape[-1] == classes and words in shape[:-1]:
-            return (
-                f"outputs {listed(graph)}: labels every word of a question (sequence labelling);"
-                " expected one answer for a question"
-            )
-    return f"outputs {listed(graph)}: none has a value for each of the {classes} labels"
 
 
 def _choose(

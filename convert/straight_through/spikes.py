@@ -30,7 +30,7 @@ LEAK_BOUND: Final = limits.LEAK_MAX - 1
 """Largest leak in training: one below the chip's limit, so that the converter, which starts from the bias in float32,
 never has to lower g because of it."""
 
-_PATTERN: Final = torch.from_numpy(spike_pattern(T).astype("float32"))  # [activity, tick]
+_PATTERN: Final = torch.from_numpy(spike_pattern(T).astype("float32").T.copy())  # [tick, activity]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -102,9 +102,9 @@ class HiddenSpikes:
         self._recurrent = weights[n_in:]
         self._alive = alive[:, :, None]
         with torch.no_grad():
-            # Ticks come before questions, so that the data of one tick is contiguous in memory.
-            spikes = _PATTERN[codes.long()].permute(0, 3, 1, 2)  # [steps, tick, questions, n_in]
-            self._drive = spikes @ weights[:n_in] + neurons.leak
+            # Ticks come first, so that the data of one tick is contiguous in memory: [tick, steps, questions, n_in].
+            spikes = _PATTERN.index_select(1, codes.long().flatten()).view(T, *codes.shape)
+            self._drive = (spikes @ weights[:n_in]).add_(neurons.leak)
             rest = neurons.potential
             if rest is None:
                 rest = torch.floor(self._threshold / 2)
@@ -115,7 +115,7 @@ class HiddenSpikes:
     @torch.no_grad()
     def step(self, t: int) -> torch.Tensor:
         """Run step t; return the spike counts, float32 [questions, n_hidden], 0..15."""
-        drive = self._drive[t] + self._train @ self._recurrent
+        drive = self._drive[:, t] + self._train @ self._recurrent
         fired = torch.empty_like(drive)
         v = self._potential.clone()
         for arriving, spikes in zip(drive, fired, strict=True):

@@ -19,6 +19,7 @@ from ..network.grid import GridNetwork
 from ..network.place import GAIN_MAX
 from ..straight_through.quantise import round_activities, round_weights
 from ..straight_through.spikes import LEAK_BOUND, HiddenSpikes, neuron_parameters
+from .recurrence import states
 
 if TYPE_CHECKING:
     import numpy as np
@@ -124,28 +125,15 @@ class StudentNet(nn.Module):
         matrix = (q * scale).t()
         n_in = self.shape.n_in
         drive = codes @ matrix[:n_in] + self.bias
-        spikes = None
+        counted = None
         if way == "spiking":
             neurons = neuron_parameters(scale.squeeze(1), self.bias)
-            spikes = HiddenSpikes(neurons, q, torch.round(codes.detach() * T), alive)
-        state = torch.zeros(ids.shape[1], self.shape.n_hidden)
-        total = torch.zeros_like(state)
-        read = []
-        for t in range(len(ids)):
-            rate = torch.clamp(drive[t] + state @ matrix[n_in:], 0, 1)
-            # straight-through with spikes: the value is their count, the gradient is that of the rate model
-            rate = (
-                round_activities(rate)
-                if spikes is None
-                else spikes.step(t) / T + (rate - rate.detach())
-            )
-            # questions are aligned at the last step: before its first word, a question's state stays 0
-            state = rate * alive[t][:, None]
-            total = total + state
-            read.append(total if self.shape.readout == "mean" else state)
-        answers = torch.stack(read)
+            counted = HiddenSpikes(neurons, q, torch.round(codes.detach() * T), alive).step
+        # questions are aligned at the last step: before its first word, a question's state stays 0
+        answers = states(drive, matrix[n_in:], alive, counted)
         if self.shape.readout == "mean":
-            answers = answers / alive.cumsum(dim=0).clamp(min=1)[:, :, None]
+            words_read = alive.cumsum(dim=0).clamp(min=1)[:, :, None]
+            answers = answers.cumsum(dim=0) / words_read
         logits: torch.Tensor = answers @ (head_q * head_scale).t() + self.head_bias
         return _LOGIT_SCALE * logits
 

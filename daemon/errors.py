@@ -89,7 +89,25 @@ class RejectedInputError(DaemonError):
 
 
 class AnswerError(DaemonError):
-    """The simulator failed on a batch, and the request that caused it is not known."""
+    """Reading or simulating failed on something else than the disk; which request caused it may not be known.
+
+    Parameters
+    ----------
+    message
+        What was raised.
+    stage
+        Where: `read` or `simulate`.
+
+    """
+
+    def __init__(self, message: str, *, stage: str = "simulate") -> None:
+        super().__init__(message)
+        self.stage = stage
+
+    @property
+    def code(self) -> str:
+        """Constant name of the cause, for programs."""
+        return "simulator" if self.stage == "simulate" else "reader"
 
 
 TEMPORARY: Final = frozenset(

@@ -6,6 +6,8 @@ the previous batch and reads the next one.  At most four batches are in memory, 
 
 from __future__ import annotations
 
+import errno
+import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -51,6 +53,15 @@ HELD_BYTES: Final = 1 << 14
 SIMULATORS: Final = 2
 """Threads that simulate.  More would idle: writing, in one thread, takes two thirds of the time of simulating."""
 
+_PASSED: Final = (OSError, KeyboardInterrupt, SystemExit, GeneratorExit)
+"""What is no input's fault.  A panic of a compiled library is: it is no `Exception`, but only its input raises it."""
+
+_SAID: Final = 500
+"""Most characters of an exception's text."""
+
+_SPARE_BYTES: Final = 1 << 26
+"""Memory that reading and simulating any input should find."""
+
 ALONE_QUESTIONS: Final = 16
 """Records in a batch of a request that is answered alone: a crash is attributed to a range of this many records."""
 
@@ -90,7 +101,7 @@ class Pipeline:
     def answer(self, requests: Iterable[Request]) -> Generator[list[Job], None, None]:
         """Answer requests in order; yield, batch by batch, the jobs whose last record is written or that failed.
 
-        The caller takes over their results.
+        The caller takes over their results.  A job whose input could not be read has a `fault`, and costs no other job.
 
         Raises
         ------
@@ -103,7 +114,7 @@ class Pipeline:
         open_jobs: list[Job] = []
         try:
             for batch, answers in self._simulated(self._batches(requests, open_jobs)):
-                self._write(batch, _rows(batch, answers))
+                self._write(batch, answers)
                 ended = [part.job for part in batch if part.last]
                 for job in ended:
                     open_jobs.remove(job)
@@ -141,7 +152,7 @@ class Pipeline:
                         part = self._read(job, file, ALONE_QUESTIONS)
                         answers, seconds = _result(lambda: self._simulate([part]))  # noqa: B023 - called at once
                     job.simulate_s += seconds
-                    self._write([part], _rows([part], answers))
+                    self._write([part], answers)
                     done, last = done + len(part.records), part.last
         except BaseException:  # also what `trial` raises when there is no time left
             job.drop()
@@ -153,6 +164,10 @@ class Pipeline:
         settings = self._context.settings()
         batch: list[_Part] = []
         left = settings.batch_questions
+
+        def space() -> int:
+            return left
+
         for request, content in self._with_content(requests):
             job = self._begin(request)
             open_jobs.append(job)
@@ -160,18 +175,29 @@ class Pipeline:
             if batch and batch[0].job.model is not job.model:
                 yield batch
                 batch, left = [], settings.batch_questions
+            for part in self._parts(job, settings, content, space):
+                batch.append(part)
+                left -= len(part.records)
+                if left == 0:
+                    yield batch
+                    batch, left = [], settings.batch_questions
+        if batch:
+            yield batch
+
+    def _parts(
+        self, job: Job, settings: Settings, content: bytes | None, space: Callable[[], int]
+    ) -> Iterator[_Part]:
+        """Yield the parts of an input, each as long as the space in its batch; after a fault, an empty last one."""
+        try:
             with closing(self._open(job, settings, content)) as file:
                 last = False
                 while not last:
-                    part = self._read(job, file, left)
-                    batch.append(part)
+                    part = self._read(job, file, space())
                     last = part.last
-                    left -= len(part.records)
-                    if left == 0:
-                        yield batch
-                        batch, left = [], settings.batch_questions
-        if batch:
-            yield batch
+                    yield part
+        except (OSError, AnswerError) as fault:
+            job.fault = fault
+            yield _Part(job, [], last=True)
 
     def _with_content(self, requests: Iterable[Request]) -> Iterator[tuple[Request, bytes | None]]:
         """Yield each request with the content of its input, None for a large one."""
@@ -187,11 +213,23 @@ class Pipeline:
 
     def _open(self, job: Job, settings: Settings, content: bytes | None) -> InputFile:
         labels = job.model.classifier.labels
-        return InputFile(self._spool, job.request.name, settings, labels=labels, content=content)
+        try:
+            return InputFile(
+                self._spool, job.request.name, settings, labels=labels, content=content
+            )
+        except _PASSED:
+            raise
+        except BaseException as e:
+            raise _fault(e, "read") from e
 
     def _read(self, job: Job, file: InputFile, count: int) -> _Part:
         begin = self._clock.monotonic()
-        records = file.take(count)
+        try:
+            records = file.take(count)
+        except _PASSED:
+            raise
+        except BaseException as e:
+            raise _fault(e, "read") from e
         job.read_s += self._clock.monotonic() - begin
         # Equal means only that the batch is full: an input that ends there has an empty last part in the next batch.
         last = len(records) < count
@@ -222,16 +260,14 @@ class Pipeline:
             answers = classifier.classify(texts)
         return answers, self._clock.monotonic() - begin
 
-    def _write(self, batch: Sequence[_Part], rows: Iterator[Row]) -> None:
+    def _write(self, batch: Sequence[_Part], answers: Answers | None) -> None:
         """Append the lines of each part to its job's result; add the time of all to each job's `write_s`."""
         begin = self._clock.monotonic()
         new: list[bytes] = []
         opened: list[Job] = []
-        for part in batch:
+        for part, data in zip(batch, _lines(batch, answers), strict=True):
             job = part.job
-            # Also for a failed job: `rows` is shared by the batch, and this skips the rows of the job's records.
-            data = result_format(job.model).lines(part.records, rows, job.tally)
-            if job.failure is not None:
+            if job.failure is not None or job.fault is not None:
                 job.drop()
             elif isinstance(job.result, Draft):
                 job.result.write(data)
@@ -262,15 +298,41 @@ def _finish(batch: list[_Part], future: Future[Simulated]) -> tuple[list[_Part],
     return batch, answers
 
 
-def _rows(batch: Sequence[_Part], answers: Answers | None) -> Iterator[Row]:
-    """Return the rows of a batch's answers; all of its jobs have the same model."""
-    return iter(()) if answers is None else result_format(batch[0].job.model).rows(answers)
+def _lines(batch: Sequence[_Part], answers: Answers | None) -> Iterator[bytes]:
+    """Yield the lines of each part, and add them to its job's tally; all jobs of a batch have the same model."""
+    lines = result_format(batch[0].job.model)
+    try:
+        rows: Iterator[Row] = iter(()) if answers is None else lines.rows(answers)
+        # Also for a failed job: the parts share `rows`, and this skips the rows of the job's records.
+        for part in batch:
+            yield lines.lines(part.records, rows, part.job.tally)
+    except _PASSED:
+        raise
+    except BaseException as e:
+        raise _fault(e, "simulate") from e
 
 
 def _result(simulated: Callable[[], Simulated]) -> Simulated:
     try:
         return simulated()
-    except OSError:  # a fault of the machine; must not count against the input
+    except _PASSED:
         raise
-    except Exception as e:  # a bug in the classifier must not end the daemon
-        raise AnswerError(f"{type(e).__name__}: {e}") from e
+    except BaseException as e:
+        raise _fault(e, "simulate") from e
+
+
+def _fault(raised: BaseException, stage: str) -> OSError | AnswerError:
+    """Return the fault as which an exception counts: neither a bug nor a panic must end the daemon."""
+    if isinstance(raised, MemoryError) and not memory_left():
+        return OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+    said = " ".join(str(raised).split())[:_SAID]
+    return AnswerError(f"{type(raised).__name__}: {said}".rstrip(": "), stage=stage)
+
+
+def memory_left() -> bool:
+    """Return whether the machine has memory: a MemoryError is then the fault of an input that asks for too much."""
+    try:
+        bytes(_SPARE_BYTES)
+    except MemoryError:
+        return False
+    return True

@@ -9,7 +9,7 @@ from ..files.draft import Draft
 from .results import Tally
 
 if TYPE_CHECKING:
-    from ..errors import RejectedInputError
+    from ..errors import AnswerError, RejectedInputError
     from ..models.served import ServedModel
 
 
@@ -64,6 +64,8 @@ class Job:
         Bytes read of the input.
     failure
         Why it cannot be answered; None if it can be.
+    fault
+        What kept it from being answered this time; None if nothing did.  It has no result then.
 
     """
 
@@ -78,6 +80,7 @@ class Job:
     sha256: str | None = None
     size: int = 0
     failure: RejectedInputError | None = None
+    fault: OSError | AnswerError | None = None
 
     def hand_over(self) -> Draft | bytes:
         """Return the result and forget it; the caller must close a file."""

@@ -67,6 +67,7 @@ class Waiting:
         self._log = log
         self._attempts = Attempts(context.spool)
         self._retries: dict[str, Retry] = {}
+        self._deadly: set[str] = set()
 
     def close(self) -> None:
         """Close the record of attempts."""
@@ -83,13 +84,12 @@ class Waiting:
         """When the next input is due, monotonic; None if none waits."""
         return min((retry.due_s for retry in self._retries.values()), default=None)
 
-    def recover(self, now: float) -> list[Request]:
-        """Complete the steps that an earlier process left half done, and add the inputs that have no answer.
+    def deadly(self, name: str) -> bool:
+        """Return whether an input must be quarantined: the process died during `max_attempts` of its claims."""
+        return name in self._deadly
 
-        Returns
-        -------
-        list of Request
-            Inputs to quarantine instead, because the process died during `max_attempts` of their claims.
+    def recover(self, now: float) -> None:
+        """Complete the steps that an earlier process left half done, and add the inputs that have no answer.
 
         Raises
         ------
@@ -108,17 +108,13 @@ class Waiting:
         wall = self._context.clock.wall
         self._spool.sweep(wall())
         most = self._context.settings().max_attempts
-        deadly = []
+        self._deadly = {name for name, count in claims.items() if count >= most}
         # Those with the fewest claims first: an input that kills the process must not keep others from being tried.
         for name in sorted(claims, key=claims.__getitem__):
             # A link changes the inode's change time, so this is the time of the claim: the arrival itself is not kept.
             facts = durable.look(self._spool.work, name)
             arrived = wall() if facts is None else facts.st_ctime
-            if claims[name] >= most:
-                deadly.append(Request(name=name, arrived_s=arrived, attempt=claims[name]))
-            else:
-                self._add(name, arrived_s=arrived, now=now, at_once=True)
-        return deadly
+            self._add(name, arrived_s=arrived, now=now, at_once=True)
 
     def adopt(self, now: float) -> None:
         """Add all inputs in work/, after a fault has interrupted claims; none of them may be in progress."""
@@ -151,9 +147,9 @@ class Waiting:
         return requests
 
     def again(self, request: Request, fault: OSError | AnswerError, now: float) -> None:
-        """Leave an input in work/ to be tried again alone: after a pause, or without one after an `AnswerError`."""
-        code = fault_name(fault) if isinstance(fault, OSError) else "simulator"
-        at_once = isinstance(fault, AnswerError)
+        """Leave an input in work/ to be tried again alone: after a pause, or at once after its first `AnswerError`."""
+        code = fault_name(fault) if isinstance(fault, OSError) else fault.code
+        at_once = isinstance(fault, AnswerError) and request.name not in self._retries
         pause = self._add(request.name, arrived_s=request.arrived_s, now=now, at_once=at_once)
         self._log().warning(
             events.RETRY,
@@ -175,6 +171,7 @@ class Waiting:
         """Forget inputs that have a result or are quarantined."""
         for name in final:
             self._retries.pop(name, None)
+            self._deadly.discard(name)
         self._attempts.forget(*final)
 
     def _reconcile(self, name: str) -> ClaimState:

@@ -83,15 +83,14 @@ class Service:
         self._paused_until_s = 0.0
         self._pause_s = 0.0
         self._orphans = False
+        self._apart: set[str] = set()
         self._unsynced: list[OSError] = []
         self._in_flight: deque[tuple[list[Job], Future[Settled]]] = deque()
 
     def start(self) -> None:
         """Recover the inputs that an earlier process left in work/, begin to watch in/, and scan it."""
         now = self._context.clock.monotonic()
-        for request in self._waiting.recover(now):
-            self._settling.poison(request, self._model)  # it has killed the process often enough
-            self._waiting.settled(request.name)
+        self._waiting.recover(now)
         self._arrivals.start(now)
 
     def finish(self) -> None:
@@ -190,19 +189,19 @@ class Service:
                     self._heartbeats.beat(LOOP)
                     for job in ended:
                         del left[job.request.name]
-                        self._settling.add(job)
+                        if job.fault is None:
+                            self._settling.add(job)
+                        else:
+                            self._failed(job.request, job.fault, now, alone=len(requests) == 1)
                     if self._settling.due:
                         if not self._released(left.values(), now):
                             return
                         self._settle_meanwhile(now)
                     if self._hurry():
                         break  # the other inputs stay in work/ for the next start
-        except OSError as fault:
+        except (OSError, AnswerError) as fault:
             for request in left.values():
-                self._retry(request, fault, now)
-        except AnswerError as fault:
-            for request in left.values():
-                self._blame(request, fault, now, alone=len(requests) == 1)
+                self._failed(request, fault, now, alone=len(requests) == 1)
         # The caller settles the rest, and no result may become final before its input has left in/ (`Arrivals.claim`).
         self._released((), now)
 
@@ -226,15 +225,20 @@ class Service:
                 raise _OutOfTimeError
             return self._waiting.trial(request.name, at)
 
+        # Its commit failed once: from now on it fails by itself.
+        apart = request.name in self._apart
+        if apart:
+            self._settle(now)
         try:
-            self._settling.add(self._pipeline.answer_alone(request, trial))
+            if self._waiting.deadly(request.name):
+                self._settling.add(self._settling.poisoned(request, self._model))
+            else:
+                self._settling.add(self._pipeline.answer_alone(request, trial))
         except _OutOfTimeError:
             return  # it stays in work/ for the next start
-        except OSError as fault:
-            self._retry(request, fault, now)
-        except AnswerError as fault:
-            self._blame(request, fault, now, alone=True)
-        if self._settling.due:
+        except (OSError, AnswerError) as fault:
+            self._failed(request, fault, now, alone=True)
+        if apart or self._settling.due:
             self._settle(now)
 
     def _settle(self, now: float) -> None:
@@ -263,23 +267,33 @@ class Service:
 
     def _conclude(self, settled: Settled, now: float) -> None:
         self._settling.log_events(settled.events)
-        self._waiting.settled(*(job.request.name for job in settled.final))
-        if settled.fault is None:
+        final = [job.request.name for job in settled.final]
+        self._waiting.settled(*final)
+        self._apart.difference_update(final)
+        if not settled.left:
             self._unsynced.clear()
-            return
-        for job in settled.left:
-            self._retry(job.request, settled.fault, now)
+        for job, fault in settled.left:
+            self._apart.add(job.request.name)
+            self._retry(job.request, fault, now)
+
+    def _failed(
+        self, request: Request, fault: OSError | AnswerError, now: float, *, alone: bool
+    ) -> None:
+        if isinstance(fault, OSError):
+            self._retry(request, fault, now)
+        else:
+            self._blame(request, fault, now, alone=alone)
 
     def _retry(self, request: Request, fault: OSError | AnswerError, now: float) -> None:
         self._waiting.again(request, fault, now)
         self._note_fault(fault)
 
     def _blame(self, request: Request, fault: AnswerError, now: float, *, alone: bool) -> None:
-        """Count a failure of the simulator against a request that was alone; quarantine it after its last attempt."""
+        """Count a failure against a request that was alone; quarantine it after its last attempt."""
         if not alone or not self._waiting.accuse(request.name):
             self._retry(request, fault, now)
             return
-        failure = RejectedInputError("simulator", str(fault), stage="simulate")
+        failure = RejectedInputError(fault.code, str(fault), stage=fault.stage)
         self._settling.add(Job(request=request, model=self._model, failure=failure))
 
     def _pause(self, fault: OSError, now: float) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 from ..answering.input_file import REPORT_DIGEST_BYTES
 from ..answering.request import Job
 from ..answering.results import figures
-from ..errors import RejectedInputError
+from ..errors import AnswerError, RejectedInputError
 from ..files import durable
 from ..heartbeats import SETTLING
 from ..log import events
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     Event = tuple[str, dict[str, Any]]
     """Name and fields."""
+
+    Fault = OSError | AnswerError
 
 
 SETTLERS: Final = 2
@@ -43,16 +45,13 @@ class Settled:
     events
         The events to log of those (see `Settling.log_events`).
     left
-        Its other jobs; their inputs are in one of the states that `recovery` knows.
-    fault
-        The disk's fault that left them; None if all are final.
+        Its other jobs, each with the fault that left it; their inputs are in one of the states that `recovery` knows.
 
     """
 
     final: Sequence[Job]
     events: Sequence[Event]
-    left: Sequence[Job] = ()
-    fault: OSError | None = None
+    left: Sequence[tuple[Job, Fault]] = ()
 
 
 class Settling:
@@ -104,24 +103,40 @@ class Settling:
         return self._threads.submit(self.settle, group)
 
     def settle(self, group: Sequence[Job]) -> Settled:
-        """Make jobs final: commit all results together, then move inputs that failed to failed/, one by one."""
-        left = [job for job in group if job.failure is None]
-        failed = [(job, failure) for job in group if (failure := job.failure) is not None]
+        """Make jobs final: commit all results together, then move inputs that failed to failed/, one by one.
+
+        A fault of one of these steps leaves the others final.
+        """
+        answered = [job for job in group if job.failure is None]
+        failed = [[job] for job in group if job.failure is not None]
         final: list[Job] = []
         logged: list[Event] = []
+        left: list[tuple[Job, Fault]] = []
+        fault: Fault | None = None
         with self._context.heartbeats.busy(SETTLING):
-            try:
-                if left:
-                    logged += self._commit(left)
-                    final, left = left, []  # these stay final even if a quarantine below fails
-                # One by one, with syncs of their own: failed inputs are rare.
-                for job, failure in failed:
-                    logged.append(self._quarantine(failure, job))
-                    final.append(job)
-            except OSError as fault:
-                left += [job for job, _ in failed if job not in final]
-                return Settled(final=final, events=logged, left=left, fault=fault)
-        return Settled(final=final, events=logged)
+            for some in [answered, *failed] if answered else failed:
+                # After a failed sync nothing more is tried: the disk does not keep what it is given.
+                if not isinstance(fault, durable.SyncError):
+                    fault = self._settled(some, logged)
+                if fault is None:
+                    final += some
+                else:
+                    left += [(job, fault) for job in some]
+        return Settled(final=final, events=logged, left=left)
+
+    def _settled(self, jobs: Sequence[Job], logged: list[Event]) -> Fault | None:
+        """Commit results, or quarantine one input; add the events to log, or return the fault."""
+        failure = jobs[0].failure
+        try:
+            if failure is None:
+                logged += self._commit(jobs)
+            else:
+                logged.append(self._quarantine(failure, jobs[0]))
+        except OSError as fault:
+            return fault
+        except Exception as e:  # noqa: BLE001 - whatever it is, it must not end the daemon
+            return AnswerError(f"{type(e).__name__}: {e}")
+        return None
 
     def log_events(self, logged: Sequence[Event]) -> None:
         """Log the events of final jobs."""
@@ -130,14 +145,13 @@ class Settling:
             for event, values in logged:
                 (log.info if event == events.DONE else log.warning)(event, **values)
 
-    def poison(self, request: Request, model: ServedModel) -> None:
-        """Move an input that keeps ending the daemon to failed/; `model` is the one that would have answered it."""
+    def poisoned(self, request: Request, model: ServedModel) -> Job:
+        """Return the job of an input that keeps ending the daemon; `model` is the one that would have answered it."""
+        deaths = request.attempt - 1
         failure = RejectedInputError(
-            "poison",
-            f"the daemon ended during {request.attempt} attempts to answer it",
-            stage="simulate",
+            "poison", f"the daemon ended during {deaths} attempts to answer it", stage="simulate"
         )
-        self.log_events([self._quarantine(failure, Job(request=request, model=model))])
+        return Job(request=replace(request, attempt=deaths), model=model, failure=failure)
 
     def _commit(self, group: Sequence[Job]) -> list[Event]:
         begin = self._clock.monotonic()

@@ -101,7 +101,7 @@ def test_after_a_fault_at_a_failed_input_the_answered_ones_are_still_logged(
     assert faults == [0]
     assert [e["file"] for e in hand.events("request.done")] == ["good.txt"]
     retried = [e["file"] for e in hand.events("request.retry")]
-    assert sorted(retried) == ["bad.txt", "worse.txt"]
+    assert len(retried) == 1  # the other one is not its neighbour's fault
     assert content(hand.path / "failed") >= {"bad.txt", "worse.txt"}
     assert content(hand.path / "work") == set()
 

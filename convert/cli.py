@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
+from ..command_line import Commands, one_line, run
 from ..registry import Registry, RegistryError, bundled
 from ..simcore import SimcoreError
 from ..simcore.question_files import ReadOptions  # noqa: TC001 - typer evaluates annotations
@@ -56,6 +56,7 @@ EXTRAS = {
 
 app = typer.Typer(
     name=PROGRAM,
+    cls=Commands,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     pretty_exceptions_enable=False,
@@ -88,20 +89,17 @@ add_training(app)
 
 def main() -> None:
     """Run the program; print our own errors as one line on stderr, and exit with code 2."""
-    try:
-        app()
-    except (ConvertError, SimcoreError, RegistryError) as e:
-        _fail(str(e))
-    except ModuleNotFoundError as e:
-        name = str(e.name).partition(".")[0]
-        if name not in EXTRAS:
-            raise
-        _fail(f"{name} is not installed: pip install 'spikewatch[{EXTRAS[name]}]'")
+    run(app, PROGRAM, _explain)
 
 
-def _fail(message: str) -> NoReturn:
-    typer.echo(f"{PROGRAM}: {message}", err=True)
-    sys.exit(2)
+def _explain(error: Exception) -> tuple[str, int] | None:
+    if isinstance(error, (ConvertError, SimcoreError, RegistryError)):
+        return str(error), 2
+    if isinstance(error, ModuleNotFoundError):
+        name = str(error.name).partition(".")[0]
+        if name in EXTRAS:
+            return f"{name} is not installed: pip install 'spikewatch[{EXTRAS[name]}]'", 2
+    return None
 
 
 @app.command()
@@ -311,7 +309,7 @@ def report(
         data=data,
         reading=reading,
     )
-    _print(f"{out}: {size:,} bytes")
+    _print(one_line(f"{out}: {size:,} bytes"))
 
 
 def _created() -> datetime:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ..command_line import one_line
 from ..simcore.question_files import ReadOptions  # noqa: TC001 - typer evaluates annotations
 from .options import Fine, Labelled, Vectors, WordNetFolder, reads_questions
 from .words.question_files import AS_USUAL
@@ -98,4 +99,4 @@ def cross_validate(
             progress=progress,
             note=progress.note,
         )
-    typer.echo(f"{found}\n\n{found.file}")
+    typer.echo(f"{found}\n\n{one_line(found.file)}")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from ..command_line import one_line
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -66,7 +68,9 @@ class _Lines:
             self.note(f"{stage}: {done} of {total}")
 
     def note(self, line: str) -> None:
-        self._console.print(line, markup=False, highlight=False, emoji=False, soft_wrap=True)
+        self._console.print(
+            one_line(line), markup=False, highlight=False, emoji=False, soft_wrap=True
+        )
 
 
 class _Bar:
@@ -82,7 +86,9 @@ class _Bar:
         )
 
     def note(self, line: str) -> None:
-        self._bar.console.print(line, markup=False, highlight=False, emoji=False, soft_wrap=True)
+        self._bar.console.print(
+            one_line(line), markup=False, highlight=False, emoji=False, soft_wrap=True
+        )
         # a new one, because the total of a task cannot become unknown again
         self._bar.remove_task(self._task)
         self._task = self._bar.add_task("", total=None, count="")

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
+from ..command_line import Commands, OutputError, one_line, stopped_by_signals
+from ..command_line import run as run_program
 from .configuration import PREFIX, Configuration
-from .errors import DaemonError
+from .errors import DaemonError, PutError
 from .options import configured
 from .settings import ABOUT, DEFAULT_MODEL, DEFAULTS
-
-STANDARD_ERROR: Final = 2
+from .spool.names import printable
 
 PROGRAM: Final = "spikewatchd"
 
 app = typer.Typer(
     name=PROGRAM,
+    cls=Commands,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     pretty_exceptions_enable=False,
@@ -90,13 +92,18 @@ def put(
     settings = configuration.load().settings
     dropped = put_all(
         settings.spool,
-        drops(files, name, stdin=sys.stdin.buffer),
+        drops(files, name, stdin=None if sys.stdin is None else sys.stdin.buffer),
         lane=lane,
         done_marker=settings.done_marker,
         create=create,
     )
-    for each in dropped:
-        typer.echo(each)
+    shown = [each if each.isprintable() else printable(each) for each in dropped]
+    try:
+        typer.echo("\n".join(shown))
+    except OutputError as e:
+        raise PutError(
+            f"{', '.join(shown)}: dropped, but standard output takes no names: {e}", dropped=dropped
+        ) from None
 
 
 @app.command()
@@ -161,7 +168,8 @@ def check(configuration: Configuration, as_json: AsJson = False) -> None:
         for name, shown in effective.as_dict()["settings"].items():
             typer.echo(f"{name} = {json.dumps(shown['value'])}  ({shown['from']})")
         for finding in findings:
-            typer.echo(f"{'ok  ' if finding.ok else 'FAIL'} {finding.what}: {finding.found}")
+            text = one_line(f"{finding.what}: {finding.found}")
+            typer.echo(f"{'ok  ' if finding.ok else 'FAIL'} {text}")
     if not good:
         raise typer.Exit(code=1)
 
@@ -242,23 +250,12 @@ def reload(
 
 def main() -> None:
     """Run the program; a DaemonError becomes one line on standard error and an exit code."""
-    _keep_standard_streams()
-    try:
-        app()
-    except DaemonError as e:
-        typer.echo(f"{PROGRAM}: {e}", err=True)
-        sys.exit(e.exit_code)
+    with stopped_by_signals() if sys.argv[1:2] == ["run"] else nullcontext():
+        run_program(app, PROGRAM, _explain)
 
 
-def _keep_standard_streams() -> None:
-    """Open /dev/null for those of descriptors 0 to 2 that the caller closed.
-
-    Otherwise the next opened file would get such a number, and the log would be written into it.
-    """
-    fd = os.open(os.devnull, os.O_RDWR)
-    while fd <= STANDARD_ERROR:
-        fd = os.open(os.devnull, os.O_RDWR)
-    os.close(fd)
+def _explain(error: Exception) -> tuple[str, int] | None:
+    return (str(error), error.exit_code) if isinstance(error, DaemonError) else None
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ class Drop:
         return cls(source=source, name=name, shown=name)
 
 
-def drops(files: Sequence[str], name: str, *, stdin: IO[bytes]) -> list[Drop]:
+def drops(files: Sequence[str], name: str, *, stdin: IO[bytes] | None) -> list[Drop]:
     """Return what a command line names: paths, and `-` for standard input.
 
     Parameters
@@ -64,12 +64,12 @@ def drops(files: Sequence[str], name: str, *, stdin: IO[bytes]) -> list[Drop]:
     name
         Name in the spool of `-`, or of a single file; empty if none is given.
     stdin
-        Standard input.
+        Standard input; None if the caller closed it.
 
     Raises
     ------
     PutError
-        `-` comes twice or has no name, or it is not clear which file the name is for.
+        `-` comes twice, has no name or is closed, or it is not clear which file the name is for.
 
     """
     streams = files.count(STDIN)
@@ -77,8 +77,13 @@ def drops(files: Sequence[str], name: str, *, stdin: IO[bytes]) -> list[Drop]:
         raise PutError(f"{STDIN}: standard input was given {streams} times, expected once")
     if name and not streams and len(files) > 1:
         raise PutError(f"--name {name}: {len(files)} files, expected one, or {STDIN} among them")
+    if streams and stdin is None:
+        raise PutError(f"{STDIN}: standard input is closed")
     for_path = "" if streams else name
-    return [Drop.of(stdin, name) if file == STDIN else Drop.of(file, for_path) for file in files]
+    return [
+        Drop.of(stdin, name) if stdin and file == STDIN else Drop.of(file, for_path)
+        for file in files
+    ]
 
 
 def put(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from typing import Annotated, Final
 
 import typer
 
+from ..command_line import Commands, run, stopped_by_signals
 from .errors import RegistryError
 from .program.commands_reading import add_reading
 from .program.commands_remote import add_remote
@@ -16,6 +18,7 @@ PROGRAM: Final = "spikewatch-registry"
 
 app = typer.Typer(
     name=PROGRAM,
+    cls=Commands,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     pretty_exceptions_enable=False,
@@ -50,8 +53,6 @@ add_remote(app)
 
 def main() -> None:
     """Run the program; print a failure as one line on stderr, and exit with code 2."""
-    try:
-        app()
-    except RegistryError as e:
-        typer.echo(f"{PROGRAM}: {e}", err=True)
-        sys.exit(2)
+    runs_on = sys.argv[1:2] == ["serve"] or {"pull", "--follow"} <= set(sys.argv)
+    with stopped_by_signals() if runs_on else nullcontext():
+        run(app, PROGRAM, lambda e: (str(e), 2) if isinstance(e, RegistryError) else None)

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..command_line import Commands, one_line
+from ..command_line import run as run_program
 from .chip._dispatch import kernel as load_kernel
 from .errors import InputError, SimcoreError
 from .exchange.formats import (
@@ -40,6 +42,7 @@ PROGRAM = "spikewatch-sim"
 
 app = typer.Typer(
     name=PROGRAM,
+    cls=Commands,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     pretty_exceptions_enable=False,
@@ -111,17 +114,20 @@ def main() -> None:
     """Run the program; print our own errors and those of files as one line on stderr, and exit with code 2."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without Braille still shows the rest
-    try:
-        app()
-    except SimcoreError as e:
-        _print_stderr(str(e))
-        sys.exit(2)
-    except OSError as e:
-        _print_stderr(f"{e.filename}: {e.strerror}" if e.filename else str(e))
-        sys.exit(2)
-    except MemoryError as e:
-        _print_stderr(f"out of memory: {e}" if str(e) else "out of memory")
-        sys.exit(2)
+    run_program(app, PROGRAM, _explain)
+
+
+def _explain(error: Exception) -> tuple[str, int] | None:
+    match error:
+        case SimcoreError():
+            text = str(error)
+        case OSError():
+            text = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        case MemoryError():
+            text = f"out of memory: {error}" if str(error) else "out of memory"
+        case _:
+            return None
+    return text, 2
 
 
 @app.command()
@@ -219,7 +225,7 @@ def convert_format(
     with _warnings_shown():
         written = write_network(network, out, None if to is None else kinds[to])
     for path in written:
-        typer.echo(path)
+        typer.echo(one_line(path))
 
 
 @app.command()
@@ -241,7 +247,7 @@ def plot(
     given = _given(network)
     potentials = trace(network.image, given, neurons) if neurons else None
     plotting.plot(out, given, raster, neurons=neurons, potentials=potentials, title=file.name)
-    typer.echo(out)
+    typer.echo(one_line(out))
 
 
 @app.command("bench")
@@ -293,7 +299,9 @@ def measure(
     found = []
     if not as_json:
         cores = f"{image.cores} core{'s' * (image.cores != 1)}"
-        typer.echo(f"{name}: {cores}, {len(given)} ticks a run, real time 1,000 ticks/s\n")
+        typer.echo(
+            f"{one_line(name)}: {cores}, {len(given)} ticks a run, real time 1,000 ticks/s\n"
+        )
         typer.echo(bench.COLUMNS)
     for row in bench.measure(image, given, names=kernel or (), threads=counts, seconds=seconds):
         found.append(row.as_json())

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from ...command_line import one_line
 from ..errors import BatchError
 from ..spool.names import printable
 from .settings import BatchSettings
@@ -44,12 +45,13 @@ def batch(**given: Any) -> None:
     with _progress_bar() as show:
         outcome = run(settings, show)
     for url, failure in outcome.failures:
-        sys.stderr.write(f"spikewatchd: {printable(url)}: {failure.code}: {failure.message}\n")
+        text = one_line(f"{failure.code}: {failure.message}")
+        sys.stderr.write(f"spikewatchd: {printable(url)}: {text}\n")
     state = outcome.progress
     typer.echo(
         f"{state.inputs - len(outcome.failures)} of {state.inputs} inputs,"
         f" {outcome.questions_ok} of {outcome.questions_ok + outcome.questions_failed} questions,"
-        f" {state.parts_done - state.reused} of {state.parts_done} partitions new: {outcome.manifest}"
+        f" {state.parts_done - state.reused} of {state.parts_done} partitions new: {one_line(outcome.manifest)}"
     )
     if outcome.failures:
         raise typer.Exit(code=1)

@@ -66,8 +66,11 @@ def handled(*, stop: Callable[[str], None], reload: Callable[[], None]) -> Itera
     before = {number: signal.signal(number, handle) for number in STOP}
     before[signal.SIGHUP] = signal.signal(signal.SIGHUP, lambda *_: reload())
     before[signal.SIGIO] = signal.signal(signal.SIGIO, signal.SIG_IGN)
+    # The program blocks SIGHUP while it starts; one that came since then is handled here.
+    mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     try:
         yield
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for number, handler in before.items():
             signal.signal(number, handler)

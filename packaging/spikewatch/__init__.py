@@ -1,7 +1,7 @@
 """Put trained Elman RNNs on a TrueNorth core, and serve them: `convert`, `registry`, `simcore` and `daemon`.
 
-This file is the package `spikewatch` itself, which has no other code: the four sub-packages are the folders at the root
-of the checkout (see `package-dir` in pyproject.toml).
+This folder is the package `spikewatch` itself: its version, and in `command_line` what the four programs have in
+common. The four sub-packages are the folders at the root of the checkout (see `package-dir` in pyproject.toml).
 """
 
 from __future__ import annotations

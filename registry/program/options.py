@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ...command_line import one_line
 from ..errors import BadInput, Corrupt, shown
 from ..formats.json_documents import parse_json
 from ..formats.manifest import MAX_LAYER, MAX_MANIFEST
@@ -212,7 +213,7 @@ def echo(document: Any, lines: Iterable[str], *, as_json: bool) -> None:
         typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
         return
     for line in lines:
-        typer.echo(line)
+        typer.echo(one_line(line))
 
 
 def pin_document(pin: Pin) -> dict[str, Any]:

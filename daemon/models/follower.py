@@ -156,12 +156,19 @@ class ModelFollower:
         while not self._ended:
             # Without a model to serve, the first look is not delayed.
             if self.looks or self._newest is not None:
-                self._wake.wait(self._settings().model_poll_s)
+                self._wake.wait(self._pause())
             # Cleared before the look, so that a request during it causes another one.
             self._wake.clear()
             if not self._ended:
                 self.look(self._clock.monotonic())
                 self._bell.ring()
+
+    def _pause(self) -> float:
+        """Return the seconds until the next look: a refused model may be due before the next poll."""
+        poll_s = self._settings().model_poll_s
+        if self._refused is None:
+            return poll_s
+        return min(poll_s, max(self._again_s - self._clock.monotonic(), 0.0))
 
     def _load(self, pin: Pin, now: float) -> None:
         begin = self._clock.monotonic()

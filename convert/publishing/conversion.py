@@ -20,7 +20,7 @@ from ..lookup import lookup_file
 from ..network.constrained import CONSTRAINED_FILE
 from ..network.elman import HEADS
 from ..progress import OnProgress, silent
-from ..read import read_model_bytes
+from ..read import prepare, read_model_bytes
 from .description import describe_network
 from .imitation import TEACHER_FILE, imitation, named, refused
 from .inputs import check_contents, read_network, read_small
@@ -104,6 +104,7 @@ def convert(
         raise ConvertError(
             "--keep-teacher: keeps the teacher of a student, which --no-student forbids"
         )
+    prepare()
     given = read_small(source, recipe, note)
 
     def finish(

@@ -19,8 +19,7 @@ from ...simcore.limits import MAX_WORDS
 from ...simcore.text.splitting import LibrarySplitter, Padding, highest_id, read_tokenizer
 from ..errors import ConvertError, DataError, ModelFileError
 from ..network.grid import to_onnx
-from ..read.file import load_file, parse_any
-from ..read.runtime import Runtime
+from ..read.runtime import SHARED, Runtime
 from ..words.tokenizer_file import truncation_to, with_parts
 
 if TYPE_CHECKING:
@@ -123,8 +122,7 @@ def imitation(
 
     """
     # with the weights that it keeps beside itself; a digest without them would be that of many networks
-    data = load_file(Path(source.model))
-    parse_any(data)  # raises for a file that is no network at all
+    data = SHARED.load_file(Path(source.model))  # raises for a file that is no network at all
     if keep:
         _check_kept(Path(source.model), data)
     if find_spec("torch") is None:

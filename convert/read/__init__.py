@@ -11,7 +11,7 @@ from __future__ import annotations
 from .float_model import FloatModel
 from .inputs import Cut, InputLayout
 from .padding import ignores_its_mask, ignores_padding
-from .reader import read_model, read_model_bytes
+from .reader import prepare, read_model, read_model_bytes
 
 __all__ = [
     "Cut",
@@ -19,6 +19,7 @@ __all__ = [
     "InputLayout",
     "ignores_its_mask",
     "ignores_padding",
+    "prepare",
     "read_model",
     "read_model_bytes",
 ]

@@ -1,4 +1,4 @@
-"""ONNX files: load one completely, refuse other networks by name, add an embedding to a model of word vectors."""
+"""ONNX models: parse one, refuse other networks by name, add an embedding to a model of word vectors."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from ...simcore.exchange.kinds import HEAD, ONNX, describe
 from ..errors import ModelFileError
-from .session_process import first_line
+from .session import first_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from ..words.vectors import WordTable
 
@@ -50,50 +49,12 @@ QUANTISED: Final = {
 _PREFIX: Final = "spikewatch_"
 
 
-def load_file(path: Path) -> bytes:
-    """Read a model file, and the initialisers that it keeps in other files of its folder.
-
-    Raises
-    ------
-    ModelFileError
-        The file cannot be read, or keeps an initialiser outside its own folder.
-
-    """
-    try:
-        data = path.read_bytes()
-        model = onnx.load_model_from_string(data)
-        outside = [t for t in _tensors(model.graph) if t.data_location == TensorProto.EXTERNAL]
-        if not outside:
-            return data
-        # onnx would read from any location, so each is checked before it loads them
-        for tensor in outside:
-            _check_location(path, tensor)
-        onnx.load_external_data_for_model(model, str(path.parent))
-        return bytes(model.SerializeToString())
-    except OSError as e:
-        raise ModelFileError(f"{path}: {e.strerror or e}") from None
-    except (DecodeError, onnx.checker.ValidationError, ValueError) as e:
-        raise ModelFileError(f"{path}: {_not_onnx(data, e)}") from None
-
-
-def _not_onnx(data: bytes, error: Exception) -> str:
+def not_onnx(data: bytes, error: Exception) -> str:
     """Return what the data is, if that is known, and what is wrong with it otherwise."""
     kind = describe(data[:HEAD])
     if kind is None or kind.name == ONNX:
         return f"not a valid ONNX file: {first_line(error)}"
     return f"not a valid ONNX file, but {kind.name}: export the network to ONNX (torch.onnx.export, tf2onnx)"
-
-
-def _check_location(path: Path, tensor: TensorProto) -> None:
-    location = next((e.value for e in tensor.external_data if e.key == "location"), "")
-    folder = path.parent.resolve()
-    target = (
-        folder / location
-    ).resolve()  # follows links, so a link out of the folder is refused too
-    if not location or folder not in target.parents:
-        raise ModelFileError(
-            f"{path}: weight {tensor.name!r} is in {location!r}, outside the model's own folder"
-        )
 
 
 def parse(data: bytes) -> onnx.ModelProto:
@@ -135,7 +96,7 @@ def parse_any(data: bytes) -> onnx.ModelProto:
             # exporters may put parts of a network into local functions, where its nodes would be hidden
             model = onnx.inliner.inline_local_functions(model)
     except (DecodeError, onnx.checker.ValidationError, ValueError, RuntimeError) as e:
-        raise ModelFileError(_not_onnx(data, e)) from None
+        raise ModelFileError(not_onnx(data, e)) from None
     return model
 
 
@@ -215,16 +176,6 @@ def nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
         for a in node.attribute:
             if a.type == onnx.AttributeProto.GRAPH:
                 yield from nodes(a.g)
-
-
-def _tensors(graph: onnx.GraphProto) -> Iterator[TensorProto]:
-    yield from graph.initializer
-    for node in graph.node:
-        for a in node.attribute:
-            if a.type == onnx.AttributeProto.TENSOR:
-                yield a.t
-            elif a.type == onnx.AttributeProto.GRAPH:
-                yield from _tensors(a.g)
 
 
 def graph_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:

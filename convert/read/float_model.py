@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import onnx
 
-from ..errors import ModelFileError
-from .session_process import first_line
+from .session import numbers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,8 +32,8 @@ class FloatModel:
 
     Attributes
     ----------
-    session : onnxruntime.InferenceSession
-        On the CPU with one thread; its only output are the logits, before any Softmax.
+    session : RemoteSession or LocalSession
+        onnxruntime, on the CPU with one thread; its only output are the logits, before any Softmax.
     data : bytes
         The complete ONNX file, with all initialisers in it.
     layout : InputLayout
@@ -143,13 +142,7 @@ class FloatModel:
             onnxruntime cannot run the model.
 
         """
-        try:
-            result = self.session.run(None, dict(feed))[0]
-        except ModelFileError:
-            raise
-        except Exception as e:  # noqa: BLE001 - classes of onnxruntime's C++ side, derived from Exception
-            raise ModelFileError(f"onnxruntime cannot run it: {first_line(e)}") from None
-        result = np.asarray(result, dtype=np.float64).reshape(n, -1)
+        result = numbers(self.session.run(None, dict(feed))[0]).reshape(n, -1)
         if self.threshold is None:
             return result
         return self.threshold.logits(result[:, 0])

@@ -17,7 +17,7 @@ from onnx import TensorProto, numpy_helper
 from ..errors import ModelFileError
 from .file import graph_inputs, nodes, numpy_type
 from .float_model import FloatModel, with_output
-from .runtime import SHARED, RuntimeEnded
+from .session import session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,11 +115,9 @@ def as_stored(found: FloatModel, model: onnx.ModelProto, tensor: str, precision:
     layout = replace(found.layout, companions=companions)
     questions = _questions(found)
     try:
-        with SHARED.session(with_output(model, tensor)) as session:
-            stored = replace(found, session=session, layout=layout, precision=precision)
+        with session(with_output(model, tensor)) as runs:
+            stored = replace(found, session=runs, layout=layout, precision=precision)
             answers = stored.run(questions)
-    except RuntimeEnded:
-        raise
     except ModelFileError:
         return replace(found, precision=precision, runs_as_stored=False)
     wanted = found.network.logits(questions)

@@ -17,10 +17,10 @@ from onnx import numpy_helper
 
 from ..errors import ModelFileError
 from . import operators, pooling
-from .affine import Affine, Unsupported, WrongLayout
+from .affine import Affine, Unsupported
 from .einsum import einsum
 from .file import quantised, tensors_read
-from .operators import Frame, affine, attribute, concatenated
+from .operators import Frame, affine, attribute, concatenated, failure
 from .packed_weights import packed_matmul
 from .rnn_operator import rnn
 from .word_operators import on_words
@@ -124,10 +124,11 @@ def _run_node(frame: Frame, node: onnx.NodeProto, scope: ChainMap[str, Any]) -> 
         return _results(frame, node, values, scope)
     except Unsupported as e:
         raise ModelFileError(f"node {name!r}: {e}") from None
-    except (ValueError, IndexError, TypeError, RuntimeError, ArithmeticError, MemoryError) as e:
-        # NumPy and onnx raise these for shapes that do not fit, as when batch and time are swapped
-        line = str(e).strip().partition("\n")[0][:200]
-        raise WrongLayout(f"node {name!r}: operator {node.op_type} fails: {line}") from None
+    except ModelFileError:
+        raise
+    except Exception as e:  # noqa: BLE001 - NumPy, onnx and onnxruntime raise anything for what does not fit
+        # such as shapes, when batch and time are swapped
+        raise failure(node, e) from None
 
 
 def _results(

@@ -9,7 +9,8 @@ import numpy as np
 import onnx
 
 from .activation import Activation
-from .affine import Affine, Unsupported, add, constant, matmul, scale, stack, total
+from .affine import Affine, Unsupported, WrongLayout, add, constant, matmul, scale, stack, total
+from .session import first_line
 from .single_node import compute
 
 if TYPE_CHECKING:
@@ -60,6 +61,12 @@ class Frame:
     def reference(self, node: onnx.NodeProto, values: list[Any]) -> list[Any]:
         """Compute a node whose inputs are known; return its outputs, None for those without a name."""
         return compute(node, self.opsets, values)
+
+
+def failure(node: onnx.NodeProto, e: Exception) -> WrongLayout:
+    """Return the refusal of a node that NumPy, onnx or onnxruntime cannot compute."""
+    line = first_line(e) or type(e).__name__
+    return WrongLayout(f"node {node.name or node.op_type!r}: operator {node.op_type} fails: {line}")
 
 
 def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:

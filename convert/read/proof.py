@@ -13,7 +13,6 @@ from ..errors import ModelFileError, ProofError
 from .heads import ONE_OF
 from .inputs import Cut
 from .purposes import check_purposes
-from .runtime import RuntimeEnded
 from .special_ids import find_special_ids
 
 if TYPE_CHECKING:
@@ -185,8 +184,6 @@ def _ask(model: FloatModel, words: I64, length: int, rng: np.random.Generator) -
     questions = list(rng.choice(words, (SEQUENCES, length)))
     try:
         wanted = model.run(questions)
-    except RuntimeEnded:
-        raise
     except ModelFileError as e:
         return _Asked(length=length, questions=questions, wanted=None, reason=str(e))
     return _Asked(length=length, questions=questions, wanted=wanted)
@@ -276,8 +273,6 @@ def _explained(
     try:
         if not _differs(again(n), refusal.asked) <= 1:
             return refusal
-    except RuntimeEnded:
-        raise
     except ModelFileError as e:
         return ModelFileError(f"with questions of {n} words: {e}")
     return ModelFileError(

@@ -15,7 +15,7 @@ from .interpreter import EndedLogits, run_graph
 from .operators import Frame
 from .outputs import Reading, check_name, choose
 from .recurrence import find_recurrence
-from .runtime import SHARED, RuntimeEnded
+from .session import session
 from .tail import Threshold, before, keeps_largest, run_tail, threshold
 from .unknowns import Application, Unknowns, WordFeatures, single_columns
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .inputs import InputLayout
-    from .runtime import RemoteSession
+    from .session import LocalSession
 
 LENGTH: Final = 4
 """Words of the sequence for a graph of free length: enough for a first step, a last one and two between them."""
@@ -104,12 +104,12 @@ def read_again(
 def _needed(model: onnx.ModelProto, found: list[InputLayout]) -> int | None:
     """Return the fewest words that onnxruntime runs the model on; None: it runs on one and on LENGTH, or never."""
     try:
-        with SHARED.session(model.SerializeToString()) as session:
+        with session(model.SerializeToString()) as runs:
             for layout in found:
-                if _runs(session, layout, 1) and _runs(session, layout, LENGTH):
+                if _runs(runs, layout, 1) and _runs(runs, layout, LENGTH):
                     return None
                 words = range(1, MOST_WORDS + 1)
-                fewest = next((n for n in words if _runs(session, layout, n)), None)
+                fewest = next((n for n in words if _runs(runs, layout, n)), None)
                 if fewest is not None:
                     return fewest
     except ModelFileError:
@@ -117,14 +117,12 @@ def _needed(model: onnx.ModelProto, found: list[InputLayout]) -> int | None:
     return None
 
 
-def _runs(session: RemoteSession, layout: InputLayout, length: int) -> bool:
+def _runs(session: LocalSession, layout: InputLayout, length: int) -> bool:
     """Return whether onnxruntime runs a model on questions of some length."""
     try:
         results = session.run(
             None, layout.feed([np.ones(length, dtype=np.int64)] * (layout.batch or 1))
         )
-    except RuntimeEnded:
-        raise
     except ModelFileError:
         return False
     return all(r.size for r in results)
@@ -157,8 +155,6 @@ def _read_outputs(run: _Run, output: str | None, classes: int | None) -> Reading
     for name in names:
         try:
             readings.append(_read_output(run, name, classes))
-        except RuntimeEnded:
-            raise
         except ModelFileError as e:
             refusals.append(e)
     if readings:
@@ -171,8 +167,6 @@ def _read_output(run: _Run, output: str, classes: int | None) -> Reading:
     try:
         reading = _read_tensor(run, output, output)
     except WrongLayout:
-        raise
-    except RuntimeEnded:
         raise
     except ModelFileError:
         found = _behind_a_tail(run, output)
@@ -217,8 +211,6 @@ def _decided(run: _Run, reading: Reading) -> Reading | None:
 
     try:
         return run_tail(run.model, reading.tensor, reading.output, feed, use)
-    except RuntimeEnded:
-        raise
     except ModelFileError:
         return None
 

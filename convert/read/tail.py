@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 
 from .file import tensors_read
-from .runtime import SHARED
+from .session import numbers, session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -129,13 +129,9 @@ def run_tail(
     )
     del alone.graph.output[:]
     alone.graph.output.append(onnx.ValueInfoProto(name=output))
-    with SHARED.session(alone.SerializeToString()) as session:
+    with session(alone.SerializeToString()) as runs:
         return use(
-            lambda z: (
-                np.asarray(session.run(None, {**feed, tensor: z.astype(np.float32)})[0])
-                .astype(np.float64)
-                .reshape(-1)
-            )
+            lambda z: numbers(runs.run(None, {**feed, tensor: z.astype(np.float32)})[0]).reshape(-1)
         )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from .affine import Affine, constant, stack, unknowns
-from .operators import attribute, axes_of, weight
+from .operators import attribute, axes_of, failure, weight
 from .packed_weights import unpacked_table
 from .single_node import compute, runtime
 from .unknowns import MANY, NONE
@@ -168,7 +168,10 @@ def _by_node(frame: Frame, node: onnx.NodeProto) -> Apply:
                 found[key] = runtime(node, frame.opsets, given)
             except Exception:  # noqa: BLE001 - it does not have the operator for these types
                 found[key] = lambda arrays: compute(node, frame.opsets, arrays)
-        return np.asarray(found[key](given)[0])
+        try:
+            return np.asarray(found[key](given)[0])
+        except Exception as e:  # noqa: BLE001 - as in `interpreter`; a word's value may be computed after it
+            raise failure(node, e) from None
 
     return apply
 

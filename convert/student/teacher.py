@@ -12,21 +12,19 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ..errors import ModelFileError
-from ..read.file import load_file, parse_any
-from ..read.inputs import layouts
-from ..read.outputs import CONVENTIONAL, check_name, listed
+from ..read.outputs import CONVENTIONAL
 from ..read.runtime import RuntimeEnded
-from .refusals import check_takes_ids, no_answer
+from .refusals import no_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    import onnx
     from numpy.typing import NDArray
 
     from ..read.inputs import InputLayout
     from ..read.runtime import RemoteSession, Runtime
+    from ..read.teacher_file import TeacherFile
 
     F64 = NDArray[np.float64]
     Questions = Sequence[NDArray[np.int64]]
@@ -47,10 +45,6 @@ _TOLERANCE: Final = 1e-3
 
 _LEAST: Final = 1e-6
 """Probabilities are at least this far from 0 and 1 before they become logits."""
-
-
-_SHAPING: Final = {"Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
-_LINEAR: Final = {"Add", "Conv", "Einsum", "Gemm", "MatMul", "Sub"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -180,33 +174,31 @@ def open_teacher(
         the message is one line.
 
     """
-    model = parse_any(load_file(path))
-    if output is not None:
-        check_name(model.graph, output)
-    session = runtime.load(model.SerializeToString())
+    file, session = runtime.describe(path, output)
     refusals: list[ModelFileError] = []
     # a few words may be beyond the embedding; the file is tried with ids that most questions hold
     usual = int(np.median([q.max() for q in questions]))
     probes = [np.minimum(q, usual) for q in questions]
-    found = layouts(model.graph)
-    check_takes_ids(model.graph, [layout.ids for layout in found])
+    found = file.layouts
     # a graph that was traced with one question may hold that number, whatever its axes say
     alone = [replace(layout, batch=1) for layout in found if layout.batch is None]
     for layout in [*found, *alone]:
         try:
-            teacher = _in_layout(model, session, layout, probes, classes, words, output, fill)
+            teacher = _in_layout(file, session, layout, probes, classes, words, output, fill)
         except RuntimeEnded:
             raise
         except ModelFileError as e:
             refusals.append(e)
         else:
-            return _with_highest(teacher, probes, words)
+            teacher = _with_highest(teacher, probes, words)
+            runtime.lift()
+            return teacher
     only = _only_length(session, found[0])
     if only is not None:
         n = found[0].batch or 1
         values = session.run(None, found[0].feed([np.ones(only, dtype=np.int64)] * n))
         if not any(_is_answer(value, n, classes) for value in values):
-            raise ModelFileError(no_answer(model.graph, values, only, classes, words))
+            raise ModelFileError(no_answer(file, values, only, classes, words))
         raise ModelFileError(
             f"declares any length, but onnxruntime runs it on questions of {only} words only; export it again with a"
             f" free length, or fill questions up (--pad-to {only})"
@@ -234,7 +226,7 @@ def _only_length(session: RemoteSession, layout: InputLayout) -> int | None:
 
 
 def _in_layout(
-    model: onnx.ModelProto,
+    file: TeacherFile,
     session: RemoteSession,
     layout: InputLayout,
     questions: list[NDArray[np.int64]],
@@ -253,12 +245,11 @@ def _in_layout(
     n = 1 if layout.one_at_a_time else layout.batch or len(probes)
     probes = (probes * n)[: max(n, len(probes))]
     first = session.run(None, layout.feed([fill(q) for q in probes[:n]]))
-    names = [o.name for o in model.graph.output]
     candidates = []
-    for i, name in enumerate(names):
+    for i, name in enumerate(file.outputs):
         if output in {None, name} and _is_answer(first[i], n, classes):
             values = np.asarray(first[i], dtype=np.float64).reshape(n, -1)
-            kind = _kind(values, classes, linear=_is_linear(model.graph, name))
+            kind = _kind(values, classes, linear=file.linear[i])
             candidates.append(
                 Teacher(
                     session=session,
@@ -271,10 +262,8 @@ def _in_layout(
                 )
             )
     if not candidates:
-        raise ModelFileError(
-            no_answer(model.graph, first, len(fill(probes[0])), classes, vocabulary)
-        )
-    chosen = _choose(model.graph, candidates, probes)
+        raise ModelFileError(no_answer(file, first, len(fill(probes[0])), classes, vocabulary))
+    chosen = _choose(file, candidates, probes)
     _check_answers(chosen, probes)
     return _limits(chosen, by_length)
 
@@ -282,6 +271,8 @@ def _in_layout(
 def _is_answer(values: Any, n: int, classes: int) -> bool:
     """Return whether an output has a value for each class of each question, or one for the second of two classes."""
     shape = np.shape(values)
+    if values.dtype.kind in "OSU":  # names of classes
+        return False
     # a question is along the first axis that is not 1
     sizes = [s for s in shape if s != 1]
     per_question = [classes] if classes != 1 else []
@@ -302,17 +293,8 @@ def _kind(values: F64, classes: int, *, linear: bool) -> str:
     return "probabilities" if sums_to_one else "shares"
 
 
-def _is_linear(graph: onnx.GraphProto, output: str) -> bool:
-    """Return whether an output comes from a linear operator, by way of operators that only change its shape."""
-    makers = {name: node for node in graph.node for name in node.output}
-    node = makers.get(output)
-    while node is not None and node.op_type in _SHAPING and node.input:
-        node = makers.get(node.input[0])
-    return node is not None and node.op_type in _LINEAR
-
-
 def _choose(
-    graph: onnx.GraphProto, candidates: list[Teacher], probes: list[NDArray[np.int64]]
+    file: TeacherFile, candidates: list[Teacher], probes: list[NDArray[np.int64]]
 ) -> Teacher:
     """Return the candidate that is a classifier's answer: all that answer alike are one."""
     given = [c.logits(probes).argmax(axis=1) for c in candidates]
@@ -324,7 +306,7 @@ def _choose(
         return named[0]
     names = " and ".join(repr(c.name) for c in candidates)
     raise ModelFileError(
-        f"outputs {names} may all be the logits; choose with --output NAME, from {listed(graph)}"
+        f"outputs {names} may all be the logits; choose with --output NAME, from {file.listed}"
     )
 
 

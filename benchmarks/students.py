@@ -2,13 +2,14 @@
 
 The teachers of `benchmarks/teachers.py` are trained on the labels of 1,500 calibration sentences and of more sentences,
 about 5,000 together.  Their files are published as `spikewatch-convert publish` does: with the 1,500 calibration
-sentences and no labels, with all 5,000 and no labels, and with the labels of all (`--recipe labels`).  All figures are
-of held-out sentences, which nobody was trained on, and on which no setting was chosen.
+sentences and no labels, with all 5,000 and no labels, and with the labels of all (`--recipe labels`); on demand, with
+300 and 700 calibration sentences only.  All figures are of held-out sentences, which nobody was trained on, and on
+which no setting was chosen.
 
 `python -m benchmarks.students --kinds lstm gru --seeds 0 1 --rows FILE` measures these kinds with these seeds, of
-teachers and students both, and adds a line of JSON per student to FILE.  A run leaves out what FILE has already, and
-prints the tables of all that it has: so a long run can be taken up again, and `--kinds` without a kind only prints.
-Keras kinds need SPIKEWATCH_BENCH_KERAS, an interpreter with Keras, TensorFlow and tf2onnx.
+teachers and students both, and adds a line of JSON per student to FILE; the teachers are kept beside it.  A run leaves
+out what FILE has already, and prints the tables of all that it has: so a long run can be taken up again, and `--kinds`
+without a kind only prints.  Keras kinds need SPIKEWATCH_BENCH_KERAS, an interpreter with Keras, TensorFlow and tf2onnx.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 WAYS: Final = ("1,500", "5,000", "labels")
 """1,500 sentences without labels, all without labels, all with labels."""
 
+FEW: Final = ("300", "700")
+"""So many of the 1,500 sentences, without labels."""
+
 CORPORA: Final = ("TREC", "generated")
 
 
@@ -43,11 +47,16 @@ def measure(folder: Path, kind: str, way: str, seed: int) -> Row:
     """Publish a teacher's file as `publish` does; return shares 0..1 of the held-out sentences, and CPU minutes."""
     begin = sum(os.times()[:4])  # with the processes that answer for the teacher
     labelled = way == "labels"
+    calibrate = folder / ("all.tsv" if labelled else "calibrate.txt")
+    if way in FEW:
+        lines = calibrate.read_text().splitlines(keepends=True)[: int(way)]
+        calibrate = folder / f"calibrate-{way}.txt"
+        calibrate.write_text("".join(lines))
     source = Source(
         model=folder / "model.onnx",
         tokenizer=folder / "tokenizer.json",
         labels=folder / "labels.json",
-        calibrate=folder / ("all.tsv" if labelled else "calibrate.txt"),
+        calibrate=calibrate,
         evaluate=folder / "held_out.tsv",
         more=(folder / "more.txt",) if way == "5,000" else (),
         **padding(kind, folder),  # type: ignore[arg-type] - its keys are attributes of type int
@@ -63,15 +72,14 @@ def measure(folder: Path, kind: str, way: str, seed: int) -> Row:
     }
 
 
-def run(corpus: Corpus, kind: str, seed: int, rows: list[Row], path: Path) -> None:
+def run(corpus: Corpus, kind: str, seed: int, ways: list[str], rows: list[Row], path: Path) -> None:
     """Measure what is not in `rows` yet of one teacher; print it and write it down as soon as it is there."""
     known = {(r["corpus"], r["kind"], r["seed"], r["way"]) for r in rows}
-    missing = [w for w in WAYS if (corpus.name, kind, seed, w) not in known]
-    if not missing:
-        return
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        train(kind, corpus, folder, seed)
+    missing = [w for w in ways if (corpus.name, kind, seed, w) not in known]
+    folder = path.parent / f"{corpus.name}-{kind}-{seed}"
+    if missing:
+        if not (folder / "model.onnx").exists():
+            train(kind, corpus, folder, seed)
         for way in missing:
             row = {"corpus": corpus.name, "kind": kind, "seed": seed, "way": way}
             row |= measure(folder, kind, way, seed)
@@ -115,6 +123,22 @@ def table(corpus: Corpus, rows: list[Row]) -> None:
     )
 
 
+def few(rows: list[Row]) -> None:
+    """Print agreement and loss by the number of sentences, of the teachers that were measured with few of them."""
+    ways = (*FEW, *WAYS[:2])
+    lines = []
+    for key in sorted({(r["corpus"], r["kind"]) for r in rows if r["way"] in FEW}):
+        line = [" ".join(key)]
+        for way in ways:
+            found = [r for r in rows if (r["corpus"], r["kind"]) == key and r["way"] == way]
+            line.append(" ".join(f"{r['agreement']:.1%}" for r in found))
+            line.append(" ".join(f"{_lost(r):+.1f}" for r in found))
+        lines.append(line)
+    if lines:
+        head = ["teacher", *[h for way in ways for h in (f"{way}: agreement", "lost")]]
+        print_table("Students, by the number of sentences without labels", head, lines)
+
+
 def _lost(row: Row) -> float:
     return 100 * float(row["teacher"] - row["core"])
 
@@ -133,6 +157,7 @@ def main(*arguments: str) -> None:
     parser.add_argument("--kinds", nargs="*", choices=list(KINDS), default=list(KINDS))
     parser.add_argument("--corpora", nargs="*", choices=CORPORA, default=list(CORPORA))
     parser.add_argument("--seeds", nargs="*", type=int, default=[0])
+    parser.add_argument("--ways", nargs="*", choices=(*FEW, *WAYS), default=list(WAYS))
     parser.add_argument("--rows", type=Path, metavar="FILE")
     asked = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
@@ -147,9 +172,10 @@ def main(*arguments: str) -> None:
         for seed in asked.seeds:
             for corpus in corpora:
                 for kind in filter(available, asked.kinds):
-                    run(corpus, kind, seed, rows, path)
+                    run(corpus, kind, seed, asked.ways, rows, path)
         for corpus in corpora:
             table(corpus, rows)
+        few(rows)
 
 
 if __name__ == "__main__":

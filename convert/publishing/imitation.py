@@ -146,7 +146,7 @@ def imitation(
         teacher = open_teacher(
             Path(source.model),
             runtime,
-            asked,
+            [*asked, *further],
             len(names),
             words=highest_id(student) + 1,
             output=source.output,
@@ -163,15 +163,18 @@ def imitation(
                 f"warning: {len(asked) + len(further)} questions to teach with; more of the same kind, without labels,"
                 f" bring the student closer to its teacher: --more FILE ({FEW} or more)"
             )
-        own = _cut(own, student, teacher, asked, note)
-        longest = min(teacher.longest, MAX_WORDS)
+        cut = _cut(own, student, teacher, [*asked, *further], note)
+        if cut != own:
+            own, student = cut, read_tokenizer(cut)
+            asked = _split(student, [q.text for q in texts])
+            further = [ids for ids in _split(student, more) if len(ids)]
         taught = teach(
             teacher.logits,
-            [ids[:longest] for ids in asked],
+            asked,
             _vocabulary(given, student, teacher.highest),
             len(names),
             StudentSettings(seed=seed),
-            more=[ids[:longest] for ids in further],
+            more=further,
             labels=None if labels is None else labels(texts),
             note=note,
             progress=progress,
@@ -260,19 +263,24 @@ def _cut(
     questions: Sequence[NDArray[np.int64]],
     note: Callable[[str], None],
 ) -> bytes:
-    """Return the student's tokenizer.json with a cut where the teacher or the core takes no more words."""
+    """Return the student's tokenizer.json with a cut where the teacher or the core takes no more words.
+
+    It loses a text's last words, or its first ones where the tokenizer's own truncation loses those.
+    """
     longest = min(teacher.longest, MAX_WORDS)
-    truncation = student.truncation
-    if truncation is not None and truncation["max_length"] <= longest:
+    own_cut = student.truncation
+    if own_cut is not None and own_cut["max_length"] <= longest:
         return own
     if teacher.longest >= MAX_WORDS and max(map(len, questions)) <= MAX_WORDS:
         return own
     longer = sum(len(q) > longest for q in questions)
     who = "the file" if teacher.longest < MAX_WORDS else "the core"
+    left = own_cut is not None and own_cut["direction"] == "left"
     note(
-        f"{who} takes at most {longest} words; tokenizer.json cuts there: {longer} of {len(questions)} questions"
+        f"{who} takes at most {longest} words; tokenizer.json cuts there, and loses the {'first' if left else 'last'}"
+        f" words of longer texts: {longer} of {len(questions)} questions"
     )
-    return with_parts(own, truncation=truncation_to(longest, "right"))
+    return with_parts(own, truncation=truncation_to(longest, "left" if left else "right"))
 
 
 def named(e: ConvertError, path: Path) -> ConvertError:

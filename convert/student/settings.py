@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 __all__ = ["StudentSettings"]
+
+_QUESTIONS: Final = 5000
+_LEAST_PASSES: Final = 8
+_MOST_PASSES: Final = 120
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,7 +27,8 @@ class StudentSettings:
     contexts, components
         Questions in which the teacher is asked about each word, and components of the features that its answers become.
     passes, rate
-        Passes over the questions with 16 weight levels and 16 activity levels, and their peak learning rate.
+        Passes over 5,000 questions with 16 weight levels and 16 activity levels, and their peak learning rate; see
+        `for_questions`.
     spiking_passes, spiking_rate
         Passes of the second phase, with the spikes in the loop, and their peak learning rate.
     trial_passes
@@ -58,3 +64,19 @@ class StudentSettings:
     average: float = 0.99
     word_factor: float = 2.0
     seed: int = 0
+
+    def for_questions(self, n: int) -> StudentSettings:
+        """Return the settings for `n` questions: passes in proportion to the square root of 5,000 / n.
+
+        Few questions are read more often, up to 120 times; of many, each is read less often, but no less than 8 times,
+        so that twenty times as many take about five times as long.  The passes with spikes keep their share.
+        """
+        share = self.spiking_passes / self.passes
+        wanted = round(self.passes * (_QUESTIONS / n) ** 0.5)
+        passes = min(max(wanted, _LEAST_PASSES), _MOST_PASSES)
+        return replace(
+            self,
+            passes=passes,
+            spiking_passes=round(share * passes),
+            versions=min(self.versions, passes),
+        )

@@ -123,6 +123,7 @@ def teach(
         true = None
         if labels is not None:
             true = np.concatenate([labels[rest], np.full(len(more), -1)])
+        settings = settings.for_questions(len(given))
         note(f"teaching {shape}: {settings.passes} passes over {len(given)} questions")
         taught = list(lessons(ask, given, vocabulary, shape.direction, settings, rng, labels=true))
         net = StudentNet(features, classes, shape)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from ...simcore.limits import MAX_WORDS
 from ..errors import ModelFileError
 from ..read.outputs import CONVENTIONAL
 from ..read.runtime import RuntimeEnded
@@ -326,8 +327,11 @@ def _check_answers(teacher: Teacher, probes: list[NDArray[np.int64]]) -> None:
 
 
 def _limits(teacher: Teacher, by_length: list[NDArray[np.int64]]) -> Teacher:
-    """Return the teacher with the fewest and most words that it takes, up to the longest question."""
+    """Return the teacher with the fewest and most words that it takes, up to what the core takes."""
     longest = by_length[-1]
+    if teacher.layout.length is None:
+        # texts of later may be longer than any of these
+        longest = np.resize(longest, max(len(longest), MAX_WORDS))
     known = by_length[len(by_length) // 2]
 
     def runs(n: int) -> bool:

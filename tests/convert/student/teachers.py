@@ -100,6 +100,19 @@ class Network(nn.Module):
         return logits if self.tail is None else self.tail(logits)
 
 
+class Placed(Network):
+    """A convolution that adds an embedding of each word's position, of which there are `positions`."""
+
+    def __init__(self, positions: int) -> None:
+        super().__init__("cnn")
+        self.place = nn.Parameter(0.1 * torch.randn(positions, 16))
+
+    def forward(self, ids: torch.Tensor) -> Any:
+        """Return the logits of questions, (batch, classes)."""
+        x = self.embedding(ids) + self.place[: ids.shape[1]]
+        return self.head(torch.relu(self.convolution(x.transpose(1, 2))).amax(2))
+
+
 def trained(kind: str, asked: Sequence[tuple[str, str]]) -> Network:
     """Return a network that learned the labels of questions."""
     network, split = Network(kind), tokenizer()

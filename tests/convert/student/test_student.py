@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from teachers import CLASSES, Network, exported, questions, tokenizer, trained
+from teachers import CLASSES, Network, Placed, exported, questions, tokenizer, trained
 from typer.testing import CliRunner
 
 from spikewatch.convert.cli import app
@@ -242,3 +242,26 @@ def test_the_report_has_a_section_on_the_teacher(
     assert f"{teacher['held_out_agreement']:.1%}" in section
     assert section.count('class="bar"') == len(teacher["trials"])
     assert "From the teacher to the core" in page
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_texts_longer_than_the_teacher_takes_are_cut_on_the_tokenizers_side(
+    folder: Path, tmp_path: Path, side: str
+) -> None:
+    (tmp_path / "model.onnx").write_bytes(exported(Placed(16)))
+    split = tokenizer()
+    if side == "left":
+        split.enable_truncation(24, direction="left")
+    split.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "calibrate.txt").write_text("\n".join(text for _, text in questions(120, 2)))
+    (tmp_path / "more.txt").write_text("who wrote the book " * 6 + "\n")
+    made = source(tmp_path, labels=folder / "labels.json", more=(tmp_path / "more.txt",))
+    notes: list[str] = []
+    _, converted = convert_and_publish(
+        made, "cut", "1.0.0", registry=tmp_path / "registry", note=notes.append
+    )
+    lost = "first" if side == "left" else "last"
+    line = f"the file takes at most 16 words; tokenizer.json cuts there, and loses the {lost} words of longer texts"
+    assert f"{line}: 1 of 121 questions" in notes
+    cut = json.loads(converted.files["tokenizer.json"])["truncation"]
+    assert (cut["max_length"], cut["direction"].lower()) == (16, side)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
-from teachers import Network, asked, exported
+from teachers import Network, Placed, asked, exported
 
 from spikewatch.convert.errors import ModelFileError
 from spikewatch.convert.read.runtime import Runtime
@@ -54,6 +54,13 @@ def test_the_fewest_words_that_a_file_takes_are_found(tmp_path: Path, runtime: R
     teacher = open_teacher(tmp_path / "model.onnx", runtime, asked(), 3)
     assert teacher.shortest == 3  # the width of its kernel
     assert not teacher.logits([np.array([5, 6])]).any()
+
+
+def test_the_most_words_that_a_file_takes_are_found_beyond_the_questions(
+    tmp_path: Path, runtime: Runtime
+) -> None:
+    (tmp_path / "model.onnx").write_bytes(exported(Placed(50)))
+    assert open_teacher(tmp_path / "model.onnx", runtime, asked(), 3).longest == 50
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ RETRIES: Final = 2
 """Retries of a call that raised an exception; the death of its worker does not count."""
 
 QUIET: Final = {
-    "logging.distributed": "critical",
+    "logging": {"distributed": "critical", "distributed.client": "critical"},
     "distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "critical",
     "distributed.nanny.pre-spawn-environ.DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
     "distributed.comm.timeouts.connect": "5s",  # a result may be on a worker that has just died

@@ -18,7 +18,7 @@ from ..errors import AnswerError
 from ..files import _calls
 from ..files.draft import Draft
 from ..heartbeats import SIMULATOR
-from ..spool import names
+from ..spool import machine, names
 from ..spool.commit import temp
 from .input_file import InputFile
 from .request import Job
@@ -58,9 +58,6 @@ _PASSED: Final = (OSError, KeyboardInterrupt, SystemExit, GeneratorExit)
 
 _SAID: Final = 500
 """Most characters of an exception's text."""
-
-_SPARE_BYTES: Final = 1 << 26
-"""Memory that reading and simulating any input should find."""
 
 ALONE_QUESTIONS: Final = 16
 """Records in a batch of a request that is answered alone: a crash is attributed to a range of this many records."""
@@ -323,16 +320,7 @@ def _result(simulated: Callable[[], Simulated]) -> Simulated:
 
 def _fault(raised: BaseException, stage: str) -> OSError | AnswerError:
     """Return the fault as which an exception counts: neither a bug nor a panic must end the daemon."""
-    if isinstance(raised, MemoryError) and not memory_left():
+    if isinstance(raised, MemoryError) and not machine.has_memory():
         return OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
     said = " ".join(str(raised).split())[:_SAID]
     return AnswerError(f"{type(raised).__name__}: {said}".rstrip(": "), stage=stage)
-
-
-def memory_left() -> bool:
-    """Return whether the machine has memory: a MemoryError is then the fault of an input that asks for too much."""
-    try:
-        bytes(_SPARE_BYTES)
-    except MemoryError:
-        return False
-    return True

@@ -29,6 +29,9 @@ NOT_READABLE: Final = frozenset(
 )
 """Errors of opening a symlink (ELOOP), a socket, a device without a driver, or a file without read permission."""
 
+NOT_LINKED: Final = frozenset({errno.EPERM, errno.EACCES, errno.EMLINK, errno.EXDEV})
+"""Errors of a file that may have no further link: it is another user's, at the file system's limit, or a mount."""
+
 _NO_SUCH_NAME: Final = frozenset({errno.ENOENT, errno.ENAMETOOLONG})
 """Errors of a name that does not exist, or cannot: the marker of a name of 255 bytes."""
 
@@ -153,6 +156,17 @@ def _sync(fd: int) -> None:
 def link(source: int, name: str, target: int, new_name: str) -> None:
     """Hard-link a file under a second name without following symlinks; raise FileExistsError if the name is taken."""
     os.link(name, new_name, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
+
+
+def rename_free(source: int, name: str, target: int, new_name: str) -> None:
+    """Move a file under a free name, where `link` is not allowed; raise FileExistsError if the name is taken.
+
+    Linux's call that does not overwrite is not on every file system, so there is a moment between look and rename: only
+    the daemon creates names in the folders that it moves files to.
+    """
+    if look(target, new_name) is not None:
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), new_name)
+    os.rename(name, new_name, src_dir_fd=source, dst_dir_fd=target)
 
 
 def link_open(fd: int, target: int, new_name: str) -> None:

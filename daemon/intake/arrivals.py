@@ -15,20 +15,24 @@ from ..answering.request import Request
 from ..files import durable
 from ..heartbeats import CLAIMING, LOOP
 from ..log import events
-from ..spool import names
+from ..spool import machine, names
 from ..spool.published import Published
 from .inbox import Inbox, leases_work
+from .refused import RefusedInputs
 from .room import DiskSpace, OutLimit
 from .watch_guard import MissedEvents, WatchGuard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Sequence
+    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
     from concurrent.futures import Future
 
     from ..context import Context
     from ..log.logger import Log
     from ..settings import Settings
     from .watch import Watching
+
+    Left = dict[str, tuple[Request, OSError]]
+    """Inputs that are claimed but must not be answered now, each with the reason."""
 
 BLIND_SCAN_S: Final = 0.25
 """Longest time in seconds between two scans while no file events arrive."""
@@ -61,11 +65,15 @@ class Arrivals:
         self._watch = WatchGuard(context, watcher)
         self._missed = MissedEvents()
         leases = not context.settings().network_fs and leases_work(context.spool)
-        self._inbox = Inbox(context.spool, leases=leases, clock=context.clock)
+        self._refused = RefusedInputs(context, log=log)
+        self._inbox = Inbox(
+            context.spool, leases=leases, clock=context.clock, refused=self._refused
+        )
         self._scan_due_s = 0.0
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="claiming")
-        self._releasing: Future[None] | None = None
-        self._ahead: Future[list[Request]] | None = None
+        self._releasing: tuple[list[Request], Future[dict[str, OSError]]] | None = None
+        self._ahead: Future[tuple[list[Request], Left]] | None = None
+        self._left: Left = {}
 
     def start(self, now: float) -> None:
         """Begin to watch, then scan, so that no file is missed between the two."""
@@ -124,7 +132,7 @@ class Arrivals:
             self._log().warning(events.WATCH_OVERFLOW)
         self._out_limit.check(now, open_inputs=open_inputs)
         # All names in memory are claimed, but the last scan stopped at a full window: scan at once for the rest.
-        backlog_on_disk = self._inbox.full and self._inbox.next_due_s() is None
+        backlog_on_disk = self._inbox.full and self._inbox.drained
         if lost or backlog_on_disk or now >= self._scan_due_s:
             self._disk.check()
             if self._watch.check(now):
@@ -157,14 +165,26 @@ class Arrivals:
         if not requests:
             taken = self._take(now, waiting, settings)
             if taken:
-                self._releasing = self._thread.submit(self._spool.release, _names(taken))
-            requests = self._unanswered(taken, self.release, LOOP)
+                self._releasing = taken, self._thread.submit(self._spool.release, _names(taken))
+            requests = self._unanswered(taken, self.release, self._left, LOOP)
         # Only if the caller now has something to answer: otherwise it would merely wait for the thread.
         if requests and self._inbox.has_due(now):
             self._ahead = self._thread.submit(
-                self._claim_ahead, now, waiting, settings, self._releasing
+                self._claim_ahead,
+                now,
+                waiting,
+                settings,
+                None if self._releasing is None else self._releasing[1],
             )
         return requests
+
+    def take_left(self) -> Left:
+        """Return the inputs that are claimed but must not be answered now, and forget them.
+
+        Most of them cannot be removed from in/.  They are in one of the states that `recovery` knows.
+        """
+        left, self._left = self._left, {}
+        return left
 
     def claimed_ahead(self) -> list[Request]:
         """Return the inputs that the thread has claimed ahead, and forget them.
@@ -177,10 +197,14 @@ class Arrivals:
         """
         self._wait_for_thread()
         ahead, self._ahead = self._ahead, None
-        return [] if ahead is None else ahead.result()
+        if ahead is None:
+            return []
+        requests, left = ahead.result()
+        self._left |= left
+        return requests
 
     def release(self) -> None:
-        """Wait until the claimed inputs have left in/.
+        """Wait until the claimed inputs have left in/; `take_left` then has those that cannot.
 
         Raises
         ------
@@ -189,8 +213,8 @@ class Arrivals:
 
         """
         if self._releasing is not None:
-            releasing, self._releasing = self._releasing, None
-            releasing.result()
+            (taken, releasing), self._releasing = self._releasing, None
+            self._left |= _refused_of(taken, releasing.result())
 
     def distrust(self) -> None:
         """Forget the inputs claimed ahead and make the next `look` scan, after a fault that may have cut claims short.
@@ -199,6 +223,7 @@ class Arrivals:
         """
         self._wait_for_thread()
         self._ahead = None
+        self._refused.rush()
         self._scan_due_s = 0.0
         self._missed.note_scan(None)
 
@@ -208,6 +233,7 @@ class Arrivals:
 
     def _scan(self, now: float) -> None:
         was_full = self._inbox.full
+        self._refused.look(now)
         found = self._inbox.scan(now)
         self._log_seen(found, by="scan")
         # Names without events are reported only where each file has one: not after a scan that stopped at a full
@@ -227,21 +253,22 @@ class Arrivals:
         now: float,
         waiting: Container[str],
         settings: Settings,
-        before: Future[None] | None,
-    ) -> list[Request]:
+        before: Future[dict[str, OSError]] | None,
+    ) -> tuple[list[Request], Left]:
         # Not `result`: the fault of the release before this one belongs to the loop, where `release` raises it.
         if before is not None and before.exception() is not None:
-            return []
+            return [], {}
         taken = self._take(now, waiting, settings)
         # Called here rather than in a further thread: the loop does not wait for this one.
-        self._spool.release(_names(taken))
+        left = _refused_of(taken, self._spool.release(_names(taken)))
         with self._context.heartbeats.busy(CLAIMING):
-            fresh = self._unanswered(taken, lambda: None, CLAIMING)
+            fresh = self._unanswered(taken, lambda: None, left, CLAIMING)
         contents = small_contents(self._spool, _names(fresh))
-        return [
+        requests = [
             Request(name=r.name, arrived_s=r.arrived_s, size=r.size, content=content)
             for r, content in zip(fresh, contents, strict=True)
         ]
+        return requests, left
 
     def _take(self, now: float, waiting: Container[str], settings: Settings) -> list[Request]:
         """Claim inputs; return the small ones first, so that they are settled before a large one begins."""
@@ -249,28 +276,47 @@ class Arrivals:
             return []
         log = self._log()
         most = self._out_limit.allowed(settings.group_files)
-        ready = {request.name: request for request in self._inbox.ready(now, most, settings)}
+        requests, faults = self._inbox.ready(now, most, settings)
+        ready = {request.name: request for request in requests}
         lanes = () if self._spool.lane else settings.models
         for name in self._inbox.take_folders():
             if name in lanes:
                 continue
             log.warning(events.IGNORED, file=names.printable(name), message="it is a folder")
         occupied = [name for name in ready if name in waiting]
-        claimed, busy = self._spool.claim(name for name in ready if name not in waiting)
+        claimed, busy, refused = self._spool.claim(name for name in ready if name not in waiting)
         self._out_limit.claimed(len(claimed))
         for name in (*occupied, *busy):
             self._inbox.put_back(name, now)
+        self._refused.forget((*claimed, *busy))
+        if refused or faults:
+            machine.check(self._spool)
+            self._refused.add(faults | refused, now)
         for name in claimed:
             size = ready[name].size
             log.debug(events.CLAIMED, file=names.printable(name), size_bytes=size)
         return sorted((ready[name] for name in claimed), key=lambda request: request.size)
 
     def _unanswered(
-        self, taken: Sequence[Request], wait_for_release: Callable[[], None], thread: str
+        self,
+        taken: Sequence[Request],
+        wait_for_release: Callable[[], None],
+        left: Left,
+        thread: str,
     ) -> list[Request]:
         """Return the claimed inputs that have no result yet; finish the others.
 
-        `wait_for_release` returns when all of them have left in/; `thread` is the part that sends heartbeats.
+        Parameters
+        ----------
+        taken
+            The claimed inputs.
+        wait_for_release
+            Returns when all of them have left in/, but for those that it adds to `left`.
+        left
+            Those that must not be answered now.
+        thread
+            The part that sends heartbeats.
+
         """
         # Hashing every input would read it twice; only one whose name has a result can be a duplicate.
         results = [names.base(name) + names.RESULT for name in _names(taken)]
@@ -278,22 +324,36 @@ class Arrivals:
         return [
             request
             for request, is_new in zip(taken, new, strict=True)
-            if is_new or not self._is_answered(request.name, wait_for_release, thread)
+            if request.name not in left
+            and (is_new or not self._is_answered(request, wait_for_release, left, thread))
         ]
 
-    def _is_answered(self, name: str, wait_for_release: Callable[[], None], thread: str) -> bool:
-        """Return whether these bytes have a result under this name; if so, move the input to done/."""
-        hearts = self._context.heartbeats
-        known = Published(self._spool).known(
-            name,
-            most_bytes=self._context.settings().most_file_bytes,
-            beat=lambda: hearts.beat(thread),
-        )
+    def _is_answered(
+        self, request: Request, wait_for_release: Callable[[], None], left: Left, thread: str
+    ) -> bool:
+        """Move an input to done/ if its very bytes have a result; return whether it must not be answered now."""
+        hearts, name = self._context.heartbeats, request.name
+        try:
+            known = Published(self._spool).known(
+                name,
+                most_bytes=self._context.settings().most_file_bytes,
+                beat=lambda: hearts.beat(thread),
+            )
+        except OSError:
+            known = None  # the attempt to answer it will report that
         if known is None:
             return False
         sha256, result = known
         wait_for_release()
-        self._context.committer.finish([(name, sha256)])
+        if name in left:
+            return True
+        try:
+            self._context.committer.finish([(name, sha256)])
+        except durable.SyncError:
+            raise
+        except OSError as fault:
+            left[name] = request, fault
+            return True
         file, answer = names.printable(name), names.printable(result)
         self._log().info(events.DUPLICATE, file=file, input_sha256=sha256, result=answer)
         return True
@@ -306,8 +366,17 @@ class Arrivals:
         while not futures.wait([self._ahead], timeout=BEAT_S).done:
             self._context.heartbeats.beat(LOOP)
         # A fault stays in the future: `claimed_ahead` raises it.
-        return 0 if self._ahead.exception() is not None else len(self._ahead.result())
+        return 0 if self._ahead.exception() is not None else len(self._ahead.result()[0])
 
 
 def _names(requests: Iterable[Request]) -> list[str]:
     return [request.name for request in requests]
+
+
+def _refused_of(taken: Iterable[Request], faults: Mapping[str, OSError]) -> Left:
+    """Return the requests whose inputs could not be removed from in/."""
+    if not faults:
+        return {}
+    return {
+        request.name: (request, faults[request.name]) for request in taken if request.name in faults
+    }

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..clock import Clock
     from ..settings import Settings
     from ..spool.folder import Spool
+    from .refused import RefusedInputs
 
 WINDOW: Final = 10_000
 """Most names kept in memory; the rest of a backlog stays on disk until some of them are claimed."""
@@ -99,6 +100,8 @@ class Inbox:
         Whether leases reveal open writers on this file system (see `leases_work`).
     clock
         Its wall time is compared with the change times of files.
+    refused
+        Inputs that could not be claimed; they are no candidates until they are due.
 
     Attributes
     ----------
@@ -107,8 +110,9 @@ class Inbox:
 
     """
 
-    def __init__(self, spool: Spool, *, leases: bool, clock: Clock) -> None:
+    def __init__(self, spool: Spool, *, leases: bool, clock: Clock, refused: RefusedInputs) -> None:
         self._spool = spool
+        self._refused = refused
         self._clock = clock
         # With markers the producer states when an input is complete, so open writers do not matter.
         self._leases = leases and not spool.marker
@@ -130,6 +134,8 @@ class Inbox:
             candidate = self._candidates.get(name)
             if candidate is not None:
                 candidate.due_s, candidate.announced = now, True
+            elif name in self._refused:
+                self._refused.hint(name, now)
             elif len(self._candidates) >= WINDOW:
                 self.full = True  # the next scan finds it
             else:
@@ -150,7 +156,7 @@ class Inbox:
                 if unfinished.skipped(name):
                     self._note_skipped(name)
                     continue
-                if name in self._candidates:
+                if name in self._candidates or name in self._refused:
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     folders.add(name)
@@ -171,13 +177,18 @@ class Inbox:
         self._folders = folders
         return found
 
-    def ready(self, now: float, limit: int, settings: Settings) -> list[Request]:
-        """Return at most `limit` complete inputs, the first seen first, and forget them.
+    def ready(
+        self, now: float, limit: int, settings: Settings
+    ) -> tuple[list[Request], dict[str, OSError]]:
+        """Return at most `limit` complete inputs, the first seen first, and those that cannot be examined; forget all.
 
         Of the settings, `settle_s`, `empty_grace_s`, `unknown_suffix_wait_s` and `scan_s` are used.
         """
         requests: list[Request] = []
+        faults: dict[str, OSError] = {}
         finished: list[str] = []
+        for name in self._refused.due(now):
+            self._candidates.setdefault(name, _candidate(name, now, announced=False))
         # Each round continues this generator where the last one stopped, so no name is examined twice in a turn.  Names
         # are deleted only afterwards: a dict must not change while it is iterated over.
         due = (item for item in self._candidates.items() if item[1].due_s <= now)
@@ -185,6 +196,10 @@ class Inbox:
             found = examine(self._spool.inbox, [name for name, _ in some], leases=self._leases)
             for (name, candidate), facts in zip(some, found, strict=True):
                 candidate.due_s = now + RECHECK_S
+                if isinstance(facts, OSError):
+                    faults[name] = facts
+                    finished.append(name)
+                    continue
                 verdict = self._judge(name, candidate, facts, now, settings)
                 if verdict is Verdict.READY and facts is not None:
                     # The change time, because a rename into in/ sets it and keeps the modification time.
@@ -192,9 +207,11 @@ class Inbox:
                 candidate.held = verdict is Verdict.HELD
                 if verdict not in {Verdict.WAIT, Verdict.HELD}:
                     finished.append(name)
+                if verdict is Verdict.GONE:
+                    self._refused.forget([name])
         for name in finished:
             del self._candidates[name]
-        return requests
+        return requests, faults
 
     def take_folders(self) -> list[str]:
         """Return the folders that scans have found in in/ since the last call; they are not inputs."""
@@ -209,16 +226,27 @@ class Inbox:
 
     def has_due(self, now: float) -> bool:
         """Return whether a name is due."""
-        return any(c.due_s <= now for c in self._candidates.values())
+        refused = self._refused.next_s
+        return any(c.due_s <= now for c in self._candidates.values()) or (
+            refused is not None and refused <= now
+        )
 
     def next_due_s(self) -> float | None:
         """Return when the next name is due, monotonic; None if there is none."""
-        return min((c.due_s for c in self._candidates.values()), default=None)
+        found = [c.due_s for c in self._candidates.values()]
+        refused = self._refused.next_s
+        return min(found if refused is None else [*found, refused], default=None)
+
+    @property
+    def drained(self) -> bool:
+        """True while no name is kept in memory as a candidate."""
+        return not self._candidates
 
     @property
     def expecting(self) -> bool:
         """True while there are names that will become ready without a producer: all but those held open by a writer."""
-        return self.full or any(not c.held for c in self._candidates.values())
+        waiting = any(not c.held for c in self._candidates.values())
+        return self.full or waiting or self._refused.expecting
 
     def _input(self, name: str) -> str:
         """Return the input that a name in in/ refers to.
@@ -311,28 +339,26 @@ def _candidate(name: str, now: float, *, announced: bool) -> Candidate:
     return Candidate(due_s=now, since_s=now, unknown=names.kind(name) is None, announced=announced)
 
 
-def examine(folder: int, names: Sequence[str], *, leases: bool) -> list[FileFacts | None]:
-    """Return the facts of names in a folder; None for those that do not exist.
+def examine(folder: int, names: Sequence[str], *, leases: bool) -> list[FileFacts | OSError | None]:
+    """Return the facts of names in a folder; None for those that do not exist, and the error of a failed look.
 
     With `leases`, each file is probed for open writers: the kernel grants a read lease only if no process has the file
     open for writing.  The lease is released at once.  This needs the file's uid or CAP_LEASE, and a process that
     ignores SIGIO (see `signals`).
-
-    Raises
-    ------
-    OSError
-        The disk.
-
     """
-    found: list[FileFacts | None] = []
+    found: list[FileFacts | OSError | None] = []
     for name, facts in zip(names, _calls.look_all(folder, names, leases), strict=True):
         gone, mode, size, mtime_ns, ctime_ns, unopened, unleased = facts
         if gone == errno.ENOENT:
             found.append(None)
             continue
-        durable.check(gone, name)
-        free = _is_free(name, unopened, unleased) if leases else None
-        found.append(FileFacts(mode, size, mtime_ns, ctime_ns * 1e-9, free))
+        try:
+            durable.check(gone, name)
+            free = _is_free(name, unopened, unleased) if leases else None
+        except OSError as fault:
+            found.append(fault)
+        else:
+            found.append(FileFacts(mode, size, mtime_ns, ctime_ns * 1e-9, free))
     return found
 
 
@@ -356,4 +382,8 @@ def leases_work(spool: Spool) -> bool:
         os.close(fd)
     (after,) = examine(spool.tmp, [name], leases=True)
     durable.unlink(spool.tmp, name)
+    if isinstance(while_open, OSError):
+        raise while_open
+    if isinstance(after, OSError):
+        raise after
     return (while_open and while_open.free) is False and (after and after.free) is True

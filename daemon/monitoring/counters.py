@@ -125,6 +125,8 @@ class RunState:
         Why there are no file events, by lane.
     full
         How little space is free on the disk, by lane.
+    stuck
+        Why inputs can neither be claimed nor settled, by lane and file.
     full_outs
         How many results are in out/, by lane, where these are too many.
     faults
@@ -140,6 +142,7 @@ class RunState:
     deaf: dict[str, str] = field(default_factory=dict)
     full: dict[str, str] = field(default_factory=dict)
     full_outs: dict[str, str] = field(default_factory=dict)
+    stuck: dict[str, dict[str, str]] = field(default_factory=dict)
     faults: dict[str, tuple[str, float]] = field(default_factory=dict)
 
 
@@ -190,6 +193,8 @@ class Counters:
             events.MODEL_FAILED: self._model_failed,
             events.DISK_LOW: self._disk_low,
             events.DISK_OK: self._disk_ok,
+            events.STUCK: self._stuck,
+            events.UNSTUCK: self._unstuck,
             events.OUT_FULL: self._out_full,
             events.OUT_OK: self._out_ok,
         }
@@ -344,6 +349,13 @@ class Counters:
 
     def _out_ok(self, _at: float, event: Mapping[str, Any]) -> None:
         self._now.full_outs.pop(_lane(event), None)
+
+    def _stuck(self, _at: float, event: Mapping[str, Any]) -> None:
+        stuck = self._now.stuck.setdefault(_lane(event), {})
+        stuck[event["file"]] = f"{event['code']}: {event['message']}"
+
+    def _unstuck(self, _at: float, event: Mapping[str, Any]) -> None:
+        self._now.stuck.get(_lane(event), {}).pop(event["file"], None)
 
     def _wall_at(self, at: float) -> float:
         return self._wall() - (self._monotonic() - at)

@@ -147,6 +147,8 @@ def _program(now: RunState) -> Iterator[Metric]:
     yield _gauge(
         "out_full", "1 while out/ holds too many results to claim inputs.", bool(now.full_outs)
     )
+    stuck = sum(map(len, now.stuck.values()))
+    yield _gauge("stuck_files", "Inputs that can neither be claimed nor settled.", stuck)
     build = InfoMetricFamily(PREFIX + "build", "Version of the program.")
     build.add_metric([], {"version": str(now.started.get("version", ""))})
     yield build

@@ -9,7 +9,7 @@ from ..log.events import timestamp
 from .state_files import STATUS_SCHEMA
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from ..clock import Clock
@@ -117,13 +117,11 @@ class Snapshot:
                 yield f"{kind}{f' of lane {lane}' if lane else ''}: {why}"
 
     def problems(self) -> list[str]:
-        """Return one line for each problem: the lines of `not_ready`, and refused newer models."""
+        """Return one line for each problem: the lines of `not_ready`, refused newer models, and stuck inputs."""
         with self.counters.reading() as (_, now):
-            bad = dict(now.bad_models)
-        return [
-            *self.not_ready(),
-            *(f"model {lane or 'of in/'}: {why}" for lane, why in bad.items()),
-        ]
+            bad = [f"model {lane or 'of in/'}: {why}" for lane, why in now.bad_models.items()]
+            bad += [_stuck(lane, files) for lane, files in now.stuck.items() if files]
+        return [*self.not_ready(), *bad]
 
     def document(self) -> dict[str, Any]:
         """Return the status document (docs/operating.md lists its fields)."""
@@ -132,6 +130,7 @@ class Snapshot:
             totals = _totals(sums)
             last = sums.last_success_s
             models, started, ready, stopped = dict(now.models), now.started, now.ready, now.stopped
+            stuck = sum(map(len, now.stuck.values()))
         return {
             "schema": STATUS_SCHEMA,
             "written": timestamp(self._clock.wall()),
@@ -150,6 +149,7 @@ class Snapshot:
                 "oldest": _time(counts.oldest_s if counts else None),
             },
             "work": {"files": counts.work if counts else None},
+            "stuck": {"files": stuck},
             "disk": {
                 "free_bytes": counts.free_bytes if counts else None,
                 "free_inodes": counts.free_inodes if counts else None,
@@ -178,6 +178,13 @@ def line(document: dict[str, Any]) -> str:
     waiting = (document["inbox"]["files"] or 0) + (document["work"]["files"] or 0)
     text = f"{state}: {waiting} waiting, {document['recent']['files_per_s']:g} files/s"
     return "; ".join([text, *document["problems"]])
+
+
+def _stuck(lane: str, files: Mapping[str, str]) -> str:
+    """Return one line on the inputs of a lane that are stuck; it names the first."""
+    file, why = next(iter(files.items()))
+    more = f", and {len(files) - 1} more" if len(files) > 1 else ""
+    return f"stuck{f' in lane {lane}' if lane else ''}: {file}: {why}{more}"
 
 
 def _totals(sums: Sums) -> dict[str, Any]:

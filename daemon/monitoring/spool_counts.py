@@ -120,8 +120,8 @@ def files(folder: Path) -> Iterator[os.DirEntry[str]]:
 
 
 def changed_s(entry: os.DirEntry[str]) -> float | None:
-    """Return the wall time at which a file was put into its folder (inode change time); None if it is gone."""
+    """Return the wall time at which a file was put into its folder (inode change time); None if it cannot be seen."""
     try:
         return entry.stat(follow_symlinks=False).st_ctime
-    except FileNotFoundError:
+    except OSError:  # it is gone, or on a damaged part of the disk
         return None

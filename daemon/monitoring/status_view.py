@@ -172,6 +172,7 @@ def _work(document: Mapping[str, Any], now_s: float) -> RenderableType:
             ("waiting", _count(document["inbox"]["files"])),
             ("oldest", _duration(oldest)),
             ("in progress", _count(document["work"]["files"])),
+            ("stuck", _count(document.get("stuck", {}).get("files"))),
             ("answered", _count(files["done"])),
             ("questions", _count(questions["ok"])),
             ("failed", _count(files["failed"])),

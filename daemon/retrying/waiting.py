@@ -5,9 +5,10 @@ Each is answered alone; after every fault of the machine, the pause before its n
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from heapq import nsmallest
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..answering.request import Request
 from ..backoff import Backoff
@@ -15,7 +16,7 @@ from ..errors import AnswerError, fault_name
 from ..files import durable
 from ..heartbeats import LOOP
 from ..log import events
-from ..spool import names
+from ..spool import machine, names
 from ..spool.recovery import ClaimState, reconcile
 from .attempts import Attempts
 
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
     from ..context import Context
     from ..log.logger import Log
+
+
+TRIES: Final = 3
+"""Faults of its own in a row after which an input counts as stuck: it is still tried, but only this is logged."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,12 +44,20 @@ class Retry:
         Length of the pause that ends then.
     arrived_s
         Wall time of its arrival in in/.
+    tries
+        Faults in a row that were the input's own: the machine worked.
 
     """
 
     due_s: float
     pause_s: float
     arrived_s: float
+    tries: int = 0
+
+    @property
+    def stuck(self) -> bool:
+        """Whether it was reported, as an input that does not get on."""
+        return self.tries >= TRIES
 
 
 class Waiting:
@@ -68,6 +81,7 @@ class Waiting:
         self._attempts = Attempts(context.spool)
         self._retries: dict[str, Retry] = {}
         self._deadly: set[str] = set()
+        self._judged: tuple[OSError | None, bool] = None, True
 
     def close(self) -> None:
         """Close the record of attempts."""
@@ -88,6 +102,11 @@ class Waiting:
         """Return whether an input must be quarantined: the process died during `max_attempts` of its claims."""
         return name in self._deadly
 
+    @property
+    def hopeful(self) -> bool:
+        """True while an input waits that is not stuck."""
+        return any(not retry.stuck for retry in self._retries.values())
+
     def recover(self, now: float) -> None:
         """Complete the steps that an earlier process left half done, and add the inputs that have no answer.
 
@@ -98,11 +117,17 @@ class Waiting:
 
         """
         states: dict[str, ClaimState] = {}
+        faults: dict[str, OSError] = {}
         for name in durable.listing(self._spool.work):
             self._context.heartbeats.beat(LOOP)
             if not name.startswith("."):
-                states[name] = self._reconcile(name)
-        claims = self._attempts.recover([n for n, state in states.items() if state.unanswered])
+                found = self._reconcile(name)
+                if isinstance(found, OSError):
+                    faults[name] = found
+                else:
+                    states[name] = found
+        open_inputs = [n for n, state in states.items() if state.unanswered]
+        claims = self._attempts.recover([*open_inputs, *faults])
         for name, state in states.items():
             self._log_recovered(name, state, claims.get(name, 0))
         wall = self._context.clock.wall
@@ -111,17 +136,17 @@ class Waiting:
         self._deadly = {name for name, count in claims.items() if count >= most}
         # Those with the fewest claims first: an input that kills the process must not keep others from being tried.
         for name in sorted(claims, key=claims.__getitem__):
-            # A link changes the inode's change time, so this is the time of the claim: the arrival itself is not kept.
-            facts = durable.look(self._spool.work, name)
-            arrived = wall() if facts is None else facts.st_ctime
-            self._add(name, arrived_s=arrived, now=now, at_once=True)
+            arrived = self._claimed_s(name)
+            if name in faults:
+                self.again(Request(name=name, arrived_s=arrived), faults[name], now)
+            else:
+                self._add(name, arrived_s=arrived, now=now, at_once=True)
 
     def adopt(self, now: float) -> None:
         """Add all inputs in work/, after a fault has interrupted claims; none of them may be in progress."""
         for name in durable.listing(self._spool.work):
-            facts = durable.look(self._spool.work, name)
-            if not name.startswith(".") and name not in self._retries and facts is not None:
-                self._add(name, arrived_s=facts.st_ctime, now=now, at_once=True)
+            if not name.startswith(".") and name not in self._retries:
+                self._add(name, arrived_s=self._claimed_s(name), now=now, at_once=True)
 
     def due(self, now: float) -> list[Request]:
         """Return inputs that are due and have no answer yet, at most `group_files`; they wait until they are settled.
@@ -136,8 +161,10 @@ class Waiting:
         for name in self._due_names(now):
             # A fault may have come after the commit, or somebody may have removed the input.
             state = self._reconcile(name)
-            if state.unanswered:
-                arrived = self._retries[name].arrived_s
+            arrived = self._retries[name].arrived_s
+            if isinstance(state, OSError):
+                self.again(Request(name=name, arrived_s=arrived), state, now)
+            elif state.unanswered:
                 attempt = self._attempts.next(name)
                 requests.append(Request(name=name, arrived_s=arrived, attempt=attempt))
             else:
@@ -149,15 +176,19 @@ class Waiting:
     def again(self, request: Request, fault: OSError | AnswerError, now: float) -> None:
         """Leave an input in work/ to be tried again alone: after a pause, or at once after its first `AnswerError`."""
         code = fault_name(fault) if isinstance(fault, OSError) else fault.code
-        at_once = isinstance(fault, AnswerError) and request.name not in self._retries
-        pause = self._add(request.name, arrived_s=request.arrived_s, now=now, at_once=at_once)
-        self._log().warning(
-            events.RETRY,
-            file=names.printable(request.name),
-            code=code,
-            message=str(fault),
-            retry_in_s=pause,
+        before = self._retries.get(request.name)
+        at_once = isinstance(fault, AnswerError) and before is None
+        tries = before.tries if before else 0
+        if isinstance(fault, OSError) and tries < TRIES:
+            tries = tries + 1 if self._works_after(fault) else 0
+        pause = self._add(
+            request.name, arrived_s=request.arrived_s, now=now, at_once=at_once, tries=tries
         )
+        said = {"file": names.printable(request.name), "code": code, "message": str(fault)}
+        if tries < TRIES:
+            self._log().warning(events.RETRY, **said, retry_in_s=pause)
+        elif before is None or not before.stuck:
+            self._log().warning(events.STUCK, **said)
 
     def accuse(self, name: str) -> bool:
         """Count a failure of the simulator against an input; return whether it has used up its attempts."""
@@ -170,28 +201,55 @@ class Waiting:
     def settled(self, *final: str) -> None:
         """Forget inputs that have a result or are quarantined."""
         for name in final:
-            self._retries.pop(name, None)
+            retry = self._retries.pop(name, None)
+            if retry is not None and retry.stuck:
+                self._log().info(events.UNSTUCK, file=names.printable(name))
             self._deadly.discard(name)
         self._attempts.forget(*final)
 
-    def _reconcile(self, name: str) -> ClaimState:
+    def _reconcile(self, name: str) -> ClaimState | OSError:
+        """Complete an interrupted step of an input; return its fault if the machine is not to blame."""
         hearts = self._context.heartbeats
-        return reconcile(
-            self._spool,
-            self._context.committer,
-            name,
-            most_bytes=self._context.settings().most_file_bytes,
-            beat=lambda: hearts.beat(LOOP),
-        )
+        try:
+            return reconcile(
+                self._spool,
+                self._context.committer,
+                name,
+                most_bytes=self._context.settings().most_file_bytes,
+                beat=lambda: hearts.beat(LOOP),
+            )
+        except durable.SyncError:
+            raise
+        except OSError as fault:
+            machine.check(self._spool)
+            return fault
 
-    def _add(self, name: str, *, arrived_s: float, now: float, at_once: bool = False) -> float:
+    def _works_after(self, fault: OSError) -> bool:
+        """Return whether the machine works although there was a fault, which several inputs may share."""
+        if fault is not self._judged[0]:
+            bad = isinstance(fault, durable.SyncError) or not machine.works(self._spool)
+            self._judged = fault, not bad
+        return self._judged[1]
+
+    def _claimed_s(self, name: str) -> float:
+        """Return the wall time of an input's claim, when its inode changed; that of its arrival is not kept."""
+        with suppress(OSError):
+            if (facts := durable.look(self._spool.work, name)) is not None:
+                return facts.st_ctime
+        return self._context.clock.wall()
+
+    def _add(
+        self, name: str, *, arrived_s: float, now: float, at_once: bool = False, tries: int = 0
+    ) -> float:
         """Add an input; return its pause in seconds (0 with `at_once`)."""
         pause = 0.0
         if not at_once:
             before = self._retries.get(name)
             backoff = Backoff.of(self._context.settings())
             pause = backoff.after(before.pause_s if before else 0.0)
-        self._retries[name] = Retry(due_s=now + pause, pause_s=pause, arrived_s=arrived_s)
+        self._retries[name] = Retry(
+            due_s=now + pause, pause_s=pause, arrived_s=arrived_s, tries=tries
+        )
         return pause
 
     def _due_names(self, now: float) -> list[str]:

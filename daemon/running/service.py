@@ -84,6 +84,7 @@ class Service:
         self._pause_s = 0.0
         self._orphans = False
         self._apart: set[str] = set()
+        self._held: set[str] = set()
         self._unsynced: list[OSError] = []
         self._in_flight: deque[tuple[list[Job], Future[Settled]]] = deque()
 
@@ -121,7 +122,7 @@ class Service:
     @property
     def idle(self) -> bool:
         """True when there is nothing to do until a producer drops a file."""
-        busy = self._orphans or self._in_flight or len(self._waiting)
+        busy = self._orphans or self._in_flight or self._waiting.hopeful
         return not (busy or self._arrivals.expecting)
 
     @property
@@ -156,11 +157,13 @@ class Service:
             in_flight = sum(len(group) for group, _ in self._in_flight)
             self._arrivals.look(now, open_inputs=len(self._waiting) + in_flight)
             again = self._waiting.due(now)
+            self._held.clear()  # the jobs of the turns before are settled, or wait
             fresh = self._arrivals.claim(now, waiting=self._waiting)
         except OSError as fault:
             self._pause(fault, now)
             return False
         self._pause_s = 0.0  # the disk works again: the next fault begins with the shortest pause
+        self._hold(now)
         if not (fresh or again):
             return self._land(now)
         self._answer(fresh, now)
@@ -216,7 +219,24 @@ class Service:
             for request in left:
                 self._retry(request, fault, now)
             return False
+        self._hold(now)
         return True
+
+    def _hold(self, now: float) -> None:
+        """Keep the inputs that cannot leave in/ for another attempt: what was answered now must not become final."""
+        for request, fault in self._arrivals.take_left().values():
+            self._held.add(request.name)
+            self._retry(request, fault, now)
+
+    def _finished(self) -> list[Job]:
+        """Take the group of finished jobs, without those whose inputs are held."""
+        group = self._settling.take()
+        if not self._held:
+            return group
+        for job in group:
+            if job.request.name in self._held:
+                job.drop()
+        return [job for job in group if job.request.name not in self._held]
 
     def _answer_alone(self, request: Request, now: float) -> None:
         def trial(at: int) -> AbstractContextManager[None]:
@@ -243,14 +263,14 @@ class Service:
 
     def _settle(self, now: float) -> None:
         """Settle the finished jobs, after all groups before them."""
-        group = self._settling.take()
+        group = self._finished()
         self._land(now)
         if group:
             self._conclude(self._settling.settle(group), now)
 
     def _settle_meanwhile(self, now: float) -> None:
         """Settle the finished jobs in a thread while the loop goes on; `_land` waits for that."""
-        group = self._settling.take()
+        group = self._finished()
         if not group:
             return
         # With too many groups, wait for the oldest: this bounds open files and memory.

@@ -314,13 +314,15 @@ class Committer:
 
 
 def _move(source: int, name: str, target: int, new_name: str) -> None:
-    """Link a file under a free name, or rename it if the kernel refuses hard links to other users' files."""
+    """Link a file under a free name, or rename it if it may have no further link."""
     # Somebody removed the file from work/: there is nothing left to move.
     with suppress(FileNotFoundError):
         try:
             durable.link(source, name, target, new_name)
-        except PermissionError:
-            os.rename(name, new_name, src_dir_fd=source, dst_dir_fd=target)
+        except OSError as fault:
+            if fault.errno not in durable.NOT_LINKED:
+                raise
+            durable.rename_free(source, name, target, new_name)
 
 
 def _summary(name: str, sha256: str, summary: Mapping[str, Any]) -> bytes:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from ..errors import TEMPORARY, SpoolError, SpoolLostError
 from ..files import _calls, durable
 from ..files.durable import Durability
 from ..files.mounts import mount_of
-from . import shards
+from . import machine, shards
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -33,7 +33,24 @@ PUT_OLD_S: Final = 36 * 3600.0
 BALLAST: Final = ".ballast"
 """The file in tmp/ that is removed when the disk is full."""
 
-_NO_LINK: Final = frozenset({errno.EPERM, errno.EMLINK})
+
+class Claims(NamedTuple):
+    """What became of inputs that were to be claimed.
+
+    Attributes
+    ----------
+    claimed
+        Names that are now in work/.
+    busy
+        Names whose predecessor is still in work/.
+    refused
+        Names of inputs that can be neither linked nor renamed, with the reasons.
+
+    """
+
+    claimed: list[str]
+    busy: list[str]
+    refused: dict[str, OSError]
 
 
 class Spool:
@@ -188,21 +205,15 @@ class Spool:
         self.inbox = fd
         return True
 
-    def claim(self, names: Iterable[str]) -> tuple[list[str], list[str]]:
+    def claim(self, names: Iterable[str]) -> Claims:
         """Claim inputs by linking them into work/; the caller must then `release` them.
 
         An input is unlinked from in/ only after its name in work/ is on the disk, so it always has a durable name.
         A rename would be shorter, but watchdog holds the events of in/ back for half a second to pair the two halves of
         a move.
 
-        Returns
-        -------
-        claimed, busy
-            Names that are now in work/, and names whose predecessor is still in work/.
-
         """
-        linked: list[str] = []
-        busy: list[str] = []
+        claims = Claims([], [], {})
         names = list(names)
         errors = _calls.link_all(self.inbox, names, self.work, names)
         for name, error in zip(names, errors, strict=True):
@@ -211,17 +222,39 @@ class Spool:
             if error == errno.EEXIST:
                 # The same file: an earlier claim was interrupted before its unlink, and this one completes it.
                 here, there = durable.look(self.inbox, name), durable.look(self.work, name)
-                (linked if durable.same_file(here, there) else busy).append(name)
+                (claims.claimed if durable.same_file(here, there) else claims.busy).append(name)
                 continue
-            if error not in _NO_LINK or not self._claim_by_rename(name):
-                durable.check(error, name)
-            linked.append(name)
-        return linked, busy
+            try:
+                if error in durable.NOT_LINKED:
+                    # The kernel protects other users' files (fs.protected_hardlinks), and has a limit of links.
+                    durable.rename_free(self.inbox, name, self.work, name)
+                else:
+                    durable.check(error, name)
+            except FileNotFoundError:
+                continue
+            except FileExistsError:
+                claims.busy.append(name)
+            except OSError as fault:
+                why = f"cannot be moved to work/: {fault.strerror}"
+                claims.refused[name] = OSError(fault.errno, why, name)
+            else:
+                claims.claimed.append(name)
+        return claims
 
-    def release(self, claimed: Sequence[str]) -> None:
-        """Sync work/ and then remove claimed inputs from in/."""
+    def release(self, claimed: Sequence[str]) -> dict[str, OSError]:
+        """Sync work/ and then remove claimed inputs from in/; return those that cannot be removed, with the reasons.
+
+        Raises
+        ------
+        OSError
+            The machine is at fault.
+
+        """
         durable.sync_folder(self.work, self.durability)
-        self.unlink_claimed(claimed)
+        refused = self.unlink_claimed(claimed)
+        if refused:
+            machine.check(self)
+        return refused
 
     def sweep(self, wall: float) -> int:
         """Remove the files that earlier processes left in tmp/; return their number."""
@@ -235,30 +268,39 @@ class Spool:
                     continue
             durable.unlink(self.tmp, name)
             old += 1
+        machine.tidy(self)
         return old
 
-    def _claim_by_rename(self, name: str) -> bool:
-        # The kernel refuses hard links to other users' files (fs.protected_hardlinks).  A rename overwrites, but is
-        # safe here: only the process with the lock creates names in work/.
-        if durable.look(self.work, name) is not None:
-            return False
-        os.rename(name, name, src_dir_fd=self.inbox, dst_dir_fd=self.work)
-        return True
-
-    def unlink_claimed(self, names: Sequence[str]) -> None:
-        """Remove inputs from in/ whose names in work/ are durable.
+    def unlink_claimed(self, names: Sequence[str]) -> dict[str, OSError]:
+        """Remove inputs from in/ whose names in work/ are durable; return those that cannot be removed.
 
         The marker is removed first: if it stayed, it would declare the next file of that name complete.
         """
         # A producer may have replaced the file since it was linked, so a name is removed only if it is still a link to
         # the claimed file.  A moment remains between check and unlink: Linux has no call that does both.
+        refused: dict[str, OSError] = {}
         if self.marker:
             for name in names:
-                if durable.same_file(durable.look(self.inbox, name), durable.look(self.work, name)):
-                    durable.unlink(self.inbox, name + self.marker)
+                try:
+                    self._unlink_marker(name)
+                except OSError as fault:
+                    refused[name] = _unremovable(fault.errno, name)
+            names = [name for name in names if name not in refused]
         errors = _calls.unlink_twins(self.inbox, self.work, names)
         for name, error in zip(names, errors, strict=True):
-            durable.check(error, name)
+            if error:
+                refused[name] = _unremovable(error, name)
+        return refused
+
+    def _unlink_marker(self, name: str) -> None:
+        here = durable.look(self.inbox, name)
+        # None: the input was renamed into work/, or its producer has removed it since.
+        if here is None or durable.same_file(here, durable.look(self.work, name)):
+            durable.unlink(self.inbox, name + self.marker)
+
+
+def _unremovable(error: int | None, name: str) -> OSError:
+    return OSError(error, f"cannot be removed from in/: {os.strerror(error or 0)}", name)
 
 
 def missing_folders(path: Path) -> list[str]:

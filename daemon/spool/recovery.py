@@ -74,7 +74,8 @@ def reconcile(
     # Only a second name of the same inode proves a state: a file of equal name may be another input.
     if durable.same_file(here, durable.look(spool.inbox, name)):
         durable.sync_folder(spool.work, spool.durability)
-        spool.unlink_claimed([name])
+        for fault in spool.unlink_claimed([name]).values():
+            raise fault
         state = ClaimState.HALF_CLAIMED
     if durable.same_file(here, durable.look(spool.done, name)):
         durable.sync_folder(spool.done, spool.durability)

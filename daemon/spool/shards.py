@@ -237,8 +237,16 @@ def _return(work: Path, inbox: Path) -> None:
         names = [name for name in durable.listing(source) if not name.startswith(".")]
         for name in names:
             # The name may exist in in/: as the same file, half claimed, or as a newer file; the older one then stays.
-            with suppress(FileExistsError):
+            # So does a file that can be neither linked nor renamed, until the next start.
+            try:
                 durable.link(source, name, target, name)
+            except FileExistsError:
+                continue
+            except OSError as fault:
+                if fault.errno not in durable.NOT_LINKED:
+                    raise
+                with suppress(OSError):
+                    durable.rename_free(source, name, target, name)
         # Before any name is removed here, as in `reconcile`: otherwise a power cut could take away both names.
         os.fsync(target)
         for name in names:

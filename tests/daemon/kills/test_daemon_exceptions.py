@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from daemon_support import MODEL, Bench, check_log, content, failed
 
-from spikewatch.daemon.answering import input_file, pipeline
+from spikewatch.daemon.answering import input_file
 from spikewatch.daemon.files import _calls
+from spikewatch.daemon.spool import machine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,7 +99,7 @@ def test_a_machine_without_memory_counts_against_nobody(
     hand: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raise_on_reading(monkeypatch, MemoryError())
-    monkeypatch.setattr(pipeline, "memory_left", lambda: False)
+    monkeypatch.setattr(machine, "has_memory", lambda: False)
     drop_all(hand)
     for _ in range(10):
         hand.turn(passed_s=40.0)

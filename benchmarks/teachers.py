@@ -141,10 +141,18 @@ def train(kind: str, corpus: Corpus, folder: Path, seed: int) -> None:
     if KINDS[kind] == "keras":
         _train_keras(kind, encoded, words.get_vocab_size(), len(corpus.labels), folder, seed)
         return
+    classes = len(corpus.labels)
+    write_network(kind, encoded, words.get_vocab_size(), classes, folder / "model.onnx", seed)
+
+
+def write_network(
+    kind: str, encoded: Encoded, words: int, classes: int, path: Path, seed: int
+) -> None:
+    """Train a network of PyTorch on word ids and classes, and export it."""
     torch.manual_seed(seed)
-    net = Teacher(kind, words.get_vocab_size(), len(corpus.labels))
+    net = Teacher(kind, words, classes)
     _fit(net, encoded, np.random.default_rng(seed))
-    _export(net.eval(), folder / "model.onnx")
+    _export(net.eval(), path)
 
 
 def _fit(net: Teacher, encoded: Encoded, rng: np.random.Generator) -> None:

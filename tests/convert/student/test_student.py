@@ -73,6 +73,7 @@ def test_the_core_answers_as_the_teacher(published: tuple[Pin, Converted, list[s
     (line,) = (n for n in notes if "is taught" in n)
     assert "operator LSTM is not supported" in line
     assert any("--more FILE" in n for n in notes)  # 400 questions are few
+    assert any("120 passes over 360 questions" in n for n in notes)  # and read often
 
 
 def test_the_card_and_the_figures_name_the_teacher(

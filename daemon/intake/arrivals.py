@@ -214,7 +214,7 @@ class Arrivals:
         """
         if self._releasing is not None:
             (taken, releasing), self._releasing = self._releasing, None
-            self._left |= _refused_of(taken, releasing.result())
+            self._left |= self._refused_of(taken, releasing.result())
 
     def distrust(self) -> None:
         """Forget the inputs claimed ahead and make the next `look` scan, after a fault that may have cut claims short.
@@ -260,7 +260,7 @@ class Arrivals:
             return [], {}
         taken = self._take(now, waiting, settings)
         # Called here rather than in a further thread: the loop does not wait for this one.
-        left = _refused_of(taken, self._spool.release(_names(taken)))
+        left = self._refused_of(taken, self._spool.release(_names(taken)))
         with self._context.heartbeats.busy(CLAIMING):
             fresh = self._unanswered(taken, lambda: None, left, CLAIMING)
         contents = small_contents(self._spool, _names(fresh))
@@ -296,6 +296,13 @@ class Arrivals:
             size = ready[name].size
             log.debug(events.CLAIMED, file=names.printable(name), size_bytes=size)
         return sorted((ready[name] for name in claimed), key=lambda request: request.size)
+
+    def _refused_of(self, taken: Iterable[Request], faults: Mapping[str, OSError]) -> Left:
+        """Return the requests whose inputs could not be removed from in/; raise OSError if the machine is at fault."""
+        if not faults:
+            return {}
+        machine.check(self._spool)
+        return {r.name: (r, faults[r.name]) for r in taken if r.name in faults}
 
     def _unanswered(
         self,
@@ -371,12 +378,3 @@ class Arrivals:
 
 def _names(requests: Iterable[Request]) -> list[str]:
     return [request.name for request in requests]
-
-
-def _refused_of(taken: Iterable[Request], faults: Mapping[str, OSError]) -> Left:
-    """Return the requests whose inputs could not be removed from in/."""
-    if not faults:
-        return {}
-    return {
-        request.name: (request, faults[request.name]) for request in taken if request.name in faults
-    }

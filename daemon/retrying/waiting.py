@@ -132,6 +132,7 @@ class Waiting:
             self._log_recovered(name, state, claims.get(name, 0))
         wall = self._context.clock.wall
         self._spool.sweep(wall())
+        machine.tidy(self._spool)
         most = self._context.settings().max_attempts
         self._deadly = {name for name, count in claims.items() if count >= most}
         # Those with the fewest claims first: an input that kills the process must not keep others from being tried.

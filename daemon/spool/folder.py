@@ -14,7 +14,7 @@ from ..errors import TEMPORARY, SpoolError, SpoolLostError
 from ..files import _calls, durable
 from ..files.durable import Durability
 from ..files.mounts import mount_of
-from . import machine, shards
+from . import shards
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -242,19 +242,9 @@ class Spool:
         return claims
 
     def release(self, claimed: Sequence[str]) -> dict[str, OSError]:
-        """Sync work/ and then remove claimed inputs from in/; return those that cannot be removed, with the reasons.
-
-        Raises
-        ------
-        OSError
-            The machine is at fault.
-
-        """
+        """Sync work/ and then remove claimed inputs from in/; return those that cannot be removed, with the reasons."""
         durable.sync_folder(self.work, self.durability)
-        refused = self.unlink_claimed(claimed)
-        if refused:
-            machine.check(self)
-        return refused
+        return self.unlink_claimed(claimed)
 
     def sweep(self, wall: float) -> int:
         """Remove the files that earlier processes left in tmp/; return their number."""
@@ -268,7 +258,6 @@ class Spool:
                     continue
             durable.unlink(self.tmp, name)
             old += 1
-        machine.tidy(self)
         return old
 
     def unlink_claimed(self, names: Sequence[str]) -> dict[str, OSError]:

@@ -191,7 +191,14 @@ def test_a_kept_teacher_is_a_layer_of_its_own_with_all_its_weights(
     arguments = ["publish", str(model), "--registry", str(tmp_path / "registry")]
     for name in ("tokenizer.json", "labels.json"):
         arguments += [f"--{name.removesuffix('.json')}", str(folder / name)]
-    arguments += ["--calibrate", str(folder / "calibrate.txt"), "--keep-teacher"]
+    (tmp_path / "more.txt").write_text("\n".join(text for _, text in questions(60, 9)))
+    arguments += [
+        "--calibrate",
+        str(folder / "calibrate.txt"),
+        "--more",
+        str(tmp_path / "more.txt"),
+    ]
+    arguments += ["--keep-teacher"]
     done = CliRunner().invoke(app, [*arguments, "--name", "lstm", "--version", "1.0.0"])
     assert done.exit_code == 0, done.output
     registry = Registry(tmp_path / "registry")
@@ -202,6 +209,7 @@ def test_a_kept_teacher_is_a_layer_of_its_own_with_all_its_weights(
     (plain,) = (layer for layer in details.layers if layer.path == "model.onnx")
     assert (layer.digest, layer.media_type) == (details.teacher.digest, plain.media_type)
     files = registry.load("lstm:1.0.0").files
+    assert json.loads(files["eval.json"])["teacher"]["more"] == 60
     assert "kept beside it as `teacher.onnx`" in files["MODEL_CARD.md"].decode()
     kept, given = (
         onnxruntime.InferenceSession(what).run(None, {"ids": np.array([[2, 3, 4]])})[0]

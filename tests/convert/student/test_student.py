@@ -216,6 +216,12 @@ def test_a_kept_teacher_is_a_layer_of_its_own_with_all_its_weights(
         for what in (files["teacher.onnx"], folder / "model.onnx")
     )
     np.testing.assert_array_equal(kept, given)
+    registry.export("lstm:1.0.0", tmp_path / "lstm.tar")
+    copy = Registry.init(tmp_path / "copy")
+    copy.import_(tmp_path / "lstm.tar")
+    copy.gc(grace=0)
+    assert copy.verify(deep=True).ok
+    assert copy.load("lstm:1.0.0", ["teacher.onnx"]).files["teacher.onnx"] == files["teacher.onnx"]
 
 
 def test_without_keep_teacher_only_name_and_digest_are_published(

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from registry_support import CREATED, STAGES, Run, model_files, publish
 
+from spikewatch.registry.references import digest_of
+
 if TYPE_CHECKING:
     from spikewatch.registry import Registry
 
@@ -133,3 +135,31 @@ def test_a_file_of_invalid_json_is_refused_in_one_line(
 
     assert (found.code, found.out, found.err.count("\n")) == (2, "", 1)
     assert "labels.json: not valid JSON" in found.err
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_show_names_the_teacher_of_an_imitation(run: Run, registry: Registry, kept: bool) -> None:
+    data = b"the teacher"
+    digest = digest_of(data)
+    teacher = {"file": "lstm.onnx", "sha256": digest.removeprefix("sha256:")}
+    files = {"eval.json": json.dumps({"teacher": teacher}).encode()}
+    files |= {"teacher.onnx": data} if kept else {}
+    registry.publish("trec", "1.0.0", files, created=CREATED)
+    where = "kept as teacher.onnx" if kept else "not kept"
+    shown = run("show", "trec:1.0.0").out.splitlines()
+    (line,) = (line for line in shown if line.startswith("teacher "))
+    assert line.split(maxsplit=1)[1] == f"lstm.onnx, {digest}, {where}"
+    document = json.loads(run("show", "trec:1.0.0", "--json").out)
+    path = "teacher.onnx" if kept else None
+    assert document["teacher"] == {"file": "lstm.onnx", "digest": digest, "kept": path}
+
+
+@pytest.mark.parametrize(
+    "teacher", [None, [], "lstm.onnx", {"file": 3}, {"file": "a", "sha256": "b"}, {"sha256": "c"}]
+)
+def test_show_ignores_a_teacher_of_another_form(
+    run: Run, registry: Registry, teacher: object
+) -> None:
+    files = {"eval.json": json.dumps({"teacher": teacher}).encode()}
+    registry.publish("trec", "1.0.0", files, created=CREATED)
+    assert json.loads(run("show", "trec:1.0.0", "--json").out)["teacher"] is None

@@ -87,7 +87,11 @@ class ClosedForm:
 
 
 def closed_form(
-    network: ElmanNetwork, questions: list[NDArray[np.int64]], *, lines: int | None = None
+    network: ElmanNetwork,
+    questions: list[NDArray[np.int64]],
+    *,
+    lines: int | None = None,
+    roomy: bool = False,
 ) -> ClosedForm:
     """Constrain a float network to one core in closed form.
 
@@ -99,6 +103,8 @@ def closed_form(
         Word ids of the calibration questions, each at least one word.
     lines
         Lines that the network may use of a core that it shares; None: it has a core to itself.
+    roomy
+        Whether each hidden unit becomes as many units as fit, even if fewer agree better: training makes use of them.
 
     Raises
     ------
@@ -119,7 +125,8 @@ def closed_form(
     network = flip_saturating_units(network, questions)
     # With several units of the core for each hidden unit, their spikes' errors differ and average out.
     best, most = None, -1.0  # on a tie, the network of more copies is kept
-    for copies in sorted({1, 1 if lines else copies_that_fit(network)}, reverse=True):
+    fitting = 1 if lines else copies_that_fit(network)
+    for copies in [fitting] if roomy else sorted({1, fitting}, reverse=True):
         found, agreement = _with_copies(repeat_units(network, copies), copies, questions, lines)
         if agreement > most:
             best, most = found, agreement

@@ -48,7 +48,8 @@ class PlacedNetwork:
         Origin of `network`.  With `distill` it is the closed form if that agreed better with the float network; with
         `labels` it is always the distilled network.
     closed_form_agreement : float
-        Share of the calibration questions on which the closed form's core gives the float network's label, 0..1.
+        Share of the questions on which the closed form's core gives the float network's label, 0..1: of the
+        calibration questions, with `distill` of changed versions of them as well.
 
     """
 
@@ -150,11 +151,16 @@ def bring_to_core(
     logits = network.logits(questions)
     labels = logits.argmax(axis=1)
     if network.backward is None:
-        closed = closed_form(network, questions)
+        closed = closed_form(network, questions, roomy=recipe == "distill")
         wide = _wide(network, closed, questions)
     else:
         closed, wide = constrain_both_directions(network, questions)
-    matched = match_responses(closed.spiking, questions, labels, closed.neurons, logits=logits)
+    judges = questions
+    if recipe == "distill" and not closed.on_grid:
+        judges = _judges(network, questions, seed)
+        logits = network.logits(judges)
+        labels = logits.argmax(axis=1)
+    matched = match_responses(closed.spiking, judges, labels, closed.neurons, logits=logits)
     in_closed_form = PlacedNetwork(
         network=closed.spiking,
         matched=matched,
@@ -168,8 +174,17 @@ def bring_to_core(
         note("the network is on the core's grid already: there is nothing to distil")
         return in_closed_form
     return _distilled(
-        network, closed, questions, in_closed_form, recipe, truth, seed, note, progress
+        network, closed, questions, judges, in_closed_form, recipe, truth, seed, note, progress
     )
+
+
+def _judges(
+    network: ElmanNetwork, questions: list[NDArray[np.int64]], seed: int
+) -> list[NDArray[np.int64]]:
+    """Return the questions that judge the cores of a distillation."""
+    from .distil import DistilSettings, judging_questions  # noqa: PLC0415 - as in `_distilled`
+
+    return judging_questions(questions, len(network.rows), DistilSettings(seed=seed))
 
 
 def _wide(
@@ -190,6 +205,7 @@ def _distilled(
     network: ElmanNetwork,
     closed: ClosedForm,
     questions: list[NDArray[np.int64]],
+    judges: list[NDArray[np.int64]],
     in_closed_form: PlacedNetwork,
     recipe: Recipe,
     truth: NDArray[np.int64] | None,
@@ -205,7 +221,8 @@ def _distilled(
         closed.integer,
         network,
         questions,
-        DistilSettings(seed=seed),
+        DistilSettings(seed=seed) if true is None else DistilSettings.with_labels(seed),
+        judges=judges,
         truth=true,
         note=note,
         progress=progress,

@@ -15,10 +15,16 @@ pytest.importorskip("torch", reason="distilling needs the extra [train]")
 import torch
 
 from spikewatch.convert.constraining.bidirectional import constrain_both_directions
-from spikewatch.convert.constraining.distil import DistilSettings, distil, train_student
+from spikewatch.convert.constraining.distil import (
+    DistilSettings,
+    distil,
+    judging_questions,
+    train_student,
+)
 from spikewatch.convert.constraining.distil.questions import pack
 from spikewatch.convert.constraining.distil.student import Student
-from spikewatch.convert.constraining.response_matching import hidden_neurons
+from spikewatch.convert.constraining.recipe import bring_to_core
+from spikewatch.convert.constraining.response_matching import answer_on_core, hidden_neurons
 from spikewatch.convert.constraining.rounding import constrain
 from spikewatch.convert.network.hidden_spikes import readout_counts
 
@@ -113,7 +119,9 @@ def test_a_core_behind_its_integer_model_is_distilled_longer_and_the_better_is_k
     network = replace(remembering_network(), head="host")
     questions = sentences(n=150)
     start = constrain(network, questions)
-    once = DistilSettings(epochs=1, spiking_epochs=1, spiking_rounds=1, batch=32, behind=1.0)
+    once = DistilSettings(
+        epochs=1, longer_epochs=3, spiking_epochs=1, longer_rounds=2, batch=32, behind=1.0
+    )
     passes: list[tuple[str, int, int]] = []
     short = distil(
         start,
@@ -132,3 +140,26 @@ def test_a_core_behind_its_integer_model_is_distilled_longer_and_the_better_is_k
     settings = replace(once, behind=short.behind)
     again = distil(start, network, questions, settings)
     assert again.matched.image.to_bytes() == short.matched.image.to_bytes()
+
+
+def test_cores_are_judged_by_changed_questions_that_no_pass_reads() -> None:
+    network = replace(remembering_network(), head="host")
+    questions = sentences(n=40)
+    judges = judging_questions(questions, len(network.rows), DistilSettings(seed=3))
+    assert all(a is b for a, b in zip(questions, judges, strict=False))
+    changed = judges[len(questions) :]
+    assert len(changed) >= 1500
+    assert {len(q) for q in changed} == {len(q) for q in questions}
+    again = judging_questions(questions, len(network.rows), DistilSettings(seed=3))
+    np.testing.assert_array_equal(np.concatenate(judges), np.concatenate(again))
+    placed = bring_to_core(network, questions, "distill", seed=3)
+    answered = answer_on_core(placed.matched.image, placed.network, judges)
+    wanted = network.logits(judges).argmax(axis=1)
+    assert placed.matched.agreement == (answered == wanted).mean()
+    assert placed.matched.agreement >= placed.closed_form_agreement
+
+
+def test_more_questions_need_fewer_passes() -> None:
+    settings = DistilSettings()
+    assert [settings.passes(n) for n in (16, 1500, 2000, 5000)] == [96, 96, 72, 48]
+    assert settings.longer().passes(5000) == settings.longer().passes(16) == 144

@@ -90,7 +90,7 @@ def _fit(
 ) -> None:
     """Train a student in place; its final parameters are the running mean of all steps."""
     spiking = mode == "spiking"
-    epochs = settings.spiking_epochs if spiking else settings.epochs
+    epochs = settings.spiking_epochs if spiking else settings.passes(len(questions))
     rate = settings.spiking_rate if spiking else settings.rate
     rng = np.random.default_rng([settings.seed, spiking])  # the two modes draw different numbers
     optimiser = _optimiser(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -14,13 +15,30 @@ if TYPE_CHECKING:
 
     from .settings import DistilSettings
 
-__all__ = ["batches", "pack", "replace_words"]
+__all__ = ["batches", "judging_questions", "pack", "replace_words"]
 
 _LENGTH_NOISE: Final = 2.5
 """Words by which lengths vary at random before sorting, so that batches differ between passes."""
 
 _ANY_WORD: Final = 0.3
 """Share of the replacing words drawn from the whole vocabulary, so that words absent from calibration get codes too."""
+
+
+_JUDGES: Final = 1500
+"""Least number of changed questions that judge a core: few calibration questions are changed several times."""
+
+
+def judging_questions(
+    questions: Sequence[NDArray[np.int64]], vocabulary: int, settings: DistilSettings
+) -> list[NDArray[np.int64]]:
+    """Return the questions, and changed versions of them that no pass reads, to judge cores by.
+
+    A network learns the calibration questions by heart, and the float network may have been trained on them, so that
+    every core answers nearly all of them as wanted.  The changed ones tell cores apart.
+    """
+    rng = np.random.default_rng([settings.seed, 2])  # the trainings' second number is 0 or 1
+    versions = math.ceil(_JUDGES / len(questions))
+    return list(questions) + replace_words(list(questions) * versions, vocabulary, settings, rng)
 
 
 def replace_words(

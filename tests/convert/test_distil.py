@@ -120,7 +120,13 @@ def test_a_core_behind_its_integer_model_is_distilled_longer_and_the_better_is_k
     questions = sentences(n=150)
     start = constrain(network, questions)
     once = DistilSettings(
-        epochs=1, longer_epochs=3, spiking_epochs=1, longer_rounds=2, batch=32, behind=1.0
+        epochs=1,
+        longer_epochs=3,
+        spiking_epochs=1,
+        spiking_rounds=1,
+        longer_rounds=2,
+        batch=32,
+        behind=1.0,
     )
     passes: list[tuple[str, int, int]] = []
     short = distil(

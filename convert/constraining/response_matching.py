@@ -19,7 +19,7 @@ from ...simcore import CoreImage, QuestionCore, limits
 from ..errors import ConstraintError
 from ..network.constrained import ConstrainedNetwork, T
 from ..network.hidden_spikes import readout_counts, run_hidden_neurons
-from ..network.place import GAIN_MAX, Neurons, Readout, needs_two_cores, place, readout_copies
+from ..network.place import GAIN_MAX, Neurons, Readout, check_fit, layout, place, spare_neurons
 from .host_head import host_heads
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ class MatchedCore:
     Attributes
     ----------
     image : CoreImage
-        The core, or the two cores of a bidirectional network.
+        Its core or cores.
     hidden : Neurons
         The hidden neurons.
     readout : Readout
@@ -221,18 +221,20 @@ def _with_readout(
     candidates: Iterable[Readout]
     if network.head == "host":
         candidates = host_heads(network, readout_counts(network, hidden, questions), logits)
-    elif needs_two_cores(network):
-        halves = network.one_direction(0), network.one_direction(1)
-        of_units = network.directions()[1]
-        neurons = [hidden.select(np.flatnonzero(of_units == which)) for which in (0, 1)]
-        ranges = _readout_ranges(list(zip(halves, neurons, strict=True)), questions)
-        candidates = (
-            (readout_neurons(halves[0], low, high), readout_neurons(halves[1], low, high))
+    else:
+        check_fit(network)
+        on = layout(network)
+        spare = limits.NEURONS - on.neurons("core")
+        parts = read_out_parts(network)
+        ranges = _readout_ranges(network, hidden, questions)
+        several = (
+            tuple(
+                readout_neurons(part, low, high, spare=int(n))
+                for part, n in zip(parts, spare, strict=True)
+            )
             for low, high in ranges
         )
-    else:
-        ranges = _readout_ranges([(network, hidden)], questions)
-        candidates = (readout_neurons(network, low, high) for low, high in ranges)
+        candidates = (found if on.cores > 1 else found[0] for found in several)
     best: MatchedCore | None = None
     for readout in candidates:
         image = place(network, hidden, readout)
@@ -246,25 +248,37 @@ def _with_readout(
     return best
 
 
+def read_out_parts(network: ConstrainedNetwork) -> list[ConstrainedNetwork]:
+    """Return the network with the readout of each of its cores: the units read out there, and a share of the bias."""
+    on = layout(network)
+    at = on.read_out_at()
+    return [
+        replace(
+            network,
+            readout_levels=np.where(at == core, network.readout_levels, 0).astype(np.int8),
+            readout_bias=network.readout_bias / on.cores,
+        )
+        for core in range(on.cores)
+    ]
+
+
 def _readout_ranges(
-    parts: list[tuple[ConstrainedNetwork, Neurons]], questions: list[NDArray[np.int64]]
+    network: ConstrainedNetwork, hidden: Neurons, questions: list[NDArray[np.int64]]
 ) -> list[tuple[float, float]]:
     """List ranges of logits, (lowest, highest), that the readout's spike counts could span.
 
     A narrow range resolves more; a wide one keeps the fluctuations of single ticks away from floor and ceiling.  If
     the mean is read, the logits are those of single words.  A class cannot take back a spike when a later word speaks
-    against it, so the range reaches down to the lowest logits of single words.  It does so too if each of two cores,
-    the `parts`, contributes spikes to a class.
+    against it, so the range reaches down to the lowest logits of single words.  It does so too if each of several
+    cores contributes spikes to a class.
     """
-    counted = [
-        np.concatenate([c for _, _, c in run_hidden_neurons(network, hidden, questions)])
-        if network.readout == "mean"
-        else readout_counts(network, hidden, questions)
-        for network, hidden in parts
-    ]
-    logits = [n.read_out(c) for (n, _), c in zip(parts, counted, strict=True)]
+    if network.readout == "mean":
+        counted = np.concatenate([c for _, _, c in run_hidden_neurons(network, hidden, questions)])
+    else:
+        counted = readout_counts(network, hidden, questions)
+    logits = [part.read_out(counted) for part in read_out_parts(network)]
     ordered = np.sort(np.concatenate(logits), axis=1)
-    if parts[0][0].readout == "mean" or len(parts) > 1:
+    if network.readout == "mean" or len(logits) > 1:
         lows = np.percentile(ordered[:, 0], [0, 2, 20])
     else:
         # only the two best classes decide, so the range may start near the logit of the second
@@ -279,13 +293,27 @@ def _readout_ranges(
     return sorted(ranges)
 
 
-def readout_neurons(network: ConstrainedNetwork, low: float, high: float) -> Neurons:
+def readout_neurons(
+    network: ConstrainedNetwork, low: float, high: float, *, spare: int | None = None
+) -> Neurons:
     """Derive readout neurons whose count maps logits from `low` (no spike) to `high` (READOUT_CEILING spikes a step).
 
     Neuron k of a class is (k + 1/2) / copies of a spike ahead, so that the class's total resolves fractions of a
     spike.
+
+    Parameters
+    ----------
+    network
+        The network, with the readout of one core.
+    low, high
+        The range.
+    spare
+        Neurons that the hidden units leave on the core; None: those of a core that holds the whole network.
+
     """
-    copies = min(readout_copies(network.n_hidden, network.classes), COPIES_MAX)
+    if spare is None:
+        spare = spare_neurons(network.n_hidden, "core")
+    copies = min(spare // network.classes, COPIES_MAX)
     per_logit = READOUT_CEILING / (high - low)
     stagger = (np.arange(copies) + 0.5) / copies
     # the bias, in spikes a step

@@ -113,7 +113,10 @@ def utilisation(image: CoreImage, network: ConstrainedNetwork) -> dict[str, dict
     levels = len(np.unique(network.levels))
     activities = len(np.unique(network.rounded_codes()))
     gate = image.coding is not None and image.coding.gate_line >= 0
-    lines = network.n_in + network.n_hidden + int(gate) * image.cores
+    lines = network.n_in + network.n_hidden
+    if network.spread is not None:  # several cores may have the same line
+        lines = int(network.spread.reads.sum())
+    lines += int(gate) * image.cores
     return {
         **inspect(image).as_json()["use"],
         "lines (fan-in)": {"used": lines, "limit": MAX_FAN_IN * image.cores},

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .elman import ElmanNetwork, Head
+    from .spread import Spread
 
 T: Final = 15
 """Ticks in a step, which is also the highest activity: a line spikes at most once a tick, so 16 levels, 0..15.
@@ -100,6 +101,8 @@ class ConstrainedNetwork:
         In a bidirectional network, how many input lines and hidden units, the last ones, belong to the second
         direction.  In each step they read the word from the other end, and no line of one direction reaches a unit of
         the other.
+    spread : Spread or None
+        Cores that the hidden units are spread over; None: the network takes one core, or one for each direction.
 
     """
 
@@ -119,6 +122,7 @@ class ConstrainedNetwork:
     head: Head = "core"
     backward_lines: int = 0
     backward_units: int = 0
+    spread: Spread | None = None
 
     @property
     def n_in(self) -> int:
@@ -171,6 +175,7 @@ class ConstrainedNetwork:
             direction=network.direction,
             readout=network.placed_readout,
             head=network.head,
+            spread=network.spread,
         )
 
     def hidden(
@@ -234,7 +239,12 @@ class ConstrainedNetwork:
         return lines.astype(np.intp), units.astype(np.intp)
 
     def connected(self) -> NDArray[np.bool_]:
-        """Return which weights exist, bool (n_hidden, n_in + n_hidden): none from one direction to the other."""
+        """Return which weights exist, bool (n_hidden, n_in + n_hidden).
+
+        There are none from one direction to the other, and none from lines that a unit's core does not have.
+        """
+        if self.spread is not None:
+            return self.spread.connected()
         lines, units = self.directions()
         return np.asarray(units[:, None] == np.concatenate([lines, units])[None])
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from .spread import Spread
+
 ACTIVATIONS: Final[dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]]] = {
     "Relu": lambda x: np.maximum(x, 0),
     "Tanh": np.tanh,
@@ -64,6 +66,8 @@ class ElmanNetwork:
         The second direction of a bidirectional network: a layer with its own W, U and b that reads the same words in
         reverse.  r is then this layer's states followed by the second one's, and C spans both; the second layer's own
         C is its part of that, its c is zero.
+    spread : Spread or None
+        Cores that a student's hidden units are spread over once it is placed; None: as few cores as it takes.
 
     """
 
@@ -83,6 +87,7 @@ class ElmanNetwork:
     beta: float = 0.5
     head: Head = "core"
     backward: ElmanNetwork | None = None
+    spread: Spread | None = None
 
     @property
     def n_hidden(self) -> int:

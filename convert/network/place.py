@@ -1,4 +1,4 @@
-"""Place a constrained network on one core, and read it back.
+"""Place a constrained network on its cores.
 
 Every line (input component, hidden unit or gate) has four axons.  Those of inputs and hidden units are of types 0..3,
 and a hidden neuron's four weights are g (-8, 4, 2, 1), so the four crossbar bits of a line are the bits of a weight in
@@ -15,82 +15,57 @@ targets a separate output line and spikes in the step of the word; the image hol
 If the mean over all words is read (`readout="mean"`), the readout neurons integrate the hidden spikes of every step.
 There is no gate, and their floor is as low as the chip allows, so that evidence against a class at one word still
 counts at the next.
+
+Units that are spread over several cores (spread.py) have four neurons for each core that has their line.  Their spikes
+take the same 15 ticks to another core as to their own, so the cores spike as one large core would.  Each core has the
+readout neurons of the units that are read out there, and the class counts of all cores add up on shared output lines.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...simcore import Coding, CoreImage, Encoder, HostHead, blank, limits
+from ...simcore import Coding, CoreImage, HostHead, blank, limits
 from ..errors import ConstraintError
-from .constrained import MAX_FAN_IN, ConstrainedNetwork, T, join_directions
+from .constrained import MAX_FAN_IN, ConstrainedNetwork, T
+from .neurons import (
+    CODEBOOK,
+    COPIES,
+    GAIN_MAX,
+    GATE_AXONS,
+    Neurons,
+    Readout,
+    gate_lines,
+    level_bits,
+    readout_copies,
+    spare_neurons,
+)
+from .spread import Spread
+from .unplace import unit_neurons, unplace
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-COPIES: Final = 4
-"""Neurons of a hidden unit, which is also the number of axons of a line."""
-
-CODEBOOK: Final = np.array([-8, 4, 2, 1])
-"""Weights of the four axon types in units of g; their subset sums are -8..7."""
-
-GAIN_MAX: Final = limits.WEIGHT_MAX // 8
-"""Largest g, for which the weight -8 g still fits 9 bits; a large g keeps the rounding error of theta = g / s small."""
-
-GATE_AXONS: Final = COPIES
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Neurons:
-    """Integer parameters of a population of neurons, one row each.
-
-    Attributes
-    ----------
-    gain : int64 (n,)
-        g, 1..31.
-    threshold, leak, potential : int64 (n,)
-        As in the core image.
-    floor : int64 (n,)
-        Lowest potential, at most 0.
-
-    """
-
-    gain: NDArray[np.int64]
-    threshold: NDArray[np.int64]
-    leak: NDArray[np.int64]
-    potential: NDArray[np.int64]
-    floor: NDArray[np.int64]
-
-    def select(self, units: NDArray[Any]) -> Neurons:
-        """Return the neurons of some units, chosen by an index."""
-        return Neurons(**{f.name: getattr(self, f.name)[units] for f in fields(self)})
-
-    def joined_with(self, more: Neurons) -> Neurons:
-        """Return the population followed by another one."""
-        names = [f.name for f in fields(self)]
-        return Neurons(**{n: np.concatenate([getattr(self, n), getattr(more, n)]) for n in names})
-
-
-Readout = Neurons | HostHead | tuple[Neurons, Neurons]
-"""Readout neurons of one core or of two, or the head on the host."""
-
-
-def readout_copies(n_hidden: int, classes: int) -> int:
-    """Return how many readout neurons the hidden units leave for each class."""
-    return (limits.NEURONS - COPIES * n_hidden) // classes
-
-
-def spare_neurons(n_hidden: int, head: str) -> int:
-    """Return how many neurons the hidden units leave free on the core; negative if they do not fit."""
-    return limits.NEURONS - (COPIES + (head == "host")) * n_hidden
-
-
-def gate_lines(readout: str, head: str) -> int:
-    """Return how many lines the readout's gate needs."""
-    return 1 if readout == "last" and head == "core" else 0
+__all__ = [
+    "CODEBOOK",
+    "COPIES",
+    "GAIN_MAX",
+    "Neurons",
+    "Readout",
+    "check_fit",
+    "gate_lines",
+    "layout",
+    "level_bits",
+    "needs_two_cores",
+    "place",
+    "readout_copies",
+    "spare_neurons",
+    "unit_neurons",
+    "unplace",
+]
 
 
 def needs_two_cores(network: ConstrainedNetwork) -> bool:
@@ -101,8 +76,21 @@ def needs_two_cores(network: ConstrainedNetwork) -> bool:
     return network.backward_lines > 0 and not (lines <= MAX_FAN_IN and enough)
 
 
+def layout(network: ConstrainedNetwork) -> Spread:
+    """Return which core each hidden unit is on, and which lines each core has."""
+    if network.spread is not None:
+        return network.spread
+    lines, units = network.directions()
+    if not needs_two_cores(network):
+        lines, units = np.zeros_like(lines), np.zeros_like(units)
+    cores = int(units.max(initial=0)) + 1
+    return Spread(
+        core=units, reads=np.concatenate([lines, units])[None] == np.arange(cores)[:, None]
+    )
+
+
 def check_fit(network: ConstrainedNetwork) -> None:
-    """Raise if one core cannot hold the network.
+    """Raise if its cores cannot hold the network.
 
     Raises
     ------
@@ -110,28 +98,35 @@ def check_fit(network: ConstrainedNetwork) -> None:
         The network exceeds a limit, which the message names.
 
     """
-    n_in, n_hidden, classes = network.n_in, network.n_hidden, network.classes
+    on = layout(network)
+    several = on.cores > 1
     gate = gate_lines(network.readout, network.head)
-    lines = n_in + n_hidden + gate
-    if lines > MAX_FAN_IN:
-        raise ConstraintError(
-            f"network: {n_in} input lines + {n_hidden} hidden units{' + 1 gate' * gate} = {lines} lines,"
-            f" limit {MAX_FAN_IN}"
-        )
-    if network.head == "host" and spare_neurons(n_hidden, "host") < 0:
-        raise ConstraintError(
-            f"network: {n_hidden} hidden units x {COPIES + 1} copies ="
-            f" {(COPIES + 1) * n_hidden} neurons, limit {limits.NEURONS}"
-        )
-    if network.head == "core" and readout_copies(n_hidden, classes) < 1:
-        raise ConstraintError(
-            f"network: {n_hidden} hidden units x {COPIES} copies + {classes} readout neurons ="
-            f" {COPIES * n_hidden + classes} neurons, limit {limits.NEURONS}"
-        )
+    for core in range(on.cores):
+        who = f"core {core}" if several else "network"
+        n_in, hidden = np.split(on.reads[core], [network.n_in])
+        lines = int(n_in.sum() + hidden.sum()) + gate
+        if lines > MAX_FAN_IN:
+            raise ConstraintError(
+                f"{who}: {n_in.sum()} input lines + {hidden.sum()} hidden units{' + 1 gate' * gate} = {lines} lines,"
+                f" limit {MAX_FAN_IN}"
+            )
+        units, classes = int((on.core == core).sum()), network.classes
+        neurons = int(on.neurons(network.head)[core])
+        if network.head == "host" and neurons > limits.NEURONS:
+            each = f"{COPIES}" if several else f"{COPIES + 1}"
+            raise ConstraintError(
+                f"{who}: {units} hidden units x {each} copies{' for each core that reads them' * several} ="
+                f" {neurons} neurons, limit {limits.NEURONS}"
+            )
+        if network.head == "core" and neurons + classes > limits.NEURONS:
+            raise ConstraintError(
+                f"{who}: {units} hidden units x {COPIES} copies{' for each core that reads them' * several} +"
+                f" {classes} readout neurons = {neurons + classes} neurons, limit {limits.NEURONS}"
+            )
 
 
 def place(network: ConstrainedNetwork, hidden: Neurons, readout: Readout) -> CoreImage:
-    """Put a constrained network on one core, or the directions of a bidirectional one on two.
+    """Put a constrained network on one core, the directions of a bidirectional one on two, or a spread one on its own.
 
     Parameters
     ----------
@@ -140,65 +135,84 @@ def place(network: ConstrainedNetwork, hidden: Neurons, readout: Readout) -> Cor
     hidden
         Parameters of the hidden neurons, one row for each hidden unit.
     readout
-        Parameters of the readout neurons, k rows for each class, class by class, and for two cores a pair of them; or
-        the head, if the host computes it.
+        Parameters of the readout neurons, k rows for each class, class by class, and for several cores a tuple of
+        them; or the head, if the host computes it.
 
     Raises
     ------
     ConstraintError
-        The network does not fit one core, or each direction one.
+        The network does not fit its cores, or there is a readout for another number of cores.
     ImageError
         A neuron's parameter is outside the chip's limits.
 
     """
-    if needs_two_cores(network):
-        return _place_apart(network, hidden, readout)
-    if isinstance(readout, tuple):
-        raise ConstraintError("network: it fits one core, but there are readouts for two")
+    on = layout(network)
+    parts = readout if isinstance(readout, tuple) else (readout,) * on.cores
+    if (isinstance(readout, Neurons) and on.cores > 1) or len(parts) != on.cores:
+        raise ConstraintError(
+            f"network: it takes {on.cores} cores, but there are {len(parts)} readouts"
+        )
     check_fit(network)
-    n_in, n_hidden = network.n_in, network.n_hidden
-    units = np.repeat(np.arange(n_hidden), COPIES)
-    columns, leaving, lines = _leaving(network, hidden, readout)
-    neurons = hidden.select(units).joined_with(leaving)
-    n, recurrent = len(neurons.gain), len(units)
-    arrays = blank(1)
-    arrays["axon_type"][0], arrays["crossbar"][0] = _axons(network, units, columns)
-    arrays["weights"][0, :n] = neurons.gain[:, None] * CODEBOOK
-    for name in ("leak", "threshold", "potential"):
-        arrays[name][0, :n] = getattr(neurons, name)
-    arrays["neg_threshold"][0, :n] = -neurons.floor
-    arrays["kappa"][0, :n] = 1  # a potential below the floor is set to the floor
-    arrays["reset_mode"][0, :n] = 1  # linear: a spike subtracts the threshold
-    # a hidden spike arrives at the same tick of the next step
-    arrays["target_core"][0, :recurrent] = 0
-    arrays["target_axon"][0, :recurrent] = COPIES * (n_in + units) + np.tile(
-        np.arange(COPIES), n_hidden
-    )
-    arrays["delay"][0, :recurrent] = T
-    arrays["target_core"][0, recurrent:n] = limits.TARGET_OUTPUT
-    arrays["target_axon"][0, recurrent:n] = lines
-    arrays["inputs"] = _input_axons(n_in, n_in + n_hidden if _is_gated(network) else -1)
-    arrays["outputs"] = np.stack(
-        [np.zeros_like(lines), np.arange(recurrent, n), lines], axis=1
-    ).astype(np.int32)
+    arrays = blank(on.cores)
+    inputs, outputs = [], []
+    for core, part in enumerate(parts):
+        lines = np.flatnonzero(on.reads[core])
+        units, target, axon = _copies(network.n_in, on, core)
+        columns, leaving, sent = _leaving(network, on, core, hidden, part)
+        neurons = hidden.select(units).joined_with(leaving)
+        n, recurrent = len(neurons.gain), len(units)
+        arrays["axon_type"][core], arrays["crossbar"][core] = _axons(
+            network, lines, level_bits(network.levels[units][:, lines]).T, columns
+        )
+        arrays["weights"][core, :n] = neurons.gain[:, None] * CODEBOOK
+        for name in ("leak", "threshold", "potential"):
+            arrays[name][core, :n] = getattr(neurons, name)
+        arrays["neg_threshold"][core, :n] = -neurons.floor
+        arrays["kappa"][core, :n] = 1  # a potential below the floor is set to the floor
+        arrays["reset_mode"][core, :n] = 1  # linear: a spike subtracts the threshold
+        arrays["target_core"][core, :recurrent] = target
+        arrays["target_axon"][core, :recurrent] = axon
+        # a hidden spike arrives at the same tick of the next step
+        arrays["delay"][core, :recurrent] = T
+        arrays["target_core"][core, recurrent:n] = limits.TARGET_OUTPUT
+        arrays["target_axon"][core, recurrent:n] = sent
+        inputs.append(_input_axons(core, lines, network.n_in, gated=_is_gated(network)))
+        outputs.append(np.stack([np.full_like(sent, core), np.arange(recurrent, n), sent], axis=1))
+    arrays["inputs"] = np.concatenate(inputs).astype(np.int32)
+    arrays["outputs"] = np.concatenate(outputs).astype(np.int32)
     head = readout if isinstance(readout, HostHead) else None
     return CoreImage(**arrays, head=head, coding=_coding(network)).validate()
 
 
+def _copies(
+    n_in: int, on: Spread, core: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    """Return unit, target core and target axon of each of a core's hidden neurons: four for each core that reads it."""
+    hidden = on.reads[:, n_in:]
+    place_of = COPIES * (np.cumsum(on.reads, axis=1) - 1)[:, n_in:]
+    units, readers = np.nonzero((hidden & (on.core == core)).T)
+    axons = np.repeat(place_of[readers, units], COPIES) + np.tile(np.arange(COPIES), len(units))
+    return np.repeat(units, COPIES), np.repeat(readers, COPIES), axons
+
+
 def _axons(
-    network: ConstrainedNetwork, units: NDArray[np.intp], columns: NDArray[np.uint8]
+    network: ConstrainedNetwork,
+    lines: NDArray[np.intp],
+    recurrent: NDArray[np.uint8],
+    leaving: NDArray[np.uint8],
 ) -> tuple[NDArray[np.intp], NDArray[np.uint8]]:
     """Return the types of all axons, and the packed crossbar of hidden neurons followed by those that leave."""
-    gate = COPIES * (network.n_in + network.n_hidden)
-    last = len(units) + columns.shape[1]
+    gate = COPIES * len(lines)
+    first = recurrent.shape[1]
+    last = first + leaving.shape[1]
     types = np.arange(limits.AXONS) % COPIES
     synapses = np.zeros((limits.AXONS, limits.NEURONS), dtype=np.uint8)
-    synapses[:gate, : len(units)] = level_bits(network.levels)[units].T
-    synapses[:gate, len(units) : last] = columns
+    synapses[:gate, :first] = recurrent
+    synapses[:gate, first:last] = leaving
     if _is_gated(network):
         # all of type 0, of weight 8 g for the readout: together 32 g a tick
         types[gate : gate + GATE_AXONS] = 0
-        synapses[gate : gate + GATE_AXONS, len(units) : last] = 1
+        synapses[gate : gate + GATE_AXONS, first:last] = 1
     return types, np.packbits(synapses, axis=1, bitorder="little")
 
 
@@ -218,159 +232,31 @@ def _coding(network: ConstrainedNetwork) -> Coding:
     )
 
 
-def _place_apart(network: ConstrainedNetwork, hidden: Neurons, readout: Readout) -> CoreImage:
-    """Put each direction on its own core; their class counts add up on shared output lines."""
-    _, of_units = network.directions()
-    images = []
-    for way in (0, 1):
-        units = np.flatnonzero(of_units == way)
-        if isinstance(readout, HostHead):
-            own: Readout = replace(readout, weights=readout.weights[:, units].copy())
-        else:
-            own = readout[way] if isinstance(readout, tuple) else readout
-        images.append(place(network.one_direction(way), hidden.select(units), own))
-    first = images[0]
-    arrays = {n: np.concatenate([getattr(i, n) for i in images]) for n in blank(1)}
-    core = arrays["target_core"][1]
-    core[core == 0] = 1  # recurrent targets of the second core are on itself
-    forward_lines = network.n_in - network.backward_lines
-    # Each core numbered its gate behind its own words; the shared gate line is behind the words of both.
-    inputs = arrays["inputs"]
-    gate = np.flatnonzero(inputs[: len(first.inputs), 0] == forward_lines)
-    inputs[len(first.inputs) :] += np.array([forward_lines, 1, 0], dtype=np.int32)
-    inputs[gate, 0] = network.n_in
-    outputs = arrays["outputs"]
-    shift = first.output_lines if isinstance(readout, HostHead) else 0
-    outputs[len(first.outputs) :] += np.array([1, 0, shift], dtype=np.int32)
-    arrays["target_axon"][1, core == limits.TARGET_OUTPUT] += shift
-    head = readout if isinstance(readout, HostHead) else None
-    return CoreImage(**arrays, head=head, coding=_coding(network)).validate()
-
-
 def _leaving(
-    network: ConstrainedNetwork, hidden: Neurons, readout: Neurons | HostHead
+    network: ConstrainedNetwork,
+    on: Spread,
+    core: int,
+    hidden: Neurons,
+    readout: Neurons | HostHead,
 ) -> tuple[NDArray[np.uint8], Neurons, NDArray[np.intp]]:
-    """Return the neurons that target output lines: their crossbar columns (without the gate), parameters and lines."""
+    """Return a core's neurons that target output lines: crossbar columns (without the gate), parameters and lines."""
+    lines = np.flatnonzero(on.reads[core])
     if isinstance(readout, HostHead):
-        return level_bits(network.levels).T, hidden, np.arange(network.n_hidden)
+        own = np.flatnonzero(on.core == core)
+        return level_bits(network.levels[own][:, lines]).T, hidden.select(own), own
     classes = np.repeat(np.arange(network.classes), len(readout.gain) // network.classes)
     # Levels and gain are both negated, which cancels out; the gain is negative so that type 0 weighs +8 g for the gate.
-    levels = np.pad(-network.readout_levels, ((0, 0), (network.n_in, 0)))
+    here = np.where(on.read_out_at() == core, -network.readout_levels, 0)
+    levels = np.pad(here, ((0, 0), (network.n_in, 0)))[:, lines]
     return level_bits(levels)[classes].T, replace(readout, gain=-readout.gain), classes
 
 
-def level_bits(levels: NDArray[np.int8]) -> NDArray[np.uint8]:
-    """Encode weight levels as crossbar bits.
-
-    Parameters
-    ----------
-    levels
-        int8 (neurons, lines), -8..7.
-
-    Returns
-    -------
-    uint8 (neurons, 4 lines)
-        The bits for axon types 0..3 (weights -8, 4, 2, 1) of each line, 0 or 1.
-
-    """
-    two_complement = levels.astype(np.int64) & 15  # its highest bit has the weight -8
-    bits = two_complement[:, :, None] >> np.array([3, 2, 1, 0]) & 1
-    return np.asarray(bits.reshape(len(levels), -1), dtype=np.uint8)
-
-
-def _input_axons(n_in: int, gate: int) -> NDArray[np.int32]:
-    """Return (line, core, axon) rows for the word lines and, unless `gate` is -1, for the gate, input line n_in."""
-    first = COPIES * np.append(np.arange(n_in), [gate] * (gate >= 0))
+def _input_axons(core: int, lines: NDArray[np.intp], n_in: int, *, gated: bool) -> NDArray[np.intp]:
+    """Return (line, core, axon) rows for a core's word lines and, if it is gated, for the gate, input line n_in."""
+    words = lines[lines < n_in]
+    sources = np.append(words, [n_in] * gated)
+    first = COPIES * np.append(np.arange(len(words)), [len(lines)] * gated)
     axons = np.repeat(first, COPIES) + np.tile(np.arange(COPIES), len(first))
-    lines = np.repeat(np.arange(len(first)), COPIES)
-    return np.stack([lines, np.zeros_like(lines), axons], axis=1).astype(np.int32)
-
-
-def unplace(image: CoreImage, encoder: Encoder) -> tuple[ConstrainedNetwork, Neurons]:
-    """Read the hidden layer of a placed network back from its cores.
-
-    Parameters
-    ----------
-    image, encoder
-        Cores that `place` made, and their encoder.
-
-    Returns
-    -------
-    network : ConstrainedNetwork
-        The layer as it is on the core: codes, levels, and the scale and bias that threshold and leak express; without
-        a readout (no classes).
-    neurons : Neurons
-        Parameters of its neurons, one row for each unit.
-
-    Raises
-    ------
-    ConstraintError
-        The image has no coding, or more than two cores.
-
-    """
-    coding = image.coding
-    if coding is None or image.cores > 2:
-        raise ConstraintError(
-            f"core image: {image.cores} cores or no coding, expected one placed network"
-        )
-    if image.cores == 1:
-        network, neurons = _unplace_core(image, 0, encoder.codes, encoder.rows, coding)
-        return replace(network, backward_lines=coding.backward_lines), neurons
-    codes = np.split(encoder.codes, [coding.word_lines - coding.backward_lines], axis=1)
-    (first, hidden), (second, more) = (
-        _unplace_core(image, core, codes[core], encoder.rows, coding) for core in (0, 1)
+    return np.stack([np.repeat(sources, COPIES), np.full_like(axons, core), axons], axis=1).astype(
+        np.intp
     )
-    return join_directions(first, second), hidden.joined_with(more)
-
-
-def unit_neurons(image: CoreImage, core: int) -> NDArray[np.intp]:
-    """Return the first neuron of every hidden unit on a core that `place` made, intp (units,).
-
-    Raises
-    ------
-    ConstraintError
-        The core's hidden neurons are not four to a unit, in order.
-
-    """
-    at = np.flatnonzero(image.target_core[core] == core)
-    axons = image.target_axon[core, at]
-    if len(at) == 0 or len(at) % COPIES or axons[0] % COPIES or (np.diff(axons) != 1).any():
-        raise ConstraintError(f"core {core}: its hidden neurons are not four to a unit, in order")
-    return at[::COPIES]
-
-
-def _unplace_core(
-    image: CoreImage, core: int, codes: NDArray[np.uint8], rows: NDArray[np.int32], coding: Coding
-) -> tuple[ConstrainedNetwork, Neurons]:
-    n_in = codes.shape[1]
-    at = unit_neurons(image, core)
-    n = len(at)
-    bits = np.unpackbits(image.crossbar[core], axis=1, bitorder="little")
-    bits = bits[: COPIES * (n_in + n), at]
-    levels = np.tensordot(bits.reshape(n_in + n, COPIES, n), CODEBOOK, axes=(1, 0)).T
-    values = {
-        name: getattr(image, name)[core, at].astype(np.int64)
-        for name in ("threshold", "leak", "potential")
-    }
-    neurons = Neurons(
-        gain=image.weights[core, at, COPIES - 1].astype(np.int64),
-        floor=-image.neg_threshold[core, at].astype(np.int64),
-        **values,
-    )
-    network = ConstrainedNetwork(
-        projection=np.zeros((0, n_in)),  # the encoder holds codes only, not the word vectors
-        origin=np.zeros(n_in),
-        codes=codes.astype(np.float64),
-        rows=rows,
-        levels=levels.astype(np.int8),
-        # theta = g / s and leak = B theta / T, solved for s and B
-        scale=neurons.gain / neurons.threshold,
-        bias=neurons.leak * T / neurons.threshold,
-        initial=np.zeros(n),
-        readout_levels=np.zeros((0, n), dtype=np.int8),
-        readout_scale=np.zeros(0),
-        readout_bias=np.zeros(0),
-        direction=coding.direction,
-        readout=coding.readout,
-    )
-    return network, neurons

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...simcore import HostHead
-from ..network.place import gate_lines, readout_copies
+from ...simcore import HostHead, limits
+from ..network.place import gate_lines, layout
 
 if TYPE_CHECKING:
     from ..constraining.recipe import PlacedNetwork
@@ -17,15 +17,14 @@ if TYPE_CHECKING:
 def describe_network(network: ElmanNetwork, placed: PlacedNetwork) -> dict[str, Any]:
     """Return the description of a network and of what it takes on its cores, the part `network` of `eval.json`."""
     core, matched = placed.network, placed.matched
+    on = layout(core)
     copies, possible = 0, 0
     if not isinstance(matched.readout, HostHead):
-        # two cores have a readout each, for the hidden units of one direction
+        # each of several cores has a readout, for the hidden units that are read out there
         parts = matched.readout if isinstance(matched.readout, tuple) else (matched.readout,)
-        hidden = (
-            [core.n_hidden] if len(parts) == 1 else [core.one_direction(w).n_hidden for w in (0, 1)]
-        )
         copies = sum(len(part.gain) for part in parts) // core.classes
-        possible = sum(readout_copies(n, core.classes) for n in hidden)
+        spare = limits.NEURONS - on.neurons("core")
+        possible = int((spare // core.classes).sum())
     units = network.n_hidden + (0 if network.backward is None else network.backward.n_hidden)
     return {
         "activation": network.activation,
@@ -39,9 +38,7 @@ def describe_network(network: ElmanNetwork, placed: PlacedNetwork) -> dict[str, 
         "units_per_float_unit": core.n_hidden // units,
         "readout": core.readout,
         "cores": matched.image.cores,
-        "lines_used": core.n_in
-        + core.n_hidden
-        + matched.image.cores * gate_lines(core.readout, core.head),
+        "lines_used": int(on.reads.sum()) + on.cores * gate_lines(core.readout, core.head),
         "readout_neurons_per_class": copies,
         "readout_neurons_possible": possible,
         "responses": matched.method,

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from ..network.spread import Spread
+
 __all__ = ["Shape", "StudentNet", "Way"]
 
 Way = Literal["integer", "spiking"]
@@ -92,6 +94,14 @@ class StudentNet(nn.Module):
         self.head = nn.Parameter(torch.randn(classes, n_hidden) / math.sqrt(n_hidden))
         self.head_bias = nn.Parameter(torch.zeros(classes))
         self.log_head_scale = nn.Parameter(torch.full((classes, 1), math.log(_HEAD_SCALE)))
+        self.spread: Spread | None = None
+        self._connected: torch.Tensor | None = None
+
+    @torch.no_grad()
+    def spread_over(self, spread: Spread) -> None:
+        """Keep only the weights that hidden units spread over several cores can have; the others become 0."""
+        self.spread = spread
+        self._connected = torch.from_numpy(spread.connected()).float()
 
     def codes(self, ids: torch.Tensor) -> torch.Tensor:
         """Encode word ids [n] as activities [n, n_in], 0..1 at 16 levels."""
@@ -101,8 +111,11 @@ class StudentNet(nn.Module):
     def grid(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return levels and scales of the hidden layer, then levels and scales of the head."""
         scale, head_scale = self.log_scale.exp(), self.log_head_scale.exp()
+        levels = round_weights(self.weights, scale, LEVEL_MIN, LEVEL_MAX)
+        if self._connected is not None:
+            levels = levels * self._connected
         return (
-            round_weights(self.weights, scale, LEVEL_MIN, LEVEL_MAX),
+            levels,
             scale,
             # -7..7, because the readout's codebook is negated, -7..8 (see place.py)
             round_weights(self.head, head_scale, -LEVEL_MAX, LEVEL_MAX),

@@ -96,6 +96,14 @@ KeepTeacher = Annotated[
         " digest.",
     ),
 ]
+Cores = Annotated[
+    str,
+    typer.Option(
+        metavar="N|auto",
+        help="Cores of a student, 1 to 8; auto: the fewest of 1, 2 and 4 that agree with MODEL within half a"
+        " point of the best.",
+    ),
+]
 More = Annotated[
     list[Path] | None,
     typer.Option(

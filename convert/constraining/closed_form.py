@@ -112,8 +112,10 @@ def closed_form(
         The hidden layer leaves no line for the inputs.
 
     """
-    plain = constrain(network, questions, max_lines=lines or MAX_FAN_IN)
-    if _lies_on_grid(network, plain, questions):
+    # a student that is spread over several cores was trained within their lines
+    apart = network.spread is not None
+    plain = constrain(network, questions, max_lines=None if apart else lines or MAX_FAN_IN)
+    if apart or _lies_on_grid(network, plain, questions):
         return ClosedForm(
             integer=plain,
             spiking=plain,

@@ -132,6 +132,7 @@ def constrain(
         direction=network.direction,
         readout=readout,
         head=network.head,
+        spread=network.spread,
     )
 
 

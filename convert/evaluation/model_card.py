@@ -11,6 +11,8 @@ from ..network.constrained import MAX_FAN_IN
 from .tables import (
     class_table,
     confusion_table,
+    cores_table,
+    cores_title,
     head_line,
     question_table,
     response_table,
@@ -25,7 +27,12 @@ if TYPE_CHECKING:
 
     from .tables import Rows
 
-CORES: Final = {1: "one TrueNorth core", 2: "two TrueNorth cores"}
+_NUMBERS: Final = ("one", "two", "three", "four", "five", "six", "seven", "eight")
+
+CORES: Final = {
+    n: f"{word} TrueNorth core{'s' * (n > 1)}" for n, word in enumerate(_NUMBERS, start=1)
+}
+"""Names of numbers of cores."""
 
 PAPER: Final = {"float": 0.85, "fan-in": 0.784, "spiking": 0.74}
 """Accuracies of Diehl et al. 2016 on TREC, by the stage that they compare with (2015 workshop figures)."""
@@ -82,6 +89,9 @@ def model_card(
         *_core(evaluation),
     ]
     lines += ["", "### Use of the limits", "", *table(*use_table(evaluation))]
+    tried = evaluation.get("teacher", {}).get("cores_tried")
+    if tried:
+        lines += ["", "## Cores", "", *table(*cores_table(tried)), "", f"{cores_title(tried)}."]
     if evaluation["responses"] is not None:
         lines += ["", "## Responses", "", *_responses(evaluation["responses"])]
     if labelled:

@@ -11,7 +11,7 @@ from rich.table import Table
 from ...simcore.power import METHODS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import TextIO
 
     from .explain import Explanation
@@ -75,6 +75,26 @@ def question_table(evaluation: Mapping[str, Any]) -> Rows:
     ]
     cores = mean["cores"]
     return [f"on {cores} core{'s' * (cores > 1)}", "mean"], rows
+
+
+def cores_title(tried: Sequence[Mapping[str, Any]]) -> str:
+    """Return what `cores_table` shows."""
+    return f"Numbers of cores, on {tried[0]['questions']} questions that only chose between them"
+
+
+def cores_table(tried: Sequence[Mapping[str, Any]]) -> Rows:
+    """Return what students on different numbers of cores do with a question as a table."""
+    methods = list(tried[0]["energy_uj"])
+    rows = [
+        [
+            str(t["cores"]),
+            _percent(t["agreement"]),
+            f"{t['ticks']:.0f}",
+            *[f"{t['energy_uj'][m]:.2f} uJ" for m in methods],
+        ]
+        for t in tried
+    ]
+    return ["cores", "as teacher", "ticks", *[f"energy, {m}" for m in methods]], rows
 
 
 def use_table(evaluation: Mapping[str, Any]) -> Rows:
@@ -144,6 +164,9 @@ def show(evaluation: Mapping[str, Any], file: TextIO | None = None) -> None:
     )
     console.print(head_line(evaluation))
     parts = {"Stages": stage_table(evaluation)}
+    tried = evaluation.get("teacher", {}).get("cores_tried")
+    if tried:
+        parts[cores_title(tried)] = cores_table(tried)
     if evaluation["classes"] is not None:
         parts["Classes"] = class_table(evaluation)
         parts["Confusion"] = confusion_table(evaluation)

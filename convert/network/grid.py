@@ -16,6 +16,8 @@ from onnx import TensorProto, helper, numpy_helper
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from .spread import Spread
+
 __all__ = ["ACTIVITY_MAX", "GridNetwork", "to_onnx"]
 
 ACTIVITY_MAX: Final = 15
@@ -49,6 +51,8 @@ class GridNetwork:
         The state that the readout takes: after the last word, or the mean of those after all words.
     direction
         Order of reading.
+    spread
+        Cores that the hidden units are spread over; None: all are on one.
     """
 
     rows: NDArray[np.int32]
@@ -61,6 +65,7 @@ class GridNetwork:
     head_bias: NDArray[np.float64]
     readout: Literal["last", "mean"] = "last"
     direction: Literal["forward", "reverse"] = "reverse"
+    spread: Spread | None = None
 
     @property
     def n_in(self) -> int:

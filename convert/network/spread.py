@@ -73,17 +73,16 @@ def even_groups(n_hidden: int, cores: int) -> NDArray[np.intp]:
     return np.arange(n_hidden) * cores // n_hidden
 
 
-def readers_that_fit(units: int, classes: int, head: str) -> int:
-    """Return how many lines of other or the same core a core's units may feed in all, beside its readout.
+def readers_that_fit(units: int, classes: int) -> int:
+    """Return how many lines, on all cores together, a core's units may feed beside its readout.
 
     Parameters
     ----------
     units
         Hidden units of the core.
     classes
-        Classes, each with READOUT_COPIES readout neurons, or as many as fit.
-    head
-        Where the head is computed.
+        Classes, each with READOUT_COPIES readout neurons, or as many as fit.  With the head on the host, each unit has
+        one more neuron instead.
 
     Raises
     ------
@@ -91,15 +90,13 @@ def readers_that_fit(units: int, classes: int, head: str) -> int:
         The core has no neuron for each unit's line and each class.
 
     """
-    if head == "host":
-        return (limits.NEURONS - units) // _COPIES
     spare = limits.NEURONS - _COPIES * units
     if spare < classes:
         raise ConstraintError(
             f"core: {units} hidden units x {_COPIES} copies + {classes} readout neurons ="
             f" {_COPIES * units + classes} neurons, limit {limits.NEURONS}"
         )
-    kept = min(READOUT_COPIES, spare // classes) * classes
+    kept = max(min(READOUT_COPIES, spare // classes) * classes, units)
     return (limits.NEURONS - kept) // _COPIES
 
 

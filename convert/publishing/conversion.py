@@ -21,6 +21,7 @@ from ..network.constrained import CONSTRAINED_FILE
 from ..network.elman import HEADS
 from ..progress import OnProgress, silent
 from ..read import prepare, read_model_bytes
+from .cores import check_cores, fewest_cores
 from .description import describe_network
 from .imitation import TEACHER_FILE, imitation, named, refused
 from .inputs import check_contents, read_network, read_small
@@ -28,7 +29,7 @@ from .inputs import check_contents, read_network, read_small
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ..constraining.recipe import PlacedNetwork
+    from ..constraining.recipe import PlacedNetwork, Recipe
     from ..network.elman import ElmanNetwork, Head
     from ..read import FloatModel
     from .imitation import Imitation
@@ -57,6 +58,14 @@ class Converted:
         return f"<Converted {sizes}>"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Prepared:
+    """A network on its cores, with the contents of the files that it was made from."""
+
+    contents: Contents
+    placed: PlacedNetwork
+
+
 def convert(
     source: Source,
     *,
@@ -66,6 +75,7 @@ def convert(
     seed: int = 0,
     student: bool | None = None,
     keep_teacher: bool = False,
+    cores: int | str = 1,
     note: Callable[[str], None] = lambda _: None,
     progress: OnProgress = silent,
 ) -> Converted:
@@ -88,6 +98,8 @@ def convert(
         file is not an Elman network that fits.
     keep_teacher
         Whether the file that taught a student is among the files, as `TEACHER_FILE`.
+    cores
+        Cores of a student, 1..8, or "auto" (see `cores`).
     note
         Called with one line before each step.
     progress
@@ -104,24 +116,22 @@ def convert(
         raise ConvertError(
             "--keep-teacher: keeps the teacher of a student, which --no-student forbids"
         )
+    numbers = check_cores(cores, student=student)
     prepare()
     given = read_small(source, recipe, note)
 
-    def finish(
-        given: Given, network: ElmanNetwork, float_model: FloatModel, teacher: Imitation | None
-    ) -> Converted:
+    def bring(
+        given: Given, network: ElmanNetwork, float_model: FloatModel, recipe: Recipe
+    ) -> Prepared:
         contents = check_contents(source, given, replace(network, head=head), float_model, note)
-        return _converted(source, contents, title, seed, teacher, note, progress)
+        return Prepared(contents=contents, placed=_placed(contents, recipe, seed, note, progress))
 
     refusal = None
     if student is not True:
         try:
-            network, float_model = read_network(source, given, note)
-            if keep_teacher:
-                note(
-                    "--keep-teacher: no teacher to keep, since the file was read exactly: it is model.onnx"
-                )
-            return finish(given, network, float_model, None)
+            found = bring(given, *read_network(source, given, note), given.recipe)
+            _note_unused(note, keep_teacher=keep_teacher, cores=cores)
+            return _converted(source, found, title, None, note, progress)
         except (ModelFileError, ConstraintError) as e:
             if student is False or recipe == "closed-form" or isinstance(e, ProofError):
                 raise
@@ -137,33 +147,50 @@ def convert(
             more=[q.text for q in given.more],
             keep=keep_teacher,
             labels=labels,
+            cores=numbers,
             seed=seed,
             note=note,
             progress=progress,
-        ) as taught:
-            given = given.of_student(taught.tokenizer, taught.held_out)
-            network, float_model = read_model_bytes(taught.model, what="student", longest=MAX_WORDS)
-            return finish(given, network, float_model, taught)
+        ) as students:
+            given = given.of_student(students[0])
+            prepared = []
+            for taught in students:
+                network, float_model = read_model_bytes(
+                    taught.model, what="student", longest=MAX_WORDS
+                )
+                network = replace(network, spread=taught.spread)
+                # a student is on its cores' grid already, and has learned the labels if it was to learn them
+                prepared.append(bring(given, network, float_model, "closed-form"))
+            at = fewest_cores([p.placed for p in prepared], students, note)
+            return _converted(source, prepared[at], title, students[at], note, progress)
     except ConvertError as e:
         if refusal is None:
             raise named(e, Path(source.model)) from None
         raise refused(refusal, e, Path(source.model)) from None
 
 
-def _converted(
-    source: Source,
+def _note_unused(note: Callable[[str], None], *, keep_teacher: bool, cores: int | str) -> None:
+    """Say which options for students do nothing, because the file was read exactly."""
+    if keep_teacher:
+        note(
+            "--keep-teacher: no teacher to keep, since the file was read exactly: it is model.onnx"
+        )
+    if str(cores) != "1":
+        note(
+            f"--cores {cores}: for students; the file was read exactly, and takes the cores that it needs"
+        )
+
+
+def _placed(
     contents: Contents,
-    title: str,
+    recipe: Recipe,
     seed: int,
-    teacher: Imitation | None,
     note: Callable[[str], None],
     progress: OnProgress,
-) -> Converted:
-    """Constrain a network that was read, match, place and check it."""
-    # a student is on the core's grid already, and has learned the labels if it was to learn them
-    recipe = contents.recipe if teacher is None else "closed-form"
+) -> PlacedNetwork:
+    """Constrain a network that was read, match and place it."""
     truth = label_indices(contents.worded, contents.names) if recipe == "labels" else None
-    placed = bring_to_core(
+    return bring_to_core(
         contents.network.with_mean(contents.words),
         contents.words,
         recipe,
@@ -172,6 +199,18 @@ def _converted(
         note=note,
         progress=progress,
     )
+
+
+def _converted(
+    source: Source,
+    prepared: Prepared,
+    title: str,
+    teacher: Imitation | None,
+    note: Callable[[str], None],
+    progress: OnProgress,
+) -> Converted:
+    """Return the files of a placed network, and count its stages."""
+    contents, placed = prepared.contents, prepared.placed
     files = _model_files(contents, placed, note)
     note(f"evaluating every stage on {len(contents.held_out)} questions")
     evaluation = evaluate_stages(

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from tokenizers import Tokenizer
 
+    from ..network.spread import Spread
     from ..progress import OnProgress
     from ..student.lessons import Vocabulary
     from ..student.teacher import Teacher
@@ -55,10 +56,16 @@ class Imitation:
     ----------
     model : bytes
         The student, ONNX.
+    spread : Spread or None
+        The cores that it is spread over; None: it is on one.
     tokenizer : bytes
         Its tokenizer.json: the user's without padding, which only the teacher gets.
     held_out : list of Example
         Questions that the student was not taught.
+    judging : list of Example
+        Further ones, to choose between students of different numbers of cores; none if there is only one.
+    judged : list of int64 arrays
+        The words of those.
     record : dict
         What is known of teacher and teaching, for `eval.json`.
     kept : bytes or None
@@ -69,8 +76,11 @@ class Imitation:
     """
 
     model: bytes
+    spread: Spread | None
     tokenizer: bytes
     held_out: list[Example]
+    judging: list[Example]
+    judged: list[NDArray[np.int64]]
     record: dict[str, Any]
     kept: bytes | None
     answers: Callable[[Sequence[NDArray[np.int64]]], NDArray[np.int64]]
@@ -86,11 +96,12 @@ def imitation(
     more: Sequence[str] = (),
     keep: bool = False,
     labels: Callable[[Sequence[Example]], NDArray[np.int64]] | None = None,
+    cores: Sequence[int] = (1,),
     seed: int = 0,
     note: Callable[[str], None] = lambda _: None,
     progress: OnProgress,
-) -> Iterator[Imitation]:
-    """Teach a student; inside the block, its teacher can be asked.
+) -> Iterator[list[Imitation]]:
+    """Teach a student for each number of cores; inside the block, their teacher can be asked.
 
     Parameters
     ----------
@@ -108,6 +119,8 @@ def imitation(
         Whether the teacher's file is to be published.
     labels
         Returns the class of each question, to learn the true labels as well; None: the teacher's answers only.
+    cores
+        Numbers of cores.
     seed
         Seed of everything random.
     note, progress
@@ -168,7 +181,7 @@ def imitation(
             own, student = cut, read_tokenizer(cut)
             asked = _split(student, [q.text for q in texts])
             further = [ids for ids in _split(student, more) if len(ids)]
-        taught = teach(
+        students = teach(
             teacher.logits,
             asked,
             _vocabulary(given, student, teacher.highest),
@@ -176,25 +189,32 @@ def imitation(
             StudentSettings(seed=seed),
             more=further,
             labels=None if labels is None else labels(texts),
+            cores=cores,
             note=note,
             progress=progress,
         )
-        yield Imitation(
-            model=to_onnx(taught.network).SerializeToString(),
-            tokenizer=own,
-            held_out=[texts[i] for i in taught.held_out],
-            record={
-                "file": Path(source.model).name,
-                "sha256": hashlib.sha256(data).hexdigest(),
-                "kept": keep,
-                "output": teacher.name,
-                "shortest": teacher.shortest,
-                "longest": teacher.longest if teacher.longest < MAX_WORDS else None,
-                **taught.record,
-            },
-            kept=data if keep else None,
-            answers=lambda some: _answers(teacher, some),
-        )
+        teaching = {
+            "file": Path(source.model).name,
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "kept": keep,
+            "output": teacher.name,
+            "shortest": teacher.shortest,
+            "longest": teacher.longest if teacher.longest < MAX_WORDS else None,
+        }
+        yield [
+            Imitation(
+                model=to_onnx(taught.network).SerializeToString(),
+                spread=taught.network.spread,
+                tokenizer=own,
+                held_out=[texts[i] for i in taught.held_out],
+                judging=[texts[i] for i in taught.judging],
+                judged=[asked[i] for i in taught.judging],
+                record={**teaching, **taught.record},
+                kept=data if keep else None,
+                answers=lambda some: _answers(teacher, some),
+            )
+            for taught in students
+        ]
     finally:
         runtime.close()
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ..words.question_files import Example
     from ..words.tokenizer_file import PadTo
     from ..words.vectors import WordTable
+    from .imitation import Imitation
     from .source import Source
 
 MAX_WORD_ID: Final = 10**7
@@ -85,15 +86,15 @@ class Given:
         """At most MAX_CALIBRATION questions."""
         return evenly(self.questions, MAX_CALIBRATION)
 
-    def of_student(self, tokenizer: bytes, held_out: list[Example]) -> Given:
-        """Return the files for a student, which was not taught the questions `held_out`."""
-        left = {id(q) for q in held_out}
+    def of_student(self, taught: Imitation) -> Given:
+        """Return the files for a student, whose held-out and judging questions calibrate nothing."""
+        left = {id(q) for q in [*taught.held_out, *taught.judging]}
         return replace(
             self,
-            tokenizer=tokenizer,
+            tokenizer=taught.tokenizer,
             pad_to=None,
             questions=[q for q in self.questions if id(q) not in left],
-            held_out=held_out if self.held_out is None else self.held_out,
+            held_out=taught.held_out if self.held_out is None else self.held_out,
         )
 
 

@@ -10,6 +10,7 @@ from ...simcore import limits
 from ..evaluation.tables import step_table
 from ..network.constrained import LEVEL_MAX, LEVEL_MIN
 from ..network.place import CODEBOOK, COPIES
+from ..network.unplace import is_spread
 from .charts import weight_chart
 from .crossbar import axon_groups, corner, crossbar_picture
 from .parts import Plot, ReportTable, Section
@@ -82,7 +83,10 @@ def _readout(image: CoreImage, core: int) -> NDArray[np.int64]:
     _, first = np.unique(image.target_axon[core, at], return_index=True)
     a, b = axon_groups(image, core)["hidden"]
     bits = image.synapses()[core][a:b, at[first]].astype(np.int64)
-    return -np.tensordot(bits.reshape(-1, COPIES, len(first)), CODEBOOK, axes=(1, 0)).ravel()
+    levels = -np.tensordot(bits.reshape(-1, COPIES, len(first)), CODEBOOK, axes=(1, 0))
+    if is_spread(image):  # a unit is read out on one of the cores that have its line
+        levels = levels[levels.any(axis=1)]
+    return levels.ravel()
 
 
 def crossbar(report: ReportData) -> Section:
@@ -93,6 +97,10 @@ def crossbar(report: ReportData) -> Section:
         section.missing.append(_NOT_PLACED)
         return section
     last = "the readout neurons of a class" if image.head is None else "their fifth copies"
+    copies = "four copies"
+    if is_spread(image):
+        copies += " for each core that has their line"
+        last = "the readout neurons of a class" if image.head is None else "their last copies"
     for core in range(image.cores):
         number = f" of core {core}" if image.cores > 1 else ""
         section.plots.append(
@@ -100,8 +108,8 @@ def crossbar(report: ReportData) -> Section:
                 svg=crossbar_picture(image, core),
                 caption=(
                     f"Crossbar{number}: 256 axons from top to bottom, 256 neurons from left to right; each dot is a"
-                    " synapse. Ticks at the left mark lines of four axons, ticks at the top hidden units of four copies"
-                    f" and {last}."
+                    " synapse. Ticks at the left mark lines of four axons, ticks at the top hidden units of"
+                    f" {copies} and {last}."
                 ),
                 wide=True,
             )
@@ -134,10 +142,11 @@ def question(report: ReportData) -> Section:
     if found.bidirectional:
         order = " In every step the network reads one word from each end."
     sent = found.course.spikes.sum(axis=0).tolist()
+    each = "once for each of its copies" if is_spread(found.image) else "four times"
     section.text.append(
         f"“{found.question}” is answered {found.labels[found.label]}: {len(found.tokens)} words,"
         f" {len(found.course.lines)} ticks, {sent[0]:,} spikes onto axons from outside, {sent[1]:,} between"
-        f" neurons (each hidden unit counts four times), {sent[2]:,} leaving the core,"
+        f" neurons (each hidden unit counts {each}), {sent[2]:,} leaving the core,"
         f" {int(found.course.synaptic_events.sum()):,} synaptic events.{order}"
     )
     cut = ""
@@ -148,8 +157,9 @@ def question(report: ReportData) -> Section:
         Plot(
             svg=question_raster(found),
             caption=(
-                "Every spike of the word lines, the hidden units (one of four copies) and the readout. Below: the score"
-                f" of the classes if the question ended at each word; the evidence grows with every word read.{cut}"
+                "Every spike of the word lines, the hidden units (one of their copies) and the readout. Below:"
+                " the score of the classes if the question ended at each word; the evidence grows with every word"
+                f" read.{cut}"
             ),
             table=ReportTable(
                 caption=(

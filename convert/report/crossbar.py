@@ -9,6 +9,7 @@ from matplotlib.colors import to_rgb
 
 from ...simcore import limits
 from ..network.place import CODEBOOK, COPIES, unit_neurons
+from ..network.unplace import is_spread
 from .theme import INK, MUTED, SCHEMES, SERIES, draw
 
 if TYPE_CHECKING:
@@ -131,9 +132,12 @@ def _brackets(
 def _of_columns(name: str, neurons: int, image: CoreImage, core: int) -> tuple[str, int]:
     """Return the label of a group of neurons, and how many neurons make one unit."""
     if name == "hidden":
-        return f"{neurons // COPIES} hidden units\nx {COPIES} copies", COPIES
+        units = len(unit_neurons(image, core))
+        each = f"\nx {COPIES} copies" if neurons == COPIES * units else f",\n{neurons} copies"
+        return f"{units} hidden units{each}", COPIES
     if image.head is not None:
-        return "fifth copies\n(to the host)", 1
+        which = "last" if is_spread(image) else "fifth"
+        return f"{which} copies\n(to the host)", 1
     lines = len(np.unique(image.target_axon[core][image.target_core[core] == limits.TARGET_OUTPUT]))
     return f"readout: {lines} classes\nx {neurons // lines} neurons", max(1, neurons // lines)
 

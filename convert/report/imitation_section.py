@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..evaluation.tables import cores_table, cores_title
 from .evaluation_sections import attempt
 from .parts import ReportTable, Section
 
@@ -24,8 +25,10 @@ def imitation(report: ReportData) -> Section | None:
         f"This network was taught to answer as {teacher.file} does, a network of another kind. It learned from that"
         " file's answers to questions and to variations of them."
     )
-    build = (_facts, _trials)
-    for each, key in zip(build, ("facts of its teaching", "trials"), strict=True):
+    build = {"facts of its teaching": _facts, "trials": _trials}
+    if "cores_tried" in found:
+        build["numbers of cores"] = _cores
+    for key, each in build.items():
         table = attempt(lambda each=each: each(teacher, found), key, section.missing)  # type: ignore[misc] # bound now
         if table is not None:
             section.tables.append(table)
@@ -59,6 +62,14 @@ def _trials(_: Teacher, found: Mapping[str, Any]) -> ReportTable:
     return ReportTable(
         caption=caption, head=["shape", "as the teacher"], rows=rows, bars=agreed, words=(0,)
     )
+
+
+def _cores(_: Teacher, found: Mapping[str, Any]) -> ReportTable:
+    tried = found["cores_tried"]
+    head, rows = cores_table(tried)
+    agreed = [float(t["agreement"]) for t in tried]
+    caption = f"{cores_title(tried)}. The fewest within half a point of the best were taken."
+    return ReportTable(caption=caption, head=head, rows=rows, bars=agreed)
 
 
 def _shape(found: Mapping[str, Any]) -> str:

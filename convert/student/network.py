@@ -175,6 +175,7 @@ class StudentNet(nn.Module):
             head_bias=_LOGIT_SCALE * self.head_bias.double().numpy(),
             readout=self.shape.readout,
             direction=self.shape.direction,
+            spread=self.spread,
         )
 
 

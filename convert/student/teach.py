@@ -14,6 +14,7 @@ from ..progress import counted, silent
 from ..straight_through.one_thread import one_thread
 from .lessons import lessons
 from .network import Shape, StudentNet
+from .several_cores import on_cores, over_cores, spread
 from .training import agreement, fit
 from .word_features import word_features
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from ..network.grid import GridNetwork
     from ..progress import OnProgress
-    from .lessons import Ask, Vocabulary
+    from .lessons import Ask, Lesson, Vocabulary
     from .settings import StudentSettings
 
 __all__ = ["HELD_OUT", "Taught", "teach"]
@@ -49,9 +50,12 @@ class Taught:
     Attributes
     ----------
     network : GridNetwork
-        The student on the grid of a core.
+        The student on the grid of its cores.
     held_out : list of int
         Indices of the questions that it was not taught, and that did not choose its shape.
+    judging : list of int
+        Indices of further questions that it was not taught, to choose between students of different numbers of cores;
+        none if there is only one student.
     record : dict
         Shape, trials, settings and agreement, for `eval.json`.
 
@@ -59,6 +63,7 @@ class Taught:
 
     network: GridNetwork
     held_out: list[int]
+    judging: list[int]
     record: dict[str, Any]
 
 
@@ -71,10 +76,11 @@ def teach(
     *,
     more: Sequence[NDArray[np.int64]] = (),
     labels: NDArray[np.int64] | None = None,
+    cores: Sequence[int] = (1,),
     note: Callable[[str], None] = lambda _: None,
     progress: OnProgress = silent,
-) -> Taught:
-    """Teach an Elman network that fits one core to answer as the teacher does.
+) -> list[Taught]:
+    """Teach Elman networks that fit one core, or some, to answer as the teacher does: one for each number of cores.
 
     Equal arguments give equal students: everything runs on one thread.
 
@@ -94,6 +100,8 @@ def teach(
         Further questions without labels, none of which is held out.
     labels
         int64 (questions,): true labels of `questions` to learn as well; None: the teacher's answers only.
+    cores
+        Numbers of cores, each 1 to CORES_MAX.
     note
         Called with one line before each step.
     progress
@@ -119,30 +127,47 @@ def teach(
         one_more = counted(progress, "trials", len(shapes))
         note(f"trying readouts, directions and sizes on {n} of the calibration questions")
         shape, trials = bench.choose(shapes, questions, rest[:n], rest[n:], rng, one_more)
+        judging, rest = (rest[:n], rest[n:]) if len(cores) > 1 else ([], rest)
         given = [questions[i] for i in rest] + list(more)
         true = None
         if labels is not None:
             true = np.concatenate([labels[rest], np.full(len(more), -1)])
         settings = settings.for_questions(len(given))
-        note(f"teaching {shape}: {settings.passes} passes over {len(given)} questions")
-        taught = list(lessons(ask, given, vocabulary, shape.direction, settings, rng, labels=true))
-        net = StudentNet(features, classes, shape)
-        one_more = counted(progress, "passes", settings.passes + settings.spiking_passes)
-        fit(net, taught, "integer", settings.passes, settings, rng, one_more)
-        note(f"teaching it with the spikes in the loop: {settings.spiking_passes} passes")
-        fit(net, taught, "spiking", settings.spiking_passes, settings, rng, one_more)
+        taught: list[Lesson] = []
         asked = [questions[i] for i in held_out]
-        agreed = agreement(net, asked, ask(asked).argmax(axis=1), "spiking")
-    record = {
-        "shape": shape._asdict(),
-        "trials": trials,
-        "questions": len(rest),
-        "more": len(more),
-        "held_out": len(held_out),
-        "held_out_agreement": agreed,
-        "settings": asdict(settings),
-    }
-    return Taught(network=net.on_grid(), held_out=held_out, record=record)
+        wanted = ask(asked).argmax(axis=1)
+        one_more = counted(
+            progress, "passes", len(cores) * (settings.passes + settings.spiking_passes)
+        )
+        students = []
+        for number in cores:
+            wide = shape if number == 1 else over_cores(shape, number)
+            note(
+                f"teaching {wide}{on_cores(number)}: {settings.passes} passes over {len(given)} questions"
+            )
+            taught = taught or list(
+                lessons(ask, given, vocabulary, shape.direction, settings, rng, labels=true)
+            )
+            net = StudentNet(features, classes, wide)
+            passes = settings.passes
+            if number > 1:
+                passes -= spread(net, number, taught, settings, rng, one_more)
+            fit(net, taught, "integer", passes, settings, rng, one_more)
+            note(f"teaching it with the spikes in the loop: {settings.spiking_passes} passes")
+            fit(net, taught, "spiking", settings.spiking_passes, settings, rng, one_more)
+            record = {
+                "shape": wide._asdict(),
+                "trials": trials,
+                "questions": len(rest),
+                "more": len(more),
+                "held_out": len(held_out),
+                "held_out_agreement": agreement(net, asked, wanted, "spiking"),
+                "settings": asdict(settings),
+            }
+            students.append(
+                Taught(network=net.on_grid(), held_out=held_out, judging=judging, record=record)
+            )
+    return students
 
 
 def _shapes(classes: int) -> list[Shape]:

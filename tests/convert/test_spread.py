@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from support import TINY_WORDS, tiny_network
 
 from spikewatch.convert.constraining.host_head import host_heads
+from spikewatch.convert.constraining.recipe import PlacedNetwork
 from spikewatch.convert.constraining.response_matching import (
     hidden_neurons,
     match_responses,
@@ -19,6 +20,8 @@ from spikewatch.convert.constraining.response_matching import (
     readout_neurons,
 )
 from spikewatch.convert.errors import ConstraintError
+from spikewatch.convert.evaluation.tables import cores_table
+from spikewatch.convert.network.constrained import ConstrainedStages
 from spikewatch.convert.network.hidden_spikes import readout_counts
 from spikewatch.convert.network.place import place
 from spikewatch.convert.network.spread import (
@@ -28,7 +31,9 @@ from spikewatch.convert.network.spread import (
     readers_that_fit,
 )
 from spikewatch.convert.network.unplace import unit_neurons, unplace
-from spikewatch.simcore import CoreImage, QuestionCore
+from spikewatch.convert.publishing.cores import fewest_cores
+from spikewatch.convert.publishing.imitation import Imitation
+from spikewatch.simcore import CoreImage, QuestionCore, estimate
 
 if TYPE_CHECKING:
     from spikewatch.convert.network.constrained import ConstrainedNetwork
@@ -121,12 +126,13 @@ def test_every_unit_feeds_a_core_within_the_limits_of_all(
 ) -> None:
     n_in, n_hidden = 48, cores * units
     weights = np.random.default_rng(seed).normal(size=(n_hidden, n_in + n_hidden))
-    readers = readers_that_fit(units, 6, "core")
+    readers = readers_that_fit(units, 6)
     spread = choose_lines(weights, even_groups(n_hidden, cores), lines=63, readers=readers)
     assert spread.cores == cores
     assert spread.readers().min() >= 1
     assert spread.reads.sum(axis=1).max() <= 63
     assert spread.neurons("core").max() <= 256 - 6 * 8
+    assert spread.neurons("host").max() <= 256
     assert spread.reads[:, :n_in].any(axis=1).all()  # every core reads words
     at = spread.read_out_at()
     assert spread.reads[at, n_in + np.arange(n_hidden)].all()
@@ -149,7 +155,7 @@ def test_more_units_than_lines_are_refused() -> None:
     with pytest.raises(ConstraintError, match=r"^network: 9 hidden units on 2 cores, 5 on one"):
         choose_lines(np.ones((9, 12)), even_groups(9, 2), lines=4, readers=60)
     with pytest.raises(ConstraintError, match=r"^core: 60 hidden units x 4 copies \+ 50 readout"):
-        readers_that_fit(60, 50, "core")
+        readers_that_fit(60, 50)
 
 
 def test_a_core_with_too_many_lines_or_neurons_is_refused_by_its_number() -> None:
@@ -172,3 +178,59 @@ def test_a_core_with_too_many_lines_or_neurons_is_refused_by_its_number() -> Non
     )
     with pytest.raises(ConstraintError, match=message):
         match_responses(network, asked, np.zeros(4, dtype=np.int64))
+
+
+def placed(network: ConstrainedNetwork, asked: list[np.ndarray]) -> PlacedNetwork:
+    matched = match_responses(network, asked, np.zeros(len(asked), dtype=np.int64))
+    return PlacedNetwork(
+        network=network,
+        matched=matched,
+        constrained=ConstrainedStages(core=network, wide=network),
+        recipe="closed-form",
+        closed_form_agreement=matched.agreement,
+    )
+
+
+@pytest.mark.parametrize(("differing", "cores"), [(0, 1), (1, 1), (2, 2)])
+def test_auto_takes_the_fewest_cores_within_half_a_point(differing: int, cores: int) -> None:
+    """Of 201 questions, one is just less than half a point."""
+    asked = questions(600, 2)
+    one, two = (
+        placed(n, asked[:40]) for n in (tiny_network(4, n_in=10, n_hidden=12), spread_network(5, 2))
+    )
+    answered = [
+        QuestionCore(p.matched.image, p.network.encoder()).answer(asked) for p in (one, two)
+    ]
+    equal = answered[0].label == answered[1].label
+    chosen = [*np.flatnonzero(equal)[: 201 - differing], *np.flatnonzero(~equal)[:differing]]
+    assert len(chosen) == 201
+    student = Imitation(
+        model=b"",
+        spread=None,
+        tokenizer=b"",
+        held_out=[],
+        judging=[],
+        judged=[asked[i] for i in chosen],
+        record={},
+        kept=None,
+        answers=lambda _: answered[1].label[chosen].astype(np.int64),  # as two cores answer
+    )
+    students = [student, replace(student, record={})]
+    notes: list[str] = []
+    at = fewest_cores([one, two], students, notes.append)
+    assert at == cores - 1
+    first, second = students[at].record["cores_tried"]
+    assert (first["cores"], second["cores"]) == (1, 2)
+    assert (first["agreement"], second["agreement"]) == (1 - differing / 201, 1.0)
+    ticks = answered[1].ticks[chosen]
+    assert second["ticks"] == ticks.mean()
+    energy = estimate(
+        cores=2, ticks=ticks.sum(), synaptic_events=answered[1].synaptic_events[chosen].sum()
+    )
+    assert second["energy_uj"]["paper"] == pytest.approx(energy.energy_uj["paper"] / 201)
+    assert notes[0].startswith("1 core: ")
+    assert (
+        notes[-1]
+        == f"taking {cores} core{'s' * (cores > 1)}: the fewest within half a point of the best"
+    )
+    assert "energy, paper" in cores_table([first, second])[0]

@@ -18,6 +18,7 @@ ALL = (
     "daemon",
     "convert",
     "students",
+    "cores",
     "ablation",
     "readout",
     "paper",

@@ -248,25 +248,6 @@ class ConstrainedNetwork:
         lines, units = self.directions()
         return np.asarray(units[:, None] == np.concatenate([lines, units])[None])
 
-    def one_direction(self, which: int) -> ConstrainedNetwork:
-        """Return direction 0 or 1 of a bidirectional network as a network; each gets half of the readout's bias."""
-        lines, units = (of == which for of in self.directions())
-        return replace(
-            self,
-            projection=self.projection[:, lines],
-            origin=self.origin[lines],
-            codes=self.codes[:, lines],
-            levels=self.levels[units][:, np.concatenate([lines, units])],
-            scale=self.scale[units],
-            bias=self.bias[units],
-            initial=self.initial[units],
-            readout_levels=self.readout_levels[:, units],
-            readout_bias=self.readout_bias / 2,
-            direction=OPPOSITE[self.direction] if which else self.direction,
-            backward_lines=0,
-            backward_units=0,
-        )
-
     def logits(
         self, questions: list[NDArray[np.int64]], *, rounded: bool = True
     ) -> NDArray[np.float64]:

@@ -120,18 +120,25 @@ def test_the_network_is_read_back_from_its_cores(head: str) -> None:
 
 
 @settings(max_examples=20, deadline=None)
-@given(seed=st.integers(0, 10_000), cores=st.integers(1, 8), units=st.integers(1, 32))
+@given(
+    seed=st.integers(0, 10_000),
+    cores=st.integers(1, 8),
+    units=st.integers(1, 32),
+    classes=st.integers(2, 128),
+)
 def test_every_unit_feeds_a_core_within_the_limits_of_all(
-    seed: int, cores: int, units: int
+    seed: int, cores: int, units: int, classes: int
 ) -> None:
     n_in, n_hidden = 48, cores * units
     weights = np.random.default_rng(seed).normal(size=(n_hidden, n_in + n_hidden))
-    readers = readers_that_fit(units, 6)
+    readers = readers_that_fit(units, classes)
     spread = choose_lines(weights, even_groups(n_hidden, cores), lines=63, readers=readers)
     assert spread.cores == cores
     assert spread.readers().min() >= 1
     assert spread.reads.sum(axis=1).max() <= 63
-    assert spread.neurons("core").max() <= 256 - 6 * 8
+    readout = min(8, (256 - 4 * units) // classes)
+    assert readout >= 1
+    assert spread.neurons("core").max() <= 256 - readout * classes
     assert spread.neurons("host").max() <= 256
     assert spread.reads[:, :n_in].any(axis=1).all()  # every core reads words
     at = spread.read_out_at()

@@ -53,7 +53,7 @@ HELD_BYTES: Final = 1 << 14
 SIMULATORS: Final = 2
 """Threads that simulate.  More would idle: writing, in one thread, takes two thirds of the time of simulating."""
 
-_PASSED: Final = (OSError, KeyboardInterrupt, SystemExit, GeneratorExit)
+_PASSED: Final = (OSError, KeyboardInterrupt, GeneratorExit)
 """What is no input's fault.  A panic of a compiled library is: it is no `Exception`, but only its input raises it."""
 
 _SAID: Final = 500

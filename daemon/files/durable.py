@@ -187,7 +187,15 @@ def unlink(folder: int, name: str) -> None:
 def listing(folder: int) -> list[str]:
     """Return the names in a folder, without those of its folders, which are lanes."""
     with os.scandir(folder) as entries:
-        return [entry.name for entry in entries if not entry.is_dir(follow_symlinks=False)]
+        return [entry.name for entry in entries if not is_folder(entry)]
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Return whether a name is that of a folder; False if it cannot be looked at; its use reports that."""
+    try:
+        return entry.is_dir(follow_symlinks=False)
+    except OSError:
+        return False
 
 
 def look(folder: int, name: str) -> os.stat_result | None:

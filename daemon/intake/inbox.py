@@ -158,7 +158,7 @@ class Inbox:
                     continue
                 if name in self._candidates or name in self._refused:
                     continue
-                if entry.is_dir(follow_symlinks=False):
+                if durable.is_folder(entry):
                     folders.add(name)
                     continue
                 if not self._spool.takes(name):

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from ..files import durable
 from ..spool import unfinished
 from ..spool.shards import lanes, parts
 
@@ -115,7 +116,7 @@ def files(folder: Path) -> Iterator[os.DirEntry[str]]:
     for part in parts(folder):
         with os.scandir(part) as entries:
             for entry in entries:
-                if not entry.name.startswith(".") and not entry.is_dir(follow_symlinks=False):
+                if not entry.name.startswith(".") and not durable.is_folder(entry):
                     yield entry
 
 

@@ -261,7 +261,7 @@ def lanes(path: Path) -> list[str]:
     """Return the names of a spool's lanes: the folders that are in in/ and in work/."""
     try:
         with os.scandir(path / "work") as entries:
-            found = [e.name for e in entries if e.is_dir(follow_symlinks=False)]
+            found = [e.name for e in entries if durable.is_folder(e)]
     except OSError:
         return []
     return sorted(

@@ -64,7 +64,7 @@ def raise_on_reading(
 @pytest.mark.parametrize("after", [0, 1])
 @pytest.mark.parametrize(
     "raised",
-    [MemoryError(), PanicException("retry limit\nover"), RecursionError("deep"), KeyError(1)],
+    [MemoryError(), PanicException("retry limit\nover"), RecursionError("deep"), SystemExit(3)],
     ids=lambda e: type(e).__name__,
 )
 def test_an_input_whose_reading_raises_is_put_aside_alone(

@@ -6,6 +6,7 @@ import json
 import os
 from hashlib import sha256
 from itertools import islice
+from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
 import pytest
@@ -16,6 +17,11 @@ from hypothesis import strategies as st
 from spikewatch.daemon.spool import names, unfinished
 from spikewatch.daemon.spool.commit import key, temp
 from spikewatch.simcore.question_files import names as question_names
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from daemon_lives import Nursery
 
 
 @pytest.mark.parametrize(
@@ -132,3 +138,15 @@ def test_results_whose_shortened_names_collide_are_numbered_and_found_again(hand
     assert [e["result"] for e in hand.events("request.done")] == [taken[3] + names.RESULT]
     assert [e["result"] for e in hand.events("request.duplicate")] == [taken[3] + names.RESULT]
     assert len(content(hand.path / "out")) == 8
+
+
+def test_a_start_with_markers_takes_over_names_that_have_no_space_for_one(
+    spool: Path, lives: Nursery
+) -> None:
+    """A daemon without markers has claimed them, and was killed before it removed them from in/."""
+    name = "x" * 251 + ".txt"
+    (spool / "in" / name).write_text("Who wrote Hamlet ?")
+    os.link(spool / "in" / name, spool / "work" / name)
+    assert lives.live(spool, done_marker=True) == 0, lives.said()
+    assert content(spool / "done") == {name}
+    assert content(spool / "in") == content(spool / "work") == set()

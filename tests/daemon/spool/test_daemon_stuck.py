@@ -303,3 +303,20 @@ def test_an_input_that_work_does_not_give_away_keeps_no_start_from_the_others(
     assert lives.live(spool) == 0
     assert content(spool / "done") == {"0.txt", "1.txt", "stuck.txt"}
     assert len(content(spool / "out")) == 6
+
+
+@as_root
+def test_an_input_that_another_number_of_shards_left_behind_keeps_no_daemon_from_starting(
+    spool: Path, lives: Nursery
+) -> None:
+    left = spool / "work" / ".shard-1-of-2"
+    left.mkdir()
+    path = left / "stuck.txt"
+    path.write_text(GOOD)
+    (left / "b.txt").write_text(GOOD)
+    with attribute(path, "i"):
+        (spool / "in" / "a.txt").write_text(GOOD)
+        assert lives.live(spool) == 0, lives.said()
+        assert content(spool / "done") == {"a.txt", "b.txt"}
+    assert lives.live(spool) == 0
+    assert content(spool / "done") == {"a.txt", "b.txt", "stuck.txt"}

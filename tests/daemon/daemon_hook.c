@@ -86,8 +86,6 @@ static int strikes(const char *call, int fd, const char *name, int is_read) {
     }
 
 CALL(int, link, 0, AT_FDCWD, b, (const char *a, const char *b), (a, b), const char *, const char *)
-CALL(int, linkat, 0, e, b, (int d, const char *a, int e, const char *b, int f), (d, a, e, b, f),
-     int, const char *, int, const char *, int)
 CALL(int, unlink, 0, AT_FDCWD, a, (const char *a), (a), const char *)
 CALL(int, unlinkat, 0, d, a, (int d, const char *a, int f), (d, a, f), int, const char *, int)
 CALL(int, rename, 0, AT_FDCWD, b, (const char *a, const char *b), (a, b), const char *, const char *)
@@ -116,6 +114,16 @@ CALL(int, dup, 1, d, NULL, (int d), (d), int)
 CALL(int, fstatat64, 1, d, a, (int d, const char *a, struct stat64 *s, int f), (d, a, s, f),
      int, const char *, struct stat64 *, int)
 CALL(int, fstatvfs64, 1, d, NULL, (int d, struct statvfs64 *s), (d, s), int, struct statvfs64 *)
+
+/* A file called full-... has as many links as the file system allows; the kernel does not see such a call. */
+int linkat(int d, const char *a, int e, const char *b, int f) {
+    REAL(int, linkat, int, const char *, int, const char *, int);
+    if (armed && strncmp(a, "full-", 5) == 0) {
+        errno = EMLINK;
+        return -1;
+    }
+    return strikes("linkat", e, b, 0) ? -1 : real(d, a, e, b, f);
+}
 
 /* This one returns its error instead of setting errno. */
 int posix_fallocate64(int d, off64_t o, off64_t n) {

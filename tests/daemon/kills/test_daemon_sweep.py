@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from daemon_lives import FAULTS, Hook, Nursery, Rest, at_rest, calls_of, copy, unlike
+from daemon_scene import GOOD, OTHER
+from daemon_support import spool_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,6 +130,34 @@ def test_an_end_in_a_retry_loses_and_doubles_nothing(
     assert lives.events("request.retry")
     points = dict(list(enumerate(made, 1))[sync::every])
     sweep(points, scene, undisturbed, lives, memory, group_files=ALL, **fault)
+
+
+@pytest.fixture(scope="module")
+def full(memory: Path, lives: Nursery) -> Path:
+    """Create a spool whose inputs may have no further link: good, bad, known and new bytes, and one in work/."""
+    spool = spool_of(memory / "full")
+    for name in ("full-old.txt", "full-again.txt"):
+        (spool / "in" / name).write_bytes(GOOD)
+    assert lives.live(spool) == 0
+    (spool / "in" / "full-again.txt").write_bytes(GOOD)
+    (spool / "in" / "full-old.txt").write_bytes(OTHER)
+    (spool / "in" / "full-bad.txt").write_bytes(b"\xff")
+    (spool / "work" / "full-claimed.txt").write_bytes(GOOD)
+    return spool
+
+
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=SOAK)])
+def test_an_end_at_any_move_without_links_loses_and_doubles_nothing(
+    full: Path, lives: Nursery, memory: Path, every: int
+) -> None:
+    made = calls(lives, full, memory, reads=False)
+    assert sum(call.startswith("rename") for call in made) >= 5, made
+    spool = copy(full, memory / f"full-{every}")
+    assert lives.live(spool, hook=Hook()) == 0
+    expected = at_rest(spool)
+    assert len(expected.done) == 4
+    assert set(expected.failed) == {"full-bad.txt"}
+    sweep(dict(list(enumerate(made, 1))[::every]), full, expected, lives, memory)
 
 
 @pytest.mark.parametrize(("every", "faults"), [(4, 1), pytest.param(1, len(FAULTS), marks=SOAK)])

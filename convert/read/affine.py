@@ -36,6 +36,10 @@ class WrongLayout(ModelFileError):
     """The graph does not fit the assumed axes of its inputs; it may fit if batch and time are swapped."""
 
 
+class TooLarge(ModelFileError):
+    """A tensor of the graph takes more memory than there is for it; onnxruntime need not be asked about it."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Affine:
     """A tensor of affine expressions.

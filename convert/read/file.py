@@ -97,6 +97,8 @@ def parse_any(data: bytes) -> onnx.ModelProto:
             model = onnx.inliner.inline_local_functions(model)
     except (DecodeError, onnx.checker.ValidationError, ValueError, RuntimeError) as e:
         raise ModelFileError(not_onnx(data, e)) from None
+    if not model.graph.output:
+        raise ModelFileError("its graph has no output")
     return model
 
 
@@ -199,7 +201,11 @@ def dimensions(value: onnx.ValueInfoProto) -> list[int | None] | None:
 
 def numpy_type(value: onnx.ValueInfoProto) -> Any:
     """Return the NumPy type of an input's elements."""
-    return helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).type
+    kind = value.type.tensor_type.elem_type
+    try:
+        return helper.tensor_dtype_to_np_dtype(kind).type
+    except KeyError:
+        raise ModelFileError(f"input {value.name!r}: its type, {kind}, is none of ONNX") from None
 
 
 def initial_states(graph: onnx.GraphProto) -> dict[str, tuple[int | None, ...]]:

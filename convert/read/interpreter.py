@@ -23,10 +23,13 @@ from .file import quantised, tensors_read
 from .operators import Frame, affine, attribute, concatenated, failure
 from .packed_weights import packed_matmul
 from .rnn_operator import rnn
+from .session import first_line
 from .word_operators import on_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+
+    from numpy.typing import NDArray
 
 
 MAX_ROUNDS: Final = 10_000
@@ -93,7 +96,7 @@ def run_graph(
     wanted = list(wanted)
     # results go into a separate map, because a body must not overwrite tensors of the graphs around it
     scope: ChainMap[str, Any] = ChainMap({}, dict(inputs))
-    scope.update({i.name: numpy_helper.to_array(i) for i in graph.initializer})
+    scope.update({i.name: _weight(i) for i in graph.initializer})
     for node in _needed(graph, wanted):
         results = _run_node(frame, node, scope)
         scope.update({n: v for n, v in zip(node.output, results, strict=False) if n})
@@ -101,6 +104,15 @@ def run_graph(
     if missing is not None:
         raise ModelFileError(f"tensor {missing!r}: no node computes it")
     return [scope[name] for name in wanted]
+
+
+def _weight(tensor: onnx.TensorProto) -> NDArray[Any]:
+    """Return an initialiser as an array."""
+    try:
+        return numpy_helper.to_array(tensor)
+    except Exception as e:  # noqa: BLE001 - types, sizes and places that onnx does not know raise anything
+        line = f"{type(e).__name__}: {first_line(e)}"
+        raise ModelFileError(f"weight {tensor.name!r}: cannot be read: {line}") from None
 
 
 def _needed(graph: onnx.GraphProto, wanted: list[str]) -> list[onnx.NodeProto]:

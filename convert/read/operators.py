@@ -9,7 +9,18 @@ import numpy as np
 import onnx
 
 from .activation import Activation
-from .affine import Affine, Unsupported, WrongLayout, add, constant, matmul, scale, stack, total
+from .affine import (
+    Affine,
+    TooLarge,
+    Unsupported,
+    WrongLayout,
+    add,
+    constant,
+    matmul,
+    scale,
+    stack,
+    total,
+)
 from .session import first_line
 from .single_node import compute
 
@@ -18,6 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ..errors import ModelFileError
     from .unknowns import Unknowns
 
     Handler = Callable[["Frame", onnx.NodeProto, list[Any]], list[Any]]
@@ -63,10 +75,11 @@ class Frame:
         return compute(node, self.opsets, values)
 
 
-def failure(node: onnx.NodeProto, e: Exception) -> WrongLayout:
+def failure(node: onnx.NodeProto, e: Exception) -> ModelFileError:
     """Return the refusal of a node that NumPy, onnx or onnxruntime cannot compute."""
     line = first_line(e) or type(e).__name__
-    return WrongLayout(f"node {node.name or node.op_type!r}: operator {node.op_type} fails: {line}")
+    refusal = TooLarge if isinstance(e, MemoryError) else WrongLayout
+    return refusal(f"node {node.name or node.op_type!r}: operator {node.op_type} fails: {line}")
 
 
 def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from ..errors import ModelFileError
-from .affine import Affine, WrongLayout, with_width
+from .affine import Affine, TooLarge, WrongLayout, with_width
 from .companions import arranged
 from .inputs import layouts
 from .interpreter import EndedLogits, run_graph
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 LENGTH: Final = 4
 """Words of the sequence for a graph of free length: enough for a first step, a last one and two between them."""
+
+MOST_GIVEN: Final = 2**20
+"""Most elements of an input: words of all questions, or initial states."""
 
 MOST_WORDS: Final = 512
 """Most words that a graph of free length may turn out to need."""
@@ -69,6 +73,8 @@ def read_graph(
     found = layouts(model.graph)
     try:
         return _in_some_layout(model, found, LENGTH, output, classes)
+    except TooLarge:
+        raise
     except ModelFileError as refusal:
         # a graph that was unrolled for some words fails on fewer, whatever length it declares
         length = None if found[0].length is not None else _needed(model, found)
@@ -166,7 +172,7 @@ def _read_output(run: _Run, output: str, classes: int | None) -> Reading:
     """Read one output: as logits with a known ending, or else by what its last operators do to numbers."""
     try:
         reading = _read_tensor(run, output, output)
-    except WrongLayout:
+    except (TooLarge, WrongLayout):
         raise
     except ModelFileError:
         found = _behind_a_tail(run, output)
@@ -220,6 +226,7 @@ def _read_tensor(run: _Run, tensor: str, output: str) -> Reading:
     unknowns = Unknowns()
     layout, graph = run.layout, run.model.graph
     batch, time = layout.batch or 1, run.length
+    _check_size(layout.ids, (batch, time))
     grid = np.arange(batch * time, dtype=np.int64)
     times = np.where(grid // time == 0, grid % time, -1)  # a fixed batch has other questions, too
     index = arranged(grid.reshape(batch, time), layout.axes)
@@ -227,6 +234,7 @@ def _read_tensor(run: _Run, tensor: str, output: str) -> Reading:
     for c in layout.companions:
         if c.role == "state":
             shape = tuple(batch if n is None else n for n in c.shape)
+            _check_size(c.name, shape)
             inputs[c.name] = unknowns.given_state(c.name, shape)
             continue
         inputs[c.name] = c.values(np.ones((batch, time), dtype=bool))
@@ -246,6 +254,12 @@ def _read_tensor(run: _Run, tensor: str, output: str) -> Reading:
         threshold=Threshold(value=0.0, above=1) if len(recurrence.c) == 1 else None,
         length=time,
     )
+
+
+def _check_size(name: str, shape: tuple[int, ...]) -> None:
+    if math.prod(shape) > MOST_GIVEN:
+        shown = " x ".join(map(str, shape))
+        raise TooLarge(f"input {name!r}: has {shown} elements, limit {MOST_GIVEN}")
 
 
 def _logits(value: Any, tensor: str, output: str, unknowns: Unknowns) -> tuple[Affine, str]:

@@ -57,12 +57,21 @@ class Runtime:
         The command that starts the child; None: the usual one.
     limit_s
         Longest time in seconds that one call of a model may take.
+    read_s
+        Seconds of processor time that reading a small file may take.
 
     """
 
-    def __init__(self, command: Sequence[str] | None = None, *, limit_s: float = LIMIT_S) -> None:
+    def __init__(
+        self,
+        command: Sequence[str] | None = None,
+        *,
+        limit_s: float = LIMIT_S,
+        read_s: float = READ_S,
+    ) -> None:
         self._command = command
         self._limit_s = limit_s
+        self._read_s = read_s
         self._process: subprocess.Popen[bytes] | None = None
         self._owner = 0
         self._loaded: RemoteSession | None = None
@@ -149,7 +158,7 @@ class Runtime:
         with self.lock:
             self.start()
             try:
-                found = self.ask("read", given, doing="reading its graph", limit_s=READ_S)
+                found = self.ask("read", given, doing="reading its graph", limit_s=self._read_s)
             except RuntimeEnded as e:
                 raise RuntimeEnded(f"{options['what']}: {e}") from None
             session = RemoteSession(self, found["shown"])
@@ -229,6 +238,8 @@ class Runtime:
             process = self._process
             if process is None or process.stdin is None or process.stdout is None:
                 raise RuntimeEnded(f"onnxruntime's process has ended before {doing}")
+            if do not in {"lift", "run"}:
+                self._loaded = None  # the child drops its model before it takes another one
             replies = cast("BufferedReader", process.stdout)
             late = threading.Event()
 

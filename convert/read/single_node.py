@@ -38,13 +38,13 @@ def compute(node: onnx.NodeProto, opsets: Mapping[str, int], values: list[Any]) 
 
     Raises
     ------
-    ValueError
+    MemoryError
         It would make a tensor of more than MOST_ELEMENTS elements.  Other exceptions come from the implementations.
 
     """
     made = _elements_made(node, values)
     if made > MOST_ELEMENTS:
-        raise ValueError(f"makes a tensor of {made} elements, limit {MOST_ELEMENTS}")
+        raise MemoryError(f"makes a tensor of {made} elements, limit {MOST_ELEMENTS}")
     try:
         return _reference(node, opsets, values)
     except Exception as e:  # noqa: BLE001 - an implementation of any operator may raise anything

@@ -6,8 +6,6 @@ the previous batch and reads the next one.  At most four batches are in memory, 
 
 from __future__ import annotations
 
-import errno
-import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -18,8 +16,9 @@ from ..errors import AnswerError
 from ..files import _calls
 from ..files.draft import Draft
 from ..heartbeats import SIMULATOR
-from ..spool import machine, names
+from ..spool import names
 from ..spool.commit import temp
+from .faults import PASSED, fault_of
 from .input_file import InputFile
 from .request import Job
 from .results import result_format
@@ -52,12 +51,6 @@ HELD_BYTES: Final = 1 << 14
 
 SIMULATORS: Final = 2
 """Threads that simulate.  More would idle: writing, in one thread, takes two thirds of the time of simulating."""
-
-_PASSED: Final = (OSError, KeyboardInterrupt, GeneratorExit)
-"""What is no input's fault.  A panic of a compiled library is: it is no `Exception`, but only its input raises it."""
-
-_SAID: Final = 500
-"""Most characters of an exception's text."""
 
 ALONE_QUESTIONS: Final = 16
 """Records in a batch of a request that is answered alone: a crash is attributed to a range of this many records."""
@@ -214,19 +207,19 @@ class Pipeline:
             return InputFile(
                 self._spool, job.request.name, settings, labels=labels, content=content
             )
-        except _PASSED:
+        except PASSED:
             raise
         except BaseException as e:
-            raise _fault(e, "read") from e
+            raise fault_of(e, "read") from e
 
     def _read(self, job: Job, file: InputFile, count: int) -> _Part:
         begin = self._clock.monotonic()
         try:
             records = file.take(count)
-        except _PASSED:
+        except PASSED:
             raise
         except BaseException as e:
-            raise _fault(e, "read") from e
+            raise fault_of(e, "read") from e
         job.read_s += self._clock.monotonic() - begin
         # Equal means only that the batch is full: an input that ends there has an empty last part in the next batch.
         last = len(records) < count
@@ -303,24 +296,16 @@ def _lines(batch: Sequence[_Part], answers: Answers | None) -> Iterator[bytes]:
         # Also for a failed job: the parts share `rows`, and this skips the rows of the job's records.
         for part in batch:
             yield lines.lines(part.records, rows, part.job.tally)
-    except _PASSED:
+    except PASSED:
         raise
     except BaseException as e:
-        raise _fault(e, "simulate") from e
+        raise fault_of(e, "simulate") from e
 
 
 def _result(simulated: Callable[[], Simulated]) -> Simulated:
     try:
         return simulated()
-    except _PASSED:
+    except PASSED:
         raise
     except BaseException as e:
-        raise _fault(e, "simulate") from e
-
-
-def _fault(raised: BaseException, stage: str) -> OSError | AnswerError:
-    """Return the fault as which an exception counts: neither a bug nor a panic must end the daemon."""
-    if isinstance(raised, MemoryError) and not machine.has_memory():
-        return OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
-    said = " ".join(str(raised).split())[:_SAID]
-    return AnswerError(f"{type(raised).__name__}: {said}".rstrip(": "), stage=stage)
+        raise fault_of(e, "simulate") from e

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ...registry import Registry, RegistryError, bundled
 from ...simcore.classifier import NEEDED
 from ...simcore.text.splitting import LOOKUP_FILE
-from ..errors import BatchError, ServedModelError
+from ..errors import AnswerError, BatchError, ServedModelError
 from ..models import served as models
 from . import stores
 from .cluster import Call, WorkersDied, connected, make_calls
@@ -197,6 +197,8 @@ def _failure(fault: BaseException) -> Failure:
     """Convert an exception to the failure of its input; re-raise errors of the results' store, which end the batch."""
     if isinstance(fault, WorkersDied):
         return Failure(code="poison", message="it killed every worker that tried it, even alone")
+    if isinstance(fault, AnswerError):
+        return Failure(code=fault.code, message=str(fault))
     if isinstance(fault, OSError):
         return Failure(code="unreadable", message=f"{fault.strerror or fault}")
     if isinstance(fault, BatchError):

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
 
 from ...simcore.question_files import QuestionFileError
 from ...simcore.question_files import names as question_names
+from ..answering.faults import PASSED, fault_of
 from ..answering.results import Tally, result_format
-from ..errors import RejectedInputError
+from ..errors import AnswerError, DaemonError, RejectedInputError
 from ..models.served import ServedModel
 from ..spool import names
 from . import parts, stores
@@ -182,7 +183,8 @@ def answer(
     key = _key(model, source, head, part)
     if not force and (facts := _finished(store, source, part.number, key)) is not None:
         return Partition(facts=facts, reused=True)
-    return _or_failure(lambda: _answer(_served(model), source, head, part, store, key))
+    served = _served(model)
+    return _or_failure(lambda: _answer(served, source, head, part, store, key))
 
 
 def _key(model: PackedModel, source: BatchInput, head: Preamble, part: InputPart) -> str:
@@ -280,15 +282,21 @@ def _rows(model: ServedModel, lines: ResultFormat, batch: list[InputRecord]) -> 
         return iter(())
     try:
         return lines.rows(model.classifier.classify(texts))
-    except Exception as e:  # a fault of the model fails only this input
-        raise RejectedInputError("simulator", f"{type(e).__name__}: {e}", stage="simulate") from e
+    except PASSED:
+        raise
+    except BaseException as e:  # a fault of the model, or of a library, fails only this input
+        raise fault_of(e, "simulate") from e
 
 
 def _or_failure(work: Callable[[], Value]) -> Value | Failure:
     try:
         return work()
-    except (RejectedInputError, QuestionFileError) as e:
+    except (RejectedInputError, QuestionFileError, AnswerError) as e:
         return Failure(code=e.code, message=str(e))
+    except (*PASSED, DaemonError):
+        raise
+    except BaseException as e:
+        raise fault_of(e, "read") from e  # Dask tries again; then it costs this input
 
 
 _models: dict[str, ServedModel] = {}

@@ -29,17 +29,28 @@ if TYPE_CHECKING:
 
 KILLER = """
 import os, signal
+from spikewatch.daemon.batch import parts
 from spikewatch.simcore import Classifier
 
+class PanicException(BaseException):
+    pass
+
 def dask_setup(worker):
-    classify = Classifier.classify
+    classify, scan = Classifier.classify, parts.scan
 
     def deadly(self, texts, **options):
         if "deadly" in texts:
             os.kill(os.getpid(), signal.SIGKILL)
+        if "panic" in texts:
+            raise PanicException("a pattern overran its limit")
         return classify(self, texts, **options)
 
-    Classifier.classify = deadly
+    def hungry(file, *args, **options):
+        if "memory" in file.name:
+            raise MemoryError
+        return scan(file, *args, **options)
+
+    Classifier.classify, parts.scan = deadly, hungry
 """
 
 
@@ -197,11 +208,12 @@ def test_a_worker_that_is_killed_while_it_writes_loses_nothing(
     assert not list(out.glob("*/.*"))
 
 
-def test_an_input_that_kills_its_workers_is_put_aside_and_the_others_are_answered(
+def test_an_input_that_kills_its_workers_or_makes_a_library_raise_costs_no_other(
     registry: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "killer.py").write_text(KILLER)
-    (tmp_path / "bad.txt").write_text("who\ndeadly\n")
+    for word in ("deadly", "panic", "memory"):
+        (tmp_path / f"{word}.txt").write_text(f"who\n{word}\n")
     for i in range(6):
         (tmp_path / f"good{i}.txt").write_text("who wrote hamlet ?\n")
     preload = ("--preload", str(tmp_path / "killer.py"))
@@ -218,9 +230,12 @@ def test_an_input_that_kills_its_workers_is_put_aside_and_the_others_are_answere
         killed = Cluster(address=address, workers=workers)
         outcome = killed.run(registry, [f"{tmp_path}/*.txt"], tmp_path / "out")
         assert sum(worker.poll() is not None for worker in workers) == 2
-    (failure,) = outcome.failures
-    assert failure[0].endswith("/bad.txt")
-    assert failure[1].code == "poison"
+    why = {url.rpartition("/")[2]: (f.code, f.message) for url, f in outcome.failures}
+    assert why == {
+        "deadly.txt": ("poison", "it killed every worker that tried it, even alone"),
+        "memory.txt": ("reader", "MemoryError"),
+        "panic.txt": ("simulator", "PanicException: a pattern overran its limit"),
+    }
     assert outcome.questions_ok == 6
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from ..command_line import Commands, one_line, run
+from ..command_line import Program, one_line, run
 from ..registry import Registry, RegistryError, bundled
 from ..simcore import SimcoreError
 from ..simcore.question_files import ReadOptions  # noqa: TC001 - typer evaluates annotations
@@ -55,14 +55,7 @@ EXTRAS = {
 }
 """Libraries that the base install lacks, with the extra that installs each."""
 
-app = typer.Typer(
-    name=PROGRAM,
-    cls=Commands,
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # plain text: rich cuts long help off, and takes long to import
-)
+app = Program(PROGRAM)
 
 
 def _version(asked: bool) -> None:

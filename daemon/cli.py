@@ -11,7 +11,7 @@ from typing import Annotated, Final
 
 import typer
 
-from ..command_line import Commands, OutputError, one_line, stopped_by_signals
+from ..command_line import OutputError, Program, one_line, stopped_by_signals
 from ..command_line import run as run_program
 from .configuration import PREFIX, Configuration
 from .errors import DaemonError, PutError
@@ -21,14 +21,7 @@ from .spool.names import printable
 
 PROGRAM: Final = "spikewatchd"
 
-app = typer.Typer(
-    name=PROGRAM,
-    cls=Commands,
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # plain text: rich cuts long help off, and takes long to import
-)
+app = Program(PROGRAM)
 
 
 def _version(asked: bool) -> None:

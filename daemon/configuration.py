@@ -9,6 +9,7 @@ from enum import EnumType
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from ..named_pipes import is_waiting_pipe
 from .errors import SettingsError
 from .settings import NAMES, TYPES, Settings, as_path, check
 from .spool.names import printable
@@ -102,6 +103,8 @@ def read(path: Path) -> dict[str, Any]:
 
     """
     try:
+        if is_waiting_pipe(path):
+            raise SettingsError(f"{path}: a named pipe, expected a file")
         with path.open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
         if len(data) > MAX_FILE_BYTES:

@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
+from ..named_pipes import is_waiting_pipe
 from .errors import PutError
 from .files import durable
 from .files.durable import Durability
@@ -195,8 +196,7 @@ def _check(drops: Sequence[Drop]) -> None:
                 f"{drop.shown}: {times[drop.name]} files are called {drop.name}; rename one"
             )
         if isinstance(drop.source, Path):
-            # To open one waits for its writer; what a shell names in /dev is open already.
-            if drop.source.is_fifo() and drop.source.parts[:2] != ("/", "dev"):
+            if is_waiting_pipe(drop.source):
                 raise PutError(
                     f"{drop.shown}: a named pipe; give its content as standard input (- with --name)"
                 )

@@ -295,7 +295,7 @@ def check(name: str, value: object) -> None:
     if isinstance(kind, EnumType) and not isinstance(value, kind):
         raise SettingsError(f"{name}: {value!r}, expected one of {', '.join(kind)}")
     if not _fits(kind, value):
-        raise SettingsError(f"{name}: {value!r}, expected {_KINDS[kind]}")
+        raise SettingsError(f"{name}: {_shown(value)}, expected {_KINDS[kind]}")
     if isinstance(value, int | float) and not isinstance(value, bool):
         # `not >=` rather than `<`: NaN fails every comparison, and must be refused.
         if not value >= about.least:
@@ -310,6 +310,10 @@ def check(name: str, value: object) -> None:
         Shard.parse(value)
     if about.choices and value not in about.choices:
         raise SettingsError(f"{name}: {value!r}, expected one of {', '.join(about.choices)}")
+
+
+def _shown(value: object) -> str:
+    return f"{str(value)!r} with a NUL" if isinstance(value, Path) else repr(value)
 
 
 def _check_encoding(name: str) -> None:
@@ -343,4 +347,5 @@ def _fits(kind: Any, value: object) -> bool:
         return isinstance(value, dict) and all(
             isinstance(text, str) for pair in value.items() for text in pair
         )
-    return isinstance(value, kind)
+    # No file system takes NUL, and Python's calls raise a ValueError for it.
+    return isinstance(value, kind) and not (isinstance(value, Path) and "\0" in str(value))

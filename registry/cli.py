@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
-from ..command_line import Commands, run, stopped_by_signals
+from ..command_line import Program, run, stopped_by_signals
 from .errors import RegistryError
 from .program.commands_reading import add_reading
 from .program.commands_remote import add_remote
@@ -16,14 +16,7 @@ from .program.commands_writing import add_writing
 
 PROGRAM: Final = "spikewatch-registry"
 
-app = typer.Typer(
-    name=PROGRAM,
-    cls=Commands,
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # plain text: rich cuts long help off, and takes long to import
-)
+app = Program(PROGRAM)
 
 
 def _version(asked: bool) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..command_line import Commands, one_line
+from ..command_line import Program, one_line
 from ..command_line import run as run_program
 from .chip._dispatch import kernel as load_kernel
 from .errors import InputError, SimcoreError
@@ -40,14 +40,7 @@ if TYPE_CHECKING:
 
 PROGRAM = "spikewatch-sim"
 
-app = typer.Typer(
-    name=PROGRAM,
-    cls=Commands,
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # plain text: rich cuts long help off, and takes long to import
-)
+app = Program(PROGRAM)
 
 
 def _version(asked: bool) -> None:

@@ -54,7 +54,12 @@ def expand(patterns: Iterable[str]) -> list[str]:
 def _glob(fs: Any, path: str) -> list[str]:
     if "*" not in path and "?" not in path and "[" not in path:
         return []
-    return [file for file, facts in fs.glob(path, detail=True).items() if facts["type"] == "file"]
+    # Links are inputs like files, as they are when they are named; one that leads nowhere fails with its reason.
+    return [
+        file
+        for file, facts in fs.glob(path, detail=True).items()
+        if facts["type"] == "file" or (facts.get("islink") and not fs.isdir(file))
+    ]
 
 
 def is_parquet(url: str) -> bool:

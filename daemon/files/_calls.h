@@ -90,7 +90,9 @@ static int unlink_twin(int folder, int other, const char *name) {
     struct stat a, b;
     if (fstatat(folder, name, &a, AT_SYMLINK_NOFOLLOW) < 0 || fstatat(other, name, &b, AT_SYMLINK_NOFOLLOW) < 0)
         return errno == ENOENT ? 0 : errno;
-    return a.st_dev == b.st_dev && a.st_ino == b.st_ino ? unlink_name(folder, name) : 0;
+    if (a.st_dev != b.st_dev || a.st_ino != b.st_ino)
+        return 0;
+    return b.st_nlink > 2 ? EMLINK : unlink_name(folder, name);
 }
 
 /* Create a nameless file with these bytes; return its descriptor, or a negated errno. */

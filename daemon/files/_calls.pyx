@@ -144,7 +144,10 @@ def unlink_all(int folder, names):
 
 
 def unlink_twins(int folder, int other, names):
-    """Unlink each name in `folder` whose namesake in `other` is a hard link to the same file."""
+    """Unlink each name in `folder` whose namesake in `other` is a hard link to the same file.
+
+    The errno is EMLINK, and nothing is unlinked, if the file has a third name.
+    """
     cdef Names n = Names(names)
     cdef Numbers errors = Numbers(n.count)
     cdef Py_ssize_t i

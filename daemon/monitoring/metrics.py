@@ -6,6 +6,7 @@ label is ever a file's name.
 
 from __future__ import annotations
 
+import re
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
@@ -34,13 +35,24 @@ PREFIX: Final = "spikewatch_"
 TICK_S: Final = 1e-3
 """Chip time of a tick in seconds."""
 
+_ALTERNATIVE: Final = re.compile(
+    r"[a-z0-9*/+.-]+(?: ?; ?(?!version=)[!-:<-~]+| ?; ?version=[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3})*"
+)
+"""A media type with parameters, in which a version is three numbers."""
+
 ESTIMATE: Final = "an estimate for the chip, not a measurement of this machine"
 
 
 def page(registry: CollectorRegistry, accept: str) -> tuple[bytes, str]:
     """Return the page in a format that the client accepts, and its content type."""
-    encode, content_type = choose_encoder(accept)
+    encode, content_type = choose_encoder(_understood(accept))
     return encode(registry), content_type
+
+
+def _understood(accept: str) -> str:
+    """Return the alternatives of an `Accept` header that the library can read: it raises for a version like `x`."""
+    alternatives = [" ".join(text.split()) for text in accept.split(",")]
+    return ",".join(text for text in alternatives if _ALTERNATIVE.fullmatch(text))
 
 
 def registry(snapshot: Snapshot) -> CollectorRegistry:

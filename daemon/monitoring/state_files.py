@@ -6,9 +6,10 @@ Each write replaces the whole file.  The files are not synced: after a power cut
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any, Final
 
-from ..files import draft
+from ..files import draft, durable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +38,11 @@ def write(folder: int, name: str, document: dict[str, Any]) -> None:
 def read(path: Path) -> dict[str, Any]:
     """Read a state file; return an empty dict if it is missing or damaged."""
     try:
-        document = json.loads(path.read_bytes())
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            document = json.loads(durable.read_small(folder, path.name) or b"")
+        finally:
+            os.close(folder)
     except (OSError, ValueError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}

@@ -15,6 +15,7 @@ from ..files import _calls, durable
 from ..files.durable import Durability
 from ..files.mounts import mount_of
 from . import shards
+from .names import base
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -277,9 +278,29 @@ class Spool:
             names = [name for name in names if name not in refused]
         errors = _calls.unlink_twins(self.inbox, self.work, names)
         for name, error in zip(names, errors, strict=True):
+            if error == errno.EMLINK:
+                error = self._unlink_linked(name)  # noqa: PLW2901 - the error of the second attempt
             if error:
                 refused[name] = _unremovable(error, name)
         return refused
+
+    def _unlink_linked(self, name: str) -> int:
+        """Remove an input from in/ that has further names; return an errno.
+
+        Somebody may have linked it from done/ or failed/ to have it answered again. Its name there is removed first: in
+        work/ and in one of them, an input is one that was answered or quarantined (see `recovery`).
+        """
+        try:
+            here = durable.look(self.work, name)
+            for folder, settled in ((self.done, name), (self.failed, base(name))):
+                if durable.same_file(here, durable.look(folder, settled)):
+                    durable.unlink(folder, settled)
+                    durable.sync_folder(folder, self.durability)
+            if durable.same_file(here, durable.look(self.inbox, name)):
+                durable.unlink(self.inbox, name)
+        except OSError as fault:
+            return fault.errno or errno.EIO
+        return 0
 
     def _unlink_marker(self, name: str) -> None:
         here = durable.look(self.inbox, name)

@@ -33,6 +33,9 @@ PATIENCE_S: Final = 0.25
 
 _TEXT: Final = re.compile(r"([1-9]\d?)/([1-9]\d?)")
 _FOLDER: Final = ".shard-"
+_PID: Final = re.compile(r"[1-9][0-9]{0,8}")
+# O_NONBLOCK: to open a pipe of this name would wait for a writer.
+_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -165,7 +168,7 @@ def holder(path: Path, shard: Shard | None = None) -> int | None:
     Returns None if no daemon is running, and 0 if its pid is unknown.
     """
     try:
-        fd = os.open(path / LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = os.open(path / LOCK, _READ)
     except OSError:
         return None
     try:
@@ -186,7 +189,7 @@ def holder(path: Path, shard: Shard | None = None) -> int | None:
 def sharing(path: Path) -> dict[int, int | None]:
     """Return the pid of each shard's daemon as `shard_holders` does; an empty dict if the spool has no shards."""
     try:
-        fd = os.open(path / LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = os.open(path / LOCK, _READ)
     except OSError:
         return {}
     try:
@@ -202,7 +205,7 @@ def shard_holders(path: Path, number: int) -> dict[int, int | None]:
     for i in range(1, number + 1):
         found[i] = None
         with suppress(OSError):
-            fd = os.open(path / f"{LOCK}.{i}", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            fd = os.open(path / f"{LOCK}.{i}", _READ)
             try:
                 found[i] = None if try_lock(fd, fcntl.LOCK_SH) else pid_in(fd)
             finally:
@@ -284,19 +287,23 @@ def try_lock(fd: int, how: int) -> bool:
 
 
 def pid_in(fd: int) -> int:
-    """Read the pid in a lock file; 0 if there is none."""
+    """Read the pid in a lock file; 0 if there is none, whatever else somebody has written there."""
     text = _read(fd)
-    return int(text) if text.isdigit() else 0
+    return int(text) if _PID.fullmatch(text) else 0
 
 
 def shards_in(fd: int) -> int | None:
     """Read the number of shards in a lock file; None if a daemon without shards wrote it."""
     kind, _, number = _read(fd).partition(" ")
-    return int(number) if kind == "shards" and number.isdigit() else None
+    known = kind == "shards" and _PID.fullmatch(number) and int(number) <= MOST
+    return int(number) if known else None
 
 
 def _read(fd: int) -> str:
-    return os.pread(fd, 20, 0).decode(errors="replace").strip()
+    try:
+        return os.pread(fd, 20, 0).decode("ascii", errors="replace").strip()
+    except OSError:  # a pipe or a device
+        return ""
 
 
 def _write(fd: int, text: str) -> None:

@@ -8,17 +8,30 @@ import os
 import select
 import signal
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
+
+from .named_pipes import is_waiting_pipe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from typing import TextIO
 
-__all__ = ["Commands", "OutputError", "one_line", "run", "stopped_by_signals"]
+__all__ = [
+    "Command",
+    "Commands",
+    "OutputError",
+    "Program",
+    "one_line",
+    "run",
+    "stopped_by_signals",
+]
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _STANDARD_OUTPUT: Final = 1
 _STANDARD_ERROR: Final = 2
@@ -27,6 +40,45 @@ _STOP: Final = (signal.SIGTERM, signal.SIGINT)
 
 class OutputError(Exception):
     """Standard output takes no more: its disk is full, or its reader has gone."""
+
+
+class Command(TyperCommand):
+    """A command, which refuses named pipes where it takes files: it would wait for their writer for ever."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        for value in ctx.params.values():
+            for path in value if isinstance(value, list) else [value]:
+                if isinstance(path, Path) and is_waiting_pipe(path):
+                    raise _Refusal(
+                        f"{ctx.find_root().command.name}: {path}: a named pipe, expected a file"
+                    )
+        return super().invoke(ctx)
+
+
+class Program(typer.Typer):
+    """A program with commands.
+
+    Parameters
+    ----------
+    name
+        Its name.
+
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            name=name,
+            cls=Commands,
+            no_args_is_help=True,
+            context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+            pretty_exceptions_enable=False,
+            rich_markup_mode=None,  # plain text: rich cuts long help off, and takes long to import
+        )
+
+    def command(self, *args: Any, **options: Any) -> Callable[[_Function], _Function]:
+        """Add a command."""
+        return super().command(*args, cls=Command, **options)
 
 
 class Commands(TyperGroup):
@@ -42,10 +94,12 @@ class Commands(TyperGroup):
             source = e.ctx.get_parameter_source(str(e.param.name))
             if source is None or source.name != "ENVIRONMENT":
                 raise
-            raise _VariableError(f"{self.name}: {e.param.envvar}: {e.message}") from None
+            raise _Refusal(f"{self.name}: {e.param.envvar}: {e.message}") from None
 
 
-class _VariableError(typer.BadParameter):
+class _Refusal(typer.BadParameter):
+    """Ends the program with one line."""
+
     def show(self, file: Any = None) -> None:
         typer.echo(one_line(self.message), file=file, err=file is None)
 

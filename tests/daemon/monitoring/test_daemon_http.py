@@ -26,6 +26,16 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+ODD_ACCEPT = [
+    "application/openmetrics-text; version=x",
+    "application/openmetrics-text;version=1.0.0\x80",
+    "application/openmetrics-text; version=1.0.0\r\n folded: yes",
+    "application/openmetrics-text; version=; q=;;,,",
+    "text/plain; version=\xb2",
+    ';;;===,"',
+    "a" * 60_000,
+]
+
 READY = {"event": "daemon.ready", "level": "info", "model": "trec:2.0.0@sha256:0", "cores": 1}
 
 
@@ -302,3 +312,28 @@ def test_an_address_in_use_is_one_line_and_exit_code_2(
         2,
         f"spikewatchd: http {ill.where}: Address already in use\n",
     )
+
+
+@pytest.mark.parametrize("accept", ODD_ACCEPT)
+def test_a_malformed_accept_header_gets_the_plain_page(ill: Ill, accept: str) -> None:
+    host, _, port = ill.where.rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=10) as client:
+        head = f"GET /metrics HTTP/1.0\r\nAccept: {accept}\r\n\r\n"
+        client.sendall(head.encode("latin-1"))
+        answer = b"".join(iter(lambda: client.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.0 200 ")
+    assert b"\r\nContent-Type: text/plain" in answer
+    assert b"folded" not in answer
+    assert b"spikewatch_" in answer
+
+
+def test_a_well_formed_accept_header_gets_its_format(ill: Ill) -> None:
+    wanted = {
+        "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1": "1.0.0",
+        "application/openmetrics-text; version=x, text/plain;version=0.0.4": "0.0.4",
+        "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.6": "1.0.0; charset=utf-8; escaping=allow-utf-8",
+    }
+    for accept, version in wanted.items():
+        request = urllib.request.Request(f"http://{ill.where}/metrics", headers={"Accept": accept})
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - our own server
+            assert f"version={version}" in answer.headers["Content-Type"]

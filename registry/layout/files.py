@@ -22,7 +22,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["Fingerprint", "fingerprint", "read_regular", "storage", "sync_folder", "temporaries"]
+__all__ = [
+    "Fingerprint",
+    "fingerprint",
+    "open_regular",
+    "read_regular",
+    "storage",
+    "sync_folder",
+    "temporaries",
+]
 
 # Without O_NONBLOCK, opening a FIFO would wait for a writer.
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -54,7 +62,17 @@ def storage(what: str) -> Iterator[None]:
 
 
 def read_regular(path: Path, *, limit: int) -> bytes:
-    """Return the content of a regular file.
+    """Return the content of a regular file; raises as `open_regular`."""
+    descriptor, size = open_regular(path, limit=limit)
+    try:
+        with storage(f"reading {path}"):
+            return _read_all(descriptor, size)
+    finally:
+        os.close(descriptor)
+
+
+def open_regular(path: Path, *, limit: int) -> tuple[int, int]:
+    """Open a regular file for reading; return its descriptor, which the caller closes, and its size in bytes.
 
     Parameters
     ----------
@@ -86,13 +104,18 @@ def read_regular(path: Path, *, limit: int) -> bytes:
     try:
         with storage(f"reading {path}"):
             status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise Corrupt(f"{path}: is not a regular file")
-            if status.st_size > limit:
-                raise Corrupt(f"{path}: {status.st_size} bytes, more than the limit of {limit}")
-            return _read_all(descriptor, status.st_size)
-    finally:
+        problem = None
+        if not stat.S_ISREG(status.st_mode):
+            problem = "is not a regular file"
+        elif status.st_size > limit:
+            problem = f"{status.st_size} bytes, more than the limit of {limit}"
+    except BaseException:
         os.close(descriptor)
+        raise
+    if problem is not None:
+        os.close(descriptor)
+        raise Corrupt(f"{path}: {problem}")
+    return descriptor, status.st_size
 
 
 def _read_all(descriptor: int, size: int) -> bytes:

@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
-from ..errors import BadReference, Corrupt, NotFound, RegistryError
+from ..errors import BadReference, NotFound, RegistryError
 from ..formats.json_documents import MANIFEST_TYPE, canonical, parse_json
 from ..formats.manifest import MAX_LAYER
-from ..layout.files import read_regular, storage
+from ..layout.files import storage
 from ..layout.find import find
 from ..layout.layout import Layout
-from ..references import Reference, check_digest, digest_of, is_model
+from ..references import Reference, check_digest, is_model
+from .verified_file import VerifiedFile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +45,7 @@ class Reply:
     status
         The HTTP status.
     body
-        The whole body.
+        The whole body; a file is closed by whoever sends it.
     headers
         Headers, without those of the server itself such as Content-Length.
     error
@@ -53,7 +54,7 @@ class Reply:
     """
 
     status: int = 200
-    body: bytes = b""
+    body: bytes | VerifiedFile = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     error: str | None = None
 
@@ -144,7 +145,7 @@ def _digest(text: str) -> Digest:
         raise _Refused(400, "DIGEST_INVALID", str(e)) from None
 
 
-def _content(data: bytes, media_type: str, digest: Digest) -> Reply:
+def _content(data: bytes | VerifiedFile, media_type: str, digest: Digest) -> Reply:
     headers = {
         "Content-Type": media_type,
         "Docker-Content-Digest": digest,
@@ -170,12 +171,9 @@ def _blob(layout: Layout, ref: str, _: Mapping[str, list[str]]) -> Reply:
         raise _Refused(404, "BLOB_UNKNOWN", "no such blob")
     digest = _digest(ref)
     try:
-        data = read_regular(layout.blob_path(digest), limit=MAX_LAYER)
+        data = VerifiedFile(layout.blob_path(digest), digest, limit=MAX_LAYER)
     except FileNotFoundError:
         raise _Refused(404, "BLOB_UNKNOWN", "no such blob") from None
-    found = digest_of(data)
-    if found != digest:
-        raise Corrupt(f"{layout.name}: blob {digest} holds bytes with {found}")
     return _content(data, "application/octet-stream", digest)
 
 

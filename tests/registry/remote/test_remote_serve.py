@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import resource
 import signal
 import socket
 import subprocess
@@ -16,7 +18,7 @@ import oras.client
 import pytest
 import structlog
 from foreign import needs, run_foreign
-from registry_support import snapshot
+from registry_support import CREATED, snapshot
 from remote_support import model_files, publish, sha256
 
 from spikewatch.registry import BadInput, Pin, Registry, RemoteError, cli
@@ -318,3 +320,123 @@ def test_the_program_serves_until_sigterm(registry: Registry, pin: Pin) -> None:
     assert process.returncode == 0
     assert (served["event"], served["status"]) == ("serve.request", 200)
     assert stopped["event"] == "serve.stopped"
+
+
+def test_a_pull_beside_a_thousand_idle_and_slow_connections_is_served(
+    registry: Registry, pin: Pin, tmp_path: Path
+) -> None:
+    """Some say nothing, some stop in the middle of a request, some never read their response."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    digest = sha256(model_files("1.0.0")["core.safetensors"])
+    said = (b"", b"GET /v2/trec/", f"GET /v2/trec/blobs/{digest} HTTP/1.1\r\n\r\n".encode())
+    with contextlib.ExitStack() as stack:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        endpoint = stack.enter_context(running(registry))
+        for i in range(1000):
+            idle = socket.create_connection(("127.0.0.1", endpoint.server_port), timeout=30)
+            stack.enter_context(idle).sendall(said[i % 3])
+        edge = Registry.init(tmp_path / "edge")
+        assert pull(edge, f"{endpoint.address}/trec:production").pin == pin
+        assert edge.load(str(pin)) == registry.load(str(pin))
+
+
+def test_connections_that_wait_give_way_to_new_ones(
+    registry: Registry, pin: Pin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "MAX_CONNECTIONS", 3)
+    monkeypatch.setattr(server, "PATIENCE_S", 0.0)
+    with running(registry) as endpoint, contextlib.ExitStack() as stack:
+        idle = []
+        for i in range(5):
+            idle.append(socket.create_connection(("127.0.0.1", endpoint.server_port), timeout=30))
+            stack.enter_context(idle[-1]).sendall(b"GET /v2/" if i % 2 else b"")
+        edge = Registry.init(tmp_path / "edge")
+        assert pull(edge, f"{endpoint.address}/trec:production").pin == pin
+        with contextlib.suppress(ConnectionResetError):
+            assert idle[0].recv(1) == b""
+
+
+@pytest.mark.parametrize("said", [b"", b"G", b"GET / HTTP/1.1\r\nAccept: "])
+def test_a_request_has_a_total_time(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, said: bytes
+) -> None:
+    """However often the client sends another byte."""
+    monkeypatch.setattr(server, "REQUEST_S", 0.3)
+    with (
+        running(registry) as endpoint,
+        socket.create_connection(("127.0.0.1", endpoint.server_port), timeout=30) as slow,
+    ):
+        slow.sendall(said)
+        slow.settimeout(0.02)
+        ended = False
+        while not ended:
+            try:
+                ended = slow.recv(1) == b""
+            except TimeoutError:
+                with contextlib.suppress(OSError):
+                    slow.sendall(b"x")
+            except ConnectionError:
+                ended = True
+
+
+def test_a_response_has_a_total_time(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "RESPONSE_S", 0.2)
+    monkeypatch.setattr(server, "LEAST_RATE", 2**40)
+    data = b"x" * (32 << 20)  # more than the system holds for a client that does not read
+    registry.publish("big", "1.0.0", {"notes.txt": data}, created=CREATED)
+    with (
+        running(registry) as endpoint,
+        socket.create_connection(("127.0.0.1", endpoint.server_port), timeout=30) as slow,
+    ):
+        slow.sendall(f"GET /v2/big/blobs/{sha256(data)} HTTP/1.1\r\n\r\n".encode())
+        while endpoint._connections or not endpoint._loop:
+            assert request(endpoint, "GET", "/v2/").status == 200
+        received = 0
+        with contextlib.suppress(ConnectionResetError):
+            while piece := slow.recv(2**20):
+                received += len(piece)
+        assert received < len(data)
+
+
+def test_a_file_that_is_damaged_while_it_is_sent_is_not_sent_to_its_end(
+    registry: Registry, endpoint: server.Server
+) -> None:
+    data = b"x" * (32 << 20)
+    registry.publish("big", "1.0.0", {"notes.txt": data}, created=CREATED)
+    with socket.create_connection(("127.0.0.1", endpoint.server_port), timeout=30) as slow:
+        slow.sendall(f"GET /v2/big/blobs/{sha256(data)} HTTP/1.1\r\n\r\n".encode())
+        received = slow.recv(1000)
+        assert received.startswith(b"HTTP/1.1 200")
+        blob = registry.root / "big" / "blobs" / "sha256" / sha256(data)[7:]
+        with blob.open("r+b") as file:
+            file.seek(-1000, 2)
+            file.write(b"y")
+        with contextlib.suppress(ConnectionResetError):
+            while piece := slow.recv(2**20):
+                received += piece
+    assert b"y" not in received.partition(b"\r\n\r\n")[2]
+    assert len(received) < len(data)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Accept: ;;;=,\x80",
+        "Accept: a\r\n folded: b",
+        "Accept",
+        "Accept: " + "a" * 60_000,
+        "Range: bytes=x-",
+        "If-None-Match: \x80",
+        "Expect: 100-continue",
+        "Expect: x",
+        "Connection: x, \x80",
+        "Host: \x00",
+    ],
+)
+@pytest.mark.usefixtures("pin")
+def test_a_malformed_header_gets_an_answer(endpoint: server.Server, header: str) -> None:
+    with socket.create_connection(("127.0.0.1", endpoint.server_port), timeout=30) as client:
+        text = f"GET /v2/ HTTP/1.1\r\n{header}\r\nConnection: close\r\n\r\n"
+        client.sendall(text.encode("latin-1"))
+        assert client.recv(12) in {b"HTTP/1.1 200", b"HTTP/1.1 400"}

@@ -39,7 +39,10 @@ TEACHER_FILE: Final = "teacher.onnx"
 """Name of a published teacher's file."""
 
 FEW: Final = 1500
-"""Questions below which a warning suggests more: from 1,500 to 5,000, agreement rose by 0 to 2 points (docs)."""
+"""Questions below which a warning suggests more."""
+
+_RISE: Final = "from 300 to 1500 questions, agreement with the teacher rose by 5 to 10 points"
+"""What more brought (docs/students.md): of three teachers, as `python -m benchmarks.students` measures."""
 
 LEAST: Final = 100
 """Fewest questions that a student is taught with: with fewer, it would learn them by heart and nothing else."""
@@ -173,8 +176,8 @@ def imitation(
             )
         if len(asked) + len(further) < FEW:
             note(
-                f"warning: {len(asked) + len(further)} questions to teach with; more of the same kind, without labels,"
-                f" bring the student closer to its teacher: --more FILE ({FEW} or more)"
+                f"warning: {len(asked) + len(further)} questions to teach with; {_RISE}; --more FILE adds texts of the"
+                f" same kind, without labels ({FEW} questions or more)"
             )
         cut = _cut(own, student, teacher, [*asked, *further], note)
         if cut != own:

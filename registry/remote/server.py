@@ -232,6 +232,8 @@ class _Connection:
         self._writer = writer
         self._client = client
         self._task = task
+        # asyncio sets it only on sockets that name their protocol; the end of a response would wait for an ACK.
+        writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # `drain` then waits until the system has all of it, and not only most.
         writer.transport.set_write_buffer_limits(high=0)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["VerifiedFile"]
 
-_PIECE: Final = 2**16
+_PIECE: Final = 2**17
 
 
 class VerifiedFile:

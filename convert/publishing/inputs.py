@@ -13,6 +13,7 @@ from ...simcore.text.splitting import highest_id, read_tokenizer
 from ..constraining.recipe import choose_recipe
 from ..errors import ConvertError, DataError
 from ..evaluation.stages import label_indices
+from ..files import read_file
 from ..read import read_model
 from ..words.question_files import evenly, read_questions, without_numbers
 from ..words.tokenizer_file import check_pad_to, read_tokenizer_file
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
     from ..words.vectors import WordTable
     from .imitation import Imitation
     from .source import Source
-
-MAX_WORD_ID: Final = 10**7
-"""Highest word id with --vectors, which make one row for each id: a bound of ours, to limit memory."""
 
 MIN_CALIBRATION: Final = 16
 """Fewest calibration questions: with fewer, a unit's mean response is mostly noise."""
@@ -285,9 +283,6 @@ def _vocabulary(path: Path, tokenizer: bytes, note: Callable[[str], None]) -> Wo
     vocabulary = read_tokenizer(tokenizer).get_vocab(with_added_tokens=True)
     if not vocabulary:
         raise DataError("tokenizer.json: has no words")
-    highest = max(vocabulary.values())
-    if highest > MAX_WORD_ID:
-        raise DataError(f"tokenizer.json: word id {highest}, limit {MAX_WORD_ID} with --vectors")
     table, missing = vocabulary_table(vocabulary, read_vectors(path))
     if missing == len(vocabulary):
         raise DataError(f"{path}: holds no vector for any of the tokenizer's {missing} words")
@@ -311,6 +306,6 @@ def _read_training(path: str | Path) -> bytes:
 
 def _read_bytes(path: str | Path) -> bytes:
     try:
-        return Path(path).read_bytes()
+        return read_file(Path(path), MAX_LAYER)
     except OSError as e:
         raise ConvertError(f"{path}: {e.strerror}") from None

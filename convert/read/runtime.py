@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 LIMIT_S: Final = 120.0
 """Longest time in seconds that one call of onnxruntime may take in the child."""
 
-READ_S: Final = 20.0
+READ_S: Final = 15.0
 """Seconds of processor time that reading a small file may take, the proof included."""
 
 CHECK_S: Final = 5.0

@@ -7,10 +7,12 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
+from ...registry.formats.manifest import MAX_LAYER
 from ...simcore.errors import ModelError
 from ...simcore.limits import MAX_WORDS
-from ...simcore.text.splitting import read_tokenizer
+from ...simcore.text.splitting import highest_id, read_tokenizer
 from ..errors import ConvertError
+from ..files import read_file
 from .foreign_tokenizer import describe_foreign
 
 if TYPE_CHECKING:
@@ -20,8 +22,8 @@ Side = Literal["left", "right"]
 
 SIDES: Final = get_args(Side)
 
-MAX_ID: Final = 2**32 - 1
-"""Highest word id that the tokenizers library has."""
+MAX_WORD_ID: Final = 10**7
+"""Highest word id of a tokenizer, which makes one row for each id: a bound of ours, to limit time and memory."""
 
 NAMES: Final = (
     "tokenizer.json",
@@ -78,8 +80,8 @@ def check_pad_to(
         return None
     if not 1 <= length <= MAX_WORDS:
         raise ConvertError(f"--pad-to {length}: limits 1..{MAX_WORDS}")
-    if number is not None and not 0 <= number <= MAX_ID:
-        raise ConvertError(f"--pad-id {number}: expected a word id, 0 to {MAX_ID}")
+    if number is not None and not 0 <= number <= MAX_WORD_ID:
+        raise ConvertError(f"--pad-id {number}: expected a word id, 0 to {MAX_WORD_ID}")
     return PadTo(
         length=length,
         id=number or 0,
@@ -106,7 +108,7 @@ def read_tokenizer_file(path: Path, pad_to: PadTo | None = None) -> bytes:
 
     """
     try:
-        data = path.read_bytes().removeprefix(
+        data = read_file(path, MAX_LAYER).removeprefix(
             codecs.BOM_UTF8
         )  # which editors write, and the library refuses
     except OSError as e:
@@ -122,6 +124,9 @@ def read_tokenizer_file(path: Path, pad_to: PadTo | None = None) -> bytes:
         if foreign:
             raise ConvertError(f"{path}: not a tokenizer.json, but {foreign}") from None
         raise ConvertError(f"{path}: {str(e).removeprefix('tokenizer.json: ')}") from None
+    highest = highest_id(tokenizer)
+    if highest > MAX_WORD_ID:  # the library writes a line for every id up to it
+        raise ConvertError(f"{path}: word id {highest}, limit {MAX_WORD_ID}")
     described = json.loads(tokenizer.to_str())
     dropout = described["model"].get("dropout")
     if dropout:
@@ -137,8 +142,8 @@ def _in_folder(folder: Path) -> str:
     if found is None or found.name == NAMES[0]:
         return "" if found is None else f"; give {found}"
     try:
-        foreign = describe_foreign(found.read_bytes(), str(found))
-    except OSError:
+        foreign = describe_foreign(read_file(found, MAX_LAYER), str(found))
+    except (ConvertError, OSError):
         return ""
     return f" without a tokenizer.json; {found.name} in it is {foreign}" if foreign else ""
 

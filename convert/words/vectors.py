@@ -14,17 +14,21 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ...simcore.question_files import QuestionFileError
-from ...simcore.question_files.content import opened
+from ...simcore.question_files.content import looks_packed, opened
 from ..errors import DataError
+from ..files import read_file
 from .vector_binary import is_binary, read_binary
 from .vector_forms import foreign
 from .vector_text import EXPECTED, header, read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+MAX_BYTES: Final = 1 << 33
+"""Most bytes of a file of vectors, unpacked: GloVe's largest has 5.7 GB."""
 
 _PIECE: Final = 1 << 20
 """Bytes that are decompressed at a time."""
@@ -120,7 +124,13 @@ def vocabulary_table(vocabulary: Mapping[str, int], vectors: Vectors) -> tuple[W
 def _read(path: Path) -> bytes:
     """Return the content of a file, decompressed, if it may hold word vectors in a form that is read."""
     try:
-        content = path.read_bytes()
+        if path.is_file():
+            with path.open("rb") as file:
+                head = file.read(_PIECE)
+            # a file of holes, or of another format, is not read to its end
+            if foreign(head) is None and looks_packed(head) is None:
+                _refuse_binary(path, head)
+        content = read_file(path, MAX_BYTES)
     except OSError as e:
         raise DataError(f"{path}: {e.strerror or e}") from None
     _refuse_foreign(path, content)
@@ -129,15 +139,28 @@ def _read(path: Path) -> bytes:
     try:
         unpacked = opened(BytesIO(content).read, ".txt", packing, path.name)
         if unpacked.packed:
-            content = b"".join(iter(partial(unpacked.read, _PIECE), b""))
+            content = _unpacked(path, unpacked.read)
     except QuestionFileError as e:
         raise DataError(f"{path}: {e}") from None
     if unpacked.packed:
         _refuse_foreign(path, content)
     content = content.removeprefix(codecs.BOM_UTF8)
-    if b"\0" in content[:_PIECE] and header(content[:_PIECE].partition(b"\n")[0]) is None:
-        raise DataError(f"{path}: binary data of another form; {EXPECTED}")
+    _refuse_binary(path, content[:_PIECE])
     return content
+
+
+def _unpacked(path: Path, read: Callable[[int], bytes]) -> bytes:
+    content = BytesIO()
+    for piece in iter(partial(read, _PIECE), b""):
+        content.write(piece)
+        if content.tell() > MAX_BYTES:
+            raise DataError(f"{path}: more than {MAX_BYTES} bytes unpacked")
+    return content.getvalue()
+
+
+def _refuse_binary(path: Path, head: bytes) -> None:
+    if b"\0" in head and header(head.removeprefix(codecs.BOM_UTF8).partition(b"\n")[0]) is None:
+        raise DataError(f"{path}: binary data of another form; {EXPECTED}")
 
 
 def _refuse_foreign(path: Path, content: bytes) -> None:

@@ -1,7 +1,8 @@
 """Random graphs of a grammar: an Elman network whose logits depend on something random besides.
 
 Types are right, so that onnx accepts nearly all of them; shapes, axes, sizes and numbers of rounds often are not.
-What ends onnxruntime's process is left out: trip counts that hold no number, and divisions of whole numbers by -1.
+What ends onnxruntime's process is left out: trip counts that hold no number, divisions of whole numbers by -1, and
+branches that a constant chooses inside of others, whose nodes are not all read.
 """
 
 from __future__ import annotations
@@ -266,8 +267,10 @@ def _if(g: Grammar) -> None:
     for _ in range(2):
         nodes, results = g.inside([g.random.choice(g.known[FLOAT])])
         branches.append(helper.make_graph(nodes, "branch", [], [info(results[0], FLOAT, None)]))
-    condition = g.constant(g.random.random() < 0.5, np.bool_)
-    g.add(FLOAT, "If", [condition], then_branch=branches[0], else_branch=branches[1])
+    g.add(INT64, "Size", ["ids"])
+    least = g.constant(g.random.choice((0, 99)), np.int64)
+    g.add(BOOL, "Greater", [g.known[INT64][-1], least])
+    g.add(FLOAT, "If", [g.known[BOOL][-1]], then_branch=branches[0], else_branch=branches[1])
 
 
 def _scan(g: Grammar) -> None:

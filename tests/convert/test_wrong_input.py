@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx
 import pytest
+from hostile_graphs import KINDS
 from networks import elman, weights
 from onnx import helper
 from support import TINY_LABELS, TINY_WORDS, tiny_tokenizer
@@ -143,6 +144,16 @@ CASES: dict[str, tuple[str, Callable[[], bytes], str]] = {
         "held-out.tsv",
         lambda: b"XYZ\twho wrote hamlet\n",
         "label 'XYZ' of question 'who wrote hamlet': not one of the model's classes, ABBR, DESC, ENTY, HUM, LOC, NUM",
+    ),
+    "a graph that holds too many elements": (
+        "model.onnx",
+        lambda: KINDS["concatenations of numbers that double"]().SerializeToString(),
+        "model.onnx: node 'Concat': operator Concat fails: Unable to allocate",
+    ),
+    "an input of no type": (
+        "model.onnx",
+        lambda: KINDS["input of no type"]().SerializeToString(),
+        "model.onnx: input 'more': its type, 0, is none of ONNX",
     ),
     "training that is not JSON": ("training.json", lambda: b"{", "training.json: not JSON"),
     "vectors for word ids": (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -90,8 +91,8 @@ def test_a_tokenizer_must_not_leave_more_words_than_the_padding(tmp_path: Path) 
     [
         ((0, None, None, None), f"--pad-to 0: limits 1..{MAX_WORDS}"),
         ((MAX_WORDS + 1, None, None, None), f"--pad-to {MAX_WORDS + 1}: limits 1..{MAX_WORDS}"),
-        ((4, -1, None, None), "--pad-id -1: expected a word id, 0 to 4294967295"),
-        ((4, 1 << 32, None, None), "--pad-id 4294967296: expected a word id, 0 to 4294967295"),
+        ((4, -1, None, None), "--pad-id -1: expected a word id, 0 to 10000000"),
+        ((4, 10**7 + 1, None, None), "--pad-id 10000001: expected a word id, 0 to 10000000"),
         ((4, None, "both", None), "--pad-side both: expected left or right"),
         ((4, None, None, "x"), "--truncate-side x: expected left or right"),
         ((None, 0, None, None), "--pad-id 0: needs --pad-to N"),
@@ -102,3 +103,21 @@ def test_wrong_padding_options_are_refused(options: tuple[Any, ...], message: st
     with pytest.raises(ConvertError) as error:
         check_pad_to(*options)
     assert str(error.value) == message
+
+
+def test_a_word_id_beyond_any_vocabulary_is_refused_at_once(tmp_path: Path) -> None:
+    path = tokenizer(tmp_path / "tokenizer.json")
+    described = json.loads(path.read_text())
+    vocabulary = described["model"]["vocab"]
+    vocabulary[next(iter(vocabulary))] = 4 * 10**9
+    path.write_text(json.dumps(described))
+    with pytest.raises(ConvertError, match=rf"^{path}: word id 4000000000, limit 10000000$"):
+        read_tokenizer_file(path)
+
+
+def test_a_file_of_holes_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.json"
+    with path.open("wb") as file:
+        file.truncate(2**42)
+    with pytest.raises(ConvertError, match=rf"^{path}: {2**42} bytes, limit {2**26}$"):
+        read_tokenizer_file(path)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from spikewatch.convert.errors import DataError
+from spikewatch.convert.errors import ConvertError, DataError
 from spikewatch.convert.words.vectors import read_vectors
 
 if TYPE_CHECKING:
@@ -202,6 +202,21 @@ class TestReadVectors:
         for end in range(len(GOOD.rstrip()) - 1):
             with pytest.raises(DataError):
                 read_vectors(written(tmp_path, GOOD[:end]))
+
+    def test_reads_nothing_but_the_beginning_of_a_file_of_holes(self, tmp_path: Path) -> None:
+        path = tmp_path / "vectors.txt"
+        with path.open("wb") as file:
+            file.truncate(2**42)
+        with pytest.raises(DataError, match=rf"^{path}: binary data of another form; "):
+            read_vectors(path)
+
+    def test_refuses_more_than_any_table_of_vectors_has(self, tmp_path: Path) -> None:
+        path = tmp_path / "vectors.txt"
+        with path.open("wb") as file:
+            file.write(b"a 1 2\n" * 200_000)
+            file.truncate(2**42)
+        with pytest.raises(ConvertError, match=rf"^{path}: {2**42} bytes, limit {2**33}$"):
+            read_vectors(path)
 
     def test_refuses_a_file_that_is_absent(self, tmp_path: Path) -> None:
         with pytest.raises(DataError) as caught:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 if TYPE_CHECKING:
     from .settings import Settings
+
+
+STUCK_AFTER: Final = 3
+"""Faults of its own in a row after which an input counts as stuck: it is still tried, but no longer waited for."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -89,14 +89,14 @@ class RejectedInputError(DaemonError):
 
 
 class AnswerError(DaemonError):
-    """Reading or simulating failed on something else than the disk; which request caused it may not be known.
+    """Reading, simulating or settling failed on something else than the disk; whose fault it is may not be known.
 
     Parameters
     ----------
     message
         What was raised.
     stage
-        Where: `read` or `simulate`.
+        Where: `read`, `simulate` or `settle`.
 
     """
 
@@ -107,7 +107,7 @@ class AnswerError(DaemonError):
     @property
     def code(self) -> str:
         """Constant name of the cause, for programs."""
-        return "simulator" if self.stage == "simulate" else "reader"
+        return {"read": "reader", "settle": "settling"}.get(self.stage, "simulator")
 
 
 TEMPORARY: Final = frozenset(

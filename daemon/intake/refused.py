@@ -9,7 +9,7 @@ import errno
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ..backoff import Backoff
+from ..backoff import STUCK_AFTER, Backoff
 from ..errors import fault_name
 from ..files import _calls
 from ..log import events
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 MOST: Final = 10_000
 """Most inputs that are remembered; of more, the oldest is forgotten, and the next scan finds it anew."""
-
-TRIES: Final = 3
-"""Refusals in a row after which an input counts as stuck: the reason may have been one moment's."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -51,7 +48,7 @@ class Refusal:
     @property
     def stuck(self) -> bool:
         """Whether it was reported."""
-        return self.tries >= TRIES
+        return self.tries >= STUCK_AFTER
 
 
 class RefusedInputs:
@@ -140,7 +137,7 @@ class RefusedInputs:
 
     def _say(self, name: str, fault: OSError, tries: int, pause: float) -> None:
         said = {"file": names.printable(name), "code": fault_name(fault), "message": str(fault)}
-        if tries < TRIES:
+        if tries < STUCK_AFTER:
             self._log().warning(events.RETRY, **said, retry_in_s=pause)
-        elif tries == TRIES:
+        elif tries == STUCK_AFTER:
             self._log().warning(events.STUCK, **said)

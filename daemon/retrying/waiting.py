@@ -8,10 +8,10 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from heapq import nsmallest
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from ..answering.request import Request
-from ..backoff import Backoff
+from ..backoff import STUCK_AFTER, Backoff
 from ..errors import AnswerError, fault_name
 from ..files import durable
 from ..heartbeats import LOOP
@@ -26,10 +26,6 @@ if TYPE_CHECKING:
 
     from ..context import Context
     from ..log.logger import Log
-
-
-TRIES: Final = 3
-"""Faults of its own in a row after which an input counts as stuck: it is still tried, but only this is logged."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,7 +53,7 @@ class Retry:
     @property
     def stuck(self) -> bool:
         """Whether it was reported, as an input that does not get on."""
-        return self.tries >= TRIES
+        return self.tries >= STUCK_AFTER
 
 
 class Waiting:
@@ -180,13 +176,13 @@ class Waiting:
         before = self._retries.get(request.name)
         at_once = isinstance(fault, AnswerError) and before is None
         tries = before.tries if before else 0
-        if isinstance(fault, OSError) and tries < TRIES:
-            tries = tries + 1 if self._works_after(fault) else 0
+        if tries < STUCK_AFTER:
+            tries = tries + 1 if self._is_its_own(fault) else 0
         pause = self._add(
             request.name, arrived_s=request.arrived_s, now=now, at_once=at_once, tries=tries
         )
         said = {"file": names.printable(request.name), "code": code, "message": str(fault)}
-        if tries < TRIES:
+        if tries < STUCK_AFTER:
             self._log().warning(events.RETRY, **said, retry_in_s=pause)
         elif before is None or not before.stuck:
             self._log().warning(events.STUCK, **said)
@@ -225,8 +221,13 @@ class Waiting:
             machine.check(self._spool)
             return fault
 
-    def _works_after(self, fault: OSError) -> bool:
-        """Return whether the machine works although there was a fault, which several inputs may share."""
+    def _is_its_own(self, fault: OSError | AnswerError) -> bool:
+        """Return whether a fault, which several inputs may share, is not the machine's.
+
+        What reading and simulating raise does not count here: the attempts are counted, and end in failed/.
+        """
+        if isinstance(fault, AnswerError):
+            return fault.stage == "settle"
         if fault is not self._judged[0]:
             bad = isinstance(fault, durable.SyncError) or not machine.works(self._spool)
             self._judged = fault, not bad

@@ -135,7 +135,7 @@ class Settling:
         except OSError as fault:
             return fault
         except Exception as e:  # noqa: BLE001 - whatever it is, it must not end the daemon
-            return AnswerError(f"{type(e).__name__}: {e}")
+            return AnswerError(f"{type(e).__name__}: {e}", stage="settle")
         return None
 
     def log_events(self, logged: Sequence[Event]) -> None:

@@ -149,6 +149,8 @@ def test_an_input_whose_commit_fails_each_time_keeps_nobody_from_being_settled(
     assert content(hand.path / "done") == {"a.txt", "c.txt", *(f"later-{i}.txt" for i in range(10))}
     assert content(hand.path / "work") - {".trial.json"} == {"bad.jsonl"}
     assert not hand.events("daemon.fault")
+    (stuck,) = hand.events("request.stuck")
+    assert stuck["code"] == ("EPERM" if raised is None else "settling")
     monkeypatch.undo()
     hand.turn(passed_s=40.0)
     assert "bad.jsonl" in content(hand.path / "done")

@@ -198,3 +198,27 @@ def test_names_with_line_breaks_stay_one_line_each(folder: Path) -> None:
     done = shell("spikewatch-registry export trec:production $'x\\ny.tar'", folder)
     assert len(done.stdout.splitlines()) == 3
     assert done.stdout.startswith("x\\ny.tar: trec:")
+
+
+PIPES = [
+    ("spikewatch-sim", "inspect", "pipe"),
+    ("spikewatch-sim", "run", "trec:production", "--spikes", "pipe"),
+    ("spikewatch-sim", "run", "trec:production", "--ticks", "2", "--out", "pipe"),
+    ("spikewatch-registry", "import", "pipe", "--registry", "models"),
+    ("spikewatch-registry", "verify", "--key", "pipe"),
+    ("spikewatch-convert", "evaluate", "trec:production", "--data", "pipe"),
+    ("spikewatch-convert", "report", "trec:production", "--out", "pipe"),
+    ("spikewatchd", "check", "--config", "pipe"),
+]
+
+
+@pytest.mark.parametrize("command", PIPES, ids=" ".join)
+def test_a_pipe_is_refused_and_not_waited_for(
+    run: Run, folder: Path, command: tuple[str, ...]
+) -> None:
+    os.mkfifo(folder / "pipe")
+    code, said = run(*command)
+    assert code == 2
+    assert said.startswith(f"{command[0]}: ")
+    assert "pipe: a named pipe, expected a file\n" in said
+    assert said.count("\n") == 1

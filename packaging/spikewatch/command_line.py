@@ -47,9 +47,10 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
-        for value in ctx.params.values():
-            for path in value if isinstance(value, list) else [value]:
-                if isinstance(path, Path) and is_waiting_pipe(path):
+        for name in (each.name for each in self.params if each.type.name == "path"):
+            value = ctx.params.get(str(name))
+            for path in value if isinstance(value, (list, tuple)) else [value]:
+                if path is not None and is_waiting_pipe(Path(path)):
                     raise _Refusal(
                         f"{ctx.find_root().command.name}: {path}: a named pipe, expected a file"
                     )

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, cast
 
 import structlog
 
+from ...command_line import OutputError
+
 if TYPE_CHECKING:
     from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
@@ -23,7 +25,7 @@ class _StandardOutput:
 
     def msg(self, line: str) -> None:
         # A reader that closed the pipe must not stop the command: its lines are lost.
-        with self._lock, contextlib.suppress(OSError):
+        with self._lock, contextlib.suppress(OSError, OutputError):
             sys.stdout.write(f"{line}\n")
             sys.stdout.flush()
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import oras.client
@@ -26,7 +27,6 @@ from spikewatch.registry.remote import pull, server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
@@ -440,3 +440,45 @@ def test_a_malformed_header_gets_an_answer(endpoint: server.Server, header: str)
         text = f"GET /v2/ HTTP/1.1\r\n{header}\r\nConnection: close\r\n\r\n"
         client.sendall(text.encode("latin-1"))
         assert client.recv(12) in {b"HTTP/1.1 200", b"HTTP/1.1 400"}
+
+
+@pytest.mark.usefixtures("pin")
+def test_the_program_serves_though_nobody_takes_its_log(registry: Registry) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    command = [sys.executable, "-c", f"from {cli.__name__} import main; main()", "serve"]
+    command += ["--listen", address, "--registry", str(registry.root)]
+    with (
+        Path("/dev/full").open("w") as full,
+        subprocess.Popen(command, stdout=full, stderr=subprocess.PIPE) as process,
+    ):
+        found = 0
+        while found < 3 and process.poll() is None:
+            connection = http.client.HTTPConnection(address, timeout=30)
+            with contextlib.suppress(ConnectionRefusedError):
+                connection.request("GET", "/v2/trec/tags/list")
+                found += connection.getresponse().status == 200
+            connection.close()
+        process.send_signal(signal.SIGTERM)
+        assert process.communicate(timeout=30)[1] == b""
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("command", [["serve"], ["pull", "--follow", "127.0.0.1:1/trec:x"]])
+def test_a_stop_before_the_handlers_is_a_stop(registry: Registry, command: list[str]) -> None:
+    """SIGTERM comes while the program imports what speaks HTTP."""
+    program = (
+        "import os, signal, sys\n"
+        "class AtImport:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'spikewatch.registry.remote':\n"
+        "            os.kill(os.getpid(), signal.SIGTERM)\n"
+        f"from {cli.__name__} import main\n"
+        "sys.meta_path.insert(0, AtImport())\n"
+        "main()\n"
+    )
+    arguments = [*command, "--registry", str(registry.root)]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from ...simcore.question_files import QuestionFileError, ReadOptions
 from ...simcore.question_files.options import UTF8
+from ...simcore.question_files.portions import PORTION_CHARACTERS, Portions
 from ...simcore.question_files.reading import begun, plain_questions
 from ..errors import RejectedInputError
 from ..files import durable
@@ -55,6 +56,8 @@ class InputFile:
         Labels of the model, by which the label column of a file without a header is recognised.
     content
         All of its bytes, if they were read already; the file is then not opened.
+    beat
+        Called before each read of the file: some files have gigabytes without a record.
 
     Attributes
     ----------
@@ -63,8 +66,7 @@ class InputFile:
     size
         Bytes read.
     failure
-        Why it cannot be answered; None if it can be.  All three are final once `take` has returned fewer records than
-        requested.
+        Why it cannot be answered; None if it can be.  All three are final once the input has `ended`.
 
     Raises
     ------
@@ -81,13 +83,13 @@ class InputFile:
         *,
         labels: tuple[str, ...] = (),
         content: bytes | None = None,
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
         self.sha256: str | None = None
         self.size = 0
         self.failure: RejectedInputError | None = None
-        self._left: list[InputRecord] = []
         self._fd: int | None = None
-        self._blocks: Iterator[list[InputRecord]] = iter(())
+        self._portions = Portions(iter(()))
         if content is None:
             self._fd = durable.open_input(spool.work, name)
             if self._fd is None:
@@ -101,7 +103,7 @@ class InputFile:
                     f"its file has {size} bytes; max_input_bytes allows {settings.max_input_bytes}",
                 )
                 return
-            read: Callable[[int], bytes] = partial(os.read, self._fd)
+            read = _beating(partial(os.read, self._fd), beat)
         elif self._take_plain_text(name, content, settings):
             return
         else:
@@ -114,7 +116,8 @@ class InputFile:
             max_line_bytes=settings.max_line_bytes,
             max_bytes=settings.max_input_bytes,
         )
-        self._blocks = self._read(HashedBytes(read, most=settings.most_file_bytes), name, options)
+        raw = HashedBytes(read, most=settings.most_file_bytes)
+        self._portions = Portions(self._read(raw, name, options))
 
     def _take_plain_text(self, name: str, content: bytes, settings: Settings) -> bool:
         """Parse a small text as a whole, in a third of the time; return False if it must be read as a stream.
@@ -130,23 +133,33 @@ class InputFile:
             or settings.encoding != UTF8
         ):
             return False
-        self._left = plain_questions(content)
-        if not self._left:
+        records = plain_questions(content)
+        if not records:
             return False
+        self._portions = Portions(iter((records,)))
         self.sha256 = hashlib.sha256(content).hexdigest()
         self.size = len(content)
         return True
 
-    def take(self, count: int) -> list[InputRecord]:
-        """Return the next `count` records, fewer only at the end of the input."""
-        left = self._left
-        while len(left) < count:
-            block = next(self._blocks, None)
-            if block is None:
-                break
-            left += block
-        self._left = left[count:]
-        return left[:count]
+    @property
+    def ended(self) -> bool:
+        """Whether all records have been taken."""
+        return self._portions.ended
+
+    @property
+    def characters(self) -> int:
+        """Characters of the ids and texts that `take` returned last."""
+        return self._portions.characters
+
+    def take(
+        self,
+        count: int,
+        characters: int = PORTION_CHARACTERS,
+        *,
+        pause: Callable[[], bool] | None = None,
+    ) -> list[InputRecord]:
+        """Return the next records, at most `count` (see `Portions.take`)."""
+        return self._portions.take(count, characters, pause=pause)
 
     def close(self) -> None:
         """Close the file."""
@@ -167,6 +180,14 @@ class InputFile:
             self.failure = RejectedInputError(e.code, f"{e}{advice}")
         self.sha256 = raw.digest_rest(REPORT_DIGEST_BYTES)
         self.size = raw.size
+
+
+def _beating(read: Callable[[int], bytes], beat: Callable[[], None]) -> Callable[[int], bytes]:
+    def beaten(size: int) -> bytes:
+        beat()
+        return read(size)
+
+    return beaten
 
 
 def _why_not_opened(spool: Spool, name: str) -> RejectedInputError:

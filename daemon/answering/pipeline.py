@@ -1,7 +1,8 @@
 """Answer requests: read, simulate and write, in batches that several inputs share.
 
 The simulator works in threads of its own, one batch in each.  While they run without the GIL, the loop's thread writes
-the previous batch and reads the next one.  At most four batches are in memory, however large the inputs are.
+the previous batch and reads the next one.  At most four batches are in memory, however large the inputs are, and as
+many of the large input that is answered slice by slice between the groups of small ones.
 """
 
 from __future__ import annotations
@@ -9,13 +10,16 @@ from __future__ import annotations
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from ...simcore.question_files.portions import PORTION_CHARACTERS
 from ..errors import AnswerError
 from ..files import _calls
 from ..files.draft import Draft
-from ..heartbeats import SIMULATOR
+from ..heartbeats import LOOP, SIMULATOR
 from ..spool import names
 from ..spool.commit import temp
 from .faults import PASSED, fault_of
@@ -56,12 +60,46 @@ ALONE_QUESTIONS: Final = 16
 """Records in a batch of a request that is answered alone: a crash is attributed to a range of this many records."""
 
 
+MOST_TOGETHER: Final = 1 << 14
+"""Records after which an input turns out to be large whatever its size, as some compressed ones do."""
+
+MOST_READ_S: Final = 0.2
+"""The same for the seconds that are spent on reading it."""
+
+READ_S: Final = 0.05
+"""Longest reading in seconds, apart from that of one block, before the loop gets a turn."""
+
+
 class _Part(NamedTuple):
     """The records of one job in one batch; `last` says that no more follow."""
 
     job: Job
     records: list[InputRecord]
     last: bool
+
+
+@dataclass(slots=True)
+class _Space:
+    """The space in the batch that is being filled: for so many questions in all, so many more, and their characters."""
+
+    most: int
+    questions: int = 0
+    characters: int = 0
+
+    def begin(self) -> list[_Part]:
+        """Return a new batch."""
+        self.questions, self.characters = self.most, PORTION_CHARACTERS
+        return []
+
+    def take(self, questions: int, characters: int) -> None:
+        """Note what was added to the batch; it may be one text more than there was space for."""
+        self.questions -= questions
+        self.characters -= characters
+
+    @property
+    def full(self) -> bool:
+        """Whether no more fits into the batch."""
+        return self.questions <= 0 or self.characters <= 0
 
 
 class Pipeline:
@@ -81,17 +119,22 @@ class Pipeline:
         self._context = context
         self._spool = context.spool
         self._clock = context.clock
+        self._beat = partial(context.heartbeats.beat, LOOP)
         self._model = model
         self._simulator = ThreadPoolExecutor(max_workers=SIMULATORS, thread_name_prefix="simulator")
+        # Threads of its own, so that a small input does not wait for the batches of a large one.
+        self._large = ThreadPoolExecutor(max_workers=SIMULATORS, thread_name_prefix="simulator")
 
     def close(self) -> None:
         """End the simulator's threads, after they have simulated their batches."""
         self._simulator.shutdown()
+        self._large.shutdown()
 
     def answer(self, requests: Iterable[Request]) -> Generator[list[Job], None, None]:
         """Answer requests in order; yield, batch by batch, the jobs whose last record is written or that failed.
 
         The caller takes over their results.  A job whose input could not be read has a `fault`, and costs no other job.
+        A job that turns out to be large is given up and never yielded; `answer_large` answers its request.
 
         Raises
         ------
@@ -103,7 +146,9 @@ class Pipeline:
         """
         open_jobs: list[Job] = []
         try:
-            for batch, answers in self._simulated(self._batches(requests, open_jobs)):
+            for batch, answers in self._simulated(
+                self._batches(requests, open_jobs), self._simulator
+            ):
                 self._write(batch, answers)
                 ended = [part.job for part in batch if part.last]
                 for job in ended:
@@ -113,10 +158,35 @@ class Pipeline:
             for job in open_jobs:
                 job.drop()
 
+    def answer_large(self, request: Request) -> Generator[Job | None, None, None]:
+        """Answer a large request; yield None after each batch, and at last its job, whose result the caller takes over.
+
+        Batches are simulated while the caller does other work.
+
+        Raises
+        ------
+        OSError, AnswerError
+            As `answer`.
+
+        """
+        job = self._begin(request)
+        settings = self._context.settings()
+        batches = self._simulated(self._large_batches(job, settings), self._large)
+        try:
+            for batch, answers in batches:
+                self._write(batch, answers)
+                yield None
+        except BaseException:  # also when the caller closes this generator
+            job.drop()
+            raise
+        yield job
+
     def answer_alone(
         self, request: Request, trial: Callable[[int], AbstractContextManager[None]]
-    ) -> Job:
+    ) -> Generator[Job | None, None, None]:
         """Answer one request that may be at fault: in small batches, each read, simulated and written before the next.
+
+        Yield None after each batch, and at last its job, whose result the caller takes over.
 
         Parameters
         ----------
@@ -144,45 +214,58 @@ class Pipeline:
                     job.simulate_s += seconds
                     self._write([part], answers)
                     done, last = done + len(part.records), part.last
-        except BaseException:  # also what `trial` raises when there is no time left
+                    yield None
+        except BaseException:  # also when the caller closes this generator
             job.drop()
             raise
-        return job
+        yield job
+
+    def _large_batches(self, job: Job, settings: Settings) -> Iterator[list[_Part]]:
+        with closing(self._open(job, settings, None)) as file:
+            last = False
+            while not last:
+                part = self._read(job, file, settings.batch_questions)
+                last = part.last
+                yield [part]
 
     def _batches(self, requests: Iterable[Request], open_jobs: list[Job]) -> Iterator[list[_Part]]:
         """Fill batches with the records of one request after the other; a batch is for one model."""
         settings = self._context.settings()
-        batch: list[_Part] = []
-        left = settings.batch_questions
-
-        def space() -> int:
-            return left
-
+        space = _Space(settings.batch_questions)
+        batch = space.begin()
         for request, content in self._with_content(requests):
             job = self._begin(request)
             open_jobs.append(job)
             # A batch is one call of one classifier, and the model may have been swapped since the previous input.
             if batch and batch[0].job.model is not job.model:
                 yield batch
-                batch, left = [], settings.batch_questions
-            for part in self._parts(job, settings, content, space):
-                batch.append(part)
-                left -= len(part.records)
-                if left == 0:
-                    yield batch
-                    batch, left = [], settings.batch_questions
+                batch = space.begin()
+            taken = 0
+            with closing(self._parts(job, settings, content, space)) as parts:
+                for part in parts:
+                    taken += len(part.records)
+                    _append(batch, part)
+                    if space.full:
+                        yield batch
+                        batch = space.begin()
+                    if not part.last and (taken >= MOST_TOGETHER or job.read_s >= MOST_READ_S):
+                        open_jobs.remove(job)
+                        job.drop()
+                        job.given_up = True
+                        break
         if batch:
             yield batch
 
     def _parts(
-        self, job: Job, settings: Settings, content: bytes | None, space: Callable[[], int]
-    ) -> Iterator[_Part]:
+        self, job: Job, settings: Settings, content: bytes | None, space: _Space
+    ) -> Generator[_Part, None, None]:
         """Yield the parts of an input, each as long as the space in its batch; after a fault, an empty last one."""
         try:
             with closing(self._open(job, settings, content)) as file:
                 last = False
                 while not last:
-                    part = self._read(job, file, space())
+                    part = self._read(job, file, space.questions, space.characters)
+                    space.take(len(part.records), file.characters)
                     last = part.last
                     yield part
         except (OSError, AnswerError) as fault:
@@ -205,35 +288,45 @@ class Pipeline:
         labels = job.model.classifier.labels
         try:
             return InputFile(
-                self._spool, job.request.name, settings, labels=labels, content=content
+                self._spool,
+                job.request.name,
+                settings,
+                labels=labels,
+                content=content,
+                beat=self._beat,
             )
         except PASSED:
             raise
         except BaseException as e:
             raise fault_of(e, "read") from e
 
-    def _read(self, job: Job, file: InputFile, count: int) -> _Part:
+    def _read(
+        self, job: Job, file: InputFile, count: int, characters: int = PORTION_CHARACTERS
+    ) -> _Part:
         begin = self._clock.monotonic()
+        self._beat()
         try:
-            records = file.take(count)
+            records = file.take(
+                count, characters, pause=lambda: self._clock.monotonic() - begin >= READ_S
+            )
         except PASSED:
             raise
         except BaseException as e:
             raise fault_of(e, "read") from e
         job.read_s += self._clock.monotonic() - begin
-        # Equal means only that the batch is full: an input that ends there has an empty last part in the next batch.
-        last = len(records) < count
+        # An input that ends where a batch is full has an empty last part in the next one.
+        last = file.ended
         if last:
             job.sha256, job.size, job.failure = file.sha256, file.size, file.failure
         return _Part(job, records, last)
 
     def _simulated(
-        self, batches: Iterable[list[_Part]]
+        self, batches: Iterable[list[_Part]], simulator: ThreadPoolExecutor
     ) -> Iterator[tuple[list[_Part], Answers | None]]:
         """Yield the batches in order with their answers, while the batches after them are simulated."""
         running: deque[tuple[list[_Part], Future[Simulated]]] = deque()
         for batch in batches:
-            running.append((batch, self._simulator.submit(self._simulate, batch)))
+            running.append((batch, simulator.submit(self._simulate, batch)))
             # Wait only with one batch more than there are threads, so that a thread that finishes finds the next one.
             if len(running) > SIMULATORS:
                 yield _finish(*running.popleft())
@@ -257,7 +350,7 @@ class Pipeline:
         opened: list[Job] = []
         for part, data in zip(batch, _lines(batch, answers), strict=True):
             job = part.job
-            if job.failure is not None or job.fault is not None:
+            if job.failure is not None or job.fault is not None or job.given_up:
                 job.drop()
             elif isinstance(job.result, Draft):
                 job.result.write(data)
@@ -273,6 +366,13 @@ class Pipeline:
         seconds = self._clock.monotonic() - begin
         for part in batch:
             part.job.write_s += seconds
+
+
+def _append(batch: list[_Part], part: _Part) -> None:
+    """Append a part to a batch, which has at most one of each job."""
+    if batch and batch[-1].job is part.job:  # reading has given way between the two
+        part = _Part(part.job, batch.pop().records + part.records, part.last)
+    batch.append(part)
 
 
 def small_contents(spool: Spool, inputs: Sequence[str]) -> list[bytes | None]:

@@ -66,6 +66,8 @@ class Job:
         Why it cannot be answered; None if it can be.
     fault
         What kept it from being answered this time; None if nothing did.  It has no result then.
+    given_up
+        Whether it turned out to be large, and is begun anew: nothing more is written of it.
 
     """
 
@@ -81,6 +83,7 @@ class Job:
     size: int = 0
     failure: RejectedInputError | None = None
     fault: OSError | AnswerError | None = None
+    given_up: bool = False
 
     def hand_over(self) -> Draft | bytes:
         """Return the result and forget it; the caller must close a file."""

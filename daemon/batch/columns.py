@@ -25,11 +25,14 @@ if TYPE_CHECKING:
 GROUP_ROWS: Final = 1 << 16
 """Number of rows of a row group."""
 
+GROUP_CHARACTERS: Final = 1 << 23
+"""Characters of texts and ids with which a row group ends, however few rows it has."""
+
 ENERGIES: Final = ("paper", "static_marginal")
 
 
 class Columns:
-    """Writes answers in row groups of GROUP_ROWS; equal answers give equal bytes.
+    """Writes answers in row groups of GROUP_ROWS or GROUP_CHARACTERS; equal answers give equal bytes.
 
     Parameters
     ----------
@@ -59,15 +62,21 @@ class Columns:
             }.items()
         )
         self._waiting: list[AnsweredQuestion] = []
+        self._characters = 0
         with store_errors("result"):
             self._writer = parquet.ParquetWriter(out, self._schema)
 
     def add(self, answered: Sequence[AnsweredQuestion]) -> None:
         """Append questions and their answers."""
         self._waiting += answered
+        self._characters += _characters(answered)
         while len(self._waiting) >= GROUP_ROWS:
             self._write(self._waiting[:GROUP_ROWS])
             del self._waiting[:GROUP_ROWS]
+            self._characters = _characters(self._waiting)
+        if self._characters >= GROUP_CHARACTERS:
+            self._write(self._waiting)
+            self._waiting, self._characters = [], 0
 
     def close(self) -> None:
         """Write the remaining rows and the footer."""
@@ -116,6 +125,12 @@ class Columns:
         return pa.StructArray.from_arrays(
             [pa.array(column) for column in values], fields=list(kind), mask=pa.array(missing)
         )
+
+
+def _characters(answered: Sequence[AnsweredQuestion]) -> int:
+    ids = (question.id for question, _ in answered)
+    texts = (question.text for question, _ in answered)
+    return sum(len(value) for value in (*ids, *texts) if isinstance(value, str))
 
 
 def _fault(question: InputRecord, row: Row | None) -> dict[str, str] | None:

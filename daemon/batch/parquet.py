@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
+import numpy as np
 import pyarrow as pa
-from pyarrow import parquet
+from pyarrow import compute, parquet
 
 from ...simcore.question_files import Fault, InputRecord
 from ...simcore.question_files.fields import find, missing_text, plain
+from ...simcore.question_files.portions import PORTION_CHARACTERS
 from ..errors import RejectedInputError
+from .pages import chunk, pages
 from .parts import InputPart, Preamble, Scan, changed
 from .stores import digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from numpy.typing import NDArray
 
     from ...simcore.question_files import ReadOptions
+
+BATCH_BYTES: Final = 1 << 23
+"""Bytes of texts and ids that are unpacked together, apart from those of a page of each column."""
+
+BUFFER_BYTES: Final = 1 << 20
+"""Bytes of a column that are read ahead."""
 
 
 @contextmanager
@@ -52,10 +63,12 @@ def scan(file: BinaryIO, *, part_bytes: int | None, options: ReadOptions) -> Sca
     file.seek(0)
     with _damage_rejected():
         opened = parquet.ParquetFile(file)
-        text, _ = _columns(opened.schema_arrow, options)
+        text, name = _columns(opened.schema_arrow, options)
         facts = opened.metadata
     if facts.num_rows == 0:
         raise RejectedInputError("empty", f"no row in {size} bytes")
+    with _damage_rejected():
+        _rows_together(file, facts, range(facts.num_row_groups), [text, name or text])
     parts: list[InputPart] = []
     first, record, filled, rows = 0, 1, 0, 0
     for i in range(facts.num_row_groups):
@@ -121,18 +134,25 @@ def _text_bytes(group: Any, name: str) -> int:
 
 def _span(facts: Any, first: int, last: int) -> tuple[int, int]:
     """Return the byte range of row groups first..last-1: all pages of their columns."""
-    begin, end = [], []
-    for i in range(first, last):
-        group = facts.row_group(i)
-        for k in range(group.num_columns):
-            column = group.column(k)
-            # The dictionary page, if any, comes before the data pages; some writers set its offset to 0 instead.
-            at = column.data_page_offset
-            if column.has_dictionary_page and column.dictionary_page_offset:
-                at = min(at, column.dictionary_page_offset)
-            begin.append(at)
-            end.append(at + column.total_compressed_size)
-    return min(begin), max(end)
+    spans = [
+        chunk(group.column(k))
+        for group in map(facts.row_group, range(first, last))
+        for k in range(group.num_columns)
+    ]
+    return min(begin for begin, _ in spans), max(end for _, end in spans)
+
+
+def _rows_together(file: BinaryIO, facts: Any, groups: Iterable[int], names: Sequence[str]) -> int:
+    """Return how many rows of any pages of columns have about BATCH_BYTES at most, after checking all pages."""
+    widest = 1.0
+    for group in map(facts.row_group, groups):
+        for column in map(group.column, range(group.num_columns)):
+            if column.path_in_schema in names:
+                for page in pages(file, column):
+                    # Values of a dictionary are counted when they are used (`PartQuestions.batches`).
+                    if page.values is not None:
+                        widest = max(widest, page.size / max(page.values, 1))
+    return max(1, int(BATCH_BYTES / widest))
 
 
 class PartQuestions:
@@ -162,6 +182,7 @@ class PartQuestions:
     def __init__(self, file: BinaryIO, part: InputPart, options: ReadOptions) -> None:
         self._part = part
         self._groups = list(range(part.first, part.last or 0))
+        self._limit = options.max_line_bytes
         file.seek(0)
         with _damage_rejected():
             self._opened = parquet.ParquetFile(file)
@@ -172,10 +193,19 @@ class PartQuestions:
             self._text, self._name = _columns(schema, options)
         if digest(file, *span)[0] != part.sha256:
             raise changed()
+        names = [self._text] if self._name is None else [self._text, self._name]
+        with _damage_rejected():
+            rows = _rows_together(file, self._opened.metadata, self._groups, names)
+            # A value of a dictionary stays one in memory, however many rows have it; and only the pages that are needed
+            # are read, rather than a whole row group.
+            self._opened = parquet.ParquetFile(
+                file, read_dictionary=names, pre_buffer=False, buffer_size=BUFFER_BYTES
+            )
+        self._rows, self._names = rows, names
         self.strings = self._name is not None and _is_text(schema.field(self._name).type)
 
     def batches(self, rows: int) -> Iterator[list[InputRecord]]:
-        """Yield the questions in batches of at most `rows`.
+        """Yield the questions in batches of at most `rows`, and of about BATCH_BYTES.
 
         Raises
         ------
@@ -184,20 +214,62 @@ class PartQuestions:
 
         """
         record = self._part.record
-        columns = [self._text] if self._name is None else [self._text, self._name]
-        batches = self._opened.iter_batches(rows, row_groups=self._groups, columns=columns)
+        batches = self._opened.iter_batches(
+            min(rows, self._rows), row_groups=self._groups, columns=self._names
+        )
         while (batch := self._next(batches)) is not None:
-            numbers = range(record, record + batch.num_rows)
+            with _damage_rejected():
+                sizes = np.sum([_sizes(batch.column(name)) for name in self._names], axis=0)
+            for first, last in _spans(sizes):
+                some = batch.slice(first, last - first)
+                yield self._questions(some, record + first, sizes[first:last])
+            record += batch.num_rows
+
+    def _questions(self, batch: Any, record: int, sizes: NDArray[np.int64]) -> list[InputRecord]:
+        numbers = range(record, record + batch.num_rows)
+        if sizes.max() > self._limit:  # it is alone
+            fault = Fault("too_long", f"more than {self._limit} bytes")
+            return [InputRecord(numbers[0], None, fault)]
+        with _damage_rejected():
             names: Sequence[Any] = numbers
             if self._name is not None:
                 names = _values(batch.column(self._name))
-            yield list(map(_question, numbers, names, _values(batch.column(self._text))))
-            record += batch.num_rows
+            return list(map(_question, numbers, names, _values(batch.column(self._text))))
 
     @staticmethod
     def _next(batches: Iterator[Any]) -> Any:
         with _damage_rejected():
             return next(batches, None)
+
+
+def _sizes(column: Any) -> NDArray[np.int64]:
+    """Return the bytes of each value of a column."""
+    if pa.types.is_dictionary(column.type):
+        if not _is_text(column.type):
+            return np.zeros(len(column), dtype=np.int64)
+        of_value = _sizes(column.dictionary)
+        at = column.indices.fill_null(0).to_numpy(zero_copy_only=False)
+        return of_value[at] if len(of_value) else np.zeros(len(column), dtype=np.int64)
+    if not _is_text(column.type):
+        return np.zeros(len(column), dtype=np.int64)
+    if pa.types.is_string_view(column.type):
+        column = column.cast(pa.large_string())
+    sizes = compute.binary_length(column).fill_null(0)
+    return np.asarray(sizes.to_numpy(zero_copy_only=False), dtype=np.int64)
+
+
+def _spans(sizes: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Cut rows of these sizes into spans of PORTION_CHARACTERS or one row."""
+    if sizes.sum() <= PORTION_CHARACTERS:
+        yield 0, len(sizes)
+        return
+    first = size = 0
+    for i, more in enumerate(sizes.tolist()):
+        if i > first and size + more > PORTION_CHARACTERS:
+            yield first, i
+            first, size = i, 0
+        size += more
+    yield first, len(sizes)
 
 
 def _question(number: int, name: Any, text: Any) -> InputRecord:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO
 
 from ...simcore.question_files import ReadOptions
@@ -123,19 +122,21 @@ class _PositionedReader(LineReader):
         # The byte order mark is in no line.
         self._part = hashlib.sha256(self._whole.read(mark_bytes))
         self._ahead = b""  # read, but not yet hashed
-        self.at = self._digested = mark_bytes
+        self._mark_bytes = self.at = self._digested = mark_bytes
         self.line = 0
 
     def blocks(self) -> Iterator[tuple[int, list[str]]]:
-        for first, lines in super().blocks():
-            self._advance(first + len(lines) - 1, lines)
-            yield first, lines
+        for block in super().blocks():
+            self.line = self._line - 1
+            self.at = self._mark_bytes + self.returned
+            yield block
 
     def lines(self) -> Iterator[tuple[int, str]]:
-        for first, lines in super().blocks():
-            for number, line in enumerate(lines, first):
-                self._advance(number, [line])
-                yield number, line
+        for number, line in super().lines():
+            self.line = number
+            # Lines come without their LF but with their CR, if any: + 1 gives the bytes.
+            self.at += 1 + len(line if line.isascii() else line.encode())
+            yield number, line
 
     @property
     def sha256(self) -> str:
@@ -146,11 +147,6 @@ class _PositionedReader(LineReader):
     def size(self) -> int:
         """Bytes read so far."""
         return self._whole.size
-
-    def _advance(self, last: int, lines: list[str]) -> None:
-        self.line = last
-        # Lines come without their LF but with their CR, if any: + 1 gives the bytes.
-        self.at += sum(1 + len(line if line.isascii() else line.encode()) for line in lines)
 
     def cut(self) -> str:
         """End a part after the last returned line, and return its digest."""
@@ -246,8 +242,8 @@ def _scan_parts(file: BinaryIO, head: Preamble, layout: Layout, part_bytes: int)
 @contextmanager
 def part_questions(
     file: BinaryIO, kind: str, head: Preamble, part: InputPart
-) -> Iterator[Iterator[InputRecord]]:
-    """Yield an iterator over the questions of a part; at its end, check that the bytes are those that were scanned.
+) -> Iterator[Iterator[list[InputRecord]]]:
+    """Yield an iterator over the questions of a part, in blocks; at its end, check that its bytes are those scanned.
 
     Parameters
     ----------
@@ -281,7 +277,7 @@ def part_questions(
         source = LineReader(
             whole.read, max_line_bytes=options.max_line_bytes, first_line=part.record
         )
-    yield chain.from_iterable(records(source, layout, options))
+    yield records(source, layout, options)
     # Only here have all bytes been read: a caller must discard its answers if this raises.
     if whole.sha256 != part.sha256:
         raise changed()

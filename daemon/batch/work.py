@@ -7,12 +7,12 @@ import json
 import os
 import re
 from dataclasses import asdict, dataclass
-from itertools import islice
 from threading import Lock
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
 
 from ...simcore.question_files import QuestionFileError
 from ...simcore.question_files import names as question_names
+from ...simcore.question_files.portions import Portions
 from ..answering.faults import PASSED, fault_of
 from ..answering.results import Tally, result_format
 from ..errors import AnswerError, DaemonError, RejectedInputError
@@ -240,8 +240,9 @@ def _fill_lines(
     out: BinaryIO,
 ) -> Tally:
     lines, tally = result_format(model), Tally()
-    with parts.part_questions(file, source.kind or "", head, part) as questions:
-        while batch := list(islice(questions, BATCH_QUESTIONS)):
+    with parts.part_questions(file, source.kind or "", head, part) as blocks:
+        questions = Portions(blocks)
+        while batch := questions.take(BATCH_QUESTIONS):
             data = lines.lines(batch, _rows(model, lines, batch), tally)
             with stores.store_errors("result"):
                 out.write(data)

@@ -17,7 +17,8 @@ from ..heartbeats import CLAIMING, LOOP
 from ..log import events
 from ..spool import machine, names
 from ..spool.published import Published
-from .inbox import Inbox, leases_work
+from .examining import leases_work
+from .inbox import Inbox
 from .refused import RefusedInputs
 from .room import DiskSpace, OutLimit
 from .watch_guard import MissedEvents, WatchGuard
@@ -140,7 +141,7 @@ class Arrivals:
             scan_s = self._context.settings().scan_s
             self._scan_due_s = now + (min(scan_s, BLIND_SCAN_S) if self._watch.blind else scan_s)
 
-    def claim(self, now: float, *, waiting: Container[str]) -> list[Request]:
+    def claim(self, now: float, *, waiting: Container[str], large: int) -> list[Request]:
         """Claim complete inputs, and return those that must be answered.
 
         Inputs whose very bytes have a result already are moved to done/.  The others are unlinked from in/ in a thread;
@@ -153,6 +154,8 @@ class Arrivals:
             Monotonic time in seconds.
         waiting
             Names that are in work/ already; new files of these names stay in in/.
+        large
+            Most large inputs to claim; others stay in in/.
 
         Raises
         ------
@@ -163,7 +166,7 @@ class Arrivals:
         settings = self._context.settings()
         requests = self.claimed_ahead()
         if not requests:
-            taken = self._take(now, waiting, settings)
+            taken = self._take(now, waiting, settings, large)
             if taken:
                 self._releasing = taken, self._thread.submit(self._spool.release, _names(taken))
             requests = self._unanswered(taken, self.release, self._left, LOOP)
@@ -174,6 +177,7 @@ class Arrivals:
                 now,
                 waiting,
                 settings,
+                large,
                 None if self._releasing is None else self._releasing[1],
             )
         return requests
@@ -253,12 +257,13 @@ class Arrivals:
         now: float,
         waiting: Container[str],
         settings: Settings,
+        large: int,
         before: Future[dict[str, OSError]] | None,
     ) -> tuple[list[Request], Left]:
         # Not `result`: the fault of the release before this one belongs to the loop, where `release` raises it.
         if before is not None and before.exception() is not None:
             return [], {}
-        taken = self._take(now, waiting, settings)
+        taken = self._take(now, waiting, settings, large)
         # Called here rather than in a further thread: the loop does not wait for this one.
         left = self._refused_of(taken, self._spool.release(_names(taken)))
         with self._context.heartbeats.busy(CLAIMING):
@@ -270,13 +275,15 @@ class Arrivals:
         ]
         return requests, left
 
-    def _take(self, now: float, waiting: Container[str], settings: Settings) -> list[Request]:
+    def _take(
+        self, now: float, waiting: Container[str], settings: Settings, large: int
+    ) -> list[Request]:
         """Claim inputs; return the small ones first, so that they are settled before a large one begins."""
         if not self._may_claim:
             return []
         log = self._log()
         most = self._out_limit.allowed(settings.group_files)
-        requests, faults = self._inbox.ready(now, most, settings)
+        requests, faults = self._inbox.ready(now, most, settings, large=large)
         ready = {request.name: request for request in requests}
         lanes = () if self._spool.lane else settings.models
         for name in self._inbox.take_folders():

@@ -1,28 +1,30 @@
 """Find the complete inputs in in/.
 
-Only scans are trusted to find all inputs; a file event is a hint to examine one name sooner.
+Only scans are trusted to find all inputs; a file event is a hint to examine one name sooner.  Names that are not ready
+make room for others once the window is full, so that however many of them there are, every name is examined.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from dataclasses import dataclass
-from enum import Enum, auto
 from itertools import islice
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from ..answering.request import Request
-from ..files import _calls, durable
+from ..answering.sliced import is_large
+from ..files import durable
 from ..spool import names, unfinished
+from .examining import Verdict, examine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator
 
     from ..clock import Clock
     from ..settings import Settings
     from ..spool.folder import Spool
+    from .examining import FileFacts
     from .refused import RefusedInputs
 
 WINDOW: Final = 10_000
@@ -31,19 +33,23 @@ WINDOW: Final = 10_000
 MOST_UNKNOWN: Final = WINDOW // 2
 """Most of them that have an unknown suffix: these wait for seconds, and other names must not wait behind them."""
 
+MOST_PASSED: Final = 10 * WINDOW
+"""Most names that are remembered, by their hashes, because they have made room for others."""
+
+MOST_EXAMINED: Final = 2048
+"""Most names examined in one turn: each takes about 10 us."""
+
 RECHECK_S: Final = 0.05
 """Pause in seconds before a name that was not ready is examined again, if no event comes."""
+
+LONGEST_RECHECK_S: Final = 1.0
+"""The same for a file that a writer keeps open, whose pauses double, and for one that is large."""
 
 _UNSEEN: Final = (-1, -1)
 
 
-class Verdict(Enum):
-    """The result of examining a name: complete, not yet complete, open for writing, or nothing to claim."""
-
-    READY = auto()
-    WAIT = auto()
-    HELD = auto()
-    GONE = auto()
+UNREADY: Final = frozenset({Verdict.WAIT, Verdict.HELD, Verdict.LATER})
+"""Verdicts after which a name is examined again."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -65,6 +71,11 @@ class Candidate:
         Whether the daemon cannot read files of its suffix; the name is then perhaps temporary.
     announced
         Whether an event, rather than a scan, was the last sign of it.
+    pause_s
+        Pause in seconds before the next examination.
+    yields
+        Whether it makes room for another name if there are too many: at the last examination, it was open for writing
+        or has changed, or must wait because it is large.
 
     """
 
@@ -74,19 +85,21 @@ class Candidate:
     held: bool = False
     unknown: bool = False
     announced: bool = False
+    pause_s: float = RECHECK_S
+    yields: bool = False
 
-
-class FileFacts(NamedTuple):
-    """The facts that decide whether a file is complete: type and mode, size in bytes, and times.
-
-    `free` is whether no process has the file open for writing; None if leases are not used or do not work on it.
-    """
-
-    mode: int
-    size: int
-    mtime_ns: int
-    ctime_s: float
-    free: bool | None
+    def note(
+        self, verdict: Verdict, before: tuple[int, int], now: float, settings: Settings
+    ) -> None:
+        """Note the result of an examination; `before` is the signature before it."""
+        longest = max(RECHECK_S, min(settings.scan_s, LONGEST_RECHECK_S))
+        self.held = verdict is Verdict.HELD
+        if self.held:
+            self.pause_s = min(2 * self.pause_s, longest)
+        elif verdict is Verdict.LATER:
+            self.due_s = now + longest
+        changed = before not in {_UNSEEN, self.signature}
+        self.yields = self.held or verdict is Verdict.LATER or changed
 
 
 class Inbox:
@@ -106,7 +119,7 @@ class Inbox:
     Attributes
     ----------
     full
-        Whether there were more names than `WINDOW` at the last scan or since.
+        Whether names were left out at the last scan or since that may be ready.
 
     """
 
@@ -120,11 +133,14 @@ class Inbox:
         self._folders: set[str] = set()
         self._new_folders: list[str] = []
         self._shadowed: dict[str, str] = {}
+        # Hash of each name that made room: whether a writer had it open.
+        self._passed: dict[int, bool] = {}
         self.full = False
 
     def hint(self, seen: Iterable[str], now: float) -> list[str]:
         """Make the names that the watcher has seen due now; return those that are new."""
         new = []
+        spare = self._yielding()
         for name in map(self._input, seen):
             if unfinished.skipped(name):
                 self._note_skipped(name)
@@ -134,11 +150,13 @@ class Inbox:
             candidate = self._candidates.get(name)
             if candidate is not None:
                 candidate.due_s, candidate.announced = now, True
+                candidate.pause_s = RECHECK_S
             elif name in self._refused:
                 self._refused.hint(name, now)
-            elif len(self._candidates) >= WINDOW:
+            elif not self._has_room(spare):
                 self.full = True  # the next scan finds it
             else:
+                self._passed.pop(hash(name), None)
                 self._candidates[name] = _candidate(name, now, announced=True)
                 new.append(name)
         return new
@@ -149,6 +167,8 @@ class Inbox:
         self.full = False
         self._shadowed.clear()
         folders: set[str] = set()
+        spare = self._yielding()
+        met = False
         unknown = sum(candidate.unknown for candidate in self._candidates.values())
         with os.scandir(self._spool.inbox) as entries:
             for entry in entries:
@@ -163,9 +183,13 @@ class Inbox:
                     continue
                 if not self._spool.takes(name):
                     continue
-                if len(self._candidates) >= WINDOW:
+                if (held := self._passed.get(hash(name))) is not None:
+                    met = True
+                    self.full = self.full or not held
+                    continue
+                if not self._has_room(spare):
                     self.full = True
-                    break  # a later scan finds the rest, once these are claimed
+                    break  # a later scan finds the rest, once some of these are claimed or have been examined
                 candidate = _candidate(name, now, announced=False)
                 if candidate.unknown and unknown >= MOST_UNKNOWN:
                     self.full = True
@@ -173,45 +197,74 @@ class Inbox:
                 unknown += candidate.unknown
                 self._candidates[name] = candidate
                 found.append(name)
+            else:
+                if not (found and met):
+                    self._passed.clear()  # all names have been examined since: begin again
         self._new_folders.extend(folders - self._folders)
         self._folders = folders
         return found
 
     def ready(
-        self, now: float, limit: int, settings: Settings
+        self, now: float, limit: int, settings: Settings, *, large: int = WINDOW
     ) -> tuple[list[Request], dict[str, OSError]]:
-        """Return at most `limit` complete inputs, the first seen first, and those that cannot be examined; forget all.
+        """Return at most `limit` complete inputs, `large` large ones, and those that cannot be examined; forget all.
 
-        Of the settings, `settle_s`, `empty_grace_s`, `unknown_suffix_wait_s` and `scan_s` are used.
+        The first seen are the first.  Of the settings, `settle_s`, `empty_grace_s`, `unknown_suffix_wait_s` and
+        `scan_s` are used.
         """
         requests: list[Request] = []
         faults: dict[str, OSError] = {}
         finished: list[str] = []
+        again: list[str] = []
         for name in self._refused.due(now):
             self._candidates.setdefault(name, _candidate(name, now, announced=False))
         # Each round continues this generator where the last one stopped, so no name is examined twice in a turn.  Names
-        # are deleted only afterwards: a dict must not change while it is iterated over.
+        # are moved only afterwards: a dict must not change while it is iterated over.
         due = (item for item in self._candidates.items() if item[1].due_s <= now)
-        while some := list(islice(due, limit - len(requests))):
+        left = MOST_EXAMINED
+        while some := list(islice(due, min(limit - len(requests), left))):
+            left -= len(some)
             found = examine(self._spool.inbox, [name for name, _ in some], leases=self._leases)
             for (name, candidate), facts in zip(some, found, strict=True):
-                candidate.due_s = now + RECHECK_S
                 if isinstance(facts, OSError):
                     faults[name] = facts
                     finished.append(name)
                     continue
+                candidate.due_s = now + candidate.pause_s
+                before = candidate.signature
                 verdict = self._judge(name, candidate, facts, now, settings)
                 if verdict is Verdict.READY and facts is not None:
                     # The change time, because a rename into in/ sets it and keeps the modification time.
-                    requests.append(Request(name=name, arrived_s=facts.ctime_s, size=facts.size))
-                candidate.held = verdict is Verdict.HELD
-                if verdict not in {Verdict.WAIT, Verdict.HELD}:
-                    finished.append(name)
+                    request = Request(name=name, arrived_s=facts.ctime_s, size=facts.size)
+                    if is_large(request) and large == 0:
+                        verdict = Verdict.LATER
+                    else:
+                        large -= is_large(request)
+                        requests.append(request)
+                candidate.note(verdict, before, now, settings)
+                (again if verdict in UNREADY else finished).append(name)
                 if verdict is Verdict.GONE:
                     self._refused.forget([name])
         for name in finished:
             del self._candidates[name]
+        for name in again:  # behind those that have not been examined yet
+            self._candidates[name] = self._candidates.pop(name)
         return requests, faults
+
+    def _yielding(self) -> Iterator[str]:
+        return iter([name for name, candidate in self._candidates.items() if candidate.yields])
+
+    def _has_room(self, spare: Iterator[str]) -> bool:
+        """Return whether there is room for one more name; a name that is not ready makes room if there is one."""
+        if len(self._candidates) < WINDOW:
+            return True
+        name = next(spare, None)
+        if name is None:
+            return False
+        if len(self._passed) >= MOST_PASSED:
+            self._passed.clear()
+        self._passed[hash(name)] = self._candidates.pop(name).held
+        return True
 
     def take_folders(self) -> list[str]:
         """Return the folders that scans have found in in/ since the last call; they are not inputs."""
@@ -337,53 +390,3 @@ def _least_calm_s(facts: FileFacts, settings: Settings) -> float:
 
 def _candidate(name: str, now: float, *, announced: bool) -> Candidate:
     return Candidate(due_s=now, since_s=now, unknown=names.kind(name) is None, announced=announced)
-
-
-def examine(folder: int, names: Sequence[str], *, leases: bool) -> list[FileFacts | OSError | None]:
-    """Return the facts of names in a folder; None for those that do not exist, and the error of a failed look.
-
-    With `leases`, each file is probed for open writers: the kernel grants a read lease only if no process has the file
-    open for writing.  The lease is released at once.  This needs the file's uid or CAP_LEASE, and a process that
-    ignores SIGIO (see `signals`).
-    """
-    found: list[FileFacts | OSError | None] = []
-    for name, facts in zip(names, _calls.look_all(folder, names, leases), strict=True):
-        gone, mode, size, mtime_ns, ctime_ns, unopened, unleased = facts
-        if gone == errno.ENOENT:
-            found.append(None)
-            continue
-        try:
-            durable.check(gone, name)
-            free = _is_free(name, unopened, unleased) if leases else None
-        except OSError as fault:
-            found.append(fault)
-        else:
-            found.append(FileFacts(mode, size, mtime_ns, ctime_ns * 1e-9, free))
-    return found
-
-
-def _is_free(name: str, unopened: int, unleased: int) -> bool | None:
-    """Return `FileFacts.free` from the errnos (0 = success) of opening the file and of taking a lease on it."""
-    if errno.EAGAIN in (unopened, unleased):  # a writer, or another process's write lease
-        return False
-    if unopened not in durable.NOT_READABLE:  # `InputFile` rejects what is not readable
-        durable.check(unopened, name)
-    return None if unleased else True
-
-
-def leases_work(spool: Spool) -> bool:
-    """Return whether leases reveal an open writer on this file system; a file in tmp/ is used to try it."""
-    # Tried out, because nothing tells in advance whether a file system supports leases.
-    name = f"lease-{os.getpid()}"
-    fd = durable.create(spool.tmp, name)
-    try:
-        (while_open,) = examine(spool.tmp, [name], leases=True)
-    finally:
-        os.close(fd)
-    (after,) = examine(spool.tmp, [name], leases=True)
-    durable.unlink(spool.tmp, name)
-    if isinstance(while_open, OSError):
-        raise while_open
-    if isinstance(after, OSError):
-        raise after
-    return (while_open and while_open.free) is False and (after and after.free) is True

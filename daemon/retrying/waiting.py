@@ -21,7 +21,7 @@ from ..spool.recovery import ClaimState, reconcile
 from .attempts import Attempts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
     from contextlib import AbstractContextManager
 
     from ..context import Context
@@ -139,14 +139,17 @@ class Waiting:
             else:
                 self._add(name, arrived_s=arrived, now=now, at_once=True)
 
-    def adopt(self, now: float) -> None:
-        """Add all inputs in work/, after a fault has interrupted claims; none of them may be in progress."""
+    def adopt(self, now: float, *, busy: Container[str]) -> None:
+        """Add all inputs in work/, after a fault has interrupted claims, except those that are in progress, `busy`."""
         for name in durable.listing(self._spool.work):
-            if not name.startswith(".") and name not in self._retries:
+            known = name in self._retries or name in busy
+            if not name.startswith(".") and not known:
                 self._add(name, arrived_s=self._claimed_s(name), now=now, at_once=True)
 
-    def due(self, now: float) -> list[Request]:
+    def due(self, now: float, *, busy: Container[str]) -> list[Request]:
         """Return inputs that are due and have no answer yet, at most `group_files`; they wait until they are settled.
+
+        Those that are in progress, `busy`, are not returned again.
 
         Raises
         ------
@@ -155,7 +158,7 @@ class Waiting:
 
         """
         requests = []
-        for name in self._due_names(now):
+        for name in self._due_names(now, busy):
             # A fault may have come after the commit, or somebody may have removed the input.
             state = self._reconcile(name)
             arrived = self._retries[name].arrived_s
@@ -254,8 +257,9 @@ class Waiting:
         )
         return pause
 
-    def _due_names(self, now: float) -> list[str]:
-        due = [name for name, retry in self._retries.items() if retry.due_s <= now]
+    def _due_names(self, now: float, busy: Container[str]) -> list[str]:
+        retries = self._retries.items()
+        due = [name for name, retry in retries if retry.due_s <= now and name not in busy]
         # The longest due first.  In the order of arrival, inputs that fail every time would keep the others out.
         most = self._context.settings().group_files
         return nsmallest(most, due, key=lambda name: self._retries[name].due_s)

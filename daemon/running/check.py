@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import DaemonError
 from ..files.mounts import mount_of
-from ..intake.inbox import leases_work
+from ..intake.examining import leases_work
 from ..intake.room import Reserve
 from ..models.served import ModelSource
 from ..monitoring.http_endpoint import address

@@ -2,18 +2,19 @@
 
 A turn depends only on the time and on the spool; clock and watcher are passed in.  Two kinds of input are answered
 alone instead of in a shared batch, so that they can harm only themselves: inputs that a starting daemon finds in work/,
-and inputs whose processing was interrupted by a fault.
+and inputs whose processing was interrupted by a fault.  These and large inputs are answered in slices, one in a turn,
+so that small inputs do not wait for them.
 """
 
 from __future__ import annotations
 
 import errno
-from collections import deque
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Final
 
 from ..answering.pipeline import Pipeline
 from ..answering.request import Job, Request
+from ..answering.sliced import LARGE_BYTES, MOST_LARGE, SLICE_S, Sliced, is_large
 from ..backoff import Backoff
 from ..errors import DISK_FULL, AnswerError, RejectedInputError, SpoolLostError, fault_name
 from ..files import durable
@@ -21,12 +22,11 @@ from ..heartbeats import LOOP
 from ..intake.arrivals import Arrivals
 from ..log import events
 from ..retrying.waiting import Waiting
-from ..settling.groups import SETTLERS, Settling
+from ..settling.groups import Settling
+from ..settling.in_flight import LAND_S, InFlight
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from concurrent.futures import Future
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Generator, Iterable
 
     from ..context import Context
     from ..intake.watch import Watching
@@ -41,10 +41,6 @@ SYNCS_MAY_FAIL: Final = 1
 To continue would promise durability that the disk does not have, and only a new process gets descriptors and a page
 cache that do not hide earlier failures.
 """
-
-
-class _OutOfTimeError(Exception):
-    """The time to finish open work is over."""
 
 
 class Service:
@@ -80,13 +76,15 @@ class Service:
         self._waiting = Waiting(context, log=lambda: self._log)
         self._pipeline = Pipeline(context, model=lambda: self._model)
         self._settling = Settling(context)
+        self._sliced = Sliced()
         self._paused_until_s = 0.0
         self._pause_s = 0.0
         self._orphans = False
         self._apart: set[str] = set()
         self._held: set[str] = set()
         self._unsynced: list[OSError] = []
-        self._in_flight: deque[tuple[list[Job], Future[Settled]]] = deque()
+        self._in_flight = InFlight(self._settling)
+        self._large_in_flight = InFlight(self._settling)
 
     def start(self) -> None:
         """Recover the inputs that an earlier process left in work/, begin to watch in/, and scan it."""
@@ -102,12 +100,18 @@ class Service:
             with suppress(OSError):
                 self._answer(self._arrivals.claimed_ahead(), now)
             self._settle(now)
-        self._land(now)
+            while self._sliced and not self._hurry():
+                self._slice(now)
+        self._sliced.clear()
+        self._settle(now)
+        self._land_large(now, patience_s=None)
 
     def close(self) -> None:
         """Wait for the groups that are being settled, then end all threads."""
         try:
+            self._sliced.clear()
             self._land(self._context.clock.monotonic())
+            self._land_large(self._context.clock.monotonic(), patience_s=None)
         finally:
             self._arrivals.stop()
             self._settling.close()
@@ -122,8 +126,9 @@ class Service:
     @property
     def idle(self) -> bool:
         """True when there is nothing to do until a producer drops a file."""
-        busy = self._orphans or self._in_flight or self._waiting.hopeful
-        return not (busy or self._arrivals.expecting)
+        settling = self._in_flight or self._large_in_flight or self._settling.names
+        working = self._orphans or settling or self._sliced or self._waiting.hopeful
+        return not (working or self._arrivals.expecting)
 
     @property
     def waiting(self) -> int:
@@ -145,35 +150,42 @@ class Service:
 
         """
         self._heartbeats.beat(LOOP)
+        self._land_large(now)
         if now < self._paused_until_s:
-            return self._land(now)
+            landed = self._land(now)
+            return self._slice(now) or landed
         try:
             if self._orphans or len(self._waiting):
                 # Inputs that are being settled are in work/, too: `adopt` and `due` must not take them for waiting.
                 self._land(now)
+            busy = {*self._sliced.names, *self._settling.names, *self._large_in_flight.names}
             if self._orphans:
-                self._waiting.adopt(now)
+                self._waiting.adopt(now, busy=busy)
                 self._orphans = False
-            in_flight = sum(len(group) for group, _ in self._in_flight)
-            self._arrivals.look(now, open_inputs=len(self._waiting) + in_flight)
-            again = self._waiting.due(now)
+            fresh_busy = sum(name not in self._waiting for name in (*self._in_flight.names, *busy))
+            self._arrivals.look(now, open_inputs=len(self._waiting) + fresh_busy)
+            again = self._waiting.due(now, busy=busy)
             self._held.clear()  # the jobs of the turns before are settled, or wait
-            fresh = self._arrivals.claim(now, waiting=self._waiting)
+            large = max(MOST_LARGE - len(self._sliced), 0)
+            fresh = self._arrivals.claim(now, waiting=self._waiting, large=large)
         except OSError as fault:
             self._pause(fault, now)
             return False
         self._pause_s = 0.0  # the disk works again: the next fault begins with the shortest pause
         self._hold(now)
-        if not (fresh or again):
-            return self._land(now)
+        self._sliced.add(again, self._begin_alone)
+        if not fresh:
+            landed = self._land(now)
+            return self._slice(now) or landed or self._land_large(now, patience_s=LAND_S)
         self._answer(fresh, now)
-        for request in again:
-            if not self._hurry():
-                self._answer_alone(request, now)
+        if again:  # they and the fresh ones share their syncs
+            self._slice(now)
         if self._arrivals.expecting:
             self._settle_meanwhile(now)
         else:
             self._settle(now)
+        if not again:
+            self._slice(now)
         return True
 
     def nap_s(self, now: float) -> float:
@@ -184,10 +196,23 @@ class Service:
         return min(max(first, self._paused_until_s) - now, LONGEST_NAP_S)
 
     def _answer(self, requests: list[Request], now: float) -> None:
-        left = {request.name: request for request in requests}
+        """Answer small requests; the large ones are answered in slices."""
+        large = [request for request in requests if is_large(request)]
+        small = [request for request in requests if not is_large(request)]
+        large += self._answer_together(small, large, now)
+        # The caller settles the rest, and no result may become final before its input has left in/ (`Arrivals.claim`).
+        if self._released(large, now):
+            free = [request for request in large if request.name not in self._held]
+            self._sliced.add(free, self._pipeline.answer_large)
+
+    def _answer_together(
+        self, small: list[Request], large: list[Request], now: float
+    ) -> list[Request]:
+        """Answer small requests; return those that turn out to be large, or for which there is no time."""
+        left = {request.name: request for request in small}
         try:
             # Closing the generator drops the results of jobs that are still open.
-            with closing(self._pipeline.answer(requests)) as batches:
+            with closing(self._pipeline.answer(small)) as batches:
                 for ended in batches:
                     self._heartbeats.beat(LOOP)
                     for job in ended:
@@ -195,18 +220,27 @@ class Service:
                         if job.fault is None:
                             self._settling.add(job)
                         else:
-                            self._failed(job.request, job.fault, now, alone=len(requests) == 1)
-                    if self._settling.due:
-                        if not self._released(left.values(), now):
-                            return
-                        self._settle_meanwhile(now)
+                            self._failed(job.request, job.fault, now, alone=len(small) == 1)
+                    if not self._settled_if_due((*left.values(), *large), now):
+                        large.clear()
+                        return []
                     if self._hurry():
-                        break  # the other inputs stay in work/ for the next start
+                        break
         except (OSError, AnswerError) as fault:
             for request in left.values():
-                self._failed(request, fault, now, alone=len(requests) == 1)
-        # The caller settles the rest, and no result may become final before its input has left in/ (`Arrivals.claim`).
-        self._released((), now)
+                self._failed(request, fault, now, alone=len(small) == 1)
+        else:
+            return list(left.values())
+        return []
+
+    def _settled_if_due(self, left: Iterable[Request], now: float) -> bool:
+        """Settle the finished jobs if they are due; return False if they and `left` must be retried instead."""
+        if not self._settling.due:
+            return True
+        released = self._released(left, now)
+        if released:
+            self._settle_meanwhile(now)
+        return released
 
     def _released(self, left: Iterable[Request], now: float) -> bool:
         """Wait until claimed inputs have left in/; if that fails, retry both the answered ones and `left` later."""
@@ -238,28 +272,47 @@ class Service:
                 job.drop()
         return [job for job in group if job.request.name not in self._held]
 
-    def _answer_alone(self, request: Request, now: float) -> None:
-        def trial(at: int) -> AbstractContextManager[None]:
-            self._heartbeats.beat(LOOP)
-            if self._hurry():
-                raise _OutOfTimeError
-            return self._waiting.trial(request.name, at)
+    def _begin_alone(self, request: Request) -> Generator[Job | None, None, None]:
+        if self._waiting.deadly(request.name):
+            yield self._settling.poisoned(request, self._model)
+        else:
+            yield from self._pipeline.answer_alone(
+                request, lambda at: self._waiting.trial(request.name, at)
+            )
 
-        # Its commit failed once: from now on it fails by itself.
-        apart = request.name in self._apart
-        if apart:
-            self._settle(now)
-        try:
-            if self._waiting.deadly(request.name):
-                self._settling.add(self._settling.poisoned(request, self._model))
+    def _slice(self, now: float) -> bool:
+        """Answer inputs in slices, for SLICE_S; return whether there were any."""
+        if not self._sliced:
+            return False
+        monotonic = self._context.clock.monotonic
+        end = monotonic() + SLICE_S
+        while self._sliced and not self._hurry():
+            self._heartbeats.beat(LOOP)
+            request = self._sliced.first
+            # Its commit failed once: from now on it fails by itself.
+            apart = request.name in self._apart
+            if apart:
+                self._settle(now)
+            try:
+                job = self._sliced.step()
+            except (OSError, AnswerError) as fault:
+                self._failed(request, fault, now, alone=True)
             else:
-                self._settling.add(self._pipeline.answer_alone(request, trial))
-        except _OutOfTimeError:
-            return  # it stays in work/ for the next start
-        except (OSError, AnswerError) as fault:
-            self._failed(request, fault, now, alone=True)
-        if apart or self._settling.due:
+                self._take_over(job)
+            if apart:
+                self._settle(now)
+            if monotonic() >= end:
+                break
+        if not self._sliced or self._settling.due:
             self._settle(now)
+        return True
+
+    def _take_over(self, job: Job | None) -> None:
+        """Settle a job that was answered in slices: a large one in a thread, as its syncs take long."""
+        if job is not None and job.size >= LARGE_BYTES:
+            self._large_in_flight.start([job])
+        elif job is not None:
+            self._settling.add(job)
 
     def _settle(self, now: float) -> None:
         """Settle the finished jobs, after all groups before them."""
@@ -273,16 +326,22 @@ class Service:
         group = self._finished()
         if not group:
             return
-        # With too many groups, wait for the oldest: this bounds open files and memory.
-        self._in_flight.append((group, self._settling.start(group)))
-        if len(self._in_flight) > SETTLERS:
-            self._conclude(self._in_flight.popleft()[1].result(), now)
+        self._in_flight.start(group)
+        if self._in_flight.too_many and (settled := self._in_flight.take()) is not None:
+            self._conclude(settled, now)
 
     def _land(self, now: float) -> bool:
         """Wait until the groups in the settling threads are settled; return whether there were any."""
         landed = bool(self._in_flight)
-        while self._in_flight:
-            self._conclude(self._in_flight.popleft()[1].result(), now)
+        while (settled := self._in_flight.take()) is not None:
+            self._conclude(settled, now)
+        return landed
+
+    def _land_large(self, now: float, *, patience_s: float | None = 0.0) -> bool:
+        """Conclude the groups of large inputs that are settled within a time; return whether there were any."""
+        landed, groups = bool(self._large_in_flight), self._large_in_flight
+        while (settled := groups.take(None if groups.too_many else patience_s)) is not None:
+            self._conclude(settled, now)
         return landed
 
     def _conclude(self, settled: Settled, now: float) -> None:

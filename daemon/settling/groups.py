@@ -85,6 +85,11 @@ class Settling:
         self._group.append(job)
 
     @property
+    def names(self) -> list[str]:
+        """Names of the inputs of the group."""
+        return [job.request.name for job in self._group]
+
+    @property
     def due(self) -> bool:
         """True when the group is full or its first job has waited for `linger_s`."""
         if not self._group:

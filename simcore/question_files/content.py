@@ -35,6 +35,15 @@ _BZIP2: Final = (b"1AY&SY", b"\x17rE8P\x90")
 _NEEDS_MAGIC: Final = (".bz2", ".xz", names.ZIP)
 """Compressions whose files begin in no other way: zstd may begin with a frame to skip, and gzip has its own message."""
 
+FRUITLESS_BYTES: Final = 1 << 24
+"""Packed bytes that a file may have besides what its content needs: padding, headers, empty streams."""
+
+MOST_PACKED: Final = 16
+"""Packed bytes for each byte of content: a stream of one short line has as many."""
+
+_TURN_BYTES: Final = 1 << 20
+"""Packed bytes after which a read returns what it has found."""
+
 _PACKED_BYTES: Final = 1 << 14
 _STEP_BYTES: Final = 64
 """A block of zstd takes at least 4 bytes and holds at most 128 KiB."""
@@ -92,8 +101,9 @@ def opened(read: Read, kind: str | None, packing: str | None, name: str = "") ->
     packing = found_packing or packing
     if packing is None:
         return Content(raw.read, kind, packed=False)
+    unpacking = _Unpacking(raw.read, packing)
     if packing == names.ZIP:
-        archive = Unzip(raw.read)
+        archive = Unzip(unpacking.packed)
         member = archive.open()
         foreign.refuse_document(member)
         found = names.kind(member) or (kind if kind != names.ZIP else None)
@@ -102,13 +112,62 @@ def opened(read: Read, kind: str | None, packing: str | None, name: str = "") ->
         content: Read = archive.read
         kind = found
     else:
-        content = _STREAMS[packing](raw.read)
-    inner = Peek(content)
+        content = _STREAMS[packing](unpacking.packed)
+    inner = Peek(unpacking.reading(content))
     head = inner.peek(foreign.HEAD_BYTES)
     foreign.refuse_foreign(head)
     if twice := looks_packed(head):
         raise QuestionFileError("bad_compression", f"compressed twice ({twice}): unpack it once")
     return Content(inner.read, kind, packed=True)
+
+
+class _Unpacking:
+    """Bounds what a packed file costs: the packed bytes that are read, by those of its content.
+
+    Parameters
+    ----------
+    read
+        Returns at most the given number of next packed bytes.
+    packing
+        Suffix of the compression, for the message.
+
+    """
+
+    def __init__(self, read: Read, packing: str) -> None:
+        self._read = read
+        self._packing = packing
+        self._packed = 0
+        self._found = 0
+
+    def packed(self, size: int) -> bytes:
+        """Return at most `size` next packed bytes; raise `bad_gzip` or `bad_compression` if they hold too little."""
+        data = self._read(size)
+        self._packed += len(data)
+        if self._packed > FRUITLESS_BYTES + MOST_PACKED * self._found:
+            raise QuestionFileError(
+                "bad_gzip" if self._packing == ".gz" else "bad_compression",
+                f"{self._packed} bytes of {self._packing} hold only {self._found}: unpack it, or pack it again",
+            )
+        return data
+
+    def reading(self, content: Read) -> Read:
+        """Return a function that reads the content, as much as is asked for unless that takes many packed bytes."""
+
+        def read(size: int) -> bytes:
+            most = self._packed + _TURN_BYTES
+            data = content(size)
+            self._found += len(data)
+            if len(data) == size or not data:
+                return data
+            found, left = [data], size - len(data)
+            while left and data and self._packed < most:
+                data = content(left)
+                found.append(data)
+                left -= len(data)
+                self._found += len(data)
+            return b"".join(found)
+
+        return read
 
 
 class Streams:

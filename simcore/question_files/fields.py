@@ -17,6 +17,10 @@ LABEL: Final = ("label", "class", "intent")
 MOST_SHAPES: Final = 64
 """Different sets of keys of one file that are remembered."""
 
+_SHAPE_KEYS: Final = 256
+_SHAPE_CHARACTERS: Final = 4096
+"""Most keys of such a set, and most characters of them: a hostile record has a million."""
+
 MOST_DEPTH: Final = 12
 """Levels of a JSON value in which a text is looked for, to say where it is."""
 
@@ -148,6 +152,10 @@ class Keys:
         if keys is None:
             places = find(names, self._options)
             keys = tuple(None if place is None else names[place] for place in places)  # type: ignore[assignment]
-            if len(self._known) < MOST_SHAPES:
+            if (
+                len(self._known) < MOST_SHAPES
+                and len(names) <= _SHAPE_KEYS
+                and sum(map(len, names)) <= _SHAPE_CHARACTERS
+            ):
                 self._known[names] = keys  # type: ignore[assignment]
         return keys  # type: ignore[return-value]

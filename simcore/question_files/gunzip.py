@@ -36,7 +36,7 @@ class Gunzip:
         self._size = 0
 
     def read(self, size: int) -> bytes:
-        """Return the next `size` bytes of the content, fewer only at its end.
+        """Return up to `size` next bytes of the content, none only at its end.
 
         Raises
         ------
@@ -44,14 +44,11 @@ class Gunzip:
             `bad_gzip`: the file is not gzip, is damaged or cut short; the message has the position in the content.
 
         """
-        found: list[bytes] = []
-        left = size
-        while left and self._enter_member():
-            data = self._inflate(left)
-            found.append(data)
-            left -= len(data)
+        data = b""
+        while not data and self._enter_member():
+            data = self._inflate(size)
             self._size += len(data)
-        return b"".join(found)
+        return data
 
     def _enter_member(self) -> bool:
         """Begin the next member unless one is open; return False at the end of the file."""

@@ -27,6 +27,15 @@ ARRAYS: Final = frozenset(
 BLOCK: Final = 512
 """Records that are yielded together."""
 
+BLOCK_BYTES: Final = 1 << 20
+"""Bytes of a file after which its records so far are yielded, and blanks after which the caller gets a turn."""
+
+_STILL_BLANK: Final = " "
+"""What `_skip` returns after BLOCK_BYTES of nothing but blanks."""
+
+_PAUSE: Final = object()
+"""Stands for no value: the file goes on, and the caller gets a turn."""
+
 _BLANK: Final = re.compile(r"[ \t\n\r]*")
 _decode: Final = json.JSONDecoder().raw_decode
 
@@ -44,18 +53,28 @@ def json_blocks(
 
     """
     block: list[InputRecord] = []
-    values = _JsonFile(read, records, options).values()
-    for number, value in enumerate(values, 1):
-        block.append(records.record(number, value))
-        if len(block) == BLOCK:
+    number = yielded = 0
+    file = _JsonFile(read, records, options)
+    for value in file.values():
+        if value is not _PAUSE:
+            number += 1
+            block.append(records.record(number, value))
+        if len(block) == BLOCK or file.taken - yielded >= BLOCK_BYTES:
             yield block
-            block = []
+            block, yielded = [], file.taken
     if block:
         yield block
 
 
 class _JsonFile:
-    """A cursor in the text of a JSON file, of which at most one value and one read are held."""
+    """A cursor in the text of a JSON file, of which at most one value and one read are held.
+
+    Attributes
+    ----------
+    taken
+        Bytes read so far.
+
+    """
 
     def __init__(
         self, read: Callable[[int], bytes], records: JsonRecords, options: ReadOptions
@@ -68,53 +87,59 @@ class _JsonFile:
         self._text = ""
         self._at = 0
         self._line = 1  # of the first character of `_text`
-        self._taken = 0
+        self.taken = 0
         self._ended = False
 
     def values(self) -> Iterator[Any]:
-        """Yield the values of which records are made."""
-        begin = self._skip()
+        """Yield the values of which records are made, and _PAUSE among many blanks."""
+        begin = yield from self._beyond_blanks()
         if begin == "[":
             yield from self._array()
         elif begin == "{":
             alone = yield from self._object()
-            while not alone and self._skip() == "{":
+            while not alone and (yield from self._beyond_blanks()) == "{":
                 yield self._value()
         elif begin:
             raise self._refused(
                 f"it begins with {begin!r}, expected an array or an object: write the records as one array"
             )
-        if rest := self._skip():
+        if rest := (yield from self._beyond_blanks()):
             raise self._refused(f"{rest!r} after the end: one array, or objects alone, are read")
 
     def _array(self) -> Iterator[Any]:
         self._at += 1
-        if self._skip() == "]":
+        if (yield from self._beyond_blanks()) == "]":
             self._at += 1
             return
         while True:
-            self._skip()
+            if self._skip() == _STILL_BLANK:
+                yield from self._beyond_blanks()
             yield self._value()
-            self._expect(",]", "in the array")
+            if (found := self._skip()) == _STILL_BLANK:
+                found = yield from self._beyond_blanks()
+            self._expect(found, ",]", "in the array")
             if self._text[self._at - 1] == "]":
                 return
 
     def _object(self) -> Generator[Any, None, bool]:
-        """Yield the values of the array that an object holds, or else the object; return whether it was an array."""
+        """Yield the values of the array that an object holds, or else the object; return whether it was an array.
+
+        Many blanks between its keys and values make it too long, as a record.
+        """
         self._at += 1
         fields: dict[str, Any] = {}
         held, array = 0, ""
-        last = self._skip()
+        last = self._skip_inside()
         if last == "}":
             self._at += 1
         while last != "}":
-            self._skip()
+            self._skip_inside()
             key = self._value()
             if not isinstance(key, str):
                 raise self._refused("a key that is not a string")
-            self._expect(":", "after a key")
+            self._expect(self._skip_inside(), ":", "after a key")
             if (
-                self._skip() == "["
+                self._skip_inside() == "["
                 and plain(key) in ARRAYS
                 and not self._records.holds_text(fields)
             ):
@@ -127,7 +152,7 @@ class _JsonFile:
                 held += self._length
                 if held > self._limit:
                     raise self._too_long()
-            self._expect(",}", "in the object")
+            self._expect(self._skip_inside(), ",}", "in the object")
             last = self._text[self._at - 1]
         if not array:
             yield fields
@@ -175,20 +200,39 @@ class _JsonFile:
             else size
         )
 
-    def _expect(self, wanted: str, where: str) -> None:
-        found = self._skip()
+    def _expect(self, found: str, wanted: str, where: str) -> None:
+        """Move behind the character that `_skip` found."""
         if not found:
             raise self._refused("the file ends inside it: copy it again")
         if found not in wanted:
             raise self._refused(f"{found!r} {where}, expected {' or '.join(wanted)}")
         self._at += 1
 
+    def _beyond_blanks(self) -> Generator[Any, None, str]:
+        """Move to the next character that is not blank, however far it is, and return it; empty at the end."""
+        while (found := self._skip()) == _STILL_BLANK:
+            yield _PAUSE
+        return found
+
+    def _skip_inside(self) -> str:
+        """Skip blanks inside a record: many make it too long."""
+        found = self._skip()
+        if found == _STILL_BLANK:
+            raise self._too_long()
+        return found
+
     def _skip(self) -> str:
-        """Move to the next character that is not blank, and return it; empty at the end."""
+        """Move to the next character that is not blank, and return it; empty at the end.
+
+        After BLOCK_BYTES of blanks, return _STILL_BLANK.
+        """
+        most = self.taken + BLOCK_BYTES
         while True:
             self._at = _BLANK.match(self._text, self._at).end()  # type: ignore[union-attr] # it matches anything
             if self._at < len(self._text):
                 return self._text[self._at]
+            if self.taken >= most:
+                return _STILL_BLANK
             if not self._fill():
                 return ""
 
@@ -206,8 +250,8 @@ class _JsonFile:
     def _next_text(self, size: int) -> str:
         data = self._read(size)
         self._ended = not data
-        self._taken += len(data)
-        if 0 < self._max_bytes < self._taken:
+        self.taken += len(data)
+        if 0 < self._max_bytes < self.taken:
             raise QuestionFileError(
                 "too_large", f"line {self._line}: more than {self._max_bytes} bytes of content"
             )

@@ -114,6 +114,8 @@ def find_layout(window: bytes, kind: str, options: ReadOptions, *, whole: bool) 
         first line is not UTF-8.
 
     """
+    # The limit is global, and another file was perhaps read with a smaller one.
+    csv.field_size_limit(len(window))
     if kind in _FORMS:
         over_lines = _FORMS[kind] is Form.JSON_LINES and _OVER_LINES.match(window)
         return Layout(form=Form.JSON if over_lines else _FORMS[kind])

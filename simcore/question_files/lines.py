@@ -35,6 +35,8 @@ class LineReader:
         As given.
     has_nul
         Whether a NUL byte has been read.
+    returned
+        Bytes up to the end of the last block.
 
     """
 
@@ -53,9 +55,13 @@ class LineReader:
         self._chunk = min(chunk_bytes, max_line_bytes)  # see the check in `_whole_lines`
         self.first_line = self._line = first_line
         self.has_nul = False
+        self.returned = 0
 
     def blocks(self) -> Iterator[tuple[int, list[str]]]:
         """Yield the lines in blocks: the number of the first line (from 1), and the lines without their LF.
+
+        A block comes after every read, so that the caller gets a turn.  It is empty where a line goes on, and where all
+        lines are blank.
 
         Raises
         ------
@@ -65,18 +71,29 @@ class LineReader:
         """
         for block in self._whole_lines():
             first = self._line
-            lines = self._decode(block).split("\n")
-            self._line += len(lines)
+            lines: list[str] = []
+            if block is None:
+                pass
+            elif block.isspace():  # a file may have gigabytes of it
+                self._line += 1 + block.count(b"\n")
+            else:
+                lines = self._decode(block).split("\n")
+                self._line += len(lines)
             yield first, lines
 
     def lines(self) -> Iterator[tuple[int, str]]:
-        """Yield (line number, line) one by one (see `blocks`)."""
-        for first, lines in self.blocks():
-            yield from enumerate(lines, first)
+        """Yield (line number, line) one by one, blank ones too (see `blocks`)."""
+        for block in self._whole_lines():
+            if block is not None:
+                first = self._line
+                lines = self._decode(block).split("\n")
+                self._line += len(lines)
+                yield from enumerate(lines, first)
 
-    def _whole_lines(self) -> Iterator[bytes]:
-        """Yield whole lines, many at a time, without the last LF."""
-        rest, taken = b"", 0
+    def _whole_lines(self) -> Iterator[bytes | None]:
+        """Yield whole lines, many at a time, without the last LF; None after a read in which no line ends."""
+        rest: list[bytes] = []
+        held = taken = 0
         while chunk := self.read(self._chunk):
             taken += len(chunk)
             if 0 < self._max_bytes < taken:
@@ -86,17 +103,22 @@ class LineReader:
             # Checked before `rest` grows.  A chunk is no longer than a line may be, so only its first line, which
             # continues `rest`, can exceed the limit.
             first, last = chunk.find(b"\n"), chunk.rfind(b"\n")
-            if len(rest) + (len(chunk) if first < 0 else first) > self.max_line_bytes:
+            if held + (len(chunk) if first < 0 else first) > self.max_line_bytes:
                 raise QuestionFileError(
                     "line_too_long", f"line {self._line}: more than {self.max_line_bytes} bytes"
                 )
             if last < 0:
-                rest += chunk
+                rest.append(chunk)
+                held += len(chunk)
+                yield None
                 continue
-            yield rest + chunk[:last]
-            rest = chunk[last + 1 :]
-        if rest:
-            yield rest
+            self.returned = taken - len(chunk) + last + 1
+            yield b"".join((*rest, chunk[:last]))
+            rest = [chunk[last + 1 :]]
+            held = len(rest[0])
+        if held:
+            self.returned = taken
+            yield b"".join(rest)
 
     def _decode(self, block: bytes) -> str:
         self.has_nul = self.has_nul or b"\0" in block

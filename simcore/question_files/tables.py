@@ -17,6 +17,18 @@ if TYPE_CHECKING:
 TABLE_ROWS: Final = 512
 """Rows of a table that are yielded together."""
 
+_BLOCK_CHARACTERS: Final = 1 << 20
+_BLOCK_LINES: Final = 1 << 14
+"""Characters and lines of a table after which its records so far are yielded, even none."""
+
+_UNQUOTED_ROWS: Final = 1 << 14
+"""Most lines of a row with open quotes that are yielded together, once they are read again without quotes."""
+
+ROW_LINES: Final = 2
+"""How many of the longest lines make the longest row."""
+
+_ROW_LIMIT: Final = "row limit"
+
 
 def table_blocks(reader: LineReader, layout: Layout) -> Iterator[list[InputRecord]]:
     """Yield the records of a table, or of a part of one, in blocks.
@@ -24,15 +36,17 @@ def table_blocks(reader: LineReader, layout: Layout) -> Iterator[list[InputRecor
     Raises
     ------
     QuestionFileError
-        `line_too_long`: a field is longer than the limit; and the errors of `LineReader.blocks`.
+        `line_too_long`: a field is longer than a line may be, or a row over many lines longer than two lines may be;
+        and the errors of `LineReader.blocks`.
 
     """
-    # The limit is global to the module `csv`, which has no narrower one; nothing else parses tables.
+    # The limit is global to the module `csv`, which has no narrower one.
     csv.field_size_limit(reader.max_line_bytes)
     lines = _RowLines(reader, layout)
     rows = csv.reader(lines.fed(), delimiter=layout.separator, strict=True)
     records = _Rows(layout)
     block: list[InputRecord] = []
+    yielded = last = 0
     while True:
         lines.mark()
         try:
@@ -40,21 +54,36 @@ def table_blocks(reader: LineReader, layout: Layout) -> Iterator[list[InputRecor
         except StopIteration:
             break
         except csv.Error as e:
-            if layout.separator == "\t":
-                # Many programs write TABs between fields and no quotes around them.
-                block += records.unquoted(lines.first, lines.held)
-            elif "field limit" in str(e):  # csv has one exception class for everything
-                raise _too_long(lines.first, reader.max_line_bytes) from None
-            else:
-                block.append(faulty(lines.first, "bad_record", _why(e)))
+            if str(e) == _ROW_LIMIT:  # the generator has ended with it
+                rows = csv.reader(lines.fed(), delimiter=layout.separator, strict=True)
+            for record in _damaged(e, lines, records, layout.separator, reader.max_line_bytes):
+                block.append(record)
+                if len(block) >= _UNQUOTED_ROWS:
+                    yield block
+                    block = []
         else:
             if any(row):  # others are skipped, as an empty line of text is
                 block.append(records.record(lines.first, row))
-        if len(block) >= TABLE_ROWS:
+        many = lines.taken - yielded >= _BLOCK_CHARACTERS or lines.first - last >= _BLOCK_LINES
+        if many or len(block) >= TABLE_ROWS:
             yield block
-            block = []
-    if block:
-        yield block
+            block, yielded, last = [], lines.taken, lines.first
+            csv.field_size_limit(reader.max_line_bytes)  # another file may have been read meanwhile
+    yield block
+
+
+def _damaged(
+    error: csv.Error, lines: _RowLines, records: _Rows, separator: str, limit: int
+) -> Iterator[InputRecord]:
+    """Yield the records of a row that `csv` has refused; raise `line_too_long` if it is too long."""
+    if separator == "\t":
+        # Many programs write TABs between fields and no quotes around them.
+        yield from records.unquoted(lines.first, lines.held)
+    elif "limit" in str(error):  # csv has one exception class for everything
+        what = "row" if str(error) == _ROW_LIMIT else "field"
+        raise _too_long(what, lines.first, limit) from None
+    else:
+        yield faulty(lines.first, "bad_record", _why(error))
 
 
 def _why(error: csv.Error) -> str:
@@ -63,10 +92,11 @@ def _why(error: csv.Error) -> str:
     return f"{error}: a field with quotes needs quotes around it, and its own written twice"
 
 
-def _too_long(line: int, limit: int) -> QuestionFileError:
+def _too_long(what: str, line: int, limit: int) -> QuestionFileError:
+    most = limit * (ROW_LINES if what == "row" else 1)
     return QuestionFileError(
         "line_too_long",
-        f"line {line}: a field of more than {limit} bytes: a quote may be open there",
+        f"line {line}: a {what} of more than {most} bytes: a quote may be open there",
     )
 
 
@@ -109,28 +139,58 @@ class _Rows:
 
 
 class _RowLines:
-    """Feeds lines to `csv`, and keeps those of the row that is read: a quoted field may span lines."""
+    """Feeds lines to `csv`, and keeps those of the row that is read: a quoted field may span lines.
+
+    Attributes
+    ----------
+    first
+        Number of the first line of the row.
+    held
+        The row's lines so far; only if the table is separated by TABs, where they may be read again.
+    taken
+        Characters of all lines so far.
+
+    """
 
     def __init__(self, reader: LineReader, layout: Layout) -> None:
-        self._reader = reader
+        self._lines = reader.lines()
+        self._limit = reader.max_line_bytes * ROW_LINES
         self._header_lines = layout.header_lines
-        self._keeps = layout.separator == "\t"  # only there are they read again
+        self._keeps = layout.separator == "\t"
         self._last = max(layout.header_lines, reader.first_line - 1)
+        self._ends = self._limit
+        self._begins = True
         self.first = 1
         self.held: list[str] = []
+        self.taken = 0
 
     def fed(self) -> Iterator[str]:
-        """Yield the lines with their LF."""
-        for number, line in self._reader.lines():
-            if number > self._header_lines:
-                self._last = number
-                line += "\n"  # noqa: PLW2901 - a name of its own takes longer
-                if self._keeps:
-                    self.held.append(line)
-                yield line
+        """Yield the lines with their LF; raise `csv.Error` where a row becomes too long.
+
+        A second call goes on behind that line.
+        """
+        for number, line in self._lines:
+            if number <= self._header_lines:
+                continue
+            if self._begins:
+                # Blank lines between rows; some reach `csv` nevertheless, which returns empty rows, so that the caller
+                # of `table_blocks` gets a turn.
+                if (not line or line == "\r") and number - self._last < _BLOCK_LINES:
+                    continue
+                self.first, self._begins = number, False
+            self._last = number
+            line += "\n"  # noqa: PLW2901 - a name of its own takes longer
+            self.taken += len(line)
+            if self._keeps:
+                self.held.append(line)
+            if self.taken > self._ends:
+                raise csv.Error(_ROW_LIMIT)
+            yield line
 
     def mark(self) -> None:
         """Note that the next line begins a row."""
         self.first = self._last + 1
+        self._begins = True
+        self._ends = self.taken + self._limit
         if self._keeps:
             self.held.clear()

@@ -30,6 +30,9 @@ _MARKS: Final = (
 )
 _MARK_BYTES: Final = 4
 
+_SILENT_BYTES: Final = 1 << 20
+"""Most bytes in a row that an encoding may take without giving a character, as those with escape sequences can."""
+
 _WIDE: Final = (
     ("utf-32-le", [False, True, True, True], b"\n\0\0\0"),
     ("utf-32-be", [True, True, True, False], b"\0\0\0\n"),
@@ -141,10 +144,14 @@ class _Recoder:
         self._ended = False
 
     def read(self, size: int) -> bytes:
+        silent = 0
         while not self._found and not self._ended:
             data = self._read(max(1, size))
             self._ended = not data
             self._found = self._recode(data)
+            silent += len(data)
+            if silent > _SILENT_BYTES and not self._found:
+                raise self._refused(self._line, f"{silent} bytes without a character are not")
         found, self._found = self._found[:size], self._found[size:]
         return found
 

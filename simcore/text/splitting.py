@@ -15,7 +15,7 @@ from ..limits import MAX_WORDS
 from .lookup import Lookup, LookupSplitter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
     from tokenizers import Tokenizer
@@ -40,6 +40,10 @@ UNSPLIT: Final = -2
 
 _NO_UNKNOWN_TOKEN: Final = re.compile(r"unk", re.IGNORECASE)
 """In each of the library's errors about an unknown word: "Missing [UNK] token", "`unk_id` is missing" and others."""
+
+
+_CALL_CHARACTERS: Final = 1 << 19
+"""Characters of the texts in one call of the tokenizers library, apart from those of the last one."""
 
 
 class Splitter(Protocol):
@@ -89,18 +93,26 @@ class LibrarySplitter:
 
         """
         texts = list(texts)
+        words = [
+            np.array(ids, dtype=np.int64)
+            for first, last in _calls(texts)
+            for ids in self._encode_all(texts[first:last], texts)
+        ]
+        starts = np.zeros(len(words) + 1, dtype=np.int64)
+        np.cumsum([len(ids) for ids in words], out=starts[1:])
+        flat = np.concatenate(words) if words else np.zeros(0, dtype=np.int64)
+        return (flat, starts) if self._padding is None else self._padding.pad(flat, starts)
+
+    def _encode_all(self, some: Sequence[str], texts: Sequence[str]) -> list[list[int]]:
+        """Encode some of the texts in one call."""
         try:
             # unlike `encode_batch`, it skips character offsets, which nothing here uses
-            words = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts)]
+            return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(some)]
         except BaseException as e:
             if not _is_refusal(e):
                 raise
             _check_texts(texts)  # the library does not name the text: find it
-            words = [self._encode(text) for text in texts]
-        starts = np.zeros(len(words) + 1, dtype=np.int64)
-        np.cumsum([len(ids) for ids in words], out=starts[1:])
-        flat = np.array([i for ids in words for i in ids], dtype=np.int64)
-        return (flat, starts) if self._padding is None else self._padding.pad(flat, starts)
+            return [self._encode(text) for text in some]
 
     def reason(self, text: str) -> str:
         """Return the library's reason for not splitting a text, in one line; empty if it splits the text."""
@@ -197,6 +209,18 @@ def _special_ids(described: dict[str, Any]) -> list[int]:
     ids = [i for token in described.get("special_tokens", {}).values() for i in token["ids"]]
     ids += [described[name][1] for name in ("sep", "cls") if name in described]
     return ids + [i for part in described.get("processors", []) for i in _special_ids(part)]
+
+
+def _calls(texts: Sequence[Any]) -> Iterator[tuple[int, int]]:
+    """Yield which texts the library gets in one call: it takes a hundredfold of their characters while it works."""
+    first = characters = 0
+    for i, text in enumerate(texts):
+        characters += len(text) if isinstance(text, str) else 0
+        if characters >= _CALL_CHARACTERS:
+            yield first, i + 1
+            first, characters = i + 1, 0
+    if first < len(texts):
+        yield first, len(texts)
 
 
 def _is_refusal(e: BaseException) -> bool:

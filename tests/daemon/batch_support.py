@@ -9,6 +9,7 @@ import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from daemon_support import MODEL, PATIENCE_S, until
@@ -86,7 +87,7 @@ def asked_in_parts(data: bytes, kind: str, part_bytes: int) -> tuple[list[InputR
     questions: list[InputRecord] = []
     for part in found.parts:
         with parts.part_questions(BytesIO(data), kind, found.head, part) as asked:
-            questions += asked
+            questions += chain.from_iterable(asked)
     return questions, len(found.parts)
 
 

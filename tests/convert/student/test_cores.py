@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 import html5lib
 import numpy as np
 import pytest
-from teachers import CLASSES, exported, questions, tokenizer, trained
+from teachers import CLASSES, WORDS, exported, questions, tokenizer, trained
 from typer.testing import CliRunner
 
 from spikewatch.convert.cli import app
 from spikewatch.convert.errors import ConvertError
 from spikewatch.convert.evaluation.explain import explain
+from spikewatch.convert.network.grid import GridNetwork, to_onnx
 from spikewatch.convert.publishing.cores import AUTO, check_cores
+from spikewatch.convert.publishing.publish import convert_and_publish
+from spikewatch.convert.publishing.source import Source
 from spikewatch.convert.report import write_report
 from spikewatch.daemon import Settings, read_results, serve
 from spikewatch.registry import Registry
@@ -173,3 +176,32 @@ def test_other_cores_are_refused_in_one_line(folder: Path, wanted: str) -> None:
 def test_several_cores_without_a_student_are_refused(folder: Path) -> None:
     done = publish(folder, "2", "--no-student")
     assert str(done.exception) == "cores '2': only students take them; leave out --no-student"
+
+
+def test_cores_do_nothing_for_a_network_that_is_read_exactly(folder: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    network = GridNetwork(
+        rows=np.arange(len(WORDS), dtype=np.int32),
+        codes=rng.integers(0, 16, (len(WORDS), 8)).astype(np.uint8),
+        weights=rng.integers(-8, 8, (6, 14)).astype(np.int8),
+        scale=np.full(6, 0.1),
+        bias=np.full(6, 0.3),
+        head=rng.integers(-7, 8, (len(CLASSES), 6)).astype(np.int8),
+        head_scale=np.full(len(CLASSES), 0.1),
+        head_bias=np.zeros(len(CLASSES)),
+    )
+    (tmp_path / "model.onnx").write_bytes(to_onnx(network).SerializeToString())
+    given = {n: folder / f"{n}.json" for n in ("tokenizer", "labels")}
+    source = Source(model=tmp_path / "model.onnx", calibrate=folder / "calibrate.txt", **given)
+    notes: list[str] = []
+    _, converted = convert_and_publish(
+        source,
+        "elman",
+        "1.0.0",
+        registry=tmp_path / "registry",
+        recipe="closed-form",
+        cores=2,
+        note=notes.append,
+    )
+    assert converted.evaluation["network"]["cores"] == 1
+    assert any(n.startswith("--cores 2: for students; the file was read exactly") for n in notes)

@@ -67,9 +67,8 @@ def _trials(_: Teacher, found: Mapping[str, Any]) -> ReportTable:
 def _cores(_: Teacher, found: Mapping[str, Any]) -> ReportTable:
     tried = found["cores_tried"]
     head, rows = cores_table(tried)
-    agreed = [float(t["agreement"]) for t in tried]
     caption = f"{cores_title(tried)}. The fewest within half a point of the best were taken."
-    return ReportTable(caption=caption, head=head, rows=rows, bars=agreed)
+    return ReportTable(caption=caption, head=head, rows=rows)
 
 
 def _shape(found: Mapping[str, Any]) -> str:

@@ -148,7 +148,7 @@ def test_a_pipe_is_refused_and_not_waited_for(run: Run, tmp_path: Path) -> None:
     assert run("import", str(tmp_path / "a.tar")) == (
         2,
         "",
-        f"spikewatch-registry: archive {tmp_path}/a.tar: is not a regular file\n",
+        f"spikewatch-registry: {tmp_path}/a.tar: a named pipe, expected a file\n",
     )
 
 

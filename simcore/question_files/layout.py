@@ -82,6 +82,8 @@ class _Header(NamedTuple):
 FASTTEXT: Final = "__label__"
 """How the lines of fastText's files begin: `__label__HUM Who wrote Hamlet?`."""
 
+_FASTTEXT_BYTES: Final = FASTTEXT.encode()
+
 _OVER_LINES: Final = re.compile(rb"\s*[\[{][ \t\r]*\n")
 """How JSON begins that is indented, whatever the suffix: a bracket alone is no record of JSON lines."""
 
@@ -149,7 +151,7 @@ def find_layout(window: bytes, kind: str, options: ReadOptions, *, whole: bool) 
 
 def is_plain(content: bytes) -> bool:
     """Return whether the content of a `.txt` file is certainly a question on each line: see `_of_txt`."""
-    return b"\t" not in content and not content.startswith(FASTTEXT.encode())
+    return b"\t" not in content and not content.startswith(_FASTTEXT_BYTES)
 
 
 def _of_txt(lines: Sequence[str], options: ReadOptions) -> Layout:

@@ -26,6 +26,8 @@ class Portions:
     ----------
     blocks
         The records in blocks, which may be empty.
+    first
+        A block before them.
 
     Attributes
     ----------
@@ -36,9 +38,11 @@ class Portions:
 
     """
 
-    def __init__(self, blocks: Iterator[list[InputRecord]]) -> None:
+    def __init__(
+        self, blocks: Iterator[list[InputRecord]], first: Sequence[InputRecord] = ()
+    ) -> None:
         self._blocks = blocks
-        self._block: list[InputRecord] = []
+        self._block = first
         self._at = 0  # the records of `_block` before it are taken
         self.ended = False
         self.characters = 0
@@ -72,7 +76,7 @@ class Portions:
 
     def _some(self, count: int, characters: int) -> list[InputRecord]:
         """Take records of one block."""
-        some = self._block[self._at : self._at + count]
+        some = list(self._block[self._at : self._at + count])
         size = _size(some)
         if size > characters:
             sizes = list(accumulate(_size([record]) for record in some))

@@ -1,7 +1,7 @@
 """Measure the daemon's speed and memory, from the inbox to the committed result.
 
-`python -m benchmarks.daemon PART ...` runs only some parts: small, large, latency, idle, growth.  The daemon logs to
-a file in memory, so that no reader competes with it.  All spools are removed together at the end, because ext4 creates
+`python -m benchmarks.daemon PART ...` runs only some parts: small, large, beside, latency, idle, growth.  The daemon logs
+to a file in memory, so that no reader competes with it.  All spools are removed together at the end, because ext4 creates
 files ten times more slowly for minutes after many were removed (docs/daemon.md, Limits).
 """
 
@@ -31,6 +31,8 @@ SMALL_FILES = 10_000
 LOOP_FILES = 2_000
 TURNS = 5
 LARGE_QUESTIONS = 1_000_000
+BESIDE_QUESTIONS = 2_000_000
+BESIDE_PAUSE_S = 0.1
 DROPS = 300
 PAUSE_S = 0.02
 STARTS = 15
@@ -245,6 +247,48 @@ def large() -> None:
     )
 
 
+def beside() -> None:
+    """Print how small files fare beside a large one, and what they cost it."""
+    source, texts = questions(BESIDE_QUESTIONS)
+    content = "\n".join(texts) + "\n"
+
+    def claimed(spool: Spool) -> None:
+        (spool.path / "tmp" / "put-large.txt").write_text(content)
+        os.sync()
+        (spool.path / "tmp" / "put-large.txt").rename(spool.path / "in" / "large.txt")
+        while not (spool.path / "work" / "large.txt").exists():
+            time.sleep(0.001)
+
+    def rate(daemon: Daemon) -> float:
+        event = next(e for e in daemon.events("request.done") if e["file"] == "large.txt")
+        ms = event["latency_ms"]
+        return float(BESIDE_QUESTIONS / ((ms["total"] - ms["wait"]) * 1e-3))
+
+    spool = Spool()
+    with Daemon(spool.path) as daemon:
+        idle_ms = [drop_ms(spool.path, i, texts[i], BESIDE_PAUSE_S) for i in range(DROPS)]
+        claimed(spool)
+        daemon.wait_for(DROPS + 1)
+        alone = rate(daemon)
+    spool, beside_ms = Spool(), []
+    with Daemon(spool.path) as daemon:
+        claimed(spool)
+        while (spool.path / "work" / "large.txt").exists():
+            i = len(beside_ms)
+            beside_ms.append(drop_ms(spool.path, i, texts[i], BESIDE_PAUSE_S))
+        daemon.wait_for(len(beside_ms) + 1)
+        together, mb = rate(daemon), daemon.peak_mb
+    rows = [
+        ["alone", *(f"{ms:.1f}" for ms in tails(idle_ms)), f"{alone:,.0f}", ""],
+        ["together", *(f"{ms:.1f}" for ms in tails(beside_ms)), f"{together:,.0f}", f"{mb:.0f}"],
+    ]
+    print_table(
+        f"Small files ({len(beside_ms)}) beside one of {BESIDE_QUESTIONS:,} questions ({source}), strict",
+        ["", "small file to its result, ms, p50", "p99", "large file, questions/s", "peak MB"],
+        rows,
+    )
+
+
 def latency() -> None:
     """Print the latency of one file at a time, from its rename into in/ to the appearance of its result."""
     _, texts = questions(DROPS)
@@ -273,9 +317,9 @@ def latency() -> None:
     )
 
 
-def drop_ms(spool: Path, number: int, text: str) -> float:
+def drop_ms(spool: Path, number: int, text: str, pause_s: float = PAUSE_S) -> float:
     """Drop a file; return the milliseconds until its result appears."""
-    time.sleep(PAUSE_S)
+    time.sleep(pause_s)
     name = f"{number:06}.txt"
     draft, result = spool / "tmp" / f"put-{name}", str(spool / "out" / f"{name}.jsonl")
     draft.write_text(text + "\n")
@@ -331,7 +375,7 @@ def growth() -> None:
     )
 
 
-PARTS = {each.__name__: each for each in (small, large, latency, idle, growth)}
+PARTS = {each.__name__: each for each in (small, large, beside, latency, idle, growth)}
 
 
 def main(*parts: str) -> None:

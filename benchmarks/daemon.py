@@ -1,8 +1,8 @@
 """Measure the daemon's speed and memory, from the inbox to the committed result.
 
-`python -m benchmarks.daemon PART ...` runs only some parts: small, large, beside, latency, idle, growth.  The daemon logs
-to a file in memory, so that no reader competes with it.  All spools are removed together at the end, because ext4 creates
-files ten times more slowly for minutes after many were removed (docs/daemon.md, Limits).
+`python -m benchmarks.daemon PART ...` runs only some parts: small, large, beside, latency, idle, growth.  The daemon
+logs to a file in memory, so that no reader competes with it.  All spools are removed together at the end, because ext4
+creates files ten times more slowly for minutes after many were removed (docs/daemon.md, Limits).
 """
 
 from __future__ import annotations

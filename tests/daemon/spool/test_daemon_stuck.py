@@ -118,7 +118,7 @@ def test_a_mounted_file_waits_in_the_inbox(registry: Path, tmp_path: Path) -> No
         (spool / "in" / "b.txt").write_text(GOOD)
         lives.wait_for("request.done", file="a.txt")
         lives.wait_for("request.done", file="b.txt")
-        within(lives, "umount", target)
+        within(lives, "umount", "--lazy", target)
         (inside / "mounted.txt").rename(spool / "in" / "stuck.txt")
         lives.wait_for("request.done", file="stuck.txt")
         lives.end()

@@ -170,7 +170,7 @@ def convert(
 
 
 def _note_unused(note: Callable[[str], None], *, keep_teacher: bool, cores: int | str) -> None:
-    """Say which options for students do nothing, because the file was read exactly."""
+    """Report the student options that have no effect, because the file was read exactly."""
     if keep_teacher:
         note(
             "--keep-teacher: no teacher to keep, since the file was read exactly: it is model.onnx"

@@ -72,7 +72,7 @@ class Limits:
         signal.alarm(math.ceil(seconds))
 
     def end(self) -> None:
-        """Take the bounds of time away: this process waits for its next request."""
+        """Remove the time limits: this process now waits for its next request."""
         signal.alarm(0)
         _set(resource.RLIMIT_CPU, resource.RLIM_INFINITY)
 

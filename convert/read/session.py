@@ -34,7 +34,7 @@ class Announcer:
         self._last = ""
 
     def __call__(self, doing: str) -> None:
-        """Say what comes next."""
+        """Report the next step, unless it is the one that was reported last."""
         if doing != self._last:
             self._last = doing
             self.say(doing)

@@ -1,4 +1,4 @@
-"""Say why a file that runs cannot teach: what it gives is no answer to a question."""
+"""Explain why a file that runs cannot teach: its output is not one answer for a question."""
 
 from __future__ import annotations
 

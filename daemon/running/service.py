@@ -263,7 +263,7 @@ class Service:
             self._retry(request, fault, now)
 
     def _finished(self) -> list[Job]:
-        """Take the group of finished jobs, without those whose inputs are held."""
+        """Remove the group of finished jobs from the settling, and return it without those whose inputs are held."""
         group = self._settling.take()
         if not self._held:
             return group

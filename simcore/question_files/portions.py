@@ -1,4 +1,4 @@
-"""Take the records of a file in portions of bounded size, whatever blocks they are read in."""
+"""Split the records of a file into portions of bounded size, whatever blocks they are read in."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Portions:
         return taken
 
     def _some(self, count: int, characters: int) -> list[InputRecord]:
-        """Take records of one block."""
+        """Return the next records of one block."""
         some = list(self._block[self._at : self._at + count])
         size = _size(some)
         if size > characters:
